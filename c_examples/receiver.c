@@ -1,0 +1,44 @@
+/* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
+#define _XOPEN_SOURCE 700
+#include "example.h"
+#include <string.h>
+#include <sys/shm.h>
+
+int main(int argc, char **argv)
+{
+    sigset_t signals;
+    uint64_t *shared;
+    double interval;
+    long count;
+    int stopped = 0;
+    int id;
+
+    repeat_arguments(argc, argv, &count, &interval);
+    hold_stop_signals(&signals);
+    id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
+    shared = id < 0 ? NULL : shm_attach(id, 0);
+    if (shared == NULL) {
+        fail("receiver");
+    }
+
+    for (long i = 0; i != count && !stopped; i++) {
+        /* Eight bytes are loaded at once, as the sender stores them. */
+        uint64_t loaded = __atomic_load_n(shared, __ATOMIC_ACQUIRE);
+        char message[sizeof loaded + 1] = "";
+
+        memcpy(message, &loaded, sizeof loaded);
+        if (strcmp(message, "CIEPLO") == 0 || strcmp(message, "ZIMNO") == 0) {
+            printf("Received: %s\n", message);
+        } else {
+            printf("Error: Invalid message\n");
+        }
+        fflush(stdout);
+        stopped = pause_or_stop(&signals, interval);
+    }
+
+    if (shm_detach(shared) != 0) {
+        fail("receiver");
+    }
+    remove_if_last(id);
+    return EXIT_SUCCESS;
+}

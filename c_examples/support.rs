@@ -1,0 +1,153 @@
+//! What several of these programs need: an end with an explanation, arguments, and being told to
+//! stop.
+
+#![allow(dead_code)] // each program uses a part
+
+use shmkey::{Attachment, Error, Segment};
+use std::{error, io, mem, process::ExitCode, ptr, time::Duration};
+
+/// What can go wrong, as one sentence.
+pub type Outcome = Result<(), Box<dyn error::Error>>;
+
+/// Ends a program: nothing to say, or the reason on stderr.
+pub fn end(program: &str, outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The bytes of a C string at the start of a segment, whether or not it ends with a NUL.
+pub fn read_c_string(memory: &Attachment) -> Result<Vec<u8>, Error> {
+    let mut text = vec![0; memory.size()?];
+    memory.read_at(0, &mut text)?;
+    let end = text.iter().position(|&byte| byte == 0);
+    text.truncate(end.unwrap_or(text.len()));
+    Ok(text)
+}
+
+/// The last one out removes the segment. If two leave at the same moment, both try, and one of them
+/// succeeds.
+pub fn remove_if_last(segment: &Segment) {
+    if segment.status().is_ok_and(|status| status.nattch == 0) {
+        let _ = segment.remove();
+    }
+}
+
+/// SIGINT and SIGTERM, which wait until [`StopSignals::pause`] takes them, so that nothing is cut
+/// short.
+pub struct StopSignals(libc::sigset_t);
+
+impl StopSignals {
+    /// From now on they wait. A child inherits this.
+    pub fn hold() -> StopSignals {
+        // SAFETY: a set of zeroes is made empty before it is used, and these functions only write
+        // that set.
+        unsafe {
+            let mut signals = mem::zeroed();
+            libc::sigemptyset(&mut signals);
+            libc::sigaddset(&mut signals, libc::SIGINT);
+            libc::sigaddset(&mut signals, libc::SIGTERM);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &signals, ptr::null_mut());
+            StopSignals(signals)
+        }
+    }
+
+    /// Sleeps. True, at once, when one of them has come.
+    pub fn pause(&self, time: Duration) -> bool {
+        let time = libc::timespec {
+            tv_sec: time.as_secs() as libc::time_t,
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        // SAFETY: both pointers lead to initialised values, and no details of the signal are asked
+        // for.
+        unsafe { libc::sigtimedwait(&self.0, ptr::null_mut(), &time) > 0 }
+    }
+}
+
+/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, once a
+/// second, unless told otherwise.
+pub fn repeat_arguments() -> Option<(u64, Duration)> {
+    let mut arguments = std::env::args().skip(1);
+    let count = match arguments.next() {
+        Some(count) => count.parse().ok()?,
+        None => u64::MAX,
+    };
+    let interval = match arguments.next() {
+        Some(interval) => interval
+            .parse()
+            .ok()
+            .filter(|&seconds| (0.0..=1e6).contains(&seconds))?,
+        None => 1.0,
+    };
+    match arguments.next() {
+        Some(_) => None,
+        None => Some((count, Duration::from_secs_f64(interval))),
+    }
+}
+
+/// Ends a program that was called wrongly.
+pub fn usage(text: &str) -> ExitCode {
+    eprintln!("usage: {text}");
+    ExitCode::from(2)
+}
+
+/// `fork(2)`: `Ok(None)` in the child, the child's process id in the parent.
+pub fn fork() -> io::Result<Option<libc::pid_t>> {
+    // SAFETY: these programs have one thread, so the child is a whole copy.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        child => Ok(Some(child)),
+    }
+}
+
+/// Waits for a child. An error if it failed.
+pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    match unsafe { libc::waitpid(child, &mut status, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ if status == 0 => Ok(()),
+        _ => Err(io::Error::other("the child did not do its part")),
+    }
+}
+
+/// What `write_struct` and `read_struct` share: `struct record` of `record.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Record {
+    pub id: i32,
+    pub temperature: f64,
+    /// Ends with a NUL.
+    pub name: [u8; 32],
+}
+
+impl Record {
+    pub const SIZE: usize = size_of::<Record>();
+
+    /// The bytes as C lays them out, with zeroes in the gap behind `id`.
+    pub fn to_bytes(self) -> [u8; Record::SIZE] {
+        let mut bytes = [0; Record::SIZE];
+        let mut put = |offset: usize, field: &[u8]| {
+            bytes[offset..offset + field.len()].copy_from_slice(field);
+        };
+        put(mem::offset_of!(Record, id), &self.id.to_ne_bytes());
+        put(
+            mem::offset_of!(Record, temperature),
+            &self.temperature.to_ne_bytes(),
+        );
+        put(mem::offset_of!(Record, name), &self.name);
+        bytes
+    }
+
+    /// The other way round. Every pattern of bytes is a record.
+    pub fn from_bytes(bytes: &[u8; Record::SIZE]) -> Record {
+        // SAFETY: integers, a float and bytes: any bytes make a valid record, and there are as many
+        // as it has.
+        unsafe { bytes.as_ptr().cast::<Record>().read_unaligned() }
+    }
+}

@@ -1,0 +1,106 @@
+//! `ftok`, `shmget`, `shmat`, `shmdt` and `shmctl` under the names that programs call.
+//!
+//! Five names and no other: an unmodified program may have functions of its own called `shm_attach`
+//! or `shm_remove`, and linking this must not clash with them. A dependency on the crate `shmkey`
+//! would bring those along, because Cargo builds a package once for all who need it, with all
+//! features that any of them wants. So the modules below the C ABI are compiled into this library
+//! from their source.
+
+// The drop-in needs a part of these modules.
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/backend/mod.rs"]
+mod backend;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/sys/mod.rs"]
+mod sys;
+#[path = "../../src/sysv.rs"]
+mod sysv;
+
+use libc::{c_char, c_int, c_void, key_t, shmid_ds, size_t};
+
+// Each function holds a second call, to libc, that is never made: should the signatures drift
+// apart, it does not compile.
+
+/// `ftok(3)`.
+///
+/// # Safety
+/// As the manual page says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ftok(path: *const c_char, proj_id: c_int) -> key_t {
+    // SAFETY: the caller keeps the manual page's contract, which both have.
+    unsafe {
+        if NEVER {
+            libc::ftok(path, proj_id)
+        } else {
+            sysv::ftok(path, proj_id)
+        }
+    }
+}
+
+/// `shmget(2)`.
+///
+/// # Safety
+/// None; `unsafe` because libc's is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmget(key: key_t, size: size_t, flags: c_int) -> c_int {
+    // SAFETY: three integers, checked by the kernel.
+    unsafe {
+        if NEVER {
+            libc::shmget(key, size, flags)
+        } else {
+            sysv::shmget(key, size, flags)
+        }
+    }
+}
+
+/// `shmat(2)`.
+///
+/// # Safety
+/// As the manual page says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void {
+    // SAFETY: the caller keeps the manual page's contract, which both have.
+    unsafe {
+        if NEVER {
+            libc::shmat(id, addr, flags)
+        } else {
+            sysv::shmat(id, addr, flags)
+        }
+    }
+}
+
+/// `shmdt(2)`.
+///
+/// # Safety
+/// As the manual page says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmdt(addr: *const c_void) -> c_int {
+    // SAFETY: the caller keeps the manual page's contract, which both have.
+    unsafe {
+        if NEVER {
+            libc::shmdt(addr)
+        } else {
+            sysv::shmdt(addr)
+        }
+    }
+}
+
+/// `shmctl(2)`.
+///
+/// # Safety
+/// As the manual page says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmctl(id: c_int, command: c_int, buf: *mut shmid_ds) -> c_int {
+    // SAFETY: the caller keeps the manual page's contract, which both have.
+    unsafe {
+        if NEVER {
+            libc::shmctl(id, command, buf)
+        } else {
+            sysv::shmctl(id, command, buf)
+        }
+    }
+}
+
+/// libc's functions of these names are these functions, in a program that has loaded this library:
+/// a call would never end.
+const NEVER: bool = false;

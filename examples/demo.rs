@@ -1,0 +1,300 @@
+//! C and Rust processes talk through the same shared memory: all programs of `c_examples/`, in all
+//! their forms and all pairings.
+//!
+//! `cargo run --release --example demo`. Ends with status 0 only if every pairing worked, and
+//! leaves nothing behind.
+
+#[path = "../tests/stage/mod.rs"]
+mod stage;
+
+use console::{Term, style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use stage::{Form, Process, Sandbox, Troupe, plays, shorten};
+use std::{
+    fs, io,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How many pairings play at once. They wait for each other most of the time.
+const LANES: usize = 6;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> stage::Result<bool> {
+    console::set_colors_enabled(
+        console::colors_enabled() && std::env::var_os("NO_COLOR").is_none(),
+    );
+    title("C and Rust processes talk through the same shared memory.");
+    let building = progress_bar(0, "{spinner} {msg}");
+    let troupe = Troupe::assemble(|doing| {
+        building.set_message(doing.to_owned());
+        building.tick();
+    });
+    building.finish_and_clear();
+    let troupe = troupe?;
+    stage::clean_up_on_signals(vec![troupe.artifacts().directory().to_owned()]);
+
+    let forms = troupe.forms();
+    if troupe.artifacts().compiler().is_none() {
+        println!(
+            "There is no C compiler on this machine, so only the Rust programs play; with gcc there are {} forms of each.",
+            Form::ALL.len()
+        );
+    }
+    legend(&forms);
+
+    kernel_list("The kernel's list of segments, before:", None)?;
+    during(&troupe, &forms)?;
+    let good = play_all(&troupe, &forms);
+    kernel_list("The kernel's list of segments, after:", None)?;
+    Ok(good)
+}
+
+fn title(text: &str) {
+    println!("{}", style(text).bold());
+}
+
+fn progress_bar(len: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// What the names in the table mean.
+fn legend(forms: &[Form]) {
+    println!(
+        "\nEach program exists in {} form{}:",
+        forms.len(),
+        if forms.len() == 1 { "" } else { "s" }
+    );
+    for &form in forms {
+        let meaning = match form {
+            Form::Libc => "plain System V C, as the tutorials have it, on libc",
+            Form::Preload => "the same binary with libshmkey_dropin.so preloaded",
+            Form::DropinSo => "the same source linked with libshmkey_dropin.so",
+            Form::DropinA => "the same source linked with libshmkey_dropin.a",
+            Form::CSo => "C on <shmkey.h>, linked with libshmkey.so",
+            Form::CA => "C on <shmkey.h>, linked with libshmkey.a",
+            Form::Rust => "Rust, with the crate shmkey",
+        };
+        println!("  {:<14}  {meaning}", form.name());
+    }
+}
+
+/// The kernel's own list, as `/proc/sysvipc/shm` has it, with a remark beside one segment.
+fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> {
+    const FILE: &str = "/proc/sysvipc/shm";
+    let text = match fs::read_to_string(FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            println!("\n{heading} this system has no {FILE}");
+            return Ok(());
+        }
+        text => text.map_err(|error| format!("{FILE}: {error}"))?,
+    };
+    println!("\n{}", style(heading).bold());
+    println!(
+        "  {:<10}  {:>10}  {:>6}  {:>12}  {:>6}  {:>8}",
+        "key", "shmid", "perms", "bytes", "nattch", "creator"
+    );
+    let mut none = true;
+    for line in text.lines().skip(1) {
+        let field: Vec<&str> = line.split_whitespace().collect();
+        let [key, shmid, perms, size, cpid, _, nattch, ..] = field[..] else {
+            continue;
+        };
+        none = false;
+        let key = key
+            .parse::<i32>()
+            .map_or(key.to_owned(), |key| format!("{key:#010x}"));
+        let beside = match remark {
+            Some((id, remark)) if shmid == id.to_string() => format!("  <- {remark}"),
+            _ => String::new(),
+        };
+        println!(
+            "  {key:<10}  {shmid:>10}  {perms:>6}  {size:>12}  {nattch:>6}  {cpid:>8}{}",
+            style(beside).green()
+        );
+    }
+    if none {
+        println!("  {}", style("(none)").dim());
+    }
+    Ok(())
+}
+
+/// Stops in the middle of a conversation, to look at the kernel's list: a server has written and
+/// waits for its client.
+fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
+    let form = if forms.contains(&Form::CSo) {
+        Form::CSo
+    } else {
+        Form::Rust
+    };
+    let sandbox = Sandbox::new()?;
+    let command = |name| {
+        let mut command = troupe.command(name, form)?;
+        command.current_dir(sandbox.path());
+        Ok::<_, String>(command)
+    };
+    let server = Process::start("server", command("server")?, b"")?;
+    server.wait_until("wait for its client", |out| {
+        out.ends_with(b"Waiting for client...\n")
+    })?;
+    let segment =
+        shmkey::Segment::open(sandbox.keys.server_client).map_err(|error| error.to_string())?;
+    let remark = format!("server ({}) waits for a client", form.name());
+    kernel_list(
+        "The kernel's list of segments, during:",
+        Some((segment.id(), &remark)),
+    )?;
+    Process::run("client", command("client")?, b"")?;
+    server
+        .finish()?
+        .expect_end("server", |status| status.success())
+}
+
+/// One line of the table.
+struct Scene<'a> {
+    programs: String,
+    writer: Form,
+    reader: Form,
+    play: Box<dyn Fn() -> stage::Result<Vec<u8>> + Send + Sync + 'a>,
+}
+
+fn scenes<'a>(troupe: &'a Troupe, forms: &[Form]) -> Vec<Scene<'a>> {
+    let mut scenes = Vec::new();
+    for solo in &plays::SOLOS {
+        for &form in forms {
+            scenes.push(Scene {
+                programs: solo.program.to_owned(),
+                writer: form,
+                reader: form,
+                play: Box::new(move || {
+                    plays::solo(troupe, solo, form)?;
+                    let text = solo.prints.lines().last().unwrap_or_default();
+                    Ok(text.split_once(": ").unwrap_or_default().1.into())
+                }),
+            });
+        }
+    }
+    for pair in &plays::PAIRS {
+        for &writer in forms {
+            for &reader in forms {
+                scenes.push(Scene {
+                    programs: format!("{} > {}", pair.writer, pair.reader),
+                    writer,
+                    reader,
+                    play: Box::new(move || {
+                        let cast = plays::Cast {
+                            troupe,
+                            writer,
+                            reader,
+                            thorough: false,
+                        };
+                        (pair.play)(&cast)
+                    }),
+                });
+            }
+        }
+    }
+    scenes
+}
+
+/// Plays everything and shows each pairing as it ends. True if all went well.
+fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
+    let scenes = scenes(troupe, forms);
+    let width = Term::stdout()
+        .size_checked()
+        .map_or(120, |(_, columns)| usize::from(columns));
+    let crossed_width = width.saturating_sub(82).clamp(16, 40);
+    let row = |programs: &str, writer: &str, reader: &str, crossed: &str, ok: &str, time: &str| {
+        format!(
+            "  {programs:<25} {writer:<14} {reader:<14} {crossed:<crossed_width$} {ok:<4} {time:>8}"
+        )
+    };
+    println!(
+        "\n{}",
+        style(format!("All {} pairings:", scenes.len())).bold()
+    );
+    println!(
+        "{}",
+        row("programs", "wrote", "read", "what crossed", "", "time")
+    );
+
+    let bar = progress_bar(
+        scenes.len() as u64,
+        "  {bar:40} {pos} of {len} pairings, {elapsed}",
+    );
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let started = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    let result = (scene.play)();
+                    let time = format!("{:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
+                    let (crossed, ok) = match &result {
+                        Ok(value) => (shorten(value, crossed_width), "ok"),
+                        Err(_) => (String::new(), "FAIL"),
+                    };
+                    let line = row(
+                        &scene.programs,
+                        scene.writer.name(),
+                        scene.reader.name(),
+                        &crossed,
+                        ok,
+                        &time,
+                    );
+                    let line = match result {
+                        Ok(_) => line,
+                        Err(reason) => {
+                            let mut failures = failures.lock().unwrap();
+                            failures.push(format!("{}\n    {reason}", line.trim_end()));
+                            style(line).red().to_string()
+                        }
+                    };
+                    bar.suspend(|| println!("{line}"));
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+
+    let failures = failures.into_inner().unwrap_or_default();
+    for failure in &failures {
+        println!("\n{failure}");
+    }
+    let summary = format!(
+        "{} of {} pairings worked, in {:.1} s.",
+        scenes.len() - failures.len(),
+        scenes.len(),
+        started.elapsed().as_secs_f64()
+    );
+    let summary = if failures.is_empty() {
+        style(summary).green()
+    } else {
+        style(summary).red()
+    };
+    println!("\n{}", summary.bold());
+    failures.is_empty()
+}

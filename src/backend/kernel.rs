@@ -1,0 +1,96 @@
+//! System V shared memory in the kernel: the four calls, and the commands of `shmctl(2)` by name.
+
+use crate::sys::Errno;
+use core::{
+    ffi::{c_int, c_ulong},
+    mem::MaybeUninit,
+    ptr,
+};
+
+pub(crate) use crate::sys::{
+    shmat as attach, shmctl as control, shmdt as detach, shmget as create_or_get,
+};
+
+// Commands of <linux/shm.h> and <linux/ipc.h> that libc has for some targets only.
+const IPC_INFO: c_int = 3;
+const SHM_STAT: c_int = 13;
+const SHM_INFO: c_int = 14;
+const SHM_STAT_ANY: c_int = 15;
+
+/// `struct shminfo`: what the system allows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The largest segment, in bytes.
+    pub shmmax: c_ulong,
+    shmmin: c_ulong,
+    /// How many segments there may be.
+    pub shmmni: c_ulong,
+    shmseg: c_ulong,
+    /// How many pages all segments may have together.
+    pub shmall: c_ulong,
+    unused: [c_ulong; 4],
+}
+
+/// `struct shm_info`: what is in use.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// How many segments there are.
+    pub used_ids: c_int,
+    /// How many pages they have together.
+    pub shm_tot: c_ulong,
+    shm_rss: c_ulong,
+    shm_swp: c_ulong,
+    swap_attempts: c_ulong,
+    swap_successes: c_ulong,
+}
+
+/// Marks a segment to be destroyed once nobody has it attached; its key is free from now on.
+pub(crate) fn remove(id: c_int) -> Result<(), Errno> {
+    // SAFETY: IPC_RMID uses no buffer.
+    unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
+}
+
+/// The kernel's record of a segment. Needs read permission.
+pub(crate) fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
+    // SAFETY: IPC_STAT writes one shmid_ds.
+    unsafe { fill(id, libc::IPC_STAT) }.map(|(_, record)| record)
+}
+
+/// The id and the record at an index of the kernel's table, whoever may read the segment. Before
+/// Linux 4.17, which has no such command, only segments that this process may read.
+pub(crate) fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
+    // SAFETY: SHM_STAT_ANY writes one shmid_ds.
+    match unsafe { fill(index, SHM_STAT_ANY) } {
+        // An unknown command and an empty place give the same error; the older command tells them
+        // apart. SAFETY: SHM_STAT writes one shmid_ds.
+        Err(Errno(libc::EINVAL)) => unsafe { fill(index, SHM_STAT) },
+        answer => answer,
+    }
+}
+
+/// What the system allows.
+pub(crate) fn limits() -> Result<Limits, Errno> {
+    // SAFETY: IPC_INFO writes one shminfo.
+    unsafe { fill(0, IPC_INFO) }.map(|(_, limits)| limits)
+}
+
+/// What is in use, and the highest index of the kernel's table that is.
+pub(crate) fn usage() -> Result<(c_int, Usage), Errno> {
+    // SAFETY: SHM_INFO writes one shm_info.
+    unsafe { fill(0, SHM_INFO) }
+}
+
+/// Runs a command that answers in a structure.
+///
+/// # Safety
+/// `T` must be the structure that the command writes.
+unsafe fn fill<T: Copy>(id: c_int, command: c_int) -> Result<(c_int, T), Errno> {
+    let mut record = MaybeUninit::<T>::zeroed();
+    // SAFETY: the caller names the right structure, and there is room for one.
+    let value = unsafe { control(id, command, record.as_mut_ptr().cast()) }?;
+    // SAFETY: all `T` here are C structures of integers: zeroes are valid, and so is what the
+    // kernel wrote over them.
+    Ok((value, unsafe { record.assume_init() }))
+}

@@ -1,0 +1,11 @@
+//! Where segments live.
+//!
+//! A backend keeps one contract: that of `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)`, with
+//! Linux' error numbers. Everything above (segments, the C API, the drop-in) calls these functions
+//! and does not ask which backend answers. The kernel's System V IPC is the one there is; another
+//! takes its place beside it, and the choice between them here.
+
+mod kernel;
+
+pub(crate) use kernel::{attach, control, create_or_get, detach};
+pub(crate) use kernel::{limits, remove, stat, stat_at, usage};

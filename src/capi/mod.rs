@@ -1,0 +1,20 @@
+//! The C ABI: each function checks what C handed over, calls the library, and translates the
+//! answer.
+//!
+//! `include/shmkey.h` is made from the files of this module, comments included: they are written
+//! for readers of that header. Nothing here panics, and nothing unwinds into C.
+
+// What each caller must keep is said in the words of C, where C's readers look for it.
+#![allow(clippy::missing_safety_doc)]
+
+mod attach;
+mod failure;
+mod open;
+mod status;
+mod version;
+
+pub use attach::*;
+pub use failure::shm_last_error;
+pub use open::*;
+pub use status::*;
+pub use version::*;

@@ -1,0 +1,165 @@
+//! Opening and removing segments.
+
+use super::failure::or_minus_one;
+use crate::{
+    Error, Key, Segment, backend,
+    sys::{self, Errno},
+};
+use core::ffi::{CStr, c_char, c_int};
+
+/// The flags that shmget(2) knows, with its permission bits.
+const GET_FLAGS: c_int =
+    0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_HUGETLB | libc::SHM_NORESERVE;
+/// Where SHM_HUGE_2MB, SHM_HUGE_1GB and the like have their bits.
+const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
+
+/// Opens or creates the segment that a path and a project id name: ftok(3) and shmget(2) in one,
+/// checked.
+///
+/// path: a file that exists; equal files give equal keys, and the file's content plays no part.
+/// NULL makes a private segment, as shm_open_private() does, and then proj_id is not used.
+/// proj_id: a character or 1 to 255; its low 8 bits count and cannot all be 0.
+/// size: in bytes, 1 to the limit shmmax, for a segment that is created; the bytes of a new segment
+/// are 0. A segment that exists must have at least as many; 0 takes it as it is.
+/// flags: exactly shmget's, from <sys/shm.h>: IPC_CREAT, IPC_EXCL, SHM_HUGETLB (with a page size of
+/// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. When many
+/// processes create the same key at once, one segment comes to be and all get it.
+///
+/// Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
+/// until shm_remove().
+/// Errors: ENOENT no such file, or no such segment and no IPC_CREAT; EINVAL proj_id 0, size 0 or
+/// beyond shmmax, a segment that is smaller than size, flags that nobody defined; EEXIST with
+/// IPC_CREAT | IPC_EXCL; EACCES the file or the segment does not allow it; ENOSPC the limit shmmni
+/// or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
+/// points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_open_key(
+    path: *const c_char,
+    proj_id: c_int,
+    size: usize,
+    flags: c_int,
+) -> c_int {
+    if path.is_null() {
+        return shm_open_private(size, flags);
+    }
+    // SAFETY: key_from_path accepts every pointer but one to memory that changes meanwhile, which
+    // no C function does.
+    or_minus_one(unsafe { key_from_path(path, proj_id) }.and_then(|key| open(key, size, flags)))
+}
+
+/// Opens or creates the segment that a name stands for. No file is needed: the name's bytes are
+/// hashed to a positive key, the same in every program that uses this library, in C or Rust. Two
+/// names share a key once in 2^31 pairs.
+///
+/// name: 1 to 4095 bytes and a NUL; any bytes.
+/// size, flags, result: as for shm_open_key(), with which it also shares its errors; EINVAL also
+/// for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
+/// leads nowhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: c_int) -> c_int {
+    let mut buffer = [0; NAME_MAX + 1];
+    // SAFETY: read_name accepts every pointer.
+    let key = unsafe { read_name(name, &mut buffer) }.and_then(Key::from_name);
+    or_minus_one(key.and_then(|key| open(key, size, flags)))
+}
+
+/// Opens or creates the segment with a key that was agreed on otherwise, such as a number in an old
+/// program's header. Every number is a key, -1 too; 0 is IPC_PRIVATE and makes a new segment.
+///
+/// size, flags, result, errors: as for shm_open_key().
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
+    or_minus_one(open(Key::from_raw(key), size, flags))
+}
+
+/// Creates a segment without a key. Others reach it by its id, or have it attached when fork(2)
+/// makes them.
+///
+/// size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
+    or_minus_one(open(Key::PRIVATE, size, flags))
+}
+
+/// Removes a segment: its key is free at once, and its memory goes when the last process detaches
+/// it. Those who have it attached notice nothing.
+///
+/// Returns: 0, or -1.
+/// Errors: EINVAL no such id; EIDRM it has been removed and destroyed; EPERM only its owner, its
+/// creator or root may.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_remove(id: c_int) -> c_int {
+    or_minus_one(Segment::from_id(id).remove().map(|()| 0))
+}
+
+fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
+    let known = match flags & libc::SHM_HUGETLB {
+        0 => GET_FLAGS,
+        _ => GET_FLAGS | HUGE_SIZE,
+    };
+    if flags & !known != 0 {
+        return Err(Error::undefined_flags("shmget", flags & !known));
+    }
+    backend::create_or_get(key.as_raw(), size, flags).map_err(|errno| Error::open(errno, key, size))
+}
+
+/// # Safety
+/// If `path` leads to a string, nobody may change it meanwhile.
+unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Error> {
+    if proj_id & 0xff == 0 {
+        return Err(Error::project_id_zero(proj_id));
+    }
+    // SAFETY: the kernel reads the path, with its own checks.
+    match unsafe { sys::file_id_at(path) } {
+        Ok(file) => Ok(Key::from_raw(file.ftok(proj_id))),
+        Err(errno @ (Errno(libc::EFAULT) | Errno(libc::ENAMETOOLONG))) => {
+            Err(Error::ftok(errno, c"..."))
+        }
+        // SAFETY: the kernel has just read the whole string, and the caller does not change it.
+        Err(errno) => Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) })),
+    }
+}
+
+/// Longest name in bytes.
+const NAME_MAX: usize = 4095;
+
+/// Reads a string that may not be there. The kernel does the reading, a page at a time, so that the
+/// end of memory behind the string does no harm.
+///
+/// # Safety
+/// None for this process' memory; the bytes read mean something only if the caller passed a string.
+unsafe fn read_name(name: *const c_char, buffer: &mut [u8; NAME_MAX + 1]) -> Result<&[u8], Error> {
+    const PAGE: usize = 4096;
+    let bad = || Error::bad_pointer("open by name", "the name is NULL or points nowhere");
+    if name.is_null() {
+        return Err(bad());
+    }
+    let mut len = 0;
+    while len < buffer.len() {
+        let from = name.cast::<u8>().wrapping_add(len);
+        let piece = (PAGE - from as usize % PAGE).min(buffer.len() - len);
+        match sys::read_foreign(from, &mut buffer[len..len + piece]) {
+            Ok(0) => return Err(bad()),
+            Ok(read) => {
+                if let Some(end) = buffer[len..len + read].iter().position(|&byte| byte == 0) {
+                    return Ok(&buffer[..len + end]);
+                }
+                len += read;
+            }
+            Err(Errno(libc::ENOSYS | libc::EPERM)) => {
+                // A seccomp policy forbids the careful way. What C functions do all the time is
+                // left. SAFETY: the caller passes a string.
+                let text = unsafe { CStr::from_ptr(name) }.to_bytes();
+                return match buffer.get_mut(..text.len()) {
+                    Some(room) if text.len() <= NAME_MAX => {
+                        room.copy_from_slice(text);
+                        Ok(room)
+                    }
+                    _ => Err(Error::name_too_long()),
+                };
+            }
+            Err(_) => return Err(bad()),
+        }
+    }
+    Err(Error::name_too_long())
+}

@@ -1,0 +1,167 @@
+//! Keys: how processes that know nothing of each other mean the same segment.
+
+use crate::{Error, sys};
+use core::{ffi::CStr, fmt, mem::MaybeUninit, slice};
+use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
+
+/// What processes agree on to find the same segment: a 32-bit number, as `shmget(2)` takes it.
+///
+/// ```
+/// use shmkey::Key;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// assert_eq!(Key::from_path("/tmp", 65)?, Key::from_path("/tmp/.", 65)?); // the same file, the same key
+/// assert_eq!(Key::from_name("prices")?, Key::from_name("prices")?);      // no file needed
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(i32);
+
+impl Key {
+    /// The key of segments that have none (`IPC_PRIVATE`): each open with it creates another
+    /// segment, which others reach by its id or by inheriting the attachment.
+    pub const PRIVATE: Key = Key(libc::IPC_PRIVATE);
+
+    /// The key that `ftok(3)` makes of a file that exists and a project id, bit for bit: the low 16
+    /// bits of the file's inode number, the low 8 of its device, the low 8 of `proj_id`. The file's
+    /// content plays no part; a file that is deleted and made again gives another key.
+    ///
+    /// Two files can give one key: 16 bits of an inode number are not many. [`Key::from_name`] has
+    /// 31, and needs no file.
+    ///
+    /// # Errors
+    /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) if the low 8 bits of `proj_id` are zero
+    /// (`ftok` leaves that unspecified, and the key could be `IPC_PRIVATE`);
+    /// [`PathNotFound`](crate::ErrorKind::PathNotFound) if there is no such file, where `ftok`
+    /// gives −1, which programs then use as a key; what `stat(2)` gives otherwise.
+    pub fn from_path(path: impl AsRef<Path>, proj_id: i32) -> Result<Key, Error> {
+        /// Longest path, with its NUL, that is copied to the stack and not to the heap.
+        const SHORT: usize = 256;
+        let path = path.as_ref().as_os_str().as_bytes();
+        let mut short = [const { MaybeUninit::<u8>::uninit() }; SHORT];
+        if path.len() < SHORT {
+            // SAFETY: there is room for the path and a NUL, and all of these bytes are written
+            // before they are read.
+            let c_path = unsafe {
+                let start = short.as_mut_ptr().cast::<u8>();
+                start.copy_from_nonoverlapping(path.as_ptr(), path.len());
+                start.add(path.len()).write(0);
+                slice::from_raw_parts(start, path.len() + 1)
+            };
+            let c_path = CStr::from_bytes_with_nul(c_path).map_err(|_| Error::path_with_nul())?;
+            return Key::from_c_path(c_path, proj_id);
+        }
+        let path = CString::new(path).map_err(|_| Error::path_with_nul())?;
+        Key::from_c_path(&path, proj_id)
+    }
+
+    /// [`Key::from_path`] for a path in C's form.
+    #[inline]
+    pub(crate) fn from_c_path(path: &CStr, proj_id: i32) -> Result<Key, Error> {
+        if proj_id & 0xff == 0 {
+            return Err(Error::project_id_zero(proj_id));
+        }
+        match sys::file_id(path) {
+            Ok(file) => Ok(Key(file.ftok(proj_id))),
+            Err(errno) => Err(Error::ftok(errno, path)),
+        }
+    }
+
+    /// A key from any text, the same in every process and every program that uses this library:
+    /// positive, never 0 and never negative, so it meets no private segment and no failed `ftok`.
+    ///
+    /// It is the 64-bit FNV-1a hash of the text's bytes, its upper half folded onto its lower half
+    /// by exclusive or, without the topmost bit; 1 where that gives 0. Two texts meet by chance
+    /// once in 2³¹ pairs. Source: Fowler, Noll, Vo, `draft-eastlake-fnv`.
+    ///
+    /// # Errors
+    /// [`EmptyName`](crate::ErrorKind::EmptyName) if there is no text.
+    pub fn from_name(name: impl AsRef<[u8]>) -> Result<Key, Error> {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let name = name.as_ref();
+        if name.is_empty() {
+            return Err(Error::empty_name());
+        }
+        let hash = name.iter().fold(OFFSET, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
+        let folded = (hash ^ (hash >> 32)) as u32 & 0x7fff_ffff;
+        Ok(Key(folded.max(1) as i32))
+    }
+
+    /// A number that was agreed on elsewhere. Every number is a key; 0 is [`Key::PRIVATE`].
+    pub const fn from_raw(key: i32) -> Key {
+        Key(key)
+    }
+
+    /// The number, as `shmget(2)` takes it.
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    /// Whether this is [`Key::PRIVATE`].
+    pub const fn is_private(self) -> bool {
+        self.0 == Key::PRIVATE.0
+    }
+}
+
+/// As `ipcs(1)` writes it: `0x4102002f`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn keys_of_names_are_what_they_were_in_every_release() {
+        for (name, key) in [
+            ("a", 0x2962_30c0),
+            ("prices", 0x4316_7fe1),
+            ("shmkey", 0x3ed0_0ace),
+        ] {
+            assert_eq!(Key::from_name(name).unwrap().as_raw(), key, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_ftok_lets_pass_is_named() {
+        let kind = |key: Result<Key, Error>| key.unwrap_err().kind();
+        assert_eq!(kind(Key::from_path("/tmp", 0)), ErrorKind::ProjectIdZero);
+        assert_eq!(
+            kind(Key::from_path("/tmp", 0x1200)),
+            ErrorKind::ProjectIdZero
+        );
+        assert_eq!(
+            kind(Key::from_path("/no such file", 1)),
+            ErrorKind::PathNotFound
+        );
+        assert_eq!(kind(Key::from_path("", 1)), ErrorKind::PathNotFound);
+        assert_eq!(
+            kind(Key::from_path("/tmp\0x", 1)),
+            ErrorKind::InvalidArgument
+        );
+        assert_eq!(kind(Key::from_name("")), ErrorKind::EmptyName);
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_the_stack_buffer() {
+        let long = format!("/tmp{}", "/.".repeat(400));
+        assert_eq!(
+            Key::from_path(long, 7).unwrap(),
+            Key::from_path("/tmp", 7).unwrap()
+        );
+    }
+}

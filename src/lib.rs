@@ -1,0 +1,77 @@
+//! System V shared memory for Rust and C.
+//!
+//! A *segment* is a piece of memory that several processes can *attach*; the kernel keeps it until
+//! somebody *removes* it. Processes find it by a *key* that they agree on, and the kernel gives it
+//! an *id*. This crate is those three ideas with every result checked, and memory access that stays
+//! sound while other processes write:
+//!
+//! ```
+//! use shmkey::{Key, Segment};
+//!
+//! # fn main() -> Result<(), shmkey::Error> {
+//! let key = Key::from_name("the crate's own example")?;
+//!
+//! // Any number of processes do this at once; one creates the segment, and all of them get it.
+//! let segment = Segment::options().create(true).size(4096).open(key)?;
+//! let memory = segment.attach()?;
+//! memory.write_at(0, b"hello")?;
+//!
+//! let mut greeting = [0; 5];
+//! memory.read_at(0, &mut greeting)?;
+//! assert_eq!(&greeting, b"hello");
+//!
+//! // Nobody else does it: a segment outlives its processes.
+//! segment.remove()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! | to | see |
+//! |---|---|
+//! | name a segment | [`Key`] |
+//! | create, open, remove it | [`Segment`], [`SegmentOptions`] |
+//! | attach it, read and write | [`Attachment`], [`AttachOptions`] |
+//! | ask about it, or list all | [`Status`], [`Segment::list`] |
+//! | understand a failure | [`Error`], [`ErrorKind`] |
+//! | port C code line by line | [`sysv`] |
+//! | call it from C | `include/shmkey.h`, made from the module `capi` |
+//!
+//! # Conventions
+//!
+//! *Threads*: every type is `Send` and `Sync`. *Fork*: a child inherits what is attached, and the
+//! kernel counts it; a segment that is to be removed when its creator drops it is left alone by the
+//! creator's children. *Signals*: attaching, detaching and removing neither lock nor allocate
+//! unless they fail. *Panics*: none, on any input. *Output*: none.
+//!
+//! Linux on 64-bit processors.
+
+// Without the C API, what only it uses is idle.
+#![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("shmkey needs Linux on a 64-bit processor");
+
+mod attachment;
+mod backend;
+#[cfg(feature = "capi")]
+pub mod capi;
+mod copy;
+mod error;
+mod key;
+mod segment;
+mod status;
+mod sys;
+pub mod sysv;
+
+pub use attachment::{AttachOptions, Attachment};
+pub use error::{Error, ErrorKind};
+pub use key::Key;
+pub use segment::{Segment, SegmentOptions};
+pub use status::Status;
+
+/// The README's Rust, run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,116 @@
+//! What the kernel knows of a segment.
+
+use crate::{Error, Key, backend, sys::Errno};
+use core::ffi::c_int;
+use std::time::{Duration, SystemTime};
+
+/// What the kernel knows of a segment at one moment: `struct shmid_ds` of `shmctl(2)`, in plain
+/// terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The segment's id.
+    pub id: i32,
+    /// Its key; [`Key::PRIVATE`] if it has none, or none any more because it has been removed.
+    pub key: Key,
+    /// Its exact size in bytes, as it was asked for when it was created; memory comes in whole
+    /// pages.
+    pub size: usize,
+    /// How often it is attached now, by all processes together.
+    pub nattch: u64,
+    /// The permission bits, 0 to 0777.
+    pub mode: u32,
+    /// The owner's user id.
+    pub uid: u32,
+    /// The owner's group id.
+    pub gid: u32,
+    /// The creator's user id.
+    pub cuid: u32,
+    /// The creator's group id.
+    pub cgid: u32,
+    /// The process that created it (`cpid`); it may be long gone. 0 if it lives in another PID
+    /// namespace.
+    pub cpid: i32,
+    /// The process that attached or detached it last (`lpid`); 0 if none has.
+    pub lpid: i32,
+    /// When it was last attached, to the second; `None` if it never was.
+    pub attached_at: Option<SystemTime>,
+    /// When it was last detached, to the second; `None` if it never was.
+    pub detached_at: Option<SystemTime>,
+    /// When it was created, or its owner or mode last changed, to the second.
+    pub changed_at: Option<SystemTime>,
+    /// It has been removed and will be destroyed when the last process detaches it (`SHM_DEST`).
+    pub removed: bool,
+    /// It is locked into memory and is not swapped out (`SHM_LOCKED`).
+    pub locked: bool,
+}
+
+// Mode bits beyond the permissions, from <linux/shm.h>.
+const SHM_DEST: u32 = 0o1000;
+const SHM_LOCKED: u32 = 0o2000;
+
+impl Status {
+    pub(crate) fn of(id: c_int) -> Result<Status, Error> {
+        match backend::stat(id) {
+            Ok(record) => Ok(Status::new(id, &record)),
+            Err(errno) => Err(Error::on_id(errno, "shmctl IPC_STAT", id)),
+        }
+    }
+
+    fn new(id: c_int, record: &libc::shmid_ds) -> Status {
+        let mode = u32::from(record.shm_perm.mode);
+        Status {
+            id,
+            key: Key::from_raw(record.shm_perm.__key),
+            size: record.shm_segsz,
+            nattch: record.shm_nattch,
+            mode: mode & 0o777,
+            uid: record.shm_perm.uid,
+            gid: record.shm_perm.gid,
+            cuid: record.shm_perm.cuid,
+            cgid: record.shm_perm.cgid,
+            cpid: record.shm_cpid,
+            lpid: record.shm_lpid,
+            attached_at: time(record.shm_atime),
+            detached_at: time(record.shm_dtime),
+            changed_at: time(record.shm_ctime),
+            removed: mode & SHM_DEST != 0,
+            locked: mode & SHM_LOCKED != 0,
+        }
+    }
+}
+
+/// The kernel counts seconds since 1970 and says 0 for never.
+fn time(seconds: i64) -> Option<SystemTime> {
+    match u64::try_from(seconds) {
+        Ok(0) | Err(_) => None,
+        Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
+    }
+}
+
+/// The status of a segment, whoever may read it; `None` if there is no such segment or the kernel
+/// is too old to tell.
+pub(crate) fn any(id: c_int) -> Option<Status> {
+    // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index
+    // from 15 bits to 24.
+    [15, 24].into_iter().find_map(|bits| {
+        let (found, record) = backend::stat_at(id & ((1 << bits) - 1)).ok()?;
+        (found == id).then(|| Status::new(id, &record))
+    })
+}
+
+/// All segments of this IPC namespace, in the order of the kernel's table.
+pub(crate) fn list() -> Result<Vec<Status>, Error> {
+    let failed = |errno| Error::on_id(errno, "shmctl SHM_INFO", 0);
+    let (highest, usage) = backend::usage().map_err(failed)?;
+    let mut segments = Vec::with_capacity(usage.used_ids as usize);
+    for index in 0..=highest {
+        match backend::stat_at(index) {
+            Ok((id, record)) => segments.push(Status::new(id, &record)),
+            // An empty place; or a segment that an old kernel keeps from this user.
+            Err(Errno(libc::EINVAL | libc::EIDRM | libc::EACCES)) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Ok(segments)
+}

@@ -1,0 +1,63 @@
+//! The kernel's error numbers, with their names.
+
+use core::ffi::c_int;
+
+/// An error number, as `errno(3)` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub c_int);
+
+impl Errno {
+    /// The calling thread's error number. Meaningful right after a call that failed.
+    pub fn last() -> Errno {
+        // SAFETY: __errno_location returns a pointer to the calling thread's own errno, which lives
+        // as long as the thread.
+        Errno(unsafe { *libc::__errno_location() })
+    }
+
+    /// Makes this the calling thread's error number, for a caller in C.
+    pub fn set(self) {
+        // SAFETY: as in `last`; only this thread uses that integer.
+        unsafe { *libc::__errno_location() = self.0 }
+    }
+
+    /// The symbolic name, such as `EINVAL`, of every number that shared memory calls are known to
+    /// give.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            libc::E2BIG => "E2BIG",
+            libc::EACCES => "EACCES",
+            libc::EAGAIN => "EAGAIN",
+            libc::EBADF => "EBADF",
+            libc::EBUSY => "EBUSY",
+            libc::EEXIST => "EEXIST",
+            libc::EFAULT => "EFAULT",
+            libc::EFBIG => "EFBIG",
+            libc::EIDRM => "EIDRM",
+            libc::EINTR => "EINTR",
+            libc::EINVAL => "EINVAL",
+            libc::EIO => "EIO",
+            libc::ELOOP => "ELOOP",
+            libc::EMFILE => "EMFILE",
+            libc::ENAMETOOLONG => "ENAMETOOLONG",
+            libc::ENFILE => "ENFILE",
+            libc::ENOENT => "ENOENT",
+            libc::ENOMEM => "ENOMEM",
+            libc::ENOSPC => "ENOSPC",
+            libc::ENOSYS => "ENOSYS",
+            libc::ENOTDIR => "ENOTDIR",
+            libc::EOVERFLOW => "EOVERFLOW",
+            libc::EPERM => "EPERM",
+            _ => return None,
+        })
+    }
+}
+
+/// The result of a system call: −1 becomes the thread's error number.
+#[inline]
+pub(crate) fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}

@@ -1,0 +1,61 @@
+//! What `ftok(3)` needs to know of a file.
+
+use super::{Errno, errno::check};
+use core::{
+    ffi::{CStr, c_char, c_int},
+    mem::MaybeUninit,
+};
+
+/// A file's identity: its device and its number on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl FileId {
+    /// The key that `ftok(3)` makes of this file: the low 16 bits of the file's number, above them
+    /// the low 8 of its device, above those the low 8 of the project id.
+    #[inline]
+    pub fn ftok(self, proj_id: c_int) -> c_int {
+        let key = (self.inode & 0xffff) as u32
+            | ((self.device & 0xff) as u32) << 16
+            | ((proj_id as u32) & 0xff) << 24;
+        key as c_int
+    }
+}
+
+/// Identifies the file that `path` leads to, following symbolic links.
+#[inline]
+pub(crate) fn file_id(path: &CStr) -> Result<FileId, Errno> {
+    // SAFETY: a CStr is a readable, NUL-terminated string.
+    unsafe { file_id_at(path.as_ptr()) }
+}
+
+/// The same, for a pointer that a C program passed on. The kernel, not this process, reads the
+/// path: a pointer that leads nowhere is the error `EFAULT`.
+///
+/// # Safety
+/// None is needed for this process' memory, which is not written; the function is `unsafe` because
+/// the meaning of the call depends on a raw pointer.
+#[inline]
+pub(crate) unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel reads `path` with its own checks and writes one `stat`, for which there is
+    // room.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_newfstatat,
+            libc::AT_FDCWD,
+            path,
+            stat.as_mut_ptr(),
+            0,
+        )
+    })?;
+    // SAFETY: the call succeeded, so the kernel has filled the structure.
+    let stat = unsafe { stat.assume_init() };
+    Ok(FileId {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}

@@ -1,0 +1,20 @@
+//! The operating system: every system call and every file below `/proc` is here, and nowhere else.
+//!
+//! These functions add no policy. They take what the kernel takes and answer with its result or its
+//! [`Errno`].
+
+mod errno;
+mod file;
+mod maps;
+mod memory;
+mod process;
+mod shm;
+
+pub(crate) use errno::Errno;
+pub(crate) use file::{file_id, file_id_at};
+pub(crate) use maps::{Mapping, attached_at};
+pub(crate) use memory::{
+    HUGE_PAGE, advise_huge, page_size, populate, read_foreign, release, reserve, write_foreign,
+};
+pub(crate) use process::effective_user;
+pub(crate) use shm::{shmat, shmctl, shmdt, shmget};

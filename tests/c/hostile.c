@@ -1,0 +1,294 @@
+/*
+ * The C API as a careless or hostile program uses it: each bad argument must give -1 or NULL, the right errno and a sentence, and never a
+ * crash. Then the same API used well. Prints what is wrong, nothing if all is right.
+ *
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <shmkey.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int wrong;
+
+static void check(int right, const char *what, int line)
+{
+    if (!right) {
+        wrong = 1;
+        printf("line %d: %s (errno %s, last error: %s)\n", line, what, strerrorname_np(errno), shm_last_error());
+    }
+}
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+/* The call fails with this error number, and its sentence names it. */
+#define FAILS(call, number) FAILS_NAMED((call) == -1, #call, number, #number)
+#define FAILS_NULL(call, number) FAILS_NAMED((call) == NULL, #call, number, #number)
+#define FAILS_NAMED(condition, call, number, name)                                                                     \
+    do {                                                                                                               \
+        int answered;                                                                                                  \
+        errno = 0;                                                                                                     \
+        answered = (condition);                                                                                        \
+        check(answered && errno == (number), call " fails with " name, __LINE__);                                      \
+        check(strstr(shm_last_error(), name) != NULL, "the sentence names " name, __LINE__);                           \
+        check(strlen(shm_last_error()) < 1024, "the sentence is short enough", __LINE__);                              \
+    } while (0)
+
+/* The call succeeds and leaves errno alone. */
+#define WORKS(call)                                                                                                    \
+    do {                                                                                                               \
+        int answered;                                                                                                  \
+        errno = 4242;                                                                                                  \
+        answered = (call) == 0;                                                                                        \
+        check(answered && errno == 4242, #call " works", __LINE__);                                                    \
+    } while (0)
+
+/* A page, and behind it nothing: to pass strings and structures that end where memory ends. */
+static char *page_before_nothing(void)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    munmap(room + page, page);
+    return room;
+}
+
+static void opening(void)
+{
+    static char long_name[5000];
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    char *room = page_before_nothing();
+    int id, same;
+
+    FAILS(shm_open_key("no such file", 1, 100, IPC_CREAT | 0600), ENOENT);
+    CHECK(strstr(shm_last_error(), "no such file") != NULL);
+    FAILS(shm_open_key("shmfile/below", 1, 100, IPC_CREAT | 0600), ENOTDIR);
+    FAILS(shm_open_key("", 1, 100, IPC_CREAT | 0600), ENOENT);
+    FAILS(shm_open_key("shmfile", 0, 100, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key("shmfile", 256, 100, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key("shmfile", INT_MIN, 100, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key((const char *) 8, 1, 100, IPC_CREAT | 0600), EFAULT);
+    FAILS(shm_open_key((const char *) -1, 1, 100, IPC_CREAT | 0600), EFAULT);
+    memset(room, 'x', page);
+    FAILS(shm_open_key(room, 1, 100, IPC_CREAT | 0600), ENAMETOOLONG);
+    FAILS(shm_open_key(room + 1, 1, 100, IPC_CREAT | 0600), EFAULT);
+    FAILS(shm_open_key("shmfile", 1, 100, 0600), ENOENT);
+    FAILS(shm_open_key("shmfile", 1, 0, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, (size_t) -1, IPC_CREAT | 0600), EINVAL);
+    CHECK(strstr(shm_last_error(), "negative") != NULL);
+    FAILS(shm_open_key("shmfile", 1, (size_t) INT_MIN, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, (size_t) LONG_MIN, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, 100, IPC_CREAT | 0600 | 0x40000), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, 100, -1), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, 100, INT_MIN), EINVAL);
+    FAILS(shm_open_key("shmfile", 1, 100, IPC_CREAT | 0600 | (21 << 26)), EINVAL);
+
+    FAILS(shm_open_name(NULL, 100, IPC_CREAT | 0600), EFAULT);
+    FAILS(shm_open_name("", 100, IPC_CREAT | 0600), EINVAL);
+    FAILS(shm_open_name((const char *) 8, 100, IPC_CREAT | 0600), EFAULT);
+    FAILS(shm_open_name((const char *) -1, 100, IPC_CREAT | 0600), EFAULT);
+    FAILS(shm_open_name(room + 1, 100, IPC_CREAT | 0600), EFAULT);
+    memset(long_name, 'x', sizeof long_name - 1);
+    FAILS(shm_open_name(long_name, 100, IPC_CREAT | 0600), ENAMETOOLONG);
+    FAILS(shm_open_private(0, 0600), EINVAL);
+    FAILS(shm_open_private((size_t) -4096, 0600), EINVAL);
+    FAILS(shm_open_private(100, 0600 | 0x100000), EINVAL);
+
+    id = shm_open_key("shmfile", 1, 100, IPC_CREAT | 0600);
+    CHECK(id >= 0);
+    CHECK(id == shmget(ftok("shmfile", 1), 0, 0));
+    same = shm_open_key("./shmfile", 'a' * 256 + 1, 0, 0);
+    CHECK(same == id);
+    FAILS(shm_open_key("shmfile", 1, 101, 0600), EINVAL);
+    CHECK(strstr(shm_last_error(), "100 bytes") != NULL && strstr(shm_last_error(), "101 bytes") != NULL);
+    FAILS(shm_open_key("shmfile", 1, 100, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    CHECK(id == shm_open_raw(ftok("shmfile", 1), 100, IPC_CREAT | 0600));
+    WORKS(shm_remove(id));
+    FAILS(shm_open_key("shmfile", 1, 0, 0), ENOENT);
+
+    /* A name that ends with memory, in the last byte of a page. */
+    room[page - 2] = (char) getpid();
+    room[page - 1] = '\0';
+    id = shm_open_name(room + page - 40, 100, IPC_CREAT | IPC_EXCL | 0600);
+    CHECK(id >= 0);
+    CHECK(id == shm_open_name(room + page - 40, 0, 0));
+    WORKS(shm_remove(id));
+    munmap(room, page);
+
+    id = shm_open_key(NULL, 0, 100, 0600);
+    same = shm_open_key(NULL, 1, 100, IPC_CREAT | IPC_EXCL | 0600);
+    CHECK(id >= 0 && same >= 0 && id != same);
+    WORKS(shm_remove(id));
+    WORKS(shm_remove(same));
+}
+
+static void attaching(void)
+{
+    int id = shm_open_private(5000, 0600);
+    char *a, *b, *plain, *room;
+    size_t size = 1;
+
+    FAILS_NULL(shm_attach(-1, 0), EINVAL);
+    FAILS_NULL(shm_attach(INT_MAX, 0), EINVAL);
+    FAILS_NULL(shm_attach(INT_MIN, 0), EINVAL);
+    FAILS_NULL(shm_attach(id, 1), EINVAL);
+    FAILS_NULL(shm_attach(id, -1), EINVAL);
+    FAILS_NULL(shm_attach(id, SHM_REMAP), EINVAL);
+    FAILS_NULL(shm_attach_huge(-1, 0), EINVAL);
+    FAILS_NULL(shm_attach_huge(id, SHM_REMAP), EINVAL);
+    FAILS_NULL(shm_attach_at(id, (void *) 4097, 0), EINVAL);
+
+    a = shm_attach(id, 0);
+    b = shm_attach(id, SHM_RDONLY);
+    plain = shmat(id, NULL, 0);
+    CHECK(a != NULL && b != NULL && a != b);
+    strcpy(a, "one segment");
+    CHECK(strcmp(b, "one segment") == 0 && strcmp(plain, "one segment") == 0);
+    FAILS_NULL(shm_attach_at(id, a, 0), EINVAL);
+    CHECK(strstr(shm_last_error(), "mapped there already") != NULL);
+
+    WORKS(shm_attached_size(a, &size));
+    CHECK(size == 5000);
+    WORKS(shm_attached_size(b, &size));
+    size = 1;
+    WORKS(shm_attached_size(plain, &size));
+    CHECK(size == 5000);
+    size = 1;
+    FAILS(shm_attached_size(NULL, &size), EINVAL);
+    FAILS(shm_attached_size(a + 1, &size), EINVAL);
+    FAILS(shm_attached_size(a + 4096, &size), EINVAL);
+    FAILS(shm_attached_size(&size, &size), EINVAL);
+    FAILS(shm_attached_size((void *) -1, &size), EINVAL);
+    CHECK(size == 1);
+    FAILS(shm_attached_size(a, NULL), EFAULT);
+    FAILS(shm_attached_size(a, (size_t *) 8), EFAULT);
+    FAILS(shm_attached_size(a, (size_t *) (void *) b), EFAULT); /* read only */
+
+    WORKS(shm_prefault(a));
+    WORKS(shm_prefault(b));
+    CHECK(strcmp(b, "one segment") == 0);
+    FAILS(shm_prefault(NULL), EINVAL);
+    FAILS(shm_prefault(a + 4096), EINVAL);
+    FAILS(shm_prefault(&size), EINVAL);
+
+    FAILS(shm_detach(NULL), EINVAL);
+    FAILS(shm_detach(a + 1), EINVAL);
+    FAILS(shm_detach(a + 4096), EINVAL);
+    FAILS(shm_detach(&size), EINVAL);
+    FAILS(shm_detach((void *) -1), EINVAL);
+    FAILS(shm_detach((void *) 4096), EINVAL);
+    WORKS(shm_detach(a));
+    FAILS(shm_detach(a), EINVAL);
+    FAILS(shm_attached_size(a, &size), EINVAL);
+    CHECK(shm_attach_at(id, a, 0) == a);
+    CHECK(strcmp(a, "one segment") == 0);
+    WORKS(shm_detach(a));
+    CHECK(shm_attach_at(id, a + 7, SHM_RND | SHM_RDONLY) == a);
+    WORKS(shm_detach(a));
+    WORKS(shm_detach(plain));
+    room = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    FAILS_NULL(shm_attach_at(id, room, 0), EINVAL);
+    CHECK(shm_attach_at(id, room, SHM_REMAP) == room);
+    WORKS(shm_detach(room));
+
+    WORKS(shm_remove(id));
+    CHECK(strcmp(b, "one segment") == 0);
+    CHECK((plain = shm_attach(id, 0)) != NULL);
+    WORKS(shm_detach(plain));
+    WORKS(shm_detach(b));
+    FAILS_NULL(shm_attach(id, 0), EINVAL);
+    FAILS(shm_remove(id), EINVAL);
+    FAILS(shm_remove(-1), EINVAL);
+    FAILS(shm_remove(INT_MAX), EINVAL);
+
+    id = shm_open_private(5u << 20, 0600);
+    a = shm_attach_huge(id, 0);
+    CHECK(a != NULL && (uintptr_t) a % (2u << 20) == 0);
+    a[(5u << 20) - 1] = 'x';
+    WORKS(shm_attached_size(a, &size));
+    CHECK(size == 5u << 20);
+    WORKS(shm_prefault(a));
+    WORKS(shm_detach(a));
+    b = shm_attach_huge(id, SHM_RDONLY);
+    CHECK(b != NULL && b[(5u << 20) - 1] == 'x');
+    WORKS(shm_detach(b));
+    WORKS(shm_remove(id));
+}
+
+static void asking(void)
+{
+    struct shm_status status;
+    char *room = page_before_nothing();
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    int id = shm_open_key("shmfile", 2, 5000, IPC_CREAT | 0640);
+    char *a;
+
+    FAILS(shm_get_status(-1, &status), EINVAL);
+    FAILS(shm_get_status(INT_MAX, &status), EINVAL);
+    FAILS(shm_get_status(id, NULL), EFAULT);
+    FAILS(shm_get_status(id, (struct shm_status *) 8), EFAULT);
+    FAILS(shm_get_status(id, (struct shm_status *) (void *) (room + page - sizeof status + 8)), EFAULT);
+    WORKS(shm_get_status(id, (struct shm_status *) (void *) (room + page - sizeof status)));
+    munmap(room, page);
+
+    memset(&status, 0x55, sizeof status);
+    WORKS(shm_get_status(id, &status));
+    CHECK(status.id == id && status.key == ftok("shmfile", 2) && status.size == 5000 && status.nattch == 0);
+    CHECK(status.mode == 0640 && status.uid == geteuid() && status.gid == getegid());
+    CHECK(status.cuid == geteuid() && status.cgid == getegid() && status.cpid == getpid() && status.lpid == 0);
+    CHECK(status.atime == 0 && status.dtime == 0 && status.ctime > 1600000000 && !status.removed && !status.locked);
+    for (size_t i = 0; i < sizeof status.reserved; i++) {
+        CHECK(status.reserved[i] == 0);
+    }
+    a = shm_attach(id, 0);
+    WORKS(shm_remove(id));
+    WORKS(shm_get_status(id, &status));
+    CHECK(status.nattch == 1 && status.removed == 1 && status.key == 0 && status.lpid == getpid() && status.atime > 0);
+    if (fork() == 0) {
+        WORKS(shm_get_status(id, &status));
+        CHECK(status.nattch == 2);
+        WORKS(shm_detach(a));
+        _exit(wrong);
+    }
+    CHECK(wait(&wrong) > 0);
+    WORKS(shm_get_status(id, &status));
+    CHECK(status.nattch == 1);
+    WORKS(shm_detach(a));
+    FAILS(shm_get_status(id, &status), EINVAL);
+}
+
+static void *another_thread(void *unused)
+{
+    (void) unused;
+    CHECK(strcmp(shm_last_error(), "no error") == 0);
+    FAILS(shm_remove(-1), EINVAL);
+    return NULL;
+}
+
+int main(void)
+{
+    char version[40];
+    pthread_t thread;
+
+    CHECK(strcmp(shm_last_error(), "no error") == 0);
+    snprintf(version, sizeof version, "%d.%d.%d", SHMKEY_VERSION_MAJOR, SHMKEY_VERSION_MINOR, SHMKEY_VERSION_PATCH);
+    CHECK(strcmp(shm_version(), version) == 0);
+
+    opening();
+    attaching();
+    asking();
+
+    FAILS(shm_open_name("", 1, 0), EINVAL);
+    CHECK(pthread_create(&thread, NULL, another_thread, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(strstr(shm_last_error(), "empty name") != NULL); /* the other thread has its own */
+    return wrong;
+}

@@ -1,0 +1,177 @@
+//! The drop-in behaves as libc and the kernel do, to the letter, whichever way a program comes to
+//! use it.
+
+mod stage;
+
+use stage::{Artifacts, Process, Random, Sandbox};
+use std::{
+    path::PathBuf,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+const PROGRAM: &str = "tests/c/conformance.c";
+
+/// How a program that was never told of the drop-in gets its functions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Route {
+    Libc,
+    Preload,
+    LinkOrder,
+    StaticLibrary,
+    /// Everything static, libc included: without and with the drop-in before it.
+    AllStaticLibc,
+    AllStatic,
+}
+
+const ROUTES: [Route; 6] = [
+    Route::Libc,
+    Route::Preload,
+    Route::LinkOrder,
+    Route::StaticLibrary,
+    Route::AllStaticLibc,
+    Route::AllStatic,
+];
+
+/// Links the program for every route, unless another test has done so.
+fn link_all() -> Arc<Artifacts> {
+    static LINKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LINKING.lock();
+    let artifacts = Artifacts::shared();
+    for route in ROUTES {
+        let (library, options): (_, &[&str]) = match route {
+            Route::Libc | Route::Preload => (None, &[]),
+            Route::LinkOrder => (Some("libshmkey_dropin.so"), &[]),
+            Route::StaticLibrary => (Some("libshmkey_dropin.a"), &[]),
+            Route::AllStaticLibc => (None, &["-static"]),
+            // glibc warns of functions that Rust's library has and nobody here calls.
+            Route::AllStatic => (
+                Some("libshmkey_dropin.a"),
+                &["-static", "-Wl,--no-warnings"],
+            ),
+        };
+        let program = program(&artifacts, route);
+        if !program.exists() {
+            artifacts
+                .link(PROGRAM, library, options, &program)
+                .expect("the program can be linked");
+        }
+    }
+    artifacts
+}
+
+fn program(artifacts: &Artifacts, route: Route) -> PathBuf {
+    artifacts.directory().join(format!("conformance-{route:?}"))
+}
+
+fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let mut command = artifacts.command(&program(artifacts, route));
+    command.current_dir(sandbox.path()).args(arguments);
+    if route == Route::Preload {
+        artifacts.preload(&mut command);
+    }
+    command
+}
+
+/// Runs the program on every route in one directory, one after the other, and compares what it says
+/// with what it says on libc.
+fn all_routes_agree(arguments: &[&str]) {
+    let artifacts = link_all();
+    let sandbox = Sandbox::new().unwrap();
+    let mut expected = String::new();
+    for route in ROUTES {
+        let ending = Process::run(
+            "conformance",
+            command(&artifacts, route, &sandbox, arguments),
+            b"",
+        )
+        .unwrap();
+        assert_ne!(
+            ending.status.code(),
+            Some(77),
+            "this machine does not allow it: see the reason why this test is ignored"
+        );
+        ending
+            .expect_end("conformance", |status| status.success())
+            .unwrap();
+        let said = String::from_utf8(ending.stdout).unwrap();
+        if route == Route::Libc {
+            assert!(
+                said.lines().count() >= 5,
+                "the program said too little: {said}"
+            );
+            expected = said;
+            continue;
+        }
+        for (line, (is, should)) in said.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(is, should, "line {} by {route:?}, {arguments:?}", line + 1);
+        }
+        assert_eq!(said.len(), expected.len(), "{route:?}");
+    }
+}
+
+#[test]
+fn every_call_answers_as_the_kernel_does() {
+    all_routes_agree(&["calls"]);
+}
+
+#[test]
+fn random_calls_answer_as_the_kernel_does() {
+    let seed = Random::new().next().to_string();
+    println!("seed {seed}");
+    all_routes_agree(&["random", &seed]);
+}
+
+#[test]
+#[ignore = "needs an IPC namespace of its own: root, or user namespaces"]
+fn the_key_minus_one_of_a_failed_ftok_works() {
+    all_routes_agree(&["minus-one"]);
+}
+
+#[test]
+#[ignore = "needs root, to become another user"]
+fn another_user_is_refused_as_the_kernel_does() {
+    all_routes_agree(&["stranger"]);
+}
+
+/// The tests above prove nothing if the functions are libc's after all.
+#[test]
+fn the_functions_are_the_drop_ins() {
+    const NAMES: [&str; 5] = ["ftok", "shmget", "shmat", "shmdt", "shmctl"];
+    let artifacts = link_all();
+    let sandbox = Sandbox::new().unwrap();
+    for (route, from) in [
+        (Route::Libc, "libc.so"),
+        (Route::Preload, "libshmkey_dropin.so"),
+        (Route::LinkOrder, "libshmkey_dropin.so"),
+    ] {
+        let mut command = command(&artifacts, route, &sandbox, &["calls"]);
+        command.env("LD_DEBUG", "bindings");
+        let ending = Process::run("conformance", command, b"").unwrap();
+        let bindings = String::from_utf8_lossy(&ending.stderr);
+        for name in NAMES {
+            let symbol = format!("`{name}'");
+            let bound: Vec<&str> = bindings
+                .lines()
+                .filter(|line| line.contains("conformance-") && line.contains(&symbol))
+                .collect();
+            assert!(!bound.is_empty(), "{name} is not bound by {route:?}");
+            assert!(
+                bound.iter().all(|line| line.contains(from)),
+                "{name} by {route:?}: {bound:?}"
+            );
+        }
+    }
+    // Linked statically, the functions are in the program itself.
+    for (route, ours) in [(Route::StaticLibrary, true), (Route::Libc, false)] {
+        let bytes = std::fs::read(program(&artifacts, route)).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        for name in NAMES {
+            use object::{Object, ObjectSymbol};
+            let defined = file
+                .symbols()
+                .any(|symbol| symbol.name() == Ok(name) && symbol.is_definition());
+            assert_eq!(defined, ours, "{name} by {route:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `include/shmkey.h` is what `src/capi` says, and every compiler takes it without a warning.
+
+use std::{env, fs, path::Path, process::Command};
+
+const HEADER: &str = "include/shmkey.h";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn generate() -> String {
+    let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    // In the order in which a reader needs them.
+    for file in ["open", "attach", "status", "failure", "version"] {
+        builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));
+    }
+    let mut header = Vec::new();
+    builder
+        .generate()
+        .expect("src/capi is readable")
+        .write(&mut header);
+    String::from_utf8(header).expect("a header is text")
+}
+
+#[test]
+fn the_header_is_what_the_source_says() {
+    let made = generate();
+    let path = root().join(HEADER);
+    if env::var_os("BLESS").is_some() {
+        fs::write(&path, &made).expect("the header is writable");
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == made,
+        "{HEADER} is not what src/capi says; run: BLESS=1 cargo test --test header"
+    );
+}
+
+/// Compiles a program that includes the header, twice, and uses it, as C99, C11, C17 and C++17.
+fn compiles_without_a_warning(c: &str, cpp: &str) {
+    const WARNINGS: [&str; 7] = [
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wconversion",
+        "-Wshadow",
+        "-Wundef",
+        "-Werror",
+    ];
+    const PROGRAM: &str = "
+        #include <shmkey.h>
+        #include <shmkey.h>
+        int main(void) {
+            struct shm_status status;
+            size_t size;
+            int id = shm_open_key(\"file\", 1, 100, 0600);
+            void *memory = shm_attach(id, 0);
+            if (shm_get_status(id, &status) != 0 || shm_attached_size(memory, &size) != 0) {
+                return shm_last_error()[0];
+            }
+            return shm_detach(memory) + shm_remove(id) + SHMKEY_VERSION_MAJOR + shm_version()[0];
+        }
+    ";
+    let directory = tempfile::tempdir().unwrap();
+    for (compiler, language, standard) in [
+        (c, "c", "c99"),
+        (c, "c", "c11"),
+        (c, "c", "c17"),
+        (cpp, "c++", "c++17"),
+        (cpp, "c++", "c++20"),
+    ] {
+        let source = directory.path().join("program");
+        fs::write(&source, format!("{}\n", PROGRAM.trim())).unwrap();
+        let mut command = Command::new(compiler);
+        command
+            .args(WARNINGS)
+            .args([
+                "-x",
+                language,
+                &format!("-std={standard}"),
+                "-c",
+                "-o",
+                "/dev/null",
+            ])
+            .arg("-I")
+            .arg(root().join("include"))
+            .arg(&source);
+        if language == "c" {
+            command.args(["-Wstrict-prototypes", "-Wmissing-prototypes"]);
+        }
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.is_empty(),
+            "{command:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn gcc_takes_the_header_without_a_warning() {
+    compiles_without_a_warning("gcc", "g++");
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn clang_takes_the_header_without_a_warning() {
+    compiles_without_a_warning("clang", "clang++");
+}

@@ -1,0 +1,101 @@
+//! What the README shows in C and on the command line is what happens. (Its Rust is run as a
+//! documentation test.)
+
+mod stage;
+
+use stage::Artifacts;
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+
+/// The blocks of a language, each with the line of text before it.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let readme = include_str!("../README.md");
+    let mut found = Vec::new();
+    let mut before = "";
+    let mut lines = readme.lines();
+    while let Some(line) = lines.next() {
+        match line.strip_prefix("```") {
+            Some(tag) => {
+                let block: Vec<&str> = lines.by_ref().take_while(|&line| line != "```").collect();
+                if tag == language {
+                    found.push((before.to_owned(), block.join("\n") + "\n"));
+                }
+            }
+            None if !line.is_empty() => before = line,
+            None => {}
+        }
+    }
+    found
+}
+
+/// Runs a block of `$ command` lines, and compares what they print with the lines in between.
+fn run_console(block: &str, directory: &Path) {
+    let mut commands: Vec<(&str, String)> = Vec::new();
+    for line in block.lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) => commands.push((command, String::new())),
+            None => {
+                let expected = &mut commands.last_mut().expect("a command comes first").1;
+                *expected += line;
+                *expected += "\n";
+            }
+        }
+    }
+    for (command, expected) in commands {
+        if command.starts_with("cargo ") {
+            continue; // Cargo has built the libraries already
+        }
+        let output = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{command}: {said}");
+        assert_eq!(said, expected, "{command}");
+    }
+}
+
+#[test]
+fn the_command_lines_print_what_they_show() {
+    let artifacts = Artifacts::shared();
+    let directory = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for shared in ["include", "c_examples"] {
+        symlink(root.join(shared), directory.path().join(shared)).unwrap();
+    }
+    fs::create_dir(directory.path().join("target")).unwrap();
+    symlink(
+        artifacts.directory(),
+        directory.path().join("target/release"),
+    )
+    .unwrap();
+    let programs = blocks("c");
+    assert_eq!(programs.len(), 2);
+    for (before, source) in &programs {
+        let name = before.trim_matches(['`', ':']);
+        assert!(name.ends_with(".c"), "{name}");
+        // A name of this run's own, so that runs side by side do not meet.
+        fs::write(directory.path().join(name), own(source)).unwrap();
+    }
+    let consoles = blocks("console");
+    assert_eq!(consoles.len(), 2);
+    for (_, block) in &consoles {
+        run_console(&own(block), directory.path());
+    }
+}
+
+/// The same with a segment's name that nobody else uses, and its key.
+fn own(text: &str) -> String {
+    let name = format!("hello {}", std::process::id());
+    let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
+    text.replace("\"hello\"", &format!("\"{name}\""))
+        .replace(&key("hello"), &key(&name))
+}
+
+#[test]
+fn the_table_of_costs_names_its_command() {
+    let readme = include_str!("../README.md");
+    let table = readme.split("## What it costs").nth(1).unwrap();
+    assert!(table.contains("`cargo run --release -p shmkey-bench`"));
+    assert!(table.contains("| attach and detach, 4 KiB: C |"));
+}

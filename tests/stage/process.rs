@@ -1,0 +1,202 @@
+//! A program that runs, with a deadline for everything that is expected of it.
+
+use super::Result;
+use std::{
+    io::{Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before the test gives up: far longer than it needs on the slowest
+/// machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A child process whose output is collected while it runs. It is killed when this is dropped, and
+/// when this process dies.
+pub struct Process {
+    name: String,
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// How a process ended.
+pub struct Ending {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Process {
+    /// Starts a program and gives it its standard input.
+    pub fn start(name: &str, mut command: Command, input: &[u8]) -> Result<Process> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // SAFETY: between fork and exec this makes one system call, which allocates and locks
+        // nothing.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("{name} does not start: {error} ({command:?})"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that ends without reading its input is judged by its output.
+            let _ = stdin.write_all(input);
+        }
+        Ok(Process {
+            name: name.to_owned(),
+            stdout: Output::collect(child.stdout.take()),
+            stderr: Output::collect(child.stderr.take()),
+            child,
+        })
+    }
+
+    /// Runs a program to its end.
+    pub fn run(name: &str, command: Command, input: &[u8]) -> Result<Ending> {
+        Process::start(name, command, input)?.finish()
+    }
+
+    /// Waits until the output so far satisfies a condition.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&[u8]) -> bool) -> Result<()> {
+        if self.stdout.wait_until(|bytes, _| condition(bytes)) {
+            return Ok(());
+        }
+        Err(format!(
+            "{} did not {what}; it printed \"{}\" and on stderr \"{}\"",
+            self.name,
+            self.stdout.so_far().escape_ascii(),
+            self.stderr.so_far().escape_ascii()
+        ))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the child has not been waited for, so its id is still its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Result<Ending> {
+        let ended = |_: &[u8], closed: bool| closed;
+        let in_time = self.stdout.wait_until(ended) && self.stderr.wait_until(ended);
+        let status = in_time.then(|| wait(&mut self.child)).flatten();
+        match status {
+            Some(status) => Ok(Ending {
+                status,
+                stdout: self.stdout.so_far(),
+                stderr: self.stderr.so_far(),
+            }),
+            None => Err(format!("{} did not end within {PATIENCE:?}", self.name)),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a process that has closed its output, and so is about to end.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_micros(200)),
+            _ => return None,
+        }
+    }
+}
+
+impl Ending {
+    /// It ended well and printed exactly this.
+    pub fn expect(&self, name: &str, stdout: &[u8]) -> Result<()> {
+        self.expect_end(name, |status| status.success())?;
+        if self.stdout == stdout {
+            return Ok(());
+        }
+        Err(format!(
+            "{name} printed \"{}\" and should have printed \"{}\"",
+            self.stdout.escape_ascii(),
+            stdout.escape_ascii()
+        ))
+    }
+
+    /// It ended like this, and had nothing to complain about.
+    pub fn expect_end(&self, name: &str, end: impl Fn(&ExitStatus) -> bool) -> Result<()> {
+        if end(&self.status) && self.stderr.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{name} ended with {}{}, and said \"{}\"",
+            self.status,
+            if self.status.core_dumped() {
+                " and a core dump"
+            } else {
+                ""
+            },
+            self.stderr.escape_ascii()
+        ))
+    }
+}
+
+/// What a process has written to one stream so far, collected by a thread.
+struct Output(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Default)]
+struct Collected {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+impl Output {
+    fn collect(stream: Option<impl Read + Send + 'static>) -> Output {
+        let shared = Arc::<(Mutex<Collected>, Condvar)>::default();
+        let ours = Arc::clone(&shared);
+        thread::spawn(move || {
+            let (collected, news) = &*ours;
+            let mut piece = [0; 4096];
+            if let Some(mut stream) = stream {
+                while let Ok(len @ 1..) = stream.read(&mut piece) {
+                    collected
+                        .lock()
+                        .unwrap()
+                        .bytes
+                        .extend_from_slice(&piece[..len]);
+                    news.notify_all();
+                }
+            }
+            collected.lock().unwrap().closed = true;
+            news.notify_all();
+        });
+        Output(shared)
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.0.0.lock().unwrap().bytes.clone()
+    }
+
+    /// Waits for a condition on what was written and whether the stream is closed. False if it
+    /// never comes true.
+    fn wait_until(&self, condition: impl Fn(&[u8], bool) -> bool) -> bool {
+        let (collected, news) = &*self.0;
+        let guard = collected.lock().unwrap();
+        let (guard, _) = news
+            .wait_timeout_while(guard, PATIENCE, |c| {
+                !c.closed && !condition(&c.bytes, c.closed)
+            })
+            .unwrap();
+        condition(&guard.bytes, guard.closed)
+    }
+}

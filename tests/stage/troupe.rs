@@ -1,0 +1,362 @@
+//! The programs in all their forms, built and linked.
+
+use super::Result;
+use std::{
+    collections::HashMap,
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use tempfile::TempDir;
+
+/// A form in which a program exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Plain System V C, with libc's functions.
+    Libc,
+    /// The same binary, with the drop-in preloaded.
+    Preload,
+    /// The same source, linked with the drop-in's shared library before libc.
+    DropinSo,
+    /// The same source, linked with the drop-in's static library before libc.
+    DropinA,
+    /// C on shmkey.h, with the shared library.
+    CSo,
+    /// C on shmkey.h, with the static library.
+    CA,
+    /// The Rust twin.
+    Rust,
+}
+
+impl Form {
+    pub const ALL: [Form; 7] = [
+        Form::Libc,
+        Form::Preload,
+        Form::DropinSo,
+        Form::DropinA,
+        Form::CSo,
+        Form::CA,
+        Form::Rust,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Libc => "sysv",
+            Form::Preload => "sysv+preload",
+            Form::DropinSo => "sysv+dropin.so",
+            Form::DropinA => "sysv+dropin.a",
+            Form::CSo => "c+shmkey.so",
+            Form::CA => "c+shmkey.a",
+            Form::Rust => "rust",
+        }
+    }
+
+    /// Plain System V C, in whatever way it is linked.
+    pub fn is_plain(self) -> bool {
+        matches!(
+            self,
+            Form::Libc | Form::Preload | Form::DropinSo | Form::DropinA
+        )
+    }
+
+    /// What it is linked from: the folder of the source, and the library.
+    fn recipe(self) -> Option<(&'static str, Option<&'static str>)> {
+        const SYSV: &str = "c_examples/sysv";
+        Some(match self {
+            Form::Libc | Form::Preload => (SYSV, None),
+            Form::DropinSo => (SYSV, Some("libshmkey_dropin.so")),
+            Form::DropinA => (SYSV, Some("libshmkey_dropin.a")),
+            Form::CSo => ("c_examples", Some("libshmkey.so")),
+            Form::CA => ("c_examples", Some("libshmkey.a")),
+            Form::Rust => return None,
+        })
+    }
+}
+
+/// The programs that play.
+pub const PROGRAMS: [&str; 10] = [
+    "shared_memory",
+    "writer",
+    "reader",
+    "server",
+    "client",
+    "parent_child",
+    "write_struct",
+    "read_struct",
+    "sender",
+    "receiver",
+];
+
+/// What Cargo has built for this package, and the C objects.
+pub struct Artifacts {
+    /// A directory of our own with the libraries in it, so that nobody builds them anew while
+    /// programs use them.
+    directory: TempDir,
+    /// The Rust twins by name.
+    twins: HashMap<String, PathBuf>,
+    /// The C objects by source file.
+    objects: HashMap<String, PathBuf>,
+    compiler: Option<PathBuf>,
+}
+
+impl Artifacts {
+    /// The artifacts, built once for all tests that need them at the same time, and gone with the
+    /// last of these.
+    pub fn shared() -> Arc<Artifacts> {
+        static SHARED: Mutex<Weak<Artifacts>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let built = Arc::new(Artifacts::build().expect("the libraries can be built"));
+            *shared = Arc::downgrade(&built);
+            built
+        })
+    }
+
+    /// Has Cargo build the libraries and the Rust twins, with this build's own profile.
+    pub fn build() -> Result<Artifacts> {
+        let objects_list = fs::read_to_string(env!("SHMKEY_C_OBJECTS")).unwrap_or_default();
+        let objects = objects_list
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(source, object)| (source.to_owned(), PathBuf::from(object)))
+            .collect();
+        let mut artifacts = Artifacts {
+            directory: tempfile::Builder::new()
+                .prefix("shmkey-programs-")
+                .tempdir()
+                .map_err(|error| format!("no temporary directory: {error}"))?,
+            twins: HashMap::new(),
+            objects,
+            compiler: working_compiler(),
+        };
+        // Where there is a C compiler, there is a linker, and the libraries can be linked.
+        let packages: &[&str] = match artifacts.compiler {
+            Some(_) => &["-p", "shmkey", "-p", "shmkey-dropin", "--lib", "--examples"],
+            None => &["-p", "shmkey", "--examples"],
+        };
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args([
+                "build",
+                "--quiet",
+                "--message-format=json-render-diagnostics",
+            ])
+            .args(packages);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let output = cargo
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("cargo does not start: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{cargo:?} ended with {}", output.status));
+        }
+        for line in output.stdout.split(|&byte| byte == b'\n') {
+            if let Ok(message) = serde_json::from_slice(line) {
+                artifacts.take(&message)?;
+            }
+        }
+        Ok(artifacts)
+    }
+
+    /// Takes note of what a message of Cargo's says was built.
+    fn take(&mut self, message: &serde_json::Value) -> Result<()> {
+        if message["reason"] != "compiler-artifact" {
+            return Ok(());
+        }
+        let name = message["target"]["name"].as_str().unwrap_or_default();
+        if let Some(program) = message["executable"].as_str() {
+            if PROGRAMS.contains(&name) {
+                self.twins.insert(name.to_owned(), program.into());
+            }
+            return Ok(());
+        }
+        if !["shmkey", "shmkey_dropin"].contains(&name) {
+            return Ok(());
+        }
+        for file in message["filenames"].as_array().into_iter().flatten() {
+            let file = Path::new(file.as_str().unwrap_or_default());
+            if [Some("so"), Some("a")].contains(&file.extension().and_then(OsStr::to_str)) {
+                let copy = self.library(&format!(
+                    "lib{name}.{}",
+                    file.extension().unwrap().display()
+                ));
+                fs::copy(file, &copy).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory with the libraries.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where a library is, such as `libshmkey.so`.
+    pub fn library(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    /// The C compiler, if there is one.
+    pub fn compiler(&self) -> Option<&Path> {
+        self.compiler.as_deref()
+    }
+
+    /// Links a program from the object of a source file, such as `c_examples/writer.c`, with a
+    /// library before libc.
+    pub fn link(
+        &self,
+        source: &str,
+        library: Option<&str>,
+        options: &[&str],
+        program: &Path,
+    ) -> Result<()> {
+        let object = self
+            .objects
+            .get(source)
+            .ok_or_else(|| format!("{source} was not compiled"))?;
+        self.link_files(&[object.as_path()], library, options, program)
+    }
+
+    /// Links a program from files that the compiler understands.
+    pub fn link_files(
+        &self,
+        files: &[&Path],
+        library: Option<&str>,
+        options: &[&str],
+        program: &Path,
+    ) -> Result<()> {
+        let compiler = self.compiler().ok_or("there is no C compiler")?;
+        let mut link = Command::new(compiler);
+        link.args(options).args(files).arg("-o").arg(program);
+        match library {
+            Some(library) if library.ends_with(".so") => {
+                let name = library.trim_start_matches("lib").trim_end_matches(".so");
+                link.arg("-L").arg(self.directory());
+                link.arg(format!("-l{name}"));
+                link.arg(format!("-Wl,-rpath,{}", self.directory().display()));
+            }
+            Some(library) => {
+                link.arg(self.library(library));
+            }
+            None => {}
+        }
+        let output = link
+            .output()
+            .map_err(|error| format!("{link:?}: {error}"))?;
+        if output.status.success() && output.stderr.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{link:?} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+
+    /// A command whose dynamic linker finds our own libraries and no others. (Cargo points
+    /// LD_LIBRARY_PATH at its own.)
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", self.directory());
+        command
+    }
+
+    /// Makes a program run with the drop-in preloaded.
+    pub fn preload(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", self.library("libshmkey_dropin.so"));
+    }
+}
+
+/// The compiler that build.rs has found, if it still runs.
+fn working_compiler() -> Option<PathBuf> {
+    let compiler = env!("SHMKEY_CC");
+    let answer = Command::new(compiler).arg("--version").output();
+    (!compiler.is_empty() && answer.is_ok_and(|output| output.status.success()))
+        .then(|| compiler.into())
+}
+
+/// All programs in all forms, ready to play.
+pub struct Troupe {
+    artifacts: Artifacts,
+    programs: HashMap<(&'static str, Form), PathBuf>,
+    /// A command that runs the programs, such as valgrind, with its options.
+    runner: Vec<String>,
+}
+
+impl Troupe {
+    /// Builds everything. `progress` is told what is being done.
+    pub fn assemble(mut progress: impl FnMut(&str)) -> Result<Troupe> {
+        progress("building the libraries and the Rust programs");
+        let artifacts = Artifacts::build()?;
+        let mut programs = HashMap::new();
+        for form in Form::ALL {
+            for name in PROGRAMS {
+                if let Some((folder, library)) = form.recipe() {
+                    if artifacts.compiler().is_none() {
+                        continue;
+                    }
+                    progress(&format!("linking {name} as {}", form.name()));
+                    let program = artifacts
+                        .directory()
+                        .join(format!("{name}-{}", form.name()));
+                    artifacts.link(&format!("{folder}/{name}.c"), library, &[], &program)?;
+                    programs.insert((name, form), program);
+                } else {
+                    let twin = artifacts
+                        .twins
+                        .get(name)
+                        .ok_or_else(|| format!("Cargo has not built the example {name}"))?;
+                    programs.insert((name, form), twin.clone());
+                }
+            }
+        }
+        Ok(Troupe {
+            artifacts,
+            programs,
+            runner: Vec::new(),
+        })
+    }
+
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// From now on, has another command run the programs.
+    pub fn run_under(&mut self, runner: &[&str]) {
+        self.runner = runner.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// The forms that could be built: all, or on a machine without a C compiler only Rust.
+    pub fn forms(&self) -> Vec<Form> {
+        Form::ALL
+            .into_iter()
+            .filter(|&form| self.programs.contains_key(&(PROGRAMS[0], form)))
+            .collect()
+    }
+
+    /// The command that starts a program in one of its forms.
+    pub fn command(&self, name: &'static str, form: Form) -> Result<Command> {
+        let program = self
+            .programs
+            .get(&(name, form))
+            .ok_or_else(|| format!("there is no {name} as {}", form.name()))?;
+        let mut command = match &self.runner[..] {
+            [] => self.artifacts.command(program),
+            [runner, options @ ..] => {
+                let mut command = self.artifacts.command(Path::new(runner));
+                command.args(options).arg(program);
+                command
+            }
+        };
+        if form == Form::Preload {
+            self.artifacts.preload(&mut command);
+        }
+        Ok(command)
+    }
+}
