@@ -3,14 +3,14 @@
  *
  *     #include <shmkey.h>
  *     #include <stdio.h>
- *     #include <sys/shm.h>                         the flags: IPC_CREAT, SHM_RDONLY, ...
+ *     #include <sys/shm.h>                      // the flags: IPC_CREAT, SHM_RDONLY, ...
  *
  *     int   id   = shm_open_name("greeting", 1024, IPC_CREAT | 0600);
  *     char *text = id < 0 ? NULL : shm_attach(id, 0);
  *     if (text == NULL) { fprintf(stderr, "%s\n", shm_last_error()); return 1; }
- *     snprintf(text, 1024, "hello");               any process that opens "greeting" reads it
+ *     snprintf(text, 1024, "hello");            // any process that opens "greeting" reads it
  *     shm_detach(text);
- *     shm_remove(id);                              it stays until somebody does this
+ *     shm_remove(id);                           // it stays until somebody does this
  *
  * Link with -lshmkey (libshmkey.so) or name libshmkey.a on the command line.
  *

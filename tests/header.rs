@@ -100,6 +100,43 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
     }
 }
 
+/// The example at the top of the header is a program.
+#[test]
+fn the_headers_own_example_compiles() {
+    let header = include_str!("../include/shmkey.h");
+    let comment = header.split("*/").next().unwrap();
+    let example = || {
+        comment
+            .lines()
+            .filter_map(|line| line.strip_prefix(" *     "))
+    };
+    let (includes, body): (Vec<&str>, Vec<&str>) =
+        example().partition(|line| line.starts_with("#include"));
+    assert!(
+        includes.len() == 3 && body.len() > 5,
+        "{includes:?} {body:?}"
+    );
+    let program = format!(
+        "{}\nint main(void) {{\n{}\nreturn 0;\n}}\n",
+        includes.join("\n"),
+        body.join("\n")
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("example.c");
+    fs::write(&source, program).unwrap();
+    let output = Command::new("gcc")
+        .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
+        .arg(root().join("include"))
+        .arg(&source)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn gcc_takes_the_header_without_a_warning() {
     compiles_without_a_warning("gcc", "g++");
