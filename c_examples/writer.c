@@ -26,9 +26,8 @@ int main(void)
     if (memchr(line, '\0', (size_t) length) != NULL) {
         fail_with("writer", "the line has a NUL byte in it, which would end it for the reader");
     }
-    if (length >= SIZE) {
-        fprintf(stderr, "writer: the line has %zd bytes, and the segment holds %d and the NUL behind them\n",
-                length, SIZE - 1);
+    if (length > SIZE) {
+        fprintf(stderr, "writer: the line has %zd bytes, and the segment holds %d\n", length, SIZE);
         return EXIT_FAILURE;
     }
 
@@ -38,7 +37,8 @@ int main(void)
     if (shared == NULL) {
         fail("writer");
     }
-    memcpy(shared, line, (size_t) length + 1);
+    /* With its NUL, unless the line fills the segment to the last byte. */
+    memcpy(shared, line, length < SIZE ? (size_t) length + 1 : SIZE);
     printf("Data written in memory: %s\n", line);
     free(line);
     return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

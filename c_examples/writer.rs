@@ -29,13 +29,12 @@ fn run() -> support::Outcome {
     if line.contains(&0) {
         return Err("the line has a NUL byte in it, which would end it for the reader".into());
     }
-    if line.len() >= SIZE {
-        return Err(format!(
-            "the line has {} bytes, and the segment holds {} and the NUL behind them",
-            line.len(),
-            SIZE - 1
-        )
-        .into());
+    if line.len() > SIZE {
+        let reason = format!(
+            "the line has {} bytes, and the segment holds {SIZE}",
+            line.len()
+        );
+        return Err(reason.into());
     }
 
     // Only now, so that there is nothing to clean up when somebody ends this at the prompt.
@@ -44,7 +43,10 @@ fn run() -> support::Outcome {
         .size(SIZE)
         .open(Key::from_path("shmfile", 115)?)?;
     let shared = segment.attach()?;
-    shared.write_at(0, &[&line[..], b"\0"].concat())?;
+    shared.write_at(0, &line)?;
+    if line.len() < SIZE {
+        shared.write_at(line.len(), b"\0")?;
+    }
     out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
     Ok(shared.detach()?)
 }

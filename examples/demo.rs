@@ -172,122 +172,76 @@ fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
 
 /// One line of the table.
 struct Scene<'a> {
-    programs: String,
     writer: Form,
     reader: Form,
     play: Box<dyn Fn() -> stage::Result<Vec<u8>> + Send + Sync + 'a>,
 }
 
-fn scenes<'a>(troupe: &'a Troupe, forms: &[Form]) -> Vec<Scene<'a>> {
-    let mut scenes = Vec::new();
-    for solo in &plays::SOLOS {
-        for &form in forms {
-            scenes.push(Scene {
-                programs: solo.program.to_owned(),
-                writer: form,
-                reader: form,
-                play: Box::new(move || {
-                    plays::solo(troupe, solo, form)?;
-                    let text = solo.prints.lines().last().unwrap_or_default();
-                    Ok(text.split_once(": ").unwrap_or_default().1.into())
-                }),
-            });
-        }
-    }
-    for pair in &plays::PAIRS {
-        for &writer in forms {
-            for &reader in forms {
-                scenes.push(Scene {
-                    programs: format!("{} > {}", pair.writer, pair.reader),
+/// All scenes, each program or pair of programs under its name.
+fn scenes<'a>(troupe: &'a Troupe, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'a>>)> {
+    let solos = plays::SOLOS.iter().map(|solo| {
+        let scene = |&form| Scene {
+            writer: form,
+            reader: form,
+            play: Box::new(move || {
+                plays::solo(troupe, solo, form)?;
+                let last = solo.prints.lines().last().unwrap_or_default();
+                Ok(last.split_once(": ").unwrap_or_default().1.into())
+            }),
+        };
+        (solo.program.to_owned(), forms.iter().map(scene).collect())
+    });
+    let pairs = plays::PAIRS.iter().map(|pair| {
+        let scene = |(&writer, &reader)| Scene {
+            writer,
+            reader,
+            play: Box::new(move || {
+                let cast = plays::Cast {
+                    troupe,
                     writer,
                     reader,
-                    play: Box::new(move || {
-                        let cast = plays::Cast {
-                            troupe,
-                            writer,
-                            reader,
-                            thorough: false,
-                        };
-                        (pair.play)(&cast)
-                    }),
-                });
-            }
-        }
-    }
-    scenes
+                    thorough: false,
+                };
+                (pair.play)(&cast)
+            }),
+        };
+        let casts = forms
+            .iter()
+            .flat_map(|writer| forms.iter().map(move |reader| (writer, reader)));
+        (
+            format!("{}, {}", pair.writer, pair.reader),
+            casts.map(scene).collect(),
+        )
+    });
+    solos.chain(pairs).collect()
 }
 
 /// Plays everything and shows each pairing as it ends. True if all went well.
 fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
     let scenes = scenes(troupe, forms);
-    let width = Term::stdout()
-        .size_checked()
-        .map_or(120, |(_, columns)| usize::from(columns));
-    let crossed_width = width.saturating_sub(82).clamp(16, 40);
-    let row = |programs: &str, writer: &str, reader: &str, crossed: &str, ok: &str, time: &str| {
-        format!(
-            "  {programs:<25} {writer:<14} {reader:<14} {crossed:<crossed_width$} {ok:<4} {time:>8}"
-        )
-    };
-    println!(
-        "\n{}",
-        style(format!("All {} pairings:", scenes.len())).bold()
-    );
-    println!(
-        "{}",
-        row("programs", "wrote", "read", "what crossed", "", "time")
-    );
+    let count: usize = scenes.iter().map(|(_, scenes)| scenes.len()).sum();
+    let table = Table::new();
+    println!("\n{}", style(format!("All {count} pairings:")).bold());
+    println!("{}", table.row("wrote", "read", "what crossed", "", "time"));
 
     let bar = progress_bar(
-        scenes.len() as u64,
+        count as u64,
         "  {bar:40} {pos} of {len} pairings, {elapsed}",
     );
-    let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
     let started = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..LANES {
-            scope.spawn(|| {
-                while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let begin = Instant::now();
-                    let result = (scene.play)();
-                    let time = format!("{:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
-                    let (crossed, ok) = match &result {
-                        Ok(value) => (shorten(value, crossed_width), "ok"),
-                        Err(_) => (String::new(), "FAIL"),
-                    };
-                    let line = row(
-                        &scene.programs,
-                        scene.writer.name(),
-                        scene.reader.name(),
-                        &crossed,
-                        ok,
-                        &time,
-                    );
-                    let line = match result {
-                        Ok(_) => line,
-                        Err(reason) => {
-                            let mut failures = failures.lock().unwrap();
-                            failures.push(format!("{}\n    {reason}", line.trim_end()));
-                            style(line).red().to_string()
-                        }
-                    };
-                    bar.suspend(|| println!("{line}"));
-                    bar.inc(1);
-                }
-            });
-        }
-    });
+    let mut failures = Vec::new();
+    for (programs, scenes) in &scenes {
+        bar.suspend(|| println!("{}", style(programs).cyan()));
+        failures.extend(play_group(programs, scenes, &table, &bar));
+    }
     bar.finish_and_clear();
 
-    let failures = failures.into_inner().unwrap_or_default();
     for failure in &failures {
         println!("\n{failure}");
     }
     let summary = format!(
-        "{} of {} pairings worked, in {:.1} s.",
-        scenes.len() - failures.len(),
-        scenes.len(),
+        "{} of {count} pairings worked, in {:.1} s.",
+        count - failures.len(),
         started.elapsed().as_secs_f64()
     );
     let summary = if failures.is_empty() {
@@ -297,4 +251,60 @@ fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
     };
     println!("\n{}", summary.bold());
     failures.is_empty()
+}
+
+/// Plays all pairings of one pair of programs, several at once. Returns what went wrong.
+fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    let result = (scene.play)();
+                    let time = format!("{:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
+                    let (writer, reader) = (scene.writer.name(), scene.reader.name());
+                    let line = match result {
+                        Ok(value) => {
+                            let crossed = shorten(&value, table.crossed);
+                            table.row(writer, reader, &crossed, "ok", &time)
+                        }
+                        Err(reason) => {
+                            let failure = format!("{programs}, {writer} to {reader}: {reason}");
+                            failures.lock().unwrap().push(failure);
+                            style(table.row(writer, reader, "", "FAIL", &time))
+                                .red()
+                                .to_string()
+                        }
+                    };
+                    bar.suspend(|| println!("{line}"));
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    failures.into_inner().unwrap_or_default()
+}
+
+/// The columns, fitted to the terminal.
+struct Table {
+    /// The width of the column for what crossed.
+    crossed: usize,
+}
+
+impl Table {
+    fn new() -> Table {
+        let columns = Term::stdout()
+            .size_checked()
+            .map_or(100, |(_, columns)| columns);
+        Table {
+            crossed: usize::from(columns).saturating_sub(50).clamp(20, 60),
+        }
+    }
+
+    fn row(&self, writer: &str, reader: &str, crossed: &str, ok: &str, time: &str) -> String {
+        let width = self.crossed;
+        format!("  {writer:<14} {reader:<14} {crossed:<width$} {ok:<4} {time:>10}")
+    }
 }

@@ -45,7 +45,7 @@ fn run_console(block: &str, directory: &Path) {
             continue; // Cargo has built the libraries already
         }
         let output = Command::new("sh")
-            .args(["-c", &format!("{command} 2>&1")])
+            .args(["-c", &format!("{{ {command}; }} 2>&1")])
             .current_dir(directory)
             .output()
             .unwrap();

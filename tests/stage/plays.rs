@@ -97,7 +97,11 @@ pub fn solo(troupe: &Troupe, solo: &Solo, form: Form) -> Result<()> {
 /// A line from the writer's standard input to the reader's standard output.
 fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
-    let values = cast.values(1024);
+    let mut values = cast.values(1024);
+    if cast.thorough && !cast.writer.is_plain() {
+        // Ours may fill the segment to the last byte, without a NUL. (fgets needs room for one.)
+        values.push(Random::new().text(1024));
+    }
     for value in &values {
         let writer = cast.command("writer", cast.writer, &sandbox)?;
         let reader = cast.command("reader", cast.reader, &sandbox)?;
