@@ -11,7 +11,8 @@ use console::{Term, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stage::{Form, Process, Sandbox, Troupe, plays, shorten};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     process::ExitCode,
     sync::{
         Mutex,
@@ -23,6 +24,13 @@ use std::{
 
 /// How many pairings play at once. They wait for each other most of the time.
 const LANES: usize = 6;
+
+/// Prints a line. That nobody reads it (`demo | head`) is no reason to leave things behind.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(io::stdout(), $($text)*);
+    }};
+}
 
 fn main() -> ExitCode {
     match run() {
@@ -51,7 +59,7 @@ fn run() -> stage::Result<bool> {
 
     let forms = troupe.forms();
     if troupe.artifacts().compiler().is_none() {
-        println!(
+        say!(
             "There is no C compiler on this machine, so only the Rust programs play; with gcc there are {} forms of each.",
             Form::ALL.len()
         );
@@ -66,7 +74,7 @@ fn run() -> stage::Result<bool> {
 }
 
 fn title(text: &str) {
-    println!("{}", style(text).bold());
+    say!("{}", style(text).bold());
 }
 
 fn progress_bar(len: u64, template: &str) -> ProgressBar {
@@ -80,7 +88,7 @@ fn progress_bar(len: u64, template: &str) -> ProgressBar {
 
 /// What the names in the table mean.
 fn legend(forms: &[Form]) {
-    println!(
+    say!(
         "\nEach program exists in {} form{}:",
         forms.len(),
         if forms.len() == 1 { "" } else { "s" }
@@ -95,7 +103,7 @@ fn legend(forms: &[Form]) {
             Form::CA => "C on <shmkey.h>, linked with libshmkey.a",
             Form::Rust => "Rust, with the crate shmkey",
         };
-        println!("  {:<14}  {meaning}", form.name());
+        say!("  {:<14}  {meaning}", form.name());
     }
 }
 
@@ -104,15 +112,20 @@ fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> 
     const FILE: &str = "/proc/sysvipc/shm";
     let text = match fs::read_to_string(FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("\n{heading} this system has no {FILE}");
+            say!("\n{heading} this system has no {FILE}");
             return Ok(());
         }
         text => text.map_err(|error| format!("{FILE}: {error}"))?,
     };
-    println!("\n{}", style(heading).bold());
-    println!(
+    say!("\n{}", style(heading).bold());
+    say!(
         "  {:<10}  {:>10}  {:>6}  {:>12}  {:>6}  {:>8}",
-        "key", "shmid", "perms", "bytes", "nattch", "creator"
+        "key",
+        "shmid",
+        "perms",
+        "bytes",
+        "nattch",
+        "creator"
     );
     let mut none = true;
     for line in text.lines().skip(1) {
@@ -128,13 +141,13 @@ fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> 
             Some((id, remark)) if shmid == id.to_string() => format!("  <- {remark}"),
             _ => String::new(),
         };
-        println!(
+        say!(
             "  {key:<10}  {shmid:>10}  {perms:>6}  {size:>12}  {nattch:>6}  {cpid:>8}{}",
             style(beside).green()
         );
     }
     if none {
-        println!("  {}", style("(none)").dim());
+        say!("  {}", style("(none)").dim());
     }
     Ok(())
 }
@@ -221,8 +234,8 @@ fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
     let scenes = scenes(troupe, forms);
     let count: usize = scenes.iter().map(|(_, scenes)| scenes.len()).sum();
     let table = Table::new();
-    println!("\n{}", style(format!("All {count} pairings:")).bold());
-    println!("{}", table.row("wrote", "read", "what crossed", "", "time"));
+    say!("\n{}", style(format!("All {count} pairings:")).bold());
+    say!("{}", table.row("wrote", "read", "what crossed", "", "time"));
 
     let bar = progress_bar(
         count as u64,
@@ -231,13 +244,13 @@ fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
     let started = Instant::now();
     let mut failures = Vec::new();
     for (programs, scenes) in &scenes {
-        bar.suspend(|| println!("{}", style(programs).cyan()));
+        bar.suspend(|| say!("{}", style(programs).cyan()));
         failures.extend(play_group(programs, scenes, &table, &bar));
     }
     bar.finish_and_clear();
 
     for failure in &failures {
-        println!("\n{failure}");
+        say!("\n{failure}");
     }
     let summary = format!(
         "{} of {count} pairings worked, in {:.1} s.",
@@ -249,7 +262,7 @@ fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
     } else {
         style(summary).red()
     };
-    println!("\n{}", summary.bold());
+    say!("\n{}", summary.bold());
     failures.is_empty()
 }
 
@@ -278,7 +291,7 @@ fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar
                                 .to_string()
                         }
                     };
-                    bar.suspend(|| println!("{line}"));
+                    bar.suspend(|| say!("{line}"));
                     bar.inc(1);
                 }
             });
