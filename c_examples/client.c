@@ -1,8 +1,6 @@
 /* Reads the server's message and tells the server so. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
-#include <sys/shm.h>
 
 int main(void)
 {
@@ -14,8 +12,9 @@ int main(void)
     int rounds = 0;
 
     if (shared == NULL || shm_attached_size(shared, &size) != 0) {
-        fail("client");
+        fail("client", -1);
     }
+    notice_lost_output();
     hold_stop_signals(&signals);
 
     /* A server that has just created the segment writes at once; its first byte comes last. */
@@ -30,6 +29,9 @@ int main(void)
     printf("Data read from memory: ");
     fwrite(shared, 1, strnlen(shared, size), stdout);
     printf("\n");
+    if (!output_arrived()) {
+        fail_with("client", "the message could not be printed, so the server is not told that it was read");
+    }
     __atomic_store_n(shared, '*', __ATOMIC_RELEASE);
     return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

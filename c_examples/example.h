@@ -7,12 +7,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-/* Ends the program because a call of the library failed, with the reason. */
-static inline void fail(const char *program)
+/* Ends the program because a call of the library failed, with the reason. A segment that this process has created and nobody
+   has attached goes with it; -1 if there is none. */
+static inline void fail(const char *program, int id)
 {
+    struct shm_status status;
+
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
+    if (id >= 0 && shm_get_status(id, &status) == 0 && status.cpid == getpid() && status.nattch == 0) {
+        shm_remove(id);
+    }
     exit(EXIT_FAILURE);
 }
 
@@ -23,16 +31,23 @@ static inline void fail_with(const char *program, const char *reason)
     exit(EXIT_FAILURE);
 }
 
-/* From now on SIGINT and SIGTERM wait until pause_or_stop() takes them, so that nothing is cut short. A child inherits this. */
+/* From now on SIGINT, SIGTERM and SIGHUP wait until pause_or_stop() takes them or allow_stop_signals() lets them through, so
+   that nothing is cut short. A child inherits this. */
 static inline void hold_stop_signals(sigset_t *signals)
 {
     sigemptyset(signals);
     sigaddset(signals, SIGINT);
     sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGHUP);
     sigprocmask(SIG_BLOCK, signals, NULL);
 }
 
-/* Sleeps. Returns 1, at once, when SIGINT or SIGTERM has come; 0 when the time is over. */
+static inline void allow_stop_signals(const sigset_t *signals)
+{
+    sigprocmask(SIG_UNBLOCK, signals, NULL);
+}
+
+/* Sleeps. Returns 1, at once, when one of the signals has come; 0 when the time is over. */
 static inline int pause_or_stop(const sigset_t *signals, double seconds)
 {
     struct timespec time;
@@ -42,19 +57,43 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, once a second, unless told otherwise. */
-static inline void repeat_arguments(int argc, char **argv, long *count, double *interval)
+/* Nobody reads what this program prints (a full disk, `program | head`): that is an error like others, and no sudden death. */
+static inline void notice_lost_output(void)
 {
-    char *count_end = "";
-    char *interval_end = "";
+    signal(SIGPIPE, SIG_IGN);
+}
 
+/* Whether all that was printed so far has arrived. */
+static inline int output_arrived(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+/* Whether a text is a number of digits, with or without a fraction, with or without a minus sign. */
+static inline int is_number(const char *text, const char *digits)
+{
+    return *text != '\0' && text[strspn(text, digits)] == '\0';
+}
+
+/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, once a second, unless told otherwise. */
+static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
+{
+    char *end = "";
+    int valid = argc <= 3;
+
+    *count = (unsigned long long) -1;
+    *interval = 1;
     errno = 0;
-    *count = argc > 1 ? strtol(argv[1], &count_end, 10) : -1;
-    *interval = argc > 2 ? strtod(argv[2], &interval_end) : 1;
-    if (argc > 3 || errno != 0 || *count_end != '\0' || *interval_end != '\0'
-        || (argc > 1 && (count_end == argv[1] || *count < 0))
-        || (argc > 2 && (interval_end == argv[2] || !(*interval >= 0 && *interval <= 1e6)))) {
-        fprintf(stderr, "usage: %s [COUNT [INTERVAL_IN_SECONDS]]\n", argv[0]);
+    if (argc > 1) {
+        valid = valid && is_number(argv[1], "0123456789");
+        *count = strtoull(argv[1], NULL, 10);
+    }
+    if (argc > 2) {
+        valid = valid && is_number(argv[2], "0123456789.");
+        *interval = strtod(argv[2], &end);
+    }
+    if (!valid || errno != 0 || *end != '\0' || *interval > 1e6) {
+        fprintf(stderr, "usage: %s [COUNT [INTERVAL_IN_SECONDS]]\n", program);
         exit(2);
     }
 }

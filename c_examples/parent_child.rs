@@ -7,22 +7,23 @@ use std::{
     io::{self, Read, Write},
     process::ExitCode,
 };
-use support::{fork, read_c_string, wait_for};
+use support::{StopSignals, fork, read_c_string, wait_for};
 
 fn main() -> ExitCode {
     support::end("parent_child", run())
 }
 
 fn run() -> support::Outcome {
+    // Attached before the fork, nobody needs the key any more: removed, it goes with the last
+    // process, however that one ends.
+    let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)
         .size(1024)
         .open(Key::from_path("shmfile", 65)?)?;
-    let attached = segment.attach();
-    // Attached before the fork, nobody needs the key any more: it goes with the last process,
-    // however that one ends.
+    let shared = support::attach(&segment)?;
     segment.remove()?;
-    let shared = attached?;
+    drop(signals);
 
     // The child waits until the parent has written, however long that takes.
     let (mut written, mut tell) = io::pipe()?;

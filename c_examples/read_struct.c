@@ -2,8 +2,6 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include "record.h"
-#include <string.h>
-#include <sys/shm.h>
 
 int main(int argc, char **argv)
 {
@@ -19,16 +17,20 @@ int main(int argc, char **argv)
     id = shm_open_key(argc > 1 ? argv[1] : "/tmp/shmfile", 'R', sizeof record, 0);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
-        fail("read_struct");
+        fail("read_struct", -1);
     }
+    notice_lost_output();
     record = *shared;
     printf("id: %d\n", record.id);
     printf("temperature: %.6f\n", record.temperature);
     printf("name: ");
     fwrite(record.name, 1, strnlen(record.name, sizeof record.name), stdout);
     printf("\n");
+    if (!output_arrived()) {
+        fail_with("read_struct", "the structure could not be printed; it is still in the segment");
+    }
     if (shm_detach(shared) != 0 || shm_remove(id) != 0) {
-        fail("read_struct");
+        fail("read_struct", -1);
     }
     return EXIT_SUCCESS;
 }

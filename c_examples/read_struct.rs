@@ -37,8 +37,9 @@ fn run(key_file: OsString) -> support::Outcome {
         .next()
         .unwrap_or_default();
     let mut text = format!(
-        "id: {}\ntemperature: {:.6}\nname: ",
-        record.id, record.temperature
+        "id: {}\ntemperature: {}\nname: ",
+        record.id,
+        as_c_prints(record.temperature)
     )
     .into_bytes();
     text.extend_from_slice(name);
@@ -46,4 +47,13 @@ fn run(key_file: OsString) -> support::Outcome {
     io::stdout().write_all(&text)?;
     shared.detach()?;
     Ok(segment.remove()?)
+}
+
+/// A number with six decimals, as C's `%.6f` writes it: it has two kinds of "no number".
+fn as_c_prints(number: f64) -> String {
+    match (number.is_nan(), number.is_sign_negative()) {
+        (true, true) => "-nan".into(),
+        (true, false) => "nan".into(),
+        _ => format!("{number:.6}"),
+    }
 }

@@ -1,8 +1,6 @@
 /* Prints the line that the writer left, and removes the segment. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
-#include <sys/shm.h>
 
 int main(void)
 {
@@ -10,15 +8,19 @@ int main(void)
     char *shared = id < 0 ? NULL : shm_attach(id, 0);
     size_t size;
 
+    notice_lost_output();
     if (shared == NULL || shm_attached_size(shared, &size) != 0) {
-        fail("reader");
+        fail("reader", -1);
     }
     /* Nobody promises a NUL at the end. */
     printf("Data read from memory: ");
     fwrite(shared, 1, strnlen(shared, size), stdout);
     printf("\n");
+    if (!output_arrived()) {
+        fail_with("reader", "the line could not be printed; it is still in the segment");
+    }
     if (shm_detach(shared) != 0 || shm_remove(id) != 0) {
-        fail("reader");
+        fail("reader", -1);
     }
     return EXIT_SUCCESS;
 }

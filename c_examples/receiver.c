@@ -1,7 +1,6 @@
 /* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
 #include <sys/shm.h>
 
 int main(int argc, char **argv)
@@ -9,19 +8,21 @@ int main(int argc, char **argv)
     sigset_t signals;
     uint64_t *shared;
     double interval;
-    long count;
+    unsigned long long count;
     int stopped = 0;
+    int printed = 1;
     int id;
 
-    repeat_arguments(argc, argv, &count, &interval);
+    repeat_arguments("receiver", argc, argv, &count, &interval);
+    notice_lost_output();
     hold_stop_signals(&signals);
     id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
-        fail("receiver");
+        fail("receiver", id);
     }
 
-    for (long i = 0; i != count && !stopped; i++) {
+    for (unsigned long long i = 0; i != count && !stopped && printed; i++) {
         /* Eight bytes are loaded at once, as the sender stores them. */
         uint64_t loaded = __atomic_load_n(shared, __ATOMIC_ACQUIRE);
         char message[sizeof loaded + 1] = "";
@@ -32,13 +33,16 @@ int main(int argc, char **argv)
         } else {
             printf("Error: Invalid message\n");
         }
-        fflush(stdout);
-        stopped = pause_or_stop(&signals, interval);
+        printed = output_arrived();
+        stopped = printed && pause_or_stop(&signals, interval);
     }
 
     if (shm_detach(shared) != 0) {
-        fail("receiver");
+        fail("receiver", -1);
     }
     remove_if_last(id);
+    if (!printed) {
+        fail_with("receiver", "what it says could not be printed");
+    }
     return EXIT_SUCCESS;
 }

@@ -24,12 +24,24 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
         .create(true)
         .size(1024)
         .open(Key::from_path(".", i32::from(b'S'))?)?;
-    let shared = segment.attach()?;
+    let shared = support::attach(&segment)?;
 
+    let looked = look(&shared, count, interval, &signals);
+    shared.detach()?;
+    support::remove_if_last(&segment);
+    Ok(looked?)
+}
+
+fn look(
+    shared: &Attachment,
+    count: u64,
+    interval: Duration,
+    signals: &StopSignals,
+) -> io::Result<()> {
     let mut out = io::stdout();
     for _ in 0..count {
         // Eight bytes are loaded at once, as the sender stores them.
-        let message = first_word(&shared).load(Ordering::Acquire).to_ne_bytes();
+        let message = first_word(shared).load(Ordering::Acquire).to_ne_bytes();
         match message.split(|&byte| byte == 0).next() {
             Some(b"CIEPLO") => writeln!(out, "Received: CIEPLO")?,
             Some(b"ZIMNO") => writeln!(out, "Received: ZIMNO")?,
@@ -39,9 +51,6 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
             break;
         }
     }
-
-    shared.detach()?;
-    support::remove_if_last(&segment);
     Ok(())
 }
 

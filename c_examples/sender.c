@@ -1,9 +1,7 @@
 /* Stores CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
 #include <sys/shm.h>
-#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -12,19 +10,19 @@ int main(int argc, char **argv)
     struct shm_status status;
     uint64_t *shared;
     double interval;
-    long count;
+    unsigned long long count;
     int stopped = 0;
     int id;
 
-    repeat_arguments(argc, argv, &count, &interval);
+    repeat_arguments("sender", argc, argv, &count, &interval);
     hold_stop_signals(&signals);
     id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
-        fail("sender");
+        fail("sender", id);
     }
 
-    for (long i = 0; i != count && !stopped; i++) {
+    for (unsigned long long i = 0; i != count && !stopped; i++) {
         /* Both messages fit into eight bytes, and those are stored at once: nobody sees half of one. */
         uint64_t message;
 
@@ -35,7 +33,7 @@ int main(int argc, char **argv)
 
     /* The last one out removes the segment; but a message that nobody has come for yet stays. */
     if (shm_get_status(id, &status) != 0 || shm_detach(shared) != 0) {
-        fail("sender");
+        fail("sender", -1);
     }
     if (stopped || status.lpid != getpid()) {
         remove_if_last(id);

@@ -23,7 +23,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
         .create(true)
         .size(1024)
         .open(Key::from_path(".", i32::from(b'S'))?)?;
-    let shared = segment.attach()?;
+    let shared = support::attach(&segment)?;
 
     let mut stopped = false;
     for message in [*b"CIEPLO\0\0", *b"ZIMNO\0\0\0"]

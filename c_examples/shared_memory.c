@@ -1,24 +1,25 @@
 /* A parent and its child share a private segment. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 int main(void)
 {
-    int id = shm_open_private(4096, 0600);
-    char *shared = id < 0 ? NULL : shm_attach(id, 0);
+    sigset_t signals;
+    char *shared;
     pid_t child;
     int status;
+    int id;
 
-    if (id < 0) {
-        fail("shared_memory");
+    /* Removed as soon as it is attached, it goes with the last process that has it, however that one ends. */
+    hold_stop_signals(&signals);
+    id = shm_open_private(4096, 0600);
+    shared = id < 0 ? NULL : shm_attach(id, 0);
+    if (shared == NULL || shm_remove(id) != 0) {
+        fail("shared_memory", id);
     }
-    /* Removed now, it goes with the last process that has it attached, however that one ends. */
-    if (shm_remove(id) != 0 || shared == NULL) {
-        fail("shared_memory");
-    }
+    allow_stop_signals(&signals);
+
     child = fork();
     if (child < 0) {
         fail_with("shared_memory", strerror(errno));
@@ -26,11 +27,11 @@ int main(void)
     if (child == 0) {
         strcpy(shared, "Hello from child!");
         printf("Child wrote: %s\n", shared);
-        return EXIT_SUCCESS;
+        return output_arrived() ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     if (waitpid(child, &status, 0) != child || status != 0) {
-        fail_with("shared_memory", "the child did not write");
+        fail_with("shared_memory", "the child did not do its part");
     }
     printf("Parent read: %s\n", shared);
-    return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return output_arrived() && shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

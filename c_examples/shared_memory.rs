@@ -7,18 +7,20 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use support::{fork, read_c_string, wait_for};
+use support::{StopSignals, fork, read_c_string, wait_for};
 
 fn main() -> ExitCode {
     support::end("shared_memory", run())
 }
 
 fn run() -> support::Outcome {
+    // Removed as soon as it is attached, it goes with the last process that has it, however that
+    // one ends.
+    let signals = StopSignals::hold();
     let segment = Segment::options().size(4096).open(Key::PRIVATE)?;
-    let attached = segment.attach();
-    // Removed now, it goes with the last process that has it attached, however that one ends.
+    let shared = support::attach(&segment)?;
     segment.remove()?;
-    let shared = attached?;
+    drop(signals);
 
     match fork()? {
         None => {

@@ -3,8 +3,16 @@
 
 #![allow(dead_code)] // each program uses a part
 
-use shmkey::{Attachment, Error, Segment};
-use std::{error, io, mem, process::ExitCode, ptr, time::Duration};
+use shmkey::{Attachment, Error, Segment, Status};
+use std::{
+    env, error,
+    ffi::OsStr,
+    io, mem,
+    process::{self, ExitCode},
+    ptr,
+    str::FromStr,
+    time::Duration,
+};
 
 /// What can go wrong, as one sentence.
 pub type Outcome = Result<(), Box<dyn error::Error>>;
@@ -37,8 +45,21 @@ pub fn remove_if_last(segment: &Segment) {
     }
 }
 
-/// SIGINT and SIGTERM, which wait until [`StopSignals::pause`] takes them, so that nothing is cut
-/// short.
+/// Attaches a segment. If that fails, one that this process has created and nobody has attached goes
+/// with it.
+pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
+    let attached = segment.attach();
+    if attached.is_err() {
+        let mine = |status: &Status| status.cpid == process::id() as i32 && status.nattch == 0;
+        if segment.status().as_ref().is_ok_and(mine) {
+            let _ = segment.remove();
+        }
+    }
+    attached
+}
+
+/// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is
+/// dropped, so that nothing is cut short.
 pub struct StopSignals(libc::sigset_t);
 
 impl StopSignals {
@@ -51,6 +72,7 @@ impl StopSignals {
             libc::sigemptyset(&mut signals);
             libc::sigaddset(&mut signals, libc::SIGINT);
             libc::sigaddset(&mut signals, libc::SIGTERM);
+            libc::sigaddset(&mut signals, libc::SIGHUP);
             libc::pthread_sigmask(libc::SIG_BLOCK, &signals, ptr::null_mut());
             StopSignals(signals)
         }
@@ -68,25 +90,40 @@ impl StopSignals {
     }
 }
 
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set was made by `hold`.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &self.0, ptr::null_mut()) };
+    }
+}
+
 /// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, once a
 /// second, unless told otherwise.
 pub fn repeat_arguments() -> Option<(u64, Duration)> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
-        Some(count) => count.parse().ok()?,
+        Some(count) => number(&count, "0123456789")?,
         None => u64::MAX,
     };
     let interval = match arguments.next() {
-        Some(interval) => interval
-            .parse()
-            .ok()
-            .filter(|&seconds| (0.0..=1e6).contains(&seconds))?,
+        Some(interval) => number(&interval, "0123456789.").filter(|&seconds| seconds <= 1e6)?,
         None => 1.0,
     };
     match arguments.next() {
         Some(_) => None,
         None => Some((count, Duration::from_secs_f64(interval))),
     }
+}
+
+/// A number that is written with these digits, and perhaps a minus sign if one of them is that.
+pub fn number<T: FromStr>(text: &OsStr, digits: &str) -> Option<T> {
+    let text = text.to_str()?;
+    let unsigned = match digits.strip_suffix('-') {
+        Some(_) => text.strip_prefix('-').unwrap_or(text),
+        None => text,
+    };
+    let plain = unsigned.chars().all(|c| c != '-' && digits.contains(c));
+    text.parse().ok().filter(|_| plain)
 }
 
 /// Ends a program that was called wrongly.

@@ -4,7 +4,7 @@ mod support;
 
 use shmkey::{Key, Segment};
 use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
-use support::Record;
+use support::{Record, StopSignals, number};
 
 const USAGE: &str = "write_struct [ID TEMPERATURE NAME [KEY_FILE]]
   ID           a whole number of 32 bits
@@ -30,8 +30,9 @@ fn parse(arguments: &[OsString]) -> Option<(Record, OsString)> {
     match arguments {
         [] => {}
         [id, temperature, given, rest @ ..] if rest.len() < 2 => {
-            record.id = id.to_str()?.parse().ok()?;
-            record.temperature = temperature.to_str()?.parse().ok()?;
+            record.id = number(id, "0123456789-")?;
+            record.temperature =
+                number(temperature, "0123456789.-").filter(|t: &f64| t.is_finite())?;
             name = given.as_bytes();
         }
         _ => return None,
@@ -45,11 +46,13 @@ fn parse(arguments: &[OsString]) -> Option<(Record, OsString)> {
 }
 
 fn run(record: Record, key_file: OsString) -> support::Outcome {
+    let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)
         .size(Record::SIZE)
         .open(Key::from_path(key_file, i32::from(b'R'))?)?;
-    let shared = segment.attach()?;
+    let shared = support::attach(&segment)?;
     shared.write_at(0, &record.to_bytes())?;
+    drop(signals);
     Ok(shared.detach()?)
 }

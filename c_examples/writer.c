@@ -1,13 +1,13 @@
 /* Reads a line and leaves it in a segment for the reader. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <string.h>
 #include <sys/shm.h>
 
 enum { SIZE = 1024 };
 
 int main(void)
 {
+    sigset_t signals;
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
@@ -31,15 +31,21 @@ int main(void)
         return EXIT_FAILURE;
     }
 
-    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt. */
+    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
+    notice_lost_output();
+    hold_stop_signals(&signals);
     id = shm_open_key("shmfile", 115, SIZE, IPC_CREAT | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
-        fail("writer");
+        fail("writer", id);
     }
     /* With its NUL, unless the line fills the segment to the last byte. */
     memcpy(shared, line, length < SIZE ? (size_t) length + 1 : SIZE);
+    allow_stop_signals(&signals);
     printf("Data written in memory: %s\n", line);
     free(line);
+    if (!output_arrived()) {
+        fail_with("writer", "the line is in the segment, but this could not be printed");
+    }
     return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -7,6 +7,7 @@ use std::{
     io::{self, BufRead, Write},
     process::ExitCode,
 };
+use support::StopSignals;
 
 const SIZE: usize = 1024;
 
@@ -37,16 +38,19 @@ fn run() -> support::Outcome {
         return Err(reason.into());
     }
 
-    // Only now, so that there is nothing to clean up when somebody ends this at the prompt.
+    // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
+    // half of it.
+    let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)
         .size(SIZE)
         .open(Key::from_path("shmfile", 115)?)?;
-    let shared = segment.attach()?;
+    let shared = support::attach(&segment)?;
     shared.write_at(0, &line)?;
     if line.len() < SIZE {
         shared.write_at(line.len(), b"\0")?;
     }
+    drop(signals);
     out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
     Ok(shared.detach()?)
 }

@@ -55,7 +55,6 @@ fn run() -> stage::Result<bool> {
     });
     building.finish_and_clear();
     let troupe = troupe?;
-    stage::clean_up_on_signals(vec![troupe.artifacts().directory().to_owned()]);
 
     let forms = troupe.forms();
     if troupe.artifacts().compiler().is_none() {
@@ -172,7 +171,7 @@ fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
     })?;
     let segment =
         shmkey::Segment::open(sandbox.keys.server_client).map_err(|error| error.to_string())?;
-    let remark = format!("server ({}) waits for a client", form.name());
+    let remark = format!("{} server", form.name());
     kernel_list(
         "The kernel's list of segments, during:",
         Some((segment.id(), &remark)),

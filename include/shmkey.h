@@ -26,11 +26,12 @@
  * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
  *   that a fork could break.
  * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_private() and
- *   shm_open_raw() may be called in a signal handler; they save nothing but errno and the text of
- *   shm_last_error(), so a handler that can fail should save and restore errno. The others may
- *   allocate memory, and may not.
+ *   shm_open_raw() may be called in a signal handler, if the program is linked with the library
+ *   (one that is loaded with dlopen may allocate for each thread's first failure). They leave
+ *   nothing behind but errno and the text of shm_last_error(), so a handler that can fail should
+ *   save and restore errno. The others may allocate memory, and may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
- *   is the program's own and kills it with SIGSEGV, as ever.
+ *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
  * NOT SYNCHRONISED: bytes that one process writes, another sees at once, one by one and in any
  *   order. Programs must agree on when a value is complete.
  *

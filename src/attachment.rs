@@ -1,7 +1,7 @@
 //! Attachments: a segment's memory in this process.
 
 use crate::{
-    Error, Segment, backend, copy, status,
+    Error, Segment, Status, backend, copy, status,
     sys::{self, Errno},
 };
 use core::{
@@ -121,43 +121,32 @@ pub(crate) unsafe fn attach_at(
     flags: c_int,
 ) -> Result<NonNull<u8>, Error> {
     // SAFETY: the caller vouches for SHM_REMAP.
-    let address = unsafe { backend::attach(id, address, flags) }
+    let attached = unsafe { backend::attach(id, address, flags) }
         .map_err(|errno| Error::attach_at(errno, id, !address.is_null()))?;
-    NonNull::new(address.cast()).ok_or_else(|| Error::on_id(Errno(libc::EINVAL), "shmat", id))
+    NonNull::new(attached.cast()).ok_or_else(|| {
+        // Rounded down to 0 by a privileged process: an address that Rust and C take for none.
+        // SAFETY: it was attached just now and nobody knows of it.
+        let _ = unsafe { backend::detach(attached) };
+        Error::attach_at(Errno(libc::EINVAL), id, true)
+    })
 }
 
 /// Attaches at a multiple of the huge page's size, if the segment is that large, and asks for huge
-/// pages.
+/// pages. If that cannot be had, attaches anywhere.
 pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error> {
-    let size = status::Status::of(id)?.size;
-    if size < sys::HUGE_PAGE {
-        // SAFETY: the kernel refuses SHM_REMAP where no address is given.
-        return unsafe { attach_at(id, ptr::null(), flags) };
+    let size = Status::of(id)?.size;
+    if size >= sys::HUGE_PAGE
+        && let Ok(room) = sys::find_room(size, sys::HUGE_PAGE)
+        // Should another thread have taken the place meanwhile, the kernel refuses it.
+        // SAFETY: without SHM_REMAP, attaching replaces nothing.
+        && let Ok(address) = unsafe { attach_at(id, room, flags) }
+    {
+        // Advice: without huge pages the segment works all the same.
+        let _ = sys::advise_huge(address.as_ptr().cast(), size);
+        return Ok(address);
     }
-    let room =
-        sys::reserve(size, sys::HUGE_PAGE).map_err(|errno| Error::on_id(errno, "mmap", id))?;
-    // SAFETY: SHM_REMAP replaces the start of `room`, which was reserved for this and is known to
-    // nobody else.
-    match unsafe { backend::attach(id, room, flags | libc::SHM_REMAP) } {
-        Ok(address) => {
-            let page = sys::page_size();
-            let (used, all) = (
-                size.next_multiple_of(page),
-                size.next_multiple_of(sys::HUGE_PAGE),
-            );
-            // SAFETY: the rest of the reservation, behind the attached pages, is still unused.
-            unsafe { sys::release(address.byte_add(used), all - used) };
-            // Advice: without huge pages the segment works all the same.
-            let _ = sys::advise_huge(address, used);
-            NonNull::new(address.cast())
-                .ok_or_else(|| Error::on_id(Errno(libc::EINVAL), "shmat", id))
-        }
-        Err(errno) => {
-            // SAFETY: the reservation is still unused.
-            unsafe { sys::release(room, size.next_multiple_of(sys::HUGE_PAGE)) };
-            Err(Error::on_id(errno, "shmat", id))
-        }
-    }
+    // SAFETY: without SHM_REMAP, attaching replaces nothing.
+    unsafe { attach_at(id, ptr::null(), flags) }
 }
 
 /// A segment's memory in this process, detached when this is dropped.
@@ -186,20 +175,37 @@ unsafe impl Send for Attachment {}
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    /// The segment's exact size in bytes. The first call asks the kernel.
+    /// The segment's exact size in bytes. The first call, or the first copy, asks the kernel.
     ///
     /// # Errors
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) if somebody has detached this address behind
+    /// our back;
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) only if this process has lost read
     /// permission since it attached, on kernels before Linux 4.17.
     pub fn size(&self) -> Result<usize, Error> {
         // Relaxed: the number is a constant of the segment, and nothing else is learnt from it.
         match self.size.load(Relaxed) {
             0 => {
-                let size = size_of_attached(self.id)?;
+                let size = self.ask_size()?;
                 self.size.store(size, Relaxed);
                 Ok(size)
             }
             size => Ok(size),
+        }
+    }
+
+    /// The size that the kernel gives for the id, and never more than is mapped: after a change of
+    /// the IPC namespace the id could be another segment's.
+    #[cold]
+    fn ask_size(&self) -> Result<usize, Error> {
+        let address = self.as_ptr() as usize;
+        match sys::attached_at(address) {
+            Ok(Some(mapping)) => Ok(size_of_attached(mapping.id)?.min(mapping.len)),
+            Ok(None) => Err(not_attached(address)),
+            Err(errno) => match size_of_attached(self.id)? {
+                size if sys::is_mapped(self.as_ptr().cast(), size) => Ok(size),
+                _ => Err(Error::no_proc(errno)),
+            },
         }
     }
 
@@ -315,6 +321,11 @@ pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
             .map(|status| status.size)
             .ok_or_else(|| Error::on_id(errno, "shmctl IPC_STAT", id)),
     }
+}
+
+/// Nothing is attached at an address.
+pub(crate) fn not_attached(address: usize) -> Error {
+    Error::on_address(Errno(libc::EINVAL), "attachment", address)
 }
 
 /// Makes the pages of an attached segment present.

@@ -6,8 +6,9 @@
 //! in no particular order. Bytes of different writers can mix; that is for the caller to prevent,
 //! and never this process' undefined behaviour.
 //!
-//! On x86-64 the copy is a piece of assembly, which the compiler does not look into, and which runs
-//! at the speed of `memcpy`. Elsewhere it is the loop of byte atomics that the assembly stands for.
+//! On x86-64 the copy is one instruction, which the compiler does not look into, and which for more
+//! than a few hundred bytes is about as fast as `memcpy`. Elsewhere it is the loop of byte atomics
+//! that the instruction stands for.
 
 /// Copies `len` bytes out of a segment.
 ///

@@ -105,6 +105,10 @@ enum Cause {
         owner: u32,
         mode: u32,
     },
+    NotYours {
+        owner: u32,
+        creator: u32,
+    },
     Exists {
         id: c_int,
     },
@@ -198,9 +202,12 @@ impl Error {
     /// What is attached cannot be read.
     pub(crate) fn no_proc(errno: Errno) -> Error {
         Error {
-            cause: Cause::Because(
-                "/proc/self/maps cannot be read, and it tells what is attached where; mount /proc",
-            ),
+            cause: match errno.0 {
+                libc::ENOENT => Cause::Because(
+                    "/proc/self/maps, which tells what is attached where, is not there; mount /proc",
+                ),
+                _ => Cause::Plain,
+            },
             ..Error::new(ErrorKind::Other, errno.0, "open /proc/self/maps")
         }
     }
@@ -244,7 +251,8 @@ impl Error {
         let (kind, cause) = match errno.0 {
             libc::EINVAL if status::any(id).is_none() => (ErrorKind::NoSuchSegment, Cause::Plain),
             libc::EINVAL => (ErrorKind::InvalidArgument, Cause::Plain),
-            libc::EACCES | libc::EPERM => (ErrorKind::PermissionDenied, owned(id)),
+            libc::EACCES => (ErrorKind::PermissionDenied, owned(id)),
+            libc::EPERM => (ErrorKind::PermissionDenied, whose(id)),
             _ => (kind_of(errno), Cause::Plain),
         };
         Error {
@@ -259,11 +267,16 @@ impl Error {
     #[cold]
     pub(crate) fn attach_at(errno: Errno, id: c_int, chosen: bool) -> Error {
         let mut error = Error::on_id(errno, "shmat", id);
-        if chosen && error.kind == ErrorKind::InvalidArgument {
-            error.cause = Cause::Because(
-                "the address is not page-aligned (SHM_RND rounds it down), or something is mapped there already",
-            );
+        if error.kind != ErrorKind::InvalidArgument {
+            return error;
         }
+        error.cause = if !chosen {
+            Cause::Because("replacing what is mapped (SHM_REMAP) needs an address")
+        } else {
+            Cause::Because(
+                "the address is not page-aligned (SHM_RND rounds it down), or something is mapped there already",
+            )
+        };
         error
     }
 
@@ -337,13 +350,22 @@ fn why_not_opened(errno: Errno, key: Key, size: usize) -> (ErrorKind, Cause) {
                 ErrorKind::BadSize,
                 Cause::Because("this size looks like a negative number that was cast to size_t"),
             ),
+            (None, _) if size >= 1 << 47 => (
+                ErrorKind::BadSize,
+                Cause::Because("no process can have that much memory"),
+            ),
             (None, Ok(limits)) if size > limits.shmmax as usize => (
                 ErrorKind::BadSize,
                 Cause::TooLarge {
                     shmmax: limits.shmmax as usize,
                 },
             ),
-            _ => (kind, Cause::Plain),
+            _ => (
+                kind,
+                Cause::Because(
+                    "the flags ask for something that this system does not have, such as huge pages of that size",
+                ),
+            ),
         },
         libc::EACCES => match existing() {
             Some(segment) => (kind, owned(segment.id)),
@@ -387,6 +409,13 @@ fn reached_limit() -> Cause {
     }
 }
 
+fn whose(id: c_int) -> Cause {
+    status::any(id).map_or(Cause::Plain, |segment| Cause::NotYours {
+        owner: segment.uid,
+        creator: segment.cuid,
+    })
+}
+
 fn owned(id: c_int) -> Cause {
     status::any(id).map_or(Cause::Plain, |segment| Cause::Owned {
         id,
@@ -403,7 +432,7 @@ impl fmt::Display for Error {
         f.write_str(self.call)?;
         match &self.subject {
             Subject::None => {}
-            Subject::Path(path) => write!(f, "(\"{path}\")")?,
+            Subject::Path(path) => write_path(f, path)?,
             Subject::Key { key, size } if key.is_private() => {
                 write!(f, "(private, {size} bytes)")?;
             }
@@ -417,6 +446,26 @@ impl fmt::Display for Error {
         }
         self.cause(f)
     }
+}
+
+/// A path on one line, and not longer than a line or two.
+fn write_path(f: &mut fmt::Formatter<'_>, path: &str) -> fmt::Result {
+    const END: usize = 60;
+    let characters = path.chars().count();
+    if characters <= 2 * END {
+        return write!(f, "(\"{}\")", path.escape_debug());
+    }
+    let end = |skip| {
+        path.chars()
+            .skip(skip)
+            .take(END)
+            .flat_map(char::escape_debug)
+    };
+    f.write_str("(\"")?;
+    end(0).try_for_each(|character| f.write_char(character))?;
+    f.write_str(" ... ")?;
+    end(characters - END).try_for_each(|character| f.write_char(character))?;
+    f.write_str("\")")
 }
 
 impl Error {
@@ -444,6 +493,12 @@ impl Error {
                 f,
                 "the segment {id} belongs to uid {owner} and has mode {mode:04o}, which does not allow this to uid {}; \
                  its owner can change the mode or create it with another",
+                sys::effective_user()
+            ),
+            Cause::NotYours { owner, creator } => write!(
+                f,
+                "only the owner (uid {owner}), the creator (uid {creator}) and root may do this, \
+                 whatever the mode; this is uid {}",
                 sys::effective_user()
             ),
             Cause::Exists { id } => write!(

@@ -58,7 +58,7 @@ fn run_console(block: &str, directory: &Path) {
 #[test]
 fn the_command_lines_print_what_they_show() {
     let artifacts = Artifacts::shared();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir_in(stage::directory()).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for shared in ["include", "c_examples"] {
         symlink(root.join(shared), directory.path().join(shared)).unwrap();

@@ -18,6 +18,7 @@ use std::{
 };
 
 fn private(size: usize) -> Segment {
+    stage::directory(); // cleans up when this process is stopped
     let mut options = Segment::options();
     options.size(size).remove_on_drop(true);
     options.open(Key::PRIVATE).unwrap()
@@ -365,7 +366,7 @@ fn only_the_creator_removes_on_drop_and_not_its_child() {
 }
 
 #[test]
-fn a_damaged_list_of_limits_is_no_panic() {
+fn ids_that_never_were_are_errors() {
     // Ids that never were, of every shape.
     for id in [i32::MIN, -1, 0x7fff_ffff, 0x7fff_8000] {
         let segment = Segment::from_id(id);

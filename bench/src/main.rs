@@ -68,6 +68,7 @@ fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
     };
     let what = format!("attach and detach, {} KiB", size >> 10);
     Ok(vec![
+        Pair::new(format!("{what}: bare calls twice"), bare, bare),
         Pair::new(format!("{what}: C"), bare, through_c),
         Pair::new(format!("{what}: Rust"), bare, through_rust),
     ])

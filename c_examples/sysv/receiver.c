@@ -17,9 +17,13 @@ int main(int argc, char **argv)
     char *shared = shmat(shmid, NULL, 0);
 
     for (long i = 0; i != count; i++) {
-        if (strcmp(shared, "CIEPLO") == 0) {
+        char message[1024];
+
+        strncpy(message, shared, sizeof message - 1);
+        message[sizeof message - 1] = '\0';
+        if (strcmp(message, "CIEPLO") == 0) {
             printf("Received: CIEPLO\n");
-        } else if (strcmp(shared, "ZIMNO") == 0) {
+        } else if (strcmp(message, "ZIMNO") == 0) {
             printf("Received: ZIMNO\n");
         } else {
             printf("Error: Invalid message\n");

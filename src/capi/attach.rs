@@ -1,10 +1,10 @@
 //! Attaching and detaching.
 
-use super::failure::{or_minus_one, or_null};
+use super::failure::{keeping_errno, or_minus_one, or_null, put};
 use crate::{
     Error,
-    attachment::{attach_at, attach_huge, detach, populate, size_of_attached},
-    sys::{self, Errno},
+    attachment::{attach_at, attach_huge, detach, not_attached, populate, size_of_attached},
+    sys,
 };
 use core::{
     ffi::{c_int, c_void},
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn shm_attach_at(
 pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
     let unknown = flags & !(libc::SHM_RDONLY | libc::SHM_EXEC);
     or_null(if unknown == 0 {
-        attach_huge(id, flags)
+        keeping_errno(|| attach_huge(id, flags))
     } else {
         Err(Error::undefined_flags("shmat", unknown))
     })
@@ -84,13 +84,11 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 /// ENOENT /proc is not mounted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize) -> c_int {
-    or_minus_one(attached(addr).and_then(|mapping| {
-        let bytes = size_of_attached(mapping.id)?;
+    or_minus_one(keeping_errno(|| {
+        let mapping = attached(addr)?;
+        let bytes = size_of_attached(mapping.id)?.min(mapping.len);
         // SAFETY: the caller gives us the memory of one size_t, if there is any at that address.
-        unsafe { sys::write_foreign(&bytes.to_ne_bytes(), size.cast()) }.map_err(|_| {
-            Error::bad_pointer("shm_attached_size", "size is NULL or points nowhere")
-        })?;
-        Ok(0)
+        unsafe { put(&bytes.to_ne_bytes(), size, "shm_attached_size") }
     }))
 }
 
@@ -103,8 +101,10 @@ pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize
 /// ENOENT /proc is not mounted.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {
-    or_minus_one(attached(addr).and_then(|mapping| {
-        let address = NonNull::new(addr.cast_mut().cast()).ok_or_else(|| not_attached(addr))?;
+    or_minus_one(keeping_errno(|| {
+        let mapping = attached(addr)?;
+        let address =
+            NonNull::new(addr.cast_mut().cast()).ok_or_else(|| not_attached(addr as usize))?;
         populate(mapping.id, address, mapping.len, mapping.writable)?;
         Ok(0)
     }))
@@ -128,11 +128,7 @@ unsafe fn checked_attach(
 fn attached(addr: *const c_void) -> Result<sys::Mapping, Error> {
     match sys::attached_at(addr as usize) {
         Ok(Some(mapping)) => Ok(mapping),
-        Ok(None) => Err(not_attached(addr)),
+        Ok(None) => Err(not_attached(addr as usize)),
         Err(errno) => Err(Error::no_proc(errno)),
     }
-}
-
-fn not_attached(addr: *const c_void) -> Error {
-    Error::on_address(Errno(libc::EINVAL), "attachment", addr as usize)
 }

@@ -1,6 +1,10 @@
 //! How a failure reaches C: −1 or NULL, `errno`, and a sentence on request.
 
-use crate::{Error, error::write_c_str, sys::Errno};
+use crate::{
+    Error, ErrorKind,
+    error::write_c_str,
+    sys::{self, Errno},
+};
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
@@ -26,6 +30,33 @@ fn record(error: &Error) {
     });
     // Last, because looking for causes makes system calls of its own.
     Errno(error.errno()).set();
+}
+
+/// Stores an answer where C wants it. Returns C's 0.
+///
+/// # Safety
+/// If there is memory at `to`, it must be the caller's to write.
+pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Result<c_int, Error> {
+    // SAFETY: the caller gives the memory, if there is any.
+    match unsafe { sys::write_foreign(bytes, to.cast()) } {
+        Ok(()) => Ok(0),
+        Err(Errno(libc::EFAULT)) => Err(Error::bad_pointer(
+            call,
+            "the pointer to the answer is NULL, leads nowhere, or to memory that is not writable",
+        )),
+        Err(errno) => Err(Error::new(ErrorKind::Other, errno.0, call)),
+    }
+}
+
+/// Does something whose inner workings may fail and yet succeed as a whole: then errno is left as it
+/// was.
+pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let before = Errno::last();
+    let result = work();
+    if result.is_ok() {
+        before.set();
+    }
+    result
 }
 
 /// A result in C's form: the number, or −1.

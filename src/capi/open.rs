@@ -1,8 +1,8 @@
 //! Opening and removing segments.
 
-use super::failure::or_minus_one;
+use super::failure::{keeping_errno, or_minus_one};
 use crate::{
-    Error, Key, Segment, backend,
+    Error, ErrorKind, Key, Segment, backend,
     sys::{self, Errno},
 };
 use core::ffi::{CStr, c_char, c_int};
@@ -57,10 +57,12 @@ pub unsafe extern "C" fn shm_open_key(
 /// leads nowhere.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: c_int) -> c_int {
-    let mut buffer = [0; NAME_MAX + 1];
-    // SAFETY: read_name accepts every pointer.
-    let key = unsafe { read_name(name, &mut buffer) }.and_then(Key::from_name);
-    or_minus_one(key.and_then(|key| open(key, size, flags)))
+    or_minus_one(keeping_errno(|| {
+        let mut buffer = [0; NAME_MAX + 1];
+        // SAFETY: read_name accepts every pointer.
+        let key = Key::from_name(unsafe { read_name(name, &mut buffer) }?)?;
+        open(key, size, flags)
+    }))
 }
 
 /// Opens or creates the segment with a key that was agreed on otherwise, such as a number in an old
@@ -112,11 +114,12 @@ unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Erro
     // SAFETY: the kernel reads the path, with its own checks.
     match unsafe { sys::file_id_at(path) } {
         Ok(file) => Ok(Key::from_raw(file.ftok(proj_id))),
-        Err(errno @ (Errno(libc::EFAULT) | Errno(libc::ENAMETOOLONG))) => {
-            Err(Error::ftok(errno, c"..."))
+        // These say that the kernel has read the whole string, and found no file by it.
+        Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP)) => {
+            // SAFETY: so it is there, and the caller does not change it.
+            Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) }))
         }
-        // SAFETY: the kernel has just read the whole string, and the caller does not change it.
-        Err(errno) => Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) })),
+        Err(errno) => Err(Error::ftok(errno, c"...")),
     }
 }
 
@@ -146,17 +149,8 @@ unsafe fn read_name(name: *const c_char, buffer: &mut [u8; NAME_MAX + 1]) -> Res
                 }
                 len += read;
             }
-            Err(Errno(libc::ENOSYS | libc::EPERM)) => {
-                // A seccomp policy forbids the careful way. What C functions do all the time is
-                // left. SAFETY: the caller passes a string.
-                let text = unsafe { CStr::from_ptr(name) }.to_bytes();
-                return match buffer.get_mut(..text.len()) {
-                    Some(room) if text.len() <= NAME_MAX => {
-                        room.copy_from_slice(text);
-                        Ok(room)
-                    }
-                    _ => Err(Error::name_too_long()),
-                };
+            Err(errno @ Errno(libc::EMFILE | libc::ENFILE)) => {
+                return Err(Error::new(ErrorKind::Other, errno.0, "open by name"));
             }
             Err(_) => return Err(bad()),
         }

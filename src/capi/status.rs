@@ -1,7 +1,7 @@
 //! What the kernel knows of a segment.
 
-use super::failure::or_minus_one;
-use crate::{Error, Status, sys};
+use super::failure::{keeping_errno, or_minus_one, put};
+use crate::Status;
 use core::{
     ffi::{c_int, c_uchar},
     mem::size_of,
@@ -57,17 +57,14 @@ pub struct shm_status {
 /// is NULL or points nowhere.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_get_status(id: c_int, status: *mut shm_status) -> c_int {
-    or_minus_one(Status::of(id).and_then(|found| {
-        let answer = shm_status::from(&found);
+    or_minus_one(keeping_errno(|| {
+        let answer = shm_status::from(&Status::of(id)?);
         // SAFETY: the structure has no padding (checked below), so all its bytes are initialised.
         let bytes = unsafe {
             slice::from_raw_parts((&raw const answer).cast::<u8>(), size_of::<shm_status>())
         };
         // SAFETY: the caller gives us the memory of one structure, if there is any at that address.
-        unsafe { sys::write_foreign(bytes, status.cast()) }.map_err(|_| {
-            Error::bad_pointer("shm_get_status", "status is NULL or points nowhere")
-        })?;
-        Ok(0)
+        unsafe { put(bytes, status, "shm_get_status") }
     }))
 }
 

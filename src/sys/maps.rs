@@ -82,6 +82,10 @@ impl Area {
         let _device = fields.next()?;
         let inode = fields.next()?;
         let key = fields.next()?.strip_prefix("/SYSV")?;
+        // Always shown so, because no such file exists; a real file of this name is not.
+        if fields.next()? != "(deleted)" {
+            return None;
+        }
         if key.len() != 8 || !key.bytes().all(|b| b.is_ascii_hexdigit()) || !perms.ends_with('s') {
             return None;
         }
@@ -114,7 +118,8 @@ mod tests {
         for other in [
             &b"7f0000000000-7f0000001000 rw-p 00000000 00:01 32771    /SYSV0000002a (deleted)"[..],
             b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /home/me/SYSV",
-            b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /SYSV42",
+            b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /SYSV42 (deleted)",
+            b"7f0000000000-7f0000001000 rw-s 00000000 08:01 32771    /SYSV0000002a",
             b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0",
             b"7f0000000000 rw-s",
             b"\xff\xfe",

@@ -6,23 +6,19 @@ use core::{ffi::c_void, ptr};
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
-/// The size of a page in bytes.
-pub(crate) fn page_size() -> usize {
-    // SAFETY: sysconf takes a number and has no other effect. Every system has pages, so the answer
-    // is positive.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+/// Whether something is mapped in all of a range.
+pub(crate) fn is_mapped(addr: *const c_void, len: usize) -> bool {
+    // SAFETY: MS_ASYNC writes nothing and waits for nothing; what is not mapped is an error.
+    check(unsafe { libc::syscall(libc::SYS_msync, addr, len, libc::MS_ASYNC) }).is_ok()
 }
 
-/// Reserves `len` bytes of address space at a multiple of `align`. Nothing is readable there until
-/// it is replaced.
-///
-/// `align` is a power of two and a multiple of the page size; `len` is rounded up to whole pages by
-/// the kernel.
-pub(crate) fn reserve(len: usize, align: usize) -> Result<*mut c_void, Errno> {
-    let len = len
+/// Finds `len` bytes of free address space at a multiple of `align`, a power of two and a multiple of
+/// the page size. It is free now; another thread can take it at any time.
+pub(crate) fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno> {
+    let room = len
         .checked_next_multiple_of(align)
+        .and_then(|len| len.checked_add(align))
         .ok_or(Errno(libc::ENOMEM))?;
-    let room = len.checked_add(align).ok_or(Errno(libc::ENOMEM))?;
     // SAFETY: a new anonymous mapping at an address of the kernel's choosing replaces nothing.
     let start = check(unsafe {
         libc::syscall(
@@ -35,28 +31,9 @@ pub(crate) fn reserve(len: usize, align: usize) -> Result<*mut c_void, Errno> {
             0 as libc::c_long,
         )
     })? as usize;
-    let aligned = start.next_multiple_of(align);
-    // The parts before and behind the aligned range go back at once. If that should fail, they stay
-    // reserved: harmless. SAFETY: both ranges lie inside the mapping made above, which nobody else
-    // knows of.
-    unsafe {
-        if aligned > start {
-            release(start as *mut c_void, aligned - start);
-        }
-        release((aligned + len) as *mut c_void, start + room - aligned - len);
-    }
-    Ok(aligned as *mut c_void)
-}
-
-/// Gives address space back.
-///
-/// # Safety
-/// Nobody may use these `len` bytes from now on.
-pub(crate) unsafe fn release(addr: *mut c_void, len: usize) {
-    if len > 0 {
-        // SAFETY: the caller gives the range up.
-        unsafe { libc::syscall(libc::SYS_munmap, addr, len) };
-    }
+    // SAFETY: the mapping was made above and nobody knows of it.
+    unsafe { libc::syscall(libc::SYS_munmap, start, room) };
+    Ok(start.next_multiple_of(align) as *const c_void)
 }
 
 /// Makes all pages of a range present: writable if `write`, else readable. The content does not
@@ -84,66 +61,155 @@ pub(crate) fn advise_huge(addr: *mut c_void, len: usize) -> Result<(), Errno> {
 /// does it, and answers `EFAULT` where this process would crash. Returns how many bytes could be
 /// read; fewer than asked for only if the rest is not readable.
 pub(crate) fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errno> {
-    let local = iovec(to.as_mut_ptr(), to.len());
     // SAFETY: the kernel writes at most `to.len()` bytes of `to`, and reads `from` with its own
     // checks.
     unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_readv,
-            &local,
-            &iovec(from.cast_mut(), to.len()),
+            to.as_mut_ptr(),
+            from.cast_mut(),
+            to.len(),
         )
     }
+    .or_else(|errno| match errno {
+        // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
+        Errno(libc::ENOSYS | libc::EPERM) => {
+            let pipe = Pipe::new()?;
+            let len = pipe.take(from, to.len().min(Pipe::ROOM))?;
+            // SAFETY: `to` has room for that many.
+            unsafe { pipe.give(to.as_mut_ptr(), len) }
+        }
+        errno => Err(errno),
+    })
 }
 
 /// Copies bytes to a pointer that a C program handed over and that may lead nowhere: then the
-/// answer is `EFAULT`.
+/// answer is `EFAULT`, and nothing is changed. At most a page.
 ///
 /// # Safety
 /// If there is memory at `to`, `from.len()` bytes of it must be the caller's to write.
 pub(crate) unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
-    let local = iovec(from.as_ptr().cast_mut(), from.len());
-    // SAFETY: the kernel reads `from`, and writes `to`, which the caller gives it, with its own
-    // checks.
-    match unsafe { copy_by_kernel(libc::SYS_process_vm_writev, &local, &iovec(to, from.len())) } {
-        Ok(written) if written < from.len() => return Err(Errno(libc::EFAULT)),
-        // A seccomp policy forbids the careful way. What C functions do all the time is left.
-        Ok(_) | Err(Errno(libc::ENOSYS | libc::EPERM)) => {}
-        Err(errno) => return Err(errno),
+    let mut there = [0; Pipe::ROOM];
+    let there = there.get_mut(..from.len()).ok_or(Errno(libc::EFAULT))?;
+    // What is there is read and written back: that tells whether all of it is writable.
+    if read_foreign(to, there)? < there.len() {
+        return Err(Errno(libc::EFAULT));
     }
-    // Once more, because valgrind and the sanitizers do not see what the kernel wrote. SAFETY: the
-    // caller vouches for the memory, and the kernel has found it writable.
+    // SAFETY: the kernel reads `there`, and writes `to`, which the caller gives, with its own checks.
+    let written = unsafe {
+        copy_by_kernel(
+            libc::SYS_process_vm_writev,
+            there.as_mut_ptr(),
+            to,
+            there.len(),
+        )
+    };
+    let written = match written {
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => {
+            let pipe = Pipe::new()?;
+            pipe.take(there.as_ptr(), there.len())?;
+            // SAFETY: the caller gives us this memory, if there is any.
+            unsafe { pipe.give(to, there.len()) }?
+        }
+        written => written?,
+    };
+    if written < there.len() {
+        return Err(Errno(libc::EFAULT));
+    }
+    // SAFETY: the caller vouches for the memory, and the kernel has found it writable. By this
+    // process itself, so that valgrind and the sanitizers see it.
     unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
     Ok(())
 }
 
-fn iovec(base: *mut u8, len: usize) -> libc::iovec {
-    libc::iovec {
-        iov_base: base.cast(),
-        iov_len: len,
-    }
-}
-
+/// `process_vm_readv(2)` or its twin, on this very process.
+///
 /// # Safety
-/// `local` must be valid for the call: writable for reading, readable for writing.
+/// `local` must have `len` bytes: writable for reading, readable for writing.
 unsafe fn copy_by_kernel(
     call: libc::c_long,
-    local: &libc::iovec,
-    remote: &libc::iovec,
+    local: *mut u8,
+    remote: *mut u8,
+    len: usize,
 ) -> Result<usize, Errno> {
+    let part = |base: *mut u8| libc::iovec {
+        iov_base: base.cast(),
+        iov_len: len,
+    };
+    let (local, remote) = (part(local), part(remote));
     let (one, no_flags): (libc::c_ulong, libc::c_ulong) = (1, 0);
-    // SAFETY: one vector of each kind, as counted; the kernel checks the remote one, which is in
-    // this very process.
+    // SAFETY: one vector of each kind, as counted; the caller vouches for the local one, and the
+    // kernel checks the remote one.
     let copied = check(unsafe {
         libc::syscall(
             call,
             libc::getpid(),
-            ptr::from_ref(local),
+            &raw const local,
             one,
-            ptr::from_ref(remote),
+            &raw const remote,
             one,
             no_flags,
         )
     })?;
     Ok(copied as usize)
+}
+
+/// A pipe, to have the kernel copy bytes with its own checks.
+struct Pipe([libc::c_int; 2]);
+
+impl Pipe {
+    /// What every pipe takes without waiting, in bytes.
+    const ROOM: usize = 4096;
+
+    fn new() -> Result<Pipe, Errno> {
+        let mut ends = [0; 2];
+        // SAFETY: there is room for the two ends.
+        check(unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+        Ok(Pipe(ends))
+    }
+
+    /// Bytes into the pipe. Returns how many could be read.
+    fn take(&self, from: *const u8, len: usize) -> Result<usize, Errno> {
+        // SAFETY: the kernel reads with its own checks.
+        check(unsafe { libc::syscall(libc::SYS_write, self.0[1], from, len) }).map(|n| n as usize)
+    }
+
+    /// Bytes out of the pipe. Returns how many could be written.
+    ///
+    /// # Safety
+    /// If there is memory at `to`, `len` bytes of it must be the caller's to write.
+    unsafe fn give(&self, to: *mut u8, len: usize) -> Result<usize, Errno> {
+        // SAFETY: the caller gives the memory; the kernel checks that it is there.
+        check(unsafe { libc::syscall(libc::SYS_read, self.0[0], to, len) }).map(|n| n as usize)
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        for end in self.0 {
+            // SAFETY: the descriptor was opened by `new` and is nobody else's.
+            unsafe { libc::syscall(libc::SYS_close, end) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_copies_as_the_careful_calls_do() {
+        let pipe = Pipe::new().unwrap();
+        let text = *b"some bytes";
+        assert_eq!(pipe.take(text.as_ptr(), text.len()), Ok(10));
+        let mut back = [0; 10];
+        // SAFETY: there is room.
+        assert_eq!(unsafe { pipe.give(back.as_mut_ptr(), 10) }, Ok(10));
+        assert_eq!(back, text);
+        let nowhere = ptr::without_provenance_mut(8);
+        assert_eq!(pipe.take(nowhere, 10), Err(Errno(libc::EFAULT)));
+        pipe.take(text.as_ptr(), text.len()).unwrap();
+        // SAFETY: there is no memory.
+        assert_eq!(unsafe { pipe.give(nowhere, 10) }, Err(Errno(libc::EFAULT)));
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) use errno::Errno;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use maps::{Mapping, attached_at};
 pub(crate) use memory::{
-    HUGE_PAGE, advise_huge, page_size, populate, read_foreign, release, reserve, write_foreign,
+    HUGE_PAGE, advise_huge, find_room, is_mapped, populate, read_foreign, write_foreign,
 };
 pub(crate) use process::effective_user;
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};

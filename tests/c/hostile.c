@@ -57,7 +57,7 @@ static char *page_before_nothing(void)
     size_t page = (size_t) sysconf(_SC_PAGESIZE);
     char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    munmap(room + page, page);
+    mprotect(room + page, page, PROT_NONE);
     return room;
 }
 
@@ -121,7 +121,7 @@ static void opening(void)
     CHECK(id >= 0);
     CHECK(id == shm_open_name(room + page - 40, 0, 0));
     WORKS(shm_remove(id));
-    munmap(room, page);
+    munmap(room, 2 * page);
 
     id = shm_open_key(NULL, 0, 100, 0600);
     same = shm_open_key(NULL, 1, 100, IPC_CREAT | IPC_EXCL | 0600);
@@ -135,6 +135,7 @@ static void attaching(void)
     int id = shm_open_private(5000, 0600);
     char *a, *b, *plain, *room;
     size_t size = 1;
+    struct shm_status status;
 
     FAILS_NULL(shm_attach(-1, 0), EINVAL);
     FAILS_NULL(shm_attach(INT_MAX, 0), EINVAL);
@@ -145,6 +146,9 @@ static void attaching(void)
     FAILS_NULL(shm_attach_huge(-1, 0), EINVAL);
     FAILS_NULL(shm_attach_huge(id, SHM_REMAP), EINVAL);
     FAILS_NULL(shm_attach_at(id, (void *) 4097, 0), EINVAL);
+    CHECK(shm_attach_at(id, (void *) 1, SHM_RND) == NULL); /* EINVAL, or what mmap(2) says to mortals about page 0 */
+    WORKS(shm_get_status(id, &status));
+    CHECK(status.nattch == 0);
 
     a = shm_attach(id, 0);
     b = shm_attach(id, SHM_RDONLY);
@@ -210,7 +214,9 @@ static void attaching(void)
     FAILS(shm_remove(INT_MAX), EINVAL);
 
     id = shm_open_private(5u << 20, 0600);
+    errno = 4242;
     a = shm_attach_huge(id, 0);
+    CHECK(errno == 4242);
     CHECK(a != NULL && (uintptr_t) a % (2u << 20) == 0);
     a[(5u << 20) - 1] = 'x';
     WORKS(shm_attached_size(a, &size));
@@ -229,15 +235,26 @@ static void asking(void)
     char *room = page_before_nothing();
     size_t page = (size_t) sysconf(_SC_PAGESIZE);
     int id = shm_open_key("shmfile", 2, 5000, IPC_CREAT | 0640);
+    int other;
     char *a;
 
     FAILS(shm_get_status(-1, &status), EINVAL);
     FAILS(shm_get_status(INT_MAX, &status), EINVAL);
     FAILS(shm_get_status(id, NULL), EFAULT);
     FAILS(shm_get_status(id, (struct shm_status *) 8), EFAULT);
+    memset(room, 0x77, page);
     FAILS(shm_get_status(id, (struct shm_status *) (void *) (room + page - sizeof status + 8)), EFAULT);
+    FAILS(shm_get_status(id, (struct shm_status *) (void *) (room + page - 8)), EFAULT);
+    other = shm_open_private(1, 0600);
+    a = shm_attach(other, 0);
+    WORKS(shm_remove(other));
+    FAILS(shm_attached_size(a, (size_t *) (void *) (room + page - 4)), EFAULT);
+    WORKS(shm_detach(a));
+    for (size_t i = 0; i < page; i++) {
+        CHECK(room[i] == 0x77); /* nothing was stored */
+    }
     WORKS(shm_get_status(id, (struct shm_status *) (void *) (room + page - sizeof status)));
-    munmap(room, page);
+    munmap(room, 2 * page);
 
     memset(&status, 0x55, sizeof status);
     WORKS(shm_get_status(id, &status));

@@ -7,14 +7,16 @@
 
 #![allow(dead_code, unused_imports)] // each user needs a part
 
+mod base;
 pub mod plays;
 mod process;
 mod sandbox;
 mod troupe;
 mod values;
 
+pub use base::directory;
 pub use process::Process;
-pub use sandbox::{Sandbox, clean_up_on_signals};
+pub use sandbox::Sandbox;
 pub use troupe::{Artifacts, Form, Troupe};
 pub use values::{Random, shorten};
 

@@ -1,11 +1,13 @@
 //! A program that runs, with a deadline for everything that is expected of it.
 
 use super::Result;
+use shmkey::Segment;
 use std::{
     io::{Read, Write},
+    mem,
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -45,9 +47,13 @@ impl Process {
                 Ok(())
             });
         }
+        // Held while the child starts, so that none starts unnoticed.
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = command
             .spawn()
             .map_err(|error| format!("{name} does not start: {error} ({command:?})"))?;
+        running.push(child.id());
+        drop(running);
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ends without reading its input is judged by its output.
             let _ = stdin.write_all(input);
@@ -103,8 +109,32 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = self.child.wait();
+        running.retain(|&id| id != self.child.id());
     }
+}
+
+/// The processes that run, by their ids.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Kills all processes, and keeps others from being started. What they have created and cannot be
+/// found by a key goes with them.
+pub(super) fn kill_all() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for &id in running.iter() {
+        // SAFETY: the child is waited for under the lock only, so its id is still its own; that a
+        // signal comes too late does no harm.
+        unsafe { libc::kill(id as libc::pid_t, libc::SIGKILL) };
+    }
+    let all = Segment::list().unwrap_or_default();
+    for status in all
+        .iter()
+        .filter(|status| running.contains(&(status.cpid as u32)))
+    {
+        let _ = Segment::from_id(status.id).remove();
+    }
+    mem::forget(running);
 }
 
 /// Waits for a process that has closed its output, and so is about to end.

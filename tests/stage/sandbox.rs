@@ -4,10 +4,9 @@
 use super::Result;
 use shmkey::{Key, Segment};
 use std::{
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
-    sync::Mutex,
-    thread,
+    sync::{Mutex, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -59,9 +58,18 @@ impl Keys {
     }
 }
 
-/// The sandboxes in use, so that no two have a key in common, and a signal can clean up all of
-/// them.
+/// The sandboxes in use, so that no two have a key in common.
 static IN_USE: Mutex<Vec<(PathBuf, Keys)>> = Mutex::new(Vec::new());
+
+/// Removes the segments under all keys in use, and keeps the sandboxes from being used any more.
+pub(super) fn close_all() {
+    let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (_, keys) in in_use.iter() {
+        keys.remove_segments();
+    }
+    // No sandbox is made from now on.
+    mem::forget(in_use);
+}
 
 impl Sandbox {
     /// A fresh one.
@@ -72,8 +80,8 @@ impl Sandbox {
         let mut in_the_way = Vec::new();
         for _ in 0..100 {
             let directory = tempfile::Builder::new()
-                .prefix("shmkey-")
-                .tempdir()
+                .prefix("sandbox-")
+                .tempdir_in(super::base::directory())
                 .map_err(|error| format!("no temporary directory: {error}"))?;
             fs::write(directory.path().join("shmfile"), "")
                 .map_err(|error| format!("no file in it: {error}"))?;
@@ -113,26 +121,4 @@ impl Drop for Sandbox {
             .unwrap()
             .retain(|(path, _)| path != self.directory.path());
     }
-}
-
-/// On SIGINT, SIGTERM and SIGHUP, removes what the sandboxes hold, and these directories, and ends
-/// the process. The programs that still run end with it.
-pub fn clean_up_on_signals(directories: Vec<PathBuf>) {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .expect("these signals can be caught");
-    thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // Kept locked: no sandbox is made from now on.
-            let in_use = IN_USE.lock().unwrap();
-            for (path, keys) in in_use.iter() {
-                keys.remove_segments();
-                let _ = fs::remove_dir_all(path);
-            }
-            for directory in directories {
-                let _ = fs::remove_dir_all(directory);
-            }
-            std::process::exit(128 + signal);
-        }
-    });
 }

@@ -125,8 +125,8 @@ impl Artifacts {
             .collect();
         let mut artifacts = Artifacts {
             directory: tempfile::Builder::new()
-                .prefix("shmkey-programs-")
-                .tempdir()
+                .prefix("programs-")
+                .tempdir_in(super::directory())
                 .map_err(|error| format!("no temporary directory: {error}"))?,
             twins: HashMap::new(),
             objects,

@@ -1,0 +1,118 @@
+//! SIGINT and SIGTERM at the worst moments: right after a program has created or attached its segment.
+
+mod stage;
+
+use shmkey::Segment;
+use stage::{Form, Process, Sandbox, Troupe};
+use std::process::Command;
+
+/// The segments that nobody has attached and nobody finds by a key, whose creator is gone.
+fn orphans() -> Vec<i32> {
+    let gone = |pid: i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    let all = Segment::list().unwrap();
+    let orphans = all
+        .iter()
+        .filter(|s| s.key.is_private() && s.nattch == 0 && gone(s.cpid));
+    orphans.map(|s| s.id).collect()
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn nothing_is_left_behind() {
+    let troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
+    for form in [Form::CSo, Form::Rust] {
+        for program in [
+            "shared_memory",
+            "parent_child",
+            "server",
+            "sender",
+            "receiver",
+        ] {
+            for call in ["shmget", "shmat"] {
+                for signal in ["SIGINT", "SIGTERM", "SIGHUP"] {
+                    let what = format!("{program} as {}, {signal} in {call}", form.name());
+                    interrupt(&troupe, program, form, call, signal)
+                        .unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+fn interrupt(
+    troupe: &Troupe,
+    program: &'static str,
+    form: Form,
+    call: &str,
+    signal: &str,
+) -> stage::Result<()> {
+    let sandbox = Sandbox::new()?;
+    let before = orphans();
+    let strace = troupe.command(program, form)?;
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=shmget,shmat",
+            "-e",
+        ])
+        .arg(format!("inject={call}:signal={signal}:when=1"))
+        .arg(strace.get_program())
+        .env("LD_LIBRARY_PATH", troupe.artifacts().directory())
+        .current_dir(sandbox.path());
+    Process::run(program, command, b"")?;
+    for key in [
+        sandbox.keys.parent_child,
+        sandbox.keys.server_client,
+        sandbox.keys.sender_receiver,
+    ] {
+        sandbox.expect_gone(key)?;
+    }
+    let left: Vec<i32> = orphans()
+        .into_iter()
+        .filter(|id| !before.contains(id))
+        .collect();
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(format!("left behind: {left:?}")),
+    }
+}
+
+/// The line that a writer was given is in the segment as a whole, or there is no segment.
+#[test]
+#[ignore = "needs strace"]
+fn a_line_is_written_or_not() {
+    let troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
+    for form in [Form::CSo, Form::Rust] {
+        for call in ["shmget", "shmat"] {
+            let sandbox = Sandbox::new().unwrap();
+            let mut command = Command::new("strace");
+            command
+                .args([
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    "trace=shmget,shmat",
+                    "-e",
+                ])
+                .arg(format!("inject={call}:signal=SIGINT:when=1"))
+                .arg(troupe.command("writer", form).unwrap().get_program())
+                .env("LD_LIBRARY_PATH", troupe.artifacts().directory())
+                .current_dir(sandbox.path());
+            Process::run("writer", command, b"a whole line\n").unwrap();
+            let memory = Segment::open(sandbox.keys.writer_reader)
+                .unwrap()
+                .attach()
+                .unwrap();
+            let mut line = [0; 13];
+            memory.read_at(0, &mut line).unwrap();
+            assert_eq!(&line, b"a whole line\0", "{} {call}", form.name());
+        }
+    }
+}
