@@ -29,11 +29,11 @@ static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
         if let Some(signal) = signals.forever().next() {
             process::kill_all();
             sandbox::close_all();
-            remove_own_segments();
-            // Compilers and linkers that were started may still write here for a moment.
+            // Other threads of this process, and compilers that were started, go on for a moment.
             for _ in 0..50 {
                 let _ = fs::remove_dir_all(&to_remove);
                 thread::sleep(Duration::from_millis(2));
+                remove_own_segments();
             }
             exit(128 + signal);
         }
