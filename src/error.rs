@@ -63,6 +63,30 @@ pub enum ErrorKind {
     OutOfRange,
     /// `EACCES`: the segment is attached for reading only.
     ReadOnly,
+    /// `EMEDIUMTYPE`: the segment was not made by this library.
+    Foreign,
+    /// `EPROTOTYPE`: the segment holds an object of another kind.
+    WrongKind,
+    /// `EPROTO`: the object holds something of another layout: name, size or alignment.
+    WrongLayout,
+    /// `EPROTONOSUPPORT`: another version of this library made the object, with another header.
+    WrongVersion,
+    /// `ENOEXEC`: a program with another order of bytes or another width of pointers made the object.
+    WrongMachine,
+    /// `ENOTUNIQ`: another name has the same key.
+    KeyCollision,
+    /// `ENODATA`: the segment is too small to hold an object.
+    Truncated,
+    /// `EBADMSG`: the object's header makes no sense.
+    Damaged,
+    /// `ETIMEDOUT`: it did not happen in time.
+    TimedOut,
+    /// `EDEADLK`: this thread has the lock already.
+    Deadlock,
+    /// `ENOTRECOVERABLE`: an owner has died, and the value was not repaired.
+    NotRecoverable,
+    /// `EOVERFLOW`: the count is at its largest.
+    Overflow,
     /// `EINVAL`: any other argument that makes no sense.
     InvalidArgument,
     /// `EFAULT`: a pointer that leads nowhere.
@@ -299,6 +323,34 @@ impl Error {
             cause: Cause::Range { offset, len, size },
             ..Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
         }
+    }
+
+    /// Something about a managed object.
+    #[cold]
+    pub(crate) fn object(kind: ErrorKind, id: c_int) -> Error {
+        let errno = match kind {
+            ErrorKind::Foreign => libc::EMEDIUMTYPE,
+            ErrorKind::WrongKind => libc::EPROTOTYPE,
+            ErrorKind::WrongLayout => libc::EPROTO,
+            ErrorKind::WrongVersion => libc::EPROTONOSUPPORT,
+            ErrorKind::WrongMachine => libc::ENOEXEC,
+            ErrorKind::KeyCollision => libc::ENOTUNIQ,
+            ErrorKind::Truncated => libc::ENODATA,
+            ErrorKind::Damaged => libc::EBADMSG,
+            ErrorKind::TimedOut => libc::ETIMEDOUT,
+            ErrorKind::Deadlock => libc::EDEADLK,
+            ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
+            ErrorKind::Overflow => libc::EOVERFLOW,
+            _ => libc::EINVAL,
+        };
+        Error {
+            subject: Subject::Id(id),
+            ..Error::new(kind, errno, "object")
+        }
+    }
+
+    pub(crate) fn overflow() -> Error {
+        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "semaphore")
     }
 
     pub(crate) fn read_only(id: c_int) -> Error {
@@ -564,6 +616,37 @@ impl Error {
             ErrorKind::Unsupported => {
                 "this system has no System V shared memory (CONFIG_SYSVIPC), or a seccomp policy forbids it"
             }
+            ErrorKind::Foreign => {
+                "this segment was not made by this library: another program uses the same key; take another name, \
+                 or remove it if nobody needs it"
+            }
+            ErrorKind::WrongKind => {
+                "the segment holds an object of another kind; take another name"
+            }
+            ErrorKind::WrongLayout => {
+                "what the object holds has another layout here than where it was made: another name, size or alignment; \
+                 bring both programs to the same definition, then remove the segment"
+            }
+            ErrorKind::WrongVersion => {
+                "another version of this library made the object; use one version everywhere, then remove the segment"
+            }
+            ErrorKind::WrongMachine => {
+                "a program with another order of bytes or width of pointers made the object"
+            }
+            ErrorKind::KeyCollision => {
+                "another name has the same key by chance, and its object is in use; take another name"
+            }
+            ErrorKind::Truncated => "the segment is too small to hold an object of this library",
+            ErrorKind::Damaged => {
+                "the object's header makes no sense: somebody has overwritten it; remove the segment and start anew"
+            }
+            ErrorKind::TimedOut => "it did not happen in time",
+            ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
+            ErrorKind::NotRecoverable => {
+                "an owner died with the lock, and the next one unlocked without saying that the value is in order; \
+                 remove the segment and start anew"
+            }
+            ErrorKind::Overflow => "the count would exceed 2147483647",
             ErrorKind::ProjectIdZero
             | ErrorKind::EmptyName
             | ErrorKind::TooSmall

@@ -10,6 +10,7 @@
 //!
 //! # fn main() -> Result<(), shmkey::Error> {
 //! let key = Key::from_name("the crate's own example")?;
+//! # let key = Key::from_name(format!("the crate's own example {}", std::process::id()))?;
 //!
 //! // Any number of processes do this at once; one creates the segment, and all of them get it.
 //! let segment = Segment::options().create(true).size(4096).open(key)?;
@@ -34,6 +35,9 @@
 //! | create, open, remove it | [`Segment`], [`SegmentOptions`] |
 //! | attach it, read and write | [`Attachment`], [`AttachOptions`] |
 //! | ask about it, or list all | [`Status`], [`Segment::list`] |
+//! | have a value that one thread of one process changes at a time | [`Mutex`] |
+//! | wait for each other | [`Semaphore`] |
+//! | say where such an object lies | [`Place`] |
 //! | understand a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
 //! | call it from C | `include/shmkey.h`, made from the module `capi` |
@@ -60,15 +64,25 @@ pub mod capi;
 mod copy;
 mod error;
 mod key;
+mod mutex;
+mod object;
+mod place;
+mod plain;
 mod segment;
+mod semaphore;
 mod status;
+mod sync;
 mod sys;
 pub mod sysv;
 
 pub use attachment::{AttachOptions, Attachment};
 pub use error::{Error, ErrorKind};
 pub use key::Key;
+pub use mutex::{Mutex, MutexGuard};
+pub use place::Place;
+pub use plain::Plain;
 pub use segment::{Segment, SegmentOptions};
+pub use semaphore::Semaphore;
 pub use status::Status;
 
 /// The README's Rust, run as a documentation test.

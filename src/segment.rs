@@ -11,12 +11,14 @@ use core::ffi::c_int;
 /// use shmkey::{Key, Segment};
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
+/// let key = Key::from_name("example of options")?;
+/// # let key = Key::from_name(format!("example of options {}", std::process::id()))?;
 /// let segment = Segment::options()
 ///     .create(true)
 ///     .size(64 * 1024)
 ///     .mode(0o660)              // the group may use it, too
 ///     .remove_on_drop(true)     // whoever created it cleans up
-///     .open(Key::from_name("example of options")?)?;
+///     .open(key)?;
 /// assert_eq!(segment.status()?.size, 64 * 1024);
 /// # Ok(())
 /// # }

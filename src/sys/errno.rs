@@ -47,6 +47,17 @@ impl Errno {
             libc::ENOTDIR => "ENOTDIR",
             libc::EOVERFLOW => "EOVERFLOW",
             libc::EPERM => "EPERM",
+            libc::EDEADLK => "EDEADLK",
+            libc::ENOTRECOVERABLE => "ENOTRECOVERABLE",
+            libc::EMEDIUMTYPE => "EMEDIUMTYPE",
+            libc::EPROTOTYPE => "EPROTOTYPE",
+            libc::EPROTO => "EPROTO",
+            libc::EPROTONOSUPPORT => "EPROTONOSUPPORT",
+            libc::ENOEXEC => "ENOEXEC",
+            libc::ENOTUNIQ => "ENOTUNIQ",
+            libc::ENODATA => "ENODATA",
+            libc::EBADMSG => "EBADMSG",
+            libc::ETIMEDOUT => "ETIMEDOUT",
             _ => return None,
         })
     }

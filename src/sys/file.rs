@@ -59,3 +59,17 @@ pub(crate) unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {
         inode: stat.st_ino,
     })
 }
+
+/// Reads the start of a file, as much as the buffer takes. Allocates nothing.
+pub(crate) fn read_start(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })?;
+    // SAFETY: the kernel writes at most the buffer's length into it.
+    let read =
+        check(unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) });
+    // SAFETY: the descriptor was opened above and is nobody else's.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+    Ok(read? as usize)
+}

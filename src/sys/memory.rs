@@ -12,6 +12,49 @@ pub(crate) fn is_mapped(addr: *const c_void, len: usize) -> bool {
     check(unsafe { libc::syscall(libc::SYS_msync, addr, len, libc::MS_ASYNC) }).is_ok()
 }
 
+/// The size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf takes a number and has no other effect. Every system has pages, so the answer
+    // is positive.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// A page of zeroes that is zeroes again in every child made by `fork` (`MADV_WIPEONFORK`, Linux
+/// 4.14). It is never unmapped.
+pub(crate) fn wiped_on_fork() -> Result<*mut c_void, Errno> {
+    let len = page_size();
+    // SAFETY: a new anonymous mapping at an address of the kernel's choosing replaces nothing.
+    let page = check(unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            ptr::null_mut::<c_void>(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0 as libc::c_long,
+        )
+    })? as *mut c_void;
+    // SAFETY: the advice concerns the page made above.
+    match check(unsafe { libc::syscall(libc::SYS_madvise, page, len, libc::MADV_WIPEONFORK) }) {
+        Ok(_) => Ok(page),
+        Err(errno) => {
+            // SAFETY: nobody else knows of this page.
+            unsafe { release(page, len) };
+            Err(errno)
+        }
+    }
+}
+
+/// Gives address space back.
+///
+/// # Safety
+/// Nobody may use these `len` bytes from now on.
+pub(crate) unsafe fn release(addr: *mut c_void, len: usize) {
+    // SAFETY: the caller gives the range up.
+    unsafe { libc::syscall(libc::SYS_munmap, addr, len) };
+}
+
 /// Finds `len` bytes of free address space at a multiple of `align`, a power of two and a multiple of
 /// the page size. It is free now; another thread can take it at any time.
 pub(crate) fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno> {

@@ -5,16 +5,19 @@
 
 mod errno;
 mod file;
+pub(crate) mod futex;
 mod maps;
 mod memory;
 mod process;
 mod shm;
+mod task;
 
 pub(crate) use errno::Errno;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use maps::{Mapping, attached_at};
 pub(crate) use memory::{
-    HUGE_PAGE, advise_huge, find_room, is_mapped, populate, read_foreign, write_foreign,
+    HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
 };
-pub(crate) use process::effective_user;
+pub(crate) use process::{NO_NAMESPACE, effective_user, pid_namespace};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
+pub(crate) use task::{Life, Task};

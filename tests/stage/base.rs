@@ -2,7 +2,7 @@
 //! end of the process, and when SIGINT, SIGTERM or SIGHUP ends it early.
 
 use super::{process, sandbox};
-use shmkey::Segment;
+use shmkey::{Key, Segment};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -11,7 +11,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::exit,
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -49,16 +49,37 @@ pub fn directory() -> &'static Path {
     &DIRECTORY
 }
 
+/// Segments that may be created by others on this process' behalf, and go with it all the same.
+static WATCHED: Mutex<Vec<Key>> = Mutex::new(Vec::new());
+
+/// Has the segment under this key removed when this process is stopped.
+pub fn watch(key: Key) {
+    directory();
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !watched.contains(&key) {
+        watched.push(key);
+    }
+}
+
 extern "C" fn remove_directory() {
     // Registered after the directory was made, so this makes none.
     let _ = fs::remove_dir_all(directory());
 }
 
-/// Removes the segments that this very process has created.
+/// Removes the segments that this very process has created, and those it has others create.
 fn remove_own_segments() {
     let me = std::process::id() as i32;
     let all = Segment::list().unwrap_or_default();
     for status in all.iter().filter(|status| status.cpid == me) {
         let _ = Segment::from_id(status.id).remove();
+    }
+    for &key in WATCHED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+    {
+        if let Ok(segment) = Segment::open(key) {
+            let _ = segment.remove();
+        }
     }
 }

@@ -14,7 +14,7 @@ mod sandbox;
 mod troupe;
 mod values;
 
-pub use base::directory;
+pub use base::{directory, watch};
 pub use process::Process;
 pub use sandbox::Sandbox;
 pub use troupe::{Artifacts, Form, Troupe};

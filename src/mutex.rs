@@ -1,0 +1,209 @@
+//! A value that one thread of one process has at a time.
+
+use crate::{
+    Error, ErrorKind, Place, Plain, copy,
+    object::{Kind, Object, Spec},
+    sync::{Acquired, Deadline, Lock, Refused},
+};
+use core::{fmt, marker::PhantomData, mem::MaybeUninit};
+use std::time::Duration;
+
+/// A value in shared memory that one thread of one process has at a time, and that survives the
+/// death of whoever has it.
+///
+/// All processes open it by the same call; one of them makes it and sets its first value.
+///
+/// ```
+/// use shmkey::{Mutex, Place};
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a mutex {}", std::process::id());
+/// let visitors = Mutex::<u64>::open(name.as_str(), 0)?;
+/// {
+///     let mut guard = visitors.lock()?;
+///     if guard.owner_died() {
+///         guard.mark_consistent(); // one number cannot be half written
+///     }
+///     guard.update(|count| *count += 1);
+///     assert_eq!(guard.get(), 1);
+/// }
+/// # visitors.remove()
+/// # }
+/// ```
+///
+/// *A dead owner.* A process can be killed at any instruction, also while it has the lock. The next
+/// one that asks for the lock gets it at once, those who sleep within milliseconds, and
+/// [`MutexGuard::owner_died`] is true: the value may be half changed. Whoever has put it in order
+/// says so, by [`MutexGuard::mark_consistent`]; dropping the guard without that makes the value
+/// lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
+///
+/// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
+/// call unless somebody waits. It is not fair: a thread that comes at the right moment may get it
+/// before one that sleeps.
+///
+/// *PID namespaces.* Whether an owner in another PID namespace lives cannot be told. From one that
+/// cannot be judged nothing is taken; so with processes of several PID namespaces, a dead owner's
+/// lock is free again only when nobody else has the segment attached.
+///
+/// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
+/// dropped there, it does nothing.
+///
+/// *Memory:* 1024 bytes and the value.
+#[derive(Debug)]
+pub struct Mutex<T: Plain> {
+    object: Object,
+    value: PhantomData<T>,
+}
+
+impl<T: Plain> Mutex<T> {
+    /// Opens the mutex, or makes it with this first value.
+    ///
+    /// # Errors
+    /// Those of [`SegmentOptions::open`](crate::SegmentOptions::open), and what the segment may
+    /// hold instead: [`Foreign`](ErrorKind::Foreign), [`WrongKind`](ErrorKind::WrongKind),
+    /// [`WrongLayout`](ErrorKind::WrongLayout), [`WrongVersion`](ErrorKind::WrongVersion),
+    /// [`WrongMachine`](ErrorKind::WrongMachine), [`KeyCollision`](ErrorKind::KeyCollision),
+    /// [`Truncated`](ErrorKind::Truncated), [`Damaged`](ErrorKind::Damaged);
+    /// [`TimedOut`](ErrorKind::TimedOut) if whoever makes it is alive and does not get done;
+    /// [`ReadOnly`](ErrorKind::ReadOnly) if the segment's mode does not let this process write.
+    pub fn open(place: impl Into<Place>, first: T) -> Result<Mutex<T>, Error> {
+        let place = place.into();
+        let spec = Spec {
+            kind: Kind::Mutex,
+            size: size_of::<T>(),
+            align: align_of::<T>(),
+            layout: &place.layout,
+        };
+        let object = Object::open(&place, &spec, |object| {
+            // SAFETY: the payload has room for a `T`; `first` is no shared memory.
+            unsafe {
+                copy::copy_in(
+                    (&raw const first).cast(),
+                    object.payload().as_ptr(),
+                    size_of::<T>(),
+                );
+            }
+        })?;
+        object.expect_writable()?;
+        Ok(Mutex {
+            object,
+            value: PhantomData,
+        })
+    }
+
+    /// Locks it, however long that takes.
+    ///
+    /// # Errors
+    /// [`Deadlock`](ErrorKind::Deadlock) if this thread has it already;
+    /// [`NotRecoverable`](ErrorKind::NotRecoverable) if the value is lost.
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>, Error> {
+        self.lock_until(Deadline::Never)
+    }
+
+    /// Locks it if that is possible within this time, measured on the monotonic clock; zero is one
+    /// try.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`lock`](Mutex::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, Error> {
+        self.lock_until(Deadline::after(Some(timeout)))
+    }
+
+    fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
+        match self.core().lock(|task| self.object.life(task), deadline) {
+            Ok(acquired) => Ok(MutexGuard {
+                mutex: self,
+                owner_died: acquired == Acquired::OwnerDied,
+                this_thread: PhantomData,
+            }),
+            Err(refused) => Err(self.object.error(match refused {
+                Refused::TimedOut => ErrorKind::TimedOut,
+                Refused::Deadlock => ErrorKind::Deadlock,
+                Refused::NotRecoverable => ErrorKind::NotRecoverable,
+            })),
+        }
+    }
+
+    /// Removes the segment that the mutex lies in: its name is free at once, and it goes when the
+    /// last process has closed it.
+    ///
+    /// # Errors
+    /// Those of [`Segment::remove`](crate::Segment::remove).
+    pub fn remove(&self) -> Result<(), Error> {
+        self.object.remove()
+    }
+
+    fn core(&self) -> &Lock {
+        // SAFETY: a lock is made of atomics, and copes with any bytes.
+        unsafe { self.object.words() }
+    }
+}
+
+/// The right to the value of a [`Mutex`]. Dropping it unlocks.
+pub struct MutexGuard<'a, T: Plain> {
+    mutex: &'a Mutex<T>,
+    owner_died: bool,
+    /// The lock belongs to a thread, so its guard stays there.
+    this_thread: PhantomData<*const ()>,
+}
+
+impl<T: Plain> MutexGuard<'_, T> {
+    /// Whether the last owner died while it had the lock, and nobody has repaired the value since.
+    pub fn owner_died(&self) -> bool {
+        self.owner_died
+    }
+
+    /// The value is in order again. For whoever has put it in order after
+    /// [`owner_died`](MutexGuard::owner_died).
+    pub fn mark_consistent(&mut self) {
+        if self.mutex.core().consistent().is_ok() {
+            self.owner_died = false;
+        }
+    }
+
+    /// A copy of the value.
+    pub fn get(&self) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the payload has a `T`'s bytes, and every pattern of bytes is one, even if
+        // somebody writes them without having the lock.
+        unsafe {
+            copy::copy_out(self.payload(), value.as_mut_ptr().cast(), size_of::<T>());
+            value.assume_init()
+        }
+    }
+
+    /// Sets the value.
+    pub fn set(&mut self, value: T) {
+        // SAFETY: the payload has room for a `T`, in memory that is attached for writing.
+        unsafe { copy::copy_in((&raw const value).cast(), self.payload(), size_of::<T>()) }
+    }
+
+    /// Changes the value: takes a copy, and puts it back.
+    pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.get();
+        let result = change(&mut value);
+        self.set(value);
+        result
+    }
+
+    fn payload(&self) -> *mut u8 {
+        self.mutex.object.payload().as_ptr()
+    }
+}
+
+impl<T: Plain> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        // It can only fail in a child that has its parent's guard, or when somebody has overwritten
+        // the lock: then there is nothing of ours to release.
+        let _ = self.mutex.core().unlock();
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MutexGuard")
+            .field("value", &self.get())
+            .field("owner_died", &self.owner_died)
+            .finish()
+    }
+}

@@ -1,0 +1,526 @@
+//! Managed segments: a header that says what a segment holds, and one race-free way to open it.
+//!
+//! An object is a header of 512 bytes, 512 bytes for the object's own words, and its payload. The
+//! header, in the byte order of the machine, so that a program in any language can read it:
+//!
+//! | offset | bytes | what |
+//! |--:|--:|---|
+//! | 0 | 8 | `shmkey\r\n` |
+//! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
+//! | 12 | 4 | the width of a pointer in bits: 64 |
+//! | 16 | 4 | the version of this layout: 1 |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore |
+//! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
+//! | 28 | 4 | 1 once a process of another PID namespace has opened it |
+//! | 32 | 8 | who makes it, or has made it: bits 0 to 21 a thread's id, above them its start time in clock ticks since boot |
+//! | 40 | 8 | the maker's PID namespace: the inode number of `/proc/self/ns/pid` |
+//! | 48 | 8 | when it was made, in seconds since 1970 |
+//! | 56 | 8 | the size of the payload in bytes |
+//! | 64 | 8 | the alignment of the payload in bytes |
+//! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
+//! | 80 | 4 | the length of the key's text |
+//! | 84 | 4 | the length of the layout's name |
+//! | 128 | 256 | the key's text: the name it was opened by |
+//! | 384 | 128 | the layout's name |
+//! | 512 | 512 | the object's own words |
+//! | 1024 | | the payload |
+//!
+//! *Making one.* A new segment is all zero. Whoever finds it so swaps its own number into *who
+//! makes it* and goes on; the others wait for *ready*. Should the maker die before that, one of
+//! them swaps its number for the dead one's, and starts anew. Everything that is read from a header
+//! is checked against what this process knows by itself, and never read again.
+
+use crate::{
+    Attachment, Error, ErrorKind, Key, Segment, copy,
+    place::{Place, Site},
+    status::Status,
+    sync::{Deadline, wait},
+    sys::{self, Life, Task, futex},
+};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU8, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence,
+    },
+};
+use std::{sync::Arc, time::SystemTime};
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Mutex = 1,
+    Semaphore = 2,
+}
+
+/// What an object must be for this process: all of it known here, nothing taken from the segment.
+pub(crate) struct Spec<'a> {
+    pub kind: Kind,
+    /// The payload's size in bytes.
+    pub size: usize,
+    /// Its alignment, at most 64.
+    pub align: usize,
+    /// The name of its layout, at most 128 bytes; may be empty.
+    pub layout: &'a str,
+}
+
+const HEADER: usize = 512;
+const WORDS: usize = 512;
+const PAYLOAD: usize = HEADER + WORDS;
+/// The alignment of an object in its segment.
+const ALIGN: usize = 64;
+
+const MAGIC: u64 = u64::from_ne_bytes(*b"shmkey\r\n");
+const ORDER: u32 = 0x0102_0304;
+const WIDTH: u32 = usize::BITS;
+const VERSION: u32 = 1;
+
+/// The states; 0 is a segment that nobody has begun to make anything of.
+const MAKING: u32 = 1;
+const READY: u32 = 2;
+
+/// The header as it lies in the segment.
+#[repr(C)]
+struct Header {
+    magic: AtomicU64,
+    order: AtomicU32,
+    width: AtomicU32,
+    version: AtomicU32,
+    kind: AtomicU32,
+    state: AtomicU32,
+    mixed: AtomicU32,
+    maker: AtomicU64,
+    namespace: AtomicU64,
+    made: AtomicU64,
+    size: AtomicU64,
+    align: AtomicU64,
+    fingerprint: AtomicU64,
+    key_len: AtomicU32,
+    layout_len: AtomicU32,
+    reserved: [AtomicU32; 10],
+    key: [AtomicU8; 256],
+    layout: [AtomicU8; 128],
+}
+
+const _: () = assert!(size_of::<Header>() == HEADER);
+
+impl Spec<'_> {
+    /// The bytes that the whole object takes.
+    fn total(&self) -> Option<usize> {
+        PAYLOAD.checked_add(self.size)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let numbers = [self.size as u64, self.align as u64].map(u64::to_le_bytes);
+        let bytes = self.layout.bytes().chain(numbers.into_iter().flatten());
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+}
+
+/// An object that is ready for use.
+#[derive(Debug)]
+pub(crate) struct Object {
+    memory: Arc<Attachment>,
+    /// Where the header begins, in `memory`.
+    base: NonNull<u8>,
+}
+
+// SAFETY: an object is an address in memory that is mapped for the whole process as long as
+// `memory` is, and what is done there is done by atomics and by copies that tolerate other writers.
+unsafe impl Send for Object {}
+// SAFETY: as above.
+unsafe impl Sync for Object {}
+
+impl Object {
+    /// Opens an object; the first one to do so makes it. `init` sets the object's words, which are
+    /// all zero before.
+    pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
+        let deadline = Deadline::after(place.timeout);
+        match &place.site {
+            Site::Within { memory, offset } => {
+                let object = Object::at(Arc::clone(memory), *offset, memory.size()?, spec)?;
+                object.meet(b"", spec, place.create, deadline, init)?;
+                Ok(object)
+            }
+            Site::Key { key, text } => {
+                if text.is_empty() {
+                    return Err(Error::empty_name());
+                }
+                if text.len() > 256 {
+                    return Err(Error::invalid(
+                        "open",
+                        "the name of an object has at most 256 bytes",
+                    ));
+                }
+                loop {
+                    // Between finding a segment and having it attached, somebody may remove it.
+                    // Then another one is found or made.
+                    let (memory, size) = attach(*key, place, spec, deadline)?;
+                    let object = Object::at(memory, 0, size, spec)?;
+                    object.meet(text, spec, place.create, deadline, &init)?;
+                    let removed = Status::of(object.memory.id())?.removed;
+                    if !removed || deadline.slice().is_none() {
+                        return Ok(object);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An object that is to begin at an offset of a segment that has at least `size` bytes.
+    fn at(
+        memory: Arc<Attachment>,
+        offset: usize,
+        size: usize,
+        spec: &Spec,
+    ) -> Result<Object, Error> {
+        if !offset.is_multiple_of(ALIGN) {
+            return Err(Error::invalid(
+                "open",
+                "the offset of an object is a multiple of 64",
+            ));
+        }
+        if spec.align > ALIGN || spec.layout.len() > 128 {
+            return Err(Error::invalid(
+                "open",
+                "the alignment of an object is at most 64, and the name of its layout has at most 128 bytes",
+            ));
+        }
+        let end = spec.total().and_then(|total| offset.checked_add(total));
+        if end.is_none_or(|end| end > size) {
+            return Err(if offset == 0 && size < HEADER {
+                Error::object(ErrorKind::Truncated, memory.id())
+            } else {
+                Error::out_of_range(
+                    memory.id(),
+                    offset,
+                    spec.total().unwrap_or(usize::MAX),
+                    size,
+                )
+            });
+        }
+        // SAFETY: the offset is inside the segment, as checked.
+        let base = unsafe { memory.as_ptr().add(offset) };
+        let base = NonNull::new(base).ok_or_else(|| Error::invalid("open", "no memory"))?;
+        Ok(Object { memory, base })
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: `at` has checked that a whole object lies there, 64-byte aligned; a header is
+        // made of atomics, so others may write meanwhile; and the memory is attached as long as
+        // `self` lives.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `T` must be made of atomics, and valid whatever its bytes are.
+    pub unsafe fn words<T>(&self) -> &T {
+        const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
+        // SAFETY: as in `header`; the words come behind it. The caller vouches for `T`.
+        unsafe { self.base.add(HEADER).cast::<T>().as_ref() }
+    }
+
+    /// Where the payload begins.
+    pub fn payload(&self) -> NonNull<u8> {
+        // SAFETY: `at` has checked that the whole object lies in the segment.
+        unsafe { self.base.add(PAYLOAD) }
+    }
+
+    /// Whether this process may write it.
+    pub fn is_writable(&self) -> bool {
+        self.memory.is_writable()
+    }
+
+    /// The id of the segment it lies in.
+    pub fn id(&self) -> i32 {
+        self.memory.id()
+    }
+
+    /// An error about this object.
+    pub fn error(&self, kind: ErrorKind) -> Error {
+        Error::object(kind, self.id())
+    }
+
+    pub fn expect_writable(&self) -> Result<(), Error> {
+        match self.is_writable() {
+            true => Ok(()),
+            false => Err(Error::read_only(self.id())),
+        }
+    }
+
+    /// Removes the segment it lies in.
+    pub fn remove(&self) -> Result<(), Error> {
+        Segment::from_id(self.id()).remove()
+    }
+
+    /// Whether somebody lives, if that can be told: not across PID namespaces, unless nobody else
+    /// has the segment attached.
+    pub fn life(&self, task: Task) -> Life {
+        let header = self.header();
+        // Relaxed: both were written before any number from there was (see `introduce`).
+        let mine = sys::pid_namespace();
+        let comparable = mine != sys::NO_NAMESPACE
+            && header.mixed.load(Relaxed) == 0
+            && header.namespace.load(Relaxed) == mine;
+        if comparable {
+            return task.life();
+        }
+        match Status::of(self.id()) {
+            Ok(status) if status.nattch == 1 => Life::Dead,
+            _ => Life::Unknown,
+        }
+    }
+
+    /// Makes the object, or waits until it is made, and checks that it is what it should be.
+    fn meet(
+        &self,
+        text: &[u8],
+        spec: &Spec,
+        create: bool,
+        deadline: Deadline,
+        init: impl Fn(&Object),
+    ) -> Result<(), Error> {
+        let header = self.header();
+        let me = Task::current().bits();
+        loop {
+            // Acquire: with *ready* comes all that the maker wrote before.
+            let state = header.state.load(Acquire);
+            match header.magic.load(Acquire) {
+                MAGIC if state == READY => return self.verify(text, spec),
+                MAGIC if state > READY => return Err(Error::object(ErrorKind::Damaged, self.id())),
+                MAGIC => {}
+                0 if self.is_blank() => {}
+                // The maker's first word came while we looked.
+                _ if header.magic.load(Relaxed) == MAGIC => continue,
+                _ => return Err(Error::object(ErrorKind::Foreign, self.id())),
+            }
+            if create && self.is_writable() {
+                self.introduce();
+                // Acquire: with the number comes the namespace of whoever it is.
+                let maker = header.maker.load(Acquire);
+                let free = maker == 0 || self.life(Task::from_bits(maker)) == Life::Dead;
+                // Acquire: what a dead maker left is overwritten, after it was written. Release: as
+                // above.
+                if free
+                    && header
+                        .maker
+                        .compare_exchange(maker, me, AcqRel, Relaxed)
+                        .is_ok()
+                {
+                    self.make(text, spec, maker != 0, &init);
+                    return Ok(());
+                }
+            }
+            if !wait::sleep(&header.state, state, deadline) {
+                return Err(Error::object(ErrorKind::TimedOut, self.id()));
+            }
+        }
+    }
+
+    /// Nobody has written a header here: all is zero but what those write who are about to.
+    fn is_blank(&self) -> bool {
+        let header = self.header();
+        let words = [
+            &header.order,
+            &header.width,
+            &header.version,
+            &header.kind,
+            &header.state,
+            &header.key_len,
+            &header.layout_len,
+        ];
+        let longs = [
+            &header.made,
+            &header.size,
+            &header.align,
+            &header.fingerprint,
+        ];
+        // Relaxed, and then a fence: a maker writes its magic before any of these (see `make`), so
+        // whoever sees one of them sees the magic when it looks again.
+        let blank = words.iter().all(|word| word.load(Relaxed) == 0)
+            && longs.iter().all(|long| long.load(Relaxed) == 0)
+            && header.reserved.iter().all(|word| word.load(Relaxed) == 0)
+            && header
+                .key
+                .iter()
+                .chain(&header.layout)
+                .all(|byte| byte.load(Relaxed) == 0);
+        fence(Acquire);
+        blank
+    }
+
+    /// Says from which PID namespace this process' numbers are, before any of them is written here.
+    fn introduce(&self) {
+        let header = self.header();
+        let mine = sys::pid_namespace();
+        // Relaxed: what comes later, the maker's or a lock's word, is written with release or read
+        // with acquire, and this is written before it.
+        let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
+        if first.is_err_and(|namespace| namespace != mine) {
+            header.mixed.store(1, Relaxed);
+        }
+    }
+
+    /// Makes the object. Only for whoever has its own number in *maker*.
+    fn make(&self, text: &[u8], spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
+        let header = self.header();
+        header.magic.store(MAGIC, Relaxed);
+        // Release: the magic comes before all else (see `is_blank`).
+        fence(Release);
+        // Relaxed, from here on: *ready* releases all of it.
+        header.state.store(MAKING, Relaxed);
+        header.order.store(ORDER, Relaxed);
+        header.width.store(WIDTH, Relaxed);
+        header.version.store(VERSION, Relaxed);
+        header.kind.store(spec.kind as u32, Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        header
+            .made
+            .store(now.map_or(0, |time| time.as_secs()), Relaxed);
+        header.size.store(spec.size as u64, Relaxed);
+        header.align.store(spec.align as u64, Relaxed);
+        header.fingerprint.store(spec.fingerprint(), Relaxed);
+        put_text(&header.key, &header.key_len, text);
+        put_text(&header.layout, &header.layout_len, spec.layout.as_bytes());
+        if after_another {
+            self.clear(spec);
+        }
+        init(self);
+        // Release: whoever sees *ready* sees the whole object.
+        header.state.store(READY, Release);
+        futex::wake(&header.state, u32::MAX >> 1);
+    }
+
+    /// Makes the words and the payload zero again, after a maker that died while writing them.
+    fn clear(&self, spec: &Spec) {
+        let zeroes = [0; 4096];
+        let mut offset = HEADER;
+        while offset < PAYLOAD + spec.size {
+            let len = zeroes.len().min(PAYLOAD + spec.size - offset);
+            // SAFETY: `at` has checked that the whole object lies in the segment, which is writable
+            // (else this process would not make it).
+            unsafe { copy::copy_in(zeroes.as_ptr(), self.base.as_ptr().add(offset), len) };
+            offset += len;
+        }
+    }
+
+    /// Checks that a header that is ready is the one that is wanted.
+    fn verify(&self, text: &[u8], spec: &Spec) -> Result<(), Error> {
+        let header = self.header();
+        let wrong = |kind| Err(Error::object(kind, self.id()));
+        // Relaxed: *ready* has been acquired.
+        let order = header.order.load(Relaxed);
+        if order == ORDER.swap_bytes() || order == ORDER && header.width.load(Relaxed) != WIDTH {
+            return wrong(ErrorKind::WrongMachine);
+        }
+        let lengths = (
+            header.key_len.load(Relaxed),
+            header.layout_len.load(Relaxed),
+        );
+        if order != ORDER || lengths.0 > 256 || lengths.1 > 128 {
+            return wrong(ErrorKind::Damaged);
+        }
+        if header.version.load(Relaxed) != VERSION {
+            return wrong(ErrorKind::WrongVersion);
+        }
+        if !has_text(&header.key, lengths.0, text) {
+            return wrong(ErrorKind::KeyCollision);
+        }
+        if header.kind.load(Relaxed) != spec.kind as u32 {
+            return wrong(ErrorKind::WrongKind);
+        }
+        let same = header.size.load(Relaxed) == spec.size as u64
+            && header.align.load(Relaxed) == spec.align as u64
+            && header.fingerprint.load(Relaxed) == spec.fingerprint()
+            && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
+        if !same {
+            return wrong(ErrorKind::WrongLayout);
+        }
+        if self.is_writable() {
+            self.introduce();
+        }
+        Ok(())
+    }
+}
+
+fn put_text(room: &[AtomicU8], len: &AtomicU32, text: &[u8]) {
+    // Relaxed: *ready* releases it.
+    for (byte, &value) in room.iter().zip(text.iter().chain(core::iter::repeat(&0))) {
+        byte.store(value, Relaxed);
+    }
+    len.store(text.len() as u32, Relaxed);
+}
+
+fn has_text(room: &[AtomicU8], len: u32, text: &[u8]) -> bool {
+    // Relaxed: *ready* has been acquired.
+    len as usize == text.len()
+        && room
+            .iter()
+            .zip(text)
+            .all(|(byte, &value)| byte.load(Relaxed) == value)
+}
+
+/// Finds or creates the segment of an object, and attaches it: for reading only where no more is
+/// allowed.
+fn attach(
+    key: Key,
+    place: &Place,
+    spec: &Spec,
+    deadline: Deadline,
+) -> Result<(Arc<Attachment>, usize), Error> {
+    let total = spec
+        .total()
+        .ok_or_else(|| Error::invalid("open", "the object is too large"))?;
+    loop {
+        let segment = Segment::options()
+            .create(place.create)
+            .size(total)
+            .mode(place.mode)
+            .open(key);
+        let attached = match segment {
+            Ok(segment) => match segment.attach() {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    segment.attach_read_only()
+                }
+                attached => attached,
+            },
+            // Something else lies there. It says itself what it is.
+            Err(error) if error.kind() == ErrorKind::TooSmall => {
+                return Err(what_is_there(key, place, spec).err().unwrap_or(error));
+            }
+            Err(error) => return Err(error),
+        };
+        match attached {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NoSuchSegment | ErrorKind::Removed)
+                    && deadline.slice().is_some() => {}
+            // The kernel gives no segment that is smaller than asked for.
+            attached => return Ok((Arc::new(attached?), total)),
+        }
+    }
+}
+
+/// The error that describes a segment that is too small to be what is wanted.
+fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
+    let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
+    if memory.size()? < PAYLOAD {
+        return Err(Error::object(ErrorKind::Truncated, memory.id()));
+    }
+    let small = Spec { size: 0, ..*spec };
+    let text = match &place.site {
+        Site::Key { text, .. } => &text[..],
+        Site::Within { .. } => b"",
+    };
+    let size = memory.size()?;
+    let object = Object::at(memory, 0, size, &small)?;
+    match object.header().magic.load(Acquire) {
+        MAGIC => object.verify(text, spec),
+        _ => Err(Error::object(ErrorKind::Foreign, object.id())),
+    }
+}

@@ -1,0 +1,35 @@
+//! Types that may lie in a segment.
+
+/// A type whose values are nothing but their bytes: every pattern of bytes is a value, no byte is
+/// padding, and none is part of a pointer. Then another process, in another language, may write the
+/// bytes, and reading them is no more than reading numbers.
+///
+/// Integers, floats and arrays of them are. For structures of your own, switch on the feature
+/// `bytemuck` and derive `bytemuck::Pod`, which makes the compiler check all of this.
+///
+/// # Safety
+/// As said above.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {}
+
+// SAFETY: a Pod has no padding, no pointer, and no invalid pattern, which is what Plain asks for.
+#[cfg(feature = "bytemuck")]
+unsafe impl<T: bytemuck::Pod + Send + Sync> Plain for T {}
+
+#[cfg(not(feature = "bytemuck"))]
+mod without_bytemuck {
+    use super::Plain;
+
+    macro_rules! plain {
+        ($($number:ty)*) => {
+            $(
+                // SAFETY: numbers are their bytes, and every pattern is one.
+                unsafe impl Plain for $number {}
+            )*
+        };
+    }
+
+    plain! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 }
+
+    // SAFETY: an array is its elements, one behind the other without a gap.
+    unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+}

@@ -1,0 +1,119 @@
+//! A number of permits that processes take and give.
+
+use crate::{
+    Error, ErrorKind, Place,
+    object::{Kind, Object, Spec},
+    sync::{Counter, Deadline},
+};
+use std::time::Duration;
+
+/// A counting semaphore in shared memory: whoever [posts](Semaphore::post) raises the count by one,
+/// whoever [waits](Semaphore::wait) lowers it by one, and sleeps while it is 0.
+///
+/// ```
+/// use shmkey::Semaphore;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a semaphore {}", std::process::id());
+/// let news = Semaphore::open(name.as_str(), 0)?; // in every process that takes part
+/// news.post()?;                                  // in one
+/// news.wait()?;                                  // in another
+/// # news.remove()
+/// # }
+/// ```
+///
+/// What was written before a post is seen after the wait that took it. Neither makes a system call
+/// unless somebody sleeps or has to. A process that dies takes nothing along but what it had taken,
+/// and should one be killed between raising the count and waking who sleeps, that one wakes by
+/// itself within milliseconds.
+///
+/// *Memory:* 1024 bytes.
+#[derive(Debug)]
+pub struct Semaphore {
+    object: Object,
+}
+
+impl Semaphore {
+    /// The largest count: 2³¹ − 1.
+    pub const MAX: u32 = crate::sync::COUNTER_MAX;
+
+    /// Opens the semaphore, or makes it with this first count.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](ErrorKind::Overflow) if the count
+    /// is above [`MAX`](Semaphore::MAX).
+    pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
+        let place = place.into();
+        if first > Semaphore::MAX {
+            return Err(Error::overflow());
+        }
+        let spec = Spec {
+            kind: Kind::Semaphore,
+            size: 0,
+            align: 1,
+            layout: &place.layout,
+        };
+        let object = Object::open(&place, &spec, |object| {
+            // SAFETY: as in `core`.
+            unsafe { object.words::<Counter>() }.init(first);
+        })?;
+        object.expect_writable()?;
+        Ok(Semaphore { object })
+    }
+
+    /// Raises the count by one, and wakes one who waits.
+    ///
+    /// # Errors
+    /// [`Overflow`](ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
+    pub fn post(&self) -> Result<(), Error> {
+        self.core().post().map_err(|_| Error::overflow())
+    }
+
+    /// Lowers the count by one, and waits until that is possible.
+    ///
+    /// # Errors
+    /// None; it is a [`Result`] like the others.
+    pub fn wait(&self) -> Result<(), Error> {
+        self.wait_until(Deadline::Never)
+    }
+
+    /// Lowers the count by one if that is possible within this time, measured on the monotonic
+    /// clock; zero is one try.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        self.wait_until(Deadline::after(Some(timeout)))
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
+        match self.core().take(deadline) {
+            true => Ok(()),
+            false => Err(self.object.error(ErrorKind::TimedOut)),
+        }
+    }
+
+    /// Lowers the count by one if it is not 0. Whether it was.
+    pub fn try_wait(&self) -> bool {
+        self.core().try_take()
+    }
+
+    /// The count at this moment.
+    pub fn value(&self) -> u32 {
+        self.core().value()
+    }
+
+    /// Removes the segment that the semaphore lies in: its name is free at once, and it goes when
+    /// the last process has closed it.
+    ///
+    /// # Errors
+    /// Those of [`Segment::remove`](crate::Segment::remove).
+    pub fn remove(&self) -> Result<(), Error> {
+        self.object.remove()
+    }
+
+    fn core(&self) -> &Counter {
+        // SAFETY: a counter is made of atomics, and copes with any bytes.
+        unsafe { self.object.words() }
+    }
+}

@@ -1,0 +1,368 @@
+//! The robust lock: one 64-bit word that says who has it.
+//!
+//! ```text
+//!  63                      23  22  21                0
+//! ┌──────────────────────────┬───┬───────────────────┐
+//! │ start time of the owner  │ W │ thread id of owner│   0: free
+//! └──────────────────────────┴───┴───────────────────┘
+//! ```
+//!
+//! *Lock* is one compare-and-swap of 0 by the caller's number, *unlock* one swap by 0; whoever goes
+//! to sleep sets W first, so that unlocking knows whether to wake somebody. There is no moment in
+//! which the lock is taken and the word does not say by whom. So whoever finds it taken can ask
+//! whether the owner still lives, and take it over from a dead one by the same compare-and-swap.
+//!
+//! Nothing here is a pointer, and the word may hold anything: a number that is nobody's is a dead
+//! owner's.
+
+use super::wait::{self, Deadline};
+use crate::sys::{Life, Task, futex};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// The lock as it lies in a segment: 16 bytes. All zero, it is free.
+#[repr(C)]
+pub(crate) struct Lock {
+    word: AtomicU64,
+    /// What is known of the data that the lock protects: one of the three below.
+    data: AtomicU32,
+    reserved: AtomicU32,
+}
+
+/// The data is as its last owner left it.
+const CONSISTENT: u32 = 0;
+/// An owner has died, and nobody has said since that the data is in order.
+const SUSPECT: u32 = 1;
+/// Somebody unlocked it while it was suspect. There is no way back.
+const LOST: u32 = 2;
+
+/// Somebody sleeps.
+const W: u64 = 1 << 22;
+const BELOW_W: u64 = W - 1;
+
+/// How it was acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    Clean,
+    /// Its last owner died while having it.
+    OwnerDied,
+}
+
+/// Why it was not acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    TimedOut,
+    /// The calling thread has it.
+    Deadlock,
+    /// The data is lost.
+    NotRecoverable,
+}
+
+/// The calling thread does not have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotOwner;
+
+/// The number of a task as the word has it, with a gap for W.
+fn number(task: Task) -> u64 {
+    (task.bits() & !BELOW_W) << 1 | task.bits() & BELOW_W
+}
+
+/// The other way round.
+fn task(word: u64) -> Task {
+    Task::from_bits((word >> 1) & !BELOW_W | word & BELOW_W)
+}
+
+impl Lock {
+    /// Acquires it. `life` says whether a task lives; time is counted from the first sleep on.
+    #[inline]
+    pub fn lock(
+        &self,
+        life: impl Fn(Task) -> Life,
+        deadline: Deadline,
+    ) -> Result<Acquired, Refused> {
+        let me = number(Task::current());
+        // Acquire: what the last owner wrote before it released the lock is seen from here on.
+        match self.word.compare_exchange(0, me, Acquire, Relaxed) {
+            Ok(_) => self.acquired(false),
+            Err(_) => self.lock_taken(me, life, deadline),
+        }
+    }
+
+    #[cold]
+    fn lock_taken(
+        &self,
+        me: u64,
+        life: impl Fn(Task) -> Life,
+        deadline: Deadline,
+    ) -> Result<Acquired, Refused> {
+        // Relaxed: only this thread can have written its own number.
+        if self.word.load(Relaxed) & !W == me {
+            return Err(Refused::Deadlock);
+        }
+        if wait::spin(|| self.take_if(|owner| owner == 0, me)).is_some() {
+            return self.acquired(false);
+        }
+        // From now on there may be others asleep beside us, whose W must not get lost: acquired
+        // with W set, it wakes one of them when it is released, or in vain.
+        let me = me | W;
+        let dead = |owner| owner != 0 && life(task(owner)) == Life::Dead;
+        loop {
+            if self.take_if(|owner| owner == 0, me).is_some() {
+                return self.acquired(false);
+            }
+            if self.take_if(dead, me).is_some() {
+                return self.acquired(true);
+            }
+            // Relaxed: W orders nothing; the word is compared again by the kernel.
+            let word = self.word.load(Relaxed);
+            if word & !W == 0 {
+                continue;
+            }
+            if word & W == 0
+                && self
+                    .word
+                    .compare_exchange(word, word | W, Relaxed, Relaxed)
+                    .is_err()
+            {
+                continue;
+            }
+            if !wait::sleep(self.futex(), (word | W) as u32, deadline) {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Takes the lock if its owner is such a one. Keeps W.
+    fn take_if(&self, owner: impl Fn(u64) -> bool, me: u64) -> Option<()> {
+        // Relaxed: the compare-and-swap looks again.
+        let word = self.word.load(Relaxed);
+        if !owner(word & !W) {
+            return None;
+        }
+        // Acquire: as in `lock`. From a dead owner nothing was released, and nothing is relied on
+        // until somebody has repaired the data.
+        let taken = self
+            .word
+            .compare_exchange(word, me | word & W, Acquire, Relaxed);
+        taken.ok().map(drop)
+    }
+
+    /// What the new owner has to know.
+    #[inline]
+    fn acquired(&self, from_the_dead: bool) -> Result<Acquired, Refused> {
+        // Relaxed, here and below: only the owner reads and writes this, and the word orders it.
+        let data = self.data.load(Relaxed);
+        if !from_the_dead && data == CONSISTENT {
+            return Ok(Acquired::Clean);
+        }
+        self.acquired_suspect(data)
+    }
+
+    #[cold]
+    fn acquired_suspect(&self, data: u32) -> Result<Acquired, Refused> {
+        if data > SUSPECT {
+            self.release();
+            return Err(Refused::NotRecoverable);
+        }
+        // Should we die before this, the next one finds a dead owner again.
+        self.data.store(SUSPECT, Relaxed);
+        Ok(Acquired::OwnerDied)
+    }
+
+    /// The data is in order again, says the owner.
+    pub fn consistent(&self) -> Result<(), NotOwner> {
+        self.expect_mine()?;
+        self.data.store(CONSISTENT, Relaxed);
+        Ok(())
+    }
+
+    /// Releases it. Data that is still suspect is lost from now on.
+    #[inline]
+    pub fn unlock(&self) -> Result<(), NotOwner> {
+        self.expect_mine()?;
+        if self.data.load(Relaxed) != CONSISTENT {
+            self.data.store(LOST, Relaxed);
+        }
+        self.release();
+        Ok(())
+    }
+
+    #[inline]
+    fn release(&self) {
+        // Release: whoever acquires it next sees what this owner wrote.
+        if self.word.swap(0, Release) & W != 0 {
+            futex::wake(self.futex(), 1);
+        }
+    }
+
+    #[inline]
+    fn expect_mine(&self) -> Result<(), NotOwner> {
+        // Relaxed: only this thread can have written its own number.
+        match self.word.load(Relaxed) & !W == number(Task::current()) {
+            true => Ok(()),
+            false => Err(NotOwner),
+        }
+    }
+
+    /// The half of the word that has W and the thread's id, for the kernel to compare. Only the
+    /// kernel reads it by itself.
+    fn futex(&self) -> *const AtomicU32 {
+        let halves = (&raw const self.word).cast::<AtomicU32>();
+        match cfg!(target_endian = "little") {
+            true => halves,
+            false => halves.wrapping_add(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::atomic::AtomicBool,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    fn free() -> Lock {
+        Lock {
+            word: AtomicU64::new(0),
+            data: AtomicU32::new(CONSISTENT),
+            reserved: AtomicU32::new(0),
+        }
+    }
+
+    fn lock(lock: &Lock) -> Result<Acquired, Refused> {
+        lock.lock(Task::life, Deadline::after(Some(Duration::from_secs(60))))
+    }
+
+    fn try_lock(lock: &Lock) -> Result<Acquired, Refused> {
+        lock.lock(Task::life, Deadline::after(Some(Duration::ZERO)))
+    }
+
+    #[test]
+    fn a_number_has_a_gap_for_the_waiters_and_comes_back() {
+        for bits in [1, BELOW_W, W, (1 << 63) - 1, 0x1234_5678_9abc_def0] {
+            let of = Task::from_bits(bits);
+            assert_eq!(number(of) & W, 0);
+            assert_eq!(task(number(of)), of);
+        }
+    }
+
+    #[test]
+    fn it_excludes() {
+        let shared = free();
+        let counter = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        assert_eq!(lock(&shared), Ok(Acquired::Clean));
+                        let seen = counter.load(Relaxed);
+                        counter.store(seen + 1, Relaxed);
+                        shared.unlock().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(counter.into_inner(), 80_000);
+        assert_eq!(shared.word.into_inner() & !W, 0);
+    }
+
+    #[test]
+    fn it_knows_its_owner() {
+        let shared = free();
+        assert_eq!(shared.unlock(), Err(NotOwner));
+        lock(&shared).unwrap();
+        assert_eq!(lock(&shared), Err(Refused::Deadlock));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(shared.unlock(), Err(NotOwner));
+                assert_eq!(shared.consistent(), Err(NotOwner));
+                assert_eq!(try_lock(&shared), Err(Refused::TimedOut));
+            });
+        });
+        shared.unlock().unwrap();
+        assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
+    }
+
+    #[test]
+    fn a_dead_owners_lock_is_taken_over_and_repaired() {
+        let shared = free();
+        thread::scope(|scope| {
+            scope.spawn(|| lock(&shared).unwrap());
+        });
+        assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
+        shared.consistent().unwrap();
+        shared.unlock().unwrap();
+        assert_eq!(lock(&shared), Ok(Acquired::Clean));
+    }
+
+    #[test]
+    fn suspect_data_that_nobody_repairs_is_lost() {
+        let shared = free();
+        thread::scope(|scope| {
+            scope.spawn(|| lock(&shared).unwrap());
+        });
+        assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
+        shared.unlock().unwrap();
+        assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
+        assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
+    }
+
+    #[test]
+    fn a_sleeper_notices_its_owners_death() {
+        let shared = free();
+        let asleep = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                lock(&shared).unwrap();
+                while shared.word.load(Relaxed) & W == 0 {
+                    thread::yield_now();
+                }
+                asleep.store(true, Relaxed);
+            });
+            while shared.word.load(Relaxed) == 0 {
+                thread::yield_now();
+            }
+            assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
+            assert!(asleep.load(Relaxed));
+        });
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_judged_is_left_alone() {
+        let shared = free();
+        thread::scope(|scope| {
+            scope.spawn(|| lock(&shared).unwrap());
+        });
+        let deadline = Deadline::after(Some(Duration::from_millis(10)));
+        let start = Instant::now();
+        assert_eq!(
+            shared.lock(|_| Life::Unknown, deadline),
+            Err(Refused::TimedOut)
+        );
+        assert!(start.elapsed() >= Duration::from_millis(10));
+    }
+
+    #[test]
+    fn any_bits_are_an_error_or_a_lock() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..1000 {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let shared = free();
+            shared.word.store(seed, Relaxed);
+            shared
+                .data
+                .store((seed >> 13) as u32 >> (round % 32), Relaxed);
+            let _ = shared.unlock();
+            match try_lock(&shared) {
+                Ok(_) => shared.unlock().unwrap(),
+                Err(Refused::NotRecoverable | Refused::TimedOut) => {}
+                Err(Refused::Deadlock) => panic!("{seed:#x} is not this thread"),
+            }
+        }
+    }
+}

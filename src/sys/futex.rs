@@ -1,0 +1,35 @@
+//! Sleeping until another process changes a word, and waking who sleeps: `futex(2)`, across
+//! processes.
+
+use super::errno::check;
+use core::{ptr, sync::atomic::AtomicU32};
+use std::time::Duration;
+
+/// Sleeps while `word` is `expected`, at most `time`. Returns when woken, when the word is another
+/// one, when the time is over, when a signal comes, and sometimes for no reason: the caller looks
+/// again in every case.
+///
+/// Memory that is mapped for reading only will do.
+pub(crate) fn wait(word: *const AtomicU32, expected: u32, time: Duration) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: the kernel reads the word and the time, and checks the word's address itself.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            libc::FUTEX_WAIT,
+            expected,
+            ptr::from_ref(&time),
+        );
+    }
+}
+
+/// Wakes up to `count` of those who sleep on `word`. Returns how many there were.
+pub(crate) fn wake(word: *const AtomicU32, count: u32) -> u32 {
+    // SAFETY: waking reads and writes nothing of this process.
+    let woken = check(unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) });
+    woken.map_or(0, |woken| woken as u32)
+}

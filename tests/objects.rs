@@ -1,0 +1,447 @@
+//! Managed objects: one call opens them for all, whatever is wrong is named, and a death is
+//! survived.
+
+mod stage;
+
+use shmkey::{Attachment, Error, ErrorKind, Key, Mutex, Place, Segment, Semaphore};
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A name that no other test and no other run has, whose segment goes when this is dropped.
+struct Name(String);
+
+impl Name {
+    fn new() -> Name {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = Name(format!("test {} {next}", std::process::id()));
+        stage::watch(name.key());
+        name
+    }
+
+    fn key(&self) -> Key {
+        Key::from_name(&self.0).unwrap()
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if let Ok(segment) = Segment::open(self.key()) {
+            let _ = segment.remove();
+        }
+    }
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+const SOON: Duration = Duration::from_millis(20);
+const AGES: Duration = Duration::from_secs(60);
+
+// Other processes: this program, started again with a task in its environment.
+
+const TASK: &str = "SHMKEY_TEST_TASK";
+
+/// A copy of this program that does a task and says so, line by line.
+struct Helper {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Helper {
+    fn start(task: &str, name: &Name) -> Helper {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "helper_process"])
+            .env(TASK, task)
+            .env("SHMKEY_TEST_NAME", &name.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Helper { child, lines }
+    }
+
+    fn expect(&mut self, word: &str) {
+        assert!(
+            self.lines.any(|line| line.unwrap() == word),
+            "no \"{word}\""
+        );
+    }
+
+    fn tell(&mut self) {
+        writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn say(word: &str) {
+    println!("\n{word}");
+    std::io::stdout().flush().unwrap();
+}
+
+fn wait_to_be_told() {
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// Not a test of its own: what the helpers do.
+#[test]
+fn helper_process() {
+    let Ok(task) = env::var(TASK) else { return };
+    let name = env::var("SHMKEY_TEST_NAME").unwrap();
+    match task.as_str() {
+        "lock and die" => {
+            let mutex = Mutex::<[u64; 4]>::open(name.as_str(), [0; 4]).unwrap();
+            let mut guard = mutex.lock().unwrap();
+            guard.set([7; 4]);
+            say("locked");
+            wait_to_be_told();
+        }
+        "count" => {
+            let mutex = Mutex::<[u64; 4]>::open(name.as_str(), [0; 4]).unwrap();
+            say("ready");
+            wait_to_be_told();
+            for _ in 0..20_000 {
+                let mut guard = mutex.lock().unwrap();
+                assert!(!guard.owner_died());
+                guard.update(|value| {
+                    assert!(value.iter().all(|&part| part == value[0]));
+                    *value = value.map(|part| part + 1);
+                });
+            }
+            say("done");
+            wait_to_be_told();
+        }
+        "echo" => {
+            let ping = Semaphore::open(format!("{name} ping").as_str(), 0).unwrap();
+            let pong = Semaphore::open(format!("{name} pong").as_str(), 0).unwrap();
+            loop {
+                ping.wait_timeout(AGES).unwrap();
+                pong.post().unwrap();
+            }
+        }
+        other => panic!("no task {other}"),
+    }
+}
+
+#[test]
+fn all_who_open_it_have_one_value() {
+    let name = Name::new();
+    let one = Mutex::<u64>::open(name.0.as_str(), 41).unwrap();
+    let two = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    one.lock().unwrap().update(|value| *value += 1);
+    assert_eq!(two.lock().unwrap().get(), 42);
+    assert_eq!(
+        kind(Semaphore::open(name.0.as_str(), 0)),
+        ErrorKind::WrongKind
+    );
+    one.remove().unwrap();
+    let fresh = Mutex::<u64>::open(name.0.as_str(), 7).unwrap();
+    assert_eq!(fresh.lock().unwrap().get(), 7);
+}
+
+#[test]
+fn many_that_open_at_once_find_it_made_once() {
+    for round in 0..100 {
+        let name = Name::new();
+        thread::scope(|scope| {
+            for n in 0..8 {
+                let name = &name;
+                scope.spawn(move || {
+                    let mutex = Mutex::<[u64; 100]>::open(name.0.as_str(), [n; 100]).unwrap();
+                    let value = mutex.lock().unwrap().get();
+                    assert!(value.iter().all(|&part| part == value[0]), "round {round}");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn whatever_else_lies_there_is_named() {
+    let name = Name::new();
+    let open = || Mutex::<u64>::open(name.0.as_str(), 0);
+    let segment = |size| {
+        let mut options = Segment::options();
+        options.create(true).size(size).open(name.key()).unwrap()
+    };
+    let write = |segment: &Segment, offset, bytes: &[u8]| {
+        segment.attach().unwrap().write_at(offset, bytes).unwrap();
+    };
+
+    // Made by somebody else, of any size.
+    for size in [2000, 1032, 1024] {
+        let foreign = segment(size);
+        write(&foreign, 0, b"hello");
+        assert_eq!(kind(open()), ErrorKind::Foreign, "{size}");
+        foreign.remove().unwrap();
+    }
+    let foreign = segment(2000);
+    write(&foreign, 100, b"hello");
+    assert_eq!(kind(open()), ErrorKind::Foreign);
+    let mut text = [0; 5];
+    foreign.attach().unwrap().read_at(100, &mut text).unwrap();
+    assert_eq!(&text, b"hello", "what is somebody else's is left alone");
+    foreign.remove().unwrap();
+    let short = segment(100);
+    assert_eq!(kind(open()), ErrorKind::Truncated);
+    short.remove().unwrap();
+
+    // Made by us, and of another layout.
+    let mutex = open().unwrap();
+    assert_eq!(
+        kind(Mutex::<u32>::open(name.0.as_str(), 0)),
+        ErrorKind::WrongLayout
+    );
+    assert_eq!(
+        kind(Mutex::<[u32; 2]>::open(name.0.as_str(), [0; 2])),
+        ErrorKind::WrongLayout
+    );
+    assert_eq!(
+        kind(Mutex::<[u64; 9]>::open(name.0.as_str(), [0; 9])),
+        ErrorKind::WrongLayout
+    );
+    let named = Place::named(&name.0).layout("temperature");
+    assert_eq!(kind(Mutex::<u64>::open(named, 0)), ErrorKind::WrongLayout);
+    assert_eq!(
+        kind(Mutex::<u64>::open(name.key(), 0)),
+        ErrorKind::KeyCollision
+    );
+    drop(mutex);
+
+    // Each damage on its own, from a header that is right.
+    let segment = Segment::open(name.key()).unwrap();
+    let memory = segment.attach().unwrap();
+    let mut right = [0; 512];
+    memory.read_at(0, &mut right).unwrap();
+    for (offset, bytes, expected) in [
+        (8, &[1, 2, 3, 4][..], ErrorKind::WrongMachine),
+        (8, &[0, 0, 0, 0], ErrorKind::Damaged),
+        (12, &[32, 0, 0, 0], ErrorKind::WrongMachine),
+        (16, &[2, 0, 0, 0], ErrorKind::WrongVersion),
+        (20, &[9, 0, 0, 0], ErrorKind::WrongKind),
+        (24, &[9, 0, 0, 0], ErrorKind::Damaged),
+        (56, &[9, 0, 0, 0], ErrorKind::WrongLayout),
+        (80, &[0xff; 4], ErrorKind::Damaged),
+        (84, &[0xff; 4], ErrorKind::Damaged),
+        (128, b"another name", ErrorKind::KeyCollision),
+        (0, b"SHMKEY", ErrorKind::Foreign),
+    ] {
+        memory.write_at(offset, bytes).unwrap();
+        let error = open().unwrap_err();
+        assert_eq!(error.kind(), expected, "at {offset}: {error}");
+        memory.write_at(0, &right).unwrap();
+    }
+    open().unwrap();
+}
+
+#[test]
+fn a_maker_that_died_is_followed_by_another() {
+    let name = Name::new();
+    let mutex = Mutex::<u64>::open(name.0.as_str(), 5).unwrap();
+    let memory = Segment::open(name.key()).unwrap().attach().unwrap();
+    // As if its maker, a thread that is no more, had come as far as this.
+    memory.write_at(24, &1_u32.to_ne_bytes()).unwrap();
+    memory
+        .write_at(32, &(0x3f_ffff_u64 | 77 << 22).to_ne_bytes())
+        .unwrap();
+    memory.write_at(512, &[0xaa; 64]).unwrap();
+    memory.write_at(1024, &[0xaa; 8]).unwrap();
+    drop(mutex);
+    let mutex = Mutex::<u64>::open(name.0.as_str(), 6).unwrap();
+    assert_eq!(mutex.lock().unwrap().get(), 6);
+}
+
+#[test]
+fn a_maker_that_lives_is_waited_for() {
+    let name = Name::new();
+    drop(Mutex::<u64>::open(name.0.as_str(), 5).unwrap());
+    let memory = Segment::open(name.key()).unwrap().attach().unwrap();
+    memory.write_at(24, &1_u32.to_ne_bytes()).unwrap();
+    let start = Instant::now();
+    let place = Place::named(&name.0).timeout(SOON);
+    assert_eq!(kind(Mutex::<u64>::open(place, 0)), ErrorKind::TimedOut);
+    assert!(start.elapsed() >= SOON);
+    thread::scope(|scope| {
+        scope.spawn(|| Mutex::<u64>::open(name.0.as_str(), 0).unwrap());
+        memory.write_at(24, &2_u32.to_ne_bytes()).unwrap();
+    });
+}
+
+#[test]
+fn existing_objects_can_be_asked_for() {
+    let name = Name::new();
+    let existing = || Place::named(&name.0).existing().timeout(SOON);
+    assert_eq!(kind(Semaphore::open(existing(), 1)), ErrorKind::KeyNotFound);
+    Semaphore::open(name.0.as_str(), 3).unwrap();
+    assert_eq!(Semaphore::open(existing(), 1).unwrap().value(), 3);
+    assert_eq!(kind(Semaphore::open("", 1)), ErrorKind::EmptyName);
+    assert_eq!(
+        kind(Semaphore::open("x".repeat(257).as_str(), 1)),
+        ErrorKind::InvalidArgument
+    );
+}
+
+#[test]
+fn objects_lie_side_by_side_in_a_segment() {
+    let segment = Segment::options()
+        .size(8192)
+        .remove_on_drop(true)
+        .open(Key::PRIVATE)
+        .unwrap();
+    let memory: Arc<Attachment> = segment.attach().unwrap().into();
+    let at = |offset| Place::within(Arc::clone(&memory), offset);
+    let mutex = Mutex::<u64>::open(at(0), 1).unwrap();
+    let semaphore = Semaphore::open(at(2048), 2).unwrap();
+    let last = Semaphore::open(at(8192 - 1024), 3).unwrap();
+    mutex.lock().unwrap().set(10);
+    semaphore.post().unwrap();
+    assert_eq!((semaphore.value(), last.value()), (3, 3));
+    assert_eq!(
+        Mutex::<u64>::open(at(0), 0).unwrap().lock().unwrap().get(),
+        10
+    );
+    for offset in [1, 32, 8192, usize::MAX - 63, 8192 - 960] {
+        assert!(matches!(
+            kind(Semaphore::open(at(offset), 0)),
+            ErrorKind::OutOfRange | ErrorKind::InvalidArgument
+        ));
+    }
+}
+
+#[test]
+fn processes_take_turns() {
+    let name = Name::new();
+    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let mut helpers: Vec<Helper> = (0..3).map(|_| Helper::start("count", &name)).collect();
+    helpers.iter_mut().for_each(|helper| helper.expect("ready"));
+    helpers.iter_mut().for_each(Helper::tell);
+    helpers.iter_mut().for_each(|helper| helper.expect("done"));
+    assert_eq!(mutex.lock().unwrap().get(), [60_000; 4]);
+}
+
+#[test]
+fn a_killed_owner_is_noticed() {
+    let name = Name::new();
+    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let mut helper = Helper::start("lock and die", &name);
+    helper.expect("locked");
+    assert_eq!(
+        kind(mutex.lock_timeout(Duration::ZERO)),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(kind(mutex.lock_timeout(SOON)), ErrorKind::TimedOut);
+    thread::scope(|scope| {
+        // One sleeps already, and one comes later.
+        let sleeper = scope.spawn(|| {
+            let mut guard = mutex.lock_timeout(AGES).unwrap();
+            assert!(guard.owner_died());
+            assert_eq!(guard.get(), [7; 4]);
+            guard.mark_consistent();
+        });
+        thread::sleep(SOON);
+        helper.kill();
+        sleeper.join().unwrap();
+    });
+    assert!(!mutex.lock_timeout(Duration::ZERO).unwrap().owner_died());
+
+    let mut helper = Helper::start("lock and die", &name);
+    helper.expect("locked");
+    helper.kill();
+    drop(mutex.lock_timeout(Duration::ZERO).unwrap()); // not repaired
+    let error = mutex.lock().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::NotRecoverable, libc::ENOTRECOVERABLE)
+    );
+}
+
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    let name = Name::new();
+    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let guard = mutex.lock().unwrap();
+    let again = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    assert_eq!(kind(again.lock()), ErrorKind::Deadlock);
+    drop(guard);
+    again.lock().unwrap();
+}
+
+#[test]
+fn a_childs_copy_of_a_guard_is_nothing() {
+    let name = Name::new();
+    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let guard = mutex.lock().unwrap();
+    // SAFETY: the child asks for a lock and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(guard);
+        let refused =
+            matches!(mutex.lock_timeout(Duration::ZERO), Err(e) if e.kind() == ErrorKind::TimedOut);
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(if refused { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_semaphore_wakes_another_process() {
+    let name = Name::new();
+    let (ping, pong) = (
+        Name(format!("{} ping", name.0)),
+        Name(format!("{} pong", name.0)),
+    );
+    let there = Semaphore::open(ping.0.as_str(), 0).unwrap();
+    let back = Semaphore::open(pong.0.as_str(), 0).unwrap();
+    let _echo = Helper::start("echo", &name);
+    for round in 0..2000 {
+        there.post().unwrap();
+        back.wait_timeout(AGES).unwrap();
+        if round % 500 == 0 {
+            thread::sleep(SOON); // now the other sleeps
+        }
+    }
+    assert_eq!((there.value(), back.value()), (0, 0));
+    assert!(!back.try_wait());
+    assert_eq!(kind(back.wait_timeout(SOON)), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_semaphore_has_a_largest_count() {
+    let name = Name::new();
+    let semaphore = Semaphore::open(name.0.as_str(), Semaphore::MAX).unwrap();
+    let error = semaphore.post().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::Overflow, libc::EOVERFLOW)
+    );
+    assert_eq!(semaphore.value(), Semaphore::MAX);
+    assert_eq!(
+        kind(Semaphore::open(name.0.as_str(), u32::MAX)),
+        ErrorKind::Overflow
+    );
+}
