@@ -83,16 +83,16 @@ static inline void repeat_arguments(const char *program, int argc, char **argv, 
 
     *count = (unsigned long long) -1;
     *interval = 1;
-    errno = 0;
     if (argc > 1) {
-        valid = valid && is_number(argv[1], "0123456789");
+        errno = 0;
         *count = strtoull(argv[1], NULL, 10);
+        valid = valid && is_number(argv[1], "0123456789") && errno == 0;
     }
     if (argc > 2) {
         valid = valid && is_number(argv[2], "0123456789.");
         *interval = strtod(argv[2], &end);
     }
-    if (!valid || errno != 0 || *end != '\0' || *interval > 1e6) {
+    if (!valid || *end != '\0' || *interval > 1e6) {
         fprintf(stderr, "usage: %s [COUNT [INTERVAL_IN_SECONDS]]\n", program);
         exit(2);
     }

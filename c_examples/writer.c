@@ -14,8 +14,11 @@ int main(void)
     char *shared;
     int id;
 
+    notice_lost_output();
     printf("Write Data: ");
-    fflush(stdout);
+    if (!output_arrived()) {
+        fail_with("writer", "the prompt could not be printed");
+    }
     length = getline(&line, &room, stdin);
     if (length < 0) {
         fail_with("writer", "there is no line to read");
@@ -32,7 +35,6 @@ int main(void)
     }
 
     /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
-    notice_lost_output();
     hold_stop_signals(&signals);
     id = shm_open_key("shmfile", 115, SIZE, IPC_CREAT | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);

@@ -127,7 +127,7 @@ pub(crate) unsafe fn attach_at(
         // Rounded down to 0 by a privileged process: an address that Rust and C take for none.
         // SAFETY: it was attached just now and nobody knows of it.
         let _ = unsafe { backend::detach(attached) };
-        Error::attach_at(Errno(libc::EINVAL), id, true)
+        Error::invalid("shmat", "the address is rounded down to 0, which is none")
     })
 }
 

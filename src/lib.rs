@@ -81,6 +81,8 @@ pub use key::Key;
 pub use mutex::{Mutex, MutexGuard};
 pub use place::Place;
 pub use plain::Plain;
+#[cfg(feature = "bytemuck")]
+pub use plain::Pod;
 pub use segment::{Segment, SegmentOptions};
 pub use semaphore::Semaphore;
 pub use status::Status;

@@ -41,12 +41,15 @@ use std::time::Duration;
 /// call unless somebody waits. It is not fair: a thread that comes at the right moment may get it
 /// before one that sleeps.
 ///
-/// *PID namespaces.* Whether an owner in another PID namespace lives cannot be told. From one that
-/// cannot be judged nothing is taken; so with processes of several PID namespaces, a dead owner's
-/// lock is free again only when nobody else has the segment attached.
+/// *Namespaces.* Whether an owner in another PID or time namespace lives cannot be told, nor
+/// without `/proc`. From one that cannot be judged nothing is taken; so with processes of several
+/// namespaces, a dead owner's lock is free again only when nobody else has the segment attached.
 ///
 /// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
 /// dropped there, it does nothing.
+///
+/// *Exec.* A program that is started by `exec` in the place of one that has the lock has it still, as
+/// it is the same thread; unlock before.
 ///
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
@@ -110,6 +113,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
+        self.object.introduce();
         match self.core().lock(|task| self.object.life(task), deadline) {
             Ok(acquired) => Ok(MutexGuard {
                 mutex: self,

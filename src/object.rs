@@ -11,16 +11,16 @@
 //! | 16 | 4 | the version of this layout: 1 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
-//! | 28 | 4 | 1 once a process of another PID namespace has opened it |
+//! | 28 | 4 | 1 once a process of other namespaces has opened it |
 //! | 32 | 8 | who makes it, or has made it: bits 0 to 21 a thread's id, above them its start time in clock ticks since boot |
-//! | 40 | 8 | the maker's PID namespace: the inode number of `/proc/self/ns/pid` |
+//! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
 //! | 48 | 8 | when it was made, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
 //! | 64 | 8 | the alignment of the payload in bytes |
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
-//! | 128 | 256 | the key's text: the name it was opened by |
+//! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
@@ -127,6 +127,8 @@ pub(crate) struct Object {
     memory: Arc<Attachment>,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
+    /// The mark of the process that has introduced itself (see `introduce`): a forked child has not.
+    introduced: AtomicU64,
 }
 
 // SAFETY: an object is an address in memory that is mapped for the whole process as long as
@@ -140,22 +142,15 @@ impl Object {
     /// all zero before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
+        check(place, spec)?;
         match &place.site {
             Site::Within { memory, offset } => {
                 let object = Object::at(Arc::clone(memory), *offset, memory.size()?, spec)?;
                 object.meet(b"", spec, place.create, deadline, init)?;
                 Ok(object)
             }
-            Site::Key { key, text } => {
-                if text.is_empty() {
-                    return Err(Error::empty_name());
-                }
-                if text.len() > 256 {
-                    return Err(Error::invalid(
-                        "open",
-                        "the name of an object has at most 256 bytes",
-                    ));
-                }
+            Site::Key { key, name } => {
+                let text = name.as_deref().unwrap_or_default();
                 loop {
                     // Between finding a segment and having it attached, somebody may remove it.
                     // Then another one is found or made.
@@ -184,12 +179,6 @@ impl Object {
                 "the offset of an object is a multiple of 64",
             ));
         }
-        if spec.align > ALIGN || spec.layout.len() > 128 {
-            return Err(Error::invalid(
-                "open",
-                "the alignment of an object is at most 64, and the name of its layout has at most 128 bytes",
-            ));
-        }
         let end = spec.total().and_then(|total| offset.checked_add(total));
         if end.is_none_or(|end| end > size) {
             return Err(if offset == 0 && size < HEADER {
@@ -206,7 +195,11 @@ impl Object {
         // SAFETY: the offset is inside the segment, as checked.
         let base = unsafe { memory.as_ptr().add(offset) };
         let base = NonNull::new(base).ok_or_else(|| Error::invalid("open", "no memory"))?;
-        Ok(Object { memory, base })
+        Ok(Object {
+            memory,
+            base,
+            introduced: AtomicU64::new(0),
+        })
     }
 
     fn header(&self) -> &Header {
@@ -263,7 +256,8 @@ impl Object {
     /// has the segment attached.
     pub fn life(&self, task: Task) -> Life {
         let header = self.header();
-        // Relaxed: both were written before any number from there was (see `introduce`).
+        // Relaxed: both were written before any number from there was (see `introduce`), and that
+        // number was read with acquire.
         let mine = sys::pid_namespace();
         let comparable = mine != sys::NO_NAMESPACE
             && header.mixed.load(Relaxed) == 0
@@ -272,7 +266,8 @@ impl Object {
             return task.life();
         }
         match Status::of(self.id()) {
-            Ok(status) if status.nattch == 1 => Life::Dead,
+            // Nobody else is left, so it is one of this process' own threads, or dead.
+            Ok(status) if status.nattch == 1 && !task.may_be_of_this_process() => Life::Dead,
             _ => Life::Unknown,
         }
     }
@@ -305,7 +300,7 @@ impl Object {
                 // Acquire: with the number comes the namespace of whoever it is.
                 let maker = header.maker.load(Acquire);
                 let free = maker == 0 || self.life(Task::from_bits(maker)) == Life::Dead;
-                // Acquire: what a dead maker left is overwritten, after it was written. Release: as
+                // Acquire: what a dead maker left is overwritten after it was written. Release: as
                 // above.
                 if free
                     && header
@@ -313,6 +308,10 @@ impl Object {
                         .compare_exchange(maker, me, AcqRel, Relaxed)
                         .is_ok()
                 {
+                    // The dead one may have come to its end before it died.
+                    if header.state.load(Acquire) == READY {
+                        continue;
+                    }
                     self.make(text, spec, maker != 0, &init);
                     return Ok(());
                 }
@@ -355,16 +354,28 @@ impl Object {
         blank
     }
 
-    /// Says from which PID namespace this process' numbers are, before any of them is written here.
-    fn introduce(&self) {
+    /// Says from which namespaces this process' numbers are, before any of them is written here.
+    /// Once a process, so also in a child that has inherited the object.
+    #[inline]
+    pub fn introduce(&self) {
+        let process = Task::process_mark();
+        // Relaxed: says nothing of other memory.
+        if process == 0 || self.introduced.load(Relaxed) != process {
+            self.introduce_now(process);
+        }
+    }
+
+    #[cold]
+    fn introduce_now(&self, process: u64) {
         let header = self.header();
         let mine = sys::pid_namespace();
-        // Relaxed: what comes later, the maker's or a lock's word, is written with release or read
-        // with acquire, and this is written before it.
+        // Relaxed: what comes later, the maker's or a lock's word, is written with release and read
+        // with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
         if first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);
         }
+        self.introduced.store(process, Relaxed);
     }
 
     /// Makes the object. Only for whoever has its own number in *maker*.
@@ -429,7 +440,8 @@ impl Object {
         if header.version.load(Relaxed) != VERSION {
             return wrong(ErrorKind::WrongVersion);
         }
-        if !has_text(&header.key, lengths.0, text) {
+        // Whoever opens or made it by its key alone has no name to compare.
+        if lengths.0 != 0 && !text.is_empty() && !has_text(&header.key, lengths.0, text) {
             return wrong(ErrorKind::KeyCollision);
         }
         if header.kind.load(Relaxed) != spec.kind as u32 {
@@ -464,6 +476,31 @@ fn has_text(room: &[AtomicU8], len: u32, text: &[u8]) -> bool {
             .iter()
             .zip(text)
             .all(|(byte, &value)| byte.load(Relaxed) == value)
+}
+
+/// Refuses what cannot be opened, before anything is created.
+fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
+    let refuse = |why| Err(Error::invalid("open", why));
+    if spec.align > ALIGN || spec.layout.len() > 128 {
+        return refuse(
+            "the alignment of an object is at most 64, and the name of its layout has at most 128 bytes",
+        );
+    }
+    match &place.site {
+        Site::Key {
+            name: Some(name), ..
+        } if name.is_empty() => Err(Error::empty_name()),
+        Site::Key {
+            name: Some(name), ..
+        } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
+        Site::Key { key, .. } if key.is_private() => {
+            refuse("nobody finds an object in a private segment; attach one and use Place::within")
+        }
+        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => refuse(
+            "whoever makes an object must be allowed to read and write it: a mode of 0600 at least",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Finds or creates the segment of an object, and attaches it: for reading only where no more is
@@ -514,7 +551,7 @@ fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     }
     let small = Spec { size: 0, ..*spec };
     let text = match &place.site {
-        Site::Key { text, .. } => &text[..],
+        Site::Key { name, .. } => name.as_deref().unwrap_or_default(),
         Site::Within { .. } => b"",
     };
     let size = memory.size()?;

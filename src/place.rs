@@ -27,8 +27,8 @@ pub struct Place {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// A segment of its own. The text is kept in it, to tell a name from another with the same key.
-    Key { key: Key, text: Box<[u8]> },
+    /// A segment of its own. The name is kept in it, to tell it from another with the same key.
+    Key { key: Key, name: Option<Box<[u8]>> },
     /// At an offset of a segment that is attached already.
     Within {
         memory: Arc<Attachment>,
@@ -50,22 +50,24 @@ impl Place {
     /// A segment of its own, under the key that [`Key::from_name`] makes of the name. Should
     /// another name make the same key, opening says so. At most 256 bytes.
     pub fn named(name: impl AsRef<[u8]>) -> Place {
-        let text: Box<[u8]> = name.as_ref().into();
+        let name: Box<[u8]> = name.as_ref().into();
         // An empty name is refused when it is opened.
-        let key = Key::from_name(&text).unwrap_or(Key::PRIVATE);
-        Place::new(Site::Key { key, text })
-    }
-
-    /// A segment of its own, under this key.
-    pub fn key(key: Key) -> Place {
+        let key = Key::from_name(&name).unwrap_or(Key::PRIVATE);
         Place::new(Site::Key {
             key,
-            text: format!("key {key}").into_bytes().into(),
+            name: Some(name),
         })
     }
 
+    /// A segment of its own, under this key, which must not be [`Key::PRIVATE`]. It is the same place
+    /// as a name that makes this key.
+    pub fn key(key: Key) -> Place {
+        Place::new(Site::Key { key, name: None })
+    }
+
     /// A part of a segment that is attached, from this offset on, which is a multiple of 64. All
-    /// who open it must agree on the offset. The memory must be zero when the first one opens it.
+    /// who open it must agree on the offset. The memory must be zero when the first one opens it: whatever else begins with 512 zeroes is taken
+    /// for new, and overwritten.
     pub fn within(memory: Arc<Attachment>, offset: usize) -> Place {
         Place::new(Site::Within { memory, offset })
     }

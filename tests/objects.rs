@@ -224,10 +224,7 @@ fn whatever_else_lies_there_is_named() {
     );
     let named = Place::named(&name.0).layout("temperature");
     assert_eq!(kind(Mutex::<u64>::open(named, 0)), ErrorKind::WrongLayout);
-    assert_eq!(
-        kind(Mutex::<u64>::open(name.key(), 0)),
-        ErrorKind::KeyCollision
-    );
+    Mutex::<u64>::open(name.key(), 0).expect("the key of a name is the same place");
     drop(mutex);
 
     // Each damage on its own, from a header that is right.
@@ -254,6 +251,79 @@ fn whatever_else_lies_there_is_named() {
         memory.write_at(0, &right).unwrap();
     }
     open().unwrap();
+}
+
+/// A maker that comes to its end and dies while others still look at it is done all the same.
+#[test]
+fn nothing_is_made_twice() {
+    for round in 0..500 {
+        let segment = private();
+        let memory: Arc<Attachment> = segment.attach().unwrap().into();
+        let place = || Place::within(Arc::clone(&memory), 0);
+        let threads: Vec<_> = (0..9)
+            .map(|_| {
+                let place = place();
+                thread::spawn(move || Semaphore::open(place, 0).unwrap().post().unwrap())
+            })
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(
+            Semaphore::open(place(), 0).unwrap().value(),
+            9,
+            "round {round}"
+        );
+    }
+}
+
+fn private() -> Segment {
+    let mut options = Segment::options();
+    options
+        .size(8192)
+        .remove_on_drop(true)
+        .open(Key::PRIVATE)
+        .unwrap()
+}
+
+/// Where numbers of several namespaces meet, nothing is taken from anybody who may live: not from a
+/// thread of this process, although nobody else has the segment attached.
+#[test]
+fn threads_of_one_process_are_not_each_others_dead() {
+    let segment = private();
+    let memory: Arc<Attachment> = segment.attach().unwrap().into();
+    let place = || Place::within(Arc::clone(&memory), 0);
+    let mutex = Mutex::<u64>::open(place(), 0).unwrap();
+    memory.write_at(28, &1_u32.to_ne_bytes()).unwrap(); // mixed
+    let guard = mutex.lock().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(kind(mutex.lock_timeout(SOON)), ErrorKind::TimedOut));
+    });
+    drop(guard);
+    // But whoever is gone for sure is dead.
+    thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(mutex.lock().unwrap()));
+    });
+    assert!(mutex.lock_timeout(AGES).unwrap().owner_died());
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let name = Name::new();
+    let place = || Place::named(&name.0);
+    let long = "x".repeat(200);
+    for refused in [
+        place().layout(&long),
+        place().mode(0o400),
+        Place::key(Key::PRIVATE),
+    ] {
+        assert_eq!(
+            kind(Semaphore::open(refused.clone(), 0)),
+            ErrorKind::InvalidArgument
+        );
+        assert!(Semaphore::open(refused.existing(), 0).is_err());
+    }
+    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
 }
 
 #[test]
@@ -305,11 +375,7 @@ fn existing_objects_can_be_asked_for() {
 
 #[test]
 fn objects_lie_side_by_side_in_a_segment() {
-    let segment = Segment::options()
-        .size(8192)
-        .remove_on_drop(true)
-        .open(Key::PRIVATE)
-        .unwrap();
+    let segment = private();
     let memory: Arc<Attachment> = segment.attach().unwrap().into();
     let at = |offset| Place::within(Arc::clone(&memory), offset);
     let mutex = Mutex::<u64>::open(at(0), 1).unwrap();

@@ -63,9 +63,9 @@ impl Counter {
     #[cold]
     fn wake(&self, posted: u32) {
         if futex::wake(&self.word, 1) == 0 {
-            // Nobody sleeps any more. W goes only if the word is still what this post has made it:
-            // a sleeper sleeps on a count of 0, and whoever raises it from there wakes that one.
-            // Relaxed: W orders nothing.
+            // Nobody sleeps any more, so W goes, if the word is still what this post has made it.
+            // Where others have made it that again meanwhile, one who sleeps may lose its W; that
+            // one wakes by itself after a slice. Relaxed: W orders nothing.
             let _ = self
                 .word
                 .compare_exchange(posted, posted & !W, Relaxed, Relaxed);

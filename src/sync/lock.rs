@@ -19,7 +19,7 @@ use super::wait::{self, Deadline};
 use crate::sys::{Life, Task, futex};
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 /// The lock as it lies in a segment: 16 bytes. All zero, it is free.
@@ -75,7 +75,7 @@ fn task(word: u64) -> Task {
 }
 
 impl Lock {
-    /// Acquires it. `life` says whether a task lives; time is counted from the first sleep on.
+    /// Acquires it. `life` says whether a task lives.
     #[inline]
     pub fn lock(
         &self,
@@ -84,7 +84,8 @@ impl Lock {
     ) -> Result<Acquired, Refused> {
         let me = number(Task::current());
         // Acquire: what the last owner wrote before it released the lock is seen from here on.
-        match self.word.compare_exchange(0, me, Acquire, Relaxed) {
+        // Release: whoever sees this number sees what its process wrote before, its namespaces.
+        match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
             Ok(_) => self.acquired(false),
             Err(_) => self.lock_taken(me, life, deadline),
         }
@@ -136,16 +137,16 @@ impl Lock {
 
     /// Takes the lock if its owner is such a one. Keeps W.
     fn take_if(&self, owner: impl Fn(u64) -> bool, me: u64) -> Option<()> {
-        // Relaxed: the compare-and-swap looks again.
-        let word = self.word.load(Relaxed);
+        // Acquire: with the number comes the namespace of whoever it is.
+        let word = self.word.load(Acquire);
         if !owner(word & !W) {
             return None;
         }
-        // Acquire: as in `lock`. From a dead owner nothing was released, and nothing is relied on
-        // until somebody has repaired the data.
+        // Both as in `lock`. From a dead owner nothing was released, and nothing is relied on until
+        // somebody has repaired the data.
         let taken = self
             .word
-            .compare_exchange(word, me | word & W, Acquire, Relaxed);
+            .compare_exchange(word, me | word & W, AcqRel, Relaxed);
         taken.ok().map(drop)
     }
 

@@ -6,10 +6,21 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// In place of a PID namespace that cannot be told.
+/// In place of namespaces that cannot be told.
 pub(crate) const NO_NAMESPACE: u64 = u64::MAX;
 
-/// The PID namespace of this process, in which its thread ids mean something.
+/// The namespaces of this process in which a thread's id and its start time mean something: of
+/// PIDs, and of time (0 on kernels that have none).
 pub(crate) fn pid_namespace() -> u64 {
-    super::file_id(c"/proc/self/ns/pid").map_or(NO_NAMESPACE, |file| file.inode)
+    // A `/proc` that was mounted for another PID namespace tells of other processes.
+    if !super::task::proc_is_ours() {
+        return NO_NAMESPACE;
+    }
+    match super::file_id(c"/proc/self/ns/pid") {
+        Ok(pid) => {
+            let time = super::file_id(c"/proc/self/ns/time").map_or(0, |time| time.inode);
+            pid.inode & 0xffff_ffff | time << 32
+        }
+        Err(_) => NO_NAMESPACE,
+    }
 }

@@ -66,6 +66,22 @@ impl Task {
         Task(tid & TID_MASK | (start & START_MASK) << TID_BITS)
     }
 
+    /// A number that this process has for itself, and no child of it; 0 where there is no such number.
+    #[inline]
+    pub fn process_mark() -> u64 {
+        Task::current();
+        ProcessMark::get().load()
+    }
+
+    /// Whether this process has a thread of this id.
+    pub fn may_be_of_this_process(self) -> bool {
+        // SAFETY: signal 0 asks whether this process has such a thread, and sends nothing.
+        let found = check(unsafe {
+            libc::syscall(libc::SYS_tgkill, libc::getpid(), self.tid() as c_int, 0)
+        });
+        found.is_ok()
+    }
+
     /// The number that stands for it: never 0, and below 2⁶³.
     pub fn bits(self) -> u64 {
         self.0
@@ -173,8 +189,16 @@ static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 /// is cached.
 const NO_PAGE: *mut AtomicU64 = ptr::without_provenance_mut(1);
 
+/// Whether `/proc` is there, and tells of this process' own PID namespace.
+pub(crate) fn proc_is_ours() -> bool {
+    // SAFETY: gettid takes nothing and cannot fail.
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u64;
+    Stat::read(c"/proc/thread-self/stat").is_some_and(|stat| stat.tid == tid)
+}
+
 /// What `/proc/tid/stat` says.
 struct Stat {
+    tid: u64,
     lives: bool,
     start: u64,
 }
@@ -194,7 +218,12 @@ impl Stat {
         let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
+        let name_start = text.iter().position(|&byte| byte == b' ')?;
         Some(Stat {
+            tid: core::str::from_utf8(&text[..name_start])
+                .ok()?
+                .parse()
+                .ok()?,
             lives: !matches!(state, "Z" | "X" | "x"),
             start: fields.nth(18)?.parse().ok()?,
         })
