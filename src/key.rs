@@ -1,6 +1,6 @@
 //! Keys: how processes that know nothing of each other mean the same segment.
 
-use crate::{Error, sys};
+use crate::{Error, hash::fnv1a, sys};
 use core::{ffi::CStr, fmt, mem::MaybeUninit, slice};
 use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
@@ -78,15 +78,11 @@ impl Key {
     /// # Errors
     /// [`EmptyName`](crate::ErrorKind::EmptyName) if there is no text.
     pub fn from_name(name: impl AsRef<[u8]>) -> Result<Key, Error> {
-        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
         let name = name.as_ref();
         if name.is_empty() {
             return Err(Error::empty_name());
         }
-        let hash = name.iter().fold(OFFSET, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-        });
+        let hash = fnv1a(name.iter().copied());
         let folded = (hash ^ (hash >> 32)) as u32 & 0x7fff_ffff;
         Ok(Key(folded.max(1) as i32))
     }

@@ -63,6 +63,7 @@ mod backend;
 pub mod capi;
 mod copy;
 mod error;
+mod hash;
 mod key;
 mod mutex;
 mod object;

@@ -32,6 +32,7 @@
 
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
+    hash::fnv1a,
     place::{Place, Site},
     status::Status,
     sync::{Deadline, wait},
@@ -114,10 +115,7 @@ impl Spec<'_> {
 
     fn fingerprint(&self) -> u64 {
         let numbers = [self.size as u64, self.align as u64].map(u64::to_le_bytes);
-        let bytes = self.layout.bytes().chain(numbers.into_iter().flatten());
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
     }
 }
 

@@ -39,16 +39,15 @@ fn nothing_is_left_behind() {
     }
 }
 
-fn interrupt(
+/// A program that gets a signal right after its first call of that name.
+fn interrupted(
     troupe: &Troupe,
     program: &'static str,
     form: Form,
     call: &str,
     signal: &str,
-) -> stage::Result<()> {
-    let sandbox = Sandbox::new()?;
-    let before = orphans();
-    let strace = troupe.command(program, form)?;
+    sandbox: &Sandbox,
+) -> stage::Result<Command> {
     let mut command = Command::new("strace");
     command
         .args([
@@ -61,9 +60,22 @@ fn interrupt(
             "-e",
         ])
         .arg(format!("inject={call}:signal={signal}:when=1"))
-        .arg(strace.get_program())
+        .arg(troupe.command(program, form)?.get_program())
         .env("LD_LIBRARY_PATH", troupe.artifacts().directory())
         .current_dir(sandbox.path());
+    Ok(command)
+}
+
+fn interrupt(
+    troupe: &Troupe,
+    program: &'static str,
+    form: Form,
+    call: &str,
+    signal: &str,
+) -> stage::Result<()> {
+    let sandbox = Sandbox::new()?;
+    let before = orphans();
+    let command = interrupted(troupe, program, form, call, signal, &sandbox)?;
     Process::run(program, command, b"")?;
     for key in [
         sandbox.keys.parent_child,
@@ -90,21 +102,7 @@ fn a_line_is_written_or_not() {
     for form in [Form::CSo, Form::Rust] {
         for call in ["shmget", "shmat"] {
             let sandbox = Sandbox::new().unwrap();
-            let mut command = Command::new("strace");
-            command
-                .args([
-                    "-f",
-                    "-qq",
-                    "-o",
-                    "/dev/null",
-                    "-e",
-                    "trace=shmget,shmat",
-                    "-e",
-                ])
-                .arg(format!("inject={call}:signal=SIGINT:when=1"))
-                .arg(troupe.command("writer", form).unwrap().get_program())
-                .env("LD_LIBRARY_PATH", troupe.artifacts().directory())
-                .current_dir(sandbox.path());
+            let command = interrupted(&troupe, "writer", form, call, "SIGINT", &sandbox).unwrap();
             Process::run("writer", command, b"a whole line\n").unwrap();
             let memory = Segment::open(sandbox.keys.writer_reader)
                 .unwrap()

@@ -42,7 +42,7 @@ fn the_header_declares_the_four_calls_and_more() {
 #[test]
 fn the_library_exports_the_functions_of_the_header() {
     assert_eq!(
-        exported(&Artifacts::shared().library("libshmkey.so")),
+        exported(&Artifacts::shared().built("libshmkey.so")),
         declared()
     );
 }
@@ -70,7 +70,7 @@ fn no_function_of_libc_is_among_them() {
 fn the_drop_in_exports_five_functions() {
     let five = ["ftok", "shmat", "shmctl", "shmdt", "shmget"].map(str::to_owned);
     assert_eq!(
-        exported(&Artifacts::shared().library("libshmkey_dropin.so")),
+        exported(&Artifacts::shared().built("libshmkey_dropin.so")),
         BTreeSet::from(five)
     );
 }
@@ -87,7 +87,7 @@ fn the_static_libraries_define_no_other_plain_names() {
             BTreeSet::from(["ftok", "shmat", "shmctl", "shmdt", "shmget"].map(str::to_owned)),
         ),
     ] {
-        let bytes = fs::read(artifacts.library(library)).unwrap();
+        let bytes = fs::read(artifacts.built(library)).unwrap();
         let archive = object::read::archive::ArchiveFile::parse(&*bytes).unwrap();
         let mut plain = BTreeSet::new();
         for member in archive.members() {

@@ -182,7 +182,7 @@ impl Artifacts {
         for file in message["filenames"].as_array().into_iter().flatten() {
             let file = Path::new(file.as_str().unwrap_or_default());
             if [Some("so"), Some("a")].contains(&file.extension().and_then(OsStr::to_str)) {
-                let copy = self.library(&format!(
+                let copy = self.built(&format!(
                     "lib{name}.{}",
                     file.extension().unwrap().display()
                 ));
@@ -198,7 +198,7 @@ impl Artifacts {
     }
 
     /// Where a library is, such as `libshmkey.so`.
-    pub fn library(&self, file: &str) -> PathBuf {
+    pub fn built(&self, file: &str) -> PathBuf {
         self.directory.path().join(file)
     }
 
@@ -242,7 +242,7 @@ impl Artifacts {
                 link.arg(format!("-Wl,-rpath,{}", self.directory().display()));
             }
             Some(library) => {
-                link.arg(self.library(library));
+                link.arg(self.built(library));
             }
             None => {}
         }
@@ -269,7 +269,7 @@ impl Artifacts {
 
     /// Makes a program run with the drop-in preloaded.
     pub fn preload(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", self.library("libshmkey_dropin.so"));
+        command.env("LD_PRELOAD", self.built("libshmkey_dropin.so"));
     }
 }
 
