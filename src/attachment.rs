@@ -194,13 +194,11 @@ impl Attachment {
         }
     }
 
-    /// The size that the kernel gives for the id, and never more than is mapped: after a change of
-    /// the IPC namespace the id could be another segment's.
     #[cold]
     fn ask_size(&self) -> Result<usize, Error> {
         let address = self.as_ptr() as usize;
         match sys::attached_at(address) {
-            Ok(Some(mapping)) => Ok(size_of_attached(mapping.id)?.min(mapping.len)),
+            Ok(Some(mapping)) => size_of_mapping(&mapping),
             Ok(None) => Err(not_attached(address)),
             Err(errno) => match size_of_attached(self.id)? {
                 size if sys::is_mapped(self.as_ptr().cast(), size) => Ok(size),
@@ -314,7 +312,7 @@ pub(crate) unsafe fn detach(address: *const c_void) -> Result<(), Error> {
 
 /// The exact size of a segment that this process has attached, even if it may not read its status
 /// any more.
-pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
+fn size_of_attached(id: c_int) -> Result<usize, Error> {
     match backend::stat(id) {
         Ok(record) => Ok(record.shm_segsz),
         Err(errno) => status::any(id)
@@ -326,6 +324,12 @@ pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
 /// Nothing is attached at an address.
 pub(crate) fn not_attached(address: usize) -> Error {
     Error::on_address(Errno(libc::EINVAL), "attachment", address)
+}
+
+/// The size that the kernel gives for the id of what is mapped, and never more than is mapped: after
+/// a change of the IPC namespace the id could be another segment's.
+pub(crate) fn size_of_mapping(mapping: &sys::Mapping) -> Result<usize, Error> {
+    Ok(size_of_attached(mapping.id)?.min(mapping.len))
 }
 
 /// Makes the pages of an attached segment present.

@@ -113,8 +113,11 @@ impl<T: Plain> Mutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        self.object.introduce();
-        match self.core().lock(|task| self.object.life(task), deadline) {
+        let me = self.object.introduce();
+        match self
+            .core()
+            .lock(me, |task| self.object.life(task), deadline)
+        {
             Ok(acquired) => Ok(MutexGuard {
                 mutex: self,
                 owner_died: acquired == Acquired::OwnerDied,

@@ -141,26 +141,24 @@ impl Object {
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
+        let text = place.site.name();
         match &place.site {
             Site::Within { memory, offset } => {
                 let object = Object::at(Arc::clone(memory), *offset, memory.size()?, spec)?;
-                object.meet(b"", spec, place.create, deadline, init)?;
+                object.meet(text, spec, place.create, deadline, init)?;
                 Ok(object)
             }
-            Site::Key { key, name } => {
-                let text = name.as_deref().unwrap_or_default();
-                loop {
-                    // Between finding a segment and having it attached, somebody may remove it.
-                    // Then another one is found or made.
-                    let (memory, size) = attach(*key, place, spec, deadline)?;
-                    let object = Object::at(memory, 0, size, spec)?;
-                    object.meet(text, spec, place.create, deadline, &init)?;
-                    let removed = Status::of(object.memory.id())?.removed;
-                    if !removed || deadline.slice().is_none() {
-                        return Ok(object);
-                    }
+            Site::Key { key, .. } => loop {
+                // Between finding a segment and having it attached, somebody may remove it. Then
+                // another one is found or made.
+                let (memory, size) = attach(*key, place, spec, deadline)?;
+                let object = Object::at(memory, 0, size, spec)?;
+                object.meet(text, spec, place.create, deadline, &init)?;
+                let removed = Status::of(object.memory.id())?.removed;
+                if !removed || deadline.slice().is_none() {
+                    return Ok(object);
                 }
-            }
+            },
         }
     }
 
@@ -256,7 +254,7 @@ impl Object {
         let header = self.header();
         // Relaxed: both were written before any number from there was (see `introduce`), and that
         // number was read with acquire.
-        let mine = sys::pid_namespace();
+        let mine = sys::namespaces();
         let comparable = mine != sys::NO_NAMESPACE
             && header.mixed.load(Relaxed) == 0
             && header.namespace.load(Relaxed) == mine;
@@ -280,7 +278,6 @@ impl Object {
         init: impl Fn(&Object),
     ) -> Result<(), Error> {
         let header = self.header();
-        let me = Task::current().bits();
         loop {
             // Acquire: with *ready* comes all that the maker wrote before.
             let state = header.state.load(Acquire);
@@ -294,7 +291,7 @@ impl Object {
                 _ => return Err(Error::object(ErrorKind::Foreign, self.id())),
             }
             if create && self.is_writable() {
-                self.introduce();
+                let me = self.introduce().bits();
                 // Acquire: with the number comes the namespace of whoever it is.
                 let maker = header.maker.load(Acquire);
                 let free = maker == 0 || self.life(Task::from_bits(maker)) == Life::Dead;
@@ -353,20 +350,21 @@ impl Object {
     }
 
     /// Says from which namespaces this process' numbers are, before any of them is written here.
-    /// Once a process, so also in a child that has inherited the object.
+    /// Once a process, so also in a child that has inherited the object. Returns the calling thread.
     #[inline]
-    pub fn introduce(&self) {
-        let process = Task::process_mark();
+    pub fn introduce(&self) -> Task {
+        let (me, process) = Task::current_in_process();
         // Relaxed: says nothing of other memory.
         if process == 0 || self.introduced.load(Relaxed) != process {
             self.introduce_now(process);
         }
+        me
     }
 
     #[cold]
     fn introduce_now(&self, process: u64) {
         let header = self.header();
-        let mine = sys::pid_namespace();
+        let mine = sys::namespaces();
         // Relaxed: what comes later, the maker's or a lock's word, is written with release and read
         // with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
@@ -544,18 +542,14 @@ fn attach(
 /// The error that describes a segment that is too small to be what is wanted.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
-    if memory.size()? < PAYLOAD {
+    let size = memory.size()?;
+    if size < PAYLOAD {
         return Err(Error::object(ErrorKind::Truncated, memory.id()));
     }
     let small = Spec { size: 0, ..*spec };
-    let text = match &place.site {
-        Site::Key { name, .. } => name.as_deref().unwrap_or_default(),
-        Site::Within { .. } => b"",
-    };
-    let size = memory.size()?;
     let object = Object::at(memory, 0, size, &small)?;
     match object.header().magic.load(Acquire) {
-        MAGIC => object.verify(text, spec),
+        MAGIC => object.verify(place.site.name(), spec),
         _ => Err(Error::object(ErrorKind::Foreign, object.id())),
     }
 }

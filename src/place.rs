@@ -36,6 +36,16 @@ pub(crate) enum Site {
     },
 }
 
+impl Site {
+    /// The name, by which it is told from another with the same key; empty if it has none.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Site::Key { name, .. } => name.as_deref().unwrap_or_default(),
+            Site::Within { .. } => b"",
+        }
+    }
+}
+
 impl Place {
     fn new(site: Site) -> Place {
         Place {

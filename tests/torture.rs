@@ -211,12 +211,7 @@ fn post(scene: &Scene) {
 
 /// One there was, one more there may be.
 fn check_posted(scene: &Scene, done: bool) -> Result<(), String> {
-    let count = drain(scene)?;
-    if count == 2 || count == 1 && !done {
-        Ok(())
-    } else {
-        Err(format!("the count is {count}"))
-    }
+    expect_count(drain(scene)?, 2, done)
 }
 
 fn wait(scene: &Scene) {
@@ -225,8 +220,12 @@ fn wait(scene: &Scene) {
 
 /// One there was, and it may be gone.
 fn check_taken(scene: &Scene, done: bool) -> Result<(), String> {
-    let count = drain(scene)?;
-    if count == 0 || count == 1 && !done {
+    expect_count(drain(scene)?, 0, done)
+}
+
+/// The count is what the act makes of it; or 1, as before, if the act did not come to its end.
+fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
+    if count == after || count == 1 && !done {
         Ok(())
     } else {
         Err(format!("the count is {count}"))

@@ -3,7 +3,7 @@
 use super::failure::{keeping_errno, or_minus_one, or_null, put};
 use crate::{
     Error,
-    attachment::{attach_at, attach_huge, detach, not_attached, populate, size_of_attached},
+    attachment::{attach_at, attach_huge, detach, not_attached, populate, size_of_mapping},
     sys,
 };
 use core::{
@@ -85,8 +85,7 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize) -> c_int {
     or_minus_one(keeping_errno(|| {
-        let mapping = attached(addr)?;
-        let bytes = size_of_attached(mapping.id)?.min(mapping.len);
+        let bytes = size_of_mapping(&attached(addr)?)?;
         // SAFETY: the caller gives us the memory of one size_t, if there is any at that address.
         unsafe { put(&bytes.to_ne_bytes(), size, "shm_attached_size") }
     }))

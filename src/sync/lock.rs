@@ -75,14 +75,15 @@ fn task(word: u64) -> Task {
 }
 
 impl Lock {
-    /// Acquires it. `life` says whether a task lives.
+    /// Acquires it for the calling thread, `me`. `life` says whether a task lives.
     #[inline]
     pub fn lock(
         &self,
+        me: Task,
         life: impl Fn(Task) -> Life,
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
-        let me = number(Task::current());
+        let me = number(me);
         // Acquire: what the last owner wrote before it released the lock is seen from here on.
         // Release: whoever sees this number sees what its process wrote before, its namespaces.
         match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
@@ -236,11 +237,19 @@ mod tests {
     }
 
     fn lock(lock: &Lock) -> Result<Acquired, Refused> {
-        lock.lock(Task::life, Deadline::after(Some(Duration::from_secs(60))))
+        lock.lock(
+            Task::current(),
+            Task::life,
+            Deadline::after(Some(Duration::from_secs(60))),
+        )
     }
 
     fn try_lock(lock: &Lock) -> Result<Acquired, Refused> {
-        lock.lock(Task::life, Deadline::after(Some(Duration::ZERO)))
+        lock.lock(
+            Task::current(),
+            Task::life,
+            Deadline::after(Some(Duration::ZERO)),
+        )
     }
 
     #[test]
@@ -342,7 +351,7 @@ mod tests {
         let deadline = Deadline::after(Some(Duration::from_millis(10)));
         let start = Instant::now();
         assert_eq!(
-            shared.lock(|_| Life::Unknown, deadline),
+            shared.lock(Task::current(), |_| Life::Unknown, deadline),
             Err(Refused::TimedOut)
         );
         assert!(start.elapsed() >= Duration::from_millis(10));

@@ -19,22 +19,28 @@ pub(crate) fn page_size() -> usize {
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// A page of zeroes that is zeroes again in every child made by `fork` (`MADV_WIPEONFORK`, Linux
-/// 4.14). It is never unmapped.
-pub(crate) fn wiped_on_fork() -> Result<*mut c_void, Errno> {
-    let len = page_size();
-    // SAFETY: a new anonymous mapping at an address of the kernel's choosing replaces nothing.
-    let page = check(unsafe {
+/// Maps private memory of zeroes, at an address of the kernel's choosing.
+fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Errno> {
+    // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+    let start = check(unsafe {
         libc::syscall(
             libc::SYS_mmap,
             ptr::null_mut::<c_void>(),
             len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            protection,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
             0 as libc::c_long,
         )
-    })? as *mut c_void;
+    })?;
+    Ok(start as *mut c_void)
+}
+
+/// A page of zeroes that is zeroes again in every child made by `fork` (`MADV_WIPEONFORK`, Linux
+/// 4.14). It is never unmapped.
+pub(crate) fn wiped_on_fork() -> Result<*mut c_void, Errno> {
+    let len = page_size();
+    let page = map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)?;
     // SAFETY: the advice concerns the page made above.
     match check(unsafe { libc::syscall(libc::SYS_madvise, page, len, libc::MADV_WIPEONFORK) }) {
         Ok(_) => Ok(page),
@@ -62,20 +68,9 @@ pub(crate) fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno
         .checked_next_multiple_of(align)
         .and_then(|len| len.checked_add(align))
         .ok_or(Errno(libc::ENOMEM))?;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choosing replaces nothing.
-    let start = check(unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            ptr::null_mut::<c_void>(),
-            room,
-            libc::PROT_NONE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0 as libc::c_long,
-        )
-    })? as usize;
+    let start = map_anonymous(room, libc::PROT_NONE)? as usize;
     // SAFETY: the mapping was made above and nobody knows of it.
-    unsafe { libc::syscall(libc::SYS_munmap, start, room) };
+    unsafe { release(start as *mut c_void, room) };
     Ok(start.next_multiple_of(align) as *const c_void)
 }
 

@@ -11,7 +11,7 @@ pub(crate) const NO_NAMESPACE: u64 = u64::MAX;
 
 /// The namespaces of this process in which a thread's id and its start time mean something: of
 /// PIDs, and of time (0 on kernels that have none).
-pub(crate) fn pid_namespace() -> u64 {
+pub(crate) fn namespaces() -> u64 {
     // A `/proc` that was mounted for another PID namespace tells of other processes.
     if !super::task::proc_is_ours() {
         return NO_NAMESPACE;

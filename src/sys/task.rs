@@ -36,7 +36,14 @@ const START_MASK: u64 = (1 << 41) - 1;
 
 impl Task {
     /// The calling thread.
+    #[inline]
     pub fn current() -> Task {
+        Task::current_in_process().0
+    }
+
+    /// The calling thread, and a number that its process has for itself and no child of it; 0 where
+    /// there is no such number.
+    pub fn current_in_process() -> (Task, u64) {
         thread_local! {
             /// What was found out, and in which process: see `ProcessMark`.
             static KNOWN: Cell<(u64, Task)> = const { Cell::new((0, Task(0))) };
@@ -45,11 +52,12 @@ impl Task {
         KNOWN.with(|known| {
             let (process, task) = known.get();
             if process != 0 && process == mark.load() {
-                return task;
+                return (task, process);
             }
             let task = Task::ask();
-            known.set((mark.settle(task), task));
-            task
+            let process = mark.settle(task);
+            known.set((process, task));
+            (task, process)
         })
     }
 
@@ -64,13 +72,6 @@ impl Task {
 
     fn new(tid: u64, start: u64) -> Task {
         Task(tid & TID_MASK | (start & START_MASK) << TID_BITS)
-    }
-
-    /// A number that this process has for itself, and no child of it; 0 where there is no such number.
-    #[inline]
-    pub fn process_mark() -> u64 {
-        Task::current();
-        ProcessMark::get().load()
     }
 
     /// Whether this process has a thread of this id.
