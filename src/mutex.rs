@@ -76,6 +76,8 @@ impl<T: Plain> Mutex<T> {
             size: size_of::<T>(),
             align: align_of::<T>(),
             layout: &place.layout,
+            any_size: false,
+            options: None,
         };
         let object = Object::open(&place, &spec, |object| {
             // SAFETY: the payload has room for a `T`; `first` is no shared memory.
@@ -107,7 +109,8 @@ impl<T: Plain> Mutex<T> {
     /// try.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`lock`](Mutex::lock).
+    /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock);
+    /// and those of [`lock`](Mutex::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, Error> {
         self.lock_until(Deadline::after(Some(timeout)))
     }
@@ -124,7 +127,7 @@ impl<T: Plain> Mutex<T> {
                 this_thread: PhantomData,
             }),
             Err(refused) => Err(self.object.error(match refused {
-                Refused::TimedOut => ErrorKind::TimedOut,
+                Refused::TimedOut => return Err(self.object.late(deadline)),
                 Refused::Deadlock => ErrorKind::Deadlock,
                 Refused::NotRecoverable => ErrorKind::NotRecoverable,
             })),
