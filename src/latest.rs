@@ -89,14 +89,13 @@ struct Words {
 
 impl Shared {
     /// Opens a latest value of so many bytes.
-    pub fn open(place: &Place, size: usize, align: usize) -> Result<Shared, Error> {
+    pub fn open(place: &Place, size: usize) -> Result<Shared, Error> {
         let payload =
             newest::stride(size).and_then(|stride| stride.checked_mul(newest::slots(size)));
         let spec = Spec {
             kind: Kind::Latest,
             size: payload.ok_or_else(|| Error::invalid("open", "the value is too large"))?,
             any_size: false,
-            align,
             layout: &place.layout,
             // Values of other sizes can need slots of the same size.
             options: Some(size as u32),
@@ -181,12 +180,14 @@ impl<T: Plain> Latest<T> {
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); but reading only is no error here.
     pub fn open(place: impl Into<Place>) -> Result<Latest<T>, Error> {
+        const {
+            assert!(
+                align_of::<T>() <= 64,
+                "an object's payload is aligned to 64 bytes"
+            )
+        }
         Ok(Latest {
-            shared: Arc::new(Shared::open(
-                &place.into(),
-                size_of::<T>(),
-                align_of::<T>(),
-            )?),
+            shared: Arc::new(Shared::open(&place.into(), size_of::<T>())?),
             value: PhantomData,
         })
     }

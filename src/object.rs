@@ -16,7 +16,7 @@
 //! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
 //! | 48 | 8 | when it was made, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
-//! | 64 | 8 | the alignment of the payload in bytes |
+//! | 64 | 8 | the alignment of the payload in bytes: 64 |
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
@@ -62,8 +62,6 @@ pub(crate) struct Spec<'a> {
     /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
     pub size: usize,
     pub any_size: bool,
-    /// Its alignment, at most 64.
-    pub align: usize,
     /// The name of its layout, at most 128 bytes; may be empty.
     pub layout: &'a str,
     /// What the kind's own options are; all who open it must have the same, if they say which.
@@ -73,7 +71,7 @@ pub(crate) struct Spec<'a> {
 const HEADER: usize = 512;
 const WORDS: usize = 512;
 const PAYLOAD: usize = HEADER + WORDS;
-/// The alignment of an object in its segment.
+/// The alignment of an object in its segment, and of its payload.
 const ALIGN: usize = 64;
 
 const ORDER: u32 = 0x0102_0304;
@@ -113,7 +111,7 @@ impl Spec<'_> {
     }
 
     fn fingerprint(&self, size: u64) -> u64 {
-        let numbers = [size, self.align as u64].map(u64::to_le_bytes);
+        let numbers = [size, ALIGN as u64].map(u64::to_le_bytes);
         fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
     }
 }
@@ -406,7 +404,7 @@ impl Object {
             .made
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
-        header.align.store(spec.align as u64, Relaxed);
+        header.align.store(ALIGN as u64, Relaxed);
         header
             .fingerprint
             .store(spec.fingerprint(spec.size as u64), Relaxed);
@@ -461,7 +459,7 @@ impl Object {
         let size = header.size.load(Relaxed);
         let options = header.options.load(Relaxed);
         let same = (spec.any_size || size == spec.size as u64)
-            && header.align.load(Relaxed) == spec.align as u64
+            && header.align.load(Relaxed) == ALIGN as u64
             && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
             && spec.options.is_none_or(|wanted| wanted == options)
             && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
@@ -495,10 +493,8 @@ fn has_text(room: &[AtomicU8], len: u32, text: &[u8]) -> bool {
 /// Refuses what cannot be opened, before anything is created.
 fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     let refuse = |why| Err(Error::invalid("open", why));
-    if spec.align > ALIGN || spec.layout.len() > 128 {
-        return refuse(
-            "the alignment of an object is at most 64, and the name of its layout has at most 128 bytes",
-        );
+    if spec.layout.len() > 128 {
+        return refuse("the name of an object's layout has at most 128 bytes");
     }
     match &place.site {
         Site::Key {

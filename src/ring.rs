@@ -94,8 +94,8 @@ const SENDERS: usize = 64;
 /// The bytes that they take, in front of the messages.
 const CLAIMS: usize = SENDERS * size_of::<Claim>();
 
-const MANY_SENDERS: u32 = 1;
-const DROP_OLDEST: u32 = 2;
+pub(crate) const MANY_SENDERS: u32 = 1;
+pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// How long the other side is not looked at again, after it was seen alive: asking takes some
 /// microseconds.
@@ -502,6 +502,22 @@ pub(crate) struct SendEnd {
     watch: Watch,
 }
 
+impl SendEnd {
+    /// Whether this process has it, and is not a child of the one that has.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.part.is_ours()
+    }
+}
+
+impl ReceiveEnd {
+    /// The same.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.part.is_ours()
+    }
+}
+
 /// What the receiving end has for itself.
 pub(crate) struct ReceiveEnd {
     head: Head,
@@ -524,7 +540,6 @@ impl Shared {
             kind: Kind::Ring,
             size: if as_it_is { 0 } else { payload },
             any_size: as_it_is,
-            align: 64,
             layout: &place.layout,
             options: (!as_it_is).then_some(options),
         };

@@ -50,7 +50,6 @@ impl Semaphore {
         let spec = Spec {
             kind: Kind::Semaphore,
             size: 0,
-            align: 1,
             layout: &place.layout,
             any_size: false,
             options: None,
@@ -88,7 +87,7 @@ impl Semaphore {
         self.wait_until(Deadline::after(Some(timeout)))
     }
 
-    fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
+    pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
         match self.core().take(deadline) {
             true => Ok(()),
             false => Err(self.object.late(deadline)),
@@ -112,6 +111,10 @@ impl Semaphore {
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
         self.object.remove()
+    }
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
     }
 
     fn core(&self) -> &Counter {

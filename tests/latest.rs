@@ -2,7 +2,7 @@
 
 mod stage;
 
-use shmkey::{Error, ErrorKind, Latest, Segment};
+use shmkey::{Error, ErrorKind, Latest, Place, Segment};
 use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -190,7 +190,7 @@ fn a_value_of_another_size_is_another_layout() {
     for other in [
         Latest::<[u8; 61]>::open(name.0.as_str()).map(drop),
         Latest::<[u8; 64]>::open(name.0.as_str()).map(drop),
-        Latest::<[u32; 15]>::open(name.0.as_str()).map(drop),
+        Latest::<[u8; 60]>::open(Place::named(&name.0).layout("another")).map(drop),
     ] {
         assert_eq!(kind(other), ErrorKind::WrongLayout);
     }

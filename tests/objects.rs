@@ -129,10 +129,6 @@ fn whatever_else_lies_there_is_named() {
         ErrorKind::WrongLayout
     );
     assert_eq!(
-        kind(Mutex::<[u32; 2]>::open(name.0.as_str(), [0; 2])),
-        ErrorKind::WrongLayout
-    );
-    assert_eq!(
         kind(Mutex::<[u64; 9]>::open(name.0.as_str(), [0; 9])),
         ErrorKind::WrongLayout
     );
