@@ -104,7 +104,7 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
         0 => {
             let mutex = Mutex::<Value>::open(place, [1; 20])?;
             let mut guard = mutex.lock_timeout(NOW)?;
-            if operation % 2 == 0 {
+            if operation.is_multiple_of(2) {
                 guard.mark_consistent();
             }
             guard.update(|value| value[0] ^= 1);
