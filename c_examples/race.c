@@ -195,7 +195,7 @@ static int run(const struct way *way, unsigned long long count)
 
 int main(int argc, char **argv)
 {
-    unsigned long long count = 3000000;
+    unsigned long long count = 10000000;
     int good = 1;
 
     errno = 0;

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
         Some(count) => support::number(&count, "0123456789"),
-        None => Some(3_000_000),
+        None => Some(10_000_000),
     };
     match (count, arguments.next()) {
         (Some(count), None) => support::end("race", run(count)),

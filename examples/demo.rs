@@ -104,6 +104,9 @@ fn legend(forms: &[Form]) {
         };
         say!("  {:<14}  {meaning}", form.name());
     }
+    say!(
+        "The programs in raw/ pair on raw segments, in all forms; the others on objects, in our own."
+    );
 }
 
 /// The kernel's own list, as `/proc/sysvipc/shm` has it, with a remark beside one segment.
@@ -299,8 +302,8 @@ fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar
     failures.into_inner().unwrap_or_default()
 }
 
-/// Shows what the pairings on raw segments only get away with because they take their time. True if
-/// all went well.
+/// Shows what plain memory does at full speed, and a latest value and a ring do not. True if all
+/// went well.
 fn race_all(troupe: &Troupe, forms: &[Form]) -> bool {
     const COUNT: u64 = 1_000_000;
     let mut good = true;
