@@ -11,13 +11,19 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Says why a call of the library failed; before anything else can fail. */
+static inline void complain(const char *program)
+{
+    fprintf(stderr, "%s: %s\n", program, shm_last_error());
+}
+
 /* Ends the program because a call of the library failed, with the reason. A segment that this process has created and nobody
    has attached goes with it; -1 if there is none. */
 static inline void fail(const char *program, int id)
 {
     struct shm_status status;
 
-    fprintf(stderr, "%s: %s\n", program, shm_last_error());
+    complain(program);
     if (id >= 0 && shm_get_status(id, &status) == 0 && status.cpid == getpid() && status.nattch == 0) {
         shm_remove(id);
     }

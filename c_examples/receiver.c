@@ -46,13 +46,13 @@ int main(int argc, char **argv)
     }
 
     failed = version < 0 && errno != ETIMEDOUT;
+    if (failed) {
+        complain("receiver");
+    }
     shm_latest_close(latest);
     remove_if_last(id);
-    if (failed) {
-        fail("receiver", -1);
-    }
     if (!printed) {
         fail_with("receiver", "what it says could not be printed");
     }
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

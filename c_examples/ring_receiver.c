@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     ptrdiff_t length = 0;
     int stopped = 0;
     int printed = 1;
+    int failed;
     int error;
     int id;
 
@@ -46,6 +47,10 @@ int main(int argc, char **argv)
     }
 
     error = length < 0 ? errno : 0;
+    failed = error != 0 && error != EPIPE && error != EOWNERDEAD && error != ETIMEDOUT;
+    if (failed) {
+        complain("ring_receiver");
+    }
     shm_ring_close(ring);
     remove_if_last(id);
     if (!printed) {
@@ -54,8 +59,5 @@ int main(int argc, char **argv)
     if (error == EOWNERDEAD) {
         fail_with("ring_receiver", "the sender was killed; all that it had sent was received");
     }
-    if (error != 0 && error != EPIPE && error != ETIMEDOUT) {
-        fail("ring_receiver", -1);
-    }
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -37,14 +37,15 @@ int main(int argc, char **argv)
         stopped = stopped || (!failed && pause_or_stop(&signals, interval));
     }
 
+    if (failed) {
+        complain("ring_sender");
+    }
+
     /* The last one out removes the segment; but what nobody has received yet stays. */
     all_received = shm_ring_used(ring) == 0;
     shm_ring_close(ring);
     if (stopped || failed || all_received) {
         remove_if_last(id);
     }
-    if (failed) {
-        fail("ring_sender", -1);
-    }
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
