@@ -1,19 +1,16 @@
 //! The plays: one function for each program or pair of programs. Each takes who plays which part,
 //! and says what crossed.
 
-use super::{
-    Form, Helper, Name, Process, Random, Result, Sandbox, Troupe,
-    record::{RECORD_LAYOUT, Record},
-    say, wait_to_be_told,
-};
-use bytemuck::Zeroable;
-use shmkey::{Error, Key, Latest, Place, Ring, Segment};
+mod objects;
+mod raw;
+
+pub use objects::{DYING_CLIENT, dying_client, record, server_and_dying_client};
+
+use super::{Form, Process, Random, Result, Sandbox, Troupe};
+use shmkey::{Key, Segment};
 use std::{
-    ffi::OsStr,
-    os::unix::{ffi::OsStrExt, process::ExitStatusExt},
-    path::Path,
+    os::unix::process::ExitStatusExt,
     process::Command,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -33,55 +30,55 @@ pub const PAIRS: [Pair; 9] = [
         writer: "raw/writer",
         reader: "raw/reader",
         forms: &Form::ALL,
-        play: raw_writer_reader,
+        play: raw::writer_reader,
     },
     Pair {
         writer: "raw/server",
         reader: "raw/client",
         forms: &Form::ALL,
-        play: raw_server_client,
+        play: raw::server_client,
     },
     Pair {
         writer: "raw/write_struct",
         reader: "raw/read_struct",
         forms: &Form::ALL,
-        play: raw_write_struct_read_struct,
+        play: raw::write_struct_read_struct,
     },
     Pair {
         writer: "raw/sender",
         reader: "raw/receiver",
         forms: &Form::ALL,
-        play: raw_sender_receiver,
+        play: raw::sender_receiver,
     },
     Pair {
         writer: "writer",
         reader: "reader",
         forms: &Form::OURS,
-        play: writer_reader,
+        play: objects::writer_reader,
     },
     Pair {
         writer: "server",
         reader: "client",
         forms: &Form::OURS,
-        play: server_client,
+        play: objects::server_client,
     },
     Pair {
         writer: "write_struct",
         reader: "read_struct",
         forms: &Form::OURS,
-        play: write_struct_read_struct,
+        play: objects::write_struct_read_struct,
     },
     Pair {
         writer: "sender",
         reader: "receiver",
         forms: &Form::OURS,
-        play: sender_receiver,
+        play: objects::sender_receiver,
     },
     Pair {
         writer: "ring_sender",
         reader: "ring_receiver",
         forms: &Form::OURS,
-        play: ring_sender_receiver,
+        play: objects::ring_sender_receiver,
     },
 ];
 
@@ -192,523 +189,6 @@ pub fn race(troupe: &Troupe, form: Form, count: u64) -> Result<String> {
     }
 }
 
-/// A line from the writer's standard input to the reader's standard output.
-fn raw_writer_reader(cast: &Cast) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let mut values = cast.values(1024);
-    if cast.thorough && !cast.writer.is_plain() {
-        // Ours may fill the segment to the last byte, without a NUL. (fgets needs room for one.)
-        values.push(Random::new().text(1024));
-    }
-    for value in &values {
-        write_line(cast, &sandbox, value)?;
-        read_lines(cast, &sandbox, &[value])?;
-    }
-    Ok(values.into_iter().next().unwrap_or_default())
-}
-
-fn write_line(cast: &Cast, sandbox: &Sandbox, value: &[u8]) -> Result<()> {
-    let line = [value, &b"\n"[..]].concat();
-    Process::run("writer", cast.writer(sandbox)?, &line)?.expect(
-        "writer",
-        &[b"Write Data: Data written in memory: ", &line[..]].concat(),
-    )
-}
-
-fn read_lines(cast: &Cast, sandbox: &Sandbox, values: &[&[u8]]) -> Result<()> {
-    Process::run("reader", cast.reader(sandbox)?, b"")?.expect("reader", &lines_read(values))?;
-    sandbox.expect_gone(sandbox.keys.writer_reader)
-}
-
-fn lines_read(values: &[&[u8]]) -> Vec<u8> {
-    let line = |value: &&[u8]| [b"Data read from memory: ", *value, b"\n"].concat();
-    values.iter().flat_map(line).collect()
-}
-
-/// The same, but the reader waits if it comes first, and no line is lost if writers come first.
-fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
-    let crossed = raw_writer_reader(cast)?;
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.writer_reader;
-
-    if cast.thorough {
-        // A reader that is told to stop, and one that is killed.
-        let stopped = Process::start("reader", cast.reader(&sandbox)?, b"")?;
-        wait_for_attached(key)?;
-        stopped.signal(libc::SIGTERM);
-        stopped
-            .finish()?
-            .expect_failure("reader", b"", "told to stop before a line came")?;
-        sandbox.expect_gone(key)?;
-        let killed = Process::start("reader", cast.reader(&sandbox)?, b"")?;
-        wait_for_attached(key)?;
-        killed.kill()?;
-    }
-
-    // The reader first.
-    let reader = Process::start("reader", cast.reader(&sandbox)?, b"")?;
-    wait_for_attached(key)?;
-    write_line(cast, &sandbox, &crossed)?;
-    reader
-        .finish()?
-        .expect("reader", &lines_read(&[&crossed]))?;
-    sandbox.expect_gone(key)?;
-    if !cast.thorough {
-        return Ok(crossed);
-    }
-
-    // Several lines, one of which needs most of the room; bytes of all kinds, NUL as well.
-    let mut values = Random::new().lines(1000).to_vec();
-    values.push(Random::new().line_bytes(5000));
-    values.push(b"\0 in the middle \0".to_vec());
-    for value in &values {
-        write_line(cast, &sandbox, value)?;
-    }
-    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-    read_lines(cast, &sandbox, &values)?;
-
-    // A line that is too long leaves nothing behind.
-    let too_long = [&Random::new().text(10_000)[..], b"\n"].concat();
-    Process::run("writer", cast.writer(&sandbox)?, &too_long)?.expect_failure(
-        "writer",
-        b"Write Data: ",
-        "EMSGSIZE",
-    )?;
-    sandbox.expect_gone(key)?;
-    Ok(crossed)
-}
-
-const MESSAGE: &str = "Hello from the other side!";
-
-/// What the server says until it has its answer.
-fn server_says() -> String {
-    format!("Data written in memory: {MESSAGE}\nWaiting for client...\n")
-}
-
-fn start_server(cast: &Cast, sandbox: &Sandbox) -> Result<Process> {
-    let server = Process::start("server", cast.writer(sandbox)?, b"")?;
-    let says = server_says();
-    server.wait_until("wait for a client", |out| out == says.as_bytes())?;
-    Ok(server)
-}
-
-/// A server that waits for a client.
-fn raw_server_client(cast: &Cast) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let server = start_server(cast, &sandbox)?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect(
-        "client",
-        format!("Data read from memory: {MESSAGE}\n").as_bytes(),
-    )?;
-    server
-        .finish()?
-        .expect("server", server_says().as_bytes())?;
-    sandbox.expect_gone(sandbox.keys.server_client)?;
-    Ok(MESSAGE.into())
-}
-
-/// The same; and each is told if the other dies.
-fn server_client(cast: &Cast) -> Result<Vec<u8>> {
-    let crossed = raw_server_client(cast)?;
-    if !cast.thorough {
-        return Ok(crossed);
-    }
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.server_client;
-    let says = server_says();
-    let reads = format!("Data read from memory: {MESSAGE}\n");
-
-    // Nobody there.
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect_failure(
-        "client",
-        b"",
-        "start the program that creates it first",
-    )?;
-
-    // A server that is killed: its message arrives all the same, and the client cleans up.
-    start_server(cast, &sandbox)?.kill()?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect_failure(
-        "client",
-        reads.as_bytes(),
-        "the server was killed",
-    )?;
-    sandbox.expect_gone(key)?;
-
-    // Another server in its place; and a third one, which is one too many.
-    start_server(cast, &sandbox)?.kill()?;
-    let server = start_server(cast, &sandbox)?;
-    Process::run("server", cast.writer(&sandbox)?, b"")?.expect_failure("server", b"", "EBUSY")?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect("client", reads.as_bytes())?;
-    server.finish()?.expect("server", says.as_bytes())?;
-    sandbox.expect_gone(key)?;
-
-    // A server that is told to stop.
-    let server = start_server(cast, &sandbox)?;
-    server.signal(libc::SIGINT);
-    server.finish()?.expect_failure(
-        "server",
-        says.as_bytes(),
-        "told to stop before a client came",
-    )?;
-    sandbox.expect_gone(key)?;
-    Ok(crossed)
-}
-
-/// The task of [`dying_client`].
-pub const DYING_CLIENT: &str = "a client that dies";
-
-/// A server whose client is killed before it answers.
-pub fn server_and_dying_client(troupe: &Troupe, form: Form) -> Result<()> {
-    let sandbox = Sandbox::new()?;
-    let pair = PAIRS.iter().find(|pair| pair.writer == "server");
-    let cast = Cast {
-        troupe,
-        pair: pair.ok_or("there is no server")?,
-        writer: form,
-        reader: form,
-        thorough: true,
-    };
-    let server = start_server(&cast, &sandbox)?;
-    let directory = Name(sandbox.path().display().to_string());
-    let mut client = Helper::start(DYING_CLIENT, &directory);
-    client.expect("ready");
-    client.kill();
-    server.finish()?.expect_failure(
-        "server",
-        server_says().as_bytes(),
-        "the client was killed before it answered",
-    )?;
-    sandbox.expect_gone(sandbox.keys.server_client)
-}
-
-/// Plays the client until it is killed.
-pub fn dying_client(directory: &str) -> Result<()> {
-    let open = || -> std::result::Result<_, Error> {
-        let segment = Segment::open(Key::from_path(directory, i32::from(b'C'))?)?;
-        let memory = Arc::new(segment.attach()?);
-        let messages = Ring::open(Place::within(Arc::clone(&memory), 0), 1024)?;
-        let answers = Ring::open(Place::within(memory, 4096), 1024)?;
-        Ok((messages.receiver()?, answers.sender()?))
-    };
-    let parts = open().map_err(|error| error.to_string())?;
-    say("ready");
-    wait_to_be_told();
-    drop(parts);
-    Ok(())
-}
-
-/// A whole structure.
-fn raw_write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let mut crossed = Vec::new();
-    for name in cast.values(32) {
-        let (id, temperature) = write_struct(cast, &sandbox, &name)?;
-        let prints = [
-            format!("id: {id}\ntemperature: {temperature:.6}\nname: ").as_bytes(),
-            &name,
-            b"\n",
-        ]
-        .concat();
-        let reader = cast.reader_with(&["shmfile"], &sandbox)?;
-        Process::run("read_struct", reader, b"")?.expect("read_struct", &prints)?;
-        sandbox.expect_gone(sandbox.keys.record)?;
-        if crossed.is_empty() {
-            crossed = [format!("{id}, {temperature}, ").as_bytes(), &name].concat();
-        }
-    }
-    Ok(crossed)
-}
-
-/// Has a structure with random numbers written, and returns these.
-fn write_struct(cast: &Cast, sandbox: &Sandbox, name: &[u8]) -> Result<(i32, f64)> {
-    let mut random = Random::new();
-    let id = random.next() as i32;
-    let temperature = f64::from(random.next() as i32) / 1000.0;
-    let mut writer = cast.writer(sandbox)?;
-    writer
-        .args([id.to_string(), temperature.to_string()])
-        .args([OsStr::from_bytes(name), OsStr::new("shmfile")]);
-    Process::run("write_struct", writer, b"")?.expect("write_struct", b"")?;
-    Ok((id, temperature))
-}
-
-/// A structure with a field of every kind, as the latest value.
-fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.record;
-    let read = |seen: &mut u64| -> std::result::Result<Record, Error> {
-        let place = Place::key(key).existing().layout(RECORD_LAYOUT);
-        let latest = Latest::<shmkey::Pod<Record>>::open(place)?;
-        Ok(latest.wait_newer(seen, Duration::from_secs(60))?.0)
-    };
-    let mut crossed = Vec::new();
-    for name in cast.values(32) {
-        // Twice: the newer one is the one to be seen.
-        write_struct(cast, &sandbox, b"older")?;
-        let (id, temperature) = write_struct(cast, &sandbox, &name)?;
-        let record = read(&mut 0).map_err(|error| error.to_string())?;
-        if (record.id, record.temperature) != (id, temperature) || !record.name.starts_with(&name) {
-            return Err(format!("write_struct wrote {record:?}"));
-        }
-        read_struct(cast, &sandbox, &record)?;
-        if crossed.is_empty() {
-            crossed = [format!("{id}, {temperature}, ").as_bytes(), &name].concat();
-        }
-    }
-    if !cast.thorough {
-        return Ok(crossed);
-    }
-
-    // Any bits in any field.
-    for _ in 0..3 {
-        let record = random_record();
-        let publish = || -> std::result::Result<(), Error> {
-            let latest = Latest::open(Place::key(key).layout(RECORD_LAYOUT))?;
-            latest.publisher()?.publish(shmkey::Pod(record))
-        };
-        publish().map_err(|error| error.to_string())?;
-        read_struct(cast, &sandbox, &record)?;
-    }
-
-    // A reader that waits for the next.
-    write_struct(cast, &sandbox, b"one")?;
-    let mut seen = 0;
-    let one = read(&mut seen).map_err(|error| error.to_string())?;
-    let reader = cast.reader_with(&["shmfile", "2"], &sandbox)?;
-    let reader = Process::start("read_struct", reader, b"")?;
-    reader.wait_until("print the first", |out| out == one.lines())?;
-    write_struct(cast, &sandbox, b"another")?;
-    let other = read(&mut seen).map_err(|error| error.to_string());
-    let ending = reader.finish()?;
-    match other {
-        Ok(other) => ending.expect("read_struct", &[one.lines(), other.lines()].concat())?,
-        // The reader was faster, and has removed it.
-        Err(_) => ending.expect_end("read_struct", |status| status.success())?,
-    }
-    sandbox.expect_gone(key)?;
-    Ok(crossed)
-}
-
-fn read_struct(cast: &Cast, sandbox: &Sandbox, record: &Record) -> Result<()> {
-    let reader = cast.reader_with(&["shmfile"], sandbox)?;
-    Process::run("read_struct", reader, b"")?.expect("read_struct", &record.lines())?;
-    sandbox.expect_gone(sandbox.keys.record)
-}
-
-/// A record of random bytes, but for its name, which ends somewhere.
-fn random_record() -> Record {
-    let mut random = Random::new();
-    let mut record = Record::zeroed();
-    for byte in bytemuck::bytes_of_mut(&mut record) {
-        *byte = random.next() as u8;
-    }
-    record.name = [0; 32];
-    let len = random.below(32);
-    record.name[..len].copy_from_slice(&random.line_bytes(len));
-    record
-}
-
-/// Two messages in turn: first one after the other, where each output is known, then both programs
-/// at once.
-fn raw_sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
-    let key = |sandbox: &Sandbox| sandbox.keys.sender_receiver;
-    let junk = |key: Key| {
-        let segment = Segment::options().create(true).size(1024).open(key)?;
-        segment
-            .attach()?
-            .write_at(0, &Random::new().line_bytes(1024))
-    };
-    let first = |key: Key| {
-        let mut byte = [0];
-        Segment::open(key)?
-            .attach_read_only()?
-            .read_at(0, &mut byte)?;
-        Ok::<_, Error>(byte)
-    };
-    let sandbox = Sandbox::new()?;
-    newest(cast, &sandbox)?;
-    invalid_message(cast, &sandbox, key(&sandbox), junk)?;
-    both_at_once(cast, &sandbox, key(&sandbox), |key| {
-        first(key).is_ok_and(|byte| b"CZ".contains(&byte[0]))
-    })?;
-    Ok(b"CIEPLO, ZIMNO".into())
-}
-
-/// The same as a latest value.
-fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
-    let open = |key: Key| Latest::<[u8; 32]>::open(Place::key(key).layout("message"));
-    let junk = |key: Key| {
-        let mut message = [0; 32];
-        message.copy_from_slice(&Random::new().line_bytes(32));
-        open(key)?.publisher()?.publish(message)
-    };
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.sender_receiver;
-    newest(cast, &sandbox)?;
-    invalid_message(cast, &sandbox, key, junk)?;
-
-    // The receiver first, which waits.
-    let receiver = cast.reader_with(&["1", "0"], &sandbox)?;
-    let receiver = Process::start("receiver", receiver, b"")?;
-    wait_for_attached(key)?;
-    let sender = cast.writer_with(&["1", "0"], &sandbox)?;
-    Process::run("sender", sender, b"")?.expect("sender", b"")?;
-    receiver
-        .finish()?
-        .expect("receiver", b"Received: CIEPLO\n")?;
-    remove_left(key);
-
-    // A sender that is killed leaves what it has published, and another one can take its place.
-    let published = |key: Key| {
-        Segment::open(key).is_ok() && open(key).is_ok_and(|latest| latest.version() != 0)
-    };
-    let sender = cast.writer_with(&["1000", "60"], &sandbox)?;
-    let sender = Process::start("sender", sender, b"")?;
-    wait_for("publish", || published(key))?;
-    sender.kill()?;
-    let sender = cast.writer_with(&["2", "0"], &sandbox)?;
-    Process::run("sender", sender, b"")?.expect("sender", b"")?;
-    let receiver = cast.reader_with(&["1", "0"], &sandbox)?;
-    Process::run("receiver", receiver, b"")?.expect("receiver", b"Received: ZIMNO\n")?;
-    sandbox.expect_gone(key)?;
-
-    both_at_once(cast, &sandbox, key, published)?;
-    Ok(b"CIEPLO, ZIMNO".into())
-}
-
-/// The receiver sees the sender's last message, as often as it looks.
-fn newest(cast: &Cast, sandbox: &Sandbox) -> Result<()> {
-    for (count, last) in [("1", "CIEPLO"), ("2", "ZIMNO")] {
-        let sender = cast.writer_with(&[count, "0"], sandbox)?;
-        let receiver = cast.reader_with(&["3", "0"], sandbox)?;
-        Process::run("sender", sender, b"")?.expect("sender", b"")?;
-        Process::run("receiver", receiver, b"")?.expect(
-            "receiver",
-            format!("Received: {last}\n").repeat(3).as_bytes(),
-        )?;
-        sandbox.expect_gone(sandbox.keys.sender_receiver)?;
-    }
-    Ok(())
-}
-
-/// Something else in the place of a message.
-fn invalid_message(
-    cast: &Cast,
-    sandbox: &Sandbox,
-    key: Key,
-    store: impl Fn(Key) -> std::result::Result<(), Error>,
-) -> Result<()> {
-    let receiver = cast.reader_with(&["1", "0"], sandbox)?;
-    store(key).map_err(|error| error.to_string())?;
-    Process::run("receiver", receiver, b"")?.expect("receiver", b"Error: Invalid message\n")?;
-    sandbox.expect_gone(key)
-}
-
-/// The receiver is given time to see both messages, and whatever it says besides would be wrong.
-fn both_at_once(
-    cast: &Cast,
-    sandbox: &Sandbox,
-    key: Key,
-    has_sent: impl Fn(Key) -> bool,
-) -> Result<()> {
-    let sender = cast.writer_with(&["1000000", "0.01"], sandbox)?;
-    let receiver = cast.reader_with(&["1000000", "0.003"], sandbox)?;
-    let sender = Process::start("sender", sender, b"")?;
-    wait_for("send a message", || has_sent(key))?;
-    let receiver = Process::start("receiver", receiver, b"")?;
-    receiver.wait_until("see both messages", |out| {
-        contains(out, b"Received: CIEPLO\n") && contains(out, b"Received: ZIMNO\n")
-    })?;
-    stop(sender, "sender", cast.writer)?;
-    let out = stop(receiver, "receiver", cast.reader)?;
-    for line in out.split_inclusive(|&byte| byte == b'\n') {
-        if line != b"Received: CIEPLO\n" && line != b"Received: ZIMNO\n" {
-            return Err(format!("the receiver printed \"{}\"", line.escape_ascii()));
-        }
-    }
-    if !cast.reader.is_plain() {
-        sandbox.expect_gone(key)?;
-    }
-    Ok(())
-}
-
-/// Every message, in turn, whoever comes first and however fast the other one is.
-fn ring_sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.ring;
-    let all = |count: usize| "Received: CIEPLO\nReceived: ZIMNO\n".repeat(count / 2);
-    let start = |name, command| Process::start(name, command, b"");
-    let count = if cast.thorough { "5000" } else { "500" };
-    let prints = all(count.parse().unwrap_or_default());
-
-    // More than the ring has room for, by a sender that comes first and one that comes second. The
-    // receiver ends because the sender does.
-    let sender = start("ring_sender", cast.writer_with(&[count, "0"], &sandbox)?)?;
-    wait_for_attached(key)?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
-    sender.finish()?.expect("ring_sender", b"")?;
-    receiver
-        .finish()?
-        .expect("ring_receiver", prints.as_bytes())?;
-    sandbox.expect_gone(key)?;
-
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
-    wait_for_attached(key)?;
-    let sender = start("ring_sender", cast.writer_with(&[count, "0"], &sandbox)?)?;
-    sender.finish()?.expect("ring_sender", b"")?;
-    receiver
-        .finish()?
-        .expect("ring_receiver", prints.as_bytes())?;
-    sandbox.expect_gone(key)?;
-    if !cast.thorough {
-        return Ok(format!("{count} messages, each in its turn").into());
-    }
-
-    // What was sent stays when the sender has ended.
-    let sender = cast.writer_with(&["20", "0"], &sandbox)?;
-    Process::run("ring_sender", sender, b"")?.expect("ring_sender", b"")?;
-    let receiver = cast.reader_with(&["20", "0"], &sandbox)?;
-    Process::run("ring_receiver", receiver, b"")?.expect("ring_receiver", all(20).as_bytes())?;
-    sandbox.expect_gone(key)?;
-
-    // A sender that is killed: all that it has sent arrives, and the receiver is told.
-    let sender = start("ring_sender", cast.writer_with(&["10", "60"], &sandbox)?)?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
-    receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
-    sender.kill()?;
-    receiver.finish()?.expect_failure(
-        "ring_receiver",
-        b"Received: CIEPLO\n",
-        "the sender was killed",
-    )?;
-    sandbox.expect_gone(key)?;
-
-    // A receiver that is killed: the sender is told when there is no room any more.
-    let receiver = start("ring_receiver", cast.reader_with(&["10", "60"], &sandbox)?)?;
-    wait_for_attached(key)?;
-    let sender = start("ring_sender", cast.writer_with(&["1000", "0"], &sandbox)?)?;
-    receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
-    receiver.kill()?;
-    sender
-        .finish()?
-        .expect_failure("ring_sender", b"", "EOWNERDEAD")?;
-    sandbox.expect_gone(key)?;
-
-    // Both, told to stop.
-    let sender = start(
-        "ring_sender",
-        cast.writer_with(&["1000000", "0.01"], &sandbox)?,
-    )?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
-    receiver.wait_until("receive two messages", |out| {
-        out.starts_with(all(2).as_bytes())
-    })?;
-    stop(receiver, "ring_receiver", cast.reader)?;
-    stop(sender, "ring_sender", cast.writer)?;
-    sandbox.expect_gone(key)?;
-    Ok(format!("{count} messages, each in its turn").into())
-}
-
 /// Ends an endless program. Ours clean up and end well; the plain ones die of the signal.
 fn stop(process: Process, name: &str, form: Form) -> Result<Vec<u8>> {
     process.signal(libc::SIGTERM);
@@ -748,40 +228,4 @@ fn remove_left(key: Key) {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// What `tests/c/record.c` prints, from Rust: each field's name, offset and size.
-pub fn record_layout() -> String {
-    use std::mem::offset_of;
-    fn size<T, F>(_: fn(&T) -> &F) -> usize {
-        size_of::<F>()
-    }
-    macro_rules! lines {
-        ($($($field:ident).+)*) => {
-            [$((
-                concat!($(stringify!($field), "."),+),
-                offset_of!(Record, $($field).+),
-                size(|record: &Record| &record.$($field).+),
-            )),*]
-        };
-    }
-    let lines = lines! {
-        taken serial temperature place place.latitude place.longitude id pressure humidity altitude
-        wind earlier trend battery name
-    };
-    let mut text: String = lines
-        .iter()
-        .map(|(name, offset, size)| format!("{} {offset} {size}\n", name.trim_end_matches('.')))
-        .collect();
-    text += &format!("{} {RECORD_LAYOUT}\n", size_of::<Record>());
-    text
-}
-
-/// `struct record` lies in memory alike in C and Rust.
-pub fn record(troupe: &Troupe, directory: &Path) -> Result<()> {
-    let program = directory.join("record-layout");
-    let artifacts = troupe.artifacts();
-    artifacts.link("tests/c/record.c", None, &[], &program)?;
-    Process::run("record", Command::new(&program), b"")?
-        .expect("record", record_layout().as_bytes())
 }
