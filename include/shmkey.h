@@ -32,7 +32,8 @@
  *   name: 1 to 256 bytes and a NUL. flags: IPC_CREAT to make what is not there, with the permission
  *   bits of the new segment, 0600 at least; 0 to open what exists. Instead of by name, each can be
  *   opened by a path and a project id (..._open_key, see shm_open_key()), or in a segment that
- *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first).
+ *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first;
+ *   without IPC_CREAT it waits until somebody else makes the object there, 5 seconds at most).
  *   timeout: nanoseconds on the monotonic clock; 0 is one try, which fails with EAGAIN; -1 is for
  *   ever. Time that is over is ETIMEDOUT; less than -1 is EINVAL. Signals do not end a wait.
  *   The segment is an ordinary one: shm_remove(shm_..._id(object)) removes it, those who have the

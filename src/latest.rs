@@ -1,7 +1,7 @@
 //! The newest value of something, for everybody to see at any time.
 
 use crate::{
-    Error, ErrorKind, Place, Plain,
+    Error, ErrorKind, Place, Plain, Segment,
     object::{Kind, Object, Spec},
     part::Part,
     sync::{
@@ -306,13 +306,18 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
+    /// The segment that it lies in: to ask about it, or to tell its id.
+    pub fn segment(&self) -> Segment {
+        self.shared.object.segment()
+    }
+
     /// Removes the segment that the value lies in: its name is free at once, and it goes when the
     /// last process has closed it.
     ///
     /// # Errors
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
-        self.shared.object.remove()
+        self.segment().remove()
     }
 }
 

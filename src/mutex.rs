@@ -1,7 +1,7 @@
 //! A value that one thread of one process has at a time.
 
 use crate::{
-    Error, ErrorKind, Place, Plain, copy,
+    Error, ErrorKind, Place, Plain, Segment, copy,
     object::{Kind, Object, Spec},
     sync::{Acquired, Deadline, Lock, Refused},
 };
@@ -170,13 +170,18 @@ impl<T: Plain> Mutex<T> {
         })
     }
 
+    /// The segment that it lies in: to ask about it, or to tell its id.
+    pub fn segment(&self) -> Segment {
+        self.shared.object.segment()
+    }
+
     /// Removes the segment that the mutex lies in: its name is free at once, and it goes when the
     /// last process has closed it.
     ///
     /// # Errors
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
-        self.shared.object.remove()
+        self.segment().remove()
     }
 }
 

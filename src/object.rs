@@ -264,9 +264,9 @@ impl Object {
         }
     }
 
-    /// Removes the segment it lies in.
-    pub fn remove(&self) -> Result<(), Error> {
-        Segment::from_id(self.id()).remove()
+    /// The segment it lies in.
+    pub fn segment(&self) -> Segment {
+        Segment::from_id(self.id())
     }
 
     /// Whether a thread lives, if that can be told: not across PID namespaces, unless nobody else
@@ -535,6 +535,10 @@ fn attach(
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     segment.attach_read_only()
                 }
+                Err(error) => {
+                    remove_if_just_made(&segment);
+                    Err(error)
+                }
                 attached => attached,
             },
             // Something else lies there. It says itself what it is.
@@ -550,6 +554,18 @@ fn attach(
             // The kernel gives no segment that is smaller than asked for.
             attached => return Ok((Arc::new(attached?), total)),
         }
+    }
+}
+
+/// Removes a segment that this process has created and nobody has attached: else it would stay, and
+/// nobody would know of it.
+fn remove_if_just_made(segment: &Segment) {
+    let unused = segment.status().is_ok_and(|status| {
+        status.nattch == 0 && status.attached_at.is_none() && status.cpid == sys::process_id()
+    });
+    if unused {
+        // If it is gone already, all the better.
+        let _ = segment.remove();
     }
 }
 

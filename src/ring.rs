@@ -1,7 +1,7 @@
 //! Messages from one process to another, in order and none lost.
 
 use crate::{
-    Error, ErrorKind, Place,
+    Error, ErrorKind, Place, Segment,
     object::{Kind, Object, Spec},
     part::Part,
     sync::{
@@ -211,13 +211,18 @@ impl Ring {
         self.shared.track().dropped()
     }
 
+    /// The segment that it lies in: to ask about it, or to tell its id.
+    pub fn segment(&self) -> Segment {
+        self.shared.object.segment()
+    }
+
     /// Removes the segment that the ring lies in: its name is free at once, and it goes when the
     /// last process has closed it.
     ///
     /// # Errors
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
-        self.shared.object.remove()
+        self.segment().remove()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A number of permits that processes take and give.
 
 use crate::{
-    Error, Place,
+    Error, Place, Segment,
     object::{Kind, Object, Spec},
     sync::{Counter, Deadline},
 };
@@ -110,13 +110,18 @@ impl Semaphore {
         self.core().value()
     }
 
+    /// The segment that it lies in: to ask about it, or to tell its id.
+    pub fn segment(&self) -> Segment {
+        self.object.segment()
+    }
+
     /// Removes the segment that the semaphore lies in: its name is free at once, and it goes when
     /// the last process has closed it.
     ///
     /// # Errors
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
-        self.object.remove()
+        self.segment().remove()
     }
 
     pub(crate) fn object(&self) -> &Object {

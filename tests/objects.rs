@@ -420,3 +420,27 @@ fn a_semaphore_has_a_largest_count() {
         ErrorKind::Overflow
     );
 }
+
+/// A segment is created, and cannot be attached: then it goes again.
+#[test]
+fn what_cannot_be_attached_is_not_left_behind() {
+    let name = Name::new();
+    // SAFETY: the child limits itself, makes system calls, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the kernel reads the limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+        let kind = Semaphore::open(name.0.as_str(), 0).map_err(|error| error.kind());
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit((kind.err() != Some(ErrorKind::OutOfMemory)).into()) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
+}

@@ -6,6 +6,12 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The id of this process.
+pub(crate) fn process_id() -> i32 {
+    // SAFETY: getpid takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
 /// In place of namespaces that cannot be told.
 pub(crate) const NO_NAMESPACE: u64 = u64::MAX;
 
