@@ -40,7 +40,7 @@ impl Semaphore {
     /// Opens the semaphore, or makes it with this first count.
     ///
     /// # Errors
-    /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](ErrorKind::Overflow) if the count
+    /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](crate::ErrorKind::Overflow) if the count
     /// is above [`MAX`](Semaphore::MAX).
     pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
         let place = place.into();
@@ -65,7 +65,7 @@ impl Semaphore {
     /// Raises the count by one, and wakes one who waits.
     ///
     /// # Errors
-    /// [`Overflow`](ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
+    /// [`Overflow`](crate::ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
     #[inline]
     pub fn post(&self) -> Result<(), Error> {
         self.core().post().map_err(|_| Error::overflow())
@@ -84,7 +84,7 @@ impl Semaphore {
     /// clock; zero is one try.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock).
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), with a time of zero [`WouldBlock`](crate::ErrorKind::WouldBlock).
     #[inline]
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.wait_until(Deadline::after(Some(timeout)))
