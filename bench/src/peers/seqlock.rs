@@ -28,7 +28,7 @@ impl SeqLock {
             let before = self.sequence.load(Ordering::Acquire);
             let value = std::array::from_fn(|word| self.words[word].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
                 return value;
             }
             std::hint::spin_loop();
