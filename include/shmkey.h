@@ -21,19 +21,41 @@
  * OWNERSHIP: a segment belongs to nobody and outlives its processes; shm_remove() removes it. What
  *   shm_attach() returns belongs to the process, until shm_detach(), exec or its end. Strings that
  *   are returned belong to the library.
- * THREADS: every function may be called from any thread at any time. errno and shm_last_error()
- *   are each thread's own.
+ * THREADS: every function may be called from any thread at any time; with one and the same ring or
+ *   publisher by one at a time, as said there. errno and shm_last_error() are each thread's own.
  * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
  *   that a fork could break.
+ * OBJECTS - shm_mutex, shm_semaphore, shm_latest, shm_ring - are what processes wait for each other
+ *   with. All processes open one by the same call: the first makes it, the others wait for that, 5
+ *   seconds at most, and should the maker die, another one takes over. C and Rust share them. They
+ *   survive the death of any process at any instruction.
+ *   name: 1 to 256 bytes and a NUL. flags: IPC_CREAT to make what is not there, with the permission
+ *   bits of the new segment, 0600 at least; 0 to open what exists. Instead of by name, each can be
+ *   opened by a path and a project id (..._open_key, see shm_open_key()), or in a segment that
+ *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first).
+ *   timeout: nanoseconds on the monotonic clock; 0 is one try, which fails with EAGAIN; -1 is for
+ *   ever. Time that is over is ETIMEDOUT; less than -1 is EINVAL. Signals do not end a wait.
+ *   The segment is an ordinary one: shm_remove(shm_..._id(object)) removes it, those who have the
+ *   object open go on, and it stays until somebody does that.
+ *   Errors of opening, besides those of shm_open_name() and shm_attach(): EMEDIUMTYPE the segment
+ *   was not made by this library; EPROTOTYPE it holds an object of another kind; EPROTO of another
+ *   size, layout or options; EPROTONOSUPPORT another version of this library made it; ENOEXEC one
+ *   for another architecture; ENOTUNIQ another name has this key by chance; ENODATA it is too small
+ *   for an object; EBADMSG its header makes no sense; ETIMEDOUT whoever makes it lives and does not
+ *   get done; EACCES the segment's mode does not let this process write (reading is enough for a
+ *   latest value); EINVAL flags, name, size, offset.
+ *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
+ *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
+ *   what a parent has locked, or what part it plays, is not the child's.
  * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_private() and
  *   shm_open_raw() may be called in a signal handler, if the program is linked with the library
  *   (one that is loaded with dlopen may allocate for each thread's first failure). They leave
  *   nothing behind but errno and the text of shm_last_error(), so a handler that can fail should
- *   save and restore errno. The others may allocate memory, and may not.
+ *   save and restore errno. The others, and all functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
  *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
- * NOT SYNCHRONISED: bytes that one process writes, another sees at once, one by one and in any
- *   order. Programs must agree on when a value is complete.
+ * NOT SYNCHRONISED: plain segments. Bytes that one process writes, another sees at once, one by
+ *   one and in any order. Programs must agree on when a value is complete, or use an object.
  *
  * Names are those of shmget(2), shmop(2) and shmctl(2): key, id, segment, attach, nattch, owner,
  * creator. In strict ISO modes (-std=c99) define _XOPEN_SOURCE as 700 before you include
@@ -49,6 +71,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// A flag of shm_ring_open(): up to 64 processes send at a time. Each of them gets its turn.
+#define SHM_MANY_SENDERS 65536
+
+// A flag of shm_ring_open(): a sender without room drops the oldest messages instead of waiting.
+#define SHM_DROP_OLDEST 131072
+
 // The version of this header. shm_version() tells that of the library in use.
 #define SHMKEY_VERSION_MAJOR 0
 
@@ -58,8 +86,52 @@
 // The third number: corrections.
 #define SHMKEY_VERSION_PATCH 0
 
+// The newest value of something: one process publishes it, any number of processes read it, and
+// nobody waits for anybody. What readers see is whole and the newest; those in between may never
+// be seen.
+//
+// The first process that publishes is the publisher until it closes the object or ends; then another
+// one can be. Killed at any instruction, it leaves the last value that it has published. Read
+// permission on the segment is enough to read, but such a reader is not woken when it waits: it
+// notices within 4 ms.
+// Threads: reading and waiting by any number at a time; publishing by one at a time.
+typedef struct shm_latest shm_latest;
+
+// A robust mutex around some bytes: one thread of one process has them at a time, and they survive
+// its death. The next one is told, and puts them in order.
+//
+// Whether an owner in another PID or time namespace lives cannot be told; from such a one nothing
+// is taken.
+typedef struct shm_mutex shm_mutex;
+
+// Messages from one process to another: of any length up to the ring's capacity, in order, and
+// none lost.
+//
+// The first process that sends is the sender, and the first that receives is the receiver, until it
+// closes the ring (or calls shm_ring_end_sending, shm_ring_end_receiving), or ends; then another
+// process can take that part, also after one that was killed. What was sent stays, also when nobody
+// is there. A ring that was opened with SHM_MANY_SENDERS has up to 64 senders.
+//
+// A message that was committed is received, whatever dies; one that was not is never seen. A
+// message that the receiver had not released when it died is received by the next one.
+//
+// When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
+// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. Whoever has
+// not come yet is waited for.
+//
+// Threads: one sends with a handle, and one receives with it, at a time.
+// Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
+// multiple of 8 (16 bytes and that, above 16 KiB).
+typedef struct shm_ring shm_ring;
+
+// A counting semaphore in shared memory: shm_semaphore_post() raises the count by one,
+// shm_semaphore_wait() lowers it by one, and sleeps while it is 0. What was written before a post is
+// seen after the wait that took it. It survives the death of any process; one takes along what it
+// had taken.
+typedef struct shm_semaphore shm_semaphore;
+
 // What the kernel knows of a segment at one moment. The words are those of shmctl(2).
-struct shm_status {
+typedef struct shm_status {
   // Exact size in bytes, as asked for when it was created.
   uint64_t size;
   // How often it is attached now, by all processes together.
@@ -92,7 +164,15 @@ struct shm_status {
   unsigned char locked;
   // 0; for later versions.
   unsigned char reserved[50];
-};
+} shm_status;
+
+// Some bytes, for shm_ring_send_batch().
+typedef struct shm_bytes {
+  // The first of them.
+  const void *data;
+  // How many there are.
+  size_t size;
+} shm_bytes;
 
 #ifdef __cplusplus
 extern "C" {
@@ -212,6 +292,272 @@ int shm_prefault(const void *addr);
 // Errors: EINVAL no such id; EIDRM removed and destroyed; EACCES no read permission; EFAULT status
 // is NULL or points nowhere.
 int shm_get_status(int id, struct shm_status *status);
+
+// Opens a semaphore, or makes it with this first count, 0 to 2147483647.
+//
+// Returns: a semaphore, to be closed by shm_semaphore_close(); or NULL.
+// Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
+// let this process write.
+struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
+
+// The same by path and project id.
+struct shm_semaphore *shm_semaphore_open_key(const char *path, int proj_id, unsigned int first, int flags);
+
+// The same in a segment, at an offset: 1024 bytes.
+struct shm_semaphore *shm_semaphore_open_in(int id, size_t offset, unsigned int first, int flags);
+
+// Raises the count by one, and wakes one who waits.
+//
+// Returns: 0, or -1.
+// Errors: EOVERFLOW at 2147483647, and then nothing changes.
+int shm_semaphore_post(struct shm_semaphore *semaphore);
+
+// Lowers the count by one, waiting until that is possible.
+//
+// Returns: 0, or -1.
+// Errors: ETIMEDOUT, EAGAIN.
+int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
+
+// The count at this moment.
+//
+// Returns: 0 to 2147483647, or -1.
+int shm_semaphore_value(const struct shm_semaphore *semaphore);
+
+// The id of the segment that it lies in.
+//
+// Returns: the id, or -1.
+int shm_semaphore_id(const struct shm_semaphore *semaphore);
+
+// Closes it. What it counts stays.
+void shm_semaphore_close(struct shm_semaphore *semaphore);
+
+// Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
+//
+// layout: a name for the type of the bytes, at most 128 bytes long, that all who open it must give
+// alike; or NULL.
+//
+// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
+// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
+
+// The same by path and project id.
+struct shm_mutex *shm_mutex_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
+
+// The same in a segment, at an offset: 1024 bytes and `size`.
+struct shm_mutex *shm_mutex_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
+
+// Locks it for the calling thread.
+//
+// Returns: 0, locked; EOWNERDEAD (a positive number), locked too, and its last owner died while it
+// had it: put the bytes in order and call shm_mutex_consistent(), or they are lost when it is
+// unlocked; or -1, not locked.
+// Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
+int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
+
+// The bytes, 64-byte aligned. They are the calling thread's to read and write while it has the
+// lock; the address stays the same until the mutex is closed.
+//
+// Returns: the address; or NULL (EFAULT).
+void *shm_mutex_data(struct shm_mutex *mutex);
+
+// Says that the bytes are in order again, after EOWNERDEAD.
+//
+// Returns: 0, or -1.
+// Errors: EPERM this thread does not have the lock.
+int shm_mutex_consistent(struct shm_mutex *mutex);
+
+// Unlocks it.
+//
+// Returns: 0, or -1.
+// Errors: EPERM this thread does not have the lock.
+int shm_mutex_unlock(struct shm_mutex *mutex);
+
+// The id of the segment that it lies in.
+//
+// Returns: the id, or -1.
+int shm_mutex_id(const struct shm_mutex *mutex);
+
+// Closes it. Unlock it before: one that is closed while it is locked stays so until its thread ends.
+void shm_mutex_close(struct shm_mutex *mutex);
+
+// Opens a latest value of `size` bytes, or makes it without a value.
+//
+// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
+// alike; or NULL.
+//
+// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
+// Errors: those of opening.
+struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
+
+// The same by path and project id.
+struct shm_latest *shm_latest_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
+
+// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
+// of 64 if that is at most 256, else twice.
+struct shm_latest *shm_latest_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
+
+// Publishes a value: the `size` bytes that it was opened with.
+//
+// Returns: 0, or -1.
+// Errors: EBUSY another process that lives is the publisher; EACCES the segment's mode does not let
+// this process write.
+int shm_latest_publish(struct shm_latest *latest, const void *value);
+
+// Copies the newest value, `size` bytes.
+//
+// Returns: its version, 1 or more: the how-manieth it is; 0 if nothing was published yet, and then
+// what is at value may be anything; or -1.
+// Errors: ESTALE the publisher was faster than the copy 100,000 times in a row.
+int64_t shm_latest_read(const struct shm_latest *latest, void *value);
+
+// Waits until there is a value of another version than `seen`, and copies the newest. Begin with
+// 0.
+//
+// Returns: its version; or -1.
+// Errors: ETIMEDOUT, EAGAIN; ESTALE.
+int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
+
+// The version of the newest value, without copying it.
+//
+// Returns: 1 or more; 0 if nothing was published yet; or -1.
+int64_t shm_latest_version(const struct shm_latest *latest);
+
+// The id of the segment that it lies in.
+//
+// Returns: the id, or -1.
+int shm_latest_id(const struct shm_latest *latest);
+
+// Closes it. If this process was the publisher, another one can be.
+void shm_latest_close(struct shm_latest *latest);
+
+// Opens a ring, or makes it.
+//
+// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. 0 opens
+// one that exists as it is, whatever its capacity and options are.
+// flags: also SHM_MANY_SENDERS, SHM_DROP_OLDEST.
+//
+// Returns: a ring, to be closed by shm_ring_close(); or NULL.
+// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+struct shm_ring *shm_ring_open(const char *name, size_t capacity, int flags);
+
+// The same by path and project id.
+struct shm_ring *shm_ring_open_key(const char *path, int proj_id, size_t capacity, int flags);
+
+// The same in a segment, at an offset: 1568 bytes and the capacity.
+struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int flags);
+
+// Sends a message, waiting for room.
+//
+// Returns: 0, or -1.
+// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY another process that
+// lives is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
+// receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
+
+// Sends several messages, as many as there is room for in time; receivers see those that go
+// together at once.
+//
+// Returns: how many were sent, from the first on; or -1, none.
+// Errors: those of shm_ring_send().
+ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
+
+// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
+// shm_ring_abort() gives it up. A sender of many keeps the others out meanwhile, and both must be
+// done by the thread that has reserved it.
+//
+// Returns: where its bytes begin, 8-byte aligned; or NULL.
+// Errors: those of shm_ring_send().
+void *shm_ring_reserve(struct shm_ring *ring, size_t size, int64_t timeout);
+
+// Sends the message that was written in place, with its first `size` bytes.
+//
+// Returns: 0, or -1.
+// Errors: EINVAL no slot is reserved, or it has fewer bytes; then it stays reserved.
+int shm_ring_commit(struct shm_ring *ring, size_t size);
+
+// Gives up what was reserved, if anything was.
+//
+// Returns: 0, or -1.
+int shm_ring_abort(struct shm_ring *ring);
+
+// Receives a message into a buffer of `size` bytes, waiting for it.
+//
+// Returns: its length, 0 or more; or -1.
+// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY another
+// process that lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
+// more; EBADMSG somebody has overwritten the ring.
+ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
+
+// Receives several messages, one behind the other in the buffer, and stores their lengths: waits for
+// the first, and takes those that are there with it and fit.
+//
+// lengths: room for `count` of them.
+//
+// Returns: how many were received; or -1, none.
+// Errors: those of shm_ring_recv().
+ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+
+// Waits for a message, and gives access to it in place. It stays the next one until
+// shm_ring_release(); looking again, or receiving, begins with it.
+//
+// message: where to store where its bytes begin, 8-byte aligned.
+//
+// Returns: its length, 0 or more; or -1.
+// Errors: those of shm_ring_recv(); EFAULT message is NULL.
+ptrdiff_t shm_ring_peek(struct shm_ring *ring, const void **message, int64_t timeout);
+
+// Is done with the message that was peeked at.
+//
+// Returns: 0, or -1.
+// Errors: EINVAL there is none; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
+// meanwhile: what was read of it may be anything.
+int shm_ring_release(struct shm_ring *ring);
+
+// Becomes the sender, or one of them, before there is anything to send.
+//
+// Returns: 0, also if this process is it already; or -1.
+// Errors: EBUSY, ENOSPC, EBADMSG as for shm_ring_send().
+int shm_ring_begin_sending(struct shm_ring *ring);
+
+// Becomes the receiver, before there is anything to receive.
+//
+// Returns: 0, also if this process is it already; or -1.
+// Errors: EBUSY as for shm_ring_recv().
+int shm_ring_begin_receiving(struct shm_ring *ring);
+
+// Gives the sender's part back: the receiver is told when it has received everything.
+//
+// Returns: 0, also if this process was not the sender; or -1.
+int shm_ring_end_sending(struct shm_ring *ring);
+
+// Gives the receiver's part back.
+//
+// Returns: 0, also if this process was not the receiver; or -1.
+int shm_ring_end_receiving(struct shm_ring *ring);
+
+// The length of the longest message in bytes: the capacity it was made with, rounded up to a
+// multiple of 8.
+//
+// Returns: that; or -1.
+ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
+
+// How many bytes are in use at this moment, by messages and what they need beside.
+//
+// Returns: 0 or more; or -1.
+ptrdiff_t shm_ring_used(const struct shm_ring *ring);
+
+// How many messages were dropped to make room, since the ring was made.
+//
+// Returns: 0 or more; or -1.
+int64_t shm_ring_dropped(const struct shm_ring *ring);
+
+// The id of the segment that it lies in.
+//
+// Returns: the id, or -1.
+int shm_ring_id(const struct shm_ring *ring);
+
+// Closes it, and gives back what parts this process has in it. What was sent stays.
+void shm_ring_close(struct shm_ring *ring);
 
 // Why the calling thread's last failed call of this library failed: a sentence or two for a
 // person, in English and UTF-8, with the cause as far as it could be found out and what to do

@@ -81,6 +81,20 @@ pub enum ErrorKind {
     Damaged,
     /// `ETIMEDOUT`: it did not happen in time.
     TimedOut,
+    /// `EAGAIN`: it was not possible at once, and was not to be waited for.
+    WouldBlock,
+    /// `EBUSY`: another process has this part, and lives; or this process has it already.
+    Busy,
+    /// `EPIPE`: the other side of a ring has ended.
+    Closed,
+    /// `EOWNERDEAD`: the process on the other side of a ring died.
+    PeerDied,
+    /// `EMSGSIZE`: a message that is longer than the ring or the buffer.
+    TooLong,
+    /// `ESTALE`: the writer was faster than the reader.
+    Overtaken,
+    /// `EPERM`: this thread does not have the lock.
+    NotOwner,
     /// `EDEADLK`: this thread has the lock already.
     Deadlock,
     /// `ENOTRECOVERABLE`: an owner has died, and the value was not repaired.
@@ -148,6 +162,9 @@ enum Cause {
         offset: usize,
         len: usize,
         size: usize,
+    },
+    Message {
+        len: usize,
     },
 }
 
@@ -338,6 +355,14 @@ impl Error {
             ErrorKind::Truncated => libc::ENODATA,
             ErrorKind::Damaged => libc::EBADMSG,
             ErrorKind::TimedOut => libc::ETIMEDOUT,
+            ErrorKind::WouldBlock => libc::EAGAIN,
+            ErrorKind::Busy => libc::EBUSY,
+            ErrorKind::Closed => libc::EPIPE,
+            ErrorKind::PeerDied => libc::EOWNERDEAD,
+            ErrorKind::TooLong => libc::EMSGSIZE,
+            ErrorKind::Overtaken => libc::ESTALE,
+            ErrorKind::NotOwner => libc::EPERM,
+            ErrorKind::LimitReached => libc::ENOSPC,
             ErrorKind::Deadlock => libc::EDEADLK,
             ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
             ErrorKind::Overflow => libc::EOVERFLOW,
@@ -346,6 +371,14 @@ impl Error {
         Error {
             subject: Subject::Id(id),
             ..Error::new(kind, errno, "object")
+        }
+    }
+
+    #[cold]
+    pub(crate) fn too_long(id: c_int, len: usize) -> Error {
+        Error {
+            cause: Cause::Message { len },
+            ..Error::object(ErrorKind::TooLong, id)
         }
     }
 
@@ -572,6 +605,10 @@ impl Error {
                 f,
                 "{len} bytes at offset {offset} do not fit into the segment's {size} bytes"
             ),
+            Cause::Message { len } => write!(
+                f,
+                "the message has {len} bytes, more than the buffer or the ring's capacity; it was left where it is"
+            ),
             Cause::Plain => f.write_str(self.advice()),
         }
     }
@@ -604,6 +641,9 @@ impl Error {
             }
             ErrorKind::PermissionDenied => {
                 "the owner or the mode of what this is about does not allow it to this user"
+            }
+            ErrorKind::LimitReached if self.call == "object" => {
+                "64 senders have this ring already; drop one of them first"
             }
             ErrorKind::LimitReached => {
                 "a limit of the system is reached: kernel.shmmni or kernel.shmall"
@@ -641,6 +681,24 @@ impl Error {
                 "the object's header makes no sense: somebody has overwritten it; remove the segment and start anew"
             }
             ErrorKind::TimedOut => "it did not happen in time",
+            ErrorKind::WouldBlock => {
+                "it is not possible at this moment; try again, or give it time"
+            }
+            ErrorKind::Busy => {
+                "a process that lives has this part already, and only one can; it is free when that one closes it or ends"
+            }
+            ErrorKind::Closed => {
+                "the other side has ended; this goes on when another process takes its part"
+            }
+            ErrorKind::PeerDied => {
+                "the process on the other side died; nothing that was committed is lost, and this goes on when another \
+                 process takes its part"
+            }
+            ErrorKind::TooLong => "the message is longer than the ring or the buffer",
+            ErrorKind::Overtaken => {
+                "the writer was faster than this reader, and what was read may be anything"
+            }
+            ErrorKind::NotOwner => "this thread does not have the lock",
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
                 "an owner died with the lock, and the next one unlocked without saying that the value is in order; \

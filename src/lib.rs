@@ -37,6 +37,8 @@
 //! | ask about it, or list all | [`Status`], [`Segment::list`] |
 //! | have a value that one thread of one process changes at a time | [`Mutex`] |
 //! | wait for each other | [`Semaphore`] |
+//! | see the newest value of something | [`Latest`] |
+//! | send messages, all of which arrive | [`Ring`] |
 //! | say where such an object lies | [`Place`] |
 //! | understand a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
@@ -65,10 +67,13 @@ mod copy;
 mod error;
 mod hash;
 mod key;
+mod latest;
 mod mutex;
 mod object;
+mod part;
 mod place;
 mod plain;
+mod ring;
 mod segment;
 mod semaphore;
 mod status;
@@ -79,11 +84,13 @@ pub mod sysv;
 pub use attachment::{AttachOptions, Attachment};
 pub use error::{Error, ErrorKind};
 pub use key::Key;
+pub use latest::{Latest, Publisher};
 pub use mutex::{Mutex, MutexGuard};
 pub use place::Place;
 pub use plain::Plain;
 #[cfg(feature = "bytemuck")]
 pub use plain::Pod;
+pub use ring::{Message, Receiver, Ring, RingOptions, Sender, Slot};
 pub use segment::{Segment, SegmentOptions};
 pub use semaphore::Semaphore;
 pub use status::Status;

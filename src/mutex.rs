@@ -38,8 +38,8 @@ use std::time::Duration;
 /// lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
-/// call unless somebody waits. It is not fair: a thread that comes at the right moment may get it
-/// before one that sleeps.
+/// call unless somebody waits. A thread that comes at the right moment may get it before one that
+/// sleeps; but whoever has slept for some milliseconds is next.
 ///
 /// *Namespaces.* Whether an owner in another PID or time namespace lives cannot be told, nor
 /// without `/proc`. From one that cannot be judged nothing is taken; so with processes of several
@@ -54,8 +54,64 @@ use std::time::Duration;
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
 pub struct Mutex<T: Plain> {
-    object: Object,
+    shared: Shared,
     value: PhantomData<T>,
+}
+
+/// A mutex around bytes; the C API uses it as it is.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    object: Object,
+}
+
+impl Shared {
+    /// Opens a mutex around `size` bytes. Whoever makes it has `first` write them; they are zero
+    /// before.
+    pub fn open(place: &Place, size: usize, first: impl Fn(*mut u8)) -> Result<Shared, Error> {
+        let spec = Spec {
+            kind: Kind::Mutex,
+            size,
+            any_size: false,
+            layout: &place.layout,
+            options: None,
+        };
+        let object = Object::open(place, &spec, |object| first(object.payload().as_ptr()))?;
+        object.expect_writable()?;
+        Ok(Shared { object })
+    }
+
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Locks it. Whether the last owner died with it.
+    #[inline]
+    pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
+        let me = self.object.introduce();
+        let life = |task| self.object.life(task);
+        match self.core().lock(me, life, deadline) {
+            Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
+            Err(Refused::TimedOut) => Err(self.object.late(deadline)),
+            Err(Refused::Deadlock) => Err(self.object.error(ErrorKind::Deadlock)),
+            Err(Refused::NotRecoverable) => Err(self.object.error(ErrorKind::NotRecoverable)),
+        }
+    }
+
+    #[inline]
+    pub fn unlock(&self) -> Result<(), Error> {
+        let not_owner = |_| self.object.error(ErrorKind::NotOwner);
+        self.core().unlock().map_err(not_owner)
+    }
+
+    pub fn consistent(&self) -> Result<(), Error> {
+        let not_owner = |_| self.object.error(ErrorKind::NotOwner);
+        self.core().consistent().map_err(not_owner)
+    }
+
+    fn core(&self) -> &Lock {
+        // SAFETY: a lock is made of atomics, and copes with any bytes.
+        unsafe { self.object.words() }
+    }
 }
 
 impl<T: Plain> Mutex<T> {
@@ -70,26 +126,18 @@ impl<T: Plain> Mutex<T> {
     /// [`TimedOut`](ErrorKind::TimedOut) if whoever makes it is alive and does not get done;
     /// [`ReadOnly`](ErrorKind::ReadOnly) if the segment's mode does not let this process write.
     pub fn open(place: impl Into<Place>, first: T) -> Result<Mutex<T>, Error> {
-        let place = place.into();
-        let spec = Spec {
-            kind: Kind::Mutex,
-            size: size_of::<T>(),
-            align: align_of::<T>(),
-            layout: &place.layout,
-        };
-        let object = Object::open(&place, &spec, |object| {
+        const {
+            assert!(
+                align_of::<T>() <= 64,
+                "an object's payload is aligned to 64 bytes"
+            )
+        }
+        let shared = Shared::open(&place.into(), size_of::<T>(), |payload| {
             // SAFETY: the payload has room for a `T`; `first` is no shared memory.
-            unsafe {
-                copy::copy_in(
-                    (&raw const first).cast(),
-                    object.payload().as_ptr(),
-                    size_of::<T>(),
-                );
-            }
+            unsafe { copy::copy_in((&raw const first).cast(), payload, size_of::<T>()) }
         })?;
-        object.expect_writable()?;
         Ok(Mutex {
-            object,
+            shared,
             value: PhantomData,
         })
     }
@@ -107,28 +155,19 @@ impl<T: Plain> Mutex<T> {
     /// try.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`lock`](Mutex::lock).
+    /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock);
+    /// and those of [`lock`](Mutex::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, Error> {
         self.lock_until(Deadline::after(Some(timeout)))
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        let me = self.object.introduce();
-        match self
-            .core()
-            .lock(me, |task| self.object.life(task), deadline)
-        {
-            Ok(acquired) => Ok(MutexGuard {
-                mutex: self,
-                owner_died: acquired == Acquired::OwnerDied,
-                this_thread: PhantomData,
-            }),
-            Err(refused) => Err(self.object.error(match refused {
-                Refused::TimedOut => ErrorKind::TimedOut,
-                Refused::Deadlock => ErrorKind::Deadlock,
-                Refused::NotRecoverable => ErrorKind::NotRecoverable,
-            })),
-        }
+        let owner_died = self.shared.lock(deadline)?;
+        Ok(MutexGuard {
+            mutex: self,
+            owner_died,
+            this_thread: PhantomData,
+        })
     }
 
     /// Removes the segment that the mutex lies in: its name is free at once, and it goes when the
@@ -137,12 +176,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
-        self.object.remove()
-    }
-
-    fn core(&self) -> &Lock {
-        // SAFETY: a lock is made of atomics, and copes with any bytes.
-        unsafe { self.object.words() }
+        self.shared.object.remove()
     }
 }
 
@@ -163,7 +197,7 @@ impl<T: Plain> MutexGuard<'_, T> {
     /// The value is in order again. For whoever has put it in order after
     /// [`owner_died`](MutexGuard::owner_died).
     pub fn mark_consistent(&mut self) {
-        if self.mutex.core().consistent().is_ok() {
+        if self.mutex.shared.consistent().is_ok() {
             self.owner_died = false;
         }
     }
@@ -194,7 +228,7 @@ impl<T: Plain> MutexGuard<'_, T> {
     }
 
     fn payload(&self) -> *mut u8 {
-        self.mutex.object.payload().as_ptr()
+        self.mutex.shared.object.payload().as_ptr()
     }
 }
 
@@ -202,7 +236,7 @@ impl<T: Plain> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         // It can only fail in a child that has its parent's guard, or when somebody has overwritten
         // the lock: then there is nothing of ours to release.
-        let _ = self.mutex.core().unlock();
+        let _ = self.mutex.shared.unlock();
     }
 }
 

@@ -9,41 +9,39 @@
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
 //! | 16 | 4 | the version of this layout: 1 |
-//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces has opened it |
 //! | 32 | 8 | who makes it, or has made it: bits 0 to 21 a thread's id, above them its start time in clock ticks since boot |
 //! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
 //! | 48 | 8 | when it was made, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
-//! | 64 | 8 | the alignment of the payload in bytes |
+//! | 64 | 8 | the alignment of the payload in bytes: 64 |
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
+//! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
 //! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
 //!
-//! *Making one.* A new segment is all zero. Whoever finds it so swaps its own number into *who
-//! makes it* and goes on; the others wait for *ready*. Should the maker die before that, one of
-//! them swaps its number for the dead one's, and starts anew. Everything that is read from a header
-//! is checked against what this process knows by itself, and never read again.
+//! How one process makes it, and the others wait, is in `sync::ready`. Everything that is read from
+//! a header is checked against what this process knows by itself, and never read again.
 
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
     hash::fnv1a,
     place::{Place, Site},
     status::Status,
-    sync::{Deadline, wait},
+    sync::{Deadline, MAGIC, Ready, State, wait},
     sys::{self, Life, Task, futex},
 };
 use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicU8, AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
-        fence,
+        Ordering::{Acquire, Relaxed},
     },
 };
 use std::{sync::Arc, time::SystemTime};
@@ -54,33 +52,31 @@ use std::{sync::Arc, time::SystemTime};
 pub(crate) enum Kind {
     Mutex = 1,
     Semaphore = 2,
+    Latest = 3,
+    Ring = 4,
 }
 
 /// What an object must be for this process: all of it known here, nothing taken from the segment.
 pub(crate) struct Spec<'a> {
     pub kind: Kind,
-    /// The payload's size in bytes.
+    /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
     pub size: usize,
-    /// Its alignment, at most 64.
-    pub align: usize,
+    pub any_size: bool,
     /// The name of its layout, at most 128 bytes; may be empty.
     pub layout: &'a str,
+    /// What the kind's own options are; all who open it must have the same, if they say which.
+    pub options: Option<u32>,
 }
 
 const HEADER: usize = 512;
 const WORDS: usize = 512;
 const PAYLOAD: usize = HEADER + WORDS;
-/// The alignment of an object in its segment.
+/// The alignment of an object in its segment, and of its payload.
 const ALIGN: usize = 64;
 
-const MAGIC: u64 = u64::from_ne_bytes(*b"shmkey\r\n");
 const ORDER: u32 = 0x0102_0304;
 const WIDTH: u32 = usize::BITS;
 const VERSION: u32 = 1;
-
-/// The states; 0 is a segment that nobody has begun to make anything of.
-const MAKING: u32 = 1;
-const READY: u32 = 2;
 
 /// The header as it lies in the segment.
 #[repr(C)]
@@ -100,7 +96,8 @@ struct Header {
     fingerprint: AtomicU64,
     key_len: AtomicU32,
     layout_len: AtomicU32,
-    reserved: [AtomicU32; 10],
+    options: AtomicU32,
+    reserved: [AtomicU32; 9],
     key: [AtomicU8; 256],
     layout: [AtomicU8; 128],
 }
@@ -113,8 +110,8 @@ impl Spec<'_> {
         PAYLOAD.checked_add(self.size)
     }
 
-    fn fingerprint(&self) -> u64 {
-        let numbers = [self.size as u64, self.align as u64].map(u64::to_le_bytes);
+    fn fingerprint(&self, size: u64) -> u64 {
+        let numbers = [size, ALIGN as u64].map(u64::to_le_bytes);
         fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
     }
 }
@@ -221,6 +218,22 @@ impl Object {
         unsafe { self.base.add(PAYLOAD) }
     }
 
+    /// The size of the payload that this object has, and its options: what its header says, as far
+    /// as the segment has room for it.
+    pub fn found(&self) -> Result<(usize, u32), Error> {
+        let header = self.header();
+        // Relaxed: *ready* has been acquired.
+        let size = usize::try_from(header.size.load(Relaxed)).ok();
+        let offset = self.base.as_ptr() as usize - self.memory.as_ptr() as usize;
+        let end = size.and_then(|size| size.checked_add(PAYLOAD + offset));
+        match (size, end) {
+            (Some(size), Some(end)) if end <= self.memory.size()? => {
+                Ok((size, header.options.load(Relaxed)))
+            }
+            _ => Err(self.error(ErrorKind::Damaged)),
+        }
+    }
+
     /// Whether this process may write it.
     pub fn is_writable(&self) -> bool {
         self.memory.is_writable()
@@ -236,6 +249,14 @@ impl Object {
         Error::object(kind, self.id())
     }
 
+    /// The error for something that was not possible in time.
+    pub fn late(&self, deadline: Deadline) -> Error {
+        self.error(match deadline {
+            Deadline::Now => ErrorKind::WouldBlock,
+            Deadline::At(_) | Deadline::Never => ErrorKind::TimedOut,
+        })
+    }
+
     pub fn expect_writable(&self) -> Result<(), Error> {
         match self.is_writable() {
             true => Ok(()),
@@ -248,9 +269,18 @@ impl Object {
         Segment::from_id(self.id()).remove()
     }
 
-    /// Whether somebody lives, if that can be told: not across PID namespaces, unless nobody else
+    /// Whether a thread lives, if that can be told: not across PID namespaces, unless nobody else
     /// has the segment attached.
     pub fn life(&self, task: Task) -> Life {
+        self.judge(task, Task::life)
+    }
+
+    /// The same of a process.
+    pub fn life_of_process(&self, task: Task) -> Life {
+        self.judge(task, Task::life_of_process)
+    }
+
+    fn judge(&self, task: Task, life: impl Fn(Task) -> Life) -> Life {
         let header = self.header();
         // Relaxed: both were written before any number from there was (see `introduce`), and that
         // number was read with acquire.
@@ -259,7 +289,7 @@ impl Object {
             && header.mixed.load(Relaxed) == 0
             && header.namespace.load(Relaxed) == mine;
         if comparable {
-            return task.life();
+            return life(task);
         }
         match Status::of(self.id()) {
             // Nobody else is left, so it is one of this process' own threads, or dead.
@@ -278,37 +308,26 @@ impl Object {
         init: impl Fn(&Object),
     ) -> Result<(), Error> {
         let header = self.header();
+        let ready = Ready {
+            magic: &header.magic,
+            state: &header.state,
+            maker: &header.maker,
+        };
         loop {
-            // Acquire: with *ready* comes all that the maker wrote before.
-            let state = header.state.load(Acquire);
-            match header.magic.load(Acquire) {
-                MAGIC if state == READY => return self.verify(text, spec),
-                MAGIC if state > READY => return Err(Error::object(ErrorKind::Damaged, self.id())),
-                MAGIC => {}
-                0 if self.is_blank() => {}
-                // The maker's first word came while we looked.
-                _ if header.magic.load(Relaxed) == MAGIC => continue,
-                _ => return Err(Error::object(ErrorKind::Foreign, self.id())),
-            }
+            let state = match ready.look(|| self.is_blank()) {
+                State::Ready => return self.verify(text, spec),
+                State::Foreign => return Err(Error::object(ErrorKind::Foreign, self.id())),
+                State::Damaged => return Err(Error::object(ErrorKind::Damaged, self.id())),
+                State::Unmade(state) => state,
+            };
             if create && self.is_writable() {
                 let me = self.introduce().bits();
-                // Acquire: with the number comes the namespace of whoever it is.
-                let maker = header.maker.load(Acquire);
-                let free = maker == 0 || self.life(Task::from_bits(maker)) == Life::Dead;
-                // Acquire: what a dead maker left is overwritten after it was written. Release: as
-                // above.
-                if free
-                    && header
-                        .maker
-                        .compare_exchange(maker, me, AcqRel, Relaxed)
-                        .is_ok()
-                {
-                    // The dead one may have come to its end before it died.
-                    if header.state.load(Acquire) == READY {
-                        continue;
-                    }
-                    self.make(text, spec, maker != 0, &init);
-                    return Ok(());
+                let is_dead = |maker| self.life(Task::from_bits(maker)) == Life::Dead;
+                if ready.make(me, is_dead, |after_another| {
+                    self.write(text, spec, after_another, &init);
+                }) {
+                    futex::wake(&header.state, u32::MAX >> 1);
+                    continue;
                 }
             }
             if !wait::sleep(&header.state, state, deadline) {
@@ -328,6 +347,7 @@ impl Object {
             &header.state,
             &header.key_len,
             &header.layout_len,
+            &header.options,
         ];
         let longs = [
             &header.made,
@@ -335,18 +355,15 @@ impl Object {
             &header.align,
             &header.fingerprint,
         ];
-        // Relaxed, and then a fence: a maker writes its magic before any of these (see `make`), so
-        // whoever sees one of them sees the magic when it looks again.
-        let blank = words.iter().all(|word| word.load(Relaxed) == 0)
+        // Relaxed: see `Ready::look`.
+        words.iter().all(|word| word.load(Relaxed) == 0)
             && longs.iter().all(|long| long.load(Relaxed) == 0)
             && header.reserved.iter().all(|word| word.load(Relaxed) == 0)
             && header
                 .key
                 .iter()
                 .chain(&header.layout)
-                .all(|byte| byte.load(Relaxed) == 0);
-        fence(Acquire);
-        blank
+                .all(|byte| byte.load(Relaxed) == 0)
     }
 
     /// Says from which namespaces this process' numbers are, before any of them is written here.
@@ -374,14 +391,10 @@ impl Object {
         self.introduced.store(process, Relaxed);
     }
 
-    /// Makes the object. Only for whoever has its own number in *maker*.
-    fn make(&self, text: &[u8], spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
+    /// Writes the header, and has `init` write the rest. Only for the maker.
+    fn write(&self, text: &[u8], spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
         let header = self.header();
-        header.magic.store(MAGIC, Relaxed);
-        // Release: the magic comes before all else (see `is_blank`).
-        fence(Release);
         // Relaxed, from here on: *ready* releases all of it.
-        header.state.store(MAKING, Relaxed);
         header.order.store(ORDER, Relaxed);
         header.width.store(WIDTH, Relaxed);
         header.version.store(VERSION, Relaxed);
@@ -391,17 +404,17 @@ impl Object {
             .made
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
-        header.align.store(spec.align as u64, Relaxed);
-        header.fingerprint.store(spec.fingerprint(), Relaxed);
+        header.align.store(ALIGN as u64, Relaxed);
+        header
+            .fingerprint
+            .store(spec.fingerprint(spec.size as u64), Relaxed);
+        header.options.store(spec.options.unwrap_or(0), Relaxed);
         put_text(&header.key, &header.key_len, text);
         put_text(&header.layout, &header.layout_len, spec.layout.as_bytes());
         if after_another {
             self.clear(spec);
         }
         init(self);
-        // Release: whoever sees *ready* sees the whole object.
-        header.state.store(READY, Release);
-        futex::wake(&header.state, u32::MAX >> 1);
     }
 
     /// Makes the words and the payload zero again, after a maker that died while writing them.
@@ -443,9 +456,12 @@ impl Object {
         if header.kind.load(Relaxed) != spec.kind as u32 {
             return wrong(ErrorKind::WrongKind);
         }
-        let same = header.size.load(Relaxed) == spec.size as u64
-            && header.align.load(Relaxed) == spec.align as u64
-            && header.fingerprint.load(Relaxed) == spec.fingerprint()
+        let size = header.size.load(Relaxed);
+        let options = header.options.load(Relaxed);
+        let same = (spec.any_size || size == spec.size as u64)
+            && header.align.load(Relaxed) == ALIGN as u64
+            && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
+            && spec.options.is_none_or(|wanted| wanted == options)
             && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
         if !same {
             return wrong(ErrorKind::WrongLayout);
@@ -477,10 +493,8 @@ fn has_text(room: &[AtomicU8], len: u32, text: &[u8]) -> bool {
 /// Refuses what cannot be opened, before anything is created.
 fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     let refuse = |why| Err(Error::invalid("open", why));
-    if spec.align > ALIGN || spec.layout.len() > 128 {
-        return refuse(
-            "the alignment of an object is at most 64, and the name of its layout has at most 128 bytes",
-        );
+    if spec.layout.len() > 128 {
+        return refuse("the name of an object's layout has at most 128 bytes");
     }
     match &place.site {
         Site::Key {

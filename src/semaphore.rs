@@ -1,7 +1,7 @@
 //! A number of permits that processes take and give.
 
 use crate::{
-    Error, ErrorKind, Place,
+    Error, Place,
     object::{Kind, Object, Spec},
     sync::{Counter, Deadline},
 };
@@ -50,8 +50,9 @@ impl Semaphore {
         let spec = Spec {
             kind: Kind::Semaphore,
             size: 0,
-            align: 1,
             layout: &place.layout,
+            any_size: false,
+            options: None,
         };
         let object = Object::open(&place, &spec, |object| {
             // SAFETY: as in `core`.
@@ -81,15 +82,15 @@ impl Semaphore {
     /// clock; zero is one try.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut).
+    /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.wait_until(Deadline::after(Some(timeout)))
     }
 
-    fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
+    pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
         match self.core().take(deadline) {
             true => Ok(()),
-            false => Err(self.object.error(ErrorKind::TimedOut)),
+            false => Err(self.object.late(deadline)),
         }
     }
 
@@ -110,6 +111,10 @@ impl Semaphore {
     /// Those of [`Segment::remove`](crate::Segment::remove).
     pub fn remove(&self) -> Result<(), Error> {
         self.object.remove()
+    }
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
     }
 
     fn core(&self) -> &Counter {

@@ -12,7 +12,17 @@ fn generate() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order in which a reader needs them.
-    for file in ["open", "attach", "status", "failure", "version"] {
+    for file in [
+        "open",
+        "attach",
+        "status",
+        "semaphore",
+        "mutex",
+        "latest",
+        "ring",
+        "failure",
+        "version",
+    ] {
         builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));
     }
     let mut header = Vec::new();

@@ -243,7 +243,7 @@ fn drain(scene: &Scene) -> Result<u32, String> {
         .semaphore
         .wait_timeout(Duration::ZERO)
         .map_err(|e| e.kind())
-        != Err(ErrorKind::TimedOut)
+        != Err(ErrorKind::WouldBlock)
     {
         return Err("something was left".into());
     }

@@ -60,10 +60,10 @@ pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Resul
 }
 
 /// A result in C's form: the number, or −1.
-pub(super) fn or_minus_one(result: Result<c_int, Error>) -> c_int {
+pub(super) fn or_minus_one<T: From<i8>>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| {
         record(&error);
-        -1
+        T::from(-1)
     })
 }
 

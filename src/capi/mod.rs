@@ -9,12 +9,21 @@
 
 mod attach;
 mod failure;
+mod latest;
+mod mutex;
+mod object;
 mod open;
+mod ring;
+mod semaphore;
 mod status;
 mod version;
 
 pub use attach::*;
 pub use failure::shm_last_error;
+pub use latest::*;
+pub use mutex::*;
 pub use open::*;
+pub use ring::*;
+pub use semaphore::*;
 pub use status::*;
 pub use version::*;

@@ -107,7 +107,7 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
 
 /// # Safety
 /// If `path` leads to a string, nobody may change it meanwhile.
-unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Error> {
+pub(super) unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Error> {
     if proj_id & 0xff == 0 {
         return Err(Error::project_id_zero(proj_id));
     }
@@ -124,14 +124,17 @@ unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Erro
 }
 
 /// Longest name in bytes.
-const NAME_MAX: usize = 4095;
+pub(super) const NAME_MAX: usize = 4095;
 
 /// Reads a string that may not be there. The kernel does the reading, a page at a time, so that the
 /// end of memory behind the string does no harm.
 ///
 /// # Safety
 /// None for this process' memory; the bytes read mean something only if the caller passed a string.
-unsafe fn read_name(name: *const c_char, buffer: &mut [u8; NAME_MAX + 1]) -> Result<&[u8], Error> {
+pub(super) unsafe fn read_name(
+    name: *const c_char,
+    buffer: &mut [u8; NAME_MAX + 1],
+) -> Result<&[u8], Error> {
     const PAGE: usize = 4096;
     let bad = || Error::bad_pointer("open by name", "the name is NULL or points nowhere");
     if name.is_null() {

@@ -1,15 +1,16 @@
 //! The counting semaphore's core: one word with the count and a bit that says whether somebody
 //! sleeps.
 
-use super::wait::{self, Deadline};
-use crate::sys::futex;
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+use super::{
+    atomic::{
+        self, AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    wait::{self, Deadline},
 };
 
 /// The semaphore as it lies in a segment: 8 bytes.
-#[repr(C)]
+#[cfg_attr(not(loom), repr(C))]
 pub(crate) struct Counter {
     /// The count in the upper 31 bits, W in the lowest.
     word: AtomicU32,
@@ -62,7 +63,7 @@ impl Counter {
 
     #[cold]
     fn wake(&self, posted: u32) {
-        if futex::wake(&self.word, 1) == 0 {
+        if atomic::wake_one(&self.word) == 0 {
             // Nobody sleeps any more, so W goes, if the word is still what this post has made it.
             // Where others have made it that again meanwhile, one who sleeps may lose its W; that
             // one wakes by itself after a slice. Relaxed: W orders nothing.
@@ -97,6 +98,9 @@ impl Counter {
 
     #[cold]
     fn take_later(&self, deadline: Deadline) -> bool {
+        if matches!(deadline, Deadline::Now) {
+            return false;
+        }
         if wait::spin(|| self.try_take().then_some(())).is_some() {
             return true;
         }
@@ -109,14 +113,14 @@ impl Counter {
                 }
                 continue;
             }
-            if !wait::sleep(&self.word, word, deadline) {
+            if !atomic::sleep_half(&self.word, word, deadline) {
                 return self.try_take();
             }
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::{sync::atomic::AtomicU64, thread, time::Duration};

@@ -21,14 +21,16 @@ use core::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use std::time::Instant;
 
-/// The lock as it lies in a segment: 16 bytes. All zero, it is free.
+/// The lock as it lies in a segment: 16 bytes. All zero, it is free, and its data consistent.
 #[repr(C)]
 pub(crate) struct Lock {
     word: AtomicU64,
     /// What is known of the data that the lock protects: one of the three below.
     data: AtomicU32,
-    reserved: AtomicU32,
+    /// The id of a thread that has waited for long: the others let it pass. 0 if there is none.
+    hungry: AtomicU32,
 }
 
 /// The data is as its last owner left it.
@@ -84,12 +86,15 @@ impl Lock {
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
         let me = number(me);
-        // Acquire: what the last owner wrote before it released the lock is seen from here on.
-        // Release: whoever sees this number sees what its process wrote before, its namespaces.
-        match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
-            Ok(_) => self.acquired(false),
-            Err(_) => self.lock_taken(me, life, deadline),
+        // Relaxed: politeness orders nothing.
+        if self.hungry.load(Relaxed) == 0 {
+            // Acquire: what the last owner wrote before it released the lock is seen from here on.
+            // Release: whoever sees this number sees what its process wrote before, its namespaces.
+            if self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() {
+                return self.acquired(false);
+            }
         }
+        self.lock_taken(me, life, deadline)
     }
 
     #[cold]
@@ -103,26 +108,39 @@ impl Lock {
         if self.word.load(Relaxed) & !W == me {
             return Err(Refused::Deadlock);
         }
-        if wait::spin(|| self.take_if(|owner| owner == 0, me)).is_some() {
+        let mut queue = Queue::enter(self, me);
+        let free = |owner| owner == 0;
+        let dead = |owner| owner != 0 && life(task(owner)) == Life::Dead;
+        let look = || queue.may_pass().then(|| self.take_if(free, me)).flatten();
+        let found = match deadline {
+            Deadline::Now => look(),
+            _ => wait::spin(look),
+        };
+        if found.is_some() {
             return self.acquired(false);
         }
         // From now on there may be others asleep beside us, whose W must not get lost: acquired
         // with W set, it wakes one of them when it is released, or in vain.
         let me = me | W;
-        let dead = |owner| owner != 0 && life(task(owner)) == Life::Dead;
         loop {
-            if self.take_if(|owner| owner == 0, me).is_some() {
-                return self.acquired(false);
-            }
-            if self.take_if(dead, me).is_some() {
-                return self.acquired(true);
+            if queue.may_pass() {
+                if self.take_if(free, me).is_some() {
+                    return self.acquired(false);
+                }
+                if self.take_if(dead, me).is_some() {
+                    return self.acquired(true);
+                }
             }
             // Relaxed: W orders nothing; the word is compared again by the kernel.
             let word = self.word.load(Relaxed);
-            if word & !W == 0 {
+            let free = word & !W == 0;
+            if free && queue.may_pass() {
                 continue;
             }
-            if word & W == 0
+            if free {
+                // It is another one's turn, who may be asleep.
+                futex::wake(self.futex(), u32::MAX >> 1);
+            } else if word & W == 0
                 && self
                     .word
                     .compare_exchange(word, word | W, Relaxed, Relaxed)
@@ -130,9 +148,11 @@ impl Lock {
             {
                 continue;
             }
-            if !wait::sleep(self.futex(), (word | W) as u32, deadline) {
+            let expected = if free { word } else { word | W };
+            if !wait::sleep(self.futex(), expected as u32, deadline) {
                 return Err(Refused::TimedOut);
             }
+            queue.has_slept(free);
         }
     }
 
@@ -219,20 +239,73 @@ impl Lock {
     }
 }
 
+/// How those who wait let each other pass: whoever comes at the right moment takes the lock, until
+/// one has waited in vain for a slice or two. That one is next.
+struct Queue<'a> {
+    lock: &'a Lock,
+    tid: u32,
+    /// Since when it has waited, or since it last had a say.
+    since: Option<Instant>,
+}
+
+impl Queue<'_> {
+    fn enter(lock: &Lock, me: u64) -> Queue<'_> {
+        Queue {
+            lock,
+            tid: me as u32 & BELOW_W as u32,
+            since: None,
+        }
+    }
+
+    /// Whether this thread may take the lock when it is free.
+    fn may_pass(&self) -> bool {
+        // Relaxed, here and below: politeness orders nothing.
+        let hungry = self.lock.hungry.load(Relaxed);
+        hungry == 0 || hungry == self.tid
+    }
+
+    /// Sleep is over. `free` if the lock was free when it began, and it was another one's turn.
+    fn has_slept(&mut self, free: bool) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() < wait::SLICE {
+            return;
+        }
+        self.since = Some(Instant::now());
+        let hungry = self.lock.hungry.load(Relaxed);
+        let next = match hungry {
+            0 => self.tid,
+            // It was free all the time, so whoever was to have it is dead, or has given up.
+            _ if free && hungry != self.tid => 0,
+            _ => return,
+        };
+        let _ = self
+            .lock
+            .hungry
+            .compare_exchange(hungry, next, Relaxed, Relaxed);
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        if self.lock.hungry.load(Relaxed) == self.tid {
+            let _ = self
+                .lock
+                .hungry
+                .compare_exchange(self.tid, 0, Relaxed, Relaxed);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        sync::atomic::AtomicBool,
-        thread,
-        time::{Duration, Instant},
-    };
+    use std::{sync::atomic::AtomicBool, thread, time::Duration};
 
     fn free() -> Lock {
         Lock {
             word: AtomicU64::new(0),
             data: AtomicU32::new(CONSISTENT),
-            reserved: AtomicU32::new(0),
+            hungry: AtomicU32::new(0),
         }
     }
 

@@ -1,9 +1,31 @@
 //! Synchronisation between processes: what plain shared memory leaves out.
+//!
+//! Everything here works on memory that it is given, made of atomics, and knows nothing of segments.
+//! `cfg(loom)` builds the same source on loom's atomics, for the models in `models`.
 
+mod area;
+mod atomic;
+#[cfg(not(loom))]
+mod claim;
 mod counter;
+#[cfg(not(loom))]
 mod lock;
+#[cfg(loom)]
+mod loom;
+#[cfg(all(loom, test))]
+mod models;
+pub(crate) mod newest;
+mod ready;
+pub(crate) mod ring;
+mod sleepers;
 pub(crate) mod wait;
 
+pub(crate) use area::Area;
+pub(crate) use atomic::AtomicU32;
+#[cfg(not(loom))]
+pub(crate) use claim::Claim;
 pub(crate) use counter::{Counter, MAX as COUNTER_MAX};
+#[cfg(not(loom))]
 pub(crate) use lock::{Acquired, Lock, Refused};
+pub(crate) use ready::{MAGIC, Ready, State};
 pub(crate) use wait::Deadline;

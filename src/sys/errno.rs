@@ -58,6 +58,10 @@ impl Errno {
             libc::ENODATA => "ENODATA",
             libc::EBADMSG => "EBADMSG",
             libc::ETIMEDOUT => "ETIMEDOUT",
+            libc::EPIPE => "EPIPE",
+            libc::EOWNERDEAD => "EOWNERDEAD",
+            libc::EMSGSIZE => "EMSGSIZE",
+            libc::ESTALE => "ESTALE",
             _ => return None,
         })
     }

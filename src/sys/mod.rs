@@ -3,6 +3,7 @@
 //! These functions add no policy. They take what the kernel takes and answer with its result or its
 //! [`Errno`].
 
+pub(crate) mod barrier;
 mod errno;
 mod file;
 pub(crate) mod futex;
@@ -18,6 +19,6 @@ pub(crate) use maps::{Mapping, attached_at};
 pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
 };
-pub(crate) use process::{NO_NAMESPACE, effective_user, namespaces};
+pub(crate) use process::{NO_NAMESPACE, cpu, effective_user, namespaces, yield_now};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
-pub(crate) use task::{Life, Task};
+pub(crate) use task::{Life, Task, process_mark};

@@ -1,4 +1,4 @@
-//! Who this process is.
+//! Who this process is, and where it runs.
 
 /// The effective user id, which the kernel checks permissions against.
 pub(crate) fn effective_user() -> u32 {
@@ -23,4 +23,18 @@ pub(crate) fn namespaces() -> u64 {
         }
         Err(_) => NO_NAMESPACE,
     }
+}
+
+/// The number of the processor that this thread runs on at this moment, if that can be told.
+#[inline]
+pub(crate) fn cpu() -> Option<u32> {
+    // SAFETY: takes nothing and changes nothing; libc reads it where the kernel keeps it for this
+    // thread, without a system call.
+    u32::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
+/// Lets others run on this processor.
+pub(crate) fn yield_now() {
+    // SAFETY: takes nothing, changes no memory and cannot fail.
+    unsafe { libc::syscall(libc::SYS_sched_yield) };
 }

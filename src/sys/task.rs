@@ -70,6 +70,15 @@ impl Task {
         Task::new(tid, start)
     }
 
+    /// The calling process: its first thread stands for it, also when that has ended and others go
+    /// on.
+    pub fn process() -> Task {
+        // SAFETY: getpid takes nothing and cannot fail.
+        let pid = unsafe { libc::syscall(libc::SYS_getpid) } as u64;
+        let start = Stat::read(c"/proc/self/stat").map_or(0, |stat| stat.start);
+        Task::new(pid, start)
+    }
+
     fn new(tid: u64, start: u64) -> Task {
         Task(tid & TID_MASK | (start & START_MASK) << TID_BITS)
     }
@@ -104,6 +113,16 @@ impl Task {
     /// Whether it lives, as far as this process' PID namespace tells. A thread that has ended and
     /// was not yet waited for is dead.
     pub fn life(self) -> Life {
+        self.look_up(|stat| stat.lives)
+    }
+
+    /// Whether the process lives that it stands for: a first thread that has ended does not mean
+    /// that the others have.
+    pub fn life_of_process(self) -> Life {
+        self.look_up(|stat| stat.lives || stat.threads > 1)
+    }
+
+    fn look_up(self, lives: impl Fn(&Stat) -> bool) -> Life {
         let tid = self.tid() as c_int;
         // SAFETY: signal 0 asks whether the thread exists and sends nothing.
         let exists = check(unsafe { libc::syscall(libc::SYS_tkill, tid, 0) });
@@ -115,7 +134,7 @@ impl Task {
             return Life::Unknown;
         }
         match path.stat() {
-            Some(stat) if !stat.lives => Life::Dead,
+            Some(stat) if !lives(&stat) => Life::Dead,
             Some(stat) if stat.start & START_MASK == self.start() => Life::Alive,
             // The id was given again; or whoever wrote it had no /proc to read its start time from.
             Some(_) if self.start() != 0 => Life::Dead,
@@ -184,6 +203,13 @@ impl ProcessMark {
     }
 }
 
+/// A number that this process has for itself and no child of it, once a thread of it has asked who
+/// it is (see [`Task::current_in_process`]); else, and where there is no such number, 0.
+#[inline]
+pub(crate) fn process_mark() -> u64 {
+    ProcessMark::get().load()
+}
+
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
 /// In place of an address: this kernel clears no pages in a child (before Linux 4.14), so nothing
@@ -201,6 +227,8 @@ pub(crate) fn proc_is_ours() -> bool {
 struct Stat {
     tid: u64,
     lives: bool,
+    /// How many threads its process has.
+    threads: u64,
     start: u64,
 }
 
@@ -213,7 +241,8 @@ impl Stat {
     }
 
     /// `pid (name) state ppid …`: the name can hold anything, parentheses too, so what counts comes
-    /// behind the last one. The state is field 3, the start time field 22.
+    /// behind the last one. The state is field 3, the number of threads field 20, the start time
+    /// field 22.
     fn parse(text: &[u8]) -> Option<Stat> {
         let name_end = text.iter().rposition(|&byte| byte == b')')?;
         let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
@@ -226,7 +255,8 @@ impl Stat {
                 .parse()
                 .ok()?,
             lives: !matches!(state, "Z" | "X" | "x"),
-            start: fields.nth(18)?.parse().ok()?,
+            threads: fields.nth(16)?.parse().ok()?,
+            start: fields.nth(1)?.parse().ok()?,
         })
     }
 }

@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports)] // each user needs a part
 
 mod base;
+mod helper;
 pub mod plays;
 mod process;
 mod sandbox;
@@ -15,6 +16,7 @@ mod troupe;
 mod values;
 
 pub use base::{directory, watch};
+pub use helper::{Helper, Name, helper_task, say, wait_to_be_told};
 pub use process::Process;
 pub use sandbox::Sandbox;
 pub use troupe::{Artifacts, Form, Troupe};

@@ -1,0 +1,219 @@
+//! Latest values for C.
+
+use super::{
+    failure::{keeping_errno, or_minus_one},
+    object::{
+        close, deadline, expect_bytes, handle, keyed, named, object, object_mut, with_layout,
+        within,
+    },
+};
+use crate::{Error, ErrorKind, Place, latest::Shared, part::Part, sync::Deadline};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    slice,
+};
+
+/// The newest value of something: one process publishes it, any number of processes read it, and
+/// nobody waits for anybody. What readers see is whole and the newest; those in between may never
+/// be seen.
+///
+/// The first process that publishes is the publisher until it closes the object or ends; then another
+/// one can be. Killed at any instruction, it leaves the last value that it has published. Read
+/// permission on the segment is enough to read, but such a reader is not woken when it waits: it
+/// notices within 4 ms.
+/// Threads: reading and waiting by any number at a time; publishing by one at a time.
+#[allow(non_camel_case_types)]
+pub struct shm_latest {
+    shared: Shared,
+    /// The publisher's part, once this process has published.
+    part: Option<Part>,
+}
+
+/// Opens a latest value of `size` bytes, or makes it without a value.
+///
+/// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
+/// alike; or NULL.
+///
+/// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
+/// Errors: those of opening.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_open(
+    name: *const c_char,
+    size: usize,
+    layout: *const c_char,
+    flags: c_int,
+) -> *mut shm_latest {
+    // SAFETY: both accept every pointer.
+    open(size, || unsafe { with_layout(named(name, flags)?, layout) })
+}
+
+/// The same by path and project id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_open_key(
+    path: *const c_char,
+    proj_id: c_int,
+    size: usize,
+    layout: *const c_char,
+    flags: c_int,
+) -> *mut shm_latest {
+    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
+    open(size, || unsafe {
+        with_layout(keyed(path, proj_id, flags)?, layout)
+    })
+}
+
+/// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
+/// of 64 if that is at most 256, else twice.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_open_in(
+    id: c_int,
+    offset: usize,
+    size: usize,
+    layout: *const c_char,
+    flags: c_int,
+) -> *mut shm_latest {
+    // SAFETY: with_layout accepts every pointer.
+    open(size, || unsafe {
+        with_layout(within(id, offset, flags)?, layout)
+    })
+}
+
+fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_latest {
+    handle(keeping_errno(|| {
+        Ok(shm_latest {
+            shared: Shared::open(&place()?, size)?,
+            part: None,
+        })
+    }))
+}
+
+/// Publishes a value: the `size` bytes that it was opened with.
+///
+/// Returns: 0, or -1.
+/// Errors: EBUSY another process that lives is the publisher; EACCES the segment's mode does not let
+/// this process write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_publish(
+    latest: *mut shm_latest,
+    value: *const c_void,
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
+        let latest = unsafe { object_mut(latest) }?;
+        let size = latest.shared.size();
+        expect_bytes(value, size)?;
+        // SAFETY: the caller hands over that many bytes. An empty slice may lie anywhere.
+        let value = unsafe { bytes(value, size) };
+        let part = match &latest.part {
+            Some(part) if part.is_ours() => part,
+            // Not yet, or in a child of whoever was.
+            _ => latest.part.insert(latest.shared.claim()?),
+        };
+        latest.shared.publish(part, value).map(|()| 0)
+    }))
+}
+
+/// # Safety
+/// As for `slice::from_raw_parts`, unless `len` is 0.
+pub(super) unsafe fn bytes<'a>(from: *const c_void, len: usize) -> &'a [u8] {
+    match len {
+        0 => &[],
+        // SAFETY: the caller's promise.
+        _ => unsafe { slice::from_raw_parts(from.cast(), len) },
+    }
+}
+
+/// # Safety
+/// As for `slice::from_raw_parts_mut`, unless `len` is 0.
+pub(super) unsafe fn bytes_mut<'a>(from: *mut c_void, len: usize) -> &'a mut [u8] {
+    match len {
+        0 => &mut [],
+        // SAFETY: the caller's promise.
+        _ => unsafe { slice::from_raw_parts_mut(from.cast(), len) },
+    }
+}
+
+/// Copies the newest value, `size` bytes.
+///
+/// Returns: its version, 1 or more: the how-manieth it is; 0 if nothing was published yet, and then
+/// what is at value may be anything; or -1.
+/// Errors: ESTALE the publisher was faster than the copy 100,000 times in a row.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut c_void) -> i64 {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let latest = unsafe { object(latest) }?;
+        // SAFETY: the caller hands over that many bytes.
+        unsafe { read(latest, value) }
+    }))
+}
+
+/// # Safety
+/// `value` must be NULL, or lead to as many bytes as a value has.
+unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
+    let size = latest.shared.size();
+    expect_bytes(value, size)?;
+    // SAFETY: the caller's promise.
+    let version = latest.shared.read(unsafe { bytes_mut(value, size) })?;
+    Ok((version & i64::MAX as u64) as i64)
+}
+
+/// Waits until there is a value of another version than `seen`, and copies the newest. Begin with
+/// 0.
+///
+/// Returns: its version; or -1.
+/// Errors: ETIMEDOUT, EAGAIN; ESTALE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_read_newer(
+    latest: *const shm_latest,
+    seen: i64,
+    value: *mut c_void,
+    timeout: i64,
+) -> i64 {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let latest = unsafe { object(latest) }?;
+        let deadline: Deadline = deadline(timeout)?;
+        latest.shared.wait(seen as u64, deadline)?;
+        // SAFETY: the caller hands over that many bytes.
+        match unsafe { read(latest, value) }? {
+            // Somebody has written a version of zero, who should not.
+            0 => Err(latest.shared.object().error(ErrorKind::Damaged)),
+            version => Ok(version),
+        }
+    }))
+}
+
+/// The version of the newest value, without copying it.
+///
+/// Returns: 1 or more; 0 if nothing was published yet; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
+    // SAFETY: the caller hands over an open one.
+    let latest = unsafe { object(latest) };
+    or_minus_one(latest.map(|latest| (latest.shared.version() & i64::MAX as u64) as i64))
+}
+
+/// The id of the segment that it lies in.
+///
+/// Returns: the id, or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    or_minus_one(unsafe { object(latest) }.map(|latest| latest.shared.object().id()))
+}
+
+/// Closes it. If this process was the publisher, another one can be.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
+    // SAFETY: the caller gives it up.
+    unsafe { close(latest) }
+}
+
+impl Drop for shm_latest {
+    fn drop(&mut self) {
+        if let Some(part) = &self.part {
+            self.shared.release(part);
+        }
+    }
+}

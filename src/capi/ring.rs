@@ -1,0 +1,497 @@
+//! Rings for C.
+
+use super::{
+    failure::{keeping_errno, or_minus_one, or_null},
+    latest::{bytes, bytes_mut},
+    object::{close, deadline, expect_bytes, handle, keyed, named, object, object_mut, within},
+};
+use crate::{
+    Error, Place,
+    ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
+    sync,
+};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    ptr::NonNull,
+};
+
+/// Messages from one process to another: of any length up to the ring's capacity, in order, and
+/// none lost.
+///
+/// The first process that sends is the sender, and the first that receives is the receiver, until it
+/// closes the ring (or calls shm_ring_end_sending, shm_ring_end_receiving), or ends; then another
+/// process can take that part, also after one that was killed. What was sent stays, also when nobody
+/// is there. A ring that was opened with SHM_MANY_SENDERS has up to 64 senders.
+///
+/// A message that was committed is received, whatever dies; one that was not is never seen. A
+/// message that the receiver had not released when it died is received by the next one.
+///
+/// When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
+/// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. Whoever has
+/// not come yet is waited for.
+///
+/// Threads: one sends with a handle, and one receives with it, at a time.
+/// Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
+/// multiple of 8 (16 bytes and that, above 16 KiB).
+#[allow(non_camel_case_types)]
+pub struct shm_ring {
+    shared: Shared,
+    sending: Option<SendEnd>,
+    /// A slot was reserved, of so many bytes, and neither committed nor aborted.
+    reserved: Option<usize>,
+    receiving: Option<ReceiveEnd>,
+    /// A message was peeked at, and not released.
+    peeked: Option<sync::ring::Message>,
+}
+
+/// A flag of shm_ring_open(): up to 64 processes send at a time. Each of them gets its turn.
+pub const SHM_MANY_SENDERS: c_int = 0x10000;
+/// A flag of shm_ring_open(): a sender without room drops the oldest messages instead of waiting.
+pub const SHM_DROP_OLDEST: c_int = 0x20000;
+
+/// Some bytes, for shm_ring_send_batch().
+#[allow(non_camel_case_types)]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_bytes {
+    /// The first of them.
+    pub data: *const c_void,
+    /// How many there are.
+    pub size: usize,
+}
+
+/// Opens a ring, or makes it.
+///
+/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. 0 opens
+/// one that exists as it is, whatever its capacity and options are.
+/// flags: also SHM_MANY_SENDERS, SHM_DROP_OLDEST.
+///
+/// Returns: a ring, to be closed by shm_ring_close(); or NULL.
+/// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_open(
+    name: *const c_char,
+    capacity: usize,
+    flags: c_int,
+) -> *mut shm_ring {
+    // SAFETY: named accepts every pointer.
+    open(capacity, flags, |flags| unsafe { named(name, flags) })
+}
+
+/// The same by path and project id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_open_key(
+    path: *const c_char,
+    proj_id: c_int,
+    capacity: usize,
+    flags: c_int,
+) -> *mut shm_ring {
+    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
+    open(capacity, flags, |flags| unsafe {
+        keyed(path, proj_id, flags)
+    })
+}
+
+/// The same in a segment, at an offset: 1568 bytes and the capacity.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_ring_open_in(
+    id: c_int,
+    offset: usize,
+    capacity: usize,
+    flags: c_int,
+) -> *mut shm_ring {
+    open(capacity, flags, |flags| within(id, offset, flags))
+}
+
+fn open(
+    capacity: usize,
+    flags: c_int,
+    place: impl FnOnce(c_int) -> Result<Place, Error>,
+) -> *mut shm_ring {
+    let option = |flag, option| if flags & flag != 0 { option } else { 0 };
+    let options = option(SHM_MANY_SENDERS, MANY_SENDERS) | option(SHM_DROP_OLDEST, DROP_OLDEST);
+    handle(keeping_errno(|| {
+        let place = place(flags & !(SHM_MANY_SENDERS | SHM_DROP_OLDEST))?;
+        Ok(shm_ring {
+            shared: Shared::open(place, capacity, options)?,
+            sending: None,
+            reserved: None,
+            receiving: None,
+            peeked: None,
+        })
+    }))
+}
+
+impl shm_ring {
+    /// The sending end, which this process takes when it first sends.
+    fn sending(&mut self) -> Result<(&Shared, &mut SendEnd), Error> {
+        if self.reserved.is_some() {
+            return Err(Error::invalid(
+                "shm_ring",
+                "a slot is reserved; commit or abort it first",
+            ));
+        }
+        // Not yet, or in a child of whoever has it.
+        if !self.sending.as_ref().is_some_and(SendEnd::is_ours) {
+            self.sending = Some(self.shared.sender()?);
+        }
+        let end = self.sending.as_mut();
+        end.map(|end| (&self.shared, end))
+            .ok_or_else(|| Error::invalid("shm_ring", "no sender"))
+    }
+
+    /// The receiving end, the same way. A message that was peeked at is looked at anew.
+    fn receiving(&mut self) -> Result<(&Shared, &mut ReceiveEnd), Error> {
+        self.peeked = None;
+        if !self.receiving.as_ref().is_some_and(ReceiveEnd::is_ours) {
+            self.receiving = Some(self.shared.receiver()?);
+        }
+        let end = self.receiving.as_mut();
+        end.map(|end| (&self.shared, end))
+            .ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
+    }
+
+    fn end_sending(&mut self) {
+        if let Some(mut end) = self.sending.take() {
+            if self.reserved.take().is_some() {
+                self.shared.abort(&mut end);
+            }
+            self.shared.drop_sender(&mut end);
+        }
+    }
+
+    fn end_receiving(&mut self) {
+        self.peeked = None;
+        if let Some(mut end) = self.receiving.take() {
+            self.shared.drop_receiver(&mut end);
+        }
+    }
+}
+
+impl Drop for shm_ring {
+    fn drop(&mut self) {
+        self.end_sending();
+        self.end_receiving();
+    }
+}
+
+/// Sends a message, waiting for room.
+///
+/// Returns: 0, or -1.
+/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY another process that
+/// lives is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
+/// receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_send(
+    ring: *mut shm_ring,
+    message: *const c_void,
+    size: usize,
+    timeout: i64,
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let (shared, end) = unsafe { object_mut(ring) }?.sending()?;
+        expect_bytes(message, size)?;
+        // SAFETY: the caller hands over that many bytes.
+        let message = unsafe { bytes(message, size) };
+        shared.send(end, message, deadline(timeout)?).map(|()| 0)
+    }))
+}
+
+/// Sends several messages, as many as there is room for in time; receivers see those that go
+/// together at once.
+///
+/// Returns: how many were sent, from the first on; or -1, none.
+/// Errors: those of shm_ring_send().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_send_batch(
+    ring: *mut shm_ring,
+    messages: *const shm_bytes,
+    count: usize,
+    timeout: i64,
+) -> isize {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let (shared, end) = unsafe { object_mut(ring) }?.sending()?;
+        let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
+            return Err(Error::invalid("shm_ring", "that many messages cannot be"));
+        };
+        expect_bytes(messages.cast(), size)?;
+        for i in 0..count {
+            // SAFETY: `i` is below the number of structures that the caller hands over.
+            let message = unsafe { *messages.add(i) };
+            expect_bytes(message.data, message.size)?;
+        }
+        let messages = (0..count).map(|i| {
+            // SAFETY: as above, and each of them stands for bytes that the caller hands over.
+            unsafe {
+                let message = *messages.add(i);
+                bytes(message.data, message.size)
+            }
+        });
+        let sent = shared.send_batch(end, messages, deadline(timeout)?)?;
+        Ok(sent as isize)
+    }))
+}
+
+/// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
+/// shm_ring_abort() gives it up. A sender of many keeps the others out meanwhile, and both must be
+/// done by the thread that has reserved it.
+///
+/// Returns: where its bytes begin, 8-byte aligned; or NULL.
+/// Errors: those of shm_ring_send().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_reserve(
+    ring: *mut shm_ring,
+    size: usize,
+    timeout: i64,
+) -> *mut c_void {
+    or_null(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let ring = unsafe { object_mut(ring) }?;
+        let (shared, end) = ring.sending()?;
+        let offset = shared.reserve(end, size, deadline(timeout)?)?;
+        let address = shared.track().area.address(offset);
+        ring.reserved = Some(size);
+        NonNull::new(address).ok_or_else(|| Error::invalid("shm_ring", "no memory"))
+    }))
+}
+
+/// Sends the message that was written in place, with its first `size` bytes.
+///
+/// Returns: 0, or -1.
+/// Errors: EINVAL no slot is reserved, or it has fewer bytes; then it stays reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_commit(ring: *mut shm_ring, size: usize) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let ring = unsafe { object_mut(ring) }?;
+        match (ring.reserved, &mut ring.sending) {
+            (Some(reserved), Some(end)) if size <= reserved && end.is_ours() => {
+                ring.shared.commit(end, size);
+                ring.reserved = None;
+                Ok(0)
+            }
+            _ => Err(Error::invalid(
+                "shm_ring_commit",
+                "no slot is reserved by this process, or it has fewer bytes",
+            )),
+        }
+    }))
+}
+
+/// Gives up what was reserved, if anything was.
+///
+/// Returns: 0, or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let ring = unsafe { object_mut(ring) }?;
+        if let (Some(_), Some(end)) = (ring.reserved.take(), &mut ring.sending)
+            && end.is_ours()
+        {
+            ring.shared.abort(end);
+        }
+        Ok(0)
+    }))
+}
+
+/// Receives a message into a buffer of `size` bytes, waiting for it.
+///
+/// Returns: its length, 0 or more; or -1.
+/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY another
+/// process that lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
+/// more; EBADMSG somebody has overwritten the ring.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_recv(
+    ring: *mut shm_ring,
+    buffer: *mut c_void,
+    size: usize,
+    timeout: i64,
+) -> isize {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let (shared, end) = unsafe { object_mut(ring) }?.receiving()?;
+        expect_bytes(buffer, size)?;
+        // SAFETY: the caller hands over that many bytes.
+        let buffer = unsafe { bytes_mut(buffer, size) };
+        let len = shared.receive(end, buffer, deadline(timeout)?)?;
+        Ok(len as isize)
+    }))
+}
+
+/// Receives several messages, one behind the other in the buffer, and stores their lengths: waits for
+/// the first, and takes those that are there with it and fit.
+///
+/// lengths: room for `count` of them.
+///
+/// Returns: how many were received; or -1, none.
+/// Errors: those of shm_ring_recv().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_recv_batch(
+    ring: *mut shm_ring,
+    buffer: *mut c_void,
+    size: usize,
+    lengths: *mut usize,
+    count: usize,
+    timeout: i64,
+) -> isize {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let (shared, end) = unsafe { object_mut(ring) }?.receiving()?;
+        expect_bytes(buffer, size)?;
+        let Some(room) = count.checked_mul(size_of::<usize>()) else {
+            return Err(Error::invalid("shm_ring", "that many messages cannot be"));
+        };
+        expect_bytes(lengths.cast(), room)?;
+        // SAFETY: the caller hands over both, of these sizes. An empty slice may lie anywhere.
+        let (buffer, lengths) = unsafe {
+            let lengths = match count {
+                0 => &mut [],
+                _ => core::slice::from_raw_parts_mut(lengths, count),
+            };
+            (bytes_mut(buffer, size), lengths)
+        };
+        let received = shared.receive_batch(end, buffer, lengths, deadline(timeout)?)?;
+        Ok(received as isize)
+    }))
+}
+
+/// Waits for a message, and gives access to it in place. It stays the next one until
+/// shm_ring_release(); looking again, or receiving, begins with it.
+///
+/// message: where to store where its bytes begin, 8-byte aligned.
+///
+/// Returns: its length, 0 or more; or -1.
+/// Errors: those of shm_ring_recv(); EFAULT message is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_peek(
+    ring: *mut shm_ring,
+    message: *mut *const c_void,
+    timeout: i64,
+) -> isize {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let ring = unsafe { object_mut(ring) }?;
+        expect_bytes(message.cast(), size_of::<*const c_void>())?;
+        let (shared, end) = ring.receiving()?;
+        let found = shared.peek(end, deadline(timeout)?)?;
+        let address = shared.track().area.address(found.offset);
+        // SAFETY: the caller hands over room for an address.
+        unsafe { *message = address.cast() };
+        ring.peeked = Some(found);
+        Ok(found.len as isize)
+    }))
+}
+
+/// Is done with the message that was peeked at.
+///
+/// Returns: 0, or -1.
+/// Errors: EINVAL there is none; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
+/// meanwhile: what was read of it may be anything.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let ring = unsafe { object_mut(ring) }?;
+        match (ring.peeked.take(), &mut ring.receiving) {
+            (Some(message), Some(end)) => ring.shared.release(end, message).map(|()| 0),
+            _ => Err(Error::invalid(
+                "shm_ring_release",
+                "no message was peeked at, or it was released",
+            )),
+        }
+    }))
+}
+
+/// Becomes the sender, or one of them, before there is anything to send.
+///
+/// Returns: 0, also if this process is it already; or -1.
+/// Errors: EBUSY, ENOSPC, EBADMSG as for shm_ring_send().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        unsafe { object_mut(ring) }?.sending().map(|_| 0)
+    }))
+}
+
+/// Becomes the receiver, before there is anything to receive.
+///
+/// Returns: 0, also if this process is it already; or -1.
+/// Errors: EBUSY as for shm_ring_recv().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        unsafe { object_mut(ring) }?.receiving().map(|_| 0)
+    }))
+}
+
+/// Gives the sender's part back: the receiver is told when it has received everything.
+///
+/// Returns: 0, also if this process was not the sender; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
+    // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+    or_minus_one(
+        keeping_errno(|| unsafe { object_mut(ring) }.map(|ring| ring.end_sending())).map(|()| 0),
+    )
+}
+
+/// Gives the receiver's part back.
+///
+/// Returns: 0, also if this process was not the receiver; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
+    // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+    or_minus_one(
+        keeping_errno(|| unsafe { object_mut(ring) }.map(|ring| ring.end_receiving())).map(|()| 0),
+    )
+}
+
+/// The length of the longest message in bytes: the capacity it was made with, rounded up to a
+/// multiple of 8.
+///
+/// Returns: that; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
+    // SAFETY: the caller hands over an open ring.
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().capacity as isize))
+}
+
+/// How many bytes are in use at this moment, by messages and what they need beside.
+///
+/// Returns: 0 or more; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
+    // SAFETY: the caller hands over an open ring.
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().used() as isize))
+}
+
+/// How many messages were dropped to make room, since the ring was made.
+///
+/// Returns: 0 or more; or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
+    // SAFETY: the caller hands over an open ring.
+    let ring = unsafe { object(ring) };
+    or_minus_one(ring.map(|ring| (ring.shared.track().dropped() & i64::MAX as u64) as i64))
+}
+
+/// The id of the segment that it lies in.
+///
+/// Returns: the id, or -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
+    // SAFETY: the caller hands over an open ring.
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.object().id()))
+}
+
+/// Closes it, and gives back what parts this process has in it. What was sent stays.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
+    // SAFETY: the caller gives it up.
+    unsafe { close(ring) }
+}

@@ -1,0 +1,301 @@
+//! The newest value of something, for everybody to see at any time.
+
+use crate::{
+    Error, ErrorKind, Place, Plain,
+    object::{Kind, Object, Spec},
+    part::Part,
+    sync::{
+        Area, Claim, Deadline,
+        newest::{self, Newest},
+    },
+    sys,
+};
+use core::{
+    fmt,
+    marker::PhantomData,
+    mem::{MaybeUninit, size_of},
+    slice,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The newest value of something: one process publishes it, any number of processes read it, and
+/// nobody waits for anybody.
+///
+/// ```
+/// use shmkey::Latest;
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a latest value {}", std::process::id());
+/// // In one process:
+/// let position = Latest::<[f64; 2]>::open(name.as_str())?;
+/// let mut publisher = position.publisher()?;
+/// publisher.publish([52.5, 13.4])?;
+///
+/// // In any number of others:
+/// let position = Latest::<[f64; 2]>::open(name.as_str())?;
+/// assert_eq!(position.read()?, Some([52.5, 13.4]));
+///
+/// // Waiting for what is newer than what was seen:
+/// let mut seen = 0;
+/// let newer = position.wait_newer(&mut seen, Duration::from_secs(1))?;
+/// assert_eq!(newer, [52.5, 13.4]);
+/// assert_eq!(position.read_newer(&mut seen)?, None);
+/// # position.remove()
+/// # }
+/// ```
+///
+/// *What readers see* is whole: never a part of one value and a part of another. It is the newest
+/// one, and those in between may never be seen; to see every one, use a [`Ring`](crate::Ring).
+///
+/// *A dead writer.* Killed at any instruction, it leaves the last value that it has published.
+/// Another process can then become the publisher.
+///
+/// *Read permission is enough* to read. A reader that may only read cannot say that it sleeps, so
+/// nobody wakes it: it notices a newer value within 4 ms. Others are woken at once.
+///
+/// *Cost.* Publishing and reading are a copy each and make no system call; publishing makes one if
+/// a reader sleeps. Reading is repeated if the writer has come round meanwhile, which takes it
+/// three more values of up to 256 bytes, or one of more.
+///
+/// *Memory:* 1024 bytes, and four times the value if it has up to 256 bytes, else twice (each
+/// rounded up to a multiple of 64): the last complete value must be there while the next is written.
+#[derive(Debug)]
+pub struct Latest<T: Plain> {
+    shared: Arc<Shared>,
+    value: PhantomData<T>,
+}
+
+/// The right to publish, which one process has at a time. Dropping it gives it back.
+pub struct Publisher<T: Plain> {
+    shared: Arc<Shared>,
+    part: Part,
+    value: PhantomData<T>,
+}
+
+/// What both sides have; the C API uses it with values whose size is known at run time only.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    object: Object,
+    size: usize,
+}
+
+/// The object's own words.
+#[repr(C)]
+struct Words {
+    newest: newest::Words,
+    writer: Claim,
+}
+
+impl Shared {
+    /// Opens a latest value of so many bytes.
+    pub fn open(place: &Place, size: usize) -> Result<Shared, Error> {
+        let payload =
+            newest::stride(size).and_then(|stride| stride.checked_mul(newest::slots(size)));
+        let spec = Spec {
+            kind: Kind::Latest,
+            size: payload.ok_or_else(|| Error::invalid("open", "the value is too large"))?,
+            any_size: false,
+            layout: &place.layout,
+            // Values of other sizes can need slots of the same size.
+            options: Some(size as u32),
+        };
+        let object = Object::open(place, &spec, |_| {})?;
+        sys::barrier::take_part();
+        Ok(Shared { object, size })
+    }
+
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    fn words(&self) -> &Words {
+        // SAFETY: the words are atomics, and cope with any bytes.
+        unsafe { self.object.words() }
+    }
+
+    #[inline(always)]
+    fn newest(&self) -> Newest<'_> {
+        let len = newest::stride(self.size).unwrap_or(64) * newest::slots(self.size);
+        Newest {
+            words: &self.words().newest,
+            // SAFETY: the payload has this size, and is attached as long as the object lives.
+            // Only a publisher writes, and it exists only where that is allowed.
+            area: unsafe { Area::new(self.object.payload().as_ptr(), len) },
+            size: self.size,
+        }
+    }
+
+    /// Becomes the writer.
+    pub fn claim(&self) -> Result<Part, Error> {
+        Part::take(&self.object, &self.words().writer)
+    }
+
+    pub fn release(&self, part: &Part) {
+        part.release(&self.words().writer);
+    }
+
+    /// Publishes `size` bytes.
+    #[inline(always)]
+    pub fn publish(&self, part: &Part, bytes: &[u8]) -> Result<(), Error> {
+        if !part.is_ours() {
+            return Err(self.object.error(ErrorKind::Busy));
+        }
+        self.newest().publish(bytes);
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub fn version(&self) -> u64 {
+        self.newest().version()
+    }
+
+    /// Reads `size` bytes, and says of which version; 0 if there is none.
+    #[inline(always)]
+    pub fn read(&self, bytes: &mut [u8]) -> Result<u64, Error> {
+        self.newest()
+            .read(bytes)
+            .map_err(|_| self.object.error(ErrorKind::Overtaken))
+    }
+
+    /// Waits for a version other than `seen`.
+    pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
+        match self
+            .newest()
+            .wait(seen, self.object.is_writable(), deadline)
+        {
+            true => Ok(()),
+            false => Err(self.object.late(deadline)),
+        }
+    }
+}
+
+impl<T: Plain> Latest<T> {
+    /// Opens it, or makes it without a value.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::open`](crate::Mutex::open); but reading only is no error here.
+    pub fn open(place: impl Into<Place>) -> Result<Latest<T>, Error> {
+        const {
+            assert!(
+                align_of::<T>() <= 64,
+                "an object's payload is aligned to 64 bytes"
+            )
+        }
+        Ok(Latest {
+            shared: Arc::new(Shared::open(&place.into(), size_of::<T>())?),
+            value: PhantomData,
+        })
+    }
+
+    /// Becomes the one who publishes, also after one that has died.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while a process that lives is the publisher, this one included;
+    /// [`ReadOnly`](ErrorKind::ReadOnly).
+    pub fn publisher(&self) -> Result<Publisher<T>, Error> {
+        let part = self.shared.claim()?;
+        Ok(Publisher {
+            shared: Arc::clone(&self.shared),
+            part,
+            value: PhantomData,
+        })
+    }
+
+    /// The newest value; `None` if nothing was published yet.
+    ///
+    /// # Errors
+    /// [`Overtaken`](ErrorKind::Overtaken) if the writer was faster than the copy 100,000 times in
+    /// a row.
+    #[inline]
+    pub fn read(&self) -> Result<Option<T>, Error> {
+        self.read_with_version().map(|(value, _)| value)
+    }
+
+    /// The newest value if it is not the version that was seen; remembers that it is seen.
+    ///
+    /// # Errors
+    /// Those of [`read`](Latest::read).
+    #[inline]
+    pub fn read_newer(&self, seen: &mut u64) -> Result<Option<T>, Error> {
+        if self.version() == *seen {
+            return Ok(None);
+        }
+        let (value, version) = self.read_with_version()?;
+        *seen = version;
+        Ok(value)
+    }
+
+    /// Waits for a value other than the one that was seen, for at most this time on the monotonic
+    /// clock; remembers that it is seen. Begin with 0, which no value has.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), or with a time of zero
+    /// [`WouldBlock`](ErrorKind::WouldBlock); and those of [`read`](Latest::read).
+    pub fn wait_newer(&self, seen: &mut u64, timeout: Duration) -> Result<T, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        loop {
+            self.shared.wait(*seen, deadline)?;
+            if let Some(value) = self.read_newer(seen)? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// The version of the newest value: how many were published. 0 if there is none.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.shared.version()
+    }
+
+    #[inline(always)]
+    fn read_with_version(&self) -> Result<(Option<T>, u64), Error> {
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the bytes of a value of its own, all zero and so initialised.
+        let bytes = unsafe { slice::from_raw_parts_mut(value.as_mut_ptr().cast(), size_of::<T>()) };
+        let version = self.shared.read(bytes)?;
+        // SAFETY: every pattern of bytes is a `T`.
+        let value = (version != 0).then(|| unsafe { value.assume_init() });
+        Ok((value, version))
+    }
+
+    /// Removes the segment that the value lies in: its name is free at once, and it goes when the
+    /// last process has closed it.
+    ///
+    /// # Errors
+    /// Those of [`Segment::remove`](crate::Segment::remove).
+    pub fn remove(&self) -> Result<(), Error> {
+        self.shared.object.remove()
+    }
+}
+
+impl<T: Plain> Publisher<T> {
+    /// Makes this the newest value.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) in a child made by `fork`: the publisher is its parent.
+    #[inline(always)]
+    pub fn publish(&mut self, value: T) -> Result<(), Error> {
+        // SAFETY: a `T` is its bytes, none of which is padding.
+        let bytes = unsafe { slice::from_raw_parts((&raw const value).cast(), size_of::<T>()) };
+        self.shared.publish(&self.part, bytes)
+    }
+}
+
+impl<T: Plain> Drop for Publisher<T> {
+    fn drop(&mut self) {
+        self.shared.release(&self.part);
+    }
+}
+
+impl<T: Plain> fmt::Debug for Publisher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}

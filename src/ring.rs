@@ -1,0 +1,933 @@
+//! Messages from one process to another, in order and none lost.
+
+use crate::{
+    Error, ErrorKind, Place,
+    object::{Kind, Object, Spec},
+    part::Part,
+    sync::{
+        self, Acquired, Area, AtomicU32, Claim, Deadline, Lock,
+        ring::{self, Head, Peers, Refused, Tail, Track},
+    },
+    sys::{self, Life},
+};
+use core::{
+    cell::Cell, fmt, marker::PhantomData, mem::ManuallyDrop, slice, sync::atomic::Ordering::Relaxed,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Messages from one process to another: of any length up to the ring's capacity, in order, and
+/// none lost.
+///
+/// ```
+/// use shmkey::Ring;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a ring {}", std::process::id());
+/// // In one process:
+/// let mut sender = Ring::open(name.as_str(), 64 << 10)?.sender()?;
+/// sender.send(b"hello")?;
+///
+/// // In another:
+/// let ring = Ring::open(name.as_str(), 64 << 10)?;
+/// let mut receiver = ring.receiver()?;
+/// let mut buffer = [0; 1024];
+/// let len = receiver.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"hello");
+/// # ring.remove()
+/// # }
+/// ```
+///
+/// *Who sends and who receives.* One process at a time is the [`Receiver`], and one the [`Sender`],
+/// unless the ring was opened for [many senders](RingOptions::many_senders). Either part is given
+/// back when it is dropped, and handed over when its process has died. What was sent stays, also
+/// when nobody is there.
+///
+/// *The end.* When all senders have dropped their part, a receiver gets what is left and then
+/// [`Closed`](ErrorKind::Closed); if one of them died instead, [`PeerDied`](ErrorKind::PeerDied). A
+/// sender that has to wait for room is told the same of the receiver. Whoever has not come yet is
+/// waited for. When another one comes, it goes on.
+///
+/// *Deaths.* A process can be killed at any instruction. A message that was committed is received,
+/// one that was not is never seen. A message that the receiver had not yet released when it died
+/// is received by the next one: so a message that it was just working on can come twice.
+///
+/// *Waiting* looks for about 30 µs if the other side runs on another processor, lets it run if it
+/// was last seen on the same one, and then sleeps. Sending and receiving make no system call
+/// unless somebody sleeps or has to.
+///
+/// *Long messages.* One of more than 16 KiB is published in pieces: the receiver copies the first
+/// while the sender still writes the last. One of more than half the capacity can have to wait until
+/// the receiver looks, also when the ring is empty.
+///
+/// *Memory:* 1568 bytes and the capacity, of which a message takes 8 bytes and its length rounded up
+/// to a multiple of 8 (16 bytes and that, above 16 KiB). Nothing is allocated after opening.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    shared: Arc<Shared>,
+}
+
+/// How to open a [`Ring`].
+///
+/// ```
+/// use shmkey::Ring;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of ring options {}", std::process::id());
+/// let ring = Ring::options().many_senders(true).open(name.as_str(), 4096)?;
+/// let (mut one, mut other) = (ring.sender()?, ring.sender()?);
+/// one.send(b"from one")?;
+/// other.send(b"from another")?;
+/// # ring.remove()
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RingOptions {
+    many_senders: bool,
+    drop_oldest: bool,
+}
+
+/// How many senders a ring for many can have at a time.
+const SENDERS: usize = 64;
+/// The bytes that they take, in front of the messages.
+const CLAIMS: usize = SENDERS * size_of::<Claim>();
+
+pub(crate) const MANY_SENDERS: u32 = 1;
+pub(crate) const DROP_OLDEST: u32 = 2;
+
+/// How long the other side is not looked at again, after it was seen alive: asking takes some
+/// microseconds.
+const TRUST: Duration = Duration::from_millis(10);
+
+/// What both ends have.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    object: Object,
+    /// The bytes that the frames have.
+    room: usize,
+    options: u32,
+}
+
+/// The object's own words.
+#[repr(C)]
+struct Words {
+    parties: Parties,
+    ring: ring::Words,
+}
+
+#[repr(C, align(64))]
+struct Parties {
+    /// For the senders of a ring that has many.
+    lock: Lock,
+    receiver: Claim,
+    /// Whether there ever was one.
+    had_receiver: AtomicU32,
+    had_sender: AtomicU32,
+}
+
+impl RingOptions {
+    /// Several processes may send at a time, up to 64. Each of them gets its turn, and one that dies
+    /// holds up nobody. They take turns by a lock, so sending costs a little more.
+    pub const fn many_senders(&mut self, many: bool) -> &mut RingOptions {
+        self.many_senders = many;
+        self
+    }
+
+    /// A sender without room drops the oldest messages instead of waiting. See
+    /// [`Ring::dropped`].
+    pub const fn drop_oldest(&mut self, drop: bool) -> &mut RingOptions {
+        self.drop_oldest = drop;
+        self
+    }
+
+    /// Opens the ring, or makes it, for messages of `capacity` bytes together, 64 at least; 0 opens
+    /// one that exists as it is, whatever its capacity and options are.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::open`](crate::Mutex::open); also [`WrongLayout`](ErrorKind::WrongLayout) if
+    /// it was made with other options or another capacity, and
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a capacity below 64.
+    pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
+        let options = if self.many_senders { MANY_SENDERS } else { 0 }
+            | if self.drop_oldest { DROP_OLDEST } else { 0 };
+        let shared = Shared::open(place.into(), capacity, options)?;
+        Ok(Ring {
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+impl Ring {
+    /// Other ways to open one.
+    pub fn options() -> RingOptions {
+        RingOptions::default()
+    }
+
+    /// Opens the ring, or makes it: for one sender, who waits when there is no room. `capacity` and
+    /// errors are those of [`RingOptions::open`].
+    pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
+        Ring::options().open(place, capacity)
+    }
+
+    /// Becomes the one who sends, or one of those.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while a process that lives is the sender, this one included;
+    /// [`LimitReached`](ErrorKind::LimitReached) if a ring for many has 64;
+    /// [`Damaged`](ErrorKind::Damaged).
+    pub fn sender(&self) -> Result<Sender, Error> {
+        self.shared.sender().map(|end| Sender {
+            shared: Arc::clone(&self.shared),
+            end,
+        })
+    }
+
+    /// Becomes the one who receives.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while a process that lives is the receiver, this one included.
+    pub fn receiver(&self) -> Result<Receiver, Error> {
+        self.shared.receiver().map(|end| Receiver {
+            shared: Arc::clone(&self.shared),
+            end,
+        })
+    }
+
+    /// The length of the longest message, in bytes: the capacity it was made with, rounded up to a
+    /// multiple of 8.
+    pub fn capacity(&self) -> usize {
+        self.shared.track().capacity
+    }
+
+    /// How many bytes are in use at this moment, by messages and what they need beside.
+    pub fn used(&self) -> usize {
+        self.shared.track().used()
+    }
+
+    /// How many messages were dropped to make room, since the ring was made.
+    pub fn dropped(&self) -> u64 {
+        self.shared.track().dropped()
+    }
+
+    /// Removes the segment that the ring lies in: its name is free at once, and it goes when the
+    /// last process has closed it.
+    ///
+    /// # Errors
+    /// Those of [`Segment::remove`](crate::Segment::remove).
+    pub fn remove(&self) -> Result<(), Error> {
+        self.shared.object.remove()
+    }
+}
+
+/// The right to send. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Sender {
+    shared: Arc<Shared>,
+    end: SendEnd,
+}
+
+impl Sender {
+    /// Sends a message, and waits until there is room for it.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) for one that is longer than the capacity;
+    /// [`Closed`](ErrorKind::Closed) and [`PeerDied`](ErrorKind::PeerDied) if there is no room, and
+    /// no receiver any more; [`Busy`](ErrorKind::Busy) in a child made by `fork`;
+    /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.shared.send(&mut self.end, message, Deadline::Never)
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`send`](Sender::send).
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.shared.send(&mut self.end, message, Deadline::Now)
+    }
+
+    /// Sends a message if there is room for it within this time on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`send`](Sender::send).
+    #[inline]
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared.send(&mut self.end, message, deadline)
+    }
+
+    /// Sends several messages, as many as there is room for within this time; receivers see those
+    /// that go together at once. Says how many were sent.
+    ///
+    /// # Errors
+    /// Those of [`send_timeout`](Sender::send_timeout), if not one was sent.
+    pub fn send_batch(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared
+            .send_batch(&mut self.end, messages.iter().copied(), deadline)
+    }
+
+    /// Reserves room for a message of `len` bytes, to be written in place, within this time. A
+    /// sender of many keeps the others out until it is committed.
+    ///
+    /// # Errors
+    /// Those of [`send_timeout`](Sender::send_timeout).
+    pub fn reserve(&mut self, len: usize, timeout: Duration) -> Result<Slot<'_>, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        let offset = self.shared.reserve(&mut self.end, len, deadline)?;
+        Ok(Slot {
+            sender: self,
+            offset,
+            len,
+            this_thread: PhantomData,
+        })
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.drop_sender(&mut self.end);
+    }
+}
+
+/// Room for a message that is written in place. Dropping it without
+/// [`commit`](Slot::commit) leaves the ring as it was.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    sender: &'a mut Sender,
+    offset: usize,
+    len: usize,
+    /// The senders' lock belongs to a thread.
+    this_thread: PhantomData<*const ()>,
+}
+
+impl Slot<'_> {
+    /// The length of the message in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes the message shorter. Does nothing if it is not longer than that.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Writes bytes of the message.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](ErrorKind::OutOfRange).
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let object = &self.sender.shared.object;
+        expect_inside(object, offset, bytes.len(), self.len)?;
+        let area = self.sender.shared.track().area;
+        area.write(self.offset + offset, bytes);
+        Ok(())
+    }
+
+    /// Where the message's bytes begin, 8-byte aligned: [`len`](Slot::len) bytes that others could
+    /// write, too, if they wanted to do harm.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.sender.shared.track().area.address(self.offset)
+    }
+
+    /// Sends the message.
+    pub fn commit(self) {
+        let mut slot = ManuallyDrop::new(self); // so that nothing is given up
+        let len = slot.len;
+        let sender = &mut *slot.sender;
+        sender.shared.commit(&mut sender.end, len);
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.sender.shared.abort(&mut self.sender.end);
+    }
+}
+
+/// The right to receive. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Receiver {
+    shared: Arc<Shared>,
+    end: ReceiveEnd,
+}
+
+impl Receiver {
+    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) if the buffer is too short; the message stays.
+    /// [`Closed`](ErrorKind::Closed) and [`PeerDied`](ErrorKind::PeerDied) if there is no message, and
+    /// no sender any more; [`Busy`](ErrorKind::Busy) in a child made by `fork`;
+    /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.shared.receive(&mut self.end, buffer, Deadline::Never)
+    }
+
+    /// Receives a message if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`recv`](Receiver::recv).
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.shared.receive(&mut self.end, buffer, Deadline::Now)
+    }
+
+    /// Receives a message if there is one within this time on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`recv`](Receiver::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared.receive(&mut self.end, buffer, deadline)
+    }
+
+    /// Receives several messages, one behind the other in the buffer, and stores their lengths:
+    /// waits for the first, and takes those that are there with it and fit. Says how many.
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Receiver::recv_timeout), if not one was received.
+    pub fn recv_batch(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared
+            .receive_batch(&mut self.end, buffer, lengths, deadline)
+    }
+
+    /// Waits for a message within this time, and gives access to it in place. It stays the next one
+    /// until it is [released](Message::release).
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Receiver::recv_timeout).
+    pub fn peek(&mut self, timeout: Duration) -> Result<Message<'_>, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        let found = self.shared.peek(&mut self.end, deadline)?;
+        Ok(Message {
+            receiver: self,
+            found,
+        })
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared.drop_receiver(&mut self.end);
+    }
+}
+
+/// A message in place.
+#[derive(Debug)]
+pub struct Message<'a> {
+    receiver: &'a mut Receiver,
+    found: ring::Message,
+}
+
+impl Message<'_> {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Reads bytes of it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](ErrorKind::OutOfRange).
+    pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let shared = &self.receiver.shared;
+        expect_inside(&shared.object, offset, bytes.len(), self.found.len)?;
+        shared.track().area.read(self.found.offset + offset, bytes);
+        Ok(())
+    }
+
+    /// A copy of it.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.found.len];
+        let area = self.receiver.shared.track().area;
+        area.read(self.found.offset, &mut bytes);
+        bytes
+    }
+
+    /// Where its bytes begin, 8-byte aligned: [`len`](Message::len) bytes. Others write them only if
+    /// they want to do harm, or if this is a ring that drops the oldest.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.receiver.shared.track().area.address(self.found.offset)
+    }
+
+    /// Is done with it. The next one comes next.
+    ///
+    /// # Errors
+    /// [`Overtaken`](ErrorKind::Overtaken) if the sender of a ring that drops the oldest has dropped
+    /// this one meanwhile: what was read of it may be anything.
+    pub fn release(self) -> Result<(), Error> {
+        let shared = &self.receiver.shared;
+        shared.release(&mut self.receiver.end, self.found)
+    }
+}
+
+fn expect_inside(object: &Object, offset: usize, len: usize, size: usize) -> Result<(), Error> {
+    match offset.checked_add(len) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(Error::out_of_range(object.id(), offset, len, size)),
+    }
+}
+
+// What follows is for both, the types above and the C API.
+
+/// What the sending end has for itself.
+pub(crate) struct SendEnd {
+    tail: Tail,
+    part: Part,
+    /// Which of the claims it has.
+    claim: usize,
+    watch: Watch,
+}
+
+impl SendEnd {
+    /// Whether this process has it, and is not a child of the one that has.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.part.is_ours()
+    }
+}
+
+impl ReceiveEnd {
+    /// The same.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.part.is_ours()
+    }
+}
+
+/// What the receiving end has for itself.
+pub(crate) struct ReceiveEnd {
+    head: Head,
+    part: Part,
+    watch: Watch,
+}
+
+impl Shared {
+    pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<Shared, Error> {
+        let as_it_is = capacity == 0;
+        let room = ring::room_for(capacity).and_then(|room| room.checked_add(CLAIMS));
+        let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
+            return Err(Error::invalid(
+                "open",
+                "the capacity of a ring is 64 bytes to 32 TiB, or 0 for one that exists",
+            ));
+        };
+        place.create &= !as_it_is;
+        let spec = Spec {
+            kind: Kind::Ring,
+            size: if as_it_is { 0 } else { payload },
+            any_size: as_it_is,
+            layout: &place.layout,
+            options: (!as_it_is).then_some(options),
+        };
+        // A ring of zeroes is an empty one.
+        let object = Object::open(&place, &spec, |_| {})?;
+        object.expect_writable()?;
+        let (payload, options) = object.found()?;
+        let room = payload.wrapping_sub(CLAIMS);
+        if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
+            return Err(object.error(ErrorKind::Damaged));
+        }
+        sys::barrier::take_part();
+        Ok(Shared {
+            object,
+            room,
+            options,
+        })
+    }
+
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    fn words(&self) -> &Words {
+        // SAFETY: the words are atomics, and cope with any bytes.
+        unsafe { self.object.words() }
+    }
+
+    #[inline(always)]
+    pub fn track(&self) -> Track<'_> {
+        Track {
+            words: &self.words().ring,
+            // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
+            // attached for writing as long as the object lives.
+            area: unsafe { Area::new(self.object.payload().as_ptr().add(CLAIMS), self.room) },
+            capacity: self.room - 32,
+            drops: self.options & DROP_OLDEST != 0,
+        }
+    }
+
+    fn has_many_senders(&self) -> bool {
+        self.options & MANY_SENDERS != 0
+    }
+
+    /// Who sends: one claim, or all of them.
+    fn senders(&self) -> &[Claim] {
+        let len = if self.has_many_senders() { SENDERS } else { 1 };
+        // SAFETY: the payload begins with the claims, 64-byte aligned, which are atomics and cope
+        // with any bytes.
+        unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), len) }
+    }
+
+    /// Becomes a sender.
+    pub fn sender(&self) -> Result<SendEnd, Error> {
+        let busy = match self.has_many_senders() {
+            true => ErrorKind::LimitReached,
+            false => ErrorKind::Busy,
+        };
+        let mut taken = self
+            .senders()
+            .iter()
+            .enumerate()
+            .map(|(claim, word)| (claim, Part::take(&self.object, word)));
+        let (claim, part) = taken
+            .find_map(|(claim, part)| match part {
+                Ok(part) => Some(Ok((claim, part))),
+                Err(error) if error.kind() == ErrorKind::Busy => None,
+                Err(error) => Some(Err(error)),
+            })
+            .unwrap_or_else(|| Err(self.object.error(busy)))?;
+        // Relaxed: looked at only when something has to be waited for.
+        self.words().parties.had_sender.store(1, Relaxed);
+        self.forget_the_dead();
+        let tail = match self.has_many_senders() {
+            // Where the ring ends is looked up each time that the lock was somebody else's.
+            true => Tail::default(),
+            false => Tail::find(&self.track()).map_err(|_| {
+                part.release(&self.senders()[claim]);
+                self.object.error(ErrorKind::Damaged)
+            })?,
+        };
+        Ok(SendEnd {
+            tail,
+            part,
+            claim,
+            watch: Watch::default(),
+        })
+    }
+
+    /// Gives back the parts of senders that have died: another one has come.
+    fn forget_the_dead(&self) {
+        for claim in self.senders() {
+            if let Some(task) = claim.holder()
+                && self.object.life_of_process(task) == Life::Dead
+            {
+                claim.release(task);
+            }
+        }
+    }
+
+    pub fn drop_sender(&self, end: &mut SendEnd) {
+        if end.part.is_ours() {
+            end.part.release(&self.senders()[end.claim]);
+            end.tail.wake_receivers(&self.track());
+        }
+    }
+
+    /// Becomes the receiver.
+    pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
+        let parties = &self.words().parties;
+        let part = Part::take(&self.object, &parties.receiver)?;
+        // Relaxed: as for senders.
+        parties.had_receiver.store(1, Relaxed);
+        Ok(ReceiveEnd {
+            head: Head::find(&self.track()),
+            part,
+            watch: Watch::default(),
+        })
+    }
+
+    pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
+        if end.part.is_ours() {
+            end.part.release(&self.words().parties.receiver);
+            end.head.wake_sender_for_news(&self.track());
+        }
+    }
+
+    /// What the receiver is to expect of the senders.
+    fn look_at_senders(&self, watch: &Watch) -> Peers {
+        let had = &self.words().parties.had_sender;
+        self.look_at(self.senders(), had, watch)
+    }
+
+    /// What a sender is to expect of the receiver.
+    fn look_at_receiver(&self, watch: &Watch) -> Peers {
+        let parties = &self.words().parties;
+        let receiver = slice::from_ref(&parties.receiver);
+        self.look_at(receiver, &parties.had_receiver, watch)
+    }
+
+    fn look_at(&self, claims: &[Claim], had: &AtomicU32, watch: &Watch) -> Peers {
+        let mut holders = claims.iter().filter_map(Claim::holder).peekable();
+        if holders.peek().is_none() {
+            // Relaxed: orders nothing.
+            return match had.load(Relaxed) {
+                0 => Peers::Expected,
+                _ => Peers::Gone,
+            };
+        }
+        let is_dead = |task| self.object.life_of_process(task) == Life::Dead;
+        match watch.trusts() || !holders.all(is_dead) {
+            true => Peers::Expected,
+            false => {
+                watch.distrust();
+                Peers::Died
+            }
+        }
+    }
+
+    /// Takes the senders' lock, if there are many. Whether the last owner died with it.
+    #[inline]
+    fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
+        if !self.has_many_senders() {
+            return Ok(false);
+        }
+        let me = self.object.introduce();
+        let lock = &self.words().parties.lock;
+        match lock.lock(me, |task| self.object.life(task), deadline) {
+            Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
+            Err(sync::Refused::TimedOut) => Err(self.object.late(deadline)),
+            Err(sync::Refused::Deadlock) => Err(self.object.error(ErrorKind::Deadlock)),
+            Err(sync::Refused::NotRecoverable) => Err(self.object.error(ErrorKind::Damaged)),
+        }
+    }
+
+    fn consistent(&self) {
+        if self.has_many_senders() {
+            // An error means that somebody has overwritten the lock.
+            let _ = self.words().parties.lock.consistent();
+        }
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.has_many_senders() {
+            // As above.
+            let _ = self.words().parties.lock.unlock();
+        }
+    }
+
+    /// Gets ready to send: is this the sender, and does it know where the ring ends?
+    #[inline(always)]
+    fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
+        if !end.part.is_ours() {
+            return Err(self.object.error(ErrorKind::Busy));
+        }
+        if !self.has_many_senders() {
+            return Ok(());
+        }
+        if self.lock(deadline)? {
+            // What the dead one left is put in order.
+            match Tail::find(&self.track()) {
+                Ok(tail) => end.tail = tail,
+                Err(_) => {
+                    self.consistent();
+                    self.unlock();
+                    return Err(self.object.error(ErrorKind::Damaged));
+                }
+            }
+            self.consistent();
+        } else {
+            end.tail.catch_up(&self.track());
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub fn send(&self, end: &mut SendEnd, bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
+        self.begin(end, deadline)?;
+        let SendEnd { tail, watch, .. } = end;
+        let peers = || self.look_at_receiver(watch);
+        let sent = tail.send(&self.track(), bytes, deadline, peers);
+        self.unlock();
+        sent.map_err(|refused| self.explain(refused, deadline))
+    }
+
+    pub fn send_batch<'a>(
+        &self,
+        end: &mut SendEnd,
+        messages: impl Iterator<Item = &'a [u8]>,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        self.begin(end, deadline)?;
+        let track = self.track();
+        let SendEnd { tail, watch, .. } = end;
+        let mut sent = 0;
+        let mut refused = None;
+        for message in messages {
+            let peers = || self.look_at_receiver(watch);
+            if let Err(why) = tail.add(&track, message, deadline, peers) {
+                refused = Some(why);
+                break;
+            }
+            sent += 1;
+        }
+        tail.commit(&track);
+        self.unlock();
+        match refused {
+            Some(why) if sent == 0 => Err(self.explain(why, deadline)),
+            _ => Ok(sent),
+        }
+    }
+
+    /// Finds room for a message, and returns its offset. The senders' lock stays locked until
+    /// `commit` or `abort`.
+    pub fn reserve(
+        &self,
+        end: &mut SendEnd,
+        len: usize,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        self.begin(end, deadline)?;
+        let SendEnd { tail, watch, .. } = end;
+        let peers = || self.look_at_receiver(watch);
+        let reserved = tail.reserve(&self.track(), len, deadline, peers);
+        reserved.map_err(|refused| {
+            self.unlock();
+            self.explain(refused, deadline)
+        })
+    }
+
+    pub fn commit(&self, end: &mut SendEnd, len: usize) {
+        end.tail.append_message(&self.track(), len);
+        end.tail.commit(&self.track());
+        self.unlock();
+    }
+
+    pub fn abort(&self, end: &mut SendEnd) {
+        end.tail.commit(&self.track()); // a gap, perhaps
+        self.unlock();
+    }
+
+    fn expect_receiver(&self, end: &ReceiveEnd) -> Result<(), Error> {
+        match end.part.is_ours() {
+            true => Ok(()),
+            false => Err(self.object.error(ErrorKind::Busy)),
+        }
+    }
+
+    #[inline(always)]
+    pub fn receive(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        self.expect_receiver(end)?;
+        let ReceiveEnd { head, watch, .. } = end;
+        let peers = || self.look_at_senders(watch);
+        head.receive(&self.track(), buffer, deadline, peers)
+            .map_err(|refused| self.explain(refused, deadline))
+    }
+
+    pub fn receive_batch(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let mut deadline = deadline;
+        let mut rest = buffer;
+        let mut received = 0;
+        for length in lengths.iter_mut() {
+            match self.receive(end, rest, deadline) {
+                Ok(len) => {
+                    *length = len;
+                    received += 1;
+                    rest = &mut rest[len..];
+                    deadline = Deadline::Now;
+                }
+                Err(error) if received == 0 => return Err(error),
+                // There are no more, or no more that fit. If it is worse, the next call says so.
+                Err(_) => break,
+            }
+        }
+        Ok(received)
+    }
+
+    pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Message, Error> {
+        self.expect_receiver(end)?;
+        let ReceiveEnd { head, watch, .. } = end;
+        let peers = || self.look_at_senders(watch);
+        head.peek(&self.track(), deadline, peers)
+            .map_err(|refused| self.explain(refused, deadline))
+    }
+
+    pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
+        self.expect_receiver(end)?;
+        match end.head.release(&self.track(), message) {
+            true => Ok(()),
+            false => Err(self.object.error(ErrorKind::Overtaken)),
+        }
+    }
+
+    #[cold]
+    fn explain(&self, refused: Refused, deadline: Deadline) -> Error {
+        self.object.error(match refused {
+            Refused::TimedOut => return self.object.late(deadline),
+            Refused::Closed => ErrorKind::Closed,
+            Refused::PeerDied => ErrorKind::PeerDied,
+            Refused::TooLong(len) => return Error::too_long(self.object.id(), len),
+            Refused::Damaged => ErrorKind::Damaged,
+        })
+    }
+}
+
+/// Remembers when the other side was last asked for, so as not to do that again and again.
+#[derive(Default)]
+struct Watch {
+    asked: Cell<Option<Instant>>,
+}
+
+impl Watch {
+    /// Whether it is not yet time to ask again. If it is, the caller asks.
+    fn trusts(&self) -> bool {
+        let now = Instant::now();
+        let asked = self.asked.get();
+        if asked.is_some_and(|asked| now.duration_since(asked) < TRUST) {
+            return true;
+        }
+        self.asked.set(Some(now));
+        false
+    }
+
+    fn distrust(&self) {
+        self.asked.set(None);
+    }
+}
+
+impl fmt::Debug for SendEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendEnd").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReceiveEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveEnd").finish_non_exhaustive()
+    }
+}

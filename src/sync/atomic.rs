@@ -1,0 +1,68 @@
+//! The atomics that the lock-free objects are made of: the processor's, or loom's when their
+//! interleavings are explored (`cfg(loom)`).
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use super::wait::Deadline;
+
+/// Two accesses of one thread, a store and then a load, that must not change places: the side that
+/// runs often. It costs nothing, because the other side does [`heavy_barrier`]. Source:
+/// `membarrier(2)`.
+#[inline(always)]
+pub(crate) fn light_barrier() {
+    #[cfg(not(loom))]
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
+/// The side that runs seldom, before it sleeps: afterwards each other thread that takes part has
+/// done the two accesses in their order, or sees what this one has stored. Where the kernel cannot
+/// do that, a wake-up may be missed, and the sleeper wakes after its slice.
+#[cold]
+pub(crate) fn heavy_barrier() {
+    fence(Ordering::SeqCst);
+    #[cfg(not(loom))]
+    crate::sys::barrier::all_processes();
+}
+
+/// Sleeps for a slice while the lower half of a word is as expected. False when the time is over.
+#[cfg(not(loom))]
+pub(crate) fn sleep(word: &AtomicU64, expected: u64, deadline: Deadline) -> bool {
+    super::wait::sleep(lower_half(word), expected as u32, deadline)
+}
+
+/// Wakes all who sleep on the lower half of a word.
+#[cfg(not(loom))]
+#[cold]
+pub(crate) fn wake(word: &AtomicU64) {
+    crate::sys::futex::wake(lower_half(word), i32::MAX as u32);
+}
+
+/// Sleeps for a slice while a word of 32 bits is as expected. False when the time is over.
+#[cfg(not(loom))]
+pub(crate) fn sleep_half(word: &AtomicU32, expected: u32, deadline: Deadline) -> bool {
+    super::wait::sleep(word, expected, deadline)
+}
+
+/// Wakes one who sleeps on a word of 32 bits, and says how many there were.
+#[cfg(not(loom))]
+pub(crate) fn wake_one(word: &AtomicU32) -> u32 {
+    crate::sys::futex::wake(word, 1)
+}
+
+/// The lower half of a word, for the kernel to compare. Only the kernel reads it by itself.
+#[cfg(not(loom))]
+pub(crate) fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
+    let halves = core::ptr::from_ref(word).cast::<AtomicU32>();
+    match cfg!(target_endian = "little") {
+        true => halves,
+        false => halves.wrapping_add(1),
+    }
+}
+
+#[cfg(loom)]
+pub(crate) use super::loom::{sleep, sleep_half, wake, wake_one};

@@ -1,0 +1,165 @@
+//! The newest value: one writer, any number of readers, and nobody waits for anybody.
+//!
+//! The values lie in a few slots that are used in turn; version `v` lies in slot `v % slots`. The
+//! writer fills the slot of the next version, and then makes that version the current one. A reader
+//! copies the slot of the current version, and looks again: as long as the writer has not begun
+//! to fill that slot anew, the copy is whole. A writer that dies at any moment leaves the current
+//! version as it is.
+//!
+//! ```text
+//! current = 6        slot:  0   1   2   3
+//!                    has:   4   5   6  (7 is being written)
+//! ```
+
+use super::{
+    area::Area,
+    atomic::{
+        self, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
+    },
+    sleepers::Sleepers,
+    wait::{self, Deadline},
+};
+
+/// What lies beside the slots.
+#[cfg_attr(not(loom), repr(C, align(64)))]
+pub(crate) struct Words {
+    /// The version of the newest value; 0 if there is none yet.
+    current: AtomicU64,
+    /// Who sleeps until there is a newer one.
+    sleepers: Sleepers,
+}
+
+/// The slots and the words, as this process sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct Newest<'a> {
+    pub words: &'a Words,
+    pub area: Area<'a>,
+    /// The size of a value in bytes.
+    pub size: usize,
+}
+
+/// The writer overtook a reader again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overtaken;
+
+/// The size of a slot, for a value of so many bytes: whole cache lines. Never 0.
+pub(crate) const fn stride(size: usize) -> Option<usize> {
+    match size {
+        0 => Some(64),
+        _ => size.checked_next_multiple_of(64),
+    }
+}
+
+/// How many slots there are: two will do, and where they cost little a reader is to be disturbed
+/// less often.
+pub(crate) const fn slots(size: usize) -> usize {
+    if size <= 256 { 4 } else { 2 }
+}
+
+/// How often a reader tries, before it gives up against a writer that is always faster.
+#[cfg(not(loom))]
+const TRIES: u32 = 100_000;
+#[cfg(loom)]
+const TRIES: u32 = 2;
+
+impl Newest<'_> {
+    #[inline(always)]
+    fn slot(&self, version: u64) -> usize {
+        let slots = slots(self.size);
+        let stride = stride(self.size).unwrap_or(64);
+        (version % slots as u64) as usize * stride
+    }
+
+    /// The version of the newest value; 0 if there is none yet.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        // Acquire: the value of this version is seen.
+        self.words.current.load(Acquire)
+    }
+
+    /// Makes these bytes the newest value. Only for the one writer.
+    #[inline(always)]
+    pub fn publish(&self, bytes: &[u8]) {
+        // Relaxed: only the writer changes it; who becomes the writer has acquired that part.
+        let next = self.words.current.load(Relaxed).wrapping_add(1);
+        // Zero is "none yet".
+        let next = if next == 0 {
+            slots(self.size) as u64
+        } else {
+            next
+        };
+        // Release: whoever sees a byte of what follows in a slot, and then does its acquire fence,
+        // sees that the version before this one is current, and so that the slot is in use.
+        fence(Release);
+        self.area.write(self.slot(next), bytes);
+        // Release: whoever sees the version sees the value.
+        self.words.current.store(next, Release);
+        self.words.sleepers.wake(&self.words.current);
+    }
+
+    /// Copies the newest value, and says which version it is; 0 if there is none yet.
+    #[inline(always)]
+    pub fn read(&self, bytes: &mut [u8]) -> Result<u64, Overtaken> {
+        let version = self.version();
+        if version == 0 || self.copy(version, bytes) {
+            return Ok(version);
+        }
+        self.read_again(bytes)
+    }
+
+    /// Whether the copy of this version is whole.
+    #[inline(always)]
+    fn copy(&self, version: u64, bytes: &mut [u8]) -> bool {
+        self.area.read(self.slot(version), bytes);
+        // Acquire: see `publish`.
+        fence(Acquire);
+        // Relaxed: the fence orders it.
+        let now = self.words.current.load(Relaxed);
+        // The writer may be at version `now + 1`, and `version + slots` would be in our slot.
+        now.wrapping_sub(version) <= slots(self.size) as u64 - 2
+    }
+
+    #[cold]
+    fn read_again(&self, bytes: &mut [u8]) -> Result<u64, Overtaken> {
+        for _ in 0..TRIES {
+            let version = self.version();
+            if version == 0 || self.copy(version, bytes) {
+                return Ok(version);
+            }
+            core::hint::spin_loop();
+        }
+        Err(Overtaken)
+    }
+
+    /// Waits until the newest version is another one than `seen`. False when the time is over.
+    pub fn wait(&self, seen: u64, writable: bool, deadline: Deadline) -> bool {
+        let look = || (self.version() != seen).then_some(());
+        if look().is_some() {
+            return true;
+        }
+        if matches!(deadline, Deadline::Now) {
+            return false;
+        }
+        if wait::stay_awake(None, look).is_some() {
+            return true;
+        }
+        loop {
+            // Whoever may not write cannot say that it sleeps, and wakes after its slice.
+            let slept = match writable {
+                true => self
+                    .words
+                    .sleepers
+                    .sleep(&self.words.current, seen, deadline, || look().is_some()),
+                false => atomic::sleep(&self.words.current, seen, deadline),
+            };
+            if look().is_some() {
+                return true;
+            }
+            if !slept {
+                return false;
+            }
+        }
+    }
+}

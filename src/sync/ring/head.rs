@@ -1,0 +1,357 @@
+//! The receiving end.
+
+use super::{
+    Peers, Refused, Track,
+    frame::{Damaged, Frame, Kind, WORD, sender_cpu},
+};
+use crate::sync::{
+    atomic::{
+        self, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence, light_barrier,
+    },
+    wait::{self, Deadline},
+};
+
+/// How many PAUSEs the receiver makes before it looks again at a line that the sender is about to
+/// write: looking at once would take the line away from the sender, once for every message.
+const PAUSES: u32 = 8;
+
+/// What the receiver knows by itself.
+pub(crate) struct Head {
+    /// Where the next message is, or will be, and its offset.
+    pos: u64,
+    offset: usize,
+    /// The last message was there when it was asked for.
+    streaming: bool,
+    /// The processor that the sender ran on, when it sent the last message.
+    sender: Option<u32>,
+}
+
+/// A message that was found and not yet released.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message {
+    pos: u64,
+    /// Where its bytes begin.
+    pub offset: usize,
+    pub len: usize,
+    /// The bytes of its frame.
+    size: usize,
+    /// Its sender still writes it.
+    begun: bool,
+}
+
+/// What is at the head.
+enum Look {
+    Found(Message),
+    Nothing,
+}
+
+impl Head {
+    /// Begins where the last receiver has left off.
+    pub fn find(track: &Track) -> Head {
+        // Acquire: what that one has done is done.
+        let pos = track.words.receiver.head.load(Acquire);
+        let mut head = Head {
+            pos,
+            offset: track.offset(pos),
+            streaming: false,
+            sender: None,
+        };
+        head.say_where(track);
+        head
+    }
+
+    /// Tells the sender which processor this one runs on.
+    fn say_where(&mut self, track: &Track) {
+        #[cfg(not(loom))]
+        {
+            let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
+            // Relaxed, both: a hint. The line is written only when there is news.
+            if track.words.receiver.cpu.load(Relaxed) != cpu {
+                track.words.receiver.cpu.store(cpu, Relaxed);
+            }
+        }
+        #[cfg(loom)]
+        let _ = track;
+    }
+
+    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    #[inline(always)]
+    pub fn receive(
+        &mut self,
+        track: &Track,
+        buffer: &mut [u8],
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, Refused> {
+        loop {
+            let message = match self.look(track)? {
+                Look::Found(message) if !message.begun => {
+                    self.streaming = true;
+                    message
+                }
+                _ => self.wait(track, deadline, true, &peers)?,
+            };
+            let Some(buffer) = buffer.get_mut(..message.len) else {
+                return Err(Refused::TooLong(message.len));
+            };
+            let whole = match message.begun {
+                false => {
+                    track.area.read(message.offset, buffer);
+                    true
+                }
+                true => self.copy_begun(track, message, buffer, deadline, &peers)?,
+            };
+            if whole && self.release(track, message) {
+                return Ok(message.len);
+            }
+        }
+    }
+
+    /// Waits for a message that is complete.
+    #[inline]
+    pub fn peek(
+        &mut self,
+        track: &Track,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        match self.look(track)? {
+            Look::Found(message) if !message.begun => {
+                self.streaming = true;
+                Ok(message)
+            }
+            _ => self.wait(track, deadline, false, peers),
+        }
+    }
+
+    /// Looks at the head, and passes over gaps.
+    #[inline(always)]
+    fn look(&mut self, track: &Track) -> Result<Look, Damaged> {
+        loop {
+            if track.drops {
+                self.follow(track);
+            }
+            // Acquire: with the frame's word come its bytes.
+            let word = track.area.word(self.offset).load(Acquire);
+            if word == 0 {
+                return Ok(Look::Nothing);
+            }
+            let frame = match Frame::parse(word, track.room() - self.offset) {
+                Ok(frame) => frame,
+                Err(_) if self.was_overtaken(track) => continue,
+                Err(damaged) => return Err(damaged),
+            };
+            let message = Message {
+                pos: self.pos,
+                offset: self.offset + frame.header(),
+                len: frame.len,
+                size: frame.size(),
+                begun: frame.kind == Kind::Begun,
+            };
+            if frame.kind == Kind::Gap {
+                self.release(track, message);
+                continue;
+            }
+            self.sender = sender_cpu(word);
+            return Ok(Look::Found(message));
+        }
+    }
+
+    /// Goes to where the sender has moved `head`.
+    fn follow(&mut self, track: &Track) {
+        // Acquire: with it comes what the sender did before.
+        let pos = track.words.receiver.head.load(Acquire);
+        if pos != self.pos {
+            self.pos = pos;
+            self.offset = track.offset(pos);
+        }
+    }
+
+    /// Whether the sender has moved `head`, so that what was read may be anything.
+    fn was_overtaken(&self, track: &Track) -> bool {
+        // Acquire: see `Tail::drop_oldest`.
+        fence(Acquire);
+        // Relaxed: the fence orders it.
+        track.drops && track.words.receiver.head.load(Relaxed) != self.pos
+    }
+
+    /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
+    /// may be anything.
+    #[inline(always)]
+    pub fn release(&mut self, track: &Track, message: Message) -> bool {
+        let head = &track.words.receiver.head;
+        let next = message.pos.wrapping_add(message.size as u64);
+        if track.drops {
+            // Acquire: see `Tail::drop_oldest`.
+            fence(Acquire);
+            // Release: the sender may write where this process has read. Acquire: as in `follow`.
+            if head
+                .compare_exchange(message.pos, next, AcqRel, Relaxed)
+                .is_err()
+            {
+                return false;
+            }
+        } else {
+            // Release: as above.
+            head.store(next, Release);
+        }
+        self.pos = next;
+        self.offset += message.size;
+        if self.offset >= track.room() {
+            self.offset = 0;
+        }
+        light_barrier();
+        // Relaxed: ordered by the barriers.
+        let wanted = track.words.asleep.wanted.load(Relaxed);
+        if wanted != 0 && next >= wanted {
+            self.wake_sender(track, wanted);
+        }
+        true
+    }
+
+    #[cold]
+    fn wake_sender(&self, track: &Track, wanted: u64) {
+        atomic::wake(&track.words.receiver.head);
+        let asleep = &track.words.asleep.wanted;
+        // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
+        let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
+    }
+
+    /// Waits for a message: one that is complete, or that is begun if that will do.
+    #[cold]
+    #[inline(never)]
+    fn wait(
+        &mut self,
+        track: &Track,
+        deadline: Deadline,
+        begun_will_do: bool,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        if matches!(deadline, Deadline::Now) {
+            return match self.look(track)? {
+                Look::Found(message) if !message.begun => Ok(message),
+                _ => peers().check().and(Err(Refused::TimedOut)),
+            };
+        }
+        if self.streaming {
+            self.streaming = false;
+            (0..PAUSES).for_each(|_| core::hint::spin_loop());
+        }
+        let will_do = |look: Look| match look {
+            Look::Found(message) => (begun_will_do || !message.begun).then_some(message),
+            Look::Nothing => None,
+        };
+        let found = wait::stay_awake(self.sender, || self.look(track).map(will_do).transpose());
+        if let Some(found) = found {
+            return Ok(found?);
+        }
+        loop {
+            self.say_where(track);
+            let offset = self.offset;
+            let word = track.area.word(offset);
+            // Relaxed: `look` looks again.
+            let seen = word.load(Relaxed);
+            let mut found = None;
+            let slept = track
+                .words
+                .asleep
+                .receivers
+                .sleep(word, seen, deadline, || {
+                    found = self.look(track).map(will_do).transpose();
+                    found.is_some() || self.offset != offset || word.load(Relaxed) != seen
+                });
+            if found.is_none() {
+                found = self.look(track).map(will_do).transpose();
+            }
+            if let Some(found) = found {
+                return Ok(found?);
+            }
+            peers().check()?;
+            if !slept {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Copies a message while its sender still writes it. False if it came to nothing.
+    #[cold]
+    #[inline(never)]
+    fn copy_begun(
+        &mut self,
+        track: &Track,
+        message: Message,
+        buffer: &mut [u8],
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<bool, Refused> {
+        let word = track.area.word(message.offset - 2 * WORD);
+        let progress = track.area.word(message.offset - WORD);
+        let mut copied = 0;
+        loop {
+            let (seen, there) = match self.progress(track, message, word, progress) {
+                None => return Ok(false),
+                Some(progress) => progress,
+            };
+            if there > copied {
+                track
+                    .area
+                    .read(message.offset + copied, &mut buffer[copied..there]);
+                copied = there;
+            }
+            if copied == buffer.len() {
+                return Ok(true);
+            }
+            let look = || match self.progress(track, message, word, progress) {
+                Some((_, there)) if there <= copied => None,
+                _ => Some(()),
+            };
+            if wait::stay_awake(self.sender, look).is_some() {
+                continue;
+            }
+            let slept = track
+                .words
+                .asleep
+                .receivers
+                .sleep(word, seen, deadline, || look().is_some());
+            if look().is_none() {
+                peers().check()?;
+                if !slept {
+                    return Err(Refused::TimedOut);
+                }
+            }
+        }
+    }
+
+    /// How many bytes of a message are there, with its word; `None` if it is no longer one.
+    fn progress(
+        &self,
+        track: &Track,
+        message: Message,
+        word: &AtomicU64,
+        progress: &AtomicU64,
+    ) -> Option<(u64, usize)> {
+        if track.drops && self.was_overtaken(track) {
+            return None;
+        }
+        // Acquire, both: with the number come the bytes.
+        let seen = word.load(Acquire);
+        let frame = Frame::parse(seen, usize::MAX).ok()?;
+        match frame.kind {
+            _ if frame.len != message.len => None,
+            Kind::Done => Some((seen, message.len)),
+            // The last byte comes with "done".
+            Kind::Begun => {
+                let there = progress.load(Acquire) as usize;
+                Some((seen, there.min(message.len.saturating_sub(1)) & !(WORD - 1)))
+            }
+            Kind::Message | Kind::Gap => None,
+        }
+    }
+
+    /// Wakes a sender, because something other than room has come.
+    pub fn wake_sender_for_news(&self, track: &Track) {
+        atomic::wake(&track.words.receiver.head);
+    }
+}

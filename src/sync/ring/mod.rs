@@ -1,0 +1,151 @@
+//! The ring of messages: one end sends, the other receives, without a lock between them.
+//!
+//! ```text
+//!            head                         tail
+//!             ▼                            ▼
+//! ┌──────────┬──────┬─────────┬────┬──────┬─┬───────────────┐
+//! │  free    │frame │  frame  │fr. │frame │0│     free      │
+//! └──────────┴──────┴─────────┴────┴──────┴─┴───────────────┘
+//!             receiver ────▶       sender ────▶
+//! ```
+//!
+//! The sender writes a frame's bytes, a 0 behind them, and then the frame's first word, which
+//! commits it (see `frame`). The receiver looks at the word where the next frame will be, and moves
+//! `head` on when it is done with one. The sender looks at `head` only when it has run out of room
+//! that it knows of; the receiver never looks at `tail`, which is there for the next sender, should
+//! this one die.
+//!
+//! Positions count bytes ever written, and never wrap; a position's offset is what is left of it
+//! modulo the room. Nothing that is read from the segment is trusted: an offset stays inside the
+//! area whatever it was made from, and a word that makes no sense is an error.
+
+mod frame;
+mod head;
+mod tail;
+
+use super::{
+    area::Area,
+    atomic::{AtomicU32, AtomicU64, Ordering::Acquire},
+    sleepers::Sleepers,
+};
+
+pub(crate) use frame::{Damaged, LEN_MAX};
+pub(crate) use head::{Head, Message};
+pub(crate) use tail::Tail;
+
+use frame::WORD;
+
+/// What lies beside the frames. Each part has lines of its own, by who writes it.
+#[cfg_attr(not(loom), repr(C, align(64)))]
+pub(crate) struct Words {
+    sender: SenderWords,
+    receiver: ReceiverWords,
+    asleep: AsleepWords,
+}
+
+#[cfg_attr(not(loom), repr(C, align(64)))]
+struct SenderWords {
+    /// Where the next frame goes, or a little before that if the sender died.
+    tail: AtomicU64,
+    /// How many messages were dropped to make room.
+    dropped: AtomicU64,
+}
+
+#[cfg_attr(not(loom), repr(C, align(64)))]
+struct ReceiverWords {
+    /// Where the first message begins that was not released.
+    head: AtomicU64,
+    /// The processor that the receiver runs on, plus 1.
+    cpu: AtomicU32,
+}
+
+/// Written by those who go to sleep.
+#[cfg_attr(not(loom), repr(C, align(64)))]
+struct AsleepWords {
+    /// Receivers, on the word at the tail.
+    receivers: Sleepers,
+    /// The `head` that a sender sleeps for; 0 if none does.
+    wanted: AtomicU64,
+}
+
+/// A ring as this process sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Track<'a> {
+    pub words: &'a Words,
+    pub area: Area<'a>,
+    /// The longest message, in bytes.
+    pub capacity: usize,
+    /// A sender without room drops the oldest message.
+    pub drops: bool,
+}
+
+/// Why something was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    TimedOut,
+    /// The other side has ended properly, and there is nothing left to receive.
+    Closed,
+    /// The other side died.
+    PeerDied,
+    /// The message has so many bytes: more than the ring, or the buffer, can take.
+    TooLong(usize),
+    Damaged,
+}
+
+/// What is known of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peers {
+    /// Somebody is there, or nobody has come yet.
+    Expected,
+    /// All have ended properly.
+    Gone,
+    /// All are gone, and one of them died.
+    Died,
+}
+
+impl From<Damaged> for Refused {
+    fn from(_: Damaged) -> Refused {
+        Refused::Damaged
+    }
+}
+
+impl Peers {
+    fn check(self) -> Result<(), Refused> {
+        match self {
+            Peers::Expected => Ok(()),
+            Peers::Gone => Err(Refused::Closed),
+            Peers::Died => Err(Refused::PeerDied),
+        }
+    }
+}
+
+/// The bytes that a ring needs for messages of so many bytes together: the longest one with its
+/// words, and the word behind it. `None` if no ring is as large.
+pub(crate) fn room_for(capacity: usize) -> Option<usize> {
+    let whole = capacity.checked_next_multiple_of(WORD)?;
+    (capacity <= LEN_MAX).then_some(whole + 4 * WORD)
+}
+
+impl Track<'_> {
+    #[inline(always)]
+    fn room(&self) -> usize {
+        self.area.len()
+    }
+
+    /// The offset of a position.
+    fn offset(&self, pos: u64) -> usize {
+        (pos % self.room() as u64) as usize & !(WORD - 1)
+    }
+
+    /// How many bytes are in use, messages and what they need beside.
+    pub fn used(&self) -> usize {
+        let head = self.words.receiver.head.load(Acquire);
+        let tail = self.words.sender.tail.load(Acquire);
+        tail.saturating_sub(head).min(self.room() as u64) as usize
+    }
+
+    /// How many messages were dropped to make room.
+    pub fn dropped(&self) -> u64 {
+        self.words.sender.dropped.load(Acquire)
+    }
+}

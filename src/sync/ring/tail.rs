@@ -1,0 +1,426 @@
+//! The sending end.
+
+use super::{
+    Peers, Refused, Track,
+    frame::{Damaged, Frame, Kind, WORD},
+};
+use crate::sync::{
+    atomic::{
+        self,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence, heavy_barrier,
+    },
+    wait::{self, Deadline},
+};
+
+/// A message above this is published in pieces of this size, so that the receiver copies the
+/// first while the sender still writes the next. In bytes.
+#[cfg(not(loom))]
+const PIECE: usize = 16 << 10;
+#[cfg(loom)]
+const PIECE: usize = 8;
+
+/// What the sender knows by itself.
+#[derive(Default)]
+pub(crate) struct Tail {
+    /// Where the next frame goes, and its offset.
+    pos: u64,
+    offset: usize,
+    /// A `head` that was seen: all before it is free.
+    head: u64,
+    /// The first of the frames that were written and not committed: its position, offset and word.
+    pending: Option<(u64, usize, u64)>,
+    cpu: Cpu,
+}
+
+/// There is no room until `head` is here.
+struct Full {
+    until: u64,
+}
+
+impl Tail {
+    /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
+    pub fn find(track: &Track) -> Result<Tail, Damaged> {
+        let head = track.words.receiver.head.load(Acquire);
+        // Acquire: what the last sender did is seen. (A dead one may have committed more.)
+        let tail = track.words.sender.tail.load(Acquire);
+        // What was released lies behind us in any case.
+        let pos = tail.max(head);
+        if pos - head > track.room() as u64 {
+            return Err(Damaged);
+        }
+        let mut found = Tail {
+            pos,
+            offset: track.offset(pos),
+            head,
+            pending: None,
+            cpu: Cpu::default(),
+        };
+        loop {
+            let word = track.area.word(found.offset);
+            // Acquire: as above, for the frame.
+            match word.load(Acquire) {
+                0 => break,
+                value => {
+                    let frame = Frame::parse(value, track.room() - found.offset)?;
+                    if found.used() + frame.size() as u64 > track.room() as u64 {
+                        return Err(Damaged);
+                    }
+                    if frame.kind == Kind::Begun {
+                        // Its sender is dead. Release: orders it behind what that one wrote.
+                        word.store(gap(frame.size()).word(None), Release);
+                        track.words.asleep.receivers.wake(word);
+                    }
+                    found.advance(track, frame.size());
+                }
+            }
+        }
+        // Release: for the next one to find.
+        track.words.sender.tail.store(found.pos, Release);
+        Ok(found)
+    }
+
+    /// How far `head` is behind, as far as is known.
+    #[inline(always)]
+    fn used(&self) -> u64 {
+        self.pos.wrapping_sub(self.head)
+    }
+
+    /// Goes on where others have sent meanwhile. Only for whoever has the senders' lock.
+    #[inline]
+    pub fn catch_up(&mut self, track: &Track) {
+        // Relaxed: the lock orders it.
+        let pos = track.words.sender.tail.load(Relaxed);
+        if pos != self.pos {
+            self.pos = pos;
+            self.offset = track.offset(pos);
+        }
+    }
+
+    /// Sends a message, waiting for room.
+    #[inline(always)]
+    pub fn send(
+        &mut self,
+        track: &Track,
+        bytes: &[u8],
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        self.add(track, bytes, deadline, peers)?;
+        self.commit(track);
+        Ok(())
+    }
+
+    /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Tail::commit).
+    #[inline(always)]
+    pub fn add(
+        &mut self,
+        track: &Track,
+        bytes: &[u8],
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if bytes.len() > PIECE {
+            return self.send_in_pieces(track, bytes, deadline, peers);
+        }
+        let offset = self.reserve(track, bytes.len(), deadline, peers)?;
+        track.area.write(offset, bytes);
+        self.append(track, message(bytes.len()));
+        Ok(())
+    }
+
+    /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
+    /// [`append`](Tail::append) and [`commit`](Tail::commit) follow.
+    #[inline(always)]
+    pub fn reserve(
+        &mut self,
+        track: &Track,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, Refused> {
+        if len > track.capacity {
+            return Err(Refused::TooLong(len));
+        }
+        self.make_room(track, message(len).size(), deadline, peers)?;
+        Ok(self.offset + WORD)
+    }
+
+    /// Adds the message whose bytes were written where [`reserve`](Tail::reserve) said; at most as
+    /// many.
+    #[inline(always)]
+    pub fn append_message(&mut self, track: &Track, len: usize) {
+        self.append(track, message(len));
+    }
+
+    #[inline(always)]
+    fn append(&mut self, track: &Track, frame: Frame) {
+        let word = frame.word(self.cpu.get());
+        match self.pending {
+            None => self.pending = Some((self.pos, self.offset, word)),
+            // Relaxed: nobody comes here before the first one is committed, which releases it.
+            Some(_) => track.area.word(self.offset).store(word, Relaxed),
+        }
+        self.advance(track, frame.size());
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, track: &Track, size: usize) {
+        self.pos = self.pos.wrapping_add(size as u64);
+        self.offset += size;
+        if self.offset >= track.room() {
+            self.offset = 0;
+        }
+    }
+
+    /// Commits what was added, all of it at once.
+    #[inline(always)]
+    pub fn commit(&mut self, track: &Track) {
+        let Some((_, offset, word)) = self.pending.take() else {
+            return;
+        };
+        // Relaxed: the next line releases it.
+        track.area.word(self.offset).store(0, Relaxed);
+        let first = track.area.word(offset);
+        // Release: whoever sees the frame sees its bytes, the frames behind it, and the 0 at the end.
+        first.store(word, Release);
+        // Release: for the next sender.
+        track.words.sender.tail.store(self.pos, Release);
+        track.words.asleep.receivers.wake(first);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_in_pieces(
+        &mut self,
+        track: &Track,
+        bytes: &[u8],
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if bytes.len() > track.capacity {
+            return Err(Refused::TooLong(bytes.len()));
+        }
+        self.commit(track);
+        let frame = |kind| Frame {
+            kind,
+            len: bytes.len(),
+        };
+        let size = frame(Kind::Begun).size();
+        self.make_room(track, size, deadline, peers)?;
+        self.commit(track); // the gap, if there had to be one
+        let cpu = self.cpu.get();
+        let first = track.area.word(self.offset);
+        let progress = track.area.word(self.offset + WORD);
+        let to = self.offset + 2 * WORD;
+        self.advance(track, size);
+        // Relaxed, both: the next line releases them.
+        progress.store(0, Relaxed);
+        track.area.word(self.offset).store(0, Relaxed);
+        // Release: whoever sees that it is begun sees that no bytes are there yet.
+        first.store(frame(Kind::Begun).word(cpu), Release);
+        track.words.asleep.receivers.wake(first);
+        let mut done = 0;
+        for piece in bytes.chunks(PIECE) {
+            track.area.write(to + done, piece);
+            done += piece.len();
+            if done < bytes.len() {
+                // Release: whoever sees the number sees the bytes.
+                progress.store(done as u64, Release);
+            }
+        }
+        // Release: whoever sees that it is done sees all bytes.
+        first.store(frame(Kind::Done).word(cpu), Release);
+        track.words.sender.tail.store(self.pos, Release);
+        track.words.asleep.receivers.wake(first);
+        Ok(())
+    }
+
+    /// Makes sure that a frame of this size, and the word behind it, can be written at `offset`.
+    #[inline(always)]
+    fn make_room(
+        &mut self,
+        track: &Track,
+        size: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if size <= track.room() - self.offset && self.knows_room(track, size) {
+            return Ok(());
+        }
+        self.find_room(track, size, deadline, peers)
+    }
+
+    /// Whether there is room for a frame of this size and the word behind it, as far as is known.
+    #[inline(always)]
+    fn knows_room(&self, track: &Track, size: usize) -> bool {
+        self.used().saturating_add((size + WORD) as u64) <= track.room() as u64
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_room(
+        &mut self,
+        track: &Track,
+        size: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        loop {
+            let to_end = track.room() - self.offset;
+            let needed = size.min(to_end);
+            match self.look_for_room(track, needed)? {
+                Ok(()) if size <= to_end => return Ok(()),
+                // A frame does not go round the end.
+                Ok(()) => self.append(track, gap(to_end)),
+                Err(full) => {
+                    // The receiver may have to take this, to make room.
+                    self.commit(track);
+                    self.wait_for_room(track, full.until, deadline, &peers)?;
+                }
+            }
+        }
+    }
+
+    /// Looks at `head` again, and drops messages if that is what senders of this ring do.
+    fn look_for_room(&mut self, track: &Track, size: usize) -> Result<Result<(), Full>, Damaged> {
+        loop {
+            // Acquire: what was released is no longer read by anybody.
+            let head = track.words.receiver.head.load(Acquire);
+            self.head = head;
+            if self.used() > track.room() as u64 {
+                return Err(Damaged);
+            }
+            if self.knows_room(track, size) {
+                return Ok(Ok(()));
+            }
+            if !track.drops {
+                let needed = (size + WORD) as u64;
+                let until = head.wrapping_add(self.used() + needed - track.room() as u64);
+                return Ok(Err(Full { until }));
+            }
+            if self.pending.is_some_and(|(pos, ..)| pos == head) {
+                self.commit(track); // there is nothing older
+            }
+            self.drop_oldest(track, head)?;
+        }
+    }
+
+    /// Moves `head` on, as the receiver does, unless that one comes first.
+    fn drop_oldest(&mut self, track: &Track, head: u64) -> Result<(), Damaged> {
+        let behind = self.used() as usize;
+        let offset = match self.offset.checked_sub(behind) {
+            Some(offset) => offset,
+            None => (self.offset + track.room()).saturating_sub(behind),
+        };
+        // Relaxed: this sender has written it, or has found it when it became the sender.
+        let frame = Frame::parse(track.area.word(offset).load(Relaxed), track.room() - offset)?;
+        let next = head.wrapping_add(frame.size() as u64);
+        // Acquire: as in `look_for_room`. Release: whoever reads a byte that is written from here
+        // on, and then does its acquire fence, sees that `head` has moved.
+        let moved = track
+            .words
+            .receiver
+            .head
+            .compare_exchange(head, next, AcqRel, Relaxed);
+        fence(Release);
+        if moved.is_ok() && frame.kind != Kind::Gap {
+            // Relaxed: a number to look at; only the sender changes it.
+            let dropped = track.words.sender.dropped.load(Relaxed);
+            track
+                .words
+                .sender
+                .dropped
+                .store(dropped.wrapping_add(1), Relaxed);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &mut self,
+        track: &Track,
+        until: u64,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        let head = &track.words.receiver.head;
+        // Relaxed: `look_for_room` looks again.
+        let look = || (head.load(Relaxed) >= until).then_some(());
+        if matches!(deadline, Deadline::Now) {
+            peers().check()?;
+            return look().ok_or(Refused::TimedOut);
+        }
+        // Relaxed: a hint.
+        let cpu = track.words.receiver.cpu.load(Relaxed).checked_sub(1);
+        if wait::stay_awake(cpu, look).is_some() {
+            self.cpu.refresh();
+            return Ok(());
+        }
+        // Not for every message: when a part of the ring is free, or all of it.
+        let wanted = until.saturating_add(track.room() as u64 / 4).min(self.pos);
+        loop {
+            // Relaxed: ordered by the barriers.
+            track.words.asleep.wanted.store(wanted, Relaxed);
+            heavy_barrier();
+            let seen = head.load(Relaxed);
+            let slept = seen >= until || atomic::sleep(head, seen, deadline);
+            if look().is_some() {
+                track.words.asleep.wanted.store(0, Relaxed);
+                self.cpu.refresh();
+                return Ok(());
+            }
+            peers().check()?;
+            if !slept {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Wakes the receivers, because something other than a message has come.
+    pub fn wake_receivers(&self, track: &Track) {
+        let word = track.area.word(self.offset);
+        track.words.asleep.receivers.wake(word);
+    }
+}
+
+fn message(len: usize) -> Frame {
+    Frame {
+        kind: Kind::Message,
+        len,
+    }
+}
+
+/// A gap of so many bytes, its word included.
+fn gap(size: usize) -> Frame {
+    Frame {
+        kind: Kind::Gap,
+        len: size - WORD,
+    }
+}
+
+/// The processor that the sender runs on, asked now and then: a number that is out of date costs
+/// the receiver a little time, and asking for every message costs more.
+#[derive(Default)]
+struct Cpu {
+    known: Option<u32>,
+    age: u8,
+}
+
+impl Cpu {
+    #[inline(always)]
+    fn get(&mut self) -> Option<u32> {
+        if self.age == 0 {
+            self.refresh();
+        }
+        self.age = (self.age + 1) % 64;
+        self.known
+    }
+
+    fn refresh(&mut self) {
+        #[cfg(not(loom))]
+        {
+            self.known = crate::sys::cpu();
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The latest value: whole at any time, newest at any time, and left by a writer that dies.
+
+mod stage;
+
+use shmkey::{Error, ErrorKind, Latest, Place, Segment};
+use stage::{Helper, Name, helper_task, say, wait_to_be_told};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+const SOON: Duration = Duration::from_millis(20);
+const AGES: Duration = Duration::from_secs(60);
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+type Small = [u64; 8];
+type Large = [u64; 2000];
+
+/// Not a test of its own: what the helpers do.
+#[test]
+fn helper_process() {
+    let Some((task, name)) = helper_task() else {
+        return;
+    };
+    match task.as_str() {
+        "publish" => {
+            let latest = Latest::<Large>::open(name.as_str()).unwrap();
+            let mut publisher = latest.publisher().unwrap();
+            say("ready");
+            for number in 1.. {
+                publisher.publish([number; 2000]).unwrap();
+            }
+        }
+        "publish one" => {
+            let latest = Latest::<Small>::open(name.as_str()).unwrap();
+            let mut publisher = latest.publisher().unwrap();
+            publisher.publish([7; 8]).unwrap();
+            say("published");
+            wait_to_be_told();
+            publisher.publish([8; 8]).unwrap();
+            wait_to_be_told();
+        }
+        other => panic!("no such task: {other}"),
+    }
+}
+
+#[test]
+fn the_newest_value_is_seen() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    assert_eq!((latest.read().unwrap(), latest.version()), (None, 0));
+    let mut seen = 0;
+    assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
+    assert_eq!(
+        kind(latest.wait_newer(&mut seen, Duration::ZERO)),
+        ErrorKind::WouldBlock
+    );
+    let start = Instant::now();
+    assert_eq!(
+        kind(latest.wait_newer(&mut seen, SOON)),
+        ErrorKind::TimedOut
+    );
+    assert!(start.elapsed() >= SOON);
+    let mut publisher = latest.publisher().unwrap();
+    assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
+    for number in 1..100 {
+        publisher.publish([number; 8]).unwrap();
+        assert_eq!(latest.read().unwrap(), Some([number; 8]));
+        assert_eq!(latest.read_newer(&mut seen).unwrap(), Some([number; 8]));
+        assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
+        assert_eq!((seen, latest.version()), (number, number));
+    }
+    drop(publisher);
+    latest.publisher().unwrap().publish([0; 8]).unwrap();
+    assert_eq!(latest.wait_newer(&mut seen, SOON).unwrap(), [0; 8]);
+}
+
+#[test]
+fn a_sleeping_reader_is_woken() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    for number in 1..=20 {
+                        let value = latest.wait_newer(&mut seen, AGES).unwrap();
+                        assert!(value[0] >= number);
+                        if value[0] == 20 {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for number in 1..=20 {
+            thread::sleep(Duration::from_millis(2));
+            publisher.publish([number; 8]).unwrap();
+        }
+        readers
+            .into_iter()
+            .for_each(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
+fn no_value_is_torn() {
+    let name = Name::new();
+    let latest = Latest::<Large>::open(name.0.as_str()).unwrap();
+    let mut helper = Helper::start("publish", &name);
+    helper.expect("ready");
+    let mut last = 0;
+    let mut changes = 0;
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        match latest.read() {
+            Ok(Some(value)) => {
+                assert!(value.iter().all(|&part| part == value[0]), "torn");
+                assert!(value[0] >= last);
+                changes += u64::from(value[0] > last);
+                last = value[0];
+            }
+            Ok(None) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Overtaken),
+        }
+    }
+    assert!(changes > 10, "{changes}");
+    // Killed in the middle of it, most likely: the last whole value stays.
+    helper.kill();
+    let value = latest.read().unwrap().unwrap();
+    assert!(value.iter().all(|&part| part == value[0]) && value[0] >= last);
+    assert_eq!(latest.read().unwrap().unwrap(), value);
+    let mut publisher = latest.publisher().expect("its publisher is dead");
+    publisher.publish([1; 2000]).unwrap();
+    assert_eq!(latest.read().unwrap().unwrap(), [1; 2000]);
+}
+
+#[test]
+fn small_values_are_not_torn_either() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1.. {
+                publisher.publish([number; 8]).unwrap();
+                if stop.load(Relaxed) {
+                    break;
+                }
+            }
+        });
+        let mut last = 0;
+        for _ in 0..300_000 {
+            if let Some(value) = latest.read().unwrap() {
+                assert!(value.iter().all(|&part| part == value[0]) && value[0] >= last);
+                last = value[0];
+            }
+        }
+        stop.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn a_publisher_in_another_process_is_waited_for_and_followed() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let mut helper = Helper::start("publish one", &name);
+    let mut seen = 0;
+    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [7; 8]);
+    assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
+    helper.expect("published");
+    helper.tell();
+    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [8; 8]);
+    helper.kill();
+    latest.publisher().unwrap().publish([9; 8]).unwrap();
+    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [9; 8]);
+}
+
+#[test]
+fn a_value_of_another_size_is_another_layout() {
+    let name = Name::new();
+    let latest = Latest::<[u8; 60]>::open(name.0.as_str()).unwrap();
+    for other in [
+        Latest::<[u8; 61]>::open(name.0.as_str()).map(drop),
+        Latest::<[u8; 64]>::open(name.0.as_str()).map(drop),
+        Latest::<[u8; 60]>::open(Place::named(&name.0).layout("another")).map(drop),
+    ] {
+        assert_eq!(kind(other), ErrorKind::WrongLayout);
+    }
+    let mut publisher = latest.publisher().unwrap();
+    let value: [u8; 60] = std::array::from_fn(|i| i as u8);
+    publisher.publish(value).unwrap();
+    assert_eq!(latest.read().unwrap(), Some(value));
+    let size = Segment::open(name.key()).unwrap().status().unwrap().size;
+    assert_eq!(size, 1024 + 4 * 64);
+}
+
+#[test]
+fn a_child_does_not_publish_for_its_parent() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    // SAFETY: the child makes system calls and compares numbers, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = publisher.publish([1; 8]).map_err(|e| e.kind()) == Err(ErrorKind::Busy);
+        drop(publisher);
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit((!refused).into()) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!((status, latest.version()), (0, 0));
+    publisher.publish([2; 8]).unwrap();
+}

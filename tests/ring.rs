@@ -1,0 +1,578 @@
+//! The ring: messages of every length arrive whole and in order, and every ending is told from the
+//! others.
+
+mod stage;
+
+use shmkey::{Attachment, Error, ErrorKind, Key, Place, Ring, RingOptions, Segment};
+use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const NOW: Duration = Duration::ZERO;
+const SOON: Duration = Duration::from_millis(20);
+const AGES: Duration = Duration::from_secs(60);
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn open(name: &Name, capacity: usize) -> Ring {
+    Ring::open(name.0.as_str(), capacity).unwrap()
+}
+
+fn many() -> RingOptions {
+    let mut options = Ring::options();
+    options.many_senders(true);
+    options
+}
+
+fn dropping() -> RingOptions {
+    let mut options = Ring::options();
+    options.drop_oldest(true);
+    options
+}
+
+/// Bytes that tell which message they are, and whether they are all of it.
+fn message(number: u64, len: usize) -> Vec<u8> {
+    let mut random = Random::seeded(number);
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8))
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    bytes.truncate(len);
+    bytes
+}
+
+/// Not a test of its own: what the helpers do.
+#[test]
+fn helper_process() {
+    let Some((task, name)) = helper_task() else {
+        return;
+    };
+    let mut words = task.split(' ');
+    match words.next().unwrap() {
+        "send" => {
+            let ring = Ring::open(name.as_str(), 0).unwrap();
+            let mut sender = ring.sender().unwrap();
+            let (first, count): (u64, u64) = (
+                words.next().unwrap().parse().unwrap(),
+                words.next().unwrap().parse().unwrap(),
+            );
+            for number in first..first + count {
+                sender.send_timeout(&numbered(number), AGES).unwrap();
+            }
+            say("sent");
+            wait_to_be_told();
+        }
+        "receive" => {
+            let ring = Ring::open(name.as_str(), 0).unwrap();
+            let mut receiver = ring.receiver().unwrap();
+            let count: usize = words.next().unwrap().parse().unwrap();
+            let mut buffer = vec![0; ring.capacity()];
+            for _ in 0..count {
+                receiver.recv_timeout(&mut buffer, AGES).unwrap();
+            }
+            let _looked_at = receiver.peek(AGES).unwrap();
+            say("received");
+            wait_to_be_told();
+        }
+        "echo" => {
+            let there = Ring::open(name.as_str(), 0).unwrap();
+            let back = Ring::open(format!("{name} back").as_str(), 0).unwrap();
+            let (mut receiver, mut sender) = (there.receiver().unwrap(), back.sender().unwrap());
+            let mut buffer = vec![0; there.capacity()];
+            loop {
+                match receiver.recv_timeout(&mut buffer, AGES) {
+                    Ok(len) => sender.send_timeout(&buffer[..len], AGES).unwrap(),
+                    Err(error) if error.kind() == ErrorKind::Closed => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        other => panic!("no such task: {other}"),
+    }
+}
+
+/// A message whose length depends on its number, from nothing to several pieces.
+fn numbered(number: u64) -> Vec<u8> {
+    let len = match number % 10 {
+        0 => 0,
+        1..=6 => (number * 7 % 200) as usize,
+        7 | 8 => (number * 131 % 9000) as usize,
+        _ => 16_000 + (number * 1_313 % 60_000) as usize,
+    };
+    [&number.to_le_bytes()[..], &message(number, len)].concat()
+}
+
+#[track_caller]
+fn expect_numbered(bytes: &[u8], number: u64) {
+    let expected = numbered(number);
+    assert!(
+        bytes == expected,
+        "message {number}: {} bytes came, and {} were sent",
+        bytes.len(),
+        expected.len()
+    );
+}
+
+#[test]
+fn messages_of_every_length_come_in_order() {
+    for capacity in [64, 72, 100, 1000, 4096, 70_000] {
+        let name = Name::new();
+        let ring = open(&name, capacity);
+        assert_eq!(ring.capacity(), capacity.next_multiple_of(8));
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        let mut buffer = vec![0; ring.capacity()];
+        let (mut sent, mut received) = (0, 0);
+        let mut random = Random::seeded(capacity as u64);
+        let len_of = |number: u64| match number % 5 {
+            0 => ring.capacity() - (number / 5 % 3) as usize,
+            _ => (number as usize * 37) % (ring.capacity() / 4),
+        };
+        while received < 3000 {
+            if random.below(2) == 0 || sent == received {
+                match sender.try_send(&message(sent, len_of(sent))) {
+                    Ok(()) => sent += 1,
+                    // A long one may have to wait until the receiver has looked.
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                        if sent == received {
+                            assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+                        }
+                    }
+                }
+            } else {
+                let len = receiver.try_recv(&mut buffer).unwrap();
+                assert!(buffer[..len] == message(received, len_of(received)));
+                received += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_message_crosses_in_pieces_between_processes() {
+    let name = Name::new();
+    let back = Name(format!("{} back", name.0));
+    let (there, back) = (open(&name, 100_000), open(&back, 100_000));
+    let mut helper = Helper::start("echo", &name);
+    let (mut sender, mut receiver) = (there.sender().unwrap(), back.receiver().unwrap());
+    let mut buffer = vec![0; 100_000];
+    for number in 0..300 {
+        sender.send_timeout(&numbered(number), AGES).unwrap();
+        let len = receiver.recv_timeout(&mut buffer, AGES).unwrap();
+        expect_numbered(&buffer[..len], number);
+        if number % 100 == 50 {
+            thread::sleep(SOON); // now the other one sleeps
+        }
+    }
+    drop(sender);
+    helper.child.wait().unwrap();
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, AGES)),
+        ErrorKind::Closed
+    );
+}
+
+#[test]
+fn full_and_empty_are_told_apart_from_closed_and_dead() {
+    let name = Name::new();
+    let ring = open(&name, 64);
+    let mut buffer = [0; 64];
+    let mut receiver = ring.receiver().unwrap();
+    // Nobody has come yet.
+    assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+    let start = Instant::now();
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, SOON)),
+        ErrorKind::TimedOut
+    );
+    assert!(start.elapsed() >= SOON);
+    let mut sender = ring.sender().unwrap();
+    assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+    sender.send(b"first").unwrap();
+    drop(sender);
+    // What is left comes first.
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
+    for _ in 0..2 {
+        assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::Closed);
+        assert_eq!(kind(receiver.recv(&mut buffer)), ErrorKind::Closed);
+    }
+    // Another one comes, and it goes on.
+    let mut sender = ring.sender().unwrap();
+    assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+    while sender.try_send(b"more").is_ok() {}
+    assert_eq!(kind(sender.try_send(b"more")), ErrorKind::WouldBlock);
+    assert_eq!(
+        kind(sender.send_timeout(b"more", SOON)),
+        ErrorKind::TimedOut
+    );
+    drop(receiver);
+    assert_eq!(kind(sender.try_send(b"more")), ErrorKind::Closed);
+    assert_eq!(kind(sender.send(b"more")), ErrorKind::Closed);
+    let mut receiver = ring.receiver().unwrap();
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
+    sender.send(b"more").unwrap();
+
+    // Deaths.
+    drop((sender, receiver));
+    let name = Name::new();
+    let ring = open(&name, 1 << 20);
+    let mut receiver = ring.receiver().unwrap();
+    let mut helper = Helper::start("send 0 3", &name);
+    helper.expect("sent");
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..3 {
+        receiver.recv_timeout(&mut buffer, AGES).unwrap();
+    }
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, SOON)),
+        ErrorKind::TimedOut
+    );
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SOON);
+            helper.kill();
+        });
+        assert_eq!(kind(receiver.recv(&mut buffer)), ErrorKind::PeerDied);
+    });
+    assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::PeerDied);
+    drop(receiver);
+    let mut sender = ring.sender().unwrap();
+    sender.send(b"for the next").unwrap();
+    sender.send(b"and one more").unwrap();
+    let mut helper = Helper::start("receive 1", &name);
+    helper.expect("received");
+    helper.kill();
+    let filler = vec![0; 60_000];
+    while sender.try_send(&filler).is_ok() {}
+    assert_eq!(kind(sender.send(&filler)), ErrorKind::PeerDied);
+    // It died while it worked on the second message, so that one comes again.
+    let mut receiver = ring.receiver().unwrap();
+    let len = receiver.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..len], b"and one more");
+}
+
+#[test]
+fn each_part_is_played_by_one() {
+    let name = Name::new();
+    let ring = open(&name, 64);
+    let (sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    assert_eq!(kind(ring.sender()), ErrorKind::Busy);
+    assert_eq!(kind(open(&name, 64).receiver()), ErrorKind::Busy);
+    drop((sender, receiver));
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    // SAFETY: the child makes system calls and compares numbers, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut buffer = [0; 64];
+        let refused = sender.try_send(b"x").map_err(|e| e.kind()) == Err(ErrorKind::Busy)
+            && receiver.try_recv(&mut buffer).map_err(|e| e.kind()) == Err(ErrorKind::Busy);
+        drop((sender, receiver));
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit((!refused).into()) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert_eq!(
+        kind(ring.sender()),
+        ErrorKind::Busy,
+        "the child has not given it back"
+    );
+    sender.send(b"still here").unwrap();
+    assert_eq!(receiver.recv(&mut [0; 64]).unwrap(), 10);
+}
+
+#[test]
+fn in_place_on_both_ends() {
+    let name = Name::new();
+    let ring = open(&name, 256);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    for round in 0..100 {
+        let mut slot = sender.reserve(40, NOW).unwrap();
+        slot.write_at(0, b"given up").unwrap();
+        drop(slot);
+        let mut slot = sender.reserve(48, NOW).unwrap();
+        assert_eq!(slot.as_mut_ptr() as usize % 8, 0);
+        slot.write_at(0, &[round; 20]).unwrap();
+        slot.write_at(20, &[round; 28]).unwrap();
+        assert_eq!(kind(slot.write_at(47, &[0; 2])), ErrorKind::OutOfRange);
+        assert_eq!(
+            kind(slot.write_at(usize::MAX, &[0; 2])),
+            ErrorKind::OutOfRange
+        );
+        slot.truncate(33);
+        slot.truncate(1000);
+        assert_eq!(slot.len(), 33);
+        slot.commit();
+        for _ in 0..2 {
+            let found = receiver.peek(NOW).unwrap();
+            assert_eq!(found.to_vec(), [round; 33]);
+            let mut end = [0; 3];
+            found.read_at(30, &mut end).unwrap();
+            assert_eq!(end, [round; 3]);
+            assert_eq!(kind(found.read_at(31, &mut end)), ErrorKind::OutOfRange);
+            assert_eq!(found.as_ptr() as usize % 8, 0);
+        }
+        receiver.peek(NOW).unwrap().release().unwrap();
+        assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+    }
+    assert_eq!(kind(sender.reserve(257, NOW)), ErrorKind::TooLong);
+    assert_eq!(kind(sender.send(&[0; 257])), ErrorKind::TooLong);
+    sender.send(&[7; 100]).unwrap();
+    let error = receiver.recv(&mut [0; 99]).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::TooLong, libc::EMSGSIZE)
+    );
+    assert!(error.to_string().contains("100 bytes"), "{error}");
+    assert_eq!(receiver.recv(&mut [0; 100]).unwrap(), 100);
+}
+
+#[test]
+fn many_at_once() {
+    let name = Name::new();
+    let ring = open(&name, 1000);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let (mut buffer, mut lengths) = ([0; 300], [0; 100]);
+    let messages: Vec<Vec<u8>> = (0..50)
+        .map(|number| message(number, number as usize % 30))
+        .collect();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    assert_eq!(sender.send_batch(&[], NOW).unwrap(), 0);
+    for round in 0..50 {
+        let mut sent = 0;
+        let mut received = 0;
+        while received < messages.len() {
+            if sent < messages.len() {
+                sent += sender.send_batch(&messages[sent..], NOW).unwrap_or(0);
+            }
+            let count = receiver.recv_batch(&mut buffer, &mut lengths, NOW).unwrap();
+            let mut from = 0;
+            for &len in &lengths[..count] {
+                assert_eq!(
+                    &buffer[from..from + len],
+                    messages[received],
+                    "round {round}"
+                );
+                (from, received) = (from + len, received + 1);
+            }
+        }
+        assert_eq!(sent, messages.len());
+    }
+    assert_eq!(
+        kind(receiver.recv_batch(&mut buffer, &mut lengths, NOW)),
+        ErrorKind::WouldBlock
+    );
+    assert_eq!(
+        kind(sender.send_batch(&[&[0; 1001]], NOW)),
+        ErrorKind::TooLong
+    );
+    // Those that do not fit are there the next time.
+    sender.send_batch(&[b"one", b"two", b"three"], NOW).unwrap();
+    assert_eq!(
+        receiver
+            .recv_batch(&mut buffer[..7], &mut lengths, NOW)
+            .unwrap(),
+        2
+    );
+    assert_eq!(
+        receiver
+            .recv_batch(&mut buffer, &mut lengths[..1], NOW)
+            .unwrap(),
+        1
+    );
+}
+
+#[test]
+fn many_senders_each_get_their_turn() {
+    let name = Name::new();
+    let ring = many().open(name.0.as_str(), 100_000).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    const EACH: u64 = 2_000;
+    let mut helpers: Vec<Helper> = (0..4)
+        .map(|sender| Helper::start(&format!("send {} {EACH}", sender * 1_000_000), &name))
+        .collect();
+    let mut next = [0; 4];
+    let mut buffer = vec![0; 100_000];
+    while next.iter().sum::<u64>() < 4 * EACH {
+        let len = receiver.recv_timeout(&mut buffer, AGES).unwrap();
+        let number = u64::from_le_bytes(buffer[..8].try_into().unwrap());
+        let sender = (number / 1_000_000) as usize;
+        assert_eq!(
+            number % 1_000_000,
+            next[sender],
+            "sender {sender} is in order"
+        );
+        expect_numbered(&buffer[..len], number);
+        next[sender] += 1;
+    }
+    helpers.iter_mut().for_each(|helper| helper.expect("sent"));
+    // One that dies is not missed as long as another one lives.
+    helpers[0].kill();
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, SOON)),
+        ErrorKind::TimedOut
+    );
+    for helper in &mut helpers[1..3] {
+        helper.tell();
+        helper.child.wait().unwrap();
+    }
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, SOON)),
+        ErrorKind::TimedOut
+    );
+    helpers[3].kill();
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, AGES)),
+        ErrorKind::PeerDied
+    );
+    // A newcomer puts that in order.
+    ring.sender().unwrap().send(b"").unwrap();
+    assert_eq!(receiver.recv_timeout(&mut buffer, AGES).unwrap(), 0);
+    assert_eq!(
+        kind(receiver.recv_timeout(&mut buffer, AGES)),
+        ErrorKind::Closed
+    );
+}
+
+#[test]
+fn there_are_64_senders_at_most() {
+    let name = Name::new();
+    let ring = many().open(name.0.as_str(), 64).unwrap();
+    let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
+    assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
+    drop(senders);
+    ring.sender().unwrap();
+}
+
+#[test]
+fn a_reserved_slot_keeps_the_others_out() {
+    let name = Name::new();
+    let ring = many().open(name.0.as_str(), 1000).unwrap();
+    let (mut one, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
+    let mut slot = one.reserve(8, NOW).unwrap();
+    assert_eq!(kind(other.try_send(b"x")), ErrorKind::Deadlock);
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
+    });
+    slot.write_at(0, &[1; 8]).unwrap();
+    slot.commit();
+    other.send(b"x").unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 8]);
+}
+
+#[test]
+fn a_sender_that_never_waits_drops_the_oldest() {
+    let name = Name::new();
+    let ring = dropping().open(name.0.as_str(), 256).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let mut buffer = [0; 256];
+    for number in 0..1000_u64 {
+        sender.try_send(&number.to_le_bytes()).unwrap();
+    }
+    let mut last = None;
+    let mut count = 0;
+    while let Ok(len) = receiver.try_recv(&mut buffer) {
+        let number = u64::from_le_bytes(buffer[..len].try_into().unwrap());
+        assert!(last.is_none_or(|last| last + 1 == number));
+        (last, count) = (Some(number), count + 1);
+    }
+    assert_eq!(last, Some(999));
+    assert_eq!(ring.dropped() + count, 1000);
+    // One that was looked at and dropped meanwhile is no message.
+    sender.send(b"old").unwrap();
+    let found = receiver.peek(NOW).unwrap();
+    for _ in 0..100 {
+        sender.send(b"new").unwrap();
+    }
+    assert_eq!(kind(found.release()), ErrorKind::Overtaken);
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 3);
+    assert_eq!(&buffer[..3], b"new");
+    // The longest message drops all others.
+    sender.try_send(&[5; 256]).unwrap();
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 256);
+}
+
+/// The receiver is overtaken all the time, and sees no message that was not sent.
+#[test]
+fn what_is_received_while_others_are_dropped_is_whole() {
+    let name = Name::new();
+    let ring = dropping().open(name.0.as_str(), 100_000).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    let mut helper = Helper::start("send 0 30000", &name);
+    let mut buffer = vec![0; 100_000];
+    let (mut next, mut count) = (0, 0);
+    while next < 30_000 {
+        let len = receiver.recv_timeout(&mut buffer, AGES).unwrap();
+        let number = u64::from_le_bytes(buffer[..8].try_into().unwrap());
+        expect_numbered(&buffer[..len], number);
+        assert!(number >= next);
+        (next, count) = (number + 1, count + 1);
+    }
+    helper.expect("sent");
+    assert_eq!(count + ring.dropped(), 30_000);
+}
+
+#[test]
+fn a_ring_is_what_it_was_made_as() {
+    let name = Name::new();
+    for too_small in [1, 63] {
+        assert_eq!(
+            kind(Ring::open(name.0.as_str(), too_small)),
+            ErrorKind::InvalidArgument
+        );
+    }
+    assert_eq!(
+        kind(Ring::open(name.0.as_str(), usize::MAX)),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(kind(Ring::open(name.0.as_str(), 0)), ErrorKind::KeyNotFound);
+    let ring = many().open(name.0.as_str(), 100).unwrap();
+    assert_eq!(
+        kind(Ring::open(name.0.as_str(), 100)),
+        ErrorKind::WrongLayout
+    );
+    assert_eq!(
+        kind(many().open(name.0.as_str(), 200)),
+        ErrorKind::WrongLayout
+    );
+    assert_eq!(
+        kind(many().open(name.0.as_str(), 80)),
+        ErrorKind::WrongLayout
+    );
+    let as_it_is = Ring::open(name.0.as_str(), 0).unwrap();
+    assert_eq!(as_it_is.capacity(), 104);
+    let _two = (as_it_is.sender().unwrap(), ring.sender().unwrap());
+    let place = || Place::named(&name.0).existing();
+    many().open(place(), 100).unwrap();
+    // In a segment of one's own, as small as can be.
+    let segment = Segment::options()
+        .size(1568 + 64)
+        .remove_on_drop(true)
+        .open(Key::PRIVATE)
+        .unwrap();
+    let memory: Arc<Attachment> = segment.attach().unwrap().into();
+    let ring = Ring::open(Place::within(Arc::clone(&memory), 0), 64).unwrap();
+    ring.sender().unwrap().send(&[1; 64]).unwrap();
+    assert_eq!(ring.receiver().unwrap().recv(&mut [0; 64]).unwrap(), 64);
+    let again = Ring::open(Place::within(memory, 0), 0).unwrap();
+    assert_eq!(again.capacity(), 64);
+}
+
+#[test]
+fn the_object_costs_less_than_a_page() {
+    let name = Name::new();
+    let ring = open(&name, 1 << 20);
+    let size = Segment::open(name.key()).unwrap().status().unwrap().size;
+    assert!(size <= (1 << 20) + 4096, "{size}");
+    assert_eq!(ring.used(), 0);
+    let mut sender = ring.sender().unwrap();
+    sender.send(&[0; 100]).unwrap();
+    assert_eq!(ring.used(), 112);
+}
