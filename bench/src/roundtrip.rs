@@ -25,10 +25,9 @@ impl RoundTrip {
         }
     }
 
-    /// Room for four messages is more than enough, stays in the caches, and is soon touched from end
-    /// to end.
+    /// Room for 16 messages is more than enough, and soon touched from end to end.
     fn capacity(self) -> usize {
-        (4 * self.size).max(16 << 10)
+        (16 * self.size).max(16 << 10)
     }
 
     /// Plays ping-pong, and gives the nanoseconds of a round.

@@ -56,7 +56,7 @@ pub fn groups() -> Vec<Group> {
                         .at_most(1.1, Peer(TRYING)),
                     round_trip::<Trying>(TRYING, 64),
                     round_trip::<Mailbox<8>>("mailbox, 56 B in the flag's line", 56),
-                    round_trip::<Mailbox<8>>(MAILBOX, 64),
+                    round_trip::<Mailbox<64>>(MAILBOX, 64),
                 ],
                 round_trip_peers(64),
             ],
@@ -67,7 +67,7 @@ pub fn groups() -> Vec<Group> {
                 vec![
                     round_trip::<Waiting>(RING, 1 << 10).at_most(1.0, Peer(MAILBOX)),
                     round_trip::<Trying>(TRYING, 1 << 10),
-                    round_trip::<Mailbox<8>>(MAILBOX, 1 << 10),
+                    round_trip::<Mailbox<64>>(MAILBOX, 1 << 10),
                 ],
                 round_trip_peers(1 << 10),
             ],
@@ -78,7 +78,7 @@ pub fn groups() -> Vec<Group> {
                 vec![
                     round_trip::<Waiting>(RING, 64 << 10).at_most(0.85, Peer(MAILBOX)),
                     round_trip::<Trying>(TRYING, 64 << 10),
-                    round_trip::<Mailbox<8>>(MAILBOX, 64 << 10),
+                    round_trip::<Mailbox<64>>(MAILBOX, 64 << 10),
                 ],
                 round_trip_peers(64 << 10),
             ],

@@ -10,8 +10,11 @@ use rusteron_media_driver::{
     AeronCError, AeronDriver, AeronDriverContext, bindings::aeron_threading_mode_enum,
 };
 use std::{
-    ffi::{CStr, CString},
-    hint, process,
+    ffi::{CStr, CString, OsStr},
+    fs, hint,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    process,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -45,14 +48,15 @@ impl Channel for Aeron {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let directory = format!("/dev/shm/shmkey-bench-aeron-{}-{number}", process::id());
         let directory = CString::new(directory)?;
-        let driver = fork(|| drive(&directory).expect("the driver runs"))?;
+        let parent = process::id();
+        let driver = fork(|| drive(&directory, parent).expect("the driver runs"))?;
         let aeron = Aeron {
             directory,
             stream: 1000 + number as i32,
             driver,
         };
         let started = Instant::now();
-        while !aeron.file("cnc.dat").exists() {
+        while !path(&aeron.directory).join("cnc.dat").exists() {
             if started.elapsed() > PATIENCE {
                 return Err("Aeron's driver does not start".into());
             }
@@ -96,14 +100,15 @@ impl Aeron {
         client.start()?;
         Ok(client)
     }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        std::path::Path::new(self.directory.to_str().expect("it was made of a `str`")).join(name)
-    }
 }
 
-/// What the driver's process does, until it is ended.
-fn drive(directory: &CStr) -> Result<(), AeronCError> {
+/// What the driver's process does, until it is ended, or nobody is there any more.
+fn drive(directory: &CStr, parent: u32) -> Result<(), AeronCError> {
+    // SAFETY: plain calls. It ends by itself, and last.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, 0);
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+    }
     let context = AeronDriverContext::new()?;
     context.set_dir(directory)?;
     context.set_dir_delete_on_start(true)?;
@@ -112,10 +117,21 @@ fn drive(directory: &CStr) -> Result<(), AeronCError> {
     context.set_term_buffer_sparse_file(false)?;
     let driver = AeronDriver::new(&context)?;
     driver.start(true)?;
-    loop {
+    while std::os::unix::process::parent_id() == parent {
         driver.main_do_work()?;
         thread::sleep(LOOKS_AFTER);
     }
+    remove(directory);
+    Ok(())
+}
+
+fn path(directory: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(directory.to_bytes()))
+}
+
+fn remove(directory: &CStr) {
+    // There may be none yet, and it does no harm if it stays.
+    let _ = fs::remove_dir_all(path(directory));
 }
 
 impl Drop for Aeron {
@@ -125,7 +141,7 @@ impl Drop for Aeron {
             libc::kill(self.driver, libc::SIGKILL);
             libc::waitpid(self.driver, std::ptr::null_mut(), 0);
         }
-        let _ = std::fs::remove_dir_all(self.file(""));
+        remove(&self.directory);
     }
 }
 
