@@ -29,6 +29,14 @@ pub(crate) const MAX: u32 = u32::MAX >> 1;
 pub(crate) struct Overflow;
 
 impl Counter {
+    #[cfg(any(test, loom))]
+    pub fn new(count: u32) -> Counter {
+        Counter {
+            word: AtomicU32::new(count * ONE),
+            reserved: AtomicU32::new(0),
+        }
+    }
+
     /// Sets the count, while nobody else uses it. At most [`MAX`].
     pub fn init(&self, count: u32) {
         // Relaxed: whoever publishes the object orders it.
@@ -125,22 +133,13 @@ mod tests {
     use super::*;
     use std::{sync::atomic::AtomicU64, thread, time::Duration};
 
-    fn counter(count: u32) -> Counter {
-        let counter = Counter {
-            word: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
-        };
-        counter.init(count);
-        counter
-    }
-
     fn now() -> Deadline {
         Deadline::after(Some(Duration::ZERO))
     }
 
     #[test]
     fn it_counts() {
-        let counter = counter(2);
+        let counter = Counter::new(2);
         assert!(counter.take(now()) && counter.take(now()) && !counter.take(now()));
         counter.post().unwrap();
         assert_eq!(counter.value(), 1);
@@ -149,7 +148,7 @@ mod tests {
 
     #[test]
     fn overflow_is_an_error_and_changes_nothing() {
-        let counter = counter(MAX);
+        let counter = Counter::new(MAX);
         assert_eq!(counter.post(), Err(Overflow));
         assert_eq!(counter.value(), MAX);
         assert!(counter.try_take());
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_among_many() {
         const EACH: u32 = 20_000;
-        let counter = counter(0);
+        let counter = Counter::new(0);
         let taken = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..3 {

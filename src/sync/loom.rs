@@ -2,7 +2,7 @@
 //! wake-up that is missed is a deadlock, which loom reports.
 
 use super::{
-    atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
+    atomic::{AtomicU32, AtomicU64, Ordering::SeqCst, fence},
     wait::Deadline,
 };
 use loom::sync::{Condvar, Mutex};
@@ -17,6 +17,8 @@ fn sleep_while(is_expected: impl FnOnce() -> bool, deadline: Deadline) -> bool {
         return false;
     }
     let guard = BUCKET.0.lock().unwrap();
+    // The kernel makes a full barrier before it looks at the word.
+    fence(SeqCst);
     if is_expected() {
         drop(BUCKET.1.wait(guard).unwrap());
     }
@@ -29,7 +31,6 @@ fn wake_all() {
 }
 
 pub(crate) fn sleep(word: &AtomicU64, expected: u64, deadline: Deadline) -> bool {
-    // The kernel looks at the word with a full barrier before.
     sleep_while(|| word.load(SeqCst) == expected, deadline)
 }
 

@@ -1,7 +1,7 @@
 //! Synchronisation between processes: what plain shared memory leaves out.
 //!
 //! Everything here works on memory that it is given, made of atomics, and knows nothing of segments.
-//! `cfg(loom)` builds the same source on loom's atomics, for the models in `models`.
+//! `cfg(loom)` builds the same source on loom's atomics, for the package `models`.
 
 mod area;
 mod atomic;
@@ -12,8 +12,6 @@ mod counter;
 mod lock;
 #[cfg(loom)]
 mod loom;
-#[cfg(all(loom, test))]
-mod models;
 pub(crate) mod newest;
 mod ready;
 pub(crate) mod ring;
@@ -22,6 +20,8 @@ pub(crate) mod wait;
 
 pub(crate) use area::Area;
 pub(crate) use atomic::AtomicU32;
+#[cfg(loom)]
+pub(crate) use atomic::AtomicU64;
 #[cfg(not(loom))]
 pub(crate) use claim::Claim;
 pub(crate) use counter::{Counter, MAX as COUNTER_MAX};

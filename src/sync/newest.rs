@@ -31,6 +31,16 @@ pub(crate) struct Words {
     sleepers: Sleepers,
 }
 
+#[cfg(loom)]
+impl Words {
+    pub fn new() -> Words {
+        Words {
+            current: AtomicU64::new(0),
+            sleepers: Sleepers::new(),
+        }
+    }
+}
+
 /// The slots and the words, as this process sees them.
 #[derive(Clone, Copy)]
 pub(crate) struct Newest<'a> {
@@ -96,7 +106,7 @@ impl Newest<'_> {
         self.area.write(self.slot(next), bytes);
         // Release: whoever sees the version sees the value.
         self.words.current.store(next, Release);
-        self.words.sleepers.wake(&self.words.current);
+        self.words.sleepers.wake(&self.words.current, next);
     }
 
     /// Copies the newest value, and says which version it is; 0 if there is none yet.
@@ -148,10 +158,13 @@ impl Newest<'_> {
         loop {
             // Whoever may not write cannot say that it sleeps, and wakes after its slice.
             let slept = match writable {
-                true => self
-                    .words
-                    .sleepers
-                    .sleep(&self.words.current, seen, deadline, || look().is_some()),
+                true => {
+                    self.words
+                        .sleepers
+                        .sleep(seen, &self.words.current, seen, deadline, || {
+                            look().is_some()
+                        })
+                }
                 false => atomic::sleep(&self.words.current, seen, deadline),
             };
             if look().is_some() {

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 pub(crate) const SLICE: Duration = Duration::from_millis(4);
 
 /// How often to look before sleeping. A look takes a PAUSE, 20 to 60 ns.
+#[cfg(not(loom))]
 const SPINS: u32 = 100;
+#[cfg(loom)]
+const SPINS: u32 = 1;
 
 /// How long to look for what a peer on another processor does: about as long as it takes to put
 /// this thread to sleep and wake it again.

@@ -249,7 +249,7 @@ impl Head {
         }
         loop {
             self.say_where(track);
-            let offset = self.offset;
+            let (pos, offset) = (self.pos, self.offset);
             let word = track.area.word(offset);
             // Relaxed: `look` looks again.
             let seen = word.load(Relaxed);
@@ -258,7 +258,7 @@ impl Head {
                 .words
                 .asleep
                 .receivers
-                .sleep(word, seen, deadline, || {
+                .sleep(pos, word, seen, deadline, || {
                     found = self.look(track).map(will_do).transpose();
                     found.is_some() || self.offset != offset || word.load(Relaxed) != seen
                 });
@@ -310,11 +310,12 @@ impl Head {
             if wait::stay_awake(self.sender, look).is_some() {
                 continue;
             }
-            let slept = track
-                .words
-                .asleep
-                .receivers
-                .sleep(word, seen, deadline, || look().is_some());
+            let slept =
+                track
+                    .words
+                    .asleep
+                    .receivers
+                    .sleep(message.pos, word, seen, deadline, || look().is_some());
             if look().is_none() {
                 peers().check()?;
                 if !slept {

@@ -68,6 +68,26 @@ struct AsleepWords {
     wanted: AtomicU64,
 }
 
+#[cfg(loom)]
+impl Words {
+    pub fn new() -> Words {
+        Words {
+            sender: SenderWords {
+                tail: AtomicU64::new(0),
+                dropped: AtomicU64::new(0),
+            },
+            receiver: ReceiverWords {
+                head: AtomicU64::new(0),
+                cpu: AtomicU32::new(0),
+            },
+            asleep: AsleepWords {
+                receivers: Sleepers::new(),
+                wanted: AtomicU64::new(0),
+            },
+        }
+    }
+}
+
 /// A ring as this process sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Track<'a> {

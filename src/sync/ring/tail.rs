@@ -69,9 +69,11 @@ impl Tail {
                     if frame.kind == Kind::Begun {
                         // Its sender is dead. Release: orders it behind what that one wrote.
                         word.store(gap(frame.size()).word(None), Release);
-                        track.words.asleep.receivers.wake(word);
                     }
                     found.advance(track, frame.size());
+                    if frame.kind == Kind::Begun {
+                        track.words.asleep.receivers.wake(word, found.pos);
+                    }
                 }
             }
         }
@@ -186,7 +188,7 @@ impl Tail {
         first.store(word, Release);
         // Release: for the next sender.
         track.words.sender.tail.store(self.pos, Release);
-        track.words.asleep.receivers.wake(first);
+        track.words.asleep.receivers.wake(first, self.pos);
     }
 
     #[cold]
@@ -213,13 +215,15 @@ impl Tail {
         let first = track.area.word(self.offset);
         let progress = track.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
+        let pos = self.pos;
         self.advance(track, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
         track.area.word(self.offset).store(0, Relaxed);
         // Release: whoever sees that it is begun sees that no bytes are there yet.
         first.store(frame(Kind::Begun).word(cpu), Release);
-        track.words.asleep.receivers.wake(first);
+        // Whoever sleeps here, from now on also until it is done, sleeps after the same count.
+        track.words.asleep.receivers.wake(first, pos);
         let mut done = 0;
         for piece in bytes.chunks(PIECE) {
             track.area.write(to + done, piece);
@@ -232,7 +236,7 @@ impl Tail {
         // Release: whoever sees that it is done sees all bytes.
         first.store(frame(Kind::Done).word(cpu), Release);
         track.words.sender.tail.store(self.pos, Release);
-        track.words.asleep.receivers.wake(first);
+        track.words.asleep.receivers.wake(first, self.pos);
         Ok(())
     }
 
@@ -380,7 +384,7 @@ impl Tail {
     /// Wakes the receivers, because something other than a message has come.
     pub fn wake_receivers(&self, track: &Track) {
         let word = track.area.word(self.offset);
-        track.words.asleep.receivers.wake(word);
+        track.words.asleep.receivers.wake(word, self.pos);
     }
 }
 

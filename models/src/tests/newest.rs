@@ -1,0 +1,95 @@
+use crate::sync::{
+    Area, AtomicU64, Deadline,
+    newest::{Newest, Words, slots, stride},
+};
+use loom::{sync::Arc, thread};
+
+/// A value of two words, which are always the same.
+const SIZE: usize = 16;
+
+struct Memory {
+    words: Words,
+    slots: Vec<AtomicU64>,
+}
+
+impl Memory {
+    fn new() -> Arc<Memory> {
+        let len = stride(SIZE).unwrap() / 8 * slots(SIZE);
+        Arc::new(Memory {
+            words: Words::new(),
+            slots: (0..len).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    fn newest(&self) -> Newest<'_> {
+        Newest {
+            words: &self.words,
+            area: Area(&self.slots),
+            size: SIZE,
+        }
+    }
+
+    fn publish(&self, number: u64) {
+        let word = number.to_ne_bytes();
+        self.newest().publish(&[word, word].concat());
+    }
+
+    /// The number that was read, and its version. None if the writer was faster.
+    fn read(&self) -> Option<(u64, u64)> {
+        let mut bytes = [0; SIZE];
+        let version = self.newest().read(&mut bytes).ok()?;
+        let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+        if version == 0 {
+            return Some((0, 0));
+        }
+        assert_eq!(word(0), word(8), "torn");
+        Some((word(0), version))
+    }
+}
+
+/// Whatever a reader gets is whole, of the version that it says, and never older than the last. The
+/// writer comes round twice, so it overwrites slots that are being read.
+#[test]
+fn what_is_read_is_whole_and_newest() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let memory = Memory::new();
+        memory.publish(10);
+        let writer = thread::spawn({
+            let memory = memory.clone();
+            move || (2..=5).for_each(|version| memory.publish(version * 10))
+        });
+        let mut last = 1;
+        for _ in 0..2 {
+            if let Some((number, version)) = memory.read() {
+                assert_eq!(number, version * 10);
+                assert!(version >= last);
+                last = version;
+            }
+        }
+        writer.join().unwrap();
+        assert_eq!(memory.read(), Some((50, 5)));
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_newer_one_is_woken() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let memory = Memory::new();
+        let writer = thread::spawn({
+            let memory = memory.clone();
+            move || (1..=2).for_each(|version| memory.publish(version * 10))
+        });
+        let mut seen = 0;
+        while seen < 2 {
+            assert!(memory.newest().wait(seen, true, Deadline::Never));
+            let (number, version) = memory.read().unwrap();
+            assert!(number == version * 10 && version > seen);
+            seen = version;
+        }
+        writer.join().unwrap();
+    });
+}

@@ -1,0 +1,99 @@
+use crate::sync::{AtomicU32, AtomicU64, Ready, State};
+use loom::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+};
+
+struct Header {
+    magic: AtomicU64,
+    state: AtomicU32,
+    maker: AtomicU64,
+    /// What a maker writes.
+    body: AtomicU64,
+    /// How often it was written.
+    made: AtomicU64,
+}
+
+/// A number that is nobody's.
+const DEAD: u64 = 99;
+
+impl Header {
+    fn new(maker: u64) -> Arc<Header> {
+        Arc::new(Header {
+            magic: AtomicU64::new(0),
+            state: AtomicU32::new(0),
+            maker: AtomicU64::new(maker),
+            body: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+        })
+    }
+
+    fn ready(&self) -> Ready<'_> {
+        Ready {
+            magic: &self.magic,
+            state: &self.state,
+            maker: &self.maker,
+        }
+    }
+
+    fn look(&self) -> State {
+        self.ready().look(|| self.body.load(Relaxed) == 0)
+    }
+
+    /// What opening does, but for the waiting.
+    fn open(&self, me: u64) -> bool {
+        match self.look() {
+            State::Ready => return true,
+            State::Unmade(_) => {}
+            other => panic!("it is {other:?}"),
+        }
+        let made = self.ready().make(
+            me,
+            |maker| maker == DEAD,
+            |_| {
+                self.made.fetch_add(1, Relaxed);
+                self.body.store(42, Relaxed);
+            },
+        );
+        if made {
+            assert_eq!(self.look(), State::Ready);
+        }
+        made
+    }
+
+    fn expect_whole(&self) {
+        if self.look() == State::Ready {
+            assert_eq!(self.body.load(Relaxed), 42);
+        }
+    }
+}
+
+/// Two who want to make it, and one who only looks: it is made once, and whoever finds it ready
+/// finds all of it.
+fn race(maker: u64) {
+    let header = Header::new(maker);
+    let others: Vec<_> = [1, 2]
+        .map(|me| {
+            let header = header.clone();
+            thread::spawn(move || {
+                if header.open(me) {
+                    header.expect_whole();
+                }
+            })
+        })
+        .into();
+    header.expect_whole();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(header.look(), State::Ready);
+    assert_eq!(header.made.load(Relaxed), 1);
+}
+
+#[test]
+fn one_makes_it() {
+    loom::model(|| race(0));
+}
+
+#[test]
+fn one_follows_a_dead_maker() {
+    loom::model(|| race(DEAD));
+}

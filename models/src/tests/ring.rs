@@ -1,0 +1,151 @@
+use crate::sync::{
+    Area, AtomicU64, Deadline,
+    ring::{Head, Peers, Refused, Tail, Track, Words, room_for},
+};
+use loom::{sync::Arc, thread};
+
+struct Memory {
+    words: Words,
+    frames: Vec<AtomicU64>,
+    capacity: usize,
+    drops: bool,
+}
+
+impl Memory {
+    fn new(capacity: usize, drops: bool) -> Arc<Memory> {
+        let room = room_for(capacity).unwrap();
+        Arc::new(Memory {
+            words: Words::new(),
+            frames: (0..room / 8).map(|_| AtomicU64::new(0)).collect(),
+            capacity,
+            drops,
+        })
+    }
+
+    fn track(&self) -> Track<'_> {
+        Track {
+            words: &self.words,
+            area: Area(&self.frames),
+            capacity: self.capacity,
+            drops: self.drops,
+        }
+    }
+}
+
+fn expected() -> Peers {
+    Peers::Expected
+}
+
+/// A message of so many words, all alike.
+fn message(number: u64, words: usize) -> Vec<u8> {
+    number.to_ne_bytes().repeat(words)
+}
+
+fn check(threads: impl Fn() + Send + Sync + 'static, preemptions: usize) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.check(threads);
+}
+
+/// Sends messages of these lengths, in words, and receives them, each end waiting for the other.
+fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
+    let memory = Memory::new(capacity, false);
+    let sender = thread::spawn({
+        let memory = memory.clone();
+        move || {
+            let track = memory.track();
+            let mut tail = Tail::find(&track).unwrap();
+            for (number, &words) in (1..).zip(lengths) {
+                let bytes = message(number, words);
+                tail.add(&track, &bytes, Deadline::Never, expected).unwrap();
+                if !batch {
+                    tail.commit(&track);
+                }
+            }
+            tail.commit(&track);
+        }
+    });
+    let track = memory.track();
+    let mut head = Head::find(&track);
+    let mut buffer = vec![0; capacity];
+    for (number, &words) in (1..).zip(lengths) {
+        let len = head
+            .receive(&track, &mut buffer, Deadline::Never, expected)
+            .unwrap();
+        assert_eq!(&buffer[..len], message(number, words));
+    }
+    sender.join().unwrap();
+    let nothing = head.receive(&track, &mut buffer, Deadline::Now, expected);
+    assert_eq!(nothing, Err(Refused::TimedOut));
+}
+
+#[test]
+fn messages_cross() {
+    check(|| cross(64, &[1, 1], false), 3);
+}
+
+/// More than fits: the sender waits for the receiver, and goes round the end.
+#[test]
+fn the_sender_waits_for_room() {
+    // 64 bytes and 32: a frame of one word takes 16.
+    check(|| cross(64, &[1, 1, 1, 1, 1, 1, 1], false), 2);
+}
+
+#[test]
+fn a_batch_is_there_at_once() {
+    check(|| cross(64, &[1, 1, 1], true), 2);
+}
+
+/// In a model, a piece has 8 bytes.
+#[test]
+fn a_long_message_crosses_in_pieces() {
+    check(|| cross(64, &[3], false), 2);
+}
+
+/// The longest message, from the middle of the ring: there is a gap, which the receiver takes.
+#[test]
+fn the_longest_message_crosses() {
+    check(|| cross(32, &[1, 4], false), 2);
+}
+
+/// A sender that drops the oldest never waits, and the receiver sees whole messages, in order.
+#[test]
+fn what_is_not_dropped_is_whole() {
+    check(
+        || {
+            let memory = Memory::new(16, true);
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let track = memory.track();
+                    let mut tail = Tail::find(&track).unwrap();
+                    for number in 1..=4 {
+                        tail.send(&track, &message(number, 1), Deadline::Now, expected)
+                            .unwrap();
+                    }
+                }
+            });
+            let track = memory.track();
+            let mut head = Head::find(&track);
+            let mut buffer = [0; 16];
+            let mut last = 0;
+            let mut receive =
+                |last: &mut u64| match head.receive(&track, &mut buffer, Deadline::Now, expected) {
+                    Ok(len) => {
+                        assert_eq!(len, 8);
+                        let number = u64::from_ne_bytes(buffer[..8].try_into().unwrap());
+                        assert!(number > *last && number <= 4, "{number} after {last}");
+                        *last = number;
+                        true
+                    }
+                    Err(Refused::TimedOut) => false,
+                    Err(other) => panic!("{other:?}"),
+                };
+            receive(&mut last);
+            sender.join().unwrap();
+            while receive(&mut last) {}
+            assert_eq!(last, 4);
+        },
+        3,
+    );
+}

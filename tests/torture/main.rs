@@ -1,0 +1,96 @@
+//! Killed at any instruction: a child does one operation, is stepped through it instruction by
+//! instruction, and is killed after the k-th. Then the survivors must find everything in order.
+//!
+//! By default a sample of all k, from a seed that is printed (`SHMKEY_SEED=…` repeats it); `cargo
+//! test --release --test torture -- --ignored` takes every k.
+
+#[path = "../stage/mod.rs"]
+mod stage;
+mod stepping;
+mod victims;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use stage::Random;
+use std::{env, process::ExitCode};
+use victims::{Scene, VICTIMS, Victim};
+
+/// How many k a sample has at most, and how many instructions all its children may make together.
+const SAMPLE: usize = 150;
+const BUDGET: usize = 100_000;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The processes are forked, and a fork copies one thread.
+    arguments.test_threads = Some(1);
+    stage::directory(); // cleans up when this process is stopped
+    stay_on_one_core();
+    let seed = env::var("SHMKEY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Random::new().next());
+    println!("SHMKEY_SEED={seed}");
+
+    let mut trials = Vec::new();
+    for (name, victim) in VICTIMS {
+        trials.push(Trial::test(format!("sample: {name}"), move || {
+            kill_at_some(victim, &mut Random::seeded(seed)).map_err(Failed::from)
+        }));
+        trials.push(
+            Trial::test(format!("torture: {name}"), move || {
+                kill_at_all(victim).map_err(Failed::from)
+            })
+            .with_ignored_flag(true),
+        );
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    match conclusion.has_failed() {
+        true => ExitCode::from(101),
+        false => ExitCode::SUCCESS,
+    }
+}
+
+/// Stepping goes back and forth between two processes that never run at the same time: on one core
+/// that is twenty times faster.
+fn stay_on_one_core() {
+    // SAFETY: the set is plain data, of which zeroes are valid, and the kernel reads its size.
+    unsafe {
+        let mut cores: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut cores);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &cores);
+    }
+}
+
+fn kill_at_some(victim: Victim, random: &mut Random) -> Result<(), String> {
+    let all = kill_after(victim, usize::MAX)?;
+    for _ in 0..(BUDGET / all).clamp(3, SAMPLE) {
+        kill_after(victim, random.below(all + 1))?;
+    }
+    Ok(())
+}
+
+fn kill_at_all(victim: Victim) -> Result<(), String> {
+    let all = kill_after(victim, usize::MAX)?;
+    for k in 0..=all {
+        kill_after(victim, k)?;
+    }
+    Ok(())
+}
+
+/// Kills a child after so many instructions of its act, or lets it come to its end. Returns how
+/// many instructions it made.
+fn kill_after(victim: Victim, instructions: usize) -> Result<usize, String> {
+    let scene = Scene::new()?;
+    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let mut made = 0;
+    let mut done = false;
+    while made < instructions && !done {
+        done = !stepping::step(child)?;
+        made += 1;
+    }
+    if !done {
+        stepping::kill(child)?;
+    }
+    (victim.check)(&scene, done)
+        .map_err(|error| format!("killed after instruction {made}: {error}"))?;
+    Ok(made)
+}
