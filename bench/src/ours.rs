@@ -4,10 +4,10 @@ use crate::{
     latest::{self, Board, Value},
     locks::Lock,
     peers::{self, Channel},
-    processes::Failure,
+    processes::{Failure, Undisturbed},
 };
 use std::{
-    hint, mem, process, ptr,
+    hint, process,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -212,27 +212,4 @@ fn many<L: Lock>(count: u64) -> Result<(), Failure> {
     let lock = L::new()?;
     (0..count).for_each(|_| lock.take_and_give());
     Ok(())
-}
-
-/// While it lives no signal ends this process.
-struct Undisturbed(libc::sigset_t);
-
-impl Undisturbed {
-    fn new() -> Undisturbed {
-        // SAFETY: the sets are plain bits, zero is a set, and both may be written.
-        unsafe {
-            let mut all: libc::sigset_t = mem::zeroed();
-            let mut before = all;
-            libc::sigfillset(&mut all);
-            libc::sigprocmask(libc::SIG_BLOCK, &all, &mut before);
-            Undisturbed(before)
-        }
-    }
-}
-
-impl Drop for Undisturbed {
-    fn drop(&mut self) {
-        // SAFETY: the set is the one there was.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
-    }
 }

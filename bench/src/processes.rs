@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     io, mem,
     ops::Deref,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
     thread,
 };
@@ -206,6 +206,29 @@ fn pin(home: Home) {
     assert_eq!(bound, 0, "CPU {cpu}: {}", io::Error::last_os_error());
 }
 
+/// While it lives no signal ends this process.
+pub struct Undisturbed(libc::sigset_t);
+
+impl Undisturbed {
+    pub fn new() -> Undisturbed {
+        // SAFETY: the sets are plain bits, zero is a set, and both may be written.
+        unsafe {
+            let mut all: libc::sigset_t = mem::zeroed();
+            let mut before = all;
+            libc::sigfillset(&mut all);
+            libc::sigprocmask(libc::SIG_BLOCK, &all, &mut before);
+            Undisturbed(before)
+        }
+    }
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one there was.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}
+
 /// A value in memory that processes forked later share; it is never dropped.
 pub struct Shared<T> {
     memory: Memory,
@@ -251,7 +274,7 @@ impl Memory {
         // SAFETY: new memory, nothing is replaced.
         let start = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                ptr::null_mut(),
                 size,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,

@@ -1,7 +1,7 @@
 //! Aeron: an exclusive publication over its `ipc` channel, with a media driver of its own.
 
 use super::{Channel, Receiver, Sender};
-use crate::processes::{Failure, fork};
+use crate::processes::{Failure, Undisturbed, fork};
 use rusteron_client::{
     Aeron as Client, AeronContext, AeronExclusivePublication, AeronFragmentClosureAssembler,
     AeronHeader, AeronSubscription, Handlers,
@@ -12,7 +12,7 @@ use rusteron_media_driver::{
 use std::{
     ffi::{CStr, CString, OsStr},
     fs, hint,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, process::parent_id},
     path::Path,
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -117,10 +117,10 @@ fn drive(directory: &CStr, parent: u32) -> Result<(), AeronCError> {
     context.set_term_buffer_sparse_file(false)?;
     let driver = AeronDriver::new(&context)?;
     driver.start(true)?;
-    while std::os::unix::process::parent_id() == parent {
-        driver.main_do_work()?;
+    while parent_id() == parent && driver.main_do_work().is_ok() {
         thread::sleep(LOOKS_AFTER);
     }
+    drop(driver);
     remove(directory);
     Ok(())
 }
@@ -136,6 +136,7 @@ fn remove(directory: &CStr) {
 
 impl Drop for Aeron {
     fn drop(&mut self) {
+        let _undisturbed = Undisturbed::new();
         // SAFETY: our child, which nobody else waits for unless it has ended.
         unsafe {
             libc::kill(self.driver, libc::SIGKILL);
