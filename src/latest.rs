@@ -120,13 +120,21 @@ impl Shared {
 
     #[inline(always)]
     fn newest(&self) -> Newest<'_> {
-        let len = newest::stride(self.size).unwrap_or(64) * newest::slots(self.size);
+        // SAFETY: that is its size.
+        unsafe { self.newest_of(self.size) }
+    }
+
+    /// # Safety
+    /// `size` must be that of the value: to say again, where it is known at compile time.
+    #[inline(always)]
+    unsafe fn newest_of(&self, size: usize) -> Newest<'_> {
+        let len = newest::stride(size).unwrap_or(64) * newest::slots(size);
         Newest {
             words: &self.words().newest,
             // SAFETY: the payload has this size, and is attached as long as the object lives.
             // Only a publisher writes, and it exists only where that is allowed.
             area: unsafe { Area::new(self.object.payload().as_ptr(), len) },
-            size: self.size,
+            size,
         }
     }
 
@@ -139,14 +147,25 @@ impl Shared {
         part.release(&self.words().writer);
     }
 
-    /// Publishes `size` bytes.
+    /// Publishes as many bytes as a value has.
     #[inline(always)]
     pub fn publish(&self, part: &Part, bytes: &[u8]) -> Result<(), Error> {
-        if !part.is_ours() {
-            return Err(self.object.error(ErrorKind::Busy));
-        }
+        self.expect_ours(part)?;
         self.newest().publish(bytes);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn expect_ours(&self, part: &Part) -> Result<(), Error> {
+        match part.is_ours() {
+            true => Ok(()),
+            false => Err(self.busy()),
+        }
+    }
+
+    #[cold]
+    fn busy(&self) -> Error {
+        self.object.error(ErrorKind::Busy)
     }
 
     #[inline(always)]
@@ -154,12 +173,18 @@ impl Shared {
         self.newest().version()
     }
 
-    /// Reads `size` bytes, and says of which version; 0 if there is none.
-    #[inline(always)]
-    pub fn read(&self, bytes: &mut [u8]) -> Result<u64, Error> {
-        self.newest()
-            .read(bytes)
-            .map_err(|_| self.object.error(ErrorKind::Overtaken))
+    /// Reads the newest value, and says of which version it is; 0 if there is none.
+    ///
+    /// # Safety
+    /// As many bytes as a value has, from `to` on, must be the caller's to write.
+    pub unsafe fn read(&self, to: *mut u8) -> Result<u64, Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.newest().read(to) }.map_err(|_| self.overtaken())
+    }
+
+    #[cold]
+    fn overtaken(&self) -> Error {
+        self.object.error(ErrorKind::Overtaken)
     }
 
     /// Waits for a version other than `seen`.
@@ -216,6 +241,21 @@ impl<T: Plain> Latest<T> {
         self.read_with_version().map(|(value, _)| value)
     }
 
+    /// Copies the newest value to where the caller has one, and says of which version it is; 0 if
+    /// nothing was published yet, and then nothing is copied. The cheapest way to read.
+    ///
+    /// # Errors
+    /// Those of [`read`](Latest::read); then the caller's value may be anything.
+    #[inline(always)]
+    pub fn read_into(&self, value: &mut T) -> Result<u64, Error> {
+        // SAFETY: it was opened with this size, and every pattern of bytes is a `T`.
+        let read = unsafe {
+            let newest = self.shared.newest_of(size_of::<T>());
+            newest.read(core::ptr::from_mut(value).cast())
+        };
+        read.map_err(|_| self.shared.overtaken())
+    }
+
     /// The newest value if it is not the version that was seen; remembers that it is seen.
     ///
     /// # Errors
@@ -254,11 +294,14 @@ impl<T: Plain> Latest<T> {
 
     #[inline(always)]
     fn read_with_version(&self) -> Result<(Option<T>, u64), Error> {
-        let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: the bytes of a value of its own, all zero and so initialised.
-        let bytes = unsafe { slice::from_raw_parts_mut(value.as_mut_ptr().cast(), size_of::<T>()) };
-        let version = self.shared.read(bytes)?;
-        // SAFETY: every pattern of bytes is a `T`.
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: it was opened with this size, and that is where the bytes go.
+        let version = unsafe {
+            let newest = self.shared.newest_of(size_of::<T>());
+            newest.read(value.as_mut_ptr().cast())
+        };
+        let version = version.map_err(|_| self.shared.overtaken())?;
+        // SAFETY: all its bytes were copied, and every pattern of them is a `T`.
         let value = (version != 0).then(|| unsafe { value.assume_init() });
         Ok((value, version))
     }
@@ -282,7 +325,10 @@ impl<T: Plain> Publisher<T> {
     pub fn publish(&mut self, value: T) -> Result<(), Error> {
         // SAFETY: a `T` is its bytes, none of which is padding.
         let bytes = unsafe { slice::from_raw_parts((&raw const value).cast(), size_of::<T>()) };
-        self.shared.publish(&self.part, bytes)
+        self.shared.expect_ours(&self.part)?;
+        // SAFETY: it was opened with this size.
+        unsafe { self.shared.newest_of(size_of::<T>()) }.publish(bytes);
+        Ok(())
     }
 }
 

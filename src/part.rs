@@ -4,7 +4,7 @@ use crate::{
     Error, ErrorKind,
     object::Object,
     sync::Claim,
-    sys::{self, Life, Task},
+    sys::{Life, ProcessMark, Task},
 };
 
 /// The proof that this process has a part.
@@ -12,6 +12,8 @@ pub(crate) struct Part {
     me: Task,
     /// The process' own mark: a child made by `fork` has another one, and not the part.
     mark: u64,
+    /// Where it stands.
+    process: ProcessMark,
 }
 
 impl Part {
@@ -20,10 +22,12 @@ impl Part {
         object.expect_writable()?;
         object.introduce();
         let me = Task::process();
+        let process = ProcessMark::get();
         match claim.take(me, |task| object.life_of_process(task) == Life::Dead) {
             true => Ok(Part {
                 me,
-                mark: sys::process_mark(),
+                mark: process.load(),
+                process,
             }),
             false => Err(object.error(ErrorKind::Busy)),
         }
@@ -32,7 +36,7 @@ impl Part {
     /// Whether this is the process that has taken it, and not a child.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
-        self.mark == sys::process_mark()
+        self.mark == self.process.load()
     }
 
     /// Gives it back.

@@ -616,7 +616,7 @@ impl Shared {
         let tail = match self.has_many_senders() {
             // Where the ring ends is looked up each time that the lock was somebody else's.
             true => Tail::default(),
-            false => Tail::find(&self.track()).map_err(|_| {
+            false => Tail::find(self.track()).map_err(|_| {
                 part.release(&self.senders()[claim]);
                 self.object.error(ErrorKind::Damaged)
             })?,
@@ -643,7 +643,7 @@ impl Shared {
     pub fn drop_sender(&self, end: &mut SendEnd) {
         if end.part.is_ours() {
             end.part.release(&self.senders()[end.claim]);
-            end.tail.wake_receivers(&self.track());
+            end.tail.wake_receivers(self.track());
         }
     }
 
@@ -654,7 +654,7 @@ impl Shared {
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
         Ok(ReceiveEnd {
-            head: Head::find(&self.track()),
+            head: Head::find(self.track()),
             part,
             watch: Watch::default(),
         })
@@ -663,7 +663,7 @@ impl Shared {
     pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
         if end.part.is_ours() {
             end.part.release(&self.words().parties.receiver);
-            end.head.wake_sender_for_news(&self.track());
+            end.head.wake_sender_for_news(self.track());
         }
     }
 
@@ -733,15 +733,18 @@ impl Shared {
     /// Gets ready to send: is this the sender, and does it know where the ring ends?
     #[inline(always)]
     fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
-        if !end.part.is_ours() {
-            return Err(self.object.error(ErrorKind::Busy));
+        self.expect_ours(&end.part)?;
+        match self.has_many_senders() {
+            true => self.begin_as_one_of_many(end, deadline),
+            false => Ok(()),
         }
-        if !self.has_many_senders() {
-            return Ok(());
-        }
+    }
+
+    #[inline(never)]
+    fn begin_as_one_of_many(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
         if self.lock(deadline)? {
             // What the dead one left is put in order.
-            match Tail::find(&self.track()) {
+            match Tail::find(self.track()) {
                 Ok(tail) => end.tail = tail,
                 Err(_) => {
                     self.consistent();
@@ -751,7 +754,7 @@ impl Shared {
             }
             self.consistent();
         } else {
-            end.tail.catch_up(&self.track());
+            end.tail.catch_up(self.track());
         }
         Ok(())
     }
@@ -759,9 +762,24 @@ impl Shared {
     #[inline(always)]
     pub fn send(&self, end: &mut SendEnd, bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
         self.begin(end, deadline)?;
+        if !end.tail.send_short(self.track(), bytes) {
+            return self.send_otherwise(end, bytes, deadline);
+        }
+        self.unlock();
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_otherwise(
+        &self,
+        end: &mut SendEnd,
+        bytes: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
-        let sent = tail.send(&self.track(), bytes, deadline, peers);
+        let sent = tail.send(self.track(), bytes, deadline, peers);
         self.unlock();
         sent.map_err(|refused| self.explain(refused, deadline))
     }
@@ -779,13 +797,13 @@ impl Shared {
         let mut refused = None;
         for message in messages {
             let peers = || self.look_at_receiver(watch);
-            if let Err(why) = tail.add(&track, message, deadline, peers) {
+            if let Err(why) = tail.add(track, message, deadline, peers) {
                 refused = Some(why);
                 break;
             }
             sent += 1;
         }
-        tail.commit(&track);
+        tail.commit(track);
         self.unlock();
         match refused {
             Some(why) if sent == 0 => Err(self.explain(why, deadline)),
@@ -804,7 +822,7 @@ impl Shared {
         self.begin(end, deadline)?;
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
-        let reserved = tail.reserve(&self.track(), len, deadline, peers);
+        let reserved = tail.reserve(self.track(), len, deadline, peers);
         reserved.map_err(|refused| {
             self.unlock();
             self.explain(refused, deadline)
@@ -812,21 +830,27 @@ impl Shared {
     }
 
     pub fn commit(&self, end: &mut SendEnd, len: usize) {
-        end.tail.append_message(&self.track(), len);
-        end.tail.commit(&self.track());
+        end.tail.append_message(self.track(), len);
+        end.tail.commit(self.track());
         self.unlock();
     }
 
     pub fn abort(&self, end: &mut SendEnd) {
-        end.tail.commit(&self.track()); // a gap, perhaps
+        end.tail.commit(self.track()); // a gap, perhaps
         self.unlock();
     }
 
-    fn expect_receiver(&self, end: &ReceiveEnd) -> Result<(), Error> {
-        match end.part.is_ours() {
+    #[inline(always)]
+    fn expect_ours(&self, part: &Part) -> Result<(), Error> {
+        match part.is_ours() {
             true => Ok(()),
-            false => Err(self.object.error(ErrorKind::Busy)),
+            false => Err(self.busy()),
         }
+    }
+
+    #[cold]
+    fn busy(&self) -> Error {
+        self.object.error(ErrorKind::Busy)
     }
 
     #[inline(always)]
@@ -836,10 +860,24 @@ impl Shared {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.expect_receiver(end)?;
+        self.expect_ours(&end.part)?;
+        match end.head.receive_short(self.track(), buffer) {
+            Some(len) => Ok(len),
+            None => self.receive_otherwise(end, buffer, deadline),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn receive_otherwise(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
-        head.receive(&self.track(), buffer, deadline, peers)
+        head.receive(self.track(), buffer, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline))
     }
 
@@ -870,16 +908,16 @@ impl Shared {
     }
 
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Message, Error> {
-        self.expect_receiver(end)?;
+        self.expect_ours(&end.part)?;
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
-        head.peek(&self.track(), deadline, peers)
+        head.peek(self.track(), deadline, peers)
             .map_err(|refused| self.explain(refused, deadline))
     }
 
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
-        self.expect_receiver(end)?;
-        match end.head.release(&self.track(), message) {
+        self.expect_ours(&end.part)?;
+        match end.head.release(self.track(), message) {
             true => Ok(()),
             false => Err(self.object.error(ErrorKind::Overtaken)),
         }

@@ -66,6 +66,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`Overflow`](ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
+    #[inline]
     pub fn post(&self) -> Result<(), Error> {
         self.core().post().map_err(|_| Error::overflow())
     }
@@ -74,6 +75,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// None; it is a [`Result`] like the others.
+    #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)
     }
@@ -83,10 +85,12 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock).
+    #[inline]
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.wait_until(Deadline::after(Some(timeout)))
     }
 
+    #[inline]
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
         match self.core().take(deadline) {
             true => Ok(()),
@@ -95,11 +99,13 @@ impl Semaphore {
     }
 
     /// Lowers the count by one if it is not 0. Whether it was.
+    #[inline]
     pub fn try_wait(&self) -> bool {
         self.core().try_take()
     }
 
     /// The count at this moment.
+    #[inline]
     pub fn value(&self) -> u32 {
         self.core().value()
     }

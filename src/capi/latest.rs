@@ -154,7 +154,7 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
     let size = latest.shared.size();
     expect_bytes(value, size)?;
     // SAFETY: the caller's promise.
-    let version = latest.shared.read(unsafe { bytes_mut(value, size) })?;
+    let version = unsafe { latest.shared.read(value.cast()) }?;
     Ok((version & i64::MAX as u64) as i64)
 }
 

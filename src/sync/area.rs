@@ -29,22 +29,40 @@ impl Area<'_> {
         self.len
     }
 
-    /// Where a range begins, and how much of it lies inside.
+    /// Where a range begins, and how much of it lies inside. By branches and not by minima: the
+    /// processor guesses them right, and need not wait for the offset.
     #[inline(always)]
     fn range(self, offset: usize, len: usize) -> (*mut u8, usize) {
-        let offset = offset.min(self.len);
+        if offset > self.len || len > self.len - offset {
+            return self.cut(offset, len);
+        }
         // SAFETY: the offset is at most the length, so this is inside or just behind the area.
+        (unsafe { self.base.add(offset) }, len)
+    }
+
+    #[cold]
+    fn cut(self, offset: usize, len: usize) -> (*mut u8, usize) {
+        let offset = offset.min(self.len);
+        // SAFETY: as above.
         (unsafe { self.base.add(offset) }, len.min(self.len - offset))
     }
 
-    /// The word at an offset, which is rounded down to a multiple of 8, and to the last word.
+    /// The word at an offset; any other word, if there is none.
     #[inline(always)]
     pub fn word(&self, offset: usize) -> &AtomicU64 {
-        let offset = (offset & !7).min(self.len - 8);
+        let offset = match offset & 7 == 0 && offset <= self.len - 8 {
+            true => offset,
+            false => Self::nowhere(),
+        };
         // SAFETY: it lies in the area, as just made sure, and is aligned as the area is. It is an
         // atomic, so others may write it; where payload lies, nobody holds a reference that
         // forbids that.
         unsafe { &*self.base.add(offset).cast() }
+    }
+
+    #[cold]
+    fn nowhere() -> usize {
+        0
     }
 
     /// Copies bytes in; those that would not lie inside are left out.
@@ -58,10 +76,19 @@ impl Area<'_> {
     /// Copies bytes out; what does not lie inside is not changed.
     #[inline(always)]
     pub fn read(self, offset: usize, bytes: &mut [u8]) {
-        let (from, len) = self.range(offset, bytes.len());
-        // SAFETY: `len` bytes at `from` lie in the area, and no more than that of `bytes` are
-        // written.
-        unsafe { crate::copy::copy_out(from, bytes.as_mut_ptr(), len) }
+        // SAFETY: the slice has so many bytes.
+        unsafe { self.read_to(offset, bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    /// The same, to where there may be nothing yet.
+    ///
+    /// # Safety
+    /// `len` bytes from `to` on must be the caller's to write.
+    #[inline(always)]
+    pub unsafe fn read_to(self, offset: usize, to: *mut u8, len: usize) {
+        let (from, len) = self.range(offset, len);
+        // SAFETY: `len` bytes at `from` lie in the area, and the caller gives as many.
+        unsafe { crate::copy::copy_out(from, to, len) }
     }
 
     /// The address of an offset, which is inside or just behind the area.
@@ -93,6 +120,11 @@ impl Area<'_> {
             self.0[offset / 8 + i]
                 .store(u64::from_ne_bytes(word), super::atomic::Ordering::Relaxed);
         }
+    }
+
+    pub unsafe fn read_to(self, offset: usize, to: *mut u8, len: usize) {
+        // SAFETY: in a model, they are initialised.
+        self.read(offset, unsafe { core::slice::from_raw_parts_mut(to, len) });
     }
 
     pub fn read(self, offset: usize, bytes: &mut [u8]) {

@@ -46,7 +46,7 @@ impl Words {
 pub(crate) struct Newest<'a> {
     pub words: &'a Words,
     pub area: Area<'a>,
-    /// The size of a value in bytes.
+    /// The size of a value in bytes. Where it is known at compile time, so are the slots.
     pub size: usize,
 }
 
@@ -109,20 +109,30 @@ impl Newest<'_> {
         self.words.sleepers.wake(&self.words.current, next);
     }
 
-    /// Copies the newest value, and says which version it is; 0 if there is none yet.
+    /// Copies the newest value, and says which version it is; 0 if there is none yet, and then
+    /// nothing is copied.
+    ///
+    /// # Safety
+    /// The bytes of a value from `to` on must be the caller's to write.
     #[inline(always)]
-    pub fn read(&self, bytes: &mut [u8]) -> Result<u64, Overtaken> {
+    pub unsafe fn read(&self, to: *mut u8) -> Result<u64, Overtaken> {
         let version = self.version();
-        if version == 0 || self.copy(version, bytes) {
+        // SAFETY: the caller's promise.
+        if version == 0 || unsafe { self.copy(version, to) } {
             return Ok(version);
         }
-        self.read_again(bytes)
+        // SAFETY: as above.
+        unsafe { self.read_again(to) }
     }
 
     /// Whether the copy of this version is whole.
+    ///
+    /// # Safety
+    /// As for `read`.
     #[inline(always)]
-    fn copy(&self, version: u64, bytes: &mut [u8]) -> bool {
-        self.area.read(self.slot(version), bytes);
+    unsafe fn copy(&self, version: u64, to: *mut u8) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.area.read_to(self.slot(version), to, self.size) };
         // Acquire: see `publish`.
         fence(Acquire);
         // Relaxed: the fence orders it.
@@ -131,11 +141,14 @@ impl Newest<'_> {
         now.wrapping_sub(version) <= slots(self.size) as u64 - 2
     }
 
+    /// # Safety
+    /// As for `read`.
     #[cold]
-    fn read_again(&self, bytes: &mut [u8]) -> Result<u64, Overtaken> {
+    unsafe fn read_again(&self, to: *mut u8) -> Result<u64, Overtaken> {
         for _ in 0..TRIES {
             let version = self.version();
-            if version == 0 || self.copy(version, bytes) {
+            // SAFETY: the caller's promise.
+            if version == 0 || unsafe { self.copy(version, to) } {
                 return Ok(version);
             }
             core::hint::spin_loop();

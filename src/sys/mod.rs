@@ -21,4 +21,4 @@ pub(crate) use memory::{
 };
 pub(crate) use process::{NO_NAMESPACE, cpu, effective_user, namespaces, yield_now};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
-pub(crate) use task::{Life, Task, process_mark};
+pub(crate) use task::{Life, ProcessMark, Task};

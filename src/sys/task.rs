@@ -145,11 +145,12 @@ impl Task {
 
 /// A mark that each process has for itself, so that a thread's cached identity is not believed in a
 /// child: it stands in a page that the kernel clears in a child made by `fork`.
-struct ProcessMark(Option<&'static AtomicU64>);
+#[derive(Clone, Copy)]
+pub(crate) struct ProcessMark(Option<&'static AtomicU64>);
 
 impl ProcessMark {
     #[inline]
-    fn get() -> ProcessMark {
+    pub fn get() -> ProcessMark {
         // Acquire: whoever sees the page's address sees the page, which its maker has put there.
         ProcessMark::at(PAGE.load(Acquire)).unwrap_or_else(ProcessMark::make)
     }
@@ -182,9 +183,10 @@ impl ProcessMark {
         .unwrap_or(ProcessMark(None))
     }
 
-    /// The mark; 0 in a process that has none yet, and where there is no such page.
-    #[inline]
-    fn load(&self) -> u64 {
+    /// The mark: a number that this process has for itself and no child of it, once a thread of it has
+    /// asked who it is; else, and where there is no such page, 0.
+    #[inline(always)]
+    pub fn load(&self) -> u64 {
         // Relaxed: the mark says nothing of other memory.
         self.0.map_or(0, |mark| mark.load(Relaxed))
     }
@@ -201,13 +203,6 @@ impl ProcessMark {
             Err(others) => others,
         }
     }
-}
-
-/// A number that this process has for itself and no child of it, once a thread of it has asked who
-/// it is (see [`Task::current_in_process`]); else, and where there is no such number, 0.
-#[inline]
-pub(crate) fn process_mark() -> u64 {
-    ProcessMark::get().load()
 }
 
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());

@@ -37,7 +37,8 @@ impl Memory {
     /// The number that was read, and its version. None if the writer was faster.
     fn read(&self) -> Option<(u64, u64)> {
         let mut bytes = [0; SIZE];
-        let version = self.newest().read(&mut bytes).ok()?;
+        // SAFETY: that is where the bytes go.
+        let version = unsafe { self.newest().read(bytes.as_mut_ptr()) }.ok()?;
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
         if version == 0 {
             return Some((0, 0));

@@ -54,28 +54,28 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
         let memory = memory.clone();
         move || {
             let track = memory.track();
-            let mut tail = Tail::find(&track).unwrap();
+            let mut tail = Tail::find(track).unwrap();
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
-                tail.add(&track, &bytes, Deadline::Never, expected).unwrap();
+                tail.add(track, &bytes, Deadline::Never, expected).unwrap();
                 if !batch {
-                    tail.commit(&track);
+                    tail.commit(track);
                 }
             }
-            tail.commit(&track);
+            tail.commit(track);
         }
     });
     let track = memory.track();
-    let mut head = Head::find(&track);
+    let mut head = Head::find(track);
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
         let len = head
-            .receive(&track, &mut buffer, Deadline::Never, expected)
+            .receive(track, &mut buffer, Deadline::Never, expected)
             .unwrap();
         assert_eq!(&buffer[..len], message(number, words));
     }
     sender.join().unwrap();
-    let nothing = head.receive(&track, &mut buffer, Deadline::Now, expected);
+    let nothing = head.receive(track, &mut buffer, Deadline::Now, expected);
     assert_eq!(nothing, Err(Refused::TimedOut));
 }
 
@@ -118,19 +118,19 @@ fn what_is_not_dropped_is_whole() {
                 let memory = memory.clone();
                 move || {
                     let track = memory.track();
-                    let mut tail = Tail::find(&track).unwrap();
+                    let mut tail = Tail::find(track).unwrap();
                     for number in 1..=4 {
-                        tail.send(&track, &message(number, 1), Deadline::Now, expected)
+                        tail.send(track, &message(number, 1), Deadline::Now, expected)
                             .unwrap();
                     }
                 }
             });
             let track = memory.track();
-            let mut head = Head::find(&track);
+            let mut head = Head::find(track);
             let mut buffer = [0; 16];
             let mut last = 0;
             let mut receive =
-                |last: &mut u64| match head.receive(&track, &mut buffer, Deadline::Now, expected) {
+                |last: &mut u64| match head.receive(track, &mut buffer, Deadline::Now, expected) {
                     Ok(len) => {
                         assert_eq!(len, 8);
                         let number = u64::from_ne_bytes(buffer[..8].try_into().unwrap());

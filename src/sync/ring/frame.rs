@@ -1,15 +1,18 @@
 //! How messages lie in a ring: frames, one behind the other.
 //!
 //! ```text
-//!  63        48 47                      3 2    0
-//! ┌────────────┬─────────────────────────┬──────┐
-//! │ processor  │ length in bytes         │ kind │   0: nothing here yet
-//! └────────────┴─────────────────────────┴──────┘
+//!  63        48 47 45 44                3 2    0
+//! ┌────────────┬─────┬───────────────────┬──────┐
+//! │ processor  │ pad │ size              │ kind │   0: nothing here yet
+//! └────────────┴─────┴───────────────────┴──────┘
 //! ```
 //!
-//! A frame begins with this word and goes on with its bytes, filled up to a multiple of 8. Storing
-//! the word is what commits the message, so a message moves no other line of memory than its own.
-//! The word behind the last frame is always 0.
+//! A frame begins with this word and goes on with its bytes, filled up to a multiple of 8: the size
+//! is that of the whole frame in bytes, the pad is how many were filled up. Storing the word is what
+//! commits the message, so a message moves no other line of memory than its own. The word behind the
+//! last frame is always 0.
+//!
+//! The size lies where a single `and` gets it: whoever goes from frame to frame waits for that.
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(crate) struct Frame {
     pub kind: Kind,
     /// Of the message, in bytes.
     pub len: usize,
+    /// Of the whole frame, in bytes.
+    pub size: usize,
 }
 
 /// A word that is no frame, or one that is longer than there is room.
@@ -40,29 +45,49 @@ pub(crate) struct Damaged;
 /// The size of a word, and what frames are multiples of.
 pub(crate) const WORD: usize = 8;
 /// The longest message that a ring can have, in bytes.
-pub(crate) const LEN_MAX: usize = (1 << 45) - 1;
+pub(crate) const LEN_MAX: usize = (1 << 44) - 1;
 
+const KIND: u64 = 7;
+const SIZE: u64 = (1 << PAD_SHIFT) - 1 - KIND;
+const PAD_SHIFT: u32 = 45;
 const CPU_SHIFT: u32 = 48;
-const KIND_BITS: u32 = 3;
 
 impl Frame {
+    #[inline(always)]
+    pub fn new(kind: Kind, len: usize) -> Frame {
+        let size = kind.header() + len.next_multiple_of(WORD);
+        Frame { kind, len, size }
+    }
+
     /// What a word says, other than 0, for a frame that has so many bytes up to the ring's end.
     #[inline(always)]
     pub fn parse(word: u64, room: usize) -> Result<Frame, Damaged> {
-        let frame = Frame {
-            kind: match word & ((1 << KIND_BITS) - 1) {
-                1 => Kind::Message,
-                2 => Kind::Gap,
-                3 => Kind::Begun,
-                4 => Kind::Done,
-                _ => return Err(Damaged),
-            },
-            len: (word >> KIND_BITS) as usize & LEN_MAX,
+        let kind = match word & KIND {
+            1 => Kind::Message,
+            2 => Kind::Gap,
+            3 => Kind::Begun,
+            4 => Kind::Done,
+            _ => return Err(Damaged),
         };
-        match frame.size() <= room {
-            true => Ok(frame),
-            false => Err(Damaged),
+        let size = (word & SIZE) as usize;
+        let pad = (word >> PAD_SHIFT) as usize % WORD;
+        match size.checked_sub(kind.header() + pad) {
+            Some(len) if size <= room => Ok(Frame { kind, len, size }),
+            _ => Err(Damaged),
         }
+    }
+
+    /// The same for a short message, which is what comes most often; `None` is anything else.
+    #[inline(always)]
+    pub fn parse_message(word: u64, room: usize) -> Option<Frame> {
+        let size = (word & SIZE) as usize;
+        let pad = (word >> PAD_SHIFT) as usize % WORD;
+        let len = size.checked_sub(WORD + pad)?;
+        (word & KIND == 1 && size <= room).then_some(Frame {
+            kind: Kind::Message,
+            len,
+            size,
+        })
     }
 
     /// The word for it, with the processor that its sender runs on.
@@ -74,24 +99,27 @@ impl Frame {
             Kind::Begun => 3,
             Kind::Done => 4,
         };
+        let pad = (self.size - self.kind.header() - self.len) as u64;
         // One more than its number, so that 0 is "unknown".
         let cpu = cpu.map_or(0, |cpu| u64::from(cpu.min(0xfffe)) + 1);
-        cpu << CPU_SHIFT | (self.len as u64) << KIND_BITS | kind
+        cpu << CPU_SHIFT | pad << PAD_SHIFT | self.size as u64 | kind
     }
 
     /// Where its bytes begin.
     #[inline(always)]
     pub fn header(self) -> usize {
-        match self.kind {
+        self.kind.header()
+    }
+}
+
+impl Kind {
+    /// The bytes in front of the message's own.
+    #[inline(always)]
+    fn header(self) -> usize {
+        match self {
             Kind::Message | Kind::Gap => WORD,
             Kind::Begun | Kind::Done => 2 * WORD,
         }
-    }
-
-    /// The bytes that it takes in the ring.
-    #[inline(always)]
-    pub fn size(self) -> usize {
-        self.header() + self.len.next_multiple_of(WORD)
     }
 }
 
@@ -110,11 +138,11 @@ mod tests {
         for kind in [Kind::Message, Kind::Gap, Kind::Begun, Kind::Done] {
             for len in [0, 1, 7, 8, 9, 1 << 33, LEN_MAX] {
                 for cpu in [None, Some(0), Some(5), Some(0xfffe)] {
-                    let frame = Frame { kind, len };
+                    let frame = Frame::new(kind, len);
                     let word = frame.word(cpu);
                     assert_ne!(word as u32, 0, "the lower half tells it from nothing");
                     assert_eq!(Frame::parse(word, usize::MAX), Ok(frame));
-                    assert_eq!(Frame::parse(word, frame.size() - 1), Err(Damaged));
+                    assert_eq!(Frame::parse(word, frame.size - 1), Err(Damaged));
                     assert_eq!(sender_cpu(word), cpu);
                 }
             }
@@ -123,7 +151,7 @@ mod tests {
 
     #[test]
     fn other_words_are_damage() {
-        for word in [0, 5, 6, 7, u64::MAX] {
+        for word in [0, 1, 5, 6, 7, 8 | 3, 1 << 45 | 8 | 1, u64::MAX] {
             assert_eq!(Frame::parse(word, usize::MAX), Err(Damaged));
         }
     }

@@ -1,7 +1,7 @@
 //! The receiving end.
 
 use super::{
-    Peers, Refused, Track,
+    Peers, Refused, Track, Words,
     frame::{Damaged, Frame, Kind, WORD, sender_cpu},
 };
 use crate::sync::{
@@ -14,18 +14,20 @@ use crate::sync::{
 };
 
 /// How many PAUSEs the receiver makes before it looks again at a line that the sender is about to
-/// write: looking at once would take the line away from the sender, once for every message.
-const PAUSES: u32 = 8;
+/// write: looking takes the line away from the sender. Between messages that stream, once for every
+/// message; and where each is an answer, about as long as the other side needs for one.
+const STREAM: u32 = 8;
+const ANSWER: u32 = 2;
 
 /// What the receiver knows by itself.
 pub(crate) struct Head {
     /// Where the next message is, or will be, and its offset.
     pos: u64,
     offset: usize,
-    /// The last message was there when it was asked for.
-    streaming: bool,
-    /// The processor that the sender ran on, when it sent the last message.
-    sender: Option<u32>,
+    /// Where it stood after the last message that it had to wait for.
+    waited: u64,
+    /// The word of the last message.
+    last: u64,
 }
 
 /// A message that was found and not yet released.
@@ -41,29 +43,23 @@ pub(crate) struct Message {
     begun: bool,
 }
 
-/// What is at the head.
-enum Look {
-    Found(Message),
-    Nothing,
-}
-
 impl Head {
     /// Begins where the last receiver has left off.
-    pub fn find(track: &Track) -> Head {
+    pub fn find(track: Track) -> Head {
         // Acquire: what that one has done is done.
         let pos = track.words.receiver.head.load(Acquire);
         let mut head = Head {
             pos,
             offset: track.offset(pos),
-            streaming: false,
-            sender: None,
+            waited: pos,
+            last: 0,
         };
         head.say_where(track);
         head
     }
 
     /// Tells the sender which processor this one runs on.
-    fn say_where(&mut self, track: &Track) {
+    fn say_where(&mut self, track: Track) {
         #[cfg(not(loom))]
         {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
@@ -76,23 +72,32 @@ impl Head {
         let _ = track;
     }
 
-    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    /// Receives a short message that is there, if the buffer has room for it: what happens most
+    /// often, and nothing else. Its length.
     #[inline(always)]
+    pub fn receive_short(&mut self, track: Track, buffer: &mut [u8]) -> Option<usize> {
+        if track.drops {
+            return None;
+        }
+        let message = self.next(track)?;
+        track
+            .area
+            .read(message.offset, buffer.get_mut(..message.len)?);
+        self.release(track, message).then_some(message.len)
+    }
+
+    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    #[cold]
+    #[inline(never)]
     pub fn receive(
         &mut self,
-        track: &Track,
+        track: Track,
         buffer: &mut [u8],
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<usize, Refused> {
         loop {
-            let message = match self.look(track)? {
-                Look::Found(message) if !message.begun => {
-                    self.streaming = true;
-                    message
-                }
-                _ => self.wait(track, deadline, true, &peers)?,
-            };
+            let message = self.wait(track, deadline, true, &peers)?;
             let Some(buffer) = buffer.get_mut(..message.len) else {
                 return Err(Refused::TooLong(message.len));
             };
@@ -113,54 +118,68 @@ impl Head {
     #[inline]
     pub fn peek(
         &mut self,
-        track: &Track,
+        track: Track,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<Message, Refused> {
-        match self.look(track)? {
-            Look::Found(message) if !message.begun => {
-                self.streaming = true;
-                Ok(message)
-            }
-            _ => self.wait(track, deadline, false, peers),
+        match self.next(track) {
+            Some(message) => Ok(message),
+            None => self.wait(track, deadline, false, peers),
         }
     }
 
-    /// Looks at the head, and passes over gaps.
+    /// The message at the head, if it is a short one and there.
     #[inline(always)]
-    fn look(&mut self, track: &Track) -> Result<Look, Damaged> {
+    fn next(&mut self, track: Track) -> Option<Message> {
+        if track.drops {
+            self.follow(track);
+        }
+        // Acquire: with the frame's word come its bytes.
+        let word = track.area.word(self.offset).load(Acquire);
+        let frame = Frame::parse_message(word, track.room() - self.offset)?;
+        self.last = word;
+        Some(self.message(frame))
+    }
+
+    #[inline(always)]
+    fn message(&self, frame: Frame) -> Message {
+        Message {
+            pos: self.pos,
+            offset: self.offset + frame.header(),
+            len: frame.len,
+            size: frame.size,
+            begun: frame.kind == Kind::Begun,
+        }
+    }
+
+    /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
+    fn look(&mut self, track: Track) -> Result<Option<Message>, Damaged> {
         loop {
             if track.drops {
                 self.follow(track);
             }
-            // Acquire: with the frame's word come its bytes.
+            // Acquire: as in `next`.
             let word = track.area.word(self.offset).load(Acquire);
             if word == 0 {
-                return Ok(Look::Nothing);
+                return Ok(None);
             }
-            let frame = match Frame::parse(word, track.room() - self.offset) {
-                Ok(frame) => frame,
-                Err(_) if self.was_overtaken(track) => continue,
+            match Frame::parse(word, track.room() - self.offset) {
+                Ok(frame) if frame.kind == Kind::Gap => {
+                    self.release(track, self.message(frame));
+                }
+                Ok(frame) => {
+                    self.last = word;
+                    return Ok(Some(self.message(frame)));
+                }
+                Err(_) if self.was_overtaken(track) => {}
                 Err(damaged) => return Err(damaged),
-            };
-            let message = Message {
-                pos: self.pos,
-                offset: self.offset + frame.header(),
-                len: frame.len,
-                size: frame.size(),
-                begun: frame.kind == Kind::Begun,
-            };
-            if frame.kind == Kind::Gap {
-                self.release(track, message);
-                continue;
             }
-            self.sender = sender_cpu(word);
-            return Ok(Look::Found(message));
         }
     }
 
     /// Goes to where the sender has moved `head`.
-    fn follow(&mut self, track: &Track) {
+    #[inline]
+    fn follow(&mut self, track: Track) {
         // Acquire: with it comes what the sender did before.
         let pos = track.words.receiver.head.load(Acquire);
         if pos != self.pos {
@@ -170,7 +189,7 @@ impl Head {
     }
 
     /// Whether the sender has moved `head`, so that what was read may be anything.
-    fn was_overtaken(&self, track: &Track) -> bool {
+    fn was_overtaken(&self, track: Track) -> bool {
         // Acquire: see `Tail::drop_oldest`.
         fence(Acquire);
         // Relaxed: the fence orders it.
@@ -180,7 +199,7 @@ impl Head {
     /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
     /// may be anything.
     #[inline(always)]
-    pub fn release(&mut self, track: &Track, message: Message) -> bool {
+    pub fn release(&mut self, track: Track, message: Message) -> bool {
         let head = &track.words.receiver.head;
         let next = message.pos.wrapping_add(message.size as u64);
         if track.drops {
@@ -206,17 +225,9 @@ impl Head {
         // Relaxed: ordered by the barriers.
         let wanted = track.words.asleep.wanted.load(Relaxed);
         if wanted != 0 && next >= wanted {
-            self.wake_sender(track, wanted);
+            wake_sender(track.words, wanted);
         }
         true
-    }
-
-    #[cold]
-    fn wake_sender(&self, track: &Track, wanted: u64) {
-        atomic::wake(&track.words.receiver.head);
-        let asleep = &track.words.asleep.wanted;
-        // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
-        let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
     }
 
     /// Waits for a message: one that is complete, or that is begun if that will do.
@@ -224,27 +235,41 @@ impl Head {
     #[inline(never)]
     fn wait(
         &mut self,
-        track: &Track,
+        track: Track,
         deadline: Deadline,
         begun_will_do: bool,
         peers: impl Fn() -> Peers,
     ) -> Result<Message, Refused> {
-        if matches!(deadline, Deadline::Now) {
-            return match self.look(track)? {
-                Look::Found(message) if !message.begun => Ok(message),
-                _ => peers().check().and(Err(Refused::TimedOut)),
-            };
-        }
-        if self.streaming {
-            self.streaming = false;
-            (0..PAUSES).for_each(|_| core::hint::spin_loop());
-        }
-        let will_do = |look: Look| match look {
-            Look::Found(message) => (begun_will_do || !message.begun).then_some(message),
-            Look::Nothing => None,
+        let begun_will_do = begun_will_do && !matches!(deadline, Deadline::Now);
+        let look = |head: &mut Head| match head.look(track) {
+            Ok(Some(message)) if message.begun && !begun_will_do => None,
+            found => found.transpose(),
         };
-        let found = wait::stay_awake(self.sender, || self.look(track).map(will_do).transpose());
-        if let Some(found) = found {
+        let found = match look(self) {
+            Some(found) => found?,
+            None if matches!(deadline, Deadline::Now) => {
+                return peers().check().and(Err(Refused::TimedOut));
+            }
+            None => self.wait_for(track, deadline, look, peers)?,
+        };
+        self.waited = found.pos.wrapping_add(found.size as u64);
+        Ok(found)
+    }
+
+    fn wait_for(
+        &mut self,
+        track: Track,
+        deadline: Deadline,
+        mut look: impl FnMut(&mut Head) -> Option<Result<Message, Damaged>>,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        let pauses = match self.pos == self.waited {
+            true => ANSWER,
+            // The last message was there when it was asked for, and more will come.
+            false => STREAM,
+        };
+        (0..pauses).for_each(|_| core::hint::spin_loop());
+        if let Some(found) = wait::stay_awake(sender_cpu(self.last), || look(self)) {
             return Ok(found?);
         }
         loop {
@@ -254,18 +279,12 @@ impl Head {
             // Relaxed: `look` looks again.
             let seen = word.load(Relaxed);
             let mut found = None;
-            let slept = track
-                .words
-                .asleep
-                .receivers
-                .sleep(pos, word, seen, deadline, || {
-                    found = self.look(track).map(will_do).transpose();
-                    found.is_some() || self.offset != offset || word.load(Relaxed) != seen
-                });
-            if found.is_none() {
-                found = self.look(track).map(will_do).transpose();
-            }
-            if let Some(found) = found {
+            let sleepers = &track.words.asleep.receivers;
+            let slept = sleepers.sleep(pos, word, seen, deadline, || {
+                found = look(self);
+                found.is_some() || self.offset != offset || word.load(Relaxed) != seen
+            });
+            if let Some(found) = found.or_else(|| look(self)) {
                 return Ok(found?);
             }
             peers().check()?;
@@ -280,7 +299,7 @@ impl Head {
     #[inline(never)]
     fn copy_begun(
         &mut self,
-        track: &Track,
+        track: Track,
         message: Message,
         buffer: &mut [u8],
         deadline: Deadline,
@@ -307,7 +326,7 @@ impl Head {
                 Some((_, there)) if there <= copied => None,
                 _ => Some(()),
             };
-            if wait::stay_awake(self.sender, look).is_some() {
+            if wait::stay_awake(sender_cpu(self.last), look).is_some() {
                 continue;
             }
             let slept =
@@ -328,7 +347,7 @@ impl Head {
     /// How many bytes of a message are there, with its word; `None` if it is no longer one.
     fn progress(
         &self,
-        track: &Track,
+        track: Track,
         message: Message,
         word: &AtomicU64,
         progress: &AtomicU64,
@@ -352,7 +371,15 @@ impl Head {
     }
 
     /// Wakes a sender, because something other than room has come.
-    pub fn wake_sender_for_news(&self, track: &Track) {
+    pub fn wake_sender_for_news(&self, track: Track) {
         atomic::wake(&track.words.receiver.head);
     }
+}
+
+#[cold]
+fn wake_sender(words: &Words, wanted: u64) {
+    atomic::wake(&words.receiver.head);
+    let asleep = &words.asleep.wanted;
+    // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
+    let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
 }

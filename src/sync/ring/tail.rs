@@ -20,6 +20,14 @@ const PIECE: usize = 16 << 10;
 #[cfg(loom)]
 const PIECE: usize = 8;
 
+/// The size of a line of the cache in bytes.
+const LINE: usize = 64;
+
+/// How often a sender that has run out of room looks whether there is plenty, before it makes do
+/// with what it needs: else it would look again for every message, and take the line with `head`
+/// away from the receiver each time.
+const PATIENCE: u32 = 64;
+
 /// What the sender knows by itself.
 #[derive(Default)]
 pub(crate) struct Tail {
@@ -40,7 +48,7 @@ struct Full {
 
 impl Tail {
     /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
-    pub fn find(track: &Track) -> Result<Tail, Damaged> {
+    pub fn find(track: Track) -> Result<Tail, Damaged> {
         let head = track.words.receiver.head.load(Acquire);
         // Acquire: what the last sender did is seen. (A dead one may have committed more.)
         let tail = track.words.sender.tail.load(Acquire);
@@ -63,14 +71,14 @@ impl Tail {
                 0 => break,
                 value => {
                     let frame = Frame::parse(value, track.room() - found.offset)?;
-                    if found.used() + frame.size() as u64 > track.room() as u64 {
+                    if found.used() + frame.size as u64 > track.room() as u64 {
                         return Err(Damaged);
                     }
                     if frame.kind == Kind::Begun {
                         // Its sender is dead. Release: orders it behind what that one wrote.
-                        word.store(gap(frame.size()).word(None), Release);
+                        word.store(gap(frame.size).word(None), Release);
                     }
-                    found.advance(track, frame.size());
+                    found.advance(track, frame.size);
                     if frame.kind == Kind::Begun {
                         track.words.asleep.receivers.wake(word, found.pos);
                     }
@@ -90,7 +98,7 @@ impl Tail {
 
     /// Goes on where others have sent meanwhile. Only for whoever has the senders' lock.
     #[inline]
-    pub fn catch_up(&mut self, track: &Track) {
+    pub fn catch_up(&mut self, track: Track) {
         // Relaxed: the lock orders it.
         let pos = track.words.sender.tail.load(Relaxed);
         if pos != self.pos {
@@ -99,11 +107,37 @@ impl Tail {
         }
     }
 
-    /// Sends a message, waiting for room.
+    /// Sends a short message, if there is room as far as is known: what happens most often, and
+    /// nothing else. Whether it was sent.
     #[inline(always)]
+    pub fn send_short(&mut self, track: Track, bytes: &[u8]) -> bool {
+        let frame = message(bytes.len());
+        let size = frame.size;
+        let fits = bytes.len() <= PIECE.min(track.capacity)
+            && size <= track.room() - self.offset
+            && self.knows_room(track, size);
+        if !fits {
+            return false;
+        }
+        let (offset, word) = (self.offset, frame.word(self.cpu.get()));
+        self.advance(track, size);
+        // The line with the frame's word comes last, all at once: a receiver that looks at it takes
+        // it away from here each time.
+        let first = (LINE - WORD - offset % LINE).min(bytes.len());
+        track.area.write(offset + WORD + first, &bytes[first..]);
+        // Relaxed: `publish` releases it.
+        track.area.word(self.offset).store(0, Relaxed);
+        track.area.write(offset + WORD, &bytes[..first]);
+        self.publish(track, offset, word);
+        true
+    }
+
+    /// Sends a message, waiting for room.
+    #[cold]
+    #[inline(never)]
     pub fn send(
         &mut self,
-        track: &Track,
+        track: Track,
         bytes: &[u8],
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -114,10 +148,9 @@ impl Tail {
     }
 
     /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Tail::commit).
-    #[inline(always)]
     pub fn add(
         &mut self,
-        track: &Track,
+        track: Track,
         bytes: &[u8],
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -133,10 +166,9 @@ impl Tail {
 
     /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
     /// [`append`](Tail::append) and [`commit`](Tail::commit) follow.
-    #[inline(always)]
     pub fn reserve(
         &mut self,
-        track: &Track,
+        track: Track,
         len: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -144,30 +176,28 @@ impl Tail {
         if len > track.capacity {
             return Err(Refused::TooLong(len));
         }
-        self.make_room(track, message(len).size(), deadline, peers)?;
+        self.make_room(track, message(len).size, deadline, peers)?;
         Ok(self.offset + WORD)
     }
 
     /// Adds the message whose bytes were written where [`reserve`](Tail::reserve) said; at most as
     /// many.
-    #[inline(always)]
-    pub fn append_message(&mut self, track: &Track, len: usize) {
+    pub fn append_message(&mut self, track: Track, len: usize) {
         self.append(track, message(len));
     }
 
-    #[inline(always)]
-    fn append(&mut self, track: &Track, frame: Frame) {
+    fn append(&mut self, track: Track, frame: Frame) {
         let word = frame.word(self.cpu.get());
         match self.pending {
             None => self.pending = Some((self.pos, self.offset, word)),
             // Relaxed: nobody comes here before the first one is committed, which releases it.
             Some(_) => track.area.word(self.offset).store(word, Relaxed),
         }
-        self.advance(track, frame.size());
+        self.advance(track, frame.size);
     }
 
     #[inline(always)]
-    fn advance(&mut self, track: &Track, size: usize) {
+    fn advance(&mut self, track: Track, size: usize) {
         self.pos = self.pos.wrapping_add(size as u64);
         self.offset += size;
         if self.offset >= track.room() {
@@ -176,13 +206,18 @@ impl Tail {
     }
 
     /// Commits what was added, all of it at once.
-    #[inline(always)]
-    pub fn commit(&mut self, track: &Track) {
+    pub fn commit(&mut self, track: Track) {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
         };
         // Relaxed: the next line releases it.
         track.area.word(self.offset).store(0, Relaxed);
+        self.publish(track, offset, word);
+    }
+
+    /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
+    #[inline(always)]
+    fn publish(&self, track: Track, offset: usize, word: u64) {
         let first = track.area.word(offset);
         // Release: whoever sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
@@ -195,7 +230,7 @@ impl Tail {
     #[inline(never)]
     fn send_in_pieces(
         &mut self,
-        track: &Track,
+        track: Track,
         bytes: &[u8],
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -204,11 +239,8 @@ impl Tail {
             return Err(Refused::TooLong(bytes.len()));
         }
         self.commit(track);
-        let frame = |kind| Frame {
-            kind,
-            len: bytes.len(),
-        };
-        let size = frame(Kind::Begun).size();
+        let frame = |kind| Frame::new(kind, bytes.len());
+        let size = frame(Kind::Begun).size;
         self.make_room(track, size, deadline, peers)?;
         self.commit(track); // the gap, if there had to be one
         let cpu = self.cpu.get();
@@ -241,10 +273,9 @@ impl Tail {
     }
 
     /// Makes sure that a frame of this size, and the word behind it, can be written at `offset`.
-    #[inline(always)]
     fn make_room(
         &mut self,
-        track: &Track,
+        track: Track,
         size: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -257,7 +288,7 @@ impl Tail {
 
     /// Whether there is room for a frame of this size and the word behind it, as far as is known.
     #[inline(always)]
-    fn knows_room(&self, track: &Track, size: usize) -> bool {
+    fn knows_room(&self, track: Track, size: usize) -> bool {
         self.used().saturating_add((size + WORD) as u64) <= track.room() as u64
     }
 
@@ -265,7 +296,7 @@ impl Tail {
     #[inline(never)]
     fn find_room(
         &mut self,
-        track: &Track,
+        track: Track,
         size: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
@@ -287,7 +318,7 @@ impl Tail {
     }
 
     /// Looks at `head` again, and drops messages if that is what senders of this ring do.
-    fn look_for_room(&mut self, track: &Track, size: usize) -> Result<Result<(), Full>, Damaged> {
+    fn look_for_room(&mut self, track: Track, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
             // Acquire: what was released is no longer read by anybody.
             let head = track.words.receiver.head.load(Acquire);
@@ -311,7 +342,7 @@ impl Tail {
     }
 
     /// Moves `head` on, as the receiver does, unless that one comes first.
-    fn drop_oldest(&mut self, track: &Track, head: u64) -> Result<(), Damaged> {
+    fn drop_oldest(&mut self, track: Track, head: u64) -> Result<(), Damaged> {
         let behind = self.used() as usize;
         let offset = match self.offset.checked_sub(behind) {
             Some(offset) => offset,
@@ -319,7 +350,7 @@ impl Tail {
         };
         // Relaxed: this sender has written it, or has found it when it became the sender.
         let frame = Frame::parse(track.area.word(offset).load(Relaxed), track.room() - offset)?;
-        let next = head.wrapping_add(frame.size() as u64);
+        let next = head.wrapping_add(frame.size as u64);
         // Acquire: as in `look_for_room`. Release: whoever reads a byte that is written from here
         // on, and then does its acquire fence, sees that `head` has moved.
         let moved = track
@@ -343,26 +374,32 @@ impl Tail {
     #[cold]
     fn wait_for_room(
         &mut self,
-        track: &Track,
+        track: Track,
         until: u64,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), Refused> {
         let head = &track.words.receiver.head;
         // Relaxed: `look_for_room` looks again.
-        let look = || (head.load(Relaxed) >= until).then_some(());
+        let has_come = |to: u64| (head.load(Relaxed) >= to).then_some(());
         if matches!(deadline, Deadline::Now) {
             peers().check()?;
-            return look().ok_or(Refused::TimedOut);
-        }
-        // Relaxed: a hint.
-        let cpu = track.words.receiver.cpu.load(Relaxed).checked_sub(1);
-        if wait::stay_awake(cpu, look).is_some() {
-            self.cpu.refresh();
-            return Ok(());
+            return has_come(until).ok_or(Refused::TimedOut);
         }
         // Not for every message: when a part of the ring is free, or all of it.
         let wanted = until.saturating_add(track.room() as u64 / 4).min(self.pos);
+        // Relaxed: a hint.
+        let cpu = track.words.receiver.cpu.load(Relaxed).checked_sub(1);
+        let mut looks = 0;
+        let found = wait::stay_awake(cpu, || {
+            looks += 1;
+            has_come(if looks < PATIENCE { wanted } else { until })
+        });
+        if found.is_some() {
+            self.cpu.refresh();
+            return Ok(());
+        }
+        let look = || has_come(until);
         loop {
             // Relaxed: ordered by the barriers.
             track.words.asleep.wanted.store(wanted, Relaxed);
@@ -382,25 +419,20 @@ impl Tail {
     }
 
     /// Wakes the receivers, because something other than a message has come.
-    pub fn wake_receivers(&self, track: &Track) {
+    pub fn wake_receivers(&self, track: Track) {
         let word = track.area.word(self.offset);
         track.words.asleep.receivers.wake(word, self.pos);
     }
 }
 
+#[inline(always)]
 fn message(len: usize) -> Frame {
-    Frame {
-        kind: Kind::Message,
-        len,
-    }
+    Frame::new(Kind::Message, len)
 }
 
 /// A gap of so many bytes, its word included.
 fn gap(size: usize) -> Frame {
-    Frame {
-        kind: Kind::Gap,
-        len: size - WORD,
-    }
+    Frame::new(Kind::Gap, size - WORD)
 }
 
 /// The processor that the sender runs on, asked now and then: a number that is out of date costs
