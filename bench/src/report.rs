@@ -111,7 +111,11 @@ fn write_entry(text: &mut String, entry: &Entry, group: &Group) -> fmt::Result {
         Placement::Moved => " moved",
     };
     write!(text, "| {} | {} | ", entry.name, Times(time))?;
-    write!(text, "{} | {}{label} |", significant(bare), samples.len())?;
+    write!(text, "{} | {}{label}", significant(bare), samples.len())?;
+    if let Some(failure) = &entry.failure {
+        write!(text, ", then: {failure}")?;
+    }
+    write!(text, " |")?;
     if entry.goals.is_empty() {
         return writeln!(text, " | | |");
     }

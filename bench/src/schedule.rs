@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What fails so often is measured no more.
+const GIVE_UP_AFTER: u32 = 3;
+
 /// One run of something, which gives nanoseconds.
 pub type Run = Box<dyn Fn(Cpus, Amount) -> Result<f64, Failure>>;
 
@@ -27,8 +30,9 @@ pub struct Entry {
     pub name: &'static str,
     pub goals: Vec<Goal>,
     pub samples: Vec<Sample>,
-    /// Why there are none.
+    /// Why there are none, or no more of them.
     pub failure: Option<Failure>,
+    failures: u32,
     run: Run,
     /// How long a batch should take, and how many a run has.
     batch: Duration,
@@ -76,6 +80,7 @@ impl Entry {
             goals: Vec::new(),
             samples: Vec::new(),
             failure: None,
+            failures: 0,
             run: Box::new(run),
             batch: Duration::from_millis(2),
             batches: 9,
@@ -230,7 +235,12 @@ impl Plan {
                         pass,
                     });
                 }
-                Err(failure) => entry.failure = Some(failure),
+                Err(failure) => {
+                    entry.failures += 1;
+                    if entry.failures == GIVE_UP_AFTER {
+                        entry.failure = Some(failure);
+                    }
+                }
             }
             before = after;
         }
