@@ -11,7 +11,7 @@ const WIDTH: f64 = 900.0;
 const LEFT: f64 = 300.0;
 const RIGHT: f64 = 780.0;
 const ROW: f64 = 20.0;
-const TITLE: f64 = 44.0;
+const TITLE: f64 = 52.0;
 
 /// The picture as SVG.
 pub fn svg(groups: &[Group]) -> String {
@@ -95,7 +95,7 @@ impl Panel<'_> {
             "<text x='12' y='{y}' font-weight='bold'>{title}</text>"
         )?;
         for tick in ticks(self.from, self.to) {
-            let (x, from, to) = (self.x(tick), top + 24.0, top + self.height() - 16.0);
+            let (x, from, to) = (self.x(tick), top + 32.0, top + self.height() - 16.0);
             let label = Nanoseconds(tick)
                 .to_string()
                 .replace(".00", "")
@@ -108,7 +108,7 @@ impl Panel<'_> {
             )?;
         }
         for (number, row) in self.rows.iter().enumerate() {
-            self.write_row(svg, row, top + 36.0 + ROW * number as f64)?;
+            self.write_row(svg, row, top + 44.0 + ROW * number as f64)?;
         }
         Ok(())
     }
