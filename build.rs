@@ -16,7 +16,7 @@ mod c_examples {
     use std::{env, fs, path::Path, path::PathBuf};
 
     /// Folders of C programs; each file is a program.
-    const FOLDERS: [&str; 3] = ["c_examples", "c_examples/sysv", "tests/c"];
+    const FOLDERS: [&str; 4] = ["c_examples", "c_examples/raw", "c_examples/sysv", "tests/c"];
 
     /// Writes a list of `folder/NAME.c<TAB>object` and tells the tests where it is, and which
     /// compiler to link with. Without a C compiler the list is empty.

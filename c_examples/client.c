@@ -1,37 +1,84 @@
 /* Reads the server's message and tells the server so. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
+#include <sys/shm.h>
+
+enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 }; /* as the server says */
+
+/* Waits for the next message, until the program is told to stop. */
+static ptrdiff_t next_message(struct shm_ring *messages, const void **message, const sigset_t *signals)
+{
+    ptrdiff_t length;
+
+    do {
+        length = shm_ring_peek(messages, message, SLICE);
+    } while (length < 0 && wait_on(signals));
+    return length;
+}
+
+/* Ends the program without an answer. The server is told. */
+static void give_up(struct shm_ring *messages, struct shm_ring *answers, const char *reason)
+{
+    shm_ring_close(messages);
+    shm_ring_close(answers);
+    if (reason == NULL) {
+        fail("client", -1);
+    }
+    fail_with("client", reason);
+}
 
 int main(void)
 {
     sigset_t signals;
-    int id = shm_open_key(".", 'C', 0, 0);
-    char *shared = id < 0 ? NULL : shm_attach(id, 0);
-    size_t size;
-    char first;
-    int rounds = 0;
+    struct shm_ring *messages = NULL;
+    struct shm_ring *answers = NULL;
+    const void *message;
+    ptrdiff_t length;
+    int id;
 
-    if (shared == NULL || shm_attached_size(shared, &size) != 0) {
-        fail("client", -1);
-    }
     notice_lost_output();
     hold_stop_signals(&signals);
-
-    /* A server that has just created the segment writes at once; its first byte comes last. */
-    while ((first = __atomic_load_n(shared, __ATOMIC_ACQUIRE)) == '\0') {
-        if (++rounds > 5000 || pause_or_stop(&signals, 0.001)) {
-            fail_with("client", "there is a segment, but no server has written into it");
-        }
+    /* The segment is the server's. The rings in it are made by whoever comes first, so nobody finds half of one. */
+    id = shm_open_key(".", 'C', SIZE, 0);
+    if (id < 0
+        || (messages = shm_ring_open_in(id, 0, CAPACITY, IPC_CREAT)) == NULL
+        || (answers = shm_ring_open_in(id, ANSWERS, CAPACITY, IPC_CREAT)) == NULL
+        || shm_ring_begin_receiving(messages) != 0 /* EBUSY while another client lives */
+        || shm_ring_begin_sending(answers) != 0) { /* from now on the server is told if this process dies */
+        give_up(messages, answers, NULL);
     }
-    if (first == '*') {
-        fail_with("client", "another client has read the message already");
+
+    length = next_message(messages, &message, &signals);
+    if (length < 0 && errno == ETIMEDOUT) {
+        give_up(messages, answers, "told to stop before there was a message");
+    }
+    if (length < 0 && errno == EPIPE) {
+        give_up(messages, answers, "another client has read the message already");
+    }
+    if (length < 0 && errno == EOWNERDEAD) {
+        shm_remove(id); /* nobody else does it any more */
+        give_up(messages, answers, "the server was killed before it sent its message; start it again");
+    }
+    if (length < 0) {
+        give_up(messages, answers, NULL);
     }
     printf("Data read from memory: ");
-    fwrite(shared, 1, strnlen(shared, size), stdout);
+    fwrite(message, 1, (size_t) length, stdout);
     printf("\n");
     if (!output_arrived()) {
-        fail_with("client", "the message could not be printed, so the server is not told that it was read");
+        give_up(messages, answers, "the message could not be printed, so the server is not told that it was read");
     }
-    __atomic_store_n(shared, '*', __ATOMIC_RELEASE);
-    return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (shm_ring_release(messages) != 0 || shm_ring_send(answers, "*", 1, 0) != 0) {
+        give_up(messages, answers, NULL);
+    }
+
+    /* The server ends when it has the answer, and removes the segment; if it cannot any more, this program does. */
+    length = next_message(messages, &message, &signals);
+    if (length < 0 && errno == EOWNERDEAD) {
+        shm_remove(id);
+        give_up(messages, answers, "the server was killed before it saw the answer");
+    }
+    shm_ring_close(messages);
+    shm_ring_close(answers);
+    return EXIT_SUCCESS;
 }

@@ -2,44 +2,63 @@
 
 mod support;
 
-use shmkey::{Key, Segment};
+use shmkey::{ErrorKind, Key, Place, Ring, Segment};
 use std::{
     io::{self, Write},
     process::ExitCode,
-    sync::atomic::{Ordering, fence},
+    sync::Arc,
     time::Duration,
 };
 use support::StopSignals;
+
+/// As the server says.
+const CAPACITY: usize = 1024;
+const ANSWERS: usize = 4096;
+const SIZE: usize = 8192;
 
 fn main() -> ExitCode {
     support::end("client", run())
 }
 
 fn run() -> support::Outcome {
-    let segment = Segment::open(Key::from_path(".", i32::from(b'C'))?)?;
-    let shared = segment.attach()?;
     let signals = StopSignals::hold();
+    // The segment is the server's. The rings in it are made by whoever comes first, so nobody finds
+    // half of one.
+    let segment = Segment::options()
+        .size(SIZE)
+        .open(Key::from_path(".", i32::from(b'C'))?)?;
+    let memory = Arc::new(segment.attach()?);
+    let messages = Ring::open(Place::within(Arc::clone(&memory), 0), CAPACITY)?;
+    let answers = Ring::open(Place::within(memory, ANSWERS), CAPACITY)?;
+    // Either fails while another client lives. From now on the server is told if this process dies.
+    let mut messages = messages.receiver()?;
+    let mut answers = answers.sender()?;
 
-    // A server that has just created the segment writes at once; its first byte comes last.
-    let mut first = [0];
-    let mut rounds = 0;
-    loop {
-        shared.read_at(0, &mut first)?;
-        fence(Ordering::Acquire);
-        if first != [0] {
-            break;
+    let message = match signals.unless(|time| messages.peek(time).map(|found| found.to_vec())) {
+        Ok(Some(message)) => message,
+        Ok(None) => return Err("told to stop before there was a message".into()),
+        Err(error) => {
+            return Err(match error.kind() {
+                ErrorKind::Closed => "another client has read the message already".into(),
+                ErrorKind::PeerDied => {
+                    segment.remove()?; // nobody else does it any more
+                    "the server was killed before it sent its message; start it again".into()
+                }
+                _ => error.into(),
+            });
         }
-        rounds += 1;
-        if rounds > 5000 || signals.pause(Duration::from_millis(1)) {
-            return Err("there is a segment, but no server has written into it".into());
-        }
-    }
-    if first == *b"*" {
-        return Err("another client has read the message already".into());
-    }
+    };
+    io::stdout().write_all(&[b"Data read from memory: ", &message[..], b"\n"].concat())?;
+    messages.peek(Duration::ZERO)?.release()?;
+    answers.try_send(b"*")?;
 
-    let text = support::read_c_string(&shared)?;
-    io::stdout().write_all(&[b"Data read from memory: ", &text[..], b"\n"].concat())?;
-    shared.write_at(0, b"*")?;
-    Ok(shared.detach()?)
+    // The server ends when it has the answer, and removes the segment; if it cannot any more, this
+    // program does.
+    match signals.unless(|time| messages.peek(time).map(drop)) {
+        Err(error) if error.kind() == ErrorKind::PeerDied => {
+            segment.remove()?;
+            Err("the server was killed before it saw the answer".into())
+        }
+        _ => Ok(()),
+    }
 }

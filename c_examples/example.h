@@ -11,13 +11,19 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Says why a call of the library failed; before anything else can fail. */
+static inline void complain(const char *program)
+{
+    fprintf(stderr, "%s: %s\n", program, shm_last_error());
+}
+
 /* Ends the program because a call of the library failed, with the reason. A segment that this process has created and nobody
    has attached goes with it; -1 if there is none. */
 static inline void fail(const char *program, int id)
 {
     struct shm_status status;
 
-    fprintf(stderr, "%s: %s\n", program, shm_last_error());
+    complain(program);
     if (id >= 0 && shm_get_status(id, &status) == 0 && status.cpid == getpid() && status.nattch == 0) {
         shm_remove(id);
     }
@@ -57,6 +63,21 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
+/* No signal ends a wait of the library's objects. So these programs wait for so many nanoseconds at a time, and look in between
+   whether they are told to stop. */
+#define SLICE INT64_C(200000000)
+
+/* Whether a wait that has failed is to go on: only its slice is over, and no signal has come. Otherwise errno is what the wait
+   has made it, and ETIMEDOUT means that the program is told to stop. */
+static inline int wait_on(const sigset_t *signals)
+{
+    int error = errno;
+    int go_on = error == ETIMEDOUT && !pause_or_stop(signals, 0);
+
+    errno = error;
+    return go_on;
+}
+
 /* Nobody reads what this program prints (a full disk, `program | head`): that is an error like others, and no sudden death. */
 static inline void notice_lost_output(void)
 {
@@ -75,14 +96,14 @@ static inline int is_number(const char *text, const char *digits)
     return *text != '\0' && text[strspn(text, digits)] == '\0';
 }
 
-/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, once a second, unless told otherwise. */
+/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, at the interval that is there already,
+   unless told otherwise. */
 static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
 {
     char *end = "";
     int valid = argc <= 3;
 
     *count = (unsigned long long) -1;
-    *interval = 1;
     if (argc > 1) {
         errno = 0;
         *count = strtoull(argv[1], NULL, 10);

@@ -1,38 +1,52 @@
-/* A parent writes for its child. */
+/* A parent writes for its child, which waits for that. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/shm.h>
 #include <sys/wait.h>
 
+enum { WRITTEN = 1024, SIZE = 2048 }; /* the text, and behind it a semaphore */
+
 int main(void)
 {
     sigset_t signals;
-    char *shared;
-    int written[2]; /* a pipe: the child waits until the parent has written, however long that takes */
+    struct shm_semaphore *written;
+    pid_t parent = getpid();
     pid_t child;
-    char sign;
+    char *shared;
     int status;
     int id;
 
-    /* Attached before the fork, nobody needs the key any more: removed, it goes with the last process, however that one ends. */
+    /* A child has what its parent has attached and opened, so nobody needs a key: removed at once, the segment goes with the
+       last process, however that one ends. */
     notice_lost_output();
     hold_stop_signals(&signals);
-    id = shm_open_key("shmfile", 65, 1024, IPC_CREAT | 0600);
+    id = shm_open_private(SIZE, 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
-    if (shared == NULL || shm_remove(id) != 0) {
+    written = shared == NULL ? NULL : shm_semaphore_open_in(id, WRITTEN, 0, IPC_CREAT);
+    if (written == NULL || shm_remove(id) != 0) {
+        if (shared != NULL) {
+            shm_detach(shared);
+        }
         fail("parent_child", id);
     }
     allow_stop_signals(&signals);
 
-    if (pipe(written) != 0 || (child = fork()) < 0) {
+    child = fork();
+    if (child < 0) {
         fail_with("parent_child", strerror(errno));
     }
     if (child == 0) {
-        close(written[1]); /* else this process would wait for itself, should the parent die */
-        if (read(written[0], &sign, 1) != 1) {
-            return EXIT_FAILURE;
+        /* However long that takes; but a parent that is dead will not write any more. */
+        while (shm_semaphore_wait(written, SLICE) != 0) {
+            if (errno != ETIMEDOUT) {
+                fail("parent_child", -1);
+            }
+            if (getppid() != parent) {
+                fail_with("parent_child", "the parent died before it had written");
+            }
         }
         printf("Child reads: %s\n", shared);
+        shm_semaphore_close(written);
         return output_arrived() && shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     printf("Parent writes message\n");
@@ -40,9 +54,10 @@ int main(void)
         fail_with("parent_child", "what it says could not be printed");
     }
     strcpy(shared, "Hello from parent via shared memory");
-    if (write(written[1], "", 1) != 1 || shm_detach(shared) != 0) {
-        fail_with("parent_child", "the child could not be told");
+    if (shm_semaphore_post(written) != 0 || shm_detach(shared) != 0) {
+        fail("parent_child", -1);
     }
+    shm_semaphore_close(written);
     if (waitpid(child, &status, 0) != child || status != 0) {
         fail_with("parent_child", "the child did not do its part");
     }

@@ -1,46 +1,57 @@
-//! A parent writes for its child.
+//! A parent writes for its child, which waits for that.
 
 mod support;
 
-use shmkey::{Key, Segment};
+use shmkey::{ErrorKind, Key, Place, Segment, Semaphore};
 use std::{
-    io::{self, Read, Write},
-    process::ExitCode,
+    io::{self, Write},
+    os::unix::process::parent_id,
+    process::{self, ExitCode},
+    sync::Arc,
 };
-use support::{StopSignals, fork, read_c_string, wait_for};
+use support::{SLICE, StopSignals, fork, read_c_string, wait_for};
+
+/// The text, and behind it a semaphore.
+const WRITTEN: usize = 1024;
+const SIZE: usize = 2048;
 
 fn main() -> ExitCode {
     support::end("parent_child", run())
 }
 
 fn run() -> support::Outcome {
-    // Attached before the fork, nobody needs the key any more: removed, it goes with the last
-    // process, however that one ends.
+    // A child has what its parent has attached and opened, so nobody needs a key: removed at once,
+    // the segment goes with the last process, however that one ends.
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(1024)
-        .open(Key::from_path("shmfile", 65)?)?;
-    let shared = support::attach(&segment)?;
+    let segment = Segment::options().size(SIZE).open(Key::PRIVATE)?;
+    let shared = Arc::new(support::attach(&segment)?);
+    let written = Semaphore::open(Place::within(Arc::clone(&shared), WRITTEN), 0);
     segment.remove()?;
+    let written = written?;
     drop(signals);
 
-    // The child waits until the parent has written, however long that takes.
-    let (mut written, mut tell) = io::pipe()?;
+    let parent = process::id();
     let mut out = io::stdout();
     match fork()? {
         None => {
-            drop(tell); // else this process would wait for itself, should the parent die
-            written.read_exact(&mut [0])?;
+            // However long that takes; but a parent that is dead will not write any more.
+            while let Err(error) = written.wait_timeout(SLICE) {
+                if error.kind() != ErrorKind::TimedOut {
+                    return Err(error.into());
+                }
+                if parent_id() != parent {
+                    return Err("the parent died before it had written".into());
+                }
+            }
             let text = read_c_string(&shared)?;
             out.write_all(&[b"Child reads: ", &text[..], b"\n"].concat())?;
         }
         Some(child) => {
             writeln!(out, "Parent writes message")?;
             shared.write_at(0, b"Hello from parent via shared memory\0")?;
-            tell.write_all(&[1])?;
+            written.post()?;
             wait_for(child)?;
         }
     }
-    Ok(shared.detach()?)
+    Ok(())
 }

@@ -1,59 +1,48 @@
-//! Prints the structure that write_struct left, and removes the segment: read_struct [KEY_FILE]
+//! Prints the newest structure of write_struct, or COUNT of them as they come, and removes the
+//! segment: read_struct [KEY_FILE [COUNT]]
 
+mod record;
 mod support;
 
-use shmkey::{Key, Segment};
+use record::{RECORD_LAYOUT, Record};
+use shmkey::{Key, Latest, Place, Pod};
 use std::{
     env,
     ffi::OsString,
     io::{self, Write},
     process::ExitCode,
 };
-use support::Record;
+use support::StopSignals;
 
 fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
-    let key_file = arguments.next().unwrap_or_else(|| "/tmp/shmfile".into());
-    match arguments.next() {
-        Some(_) => support::usage("read_struct [KEY_FILE]"),
-        None => support::end("read_struct", run(key_file)),
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let count = match arguments.get(1) {
+        Some(count) => support::number(count, "0123456789"),
+        None => Some(1),
+    };
+    match count {
+        Some(count) if arguments.len() < 3 => {
+            let key_file = arguments.into_iter().next();
+            let key_file = key_file.unwrap_or_else(|| "/tmp/shmfile".into());
+            support::end("read_struct", run(key_file, count))
+        }
+        _ => support::usage("read_struct [KEY_FILE [COUNT]]"),
     }
 }
 
-fn run(key_file: OsString) -> support::Outcome {
-    // With this size, a segment that is too small for the structure is an error before anything is
-    // read.
-    let segment = Segment::options()
-        .size(Record::SIZE)
-        .open(Key::from_path(key_file, i32::from(b'R'))?)?;
-    let shared = segment.attach()?;
-    let mut bytes = [0; Record::SIZE];
-    shared.read_at(0, &mut bytes)?;
-    let record = Record::from_bytes(&bytes);
+fn run(key_file: OsString, count: u64) -> support::Outcome {
+    let signals = StopSignals::hold();
+    let place = Place::key(Key::from_path(key_file, i32::from(b'R'))?);
+    // What has another size or layout is an error, before anything of it is read.
+    let latest = Latest::<Pod<Record>>::open(place.existing().layout(RECORD_LAYOUT))?;
 
-    let name = record
-        .name
-        .split(|&byte| byte == 0)
-        .next()
-        .unwrap_or_default();
-    let mut text = format!(
-        "id: {}\ntemperature: {}\nname: ",
-        record.id,
-        as_c_prints(record.temperature)
-    )
-    .into_bytes();
-    text.extend_from_slice(name);
-    text.push(b'\n');
-    io::stdout().write_all(&text)?;
-    shared.detach()?;
-    Ok(segment.remove()?)
-}
-
-/// A number with six decimals, as C's `%.6f` writes it: it has two kinds of "no number".
-fn as_c_prints(number: f64) -> String {
-    match (number.is_nan(), number.is_sign_negative()) {
-        (true, true) => "-nan".into(),
-        (true, false) => "nan".into(),
-        _ => format!("{number:.6}"),
+    let mut seen = 0;
+    for _ in 0..count {
+        let Some(Pod(record)) = signals.unless(|time| latest.wait_newer(&mut seen, time))? else {
+            latest.remove()?;
+            return Err("told to stop before there were as many structures as asked for".into());
+        };
+        io::stdout().write_all(&record.lines())?;
     }
+    Ok(latest.remove()?)
 }

@@ -1,26 +1,61 @@
-/* Prints the line that the writer left, and removes the segment. */
+/* Prints the lines that writers have sent, waiting for the first, and removes the segment. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
+#include <sys/shm.h>
+
+enum { CAPACITY = 8192 }; /* as the writer says */
 
 int main(void)
 {
-    int id = shm_open_key("shmfile", 115, 0, 0); /* it must exist; of whatever size */
-    char *shared = id < 0 ? NULL : shm_attach(id, 0);
-    size_t size;
+    sigset_t signals;
+    struct shm_ring *ring;
+    const void *line;
+    ptrdiff_t length;
+    int error;
+    int id;
 
     notice_lost_output();
-    if (shared == NULL || shm_attached_size(shared, &size) != 0) {
+    hold_stop_signals(&signals);
+    ring = shm_ring_open_key("shmfile", 115, CAPACITY, IPC_CREAT | 0600);
+    if (ring == NULL) {
         fail("reader", -1);
     }
-    /* Nobody promises a NUL at the end. */
-    printf("Data read from memory: ");
-    fwrite(shared, 1, strnlen(shared, size), stdout);
-    printf("\n");
-    if (!output_arrived()) {
-        fail_with("reader", "the line could not be printed; it is still in the segment");
+    id = shm_ring_id(ring);
+
+    for (;;) {
+        do {
+            length = shm_ring_peek(ring, &line, SLICE);
+        } while (length < 0 && wait_on(&signals));
+        if (length < 0) {
+            break;
+        }
+        printf("Data read from memory: ");
+        fwrite(line, 1, (size_t) length, stdout);
+        printf("\n");
+        if (!output_arrived()) {
+            fail_with("reader", "the line could not be printed; it is still in the segment");
+        }
+        /* Only now is it gone, whatever happens to this process. */
+        if (shm_ring_release(ring) != 0) {
+            fail("reader", -1);
+        }
     }
-    if (shm_detach(shared) != 0 || shm_remove(id) != 0) {
+
+    error = errno;
+    shm_ring_close(ring);
+    if (error == ETIMEDOUT) {
+        remove_if_last(id);
+        fail_with("reader", "told to stop before a line came");
+    }
+    if (error != EPIPE && error != EOWNERDEAD) {
+        fail("reader", id);
+    }
+    /* Whoever has written has ended, and all was read. */
+    if (shm_remove(id) != 0) {
         fail("reader", -1);
+    }
+    if (error == EOWNERDEAD) {
+        fail_with("reader", "the writer was killed; all that it had sent was read");
     }
     return EXIT_SUCCESS;
 }

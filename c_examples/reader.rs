@@ -1,22 +1,54 @@
-//! Prints the line that the writer left, and removes the segment.
+//! Prints the lines that writers have sent, waiting for the first, and removes the segment.
 
 mod support;
 
-use shmkey::{Key, Segment};
+use shmkey::{ErrorKind, Key, Ring, Segment};
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
+use support::StopSignals;
+
+/// As the writer says.
+const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {
     support::end("reader", run())
 }
 
 fn run() -> support::Outcome {
-    let segment = Segment::open(Key::from_path("shmfile", 115)?)?;
-    let shared = segment.attach()?;
-    let text = support::read_c_string(&shared)?;
-    io::stdout().write_all(&[b"Data read from memory: ", &text[..], b"\n"].concat())?;
-    shared.detach()?;
-    Ok(segment.remove()?)
+    let signals = StopSignals::hold();
+    let key = Key::from_path("shmfile", 115)?;
+    let ring = Ring::open(key, CAPACITY)?;
+    let segment = Segment::open(key)?;
+    let mut receiver = ring.receiver()?;
+
+    let ended = loop {
+        match signals.unless(|time| receiver.peek(time).map(|line| line.to_vec())) {
+            Ok(Some(line)) => {
+                let text = [b"Data read from memory: ", &line[..], b"\n"].concat();
+                io::stdout().write_all(&text)?;
+                // Only now is it gone, whatever happens to this process.
+                receiver.peek(Duration::ZERO)?.release()?;
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+
+    drop((receiver, ring));
+    let Some(error) = ended else {
+        support::remove_if_last(&segment);
+        return Err("told to stop before a line came".into());
+    };
+    match error.kind() {
+        // Whoever has written has ended, and all was read.
+        ErrorKind::Closed => Ok(segment.remove()?),
+        ErrorKind::PeerDied => {
+            segment.remove()?;
+            Err("the writer was killed; all that it had sent was read".into())
+        }
+        _ => Err(error.into()),
+    }
 }

@@ -1,33 +1,41 @@
-/* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
+/* Looks once a second at the newest message of the sender, for ever: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/shm.h>
 
+enum { SIZE = 32 }; /* as the sender says */
+
 int main(int argc, char **argv)
 {
     sigset_t signals;
-    uint64_t *shared;
-    double interval;
+    struct shm_latest *latest;
+    double interval = 1;
     unsigned long long count;
+    int64_t version = 0;
     int stopped = 0;
     int printed = 1;
+    int failed;
     int id;
 
     repeat_arguments("receiver", argc, argv, &count, &interval);
     notice_lost_output();
     hold_stop_signals(&signals);
-    id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
-    shared = id < 0 ? NULL : shm_attach(id, 0);
-    if (shared == NULL) {
-        fail("receiver", id);
+    latest = shm_latest_open_key(".", 'S', SIZE, "message", IPC_CREAT | 0600);
+    if (latest == NULL) {
+        fail("receiver", -1);
     }
+    id = shm_latest_id(latest);
 
     for (unsigned long long i = 0; i != count && !stopped && printed; i++) {
-        /* Eight bytes are loaded at once, as the sender stores them. */
-        uint64_t loaded = __atomic_load_n(shared, __ATOMIC_ACQUIRE);
-        char message[sizeof loaded + 1] = "";
+        char message[SIZE + 1] = "";
 
-        memcpy(message, &loaded, sizeof loaded);
+        /* The first time, it may have to wait for a message; from then on there always is one. */
+        do {
+            version = i == 0 ? shm_latest_read_newer(latest, 0, message, SLICE) : shm_latest_read(latest, message);
+        } while (version < 0 && wait_on(&signals));
+        if (version < 0) {
+            break;
+        }
         if (strcmp(message, "CIEPLO") == 0 || strcmp(message, "ZIMNO") == 0) {
             printf("Received: %s\n", message);
         } else {
@@ -37,12 +45,14 @@ int main(int argc, char **argv)
         stopped = printed && pause_or_stop(&signals, interval);
     }
 
-    if (shm_detach(shared) != 0) {
-        fail("receiver", -1);
+    failed = version < 0 && errno != ETIMEDOUT;
+    if (failed) {
+        complain("receiver");
     }
+    shm_latest_close(latest);
     remove_if_last(id);
     if (!printed) {
         fail_with("receiver", "what it says could not be printed");
     }
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,18 +1,20 @@
-//! Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]]
+//! Looks once a second at the newest message of the sender, for ever: receiver [COUNT [INTERVAL]]
 
 mod support;
 
-use shmkey::{Attachment, Key, Segment};
+use shmkey::{Key, Latest, Place, Segment};
 use std::{
     io::{self, Write},
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use support::StopSignals;
 
+/// As the sender says.
+const SIZE: usize = 32;
+
 fn main() -> ExitCode {
-    match support::repeat_arguments() {
+    match support::repeat_arguments(Duration::from_secs(1)) {
         Some((count, interval)) => support::end("receiver", run(count, interval)),
         None => support::usage("receiver [COUNT [INTERVAL_IN_SECONDS]]"),
     }
@@ -20,28 +22,32 @@ fn main() -> ExitCode {
 
 fn run(count: u64, interval: Duration) -> support::Outcome {
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(1024)
-        .open(Key::from_path(".", i32::from(b'S'))?)?;
-    let shared = support::attach(&segment)?;
+    let key = Key::from_path(".", i32::from(b'S'))?;
+    let latest = Latest::open(Place::key(key).layout("message"))?;
+    let segment = Segment::open(key)?;
 
-    let looked = look(&shared, count, interval, &signals);
-    shared.detach()?;
+    let looked = look(&latest, count, interval, &signals);
+    drop(latest);
     support::remove_if_last(&segment);
-    Ok(looked?)
+    looked
 }
 
 fn look(
-    shared: &Attachment,
+    latest: &Latest<[u8; SIZE]>,
     count: u64,
     interval: Duration,
     signals: &StopSignals,
-) -> io::Result<()> {
+) -> support::Outcome {
     let mut out = io::stdout();
     for _ in 0..count {
-        // Eight bytes are loaded at once, as the sender stores them.
-        let message = first_word(shared).load(Ordering::Acquire).to_ne_bytes();
+        let newest = match latest.read()? {
+            Some(newest) => Some(newest),
+            // The first time, it may have to wait for a message; from then on there always is one.
+            None => signals.unless(|time| latest.wait_newer(&mut 0, time))?,
+        };
+        let Some(message) = newest else {
+            break;
+        };
         match message.split(|&byte| byte == 0).next() {
             Some(b"CIEPLO") => writeln!(out, "Received: CIEPLO")?,
             Some(b"ZIMNO") => writeln!(out, "Received: ZIMNO")?,
@@ -52,11 +58,4 @@ fn look(
         }
     }
     Ok(())
-}
-
-fn first_word(shared: &Attachment) -> &AtomicU64 {
-    // SAFETY: the segment has at least 1024 bytes, its address is page-aligned, it is attached for
-    // writing as long as `shared` is borrowed, and this program touches those eight bytes in no
-    // other way.
-    unsafe { AtomicU64::from_ptr(shared.as_ptr().cast()) }
 }

@@ -1,17 +1,21 @@
-//! Stores CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]]
+//! Publishes CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]]
 
 mod support;
 
-use shmkey::{Attachment, Key, Segment};
+use shmkey::{Error, Key, Latest, Place, Segment};
 use std::{
     process::{self, ExitCode},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use support::StopSignals;
 
+/// Of a message with its NUL; the receiver says the same.
+const SIZE: usize = 32;
+
+const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];
+
 fn main() -> ExitCode {
-    match support::repeat_arguments() {
+    match support::repeat_arguments(Duration::from_secs(1)) {
         Some((count, interval)) => support::end("sender", run(count, interval)),
         None => support::usage("sender [COUNT [INTERVAL_IN_SECONDS]]"),
     }
@@ -19,39 +23,38 @@ fn main() -> ExitCode {
 
 fn run(count: u64, interval: Duration) -> support::Outcome {
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(1024)
-        .open(Key::from_path(".", i32::from(b'S'))?)?;
-    let shared = support::attach(&segment)?;
+    let key = Key::from_path(".", i32::from(b'S'))?;
+    let latest = Latest::open(Place::key(key).layout("message"))?;
+    let segment = Segment::open(key)?;
 
-    let mut stopped = false;
-    for message in [*b"CIEPLO\0\0", *b"ZIMNO\0\0\0"]
-        .into_iter()
-        .cycle()
-        .zip(0..count)
-        .map(|(m, _)| m)
-    {
-        // Both messages fit into eight bytes, and those are stored at once: nobody sees half of
-        // one.
-        first_word(&shared).store(u64::from_ne_bytes(message), Ordering::Release);
-        stopped = signals.pause(interval);
-        if stopped {
-            break;
-        }
-    }
+    let published = publish(&latest, count, interval, &signals);
 
     // The last one out removes the segment; but a message that nobody has come for yet stays.
     let somebody_came = segment.status()?.lpid != process::id() as i32;
-    shared.detach()?;
-    if stopped || somebody_came {
-        support::remove_if_last(&segment);
+    drop(latest);
+    match published {
+        Ok(stopped) if stopped || somebody_came => support::remove_if_last(&segment),
+        Ok(_) => {}
+        Err(_) => support::remove_if_mine(&segment),
     }
-    Ok(())
+    Ok(published.map(drop)?)
 }
 
-fn first_word(shared: &Attachment) -> &AtomicU64 {
-    // SAFETY: the segment has 1024 bytes, its address is page-aligned, it is attached for writing
-    // as long as `shared` is borrowed, and this program touches those eight bytes in no other way.
-    unsafe { AtomicU64::from_ptr(shared.as_ptr().cast()) }
+/// Whether it was told to stop.
+fn publish(
+    latest: &Latest<[u8; SIZE]>,
+    count: u64,
+    interval: Duration,
+    signals: &StopSignals,
+) -> Result<bool, Error> {
+    let mut publisher = latest.publisher()?;
+    for (_, text) in (0..count).zip(MESSAGES.iter().cycle()) {
+        let mut message = [0; SIZE];
+        message[..text.len()].copy_from_slice(text);
+        publisher.publish(message)?;
+        if signals.pause(interval) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -3,43 +3,95 @@
 #include "example.h"
 #include <sys/shm.h>
 
+/* Two rings in one segment: the message at its start, the client's answer behind it. The client says the same. */
+enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 };
+
+static const char message[] = "Hello from the other side!";
+
+struct rings {
+    int id;
+    struct shm_ring *messages;
+    struct shm_ring *answers;
+};
+
+static void close_rings(struct rings *rings)
+{
+    shm_ring_close(rings->messages);
+    shm_ring_close(rings->answers);
+}
+
+/* Opens both rings as the server. */
+static void open_rings(struct rings *rings)
+{
+    rings->messages = NULL;
+    rings->answers = NULL;
+    rings->id = shm_open_key(".", 'C', SIZE, IPC_CREAT | 0600);
+    if (rings->id < 0
+        || (rings->messages = shm_ring_open_in(rings->id, 0, CAPACITY, IPC_CREAT)) == NULL
+        || (rings->answers = shm_ring_open_in(rings->id, ANSWERS, CAPACITY, IPC_CREAT)) == NULL
+        || shm_ring_begin_sending(rings->messages) != 0 /* EBUSY while another server lives */
+        || shm_ring_begin_receiving(rings->answers) != 0) {
+        close_rings(rings);
+        fail("server", rings->id);
+    }
+}
+
 int main(void)
 {
-    static const char message[] = "Hello from the other side!";
     sigset_t signals;
-    char *shared;
-    int read_by_client = 0;
+    struct shm_status status;
+    struct rings rings;
+    char answer[CAPACITY];
+    ptrdiff_t length = -1;
     int printed;
-    int id;
+    int error;
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    id = shm_open_key(".", 'C', 1024, IPC_CREAT | 0600);
-    shared = id < 0 ? NULL : shm_attach(id, 0);
-    if (shared == NULL) {
-        fail("server", id);
+    open_rings(&rings);
+    while (shm_get_status(rings.id, &status) == 0 && status.cpid != getpid()) {
+        /* A server that was killed has left this, with whatever it and its client had said. */
+        if (shm_remove(rings.id) != 0) {
+            fail("server", -1);
+        }
+        close_rings(&rings);
+        open_rings(&rings);
     }
 
-    /* The first byte last: a client that sees it sees the others, too. */
-    memcpy(shared + 1, message + 1, sizeof message - 1);
-    __atomic_store_n(shared, message[0], __ATOMIC_RELEASE);
+    /* There is room, so this does not wait. */
+    if (shm_ring_send(rings.messages, message, sizeof message - 1, 0) != 0) {
+        close_rings(&rings);
+        fail("server", rings.id);
+    }
     printf("Data written in memory: %s\n", message);
     printf("Waiting for client...\n");
     printed = output_arrived();
 
-    /* The client's sign is a star in the place of the first byte. A plain segment can only be asked again and again. */
-    while (printed && !read_by_client && !pause_or_stop(&signals, 0.001)) {
-        read_by_client = __atomic_load_n(shared, __ATOMIC_ACQUIRE) == '*';
+    if (printed) {
+        do {
+            length = shm_ring_recv(rings.answers, answer, sizeof answer, SLICE);
+        } while (length < 0 && wait_on(&signals));
     }
-
-    if (shm_detach(shared) != 0 || shm_remove(id) != 0) {
+    error = errno;
+    close_rings(&rings);
+    if (shm_remove(rings.id) != 0) {
         fail("server", -1);
     }
+
     if (!printed) {
         fail_with("server", "what it says could not be printed");
     }
-    if (!read_by_client) {
+    if (length < 0 && error == ETIMEDOUT) {
         fail_with("server", "told to stop before a client came");
+    }
+    if (length < 0 && error == EOWNERDEAD) {
+        fail_with("server", "the client was killed before it answered; start server and client again");
+    }
+    if (length < 0 && error == EPIPE) {
+        fail_with("server", "the client ended without an answer; start server and client again");
+    }
+    if (length < 0) {
+        fail("server", -1);
     }
     return EXIT_SUCCESS;
 }

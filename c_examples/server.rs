@@ -2,14 +2,19 @@
 
 mod support;
 
-use shmkey::{Attachment, Key, Segment};
+use shmkey::{Error, ErrorKind, Key, Place, Receiver, Ring, Segment, Sender};
 use std::{
     io::{self, Write},
-    process::ExitCode,
-    sync::atomic::{Ordering, fence},
-    time::Duration,
+    process::{self, ExitCode},
+    sync::Arc,
 };
 use support::StopSignals;
+
+/// Two rings in one segment: the message at its start, the client's answer behind it. The client
+/// says the same.
+const CAPACITY: usize = 1024;
+const ANSWERS: usize = 4096;
+const SIZE: usize = 8192;
 
 const MESSAGE: &str = "Hello from the other side!";
 
@@ -19,46 +24,55 @@ fn main() -> ExitCode {
 
 fn run() -> support::Outcome {
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(1024)
-        .open(Key::from_path(".", i32::from(b'C'))?)?;
-    let shared = support::attach(&segment)?;
+    let (segment, mut messages, mut answers) = loop {
+        let (segment, messages, answers) = open()?;
+        if segment.status()?.cpid == process::id() as i32 {
+            break (segment, messages, answers);
+        }
+        // A server that was killed has left this, with whatever it and its client had said.
+        segment.remove()?;
+    };
+    // There is room, so this does not wait.
+    messages.try_send(MESSAGE.as_bytes())?;
 
-    // The first byte last: a client that sees it sees the others, too.
-    shared.write_at(1, &[&MESSAGE.as_bytes()[1..], b"\0"].concat())?;
-    fence(Ordering::Release);
-    shared.write_at(0, &MESSAGE.as_bytes()[..1])?;
-    let read_by_client = wait_for_client(&shared, &signals);
-    shared.detach()?;
+    let answered = say_so().map(|()| {
+        let mut answer = [0; CAPACITY];
+        signals.unless(|time| answers.recv_timeout(&mut answer, time))
+    });
+    drop((messages, answers));
     segment.remove()?;
-    match read_by_client? {
-        true => Ok(()),
-        false => Err("told to stop before a client came".into()),
+    match answered? {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("told to stop before a client came".into()),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::PeerDied => {
+                "the client was killed before it answered; start server and client again".into()
+            }
+            ErrorKind::Closed => {
+                "the client ended without an answer; start server and client again".into()
+            }
+            _ => error.into(),
+        }),
     }
 }
 
-/// True when a client has read, false when the program is told to stop.
-fn wait_for_client(
-    shared: &Attachment,
-    signals: &StopSignals,
-) -> Result<bool, Box<dyn std::error::Error>> {
+/// Opens both rings as the server, which fails while another one lives.
+fn open() -> Result<(Segment, Sender, Receiver), Error> {
+    let segment = Segment::options()
+        .create(true)
+        .size(SIZE)
+        .open(Key::from_path(".", i32::from(b'C'))?)?;
+    let memory = Arc::new(support::attach(&segment)?);
+    let messages = Ring::open(Place::within(Arc::clone(&memory), 0), CAPACITY)?;
+    let answers = Ring::open(Place::within(memory, ANSWERS), CAPACITY)?;
+    Ok((segment, messages.sender()?, answers.receiver()?))
+}
+
+fn say_so() -> io::Result<()> {
     let mut out = io::stdout();
     write!(
         out,
         "Data written in memory: {MESSAGE}\nWaiting for client...\n"
     )?;
-    out.flush()?;
-    // The client's sign is a star in the place of the first byte. A plain segment can only be asked
-    // again and again.
-    loop {
-        let mut first = [0];
-        shared.read_at(0, &mut first)?;
-        if first == *b"*" {
-            return Ok(true);
-        }
-        if signals.pause(Duration::from_millis(1)) {
-            return Ok(false);
-        }
-    }
+    out.flush()
 }

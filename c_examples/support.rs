@@ -3,7 +3,7 @@
 
 #![allow(dead_code)] // each program uses a part
 
-use shmkey::{Attachment, Error, Segment, Status};
+use shmkey::{Attachment, Error, ErrorKind, Segment, Status};
 use std::{
     env, error,
     ffi::OsStr,
@@ -45,18 +45,25 @@ pub fn remove_if_last(segment: &Segment) {
     }
 }
 
-/// Attaches a segment. If that fails, one that this process has created and nobody has attached goes
-/// with it.
+/// Removes a segment that this process has created and nobody has attached: something has failed.
+pub fn remove_if_mine(segment: &Segment) {
+    let mine = |status: &Status| status.cpid == process::id() as i32 && status.nattch == 0;
+    if segment.status().as_ref().is_ok_and(mine) {
+        let _ = segment.remove();
+    }
+}
+
+/// Attaches a segment. If that fails, one that this process has created goes with it.
 pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
     let attached = segment.attach();
     if attached.is_err() {
-        let mine = |status: &Status| status.cpid == process::id() as i32 && status.nattch == 0;
-        if segment.status().as_ref().is_ok_and(mine) {
-            let _ = segment.remove();
-        }
+        remove_if_mine(segment);
     }
     attached
 }
+
+/// How long a program waits before it looks whether it is told to stop.
+pub const SLICE: Duration = Duration::from_millis(200);
 
 /// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is
 /// dropped, so that nothing is cut short.
@@ -75,6 +82,24 @@ impl StopSignals {
             libc::sigaddset(&mut signals, libc::SIGHUP);
             libc::pthread_sigmask(libc::SIG_BLOCK, &signals, ptr::null_mut());
             StopSignals(signals)
+        }
+    }
+
+    /// No signal ends a wait of the library's objects. So this waits for a short time at a time, and
+    /// looks in between whether one has come: then there is `None`.
+    pub fn unless<T>(
+        &self,
+        mut wait: impl FnMut(Duration) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        loop {
+            match wait(SLICE) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    if self.pause(Duration::ZERO) {
+                        return Ok(None);
+                    }
+                }
+                ended => return ended.map(Some),
+            }
         }
     }
 
@@ -97,21 +122,23 @@ impl Drop for StopSignals {
     }
 }
 
-/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, once a
-/// second, unless told otherwise.
-pub fn repeat_arguments() -> Option<(u64, Duration)> {
+/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, at this
+/// interval, unless told otherwise.
+pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
     let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
         Some(count) => number(&count, "0123456789")?,
         None => u64::MAX,
     };
     let interval = match arguments.next() {
-        Some(interval) => number(&interval, "0123456789.").filter(|&seconds| seconds <= 1e6)?,
-        None => 1.0,
+        Some(interval) => number(&interval, "0123456789.")
+            .filter(|&seconds| seconds <= 1e6)
+            .map(Duration::from_secs_f64)?,
+        None => interval,
     };
     match arguments.next() {
         Some(_) => None,
-        None => Some((count, Duration::from_secs_f64(interval))),
+        None => Some((count, interval)),
     }
 }
 
@@ -150,41 +177,5 @@ pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ if status == 0 => Ok(()),
         _ => Err(io::Error::other("the child did not do its part")),
-    }
-}
-
-/// What `write_struct` and `read_struct` share: `struct record` of `record.h`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Record {
-    pub id: i32,
-    pub temperature: f64,
-    /// Ends with a NUL.
-    pub name: [u8; 32],
-}
-
-impl Record {
-    pub const SIZE: usize = size_of::<Record>();
-
-    /// The bytes as C lays them out, with zeroes in the gap behind `id`.
-    pub fn to_bytes(self) -> [u8; Record::SIZE] {
-        let mut bytes = [0; Record::SIZE];
-        let mut put = |offset: usize, field: &[u8]| {
-            bytes[offset..offset + field.len()].copy_from_slice(field);
-        };
-        put(mem::offset_of!(Record, id), &self.id.to_ne_bytes());
-        put(
-            mem::offset_of!(Record, temperature),
-            &self.temperature.to_ne_bytes(),
-        );
-        put(mem::offset_of!(Record, name), &self.name);
-        bytes
-    }
-
-    /// The other way round. Every pattern of bytes is a record.
-    pub fn from_bytes(bytes: &[u8; Record::SIZE]) -> Record {
-        // SAFETY: integers, a float and bytes: any bytes make a valid record, and there are as many
-        // as it has.
-        unsafe { bytes.as_ptr().cast::<Record>().read_unaligned() }
     }
 }

@@ -1,4 +1,4 @@
-/* Leaves a whole structure in a segment: write_struct [ID TEMPERATURE NAME [KEY_FILE]] */
+/* Publishes a whole structure as the newest one: write_struct [ID TEMPERATURE NAME [KEY_FILE]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include "record.h"
@@ -18,9 +18,23 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    struct record record = {7, 21.5, "thermometer"};
-    struct record *shared;
+    struct record record = {
+        .serial = UINT64_C(18000000000000000000),
+        .temperature = 21.5,
+        .place = {52.520008, 13.404954},
+        .id = 7,
+        .pressure = 101325,
+        .humidity = 0.625f,
+        .altitude = -28,
+        .wind = 315,
+        .earlier = {2125, 1990, -40},
+        .trend = -1,
+        .battery = 200,
+        .name = "thermometer",
+    };
+    struct shm_latest *latest;
     sigset_t signals;
+    int published;
     int id;
 
     if (argc != 1 && argc != 4 && argc != 5) {
@@ -42,18 +56,22 @@ int main(int argc, char **argv)
             || record.temperature > DBL_MAX || record.temperature < -DBL_MAX || strlen(argv[3]) >= sizeof record.name) {
             return usage();
         }
-        record.id = (int) number;
+        record.id = (int32_t) number;
         memset(record.name, 0, sizeof record.name);
         strcpy(record.name, argv[3]);
     }
+    record.taken = (int64_t) time(NULL);
 
     hold_stop_signals(&signals);
-    id = shm_open_key(argc > 4 ? argv[4] : "/tmp/shmfile", 'R', sizeof record, IPC_CREAT | 0600);
-    shared = id < 0 ? NULL : shm_attach(id, 0);
-    if (shared == NULL) {
+    latest = shm_latest_open_key(argc > 4 ? argv[4] : "/tmp/shmfile", 'R', sizeof record, RECORD_LAYOUT, IPC_CREAT | 0600);
+    if (latest == NULL) {
+        fail("write_struct", -1);
+    }
+    id = shm_latest_id(latest);
+    published = shm_latest_publish(latest, &record) == 0;
+    shm_latest_close(latest);
+    if (!published) {
         fail("write_struct", id);
     }
-    *shared = record;
-    allow_stop_signals(&signals);
-    return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return EXIT_SUCCESS;
 }

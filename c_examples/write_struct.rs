@@ -1,10 +1,18 @@
-//! Leaves a whole structure in a segment: write_struct [ID TEMPERATURE NAME [KEY_FILE]]
+//! Publishes a whole structure as the newest one: write_struct [ID TEMPERATURE NAME [KEY_FILE]]
 
+mod record;
 mod support;
 
-use shmkey::{Key, Segment};
-use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
-use support::{Record, StopSignals, number};
+use record::{RECORD_LAYOUT, Record};
+use shmkey::{Key, Latest, Place, Pod, Segment};
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use support::{StopSignals, number};
 
 const USAGE: &str = "write_struct [ID TEMPERATURE NAME [KEY_FILE]]
   ID           a whole number of 32 bits
@@ -22,8 +30,23 @@ fn main() -> ExitCode {
 
 fn parse(arguments: &[OsString]) -> Option<(Record, OsString)> {
     let mut record = Record {
-        id: 7,
+        taken: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() as i64),
+        serial: 18_000_000_000_000_000_000,
         temperature: 21.5,
+        place: record::Place {
+            latitude: 52.520_008,
+            longitude: 13.404_954,
+        },
+        id: 7,
+        pressure: 101_325,
+        humidity: 0.625,
+        altitude: -28,
+        wind: 315,
+        earlier: [2125, 1990, -40],
+        trend: -1,
+        battery: 200,
         name: [0; 32],
     };
     let mut name: &[u8] = b"thermometer";
@@ -47,12 +70,16 @@ fn parse(arguments: &[OsString]) -> Option<(Record, OsString)> {
 
 fn run(record: Record, key_file: OsString) -> support::Outcome {
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(Record::SIZE)
-        .open(Key::from_path(key_file, i32::from(b'R'))?)?;
-    let shared = support::attach(&segment)?;
-    shared.write_at(0, &record.to_bytes())?;
+    let key = Key::from_path(key_file, i32::from(b'R'))?;
+    let latest = Latest::open(Place::key(key).layout(RECORD_LAYOUT))?;
+    let segment = Segment::open(key)?;
+    let published = latest
+        .publisher()
+        .and_then(|mut publisher| publisher.publish(Pod(record)));
+    drop(latest);
+    if published.is_err() {
+        support::remove_if_mine(&segment);
+    }
     drop(signals);
-    Ok(shared.detach()?)
+    Ok(published?)
 }

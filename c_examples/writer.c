@@ -1,18 +1,18 @@
-/* Reads a line and leaves it in a segment for the reader. */
+/* Reads a line and sends it to the reader, which waits for it or comes later. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/shm.h>
 
-enum { SIZE = 1024 };
+enum { CAPACITY = 8192 }; /* for the lines that nobody has read yet; the reader says the same */
 
 int main(void)
 {
     sigset_t signals;
+    struct shm_ring *ring;
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
-    char *shared;
-    int id;
+    int sent;
 
     notice_lost_output();
     printf("Write Data: ");
@@ -24,30 +24,37 @@ int main(void)
         fail_with("writer", "there is no line to read");
     }
     if (length > 0 && line[length - 1] == '\n') {
-        line[--length] = '\0';
-    }
-    if (memchr(line, '\0', (size_t) length) != NULL) {
-        fail_with("writer", "the line has a NUL byte in it, which would end it for the reader");
-    }
-    if (length > SIZE) {
-        fprintf(stderr, "writer: the line has %zd bytes, and the segment holds %d\n", length, SIZE);
-        return EXIT_FAILURE;
+        length--;
     }
 
     /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
     hold_stop_signals(&signals);
-    id = shm_open_key("shmfile", 115, SIZE, IPC_CREAT | 0600);
-    shared = id < 0 ? NULL : shm_attach(id, 0);
-    if (shared == NULL) {
+    ring = shm_ring_open_key("shmfile", 115, CAPACITY, IPC_CREAT | 0600);
+    if (ring == NULL) {
+        fail("writer", -1);
+    }
+    do {
+        sent = shm_ring_send(ring, line, (size_t) length, SLICE);
+    } while (sent != 0 && wait_on(&signals));
+    if (sent != 0) {
+        int error = errno;
+        int id = shm_ring_id(ring);
+
+        shm_ring_close(ring);
+        if (error == ETIMEDOUT) {
+            fail_with("writer", "told to stop before there was room for the line; start a reader");
+        }
         fail("writer", id);
     }
-    /* With its NUL, unless the line fills the segment to the last byte. */
-    memcpy(shared, line, length < SIZE ? (size_t) length + 1 : SIZE);
+    shm_ring_close(ring);
     allow_stop_signals(&signals);
-    printf("Data written in memory: %s\n", line);
+
+    printf("Data written in memory: ");
+    fwrite(line, 1, (size_t) length, stdout);
+    printf("\n");
     free(line);
     if (!output_arrived()) {
         fail_with("writer", "the line is in the segment, but this could not be printed");
     }
-    return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return EXIT_SUCCESS;
 }

@@ -1,15 +1,16 @@
-//! Reads a line and leaves it in a segment for the reader.
+//! Reads a line and sends it to the reader, which waits for it or comes later.
 
 mod support;
 
-use shmkey::{Key, Segment};
+use shmkey::{Key, Ring, Segment};
 use std::{
     io::{self, BufRead, Write},
     process::ExitCode,
 };
 use support::StopSignals;
 
-const SIZE: usize = 1024;
+/// For the lines that nobody has read yet; the reader says the same.
+const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {
     support::end("writer", run())
@@ -27,30 +28,27 @@ fn run() -> support::Outcome {
     if line.last() == Some(&b'\n') {
         line.pop();
     }
-    if line.contains(&0) {
-        return Err("the line has a NUL byte in it, which would end it for the reader".into());
-    }
-    if line.len() > SIZE {
-        let reason = format!(
-            "the line has {} bytes, and the segment holds {SIZE}",
-            line.len()
-        );
-        return Err(reason.into());
-    }
 
     // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
     // half of it.
     let signals = StopSignals::hold();
-    let segment = Segment::options()
-        .create(true)
-        .size(SIZE)
-        .open(Key::from_path("shmfile", 115)?)?;
-    let shared = support::attach(&segment)?;
-    shared.write_at(0, &line)?;
-    if line.len() < SIZE {
-        shared.write_at(line.len(), b"\0")?;
+    let key = Key::from_path("shmfile", 115)?;
+    let ring = Ring::open(key, CAPACITY)?;
+    let segment = Segment::open(key)?;
+    let sent = ring
+        .sender()
+        .and_then(|mut sender| signals.unless(|time| sender.send_timeout(&line, time)));
+    drop(ring);
+    match sent {
+        Ok(Some(())) => {}
+        Ok(None) => {
+            return Err("told to stop before there was room for the line; start a reader".into());
+        }
+        Err(error) => {
+            support::remove_if_mine(&segment);
+            return Err(error.into());
+        }
     }
     drop(signals);
-    out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
-    Ok(shared.detach()?)
+    Ok(out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?)
 }

@@ -1,5 +1,5 @@
 //! C and Rust processes talk through the same shared memory: all programs of `c_examples/`, in all
-//! their forms and all pairings.
+//! their forms and all pairings, and a race.
 //!
 //! `cargo run --release --example demo`. Ends with status 0 only if every pairing worked, and
 //! leaves nothing behind.
@@ -67,7 +67,7 @@ fn run() -> stage::Result<bool> {
 
     kernel_list("The kernel's list of segments, before:", None)?;
     during(&troupe, &forms)?;
-    let good = play_all(&troupe, &forms);
+    let good = play_all(&troupe, &forms) & race_all(&troupe, &forms);
     kernel_list("The kernel's list of segments, after:", None)?;
     Ok(good)
 }
@@ -104,6 +104,9 @@ fn legend(forms: &[Form]) {
         };
         say!("  {:<14}  {meaning}", form.name());
     }
+    say!(
+        "The programs in raw/ pair on raw segments, in all forms; the others on objects, in our own."
+    );
 }
 
 /// The kernel's own list, as `/proc/sysvipc/shm` has it, with a remark beside one segment.
@@ -210,16 +213,16 @@ fn scenes<'a>(troupe: &'a Troupe, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'
             play: Box::new(move || {
                 let cast = plays::Cast {
                     troupe,
+                    pair,
                     writer,
                     reader,
                     thorough: false,
                 };
-                (pair.play)(&cast)
+                cast.play()
             }),
         };
-        let casts = forms
-            .iter()
-            .flat_map(|writer| forms.iter().map(move |reader| (writer, reader)));
+        let forms = || forms.iter().filter(|form| pair.forms.contains(form));
+        let casts = forms().flat_map(|writer| forms().map(move |reader| (writer, reader)));
         (
             format!("{}, {}", pair.writer, pair.reader),
             casts.map(scene).collect(),
@@ -297,6 +300,31 @@ fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar
         }
     });
     failures.into_inner().unwrap_or_default()
+}
+
+/// Shows what plain memory does at full speed, and a latest value and a ring do not. True if all
+/// went well.
+fn race_all(troupe: &Troupe, forms: &[Form]) -> bool {
+    const COUNT: u64 = 1_000_000;
+    let mut good = true;
+    say!(
+        "\n{}",
+        style("The race: messages of 256 bytes at full speed, and how many are torn:").bold()
+    );
+    for &form in [Form::CSo, Form::Rust]
+        .iter()
+        .filter(|form| forms.contains(form))
+    {
+        say!("{}", style(form.name()).cyan());
+        match plays::race(troupe, form, COUNT) {
+            Ok(table) => table.lines().for_each(|line| say!("  {line}")),
+            Err(reason) => {
+                good = false;
+                say!("  {}", style(reason).red());
+            }
+        }
+    }
+    good
 }
 
 /// The columns, fitted to the terminal.

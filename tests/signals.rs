@@ -2,7 +2,7 @@
 
 mod stage;
 
-use shmkey::Segment;
+use shmkey::{Ring, Segment};
 use stage::{Form, Process, Sandbox, Troupe};
 use std::process::Command;
 
@@ -24,9 +24,15 @@ fn nothing_is_left_behind() {
         for program in [
             "shared_memory",
             "parent_child",
+            "raw/server",
+            "raw/sender",
+            "raw/receiver",
+            "reader",
             "server",
             "sender",
             "receiver",
+            "ring_sender",
+            "ring_receiver",
         ] {
             for call in ["shmget", "shmat"] {
                 for signal in ["SIGINT", "SIGTERM", "SIGHUP"] {
@@ -78,9 +84,11 @@ fn interrupt(
     let command = interrupted(troupe, program, form, call, signal, &sandbox)?;
     Process::run(program, command, b"")?;
     for key in [
+        sandbox.keys.writer_reader,
         sandbox.keys.parent_child,
         sandbox.keys.server_client,
         sandbox.keys.sender_receiver,
+        sandbox.keys.ring,
     ] {
         sandbox.expect_gone(key)?;
     }
@@ -94,23 +102,34 @@ fn interrupt(
     }
 }
 
-/// The line that a writer was given is in the segment as a whole, or there is no segment.
+/// The line that a writer was given is in the segment as a whole.
 #[test]
 #[ignore = "needs strace"]
 fn a_line_is_written_or_not() {
     let troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
     for form in [Form::CSo, Form::Rust] {
         for call in ["shmget", "shmat"] {
-            let sandbox = Sandbox::new().unwrap();
-            let command = interrupted(&troupe, "writer", form, call, "SIGINT", &sandbox).unwrap();
-            Process::run("writer", command, b"a whole line\n").unwrap();
+            let mut line = [0; 13];
+            let sandbox = written(&troupe, "raw/writer", form, call);
             let memory = Segment::open(sandbox.keys.writer_reader)
                 .unwrap()
                 .attach()
                 .unwrap();
-            let mut line = [0; 13];
             memory.read_at(0, &mut line).unwrap();
             assert_eq!(&line, b"a whole line\0", "{} {call}", form.name());
+
+            let sandbox = written(&troupe, "writer", form, call);
+            let ring = Ring::open(sandbox.keys.writer_reader, 0).unwrap();
+            let len = ring.receiver().unwrap().try_recv(&mut line).unwrap();
+            assert_eq!(&line[..len], b"a whole line", "{} {call}", form.name());
         }
     }
+}
+
+/// Where a writer has been, with a signal in a call.
+fn written(troupe: &Troupe, writer: &'static str, form: Form, call: &str) -> Sandbox {
+    let sandbox = Sandbox::new().unwrap();
+    let command = interrupted(troupe, writer, form, call, "SIGINT", &sandbox).unwrap();
+    Process::run(writer, command, b"a whole line\n").unwrap();
+    sandbox
 }

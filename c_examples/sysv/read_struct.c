@@ -1,6 +1,6 @@
 /* Prints the structure that write_struct left, and removes the segment: read_struct [KEY_FILE] */
 #define _XOPEN_SOURCE 700
-#include "../record.h"
+#include "record.h"
 #include <stdio.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>

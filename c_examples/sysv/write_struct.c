@@ -1,6 +1,6 @@
 /* Leaves a whole structure in a segment: write_struct [ID TEMPERATURE NAME [KEY_FILE]] */
 #define _XOPEN_SOURCE 700
-#include "../record.h"
+#include "record.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,6 +11,8 @@ mod base;
 mod helper;
 pub mod plays;
 mod process;
+#[path = "../../c_examples/record.rs"]
+pub mod record;
 mod sandbox;
 mod troupe;
 mod values;

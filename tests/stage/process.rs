@@ -90,6 +90,12 @@ impl Process {
         unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
     }
 
+    /// Kills it, and waits for its end. It may have printed something.
+    pub fn kill(self) -> Result<()> {
+        self.signal(libc::SIGKILL);
+        self.finish().map(drop)
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Result<Ending> {
         let ended = |_: &[u8], closed: bool| closed;
@@ -160,6 +166,19 @@ impl Ending {
             "{name} printed \"{}\" and should have printed \"{}\"",
             self.stdout.escape_ascii(),
             stdout.escape_ascii()
+        ))
+    }
+
+    /// It failed, printed exactly this, and said why.
+    pub fn expect_failure(&self, name: &str, stdout: &[u8], why: &str) -> Result<()> {
+        let said = String::from_utf8_lossy(&self.stderr);
+        if self.status.code() == Some(1) && self.stdout == stdout && said.contains(why) {
+            return Ok(());
+        }
+        Err(format!(
+            "{name} ended with {}, printed \"{}\" and said \"{said}\", and should have said \"{why}\"",
+            self.status,
+            self.stdout.escape_ascii()
         ))
     }
 

@@ -25,6 +25,7 @@ pub struct Keys {
     pub server_client: Key,
     pub record: Key,
     pub sender_receiver: Key,
+    pub ring: Key,
 }
 
 impl Keys {
@@ -36,16 +37,18 @@ impl Keys {
             server_client: Key::from_path(directory, i32::from(b'C'))?,
             record: Key::from_path(&file, i32::from(b'R'))?,
             sender_receiver: Key::from_path(directory, i32::from(b'S'))?,
+            ring: Key::from_path(directory, i32::from(b'Q'))?,
         })
     }
 
-    fn all(&self) -> [Key; 5] {
+    fn all(&self) -> [Key; 6] {
         [
             self.writer_reader,
             self.parent_child,
             self.server_client,
             self.record,
             self.sender_receiver,
+            self.ring,
         ]
     }
 

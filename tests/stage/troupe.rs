@@ -42,6 +42,9 @@ impl Form {
         Form::Rust,
     ];
 
+    /// Those with our own API.
+    pub const OURS: [Form; 3] = [Form::CSo, Form::CA, Form::Rust];
+
     pub fn name(self) -> &'static str {
         match self {
             Form::Libc => "sysv",
@@ -62,33 +65,59 @@ impl Form {
         )
     }
 
-    /// What it is linked from: the folder of the source, and the library.
-    fn recipe(self) -> Option<(&'static str, Option<&'static str>)> {
-        const SYSV: &str = "c_examples/sysv";
+    /// Whether a program exists in this form: plain ones have no objects.
+    fn has(self, program: &str) -> bool {
+        !self.is_plain() || ALONE.contains(&program) || program.starts_with("raw/")
+    }
+
+    /// What a program is linked from: the C source, and the library.
+    fn recipe(self, program: &str) -> Option<(String, Option<&'static str>)> {
+        let plain = || format!("c_examples/sysv/{}.c", program.trim_start_matches("raw/"));
+        let ours = || format!("c_examples/{program}.c");
         Some(match self {
-            Form::Libc | Form::Preload => (SYSV, None),
-            Form::DropinSo => (SYSV, Some("libshmkey_dropin.so")),
-            Form::DropinA => (SYSV, Some("libshmkey_dropin.a")),
-            Form::CSo => ("c_examples", Some("libshmkey.so")),
-            Form::CA => ("c_examples", Some("libshmkey.a")),
+            Form::Libc | Form::Preload => (plain(), None),
+            Form::DropinSo => (plain(), Some("libshmkey_dropin.so")),
+            Form::DropinA => (plain(), Some("libshmkey_dropin.a")),
+            Form::CSo => (ours(), Some("libshmkey.so")),
+            Form::CA => (ours(), Some("libshmkey.a")),
             Form::Rust => return None,
         })
     }
 }
 
-/// The programs that play.
-pub const PROGRAMS: [&str; 10] = [
-    "shared_memory",
+/// The programs that fork and play alone.
+const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
+
+/// The programs that play. Those on raw segments exist in plain System V C, too, as the programs in
+/// `sysv/`.
+const PROGRAMS: [&str; 21] = [
+    ALONE[0],
+    ALONE[1],
+    "raw/writer",
+    "raw/reader",
+    "raw/server",
+    "raw/client",
+    "raw/write_struct",
+    "raw/read_struct",
+    "raw/sender",
+    "raw/receiver",
     "writer",
     "reader",
     "server",
     "client",
-    "parent_child",
     "write_struct",
     "read_struct",
     "sender",
     "receiver",
+    "ring_sender",
+    "ring_receiver",
+    "race",
 ];
+
+/// The name by which Cargo knows the Rust twin.
+fn twin(program: &str) -> String {
+    program.replace('/', "_")
+}
 
 /// What Cargo has built for this package, and the C objects.
 pub struct Artifacts {
@@ -171,9 +200,7 @@ impl Artifacts {
         }
         let name = message["target"]["name"].as_str().unwrap_or_default();
         if let Some(program) = message["executable"].as_str() {
-            if PROGRAMS.contains(&name) {
-                self.twins.insert(name.to_owned(), program.into());
-            }
+            self.twins.insert(name.to_owned(), program.into());
             return Ok(());
         }
         if !["shmkey", "shmkey_dropin"].contains(&name) {
@@ -296,22 +323,21 @@ impl Troupe {
         let artifacts = Artifacts::build()?;
         let mut programs = HashMap::new();
         for form in Form::ALL {
-            for name in PROGRAMS {
-                if let Some((folder, library)) = form.recipe() {
+            for name in PROGRAMS.into_iter().filter(|name| form.has(name)) {
+                if let Some((source, library)) = form.recipe(name) {
                     if artifacts.compiler().is_none() {
                         continue;
                     }
                     progress(&format!("linking {name} as {}", form.name()));
-                    let program = artifacts
-                        .directory()
-                        .join(format!("{name}-{}", form.name()));
-                    artifacts.link(&format!("{folder}/{name}.c"), library, &[], &program)?;
+                    let file = format!("{}-{}", twin(name), form.name());
+                    let program = artifacts.directory().join(file);
+                    artifacts.link(&source, library, &[], &program)?;
                     programs.insert((name, form), program);
                 } else {
                     let twin = artifacts
                         .twins
-                        .get(name)
-                        .ok_or_else(|| format!("Cargo has not built the example {name}"))?;
+                        .get(&twin(name))
+                        .ok_or_else(|| format!("Cargo has not built the twin of {name}"))?;
                     programs.insert((name, form), twin.clone());
                 }
             }

@@ -1,6 +1,9 @@
 use crate::sync::{AtomicU32, AtomicU64, Ready, State};
 use loom::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, SeqCst},
+    },
     thread,
 };
 
@@ -42,19 +45,19 @@ impl Header {
 
     /// What opening does, but for the waiting.
     fn open(&self, me: u64) -> bool {
+        self.open_where(me, |maker| maker == DEAD)
+    }
+
+    fn open_where(&self, me: u64, is_dead: impl Fn(u64) -> bool) -> bool {
         match self.look() {
             State::Ready => return true,
             State::Unmade(_) => {}
             other => panic!("it is {other:?}"),
         }
-        let made = self.ready().make(
-            me,
-            |maker| maker == DEAD,
-            |_| {
-                self.made.fetch_add(1, Relaxed);
-                self.body.store(42, Relaxed);
-            },
-        );
+        let made = self.ready().make(me, is_dead, |_| {
+            self.made.fetch_add(1, Relaxed);
+            self.body.store(42, Relaxed);
+        });
         if made {
             assert_eq!(self.look(), State::Ready);
         }
@@ -96,4 +99,25 @@ fn one_makes_it() {
 #[test]
 fn one_follows_a_dead_maker() {
     loom::model(|| race(DEAD));
+}
+
+/// One makes it and dies, while another one, who has seen it unmade, finds its maker dead.
+#[test]
+fn what_a_dead_maker_has_finished_is_not_made_again() {
+    loom::model(|| {
+        let header = Header::new(0);
+        let is_dead = Arc::new(AtomicU64::new(0));
+        let maker = thread::spawn({
+            let (header, is_dead) = (header.clone(), is_dead.clone());
+            move || {
+                header.open_where(DEAD, |_| false);
+                is_dead.store(1, SeqCst);
+            }
+        });
+        header.open_where(1, |maker| maker == DEAD && is_dead.load(SeqCst) == 1);
+        header.expect_whole();
+        maker.join().unwrap();
+        header.open(1);
+        assert_eq!(header.made.load(Relaxed), 1);
+    });
 }

@@ -57,9 +57,10 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
             let mut tail = Tail::find(track).unwrap();
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
-                tail.add(track, &bytes, Deadline::Never, expected).unwrap();
-                if !batch {
-                    tail.commit(track);
+                if batch {
+                    tail.add(track, &bytes, Deadline::Never, expected).unwrap();
+                } else if !tail.send_short(track, &bytes) {
+                    tail.send(track, &bytes, Deadline::Never, expected).unwrap();
                 }
             }
             tail.commit(track);
@@ -69,9 +70,10 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let mut head = Head::find(track);
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
-        let len = head
-            .receive(track, &mut buffer, Deadline::Never, expected)
-            .unwrap();
+        let len = head.receive_short(track, &mut buffer).unwrap_or_else(|| {
+            head.receive(track, &mut buffer, Deadline::Never, expected)
+                .unwrap()
+        });
         assert_eq!(&buffer[..len], message(number, words));
     }
     sender.join().unwrap();

@@ -1,0 +1,45 @@
+/* Leaves a message, waits until a client has read it, and removes the segment. */
+#define _XOPEN_SOURCE 700
+#include "../example.h"
+#include <sys/shm.h>
+
+int main(void)
+{
+    static const char message[] = "Hello from the other side!";
+    sigset_t signals;
+    char *shared;
+    int read_by_client = 0;
+    int printed;
+    int id;
+
+    notice_lost_output();
+    hold_stop_signals(&signals);
+    id = shm_open_key(".", 'C', 1024, IPC_CREAT | 0600);
+    shared = id < 0 ? NULL : shm_attach(id, 0);
+    if (shared == NULL) {
+        fail("server", id);
+    }
+
+    /* The first byte last: a client that sees it sees the others, too. */
+    memcpy(shared + 1, message + 1, sizeof message - 1);
+    __atomic_store_n(shared, message[0], __ATOMIC_RELEASE);
+    printf("Data written in memory: %s\n", message);
+    printf("Waiting for client...\n");
+    printed = output_arrived();
+
+    /* The client's sign is a star in the place of the first byte. A plain segment can only be asked again and again. */
+    while (printed && !read_by_client && !pause_or_stop(&signals, 0.001)) {
+        read_by_client = __atomic_load_n(shared, __ATOMIC_ACQUIRE) == '*';
+    }
+
+    if (shm_detach(shared) != 0 || shm_remove(id) != 0) {
+        fail("server", -1);
+    }
+    if (!printed) {
+        fail_with("server", "what it says could not be printed");
+    }
+    if (!read_by_client) {
+        fail_with("server", "told to stop before a client came");
+    }
+    return EXIT_SUCCESS;
+}

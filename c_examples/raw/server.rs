@@ -1,0 +1,65 @@
+//! Leaves a message, waits until a client has read it, and removes the segment.
+
+#[path = "../support.rs"]
+mod support;
+
+use shmkey::{Attachment, Key, Segment};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::atomic::{Ordering, fence},
+    time::Duration,
+};
+use support::StopSignals;
+
+const MESSAGE: &str = "Hello from the other side!";
+
+fn main() -> ExitCode {
+    support::end("server", run())
+}
+
+fn run() -> support::Outcome {
+    let signals = StopSignals::hold();
+    let segment = Segment::options()
+        .create(true)
+        .size(1024)
+        .open(Key::from_path(".", i32::from(b'C'))?)?;
+    let shared = support::attach(&segment)?;
+
+    // The first byte last: a client that sees it sees the others, too.
+    shared.write_at(1, &[&MESSAGE.as_bytes()[1..], b"\0"].concat())?;
+    fence(Ordering::Release);
+    shared.write_at(0, &MESSAGE.as_bytes()[..1])?;
+    let read_by_client = wait_for_client(&shared, &signals);
+    shared.detach()?;
+    segment.remove()?;
+    match read_by_client? {
+        true => Ok(()),
+        false => Err("told to stop before a client came".into()),
+    }
+}
+
+/// True when a client has read, false when the program is told to stop.
+fn wait_for_client(
+    shared: &Attachment,
+    signals: &StopSignals,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let mut out = io::stdout();
+    write!(
+        out,
+        "Data written in memory: {MESSAGE}\nWaiting for client...\n"
+    )?;
+    out.flush()?;
+    // The client's sign is a star in the place of the first byte. A plain segment can only be asked
+    // again and again.
+    loop {
+        let mut first = [0];
+        shared.read_at(0, &mut first)?;
+        if first == *b"*" {
+            return Ok(true);
+        }
+        if signals.pause(Duration::from_millis(1)) {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+/* Reads a line and leaves it in a segment for the reader. */
+#define _XOPEN_SOURCE 700
+#include "../example.h"
+#include <sys/shm.h>
+
+enum { SIZE = 1024 };
+
+int main(void)
+{
+    sigset_t signals;
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    char *shared;
+    int id;
+
+    notice_lost_output();
+    printf("Write Data: ");
+    if (!output_arrived()) {
+        fail_with("writer", "the prompt could not be printed");
+    }
+    length = getline(&line, &room, stdin);
+    if (length < 0) {
+        fail_with("writer", "there is no line to read");
+    }
+    if (length > 0 && line[length - 1] == '\n') {
+        line[--length] = '\0';
+    }
+    if (memchr(line, '\0', (size_t) length) != NULL) {
+        fail_with("writer", "the line has a NUL byte in it, which would end it for the reader");
+    }
+    if (length > SIZE) {
+        fprintf(stderr, "writer: the line has %zd bytes, and the segment holds %d\n", length, SIZE);
+        return EXIT_FAILURE;
+    }
+
+    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
+    hold_stop_signals(&signals);
+    id = shm_open_key("shmfile", 115, SIZE, IPC_CREAT | 0600);
+    shared = id < 0 ? NULL : shm_attach(id, 0);
+    if (shared == NULL) {
+        fail("writer", id);
+    }
+    /* With its NUL, unless the line fills the segment to the last byte. */
+    memcpy(shared, line, length < SIZE ? (size_t) length + 1 : SIZE);
+    allow_stop_signals(&signals);
+    printf("Data written in memory: %s\n", line);
+    free(line);
+    if (!output_arrived()) {
+        fail_with("writer", "the line is in the segment, but this could not be printed");
+    }
+    return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

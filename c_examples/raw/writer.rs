@@ -1,0 +1,57 @@
+//! Reads a line and leaves it in a segment for the reader.
+
+#[path = "../support.rs"]
+mod support;
+
+use shmkey::{Key, Segment};
+use std::{
+    io::{self, BufRead, Write},
+    process::ExitCode,
+};
+use support::StopSignals;
+
+const SIZE: usize = 1024;
+
+fn main() -> ExitCode {
+    support::end("writer", run())
+}
+
+fn run() -> support::Outcome {
+    let mut out = io::stdout();
+    write!(out, "Write Data: ")?;
+    out.flush()?;
+
+    let mut line = Vec::new();
+    if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
+        return Err("there is no line to read".into());
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    if line.contains(&0) {
+        return Err("the line has a NUL byte in it, which would end it for the reader".into());
+    }
+    if line.len() > SIZE {
+        let reason = format!(
+            "the line has {} bytes, and the segment holds {SIZE}",
+            line.len()
+        );
+        return Err(reason.into());
+    }
+
+    // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
+    // half of it.
+    let signals = StopSignals::hold();
+    let segment = Segment::options()
+        .create(true)
+        .size(SIZE)
+        .open(Key::from_path("shmfile", 115)?)?;
+    let shared = support::attach(&segment)?;
+    shared.write_at(0, &line)?;
+    if line.len() < SIZE {
+        shared.write_at(line.len(), b"\0")?;
+    }
+    drop(signals);
+    out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
+    Ok(shared.detach()?)
+}

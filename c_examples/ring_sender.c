@@ -1,0 +1,51 @@
+/* Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain: ring_sender [COUNT [INTERVAL]] */
+#define _XOPEN_SOURCE 700
+#include "example.h"
+#include <sys/shm.h>
+
+enum { CAPACITY = 1024 }; /* for some 60 messages that are not received yet; the receiver says the same */
+
+int main(int argc, char **argv)
+{
+    static const char *const messages[2] = {"CIEPLO", "ZIMNO"};
+    sigset_t signals;
+    struct shm_ring *ring;
+    double interval = 1;
+    unsigned long long count;
+    int stopped = 0;
+    int failed = 0;
+    int all_received;
+    int id;
+
+    repeat_arguments("ring_sender", argc, argv, &count, &interval);
+    hold_stop_signals(&signals);
+    ring = shm_ring_open_key(".", 'Q', CAPACITY, IPC_CREAT | 0600);
+    if (ring == NULL) {
+        fail("ring_sender", -1);
+    }
+    id = shm_ring_id(ring);
+
+    for (unsigned long long i = 0; i != count && !stopped && !failed; i++) {
+        int sent;
+
+        /* When there is no room, it waits for the receiver. */
+        do {
+            sent = shm_ring_send(ring, messages[i % 2], strlen(messages[i % 2]), SLICE);
+        } while (sent != 0 && wait_on(&signals));
+        stopped = sent != 0 && errno == ETIMEDOUT;
+        failed = sent != 0 && !stopped;
+        stopped = stopped || (!failed && pause_or_stop(&signals, interval));
+    }
+
+    if (failed) {
+        complain("ring_sender");
+    }
+
+    /* The last one out removes the segment; but what nobody has received yet stays. */
+    all_received = shm_ring_used(ring) == 0;
+    shm_ring_close(ring);
+    if (stopped || failed || all_received) {
+        remove_if_last(id);
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,180 @@
+//! One operation on an object, some of whose bytes are arbitrary. For the fuzzer, and for the test
+//! that goes through the fuzzer's corpus.
+//!
+//! The first byte of an input says which operation. The others change a good object: two bytes are
+//! an offset, and eight a word to put there, and so on; or if the first byte's highest bit is set,
+//! they are put in the place of the object from its first byte on.
+
+use shmkey::{
+    AttachOptions, Attachment, Error, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+};
+use std::{
+    ptr,
+    sync::{Arc, LazyLock, Mutex as Guard, PoisonError},
+    time::Duration,
+};
+
+const SIZE: usize = 8192;
+const CAPACITY: usize = 4096;
+const NOW: Duration = Duration::ZERO;
+
+type Value = [u64; 20];
+
+/// The segment, between two pages that nobody may touch, so that an access outside of it crashes;
+/// and what each kind of object looks like in it when it is good.
+struct Stage {
+    memory: Arc<Attachment>,
+    good: Vec<Vec<u8>>,
+}
+
+static STAGE: LazyLock<Guard<Stage>> = LazyLock::new(|| Guard::new(Stage::new()));
+
+impl Stage {
+    fn new() -> Stage {
+        let mut options = Segment::options();
+        let segment = options.size(SIZE).open(Key::PRIVATE).expect("a segment");
+        let fence = 4096;
+        // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+        let room = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                SIZE + 2 * fence,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(room, libc::MAP_FAILED, "address space");
+        // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+        unsafe { libc::munmap(room.byte_add(fence), SIZE) };
+        let mut options = AttachOptions::new();
+        let memory = options.address(room as usize + fence).attach(&segment);
+        let memory = Arc::new(memory.expect("the segment can be attached"));
+        segment
+            .remove()
+            .expect("the segment goes with this process");
+        let good = (0..KINDS).map(|kind| make(&memory, kind)).collect();
+        Stage { memory, good }
+    }
+}
+
+const KINDS: u8 = 6;
+
+/// The bytes of a good object of this kind, that has been used a little.
+fn make(memory: &Arc<Attachment>, kind: u8) -> Vec<u8> {
+    memory.write_at(0, &[0; SIZE]).expect("it is large enough");
+    for operation in 0..16 {
+        // Some refuse: there is nothing to receive yet.
+        let _ = operate(memory, kind, operation);
+    }
+    let mut bytes = vec![0; SIZE];
+    memory.read_at(0, &mut bytes).expect("it is large enough");
+    bytes
+}
+
+/// Runs one input.
+pub fn run(input: &[u8]) {
+    let Some((&first, changes)) = input.split_first() else {
+        return;
+    };
+    let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (kind, operation) = (first % KINDS, first / KINDS % 16);
+    let put = |offset: usize, bytes: &[u8]| {
+        let len = bytes.len().min(SIZE - offset);
+        let put = stage.memory.write_at(offset, &bytes[..len]);
+        put.expect("it lies inside");
+    };
+    put(0, &stage.good[usize::from(kind)]);
+    if first & 0x80 != 0 {
+        put(0, &changes[..changes.len().min(SIZE)]);
+    } else {
+        for change in changes.chunks_exact(10) {
+            let offset = usize::from(u16::from_le_bytes([change[0], change[1]])) % SIZE;
+            put(offset, &change[2..]);
+        }
+    }
+    // Whatever it says. It is to come back, and to touch nothing else.
+    let _ = operate(&stage.memory, kind, operation);
+}
+
+fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Error> {
+    let place = Place::within(Arc::clone(memory), 0).timeout(NOW);
+    match kind {
+        0 => {
+            let mutex = Mutex::<Value>::open(place, [1; 20])?;
+            let mut guard = mutex.lock_timeout(NOW)?;
+            if operation.is_multiple_of(2) {
+                guard.mark_consistent();
+            }
+            guard.update(|value| value[0] ^= 1);
+            Ok(())
+        }
+        1 => {
+            let semaphore = Semaphore::open(place, 3)?;
+            semaphore.value();
+            match operation % 2 {
+                0 => semaphore.post(),
+                _ => semaphore.wait_timeout(NOW),
+            }
+        }
+        2 => {
+            let latest = Latest::<Value>::open(place)?;
+            match operation % 3 {
+                0 => latest.publisher()?.publish([7; 20]),
+                1 => latest.read().map(drop),
+                _ => latest.wait_newer(&mut 1, NOW).map(drop),
+            }
+        }
+        _ => {
+            let mut options = Ring::options();
+            options.many_senders(kind == 4).drop_oldest(kind == 5);
+            let capacity = if operation < 8 { CAPACITY } else { 0 };
+            // Somebody has to make it, and that needs its capacity.
+            let ring = options
+                .open(place.clone(), capacity)
+                .or_else(|_| options.open(place, CAPACITY))?;
+            use_ring(&ring, operation % 8)
+        }
+    }
+}
+
+fn use_ring(ring: &Ring, operation: u8) -> Result<(), Error> {
+    let mut buffer = [0; 2 * SIZE];
+    ring.used();
+    ring.dropped();
+    match operation {
+        0 => ring.sender()?.try_send(&[5; 100]),
+        1 => ring.sender()?.try_send(&[6; CAPACITY]),
+        2 => ring
+            .sender()?
+            .send_batch(&[&[1], &[2; 500], &[]], NOW)
+            .map(drop),
+        3 => {
+            let mut sender = ring.sender()?;
+            let mut slot = sender.reserve(300, NOW)?;
+            slot.write_at(100, &[3; 50])?;
+            slot.commit();
+            Ok(())
+        }
+        4 => ring.receiver()?.try_recv(&mut buffer).map(drop),
+        5 => ring
+            .receiver()?
+            .recv_batch(&mut buffer, &mut [0; 9], NOW)
+            .map(drop),
+        6 => {
+            let mut receiver = ring.receiver()?;
+            let message = receiver.peek(NOW)?;
+            message.to_vec();
+            message.release()
+        }
+        _ => {
+            let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+            for len in [0, 9, 1000, CAPACITY] {
+                let _ = sender.try_send(&buffer[..len]);
+                let _ = receiver.try_recv(&mut buffer);
+            }
+            Ok(())
+        }
+    }
+}

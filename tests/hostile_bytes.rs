@@ -1,0 +1,297 @@
+//! Hostile bytes: a process scribbles over an object while others use it. Errors are fine; a crash,
+//! a wait that does not end, or an access outside the segment is not.
+//!
+//! Each object lies in a segment between two pages that nobody may touch, so that an access outside
+//! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`
+//! repeats it).
+
+mod stage;
+
+use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use stage::Random;
+use std::{
+    env,
+    process::exit,
+    ptr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long each object is used while it is scribbled over.
+const LENGTH: Duration = Duration::from_millis(1500);
+/// The longest that one operation may wait, and how much later it may come back.
+const TIMEOUT: Duration = Duration::from_millis(5);
+const LATE: Duration = Duration::from_secs(10);
+
+const SIZE: usize = 16384;
+
+/// A segment that is attached between two pages that nobody may touch.
+fn fenced() -> Arc<Attachment> {
+    let mut options = Segment::options();
+    let segment = options.size(SIZE).remove_on_drop(true);
+    let segment = segment.open(Key::PRIVATE).unwrap();
+    let fence = 4096;
+    // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+    let room = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            SIZE + 2 * fence,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(room, libc::MAP_FAILED);
+    // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+    unsafe { libc::munmap(room.byte_add(fence), SIZE) };
+    let mut options = shmkey::AttachOptions::new();
+    let middle = room as usize + fence;
+    Arc::new(options.address(middle).attach(&segment).unwrap())
+}
+
+/// Numbers that are more likely to do harm than others.
+fn nasty(random: &mut Random) -> u64 {
+    match random.below(10) {
+        0 => 0,
+        1 => u64::MAX,
+        2 => 1 << random.below(64),
+        3 => u64::MAX << random.below(64),
+        4 => random.below(SIZE) as u64 & !7,
+        // A frame of any kind.
+        5 | 6 => {
+            (random.below(SIZE * 2) as u64 & !7) | random.below(8) as u64 | random.next() << 45
+        }
+        7 => u64::from(random.next() as u32),
+        _ => random.next(),
+    }
+}
+
+/// Changes words all over a segment, and now and then puts it in order again for a moment, so that
+/// others get further than to the first check.
+fn scribble(memory: &Attachment, good: &[u8], random: &mut Random) {
+    match random.below(40) {
+        0 => memory.write_at(0, good).unwrap(),
+        1 => {
+            let from = random.below(SIZE - 512);
+            let bytes: Vec<u8> = (0..random.below(512))
+                .map(|_| random.next() as u8)
+                .collect();
+            memory.write_at(from, &bytes).unwrap();
+        }
+        // The words of the object, more often than the payload.
+        2..=25 => {
+            let at = 512 + (random.below(512) & !7);
+            memory.write_at(at, &nasty(random).to_ne_bytes()).unwrap();
+        }
+        _ => {
+            let at = random.below(SIZE) & !7;
+            memory.write_at(at, &nasty(random).to_ne_bytes()).unwrap();
+        }
+    }
+}
+
+/// Has a child use an object again and again, while this process scribbles.
+fn under_attack(
+    open: impl Fn(Place),
+    operate: impl Fn(&Arc<Attachment>, &mut Random) -> Result<(), shmkey::Error>,
+) {
+    let seed = env::var("SHMKEY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Random::new().next());
+    println!("SHMKEY_SEED={seed}");
+    let memory = fenced();
+    open(Place::within(Arc::clone(&memory), 0));
+    let mut good = vec![0; SIZE];
+    memory.read_at(0, &mut good).unwrap();
+
+    // SAFETY: the child uses what it inherits, and ends by itself.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // The parent's output is not the child's.
+        let mut random = Random::seeded(seed ^ 1);
+        let end = Instant::now() + LENGTH;
+        let (mut late, mut through) = (false, 0);
+        while Instant::now() < end {
+            let start = Instant::now();
+            through += u32::from(operate(&memory, &mut random).is_ok());
+            late |= start.elapsed() > LATE;
+        }
+        let verdict = match (late, through) {
+            (true, _) => 1,
+            (false, 0..3) => 2,
+            (false, _) => 0,
+        };
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(verdict) };
+    }
+    let mut random = Random::seeded(seed);
+    let start = Instant::now();
+    let mut status = 0;
+    loop {
+        for _ in 0..50 {
+            scribble(&memory, &good, &mut random);
+        }
+        // SAFETY: the status is ours to write.
+        match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
+            0 if start.elapsed() < LENGTH + 6 * LATE => {}
+            0 => {
+                // SAFETY: the child was not yet waited for.
+                unsafe { libc::kill(child, libc::SIGKILL) };
+                panic!("it waits for ever");
+            }
+            _ => break,
+        }
+    }
+    match libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)) {
+        Some(0) => {}
+        Some(1) => panic!("an operation came back long after its time"),
+        Some(2) => panic!("no operation got through, so this shows nothing"),
+        _ => panic!("the process ended with status {status:#x}"),
+    }
+}
+
+fn within(memory: &Arc<Attachment>) -> Place {
+    Place::within(Arc::clone(memory), 0).timeout(TIMEOUT)
+}
+
+#[test]
+fn a_mutex() {
+    under_attack(
+        |place| drop(Mutex::<[u64; 8]>::open(place, [0; 8]).unwrap()),
+        |memory, random| {
+            let mutex = Mutex::<[u64; 8]>::open(within(memory), [0; 8])?;
+            for _ in 0..random.below(20) {
+                let mut guard = mutex.lock_timeout(TIMEOUT)?;
+                guard.mark_consistent();
+                guard.set([random.next(); 8]);
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_semaphore() {
+    under_attack(
+        |place| drop(Semaphore::open(place, 0).unwrap()),
+        |memory, random| {
+            let semaphore = Semaphore::open(within(memory), 0)?;
+            for _ in 0..random.below(20) {
+                semaphore.post()?;
+                semaphore.wait_timeout(TIMEOUT)?;
+                semaphore.value();
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_latest_value() {
+    under_attack(
+        |place| drop(Latest::<[u64; 100]>::open(place).unwrap()),
+        |memory, random| {
+            let latest = Latest::<[u64; 100]>::open(within(memory))?;
+            let mut publisher = latest.publisher()?;
+            let mut seen = 0;
+            for _ in 0..random.below(20) {
+                publisher.publish([random.next(); 100])?;
+                latest.read()?;
+                latest.wait_newer(&mut seen, TIMEOUT)?;
+            }
+            Ok(())
+        },
+    );
+}
+
+/// Sends and receives in every way.
+fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
+    let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    let mut buffer = vec![0; ring.capacity().min(1 << 20)];
+    let mut lengths = [0; 5];
+    for _ in 0..random.below(30) {
+        let len = random.below(buffer.len().max(1));
+        match random.below(8) {
+            0..=2 => sender.send_timeout(&buffer[..len / (1 + random.below(50))], TIMEOUT)?,
+            3 => drop(sender.send_batch(&[&buffer[..len / 8]; 3], TIMEOUT)?),
+            4 => {
+                let mut slot = sender.reserve(len / 4, TIMEOUT)?;
+                slot.write_at(0, &buffer[..len / 5])?;
+                slot.commit();
+            }
+            5 => drop(receiver.recv_batch(&mut buffer, &mut lengths, TIMEOUT)?),
+            6 => {
+                let message = receiver.peek(TIMEOUT)?;
+                message.to_vec();
+                message.release()?;
+            }
+            _ => drop(receiver.recv_timeout(&mut buffer, TIMEOUT)?),
+        }
+        ring.used();
+        ring.dropped();
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ring() {
+    under_attack(
+        |place| drop(Ring::open(place, 12000).unwrap()),
+        |memory, random| use_ring(&Ring::open(within(memory), 12000)?, random),
+    );
+}
+
+#[test]
+fn a_ring_as_it_is() {
+    under_attack(
+        |place| drop(Ring::open(place, 12000).unwrap()),
+        |memory, random| use_ring(&Ring::open(within(memory), 0)?, random),
+    );
+}
+
+#[test]
+fn a_ring_of_many_senders() {
+    let many = || {
+        let mut options = Ring::options();
+        options.many_senders(true);
+        options
+    };
+    under_attack(
+        |place| drop(many().open(place, 12000).unwrap()),
+        |memory, random| use_ring(&many().open(within(memory), 12000)?, random),
+    );
+}
+
+#[test]
+fn a_ring_that_drops_the_oldest() {
+    let dropping = || {
+        let mut options = Ring::options();
+        options.drop_oldest(true);
+        options
+    };
+    under_attack(
+        |place| drop(dropping().open(place, 12000).unwrap()),
+        |memory, random| use_ring(&dropping().open(within(memory), 12000)?, random),
+    );
+}
+
+/// The attack itself would be noticed: whoever reaches beyond the segment dies.
+#[test]
+fn the_fences_hold() {
+    let memory = fenced();
+    for outside in [SIZE as isize, -1] {
+        // SAFETY: the child reads where it must not, which is what it is to die of.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above.
+            unsafe { memory.as_ptr().offset(outside).read_volatile() };
+            exit(0);
+        }
+        let mut status = 0;
+        // SAFETY: the status is ours to write.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert!(libc::WIFSIGNALED(status), "{status:#x}");
+    }
+}
