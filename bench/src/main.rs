@@ -1,154 +1,166 @@
-//! What the library costs over the bare calls, as ratios measured side by side in one run.
+//! What the library costs, as ratios measured side by side in one run.
 //!
-//! `cargo run --release -p shmkey-bench` prints the table.
+//! | command | measures |
+//! |---|---|
+//! | `shmkey-bench` | the functions against the bare calls below them |
+//! | `shmkey-bench sync` | what processes synchronise by, against what others offer |
+//! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
+//!
+//! `cargo run --release -p shmkey-bench -- sync` runs the peers that are quickly built; with
+//! `--features peers,aeron` all of them. Bare `cargo` arguments come before the `--`.
+//!
+//! Aeron is a feature of its own because it is a big C program: its sources want CMake 3.30, which
+//! Debian 12 does not have (`pip install cmake` does), and libclang.
 
+mod calls;
+mod latest;
+mod locks;
+mod ours;
 mod pairs;
+mod peers;
+mod placement;
+mod plot;
+mod processes;
+mod report;
+mod roundtrip;
+mod schedule;
+mod stopwatch;
+mod streaming;
+mod suite;
+mod syscalls;
 
-use pairs::Pair;
-use shmkey::{Key, Segment, capi};
-use std::{
-    ffi::CString,
-    hint::black_box,
-    io::{self, IsTerminal, Write},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    ptr,
-};
+use lexopt::prelude::*;
+use processes::{Cpus, Failure};
+use schedule::Plan;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = tempfile::NamedTempFile::new()?;
-    let pairs = [
-        attaching(4 << 10)?,
-        attaching(1 << 20)?,
-        opening(file.path())?,
-        creating(file.path())?,
-    ];
+const USAGE: &str = "\
+usage: shmkey-bench [calls]              our functions against bare calls
+       shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore against their peers
+       shmkey-bench syscalls             the system calls on the fast paths (needs strace)
+       shmkey-bench placement            how near the two CPUs are, now and again
 
-    println!("| what | bare calls | shmkey | ratio (quartiles) |");
-    println!("|---|--:|--:|--:|");
-    for pair in pairs.iter().flatten() {
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[Kmeasuring {}", pair.name);
-            io::stderr().flush()?;
+options of sync:
+  --runs N         so many runs of each must count (default 7)
+  --only TEXT      only the groups whose title contains it; may be given again
+  --plot FILE      where the picture goes (default bench/results.svg)
+  --cpus A,B       the two CPUs (default: the first two allowed)
+  --near LOW..HIGH what is near, in nanoseconds of a bare round trip (default 75..190)
+  --patience S     so many seconds to wait for the CPUs to be near (default 60)
+";
+
+fn main() -> ExitCode {
+    match Command::parse().and_then(Command::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
-        let result = pair.measure();
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
-        println!("{result}");
     }
-    Ok(())
 }
 
-/// Attach and detach, as often as wanted.
-fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
-    let segment = Segment::options()
-        .size(size)
-        .remove_on_drop(true)
-        .open(Key::PRIVATE)?;
-    let id = segment.id();
-    let bare = move || {
-        // SAFETY: nothing is replaced, and what is attached here is detached here and used by
-        // nobody.
-        unsafe {
-            let memory = libc::shmat(black_box(id), ptr::null(), 0);
-            assert_ne!(memory as isize, -1);
-            assert_eq!(libc::shmdt(memory), 0);
+enum Command {
+    Help,
+    Calls,
+    Sync(Sync),
+    Placement,
+    Syscalls,
+    /// What `Syscalls` watches: a path, so many times.
+    FastPath(String, u64),
+}
+
+struct Sync {
+    plan: Plan,
+    only: Vec<String>,
+    plot: PathBuf,
+}
+
+impl Command {
+    fn parse() -> Result<Command, Failure> {
+        let mut arguments = lexopt::Parser::from_env();
+        let command = match arguments.next()? {
+            None => Command::Calls,
+            Some(Short('h') | Long("help")) => Command::Help,
+            Some(Value(name)) => match name.to_str() {
+                Some("calls") => Command::Calls,
+                Some("sync") => return Ok(Command::Sync(Sync::parse(arguments)?)),
+                Some("placement") => Command::Placement,
+                Some("syscalls") => Command::Syscalls,
+                Some(syscalls::HIDDEN) => {
+                    Command::FastPath(arguments.value()?.parse()?, arguments.value()?.parse()?)
+                }
+                _ => return Err(Value(name).unexpected().into()),
+            },
+            Some(other) => return Err(other.unexpected().into()),
+        };
+        match arguments.next()? {
+            None => Ok(command),
+            Some(other) => Err(other.unexpected().into()),
         }
-    };
-    let through_c = move || {
-        let memory = capi::shm_attach(black_box(id), 0);
-        assert!(!memory.is_null());
-        // SAFETY: nobody uses what was attached just now.
-        assert_eq!(unsafe { capi::shm_detach(memory) }, 0);
-    };
-    let through_rust = move || {
-        let attached = segment.attach();
-        assert!(black_box(attached).is_ok());
-    };
-    let what = format!("attach and detach, {} KiB", size >> 10);
-    Ok(vec![
-        Pair::new(format!("{what}: bare calls twice"), bare, bare),
-        Pair::new(format!("{what}: C"), bare, through_c),
-        Pair::new(format!("{what}: Rust"), bare, through_rust),
-    ])
-}
+    }
 
-/// Open a segment that exists, by path and project id.
-fn opening(path: &Path) -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
-    const SIZE: usize = 4096;
-    let c_path = CString::new(path.as_os_str().as_bytes())?;
-    let key = Key::from_path(path, 1)?;
-    let segment = Segment::options()
-        .create(true)
-        .size(SIZE)
-        .remove_on_drop(true)
-        .open(key)?;
-    let for_c = c_path.clone();
-    let bare = {
-        let path = c_path.clone();
-        move || {
-            // SAFETY: the path is a C string.
-            let id = unsafe {
-                libc::shmget(libc::ftok(path.as_ptr(), 1), SIZE, libc::IPC_CREAT | 0o600)
-            };
-            assert!(black_box(id) >= 0);
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Help => print!("{USAGE}"),
+            Command::Calls => calls::print()?,
+            Command::Sync(sync) => sync.run()?,
+            Command::Placement => placement::watch(Cpus::first_two()?)?,
+            Command::Syscalls => syscalls::print()?,
+            Command::FastPath(path, count) => syscalls::walk(&path, count)?,
         }
-    };
-    let through_c = move || {
-        // SAFETY: the path is a C string.
-        let id = unsafe { capi::shm_open_key(for_c.as_ptr(), 1, SIZE, libc::IPC_CREAT | 0o600) };
-        assert!(black_box(id) >= 0);
-    };
-    let path = path.to_owned();
-    let through_rust = move || {
-        let _ = segment.id(); // stays until the end
-        let opened = Key::from_path(&path, 1)
-            .and_then(|key| Segment::options().create(true).size(SIZE).open(key));
-        assert!(black_box(opened).is_ok());
-    };
-    Ok(vec![
-        Pair::new("open by path and id: C".into(), bare.clone(), through_c),
-        Pair::new("open by path and id: Rust".into(), bare, through_rust),
-    ])
+        Ok(())
+    }
 }
 
-/// Create a segment by path and project id, and remove it.
-fn creating(path: &Path) -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
-    const SIZE: usize = 4096;
-    let c_path = CString::new(path.as_os_str().as_bytes())?;
-    let bare = {
-        let path = c_path.clone();
-        move || {
-            // SAFETY: the path is a C string, and IPC_RMID uses no buffer.
-            unsafe {
-                let id = libc::shmget(libc::ftok(path.as_ptr(), 2), SIZE, libc::IPC_CREAT | 0o600);
-                assert_eq!(libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()), 0);
+impl Sync {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Sync, Failure> {
+        let mut sync = Sync {
+            plan: Plan {
+                cpus: Cpus::first_two()?,
+                runs: 7,
+                near: placement::NEAR,
+                patience: Duration::from_secs(60),
+            },
+            only: Vec::new(),
+            plot: PathBuf::from("bench/results.svg"),
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("runs") => sync.plan.runs = arguments.value()?.parse()?,
+                Long("only") => sync.only.push(arguments.value()?.string()?),
+                Long("plot") => sync.plot = arguments.value()?.into(),
+                Long("patience") => {
+                    sync.plan.patience = Duration::from_secs(arguments.value()?.parse()?);
+                }
+                Long("cpus") => {
+                    let text = arguments.value()?.string()?;
+                    let (one, other) = text.split_once(',').ok_or("--cpus wants A,B")?;
+                    sync.plan.cpus = Cpus(one.parse()?, other.parse()?);
+                }
+                Long("near") => {
+                    let text = arguments.value()?.string()?;
+                    let (low, high) = text.split_once("..").ok_or("--near wants LOW..HIGH")?;
+                    sync.plan.near = low.parse()?..=high.parse()?;
+                }
+                other => return Err(other.unexpected().into()),
             }
         }
-    };
-    let through_c = move || {
-        // SAFETY: the path is a C string.
-        let id = unsafe { capi::shm_open_key(c_path.as_ptr(), 2, SIZE, libc::IPC_CREAT | 0o600) };
-        assert_eq!(capi::shm_remove(id), 0);
-    };
-    let path = path.to_owned();
-    let through_rust = move || {
-        let removed = Key::from_path(&path, 2)
-            .and_then(|key| Segment::options().create(true).size(SIZE).open(key))
-            .and_then(|segment| segment.remove());
-        assert!(removed.is_ok());
-    };
-    Ok(vec![
-        Pair::new(
-            "create by path and id, and remove: C".into(),
-            bare.clone(),
-            through_c,
-        ),
-        Pair::new(
-            "create by path and id, and remove: Rust".into(),
-            bare,
-            through_rust,
-        ),
-    ])
+        Ok(sync)
+    }
+
+    fn run(self) -> Result<(), Failure> {
+        let mut groups = suite::groups();
+        if !self.only.is_empty() {
+            groups.retain(|group| self.only.iter().any(|only| group.title.contains(only)));
+        }
+        let gave_up = self.plan.measure(&mut groups)?;
+        if gave_up {
+            println!("The CPUs were not near each other for long. Runs elsewhere are labelled.\n");
+        }
+        print!("{}", report::table(&groups));
+        std::fs::write(&self.plot, plot::svg(&groups))
+            .map_err(|error| format!("{}: {error}", self.plot.display()))?;
+        eprintln!("The picture is in {}.", self.plot.display());
+        Ok(())
+    }
 }

@@ -1,0 +1,111 @@
+//! Those that messages are carried by, one file each, all behind the same two traits.
+
+#[cfg(feature = "aeron")]
+pub mod aeron;
+pub mod bare;
+#[cfg(feature = "boost")]
+pub mod boost;
+#[cfg(feature = "iceoryx2")]
+pub mod iceoryx;
+pub mod pipe;
+pub mod posix;
+pub mod rtrb;
+pub mod seqlock;
+#[cfg(feature = "shmem-ipc")]
+pub mod shmem_ipc;
+
+use crate::processes::Failure;
+
+/// One way from a sender to a receiver. It is made before the processes are, and each takes its
+/// end.
+pub trait Channel: Sync + Sized {
+    type Sender<'a>: Sender
+    where
+        Self: 'a;
+    type Receiver<'a>: Receiver
+    where
+        Self: 'a;
+
+    /// Whether its ends must be threads of one process.
+    const THREADS: bool = false;
+
+    /// For messages of this size, with room for so many bytes.
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure>;
+    fn sender(&self) -> Self::Sender<'_>;
+    fn receiver(&self) -> Self::Receiver<'_>;
+}
+
+pub trait Sender {
+    /// Copies the message in.
+    fn send(&mut self, message: &[u8]);
+}
+
+pub trait Receiver {
+    /// Copies a message of this size out.
+    fn recv(&mut self, message: &mut [u8]);
+
+    /// Copies so many out, one over the other; for those that have a way to take several at once.
+    #[inline]
+    fn recv_many(&mut self, message: &mut [u8], count: u64) {
+        for _ in 0..count {
+            self.recv(message);
+        }
+    }
+}
+
+/// A way there and a way back. Side 0 speaks first.
+pub trait Duplex: Sync + Sized {
+    type End<'a>: Sender + Receiver
+    where
+        Self: 'a;
+
+    const THREADS: bool = false;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure>;
+    fn end(&self, side: usize) -> Self::End<'_>;
+}
+
+/// Two channels make one.
+pub struct Two<C> {
+    there: C,
+    back: C,
+}
+
+pub struct TwoEnds<S, R>(S, R);
+
+impl<C: Channel> Duplex for Two<C> {
+    type End<'a>
+        = TwoEnds<C::Sender<'a>, C::Receiver<'a>>
+    where
+        C: 'a;
+
+    const THREADS: bool = C::THREADS;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
+        Ok(Two {
+            there: C::new(size, capacity)?,
+            back: C::new(size, capacity)?,
+        })
+    }
+
+    fn end(&self, side: usize) -> Self::End<'_> {
+        match side {
+            0 => TwoEnds(self.there.sender(), self.back.receiver()),
+            _ => TwoEnds(self.back.sender(), self.there.receiver()),
+        }
+    }
+}
+
+impl<S: Sender, R> Sender for TwoEnds<S, R> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        self.0.send(message);
+    }
+}
+
+impl<S, R: Receiver> Receiver for TwoEnds<S, R> {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        self.1.recv(message);
+    }
+}

@@ -1,0 +1,199 @@
+//! The table.
+
+use crate::{
+    placement::Placement,
+    schedule::{Against, Entry, Goal, Group, Sample},
+    stopwatch::quartiles,
+};
+use std::fmt::{self, Write};
+
+/// Fewer runs give no quartiles worth the name.
+const ENOUGH: usize = 5;
+
+impl Entry {
+    /// The runs that count, and where the CPUs were: near each other, if there are enough of them,
+    /// else where they were most often.
+    pub fn counting(&self) -> (Placement, Vec<Sample>) {
+        let in_placement = |placement| {
+            let here = |sample: &&Sample| sample.placement == placement;
+            self.samples
+                .iter()
+                .filter(here)
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        let near = in_placement(Placement::Near);
+        if near.len() >= ENOUGH {
+            return (Placement::Near, near);
+        }
+        let all = [
+            Placement::Far,
+            Placement::Siblings,
+            Placement::Moved,
+            Placement::Near,
+        ];
+        all.map(|placement| (placement, in_placement(placement)))
+            .into_iter()
+            .max_by_key(|(_, samples)| samples.len())
+            .expect("there are four")
+    }
+
+    /// Lower quartile, median and upper quartile of the nanoseconds.
+    pub fn nanoseconds(&self) -> Option<[f64; 3]> {
+        quartiles_of(&self.counting().1, |sample| Some(sample.nanoseconds))
+    }
+}
+
+impl Goal {
+    /// What this goal is about: a ratio, or nanoseconds.
+    pub fn reached(&self, entry: &Entry, group: &Group) -> Option<[f64; 3]> {
+        let (_, samples) = entry.counting();
+        match self.against {
+            Against::Nanoseconds => quartiles_of(&samples, |sample| Some(sample.nanoseconds)),
+            Against::Bare => {
+                quartiles_of(&samples, |sample| Some(sample.nanoseconds / sample.bare))
+            }
+            Against::Peer(name) => {
+                let peer = group.entries.iter().find(|entry| entry.name == name)?;
+                let (_, theirs) = peer.counting();
+                quartiles_of(&samples, |ours| {
+                    let same_pass = theirs.iter().find(|their| their.pass == ours.pass)?;
+                    Some(ours.nanoseconds / same_pass.nanoseconds)
+                })
+            }
+        }
+    }
+}
+
+fn quartiles_of(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> Option<[f64; 3]> {
+    let values: Vec<f64> = samples.iter().filter_map(value).collect();
+    (!values.is_empty()).then(|| quartiles(values))
+}
+
+/// All groups as Markdown tables.
+pub fn table(groups: &[Group]) -> String {
+    let mut text = String::new();
+    for group in groups {
+        write_group(&mut text, group).expect("a string takes everything");
+    }
+    text
+}
+
+fn write_group(text: &mut String, group: &Group) -> fmt::Result {
+    writeln!(text, "### {}\n", group.title)?;
+    writeln!(
+        text,
+        "| | median (quartiles) | × bare | runs | target | reached | met |"
+    )?;
+    writeln!(text, "|---|--:|--:|--:|---|--:|---|")?;
+    for entry in &group.entries {
+        write_entry(text, entry, group)?;
+    }
+    writeln!(text)
+}
+
+fn write_entry(text: &mut String, entry: &Entry, group: &Group) -> fmt::Result {
+    let (placement, samples) = entry.counting();
+    let (Some(time), Some([_, bare, _])) = (
+        entry.nanoseconds(),
+        quartiles_of(&samples, |sample| Some(sample.nanoseconds / sample.bare)),
+    ) else {
+        let why = match &entry.failure {
+            Some(failure) => failure.to_string(),
+            None => "no run".into(),
+        };
+        return writeln!(text, "| {} | not measured: {why} | | | | | |", entry.name);
+    };
+    let label = match placement {
+        Placement::Near => "",
+        Placement::Siblings => " siblings",
+        Placement::Far => " far",
+        Placement::Moved => " moved",
+    };
+    write!(text, "| {} | {} | ", entry.name, Times(time))?;
+    write!(text, "{} | {}{label}", significant(bare), samples.len())?;
+    if let Some(failure) = &entry.failure {
+        write!(text, ", then: {failure}")?;
+    }
+    write!(text, " |")?;
+    if entry.goals.is_empty() {
+        return writeln!(text, " | | |");
+    }
+    for (number, goal) in entry.goals.iter().enumerate() {
+        if number > 0 {
+            write!(text, "| | | | |")?;
+        }
+        writeln!(text, " {} |", goal_cells(goal, entry, group))?;
+    }
+    Ok(())
+}
+
+fn goal_cells(goal: &Goal, entry: &Entry, group: &Group) -> String {
+    let target = |at_most| match goal.against {
+        Against::Bare => format!("≤ {at_most} × bare"),
+        Against::Peer(name) => format!("≤ {at_most} × {name}"),
+        Against::Nanoseconds => format!("≤ {}", Nanoseconds(at_most)),
+    };
+    let wanted = match goal.stretch {
+        Some(stretch) => format!("{} (better: {stretch})", target(goal.at_most)),
+        None => target(goal.at_most),
+    };
+    let Some(reached) = goal.reached(entry, group) else {
+        return format!("{wanted} | not measured |");
+    };
+    let [lower, median, upper] = reached;
+    let value = match goal.against {
+        Against::Nanoseconds => Nanoseconds(median).to_string(),
+        _ => format!(
+            "**{}** ({} to {})",
+            significant(median),
+            significant(lower),
+            significant(upper)
+        ),
+    };
+    let met = match goal.stretch {
+        Some(stretch) if median <= stretch => "yes, and better",
+        _ if median <= goal.at_most => "yes",
+        _ => "no",
+    };
+    format!("{wanted} | {value} | {met}")
+}
+
+/// Median and quartiles.
+struct Times([f64; 3]);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [lower, median, upper] = self.0;
+        let (unit, scale) = unit(median);
+        let [lower, median, upper] = [lower, median, upper].map(|time| significant(time / scale));
+        write!(f, "{median} {unit} ({lower} to {upper})")
+    }
+}
+
+/// A time with its unit.
+pub struct Nanoseconds(pub f64);
+
+impl fmt::Display for Nanoseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, scale) = unit(self.0);
+        write!(f, "{} {unit}", significant(self.0 / scale))
+    }
+}
+
+fn unit(nanoseconds: f64) -> (&'static str, f64) {
+    if nanoseconds < 1000.0 {
+        ("ns", 1.0)
+    } else {
+        ("µs", 1000.0)
+    }
+}
+
+/// Three digits.
+fn significant(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}

@@ -1,0 +1,72 @@
+//! How long a message and its answer take.
+
+use crate::{
+    peers::{Duplex, Receiver, Sender},
+    processes::{self, Cpus, Failure},
+    stopwatch::{Amount, think, time},
+};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+pub struct RoundTrip {
+    /// Bytes of the message, and of its answer.
+    pub size: usize,
+    pub same_core: bool,
+    /// How long the other thinks before it answers. That time is not counted.
+    pub thinking: Duration,
+}
+
+impl RoundTrip {
+    pub const fn of(size: usize) -> RoundTrip {
+        RoundTrip {
+            size,
+            same_core: false,
+            thinking: Duration::ZERO,
+        }
+    }
+
+    /// Room for 16 messages is more than enough, and soon touched from end to end.
+    fn capacity(self) -> usize {
+        (16 * self.size).max(16 << 10)
+    }
+
+    /// Plays ping-pong, and gives the nanoseconds of a round.
+    pub fn measure<D: Duplex>(self, cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
+        let duplex = D::new(self.size, self.capacity())?;
+        let there = Some(cpus.0);
+        let homes = [there, if self.same_core { there } else { Some(cpus.1) }];
+        let warm_up = amount
+            .batch
+            .max((2 * self.capacity() / self.size.max(1)) as u64);
+        let part = |player: &processes::Player| {
+            let mut end = duplex.end(player.rank);
+            let mut message = vec![player.rank as u8; self.size];
+            player.meet();
+            if player.rank == 0 {
+                let mut rounds = |count| {
+                    for _ in 0..count {
+                        end.send(&message);
+                        end.recv(&mut message);
+                    }
+                };
+                rounds(warm_up);
+                player.report(time(amount, rounds) - self.thinking.as_nanos() as f64);
+            } else {
+                for round in 0..warm_up + amount.total() {
+                    end.recv(&mut message);
+                    if round >= warm_up && !self.thinking.is_zero() {
+                        think(self.thinking);
+                    }
+                    end.send(&message);
+                }
+            }
+            player.meet(); // nobody leaves while the other still needs the way
+        };
+        let results = if D::THREADS {
+            processes::threads(&homes, part)
+        } else {
+            processes::processes(&homes, part)
+        };
+        Ok(results?[0])
+    }
+}
