@@ -105,55 +105,40 @@ mod x86_64 {
         }
     }
 
-    /// 16 to 128 bytes: pairs of moves from both ends, which meet or overlap in the middle.
+    /// Moves of 16 bytes, as many from the beginning as from the end, which meet or overlap.
+    macro_rules! from_both_ends {
+        ($to:expr, $from:expr, $len:expr, $($register:ident $beginning:literal,)+ / $($other:ident $end:literal,)+) => {
+            asm!(
+                $(concat!("movups {", stringify!($register), "}, [{from} + ", $beginning, "]"),)+
+                $(concat!("movups {", stringify!($other), "}, [{from} + {len} - ", $end, "]"),)+
+                $(concat!("movups [{to} + ", $beginning, "], {", stringify!($register), "}"),)+
+                $(concat!("movups [{to} + {len} - ", $end, "], {", stringify!($other), "}"),)+
+                $($register = out(xmm_reg) _,)+
+                $($other = out(xmm_reg) _,)+
+                from = in(reg) $from,
+                to = in(reg) $to,
+                len = in(reg) $len,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+
+    /// 16 to 128 bytes.
     ///
     /// # Safety
     /// As for `relaxed`, with a length in this range.
     #[inline(always)]
     pub unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
-        // SAFETY: each move of 32 lies inside the first `len` bytes on both sides.
+        // SAFETY: each move of 16 lies inside the first `len` bytes on both sides.
         unsafe {
-            if len < 32 {
-                asm!(
-                    "movups {a}, [{from}]",
-                    "movups {b}, [{from} + {len} - 16]",
-                    "movups [{to}], {a}",
-                    "movups [{to} + {len} - 16], {b}",
-                    a = out(xmm_reg) _,
-                    b = out(xmm_reg) _,
-                    from = in(reg) from,
-                    to = in(reg) to,
-                    len = in(reg) len,
-                    options(nostack, preserves_flags),
-                );
-                return;
+            match len {
+                0..32 => from_both_ends!(to, from, len, a 0, / b 16,),
+                32..64 => from_both_ends!(to, from, len, a 0, b 16, / c 32, d 16,),
+                _ => from_both_ends!(
+                    to, from, len,
+                    a 0, b 16, c 32, d 48, / e 64, f 48, g 32, h 16,
+                ),
             }
-            let mut done = 0;
-            while len - done > 32 {
-                thirty_two(to.add(done), from.add(done));
-                done += 32;
-            }
-            thirty_two(to.add(len - 32), from.add(len - 32));
-        }
-    }
-
-    /// # Safety
-    /// 32 bytes on both sides.
-    #[inline(always)]
-    unsafe fn thirty_two(to: *mut u8, from: *const u8) {
-        // SAFETY: the caller promises the bytes.
-        unsafe {
-            asm!(
-                "movups {a}, [{from}]",
-                "movups {b}, [{from} + 16]",
-                "movups [{to}], {a}",
-                "movups [{to} + 16], {b}",
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                from = in(reg) from,
-                to = in(reg) to,
-                options(nostack, preserves_flags),
-            );
         }
     }
 

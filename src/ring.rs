@@ -866,10 +866,15 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.expect_ours(&end.part)?;
-        match end.head.receive_short(self.track(), buffer) {
-            Some(len) => Ok(len),
-            None => self.receive_otherwise(end, buffer, deadline),
+        if let Some(len) = end.head.receive_short(self.track(), buffer) {
+            return Ok(len);
         }
+        if !matches!(deadline, Deadline::Now)
+            && let Some(len) = end.head.receive_soon(self.track(), buffer)
+        {
+            return Ok(len);
+        }
+        self.receive_otherwise(end, buffer, deadline)
     }
 
     #[cold]

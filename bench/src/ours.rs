@@ -96,8 +96,10 @@ impl Board for shmkey::Latest<Value> {
     }
     #[inline]
     fn read(&self) -> Value {
-        let value = self.read().expect("the publisher pauses now and then");
-        value.unwrap_or_default()
+        let mut value = Value::default();
+        self.read_into(&mut value)
+            .expect("the publisher pauses now and then");
+        value
     }
 }
 

@@ -15,10 +15,6 @@ const SPINS: u32 = 100;
 #[cfg(loom)]
 const SPINS: u32 = 1;
 
-/// How often to look before asking where that is.
-#[cfg(not(loom))]
-const FIRST_LOOKS: u32 = 4;
-
 /// How long to look for what a peer on another processor does: about as long as it takes to put
 /// this thread to sleep and wake it again.
 #[cfg(not(loom))]
@@ -78,13 +74,6 @@ pub(crate) fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// that nothing is known of is taken to run elsewhere.
 #[cfg(not(loom))]
 pub(crate) fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    // To ask where this thread runs takes as long as a look or two.
-    for _ in 0..FIRST_LOOKS {
-        core::hint::spin_loop();
-        if let Some(found) = look() {
-            return Some(found);
-        }
-    }
     if peer.is_some() && peer == crate::sys::cpu() {
         return (0..YIELDS).find_map(|_| {
             crate::sys::yield_now();

@@ -13,11 +13,13 @@ use crate::sync::{
     wait::{self, Deadline},
 };
 
-/// How many PAUSEs the receiver makes before it looks again at a line that the sender is about to
-/// write: looking takes the line away from the sender. Between messages that stream, once for every
-/// message; and where each is an answer, about as long as the other side needs for one.
+/// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
+/// was asked for: looking takes the line away from the sender, who is about to write the next one.
 const STREAM: u32 = 8;
-const ANSWER: u32 = 2;
+
+/// How often the receiver looks, a PAUSE apart, before it takes the trouble to find out where the
+/// sender runs and how to wait for it.
+const SOON: u32 = 16;
 
 /// What the receiver knows by itself.
 pub(crate) struct Head {
@@ -84,6 +86,27 @@ impl Head {
             .area
             .read(message.offset, buffer.get_mut(..message.len)?);
         self.release(track, message).then_some(message.len)
+    }
+
+    /// The same, for a message that comes at once.
+    #[inline(always)]
+    pub fn receive_soon(&mut self, track: Track, buffer: &mut [u8]) -> Option<usize> {
+        let word = track.area.word(self.offset);
+        if self.pos != self.waited {
+            // The last message was there when it was asked for, and more will come.
+            (0..STREAM).for_each(|_| core::hint::spin_loop());
+        }
+        for _ in 0..SOON {
+            core::hint::spin_loop();
+            // Relaxed: `receive_short` looks again.
+            if word.load(Relaxed) != 0 {
+                let len = self.receive_short(track, buffer);
+                self.waited = self.pos;
+                return len;
+            }
+        }
+        self.waited = self.pos;
+        None
     }
 
     /// Receives a message into a buffer, waiting for it, and says how long it is.
@@ -263,12 +286,6 @@ impl Head {
         mut look: impl FnMut(&mut Head) -> Option<Result<Message, Damaged>>,
         peers: impl Fn() -> Peers,
     ) -> Result<Message, Refused> {
-        let pauses = match self.pos == self.waited {
-            true => ANSWER,
-            // The last message was there when it was asked for, and more will come.
-            false => STREAM,
-        };
-        (0..pauses).for_each(|_| core::hint::spin_loop());
         if let Some(found) = wait::stay_awake(sender_cpu(self.last), || look(self)) {
             return Ok(found?);
         }
