@@ -88,16 +88,16 @@ mod x86_64 {
         unsafe {
             match len {
                 8.. => {
-                    through!(reg, "qword", "r", to, from);
                     through!(reg, "qword", "r", to.add(len - 8), from.add(len - 8));
+                    through!(reg, "qword", "r", to, from);
                 }
                 4.. => {
-                    through!(reg, "dword", "e", to, from);
                     through!(reg, "dword", "e", to.add(len - 4), from.add(len - 4));
+                    through!(reg, "dword", "e", to, from);
                 }
                 2.. => {
-                    through!(reg, "word", "x", to, from);
                     through!(reg, "word", "x", to.add(len - 2), from.add(len - 2));
+                    through!(reg, "word", "x", to, from);
                 }
                 1 => through!(reg_byte, "byte", "", to, from),
                 0 => {}
@@ -105,16 +105,18 @@ mod x86_64 {
         }
     }
 
-    /// Moves of 16 bytes, as many from the beginning as from the end, which meet or overlap.
+    /// Moves of 16 bytes, as many at the end as at the beginning, which meet or overlap. The first
+    /// bytes are written last: where they lie in one line of the cache with a word that somebody
+    /// waits for, that line is taken from there once, and not twice.
     macro_rules! from_both_ends {
-        ($to:expr, $from:expr, $len:expr, $($register:ident $beginning:literal,)+ / $($other:ident $end:literal,)+) => {
+        ($to:expr, $from:expr, $len:expr, $($a:ident $end:literal,)+ / $($b:ident $start:literal,)+) => {
             asm!(
-                $(concat!("movups {", stringify!($register), "}, [{from} + ", $beginning, "]"),)+
-                $(concat!("movups {", stringify!($other), "}, [{from} + {len} - ", $end, "]"),)+
-                $(concat!("movups [{to} + ", $beginning, "], {", stringify!($register), "}"),)+
-                $(concat!("movups [{to} + {len} - ", $end, "], {", stringify!($other), "}"),)+
-                $($register = out(xmm_reg) _,)+
-                $($other = out(xmm_reg) _,)+
+                $(concat!("movups {", stringify!($a), "}, [{from} + {len} - ", $end, "]"),)+
+                $(concat!("movups {", stringify!($b), "}, [{from} + ", $start, "]"),)+
+                $(concat!("movups [{to} + {len} - ", $end, "], {", stringify!($a), "}"),)+
+                $(concat!("movups [{to} + ", $start, "], {", stringify!($b), "}"),)+
+                $($a = out(xmm_reg) _,)+
+                $($b = out(xmm_reg) _,)+
                 from = in(reg) $from,
                 to = in(reg) $to,
                 len = in(reg) $len,
@@ -132,11 +134,11 @@ mod x86_64 {
         // SAFETY: each move of 16 lies inside the first `len` bytes on both sides.
         unsafe {
             match len {
-                0..32 => from_both_ends!(to, from, len, a 0, / b 16,),
-                32..64 => from_both_ends!(to, from, len, a 0, b 16, / c 32, d 16,),
+                0..32 => from_both_ends!(to, from, len, a 16, / b 0,),
+                32..64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
                 _ => from_both_ends!(
                     to, from, len,
-                    a 0, b 16, c 32, d 48, / e 64, f 48, g 32, h 16,
+                    a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,
                 ),
             }
         }

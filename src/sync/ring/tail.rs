@@ -23,6 +23,9 @@ const PIECE: usize = 8;
 /// The size of a line of the cache in bytes.
 const LINE: usize = 64;
 
+/// Up to here, the first bytes of a copy are written last (see `copy`).
+const SHORT: usize = 128;
+
 /// How often a sender that has run out of room looks whether there is plenty, before it makes do
 /// with what it needs: else it would look again for every message, and take the line with `head`
 /// away from the receiver each time.
@@ -122,11 +125,16 @@ impl Tail {
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(track, size);
         // The line with the frame's word comes last, all at once: a receiver that looks at it takes
-        // it away from here each time.
-        let first = (LINE - WORD - offset % LINE).min(bytes.len());
-        track.area.write(offset + WORD + first, &bytes[first..]);
+        // it away from here each time. Short copies do so by themselves.
+        let first = match bytes.len() {
+            0..=SHORT => bytes.len(),
+            _ => LINE - WORD - offset % LINE,
+        };
         // Relaxed: `publish` releases it.
         track.area.word(self.offset).store(0, Relaxed);
+        if first < bytes.len() {
+            track.area.write(offset + WORD + first, &bytes[first..]);
+        }
         track.area.write(offset + WORD, &bytes[..first]);
         self.publish(track, offset, word);
         true
