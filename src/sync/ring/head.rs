@@ -15,7 +15,7 @@ use crate::sync::{
 
 /// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
 /// was asked for: looking takes the line away from the sender, who is about to write the next one.
-const STREAM: u32 = 8;
+const STREAM: u32 = 16;
 
 /// How often the receiver looks, a PAUSE apart, before it takes the trouble to find out where the
 /// sender runs and how to wait for it.
