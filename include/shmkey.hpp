@@ -15,7 +15,7 @@
  *     auto newer = where->wait_newer(seen, 100ms);
  *     if (!newer) { std::fprintf(stderr, "%s\n", newer.error().sentence()); return 1; }
  *     std::printf("%.1f %.1f\n", newer->north, newer->east);
- *     if (!where->remove()) return 1;                            // it stays until somebody does this
+ *     if (!where->remove()) return 1;                           // it stays until somebody does
  *
  * Nothing to link but the C library: -lshmkey, or libshmkey.a. All of this is inline, and needs
  * neither exceptions nor run-time type information.
@@ -25,9 +25,9 @@
  *
  * FAILURE is a value: what can fail returns a result<T>, which is true if there is a T in it, and
  *   has an error() otherwise, with the errno and the sentence. The compiler warns of one that is
- *   not looked at. Nothing here throws, but two things may run out of memory in the standard
- *   library: ring::recv() into a std::string, and copying an error, which then has a shorter
- *   sentence. Using the T of a result that has none is undefined, as with std::optional.
+ *   not looked at. Nothing here throws, except that ring::recv() into a std::string does what a
+ *   string does when there is no memory; an error then goes without its sentence. Using the T of a
+ *   result that has none is undefined, as with std::optional.
  * OWNERSHIP: mutex, semaphore, latest and ring are handles: they can be moved and not copied, and
  *   their end closes them, never what they stand for. That is a segment, which outlives its
  *   processes; remove() removes it. An attachment detaches at its end. guard, slot and message are
@@ -73,7 +73,6 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #if __cplusplus >= 202002L
 #include <span>
@@ -88,8 +87,10 @@ public:
     // errno of its own, and here a sentence of its own.
     static error last() noexcept { return error(errno, shm_last_error()); }
     error(int number, const char *sentence) noexcept : number_(number), text_(copy(sentence)) {}
+    // No error.
+    error() noexcept = default;
 
-    error(const error &other) noexcept : number_(other.number_), text_(copy(other.sentence())) {}
+    error(const error &other) noexcept : number_(other.number_), text_(copy(other.text_.get())) {}
     error &operator=(const error &other) noexcept
     {
         error same(other);
@@ -110,7 +111,8 @@ public:
     // It belongs to this error, and any thread may read it.
     [[nodiscard]] const char *sentence() const noexcept
     {
-        return text_ ? text_.get() : "there is no memory for a sentence";
+        const char *const otherwise = number_ == 0 ? "no error" : "no memory for a sentence";
+        return text_ ? text_.get() : otherwise;
     }
     // Whether there was only not enough time: ETIMEDOUT, EAGAIN.
     [[nodiscard]] bool is_timeout() const noexcept
@@ -121,39 +123,41 @@ public:
 private:
     static std::unique_ptr<char[]> copy(const char *sentence) noexcept
     {
-        const std::size_t size = std::strlen(sentence) + 1;
-        std::unique_ptr<char[]> text(new (std::nothrow) char[size]);
+        const std::size_t size = sentence == nullptr ? 0 : std::strlen(sentence) + 1;
+        std::unique_ptr<char[]> text(size == 0 ? nullptr : new (std::nothrow) char[size]);
         if (text) {
             std::memcpy(text.get(), sentence, size);
         }
         return text;
     }
 
-    int number_;
-    std::unique_ptr<char[]> text_;
+    int number_ = 0;
+    std::unique_ptr<char[]> text_{};
 };
 
 // A T, or why there is none.
 template <class T> class [[nodiscard]] result {
 public:
-    result(T value) noexcept : either_(std::in_place_index<0>, std::move(value)) {}
-    result(shmkey::error why) noexcept : either_(std::in_place_index<1>, std::move(why)) {}
+    result(T value) noexcept : value_(std::move(value)) {}
+    result(shmkey::error why) noexcept : why_(std::move(why)) {}
 
-    [[nodiscard]] explicit operator bool() const noexcept { return either_.index() == 0; }
-    [[nodiscard]] bool has_value() const noexcept { return either_.index() == 0; }
+    [[nodiscard]] explicit operator bool() const noexcept { return value_.has_value(); }
+    [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
 
     // The T. Only where it is true.
-    [[nodiscard]] T &operator*() & noexcept { return *std::get_if<0>(&either_); }
-    [[nodiscard]] const T &operator*() const & noexcept { return *std::get_if<0>(&either_); }
-    [[nodiscard]] T &&operator*() && noexcept { return std::move(*std::get_if<0>(&either_)); }
-    [[nodiscard]] T *operator->() noexcept { return std::get_if<0>(&either_); }
-    [[nodiscard]] const T *operator->() const noexcept { return std::get_if<0>(&either_); }
+    [[nodiscard]] T &operator*() & noexcept { return *value_; }
+    [[nodiscard]] const T &operator*() const & noexcept { return *value_; }
+    [[nodiscard]] T &&operator*() && noexcept { return *std::move(value_); }
+    [[nodiscard]] T *operator->() noexcept { return value_.operator->(); }
+    [[nodiscard]] const T *operator->() const noexcept { return value_.operator->(); }
 
-    // Why there is no T. Only where it is false.
-    [[nodiscard]] const shmkey::error &error() const noexcept { return *std::get_if<1>(&either_); }
+    // Why there is no T. Where it is true: number 0, "no error".
+    [[nodiscard]] const shmkey::error &error() const & noexcept { return why_; }
+    [[nodiscard]] shmkey::error error() && noexcept { return std::move(why_); }
 
 private:
-    std::variant<T, shmkey::error> either_;
+    std::optional<T> value_{};
+    shmkey::error why_{};
 };
 
 // Done, or why not.
@@ -162,12 +166,14 @@ public:
     result() noexcept = default;
     result(shmkey::error why) noexcept : why_(std::move(why)) {}
 
-    [[nodiscard]] explicit operator bool() const noexcept { return !why_.has_value(); }
-    [[nodiscard]] bool has_value() const noexcept { return !why_.has_value(); }
-    [[nodiscard]] const shmkey::error &error() const noexcept { return *why_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return why_.number() == 0; }
+    [[nodiscard]] bool has_value() const noexcept { return why_.number() == 0; }
+    // Why it was not done. Where it is true: number 0, "no error".
+    [[nodiscard]] const shmkey::error &error() const & noexcept { return why_; }
+    [[nodiscard]] shmkey::error error() && noexcept { return std::move(why_); }
 
 private:
-    std::optional<shmkey::error> why_;
+    shmkey::error why_{};
 };
 
 // How long to wait: any duration, `now` or `forever`.
@@ -499,7 +505,7 @@ private:
         // It is there as long as it is attached, and who may attach it may ask.
         auto known = status();
         if (!known) {
-            return known.error();
+            return std::move(known).error();
         }
         attached.size_ = known->size;
         return attached;
@@ -522,7 +528,7 @@ public:
             [=](auto path, int id) { return shm_semaphore_open_key(path, id, first, flags); },
             [=](int id, auto at) { return shm_semaphore_open_in(id, at, first, flags); });
         if (!handle) {
-            return handle.error();
+            return std::move(handle).error();
         }
         return semaphore(*std::move(handle));
     }
@@ -639,7 +645,7 @@ public:
             },
             [=](int id, auto at) { return shm_mutex_open_in(id, at, sizeof(T), text, flags); });
         if (!handle) {
-            return handle.error();
+            return std::move(handle).error();
         }
         return mutex(*std::move(handle));
     }
@@ -693,11 +699,12 @@ public:
             },
             [=](int id, auto at) { return shm_latest_open_in(id, at, sizeof(T), text, flags); });
         if (!handle) {
-            return handle.error();
+            return std::move(handle).error();
         }
         return latest(*std::move(handle));
     }
-    // Makes this the newest value. The first who does is the publisher until it closes this or ends.
+    // Makes this the newest value. The first who does so is the publisher, until it destroys this
+    // or ends.
     // Errors: EBUSY somebody else who lives is the publisher; EACCES read only.
     result<void> publish(const T &value) noexcept
     {
@@ -726,7 +733,7 @@ public:
         if (newer.error().is_timeout()) {
             return std::optional<T>();
         }
-        return newer.error();
+        return std::move(newer).error();
     }
     // Waits for a value of another version than was seen, and remembers that it is seen. Begin
     // with 0.
@@ -753,7 +760,10 @@ public:
         return detail::number<int>(shm_latest_id(handle_.get()));
     }
     // Removes that segment. Those who have it open go on.
-    result<void> remove() noexcept { return detail::done(shm_remove(shm_latest_id(handle_.get()))); }
+    result<void> remove() noexcept
+    {
+        return detail::done(shm_remove(shm_latest_id(handle_.get())));
+    }
 
 private:
     using handle_type = detail::handle<shm_latest, shm_latest_close>;
@@ -791,8 +801,8 @@ public:
         slot(const slot &) = delete;
         slot &operator=(const slot &) = delete; // the ring has one at a time
         slot(slot &&other) noexcept
-            : ring_(std::exchange(other.ring_, nullptr)), data_(std::exchange(other.data_, nullptr)),
-              size_(std::exchange(other.size_, 0))
+            : ring_(std::exchange(other.ring_, nullptr)),
+              data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
         {
         }
         ~slot()
@@ -856,8 +866,8 @@ public:
         message(const message &) = delete;
         message &operator=(const message &) = delete; // the ring has one at a time
         message(message &&other) noexcept
-            : ring_(std::exchange(other.ring_, nullptr)), data_(std::exchange(other.data_, nullptr)),
-              size_(std::exchange(other.size_, 0))
+            : ring_(std::exchange(other.ring_, nullptr)),
+              data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
         {
         }
         ~message() = default;
@@ -908,7 +918,7 @@ public:
             [=](auto path, int id) { return shm_ring_open_key(path, id, capacity, flags); },
             [=](int id, auto at) { return shm_ring_open_in(id, at, capacity, flags); });
         if (!handle) {
-            return handle.error();
+            return std::move(handle).error();
         }
         return ring(*std::move(handle));
     }
@@ -990,7 +1000,7 @@ public:
         for (;;) {
             auto found = peek(time);
             if (!found) {
-                return found.error();
+                return std::move(found).error();
             }
             text.assign(found->text());
             auto released = found->release();
@@ -1042,7 +1052,10 @@ public:
         return detail::done(shm_ring_begin_receiving(handle_.get()));
     }
     // Gives the sender's part back: the receiver is told when it has received everything.
-    result<void> end_sending() noexcept { return detail::done(shm_ring_end_sending(handle_.get())); }
+    result<void> end_sending() noexcept
+    {
+        return detail::done(shm_ring_end_sending(handle_.get()));
+    }
     // Gives the receiver's part back.
     result<void> end_receiving() noexcept
     {
