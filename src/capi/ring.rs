@@ -152,8 +152,10 @@ impl shm_ring {
     }
 
     fn end_sending(&mut self) {
+        let reserved = self.reserved.take().is_some();
         if let Some(mut end) = self.sending.take() {
-            if self.reserved.take().is_some() {
+            // A child's copy of its parent's slot is not its own to give up.
+            if reserved && end.is_ours() {
                 self.shared.abort(&mut end);
             }
             self.shared.drop_sender(&mut end);
