@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports)] // each user needs a part
 
 mod base;
+mod cpp;
 mod helper;
 pub mod plays;
 mod process;
@@ -18,6 +19,7 @@ mod troupe;
 mod values;
 
 pub use base::{directory, watch};
+pub use cpp::{CLANGXX, Cpp, GXX};
 pub use helper::{Helper, Name, helper_task, say, wait_to_be_told};
 pub use process::Process;
 pub use sandbox::Sandbox;
