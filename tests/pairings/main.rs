@@ -12,7 +12,7 @@ mod stage;
 use libtest_mimic::{Arguments, Failed, Trial};
 use peer::Part;
 use shmkey::{Mutex, Place, Semaphore};
-use stage::{Artifacts, GXX, Name, Process, Random};
+use stage::{Artifacts, Ending, GXX, Name, Process, Random};
 use std::{
     collections::HashMap,
     env,
@@ -265,8 +265,8 @@ impl Cast {
             running.push((peer, self.start(peer, &names[0], count, number)?));
         }
         for ((form, role), process) in running {
-            let ending = process.finish()?;
-            ending.expect(&format!("{role} in {}", form.name()), b"")?;
+            let what = format!("{role} in {}", form.name());
+            expect_well(&what, &process.finish()?)?;
         }
         let name = &names[0].0;
         let counted = peers.len() as u64 * count;
@@ -307,7 +307,7 @@ impl Cast {
             Some(other) => other,
             None => self.start(survivor, &names[0], count, 2)?,
         };
-        other.finish()?.expect(survivor.1, b"")
+        expect_well(survivor.1, &other.finish()?)
     }
 
     /// A sender and a receiver for each of eight rings.
@@ -321,10 +321,18 @@ impl Cast {
             }
         }
         for (role, process) in running {
-            process.finish()?.expect(role, b"")?;
+            expect_well(role, &process.finish()?)?;
         }
         Ok(())
     }
+}
+
+/// It ended well; if not, what it printed says why.
+fn expect_well(what: &str, ending: &Ending) -> stage::Result<()> {
+    let said = ending.stdout.escape_ascii();
+    ending
+        .expect(what, b"")
+        .map_err(|error| format!("{error}, and printed \"{said}\""))
 }
 
 /// The name of an object, and those of what goes with it.

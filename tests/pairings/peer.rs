@@ -285,6 +285,7 @@ impl Part {
 
     fn receive_all(&self, many: bool) -> Played {
         let mut incoming = Incoming::new(self, self.ring(many)?.receiver()?);
+        incoming.others_come = many;
         incoming.expect(self.count)?;
         if !many {
             let end = incoming.receiver.peek(AGES).unwrap_err();
@@ -354,6 +355,8 @@ struct Incoming<'a> {
     receiver: Receiver,
     next: [u64; 64],
     buffer: Vec<u8>,
+    /// Where senders come and go, all may have ended before the next one comes.
+    others_come: bool,
 }
 
 impl Incoming<'_> {
@@ -363,6 +366,17 @@ impl Incoming<'_> {
             receiver,
             next: [0; 64],
             buffer: vec![0; CAPACITY],
+            others_come: false,
+        }
+    }
+
+    fn wait_for_one(&mut self) {
+        while self.others_come {
+            match self.receiver.peek(AGES) {
+                Ok(_) => break,
+                Err(end) => assert_eq!(end.kind(), ErrorKind::Closed),
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -370,6 +384,7 @@ impl Incoming<'_> {
     fn expect(&mut self, messages: u64) -> Played {
         let mut i = 0;
         while i < messages {
+            self.wait_for_one();
             let mut lengths = [0; 5];
             let received = match i % 3 {
                 0 => {

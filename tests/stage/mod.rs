@@ -21,7 +21,7 @@ mod values;
 pub use base::{directory, watch};
 pub use cpp::{CLANGXX, Cpp, GXX};
 pub use helper::{Helper, Name, helper_task, say, wait_to_be_told};
-pub use process::Process;
+pub use process::{Ending, Process};
 pub use sandbox::Sandbox;
 pub use troupe::{Artifacts, Form, Troupe};
 pub use values::{Random, shorten};
