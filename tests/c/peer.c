@@ -16,7 +16,8 @@
 #define MAKE (IPC_CREAT | 0600)
 #define MS ((int64_t) 1000000)
 #define AGES (50000 * MS)
-#define CAPACITY 40000
+/* Room for all that a process sends here before anybody receives. */
+#define CAPACITY 200000
 
 static const char *name;
 static uint64_t seed, count, number;

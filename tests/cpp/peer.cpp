@@ -16,7 +16,7 @@ using shmkey::error;
 namespace {
 
 constexpr shmkey::timeout ages = 50s;
-constexpr std::size_t capacity = 40000;
+constexpr std::size_t capacity = 200000; // room for all that a process sends here before anybody receives
 
 std::string name;
 std::uint64_t seed, count, number;

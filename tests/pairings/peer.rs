@@ -16,7 +16,8 @@ pub struct Part {
 }
 
 const AGES: Duration = Duration::from_secs(50);
-const CAPACITY: usize = 40_000;
+/// Room for all that a process sends here before anybody receives.
+const CAPACITY: usize = 200_000;
 const LONGEST: usize = 16 + 16_384 + 32;
 
 type Value = [u64; 25];
