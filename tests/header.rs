@@ -61,6 +61,25 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
     const PROGRAM: &str = "
         #include <shmkey.h>
         #include <shmkey.h>
+        static int objects(void) {
+            struct shm_mutex *mutex = shm_mutex_open(\"mutex\", sizeof(int), NULL, 0600);
+            shm_semaphore *semaphore = shm_semaphore_open_key(\"file\", 1, 0, 0600);
+            shm_latest *latest = shm_latest_open_in(1, 64, sizeof(int), \"an int\", 0600);
+            shm_ring *ring = shm_ring_open(\"ring\", 1000, 0600 | SHM_MANY_SENDERS | SHM_DROP_OLDEST);
+            struct shm_bytes bytes = {\"a\", 1};
+            const void *message;
+            int value = 0;
+            int64_t version = shm_latest_read_newer(latest, 0, &value, INT64_C(1000000));
+            ptrdiff_t sent = shm_ring_send_batch(ring, &bytes, 1, -1);
+            ptrdiff_t size = shm_ring_peek(ring, &message, 0);
+            value += shm_mutex_lock(mutex, -1) + shm_mutex_unlock(mutex);
+            value += shm_semaphore_post(semaphore) + shm_semaphore_wait(semaphore, 0);
+            shm_mutex_close(mutex);
+            shm_semaphore_close(semaphore);
+            shm_latest_close(latest);
+            shm_ring_close(ring);
+            return value + (version > 0) + (sent == 1) + (size == 1);
+        }
         int main(void) {
             struct shm_status status;
             size_t size;
@@ -69,7 +88,8 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
             if (shm_get_status(id, &status) != 0 || shm_attached_size(memory, &size) != 0) {
                 return shm_last_error()[0];
             }
-            return shm_detach(memory) + shm_remove(id) + SHMKEY_VERSION_MAJOR + shm_version()[0];
+            return objects() + shm_detach(memory) + shm_remove(id) + SHMKEY_VERSION_MAJOR
+                + shm_version()[0];
         }
     ";
     let directory = tempfile::tempdir().unwrap();

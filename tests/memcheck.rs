@@ -2,7 +2,16 @@
 
 mod stage;
 
-use stage::{Form, Troupe, plays};
+use stage::{Artifacts, Form, Name, Process, Sandbox, Troupe, plays};
+use std::path::Path;
+
+const VALGRIND: [&str; 5] = [
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,indirect,possible",
+];
 
 /// The forms with code of ours in them that valgrind can watch.
 const FORMS: [Form; 5] = [
@@ -17,13 +26,7 @@ const FORMS: [Form; 5] = [
 #[ignore = "needs valgrind"]
 fn the_c_programs_use_memory_as_they_should() {
     let mut troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
-    troupe.run_under(&[
-        "valgrind",
-        "--quiet",
-        "--error-exitcode=99",
-        "--leak-check=full",
-        "--errors-for-leak-kinds=definite,indirect,possible",
-    ]);
+    troupe.run_under(&VALGRIND);
     for form in FORMS {
         for solo in &plays::SOLOS {
             plays::solo(&troupe, solo, form)
@@ -46,6 +49,29 @@ fn the_c_programs_use_memory_as_they_should() {
         if Form::OURS.contains(&form) {
             plays::race(&troupe, form, 1000)
                 .unwrap_or_else(|error| panic!("{}: {error}", form.name()));
+        }
+    }
+}
+
+/// The same programs as in `capi`.
+#[test]
+#[ignore = "needs valgrind"]
+fn the_objects_use_memory_as_they_should() {
+    let artifacts = Artifacts::shared();
+    for name in ["objects", "hostile_objects", "alignment"] {
+        for library in ["libshmkey.so", "libshmkey.a"] {
+            let program = artifacts.directory().join(format!("{name}-{library}"));
+            artifacts
+                .link(&format!("tests/c/{name}.c"), Some(library), &[], &program)
+                .expect("the program can be linked");
+            let sandbox = Sandbox::new().unwrap();
+            let own = Name::family(&["mutex", "semaphore", "latest", "ring", "other"]);
+            let mut command = artifacts.command(Path::new(VALGRIND[0]));
+            command.args(&VALGRIND[1..]).arg(&program);
+            command.current_dir(sandbox.path());
+            command.args([&own[0].0, "under valgrind"]);
+            let ending = Process::run(name, command, b"").unwrap();
+            ending.expect(&format!("{name} by {library}"), b"").unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the README shows in C and on the command line is what happens. (Its Rust is run as a
+//! What the README shows in C, in C++ and on the command line is what happens. (Its Rust is run as a
 //! documentation test.)
 
 mod stage;
@@ -69,16 +69,16 @@ fn the_command_lines_print_what_they_show() {
         directory.path().join("target/release"),
     )
     .unwrap();
-    let programs = blocks("c");
-    assert_eq!(programs.len(), 2);
-    for (before, source) in &programs {
-        let name = before.trim_matches(['`', ':']);
-        assert!(name.ends_with(".c"), "{name}");
+    let (c, cpp) = (blocks("c"), blocks("cpp"));
+    assert_eq!((c.len(), cpp.len()), (2, 1));
+    for (before, source) in c.iter().chain(&cpp) {
+        let name = before.rsplit(' ').next().unwrap().trim_matches(['`', ':']);
+        assert!(name.ends_with(".c") || name.ends_with(".cpp"), "{name}");
         // A name of this run's own, so that runs side by side do not meet.
         fs::write(directory.path().join(name), own(source)).unwrap();
     }
     let consoles = blocks("console");
-    assert_eq!(consoles.len(), 2);
+    assert_eq!(consoles.len(), 3);
     for (_, block) in &consoles {
         run_console(&own(block), directory.path());
     }
@@ -89,6 +89,7 @@ fn own(text: &str) -> String {
     let name = format!("hello {}", std::process::id());
     let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
     text.replace("\"hello\"", &format!("\"{name}\""))
+        .replace("\"hello ring\"", &format!("\"{name} ring\""))
         .replace(&key("hello"), &key(&name))
 }
 

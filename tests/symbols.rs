@@ -36,7 +36,13 @@ fn the_header_declares_the_four_calls_and_more() {
     for name in ["shm_open_key", "shm_attach", "shm_detach", "shm_remove"] {
         assert!(declared.contains(name), "{name}: {declared:?}");
     }
-    assert!(declared.len() > 10, "{declared:?}");
+    for object in ["mutex", "semaphore", "latest", "ring"] {
+        for what in ["open", "open_key", "open_in", "id", "close"] {
+            let name = format!("shm_{object}_{what}");
+            assert!(declared.contains(&name), "{name}: {declared:?}");
+        }
+    }
+    assert!(declared.len() > 50, "{declared:?}");
 }
 
 #[test]

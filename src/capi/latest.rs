@@ -2,13 +2,11 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    object::{
-        close, deadline, expect_bytes, handle, keyed, named, object, object_mut, with_layout,
-        within,
-    },
+    object::{close, deadline, expect_bytes, handle, keyed, named, object, with_layout, within},
 };
 use crate::{Error, ErrorKind, Place, latest::Shared, part::Part, sync::Deadline};
 use core::{
+    cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
     slice,
 };
@@ -25,8 +23,9 @@ use core::{
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
     shared: Shared,
-    /// The publisher's part, once this process has published.
-    part: Option<Part>,
+    /// The publisher's part, once this process has published. For one thread at a time; others may
+    /// read meanwhile.
+    part: UnsafeCell<Option<Part>>,
 }
 
 /// Opens a latest value of `size` bytes, or makes it without a value.
@@ -82,7 +81,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
     handle(keeping_errno(|| {
         Ok(shm_latest {
             shared: Shared::open(&place()?, size)?,
-            part: None,
+            part: UnsafeCell::default(),
         })
     }))
 }
@@ -98,16 +97,18 @@ pub unsafe extern "C" fn shm_latest_publish(
     value: *const c_void,
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
-        // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let latest = unsafe { object_mut(latest) }?;
+        // SAFETY: the caller hands over an open one.
+        let latest = unsafe { object(latest) }?;
         let size = latest.shared.size();
         expect_bytes(value, size)?;
         // SAFETY: the caller hands over that many bytes. An empty slice may lie anywhere.
         let value = unsafe { bytes(value, size) };
-        let part = match &latest.part {
+        // SAFETY: the caller publishes by one thread at a time.
+        let own = unsafe { &mut *latest.part.get() };
+        let part = match own {
             Some(part) if part.is_ours() => part,
             // Not yet, or in a child of whoever was.
-            _ => latest.part.insert(latest.shared.claim()?),
+            _ => own.insert(latest.shared.claim()?),
         };
         latest.shared.publish(part, value).map(|()| 0)
     }))
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
 
 impl Drop for shm_latest {
     fn drop(&mut self) {
-        if let Some(part) = &self.part {
+        if let Some(part) = self.part.get_mut() {
             self.shared.release(part);
         }
     }

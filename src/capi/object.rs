@@ -97,15 +97,6 @@ pub(super) unsafe fn object<'a, T>(handle: *const T) -> Result<&'a T, Error> {
     unsafe { handle.as_ref() }.ok_or_else(no_handle)
 }
 
-/// The same, for what one thread uses at a time.
-///
-/// # Safety
-/// As for `object`; and no other thread may use it meanwhile.
-pub(super) unsafe fn object_mut<'a, T>(handle: *mut T) -> Result<&'a mut T, Error> {
-    // SAFETY: the caller's promise.
-    unsafe { handle.as_mut() }.ok_or_else(no_handle)
-}
-
 fn no_handle() -> Error {
     Error::bad_pointer(
         "object",

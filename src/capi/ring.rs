@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     latest::{bytes, bytes_mut},
-    object::{close, deadline, expect_bytes, handle, keyed, named, object, object_mut, within},
+    object::{close, deadline, expect_bytes, handle, keyed, named, object, within},
 };
 use crate::{
     Error, Place,
@@ -11,6 +11,7 @@ use crate::{
     sync,
 };
 use core::{
+    cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
     ptr::NonNull,
 };
@@ -36,10 +37,23 @@ use core::{
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     shared: Shared,
-    sending: Option<SendEnd>,
+    /// Each for one thread at a time, which may be two threads at the same time.
+    sending: UnsafeCell<Sending>,
+    receiving: UnsafeCell<Receiving>,
+}
+
+/// What the sending side has.
+#[derive(Default)]
+struct Sending {
+    end: Option<SendEnd>,
     /// A slot was reserved, of so many bytes, and neither committed nor aborted.
     reserved: Option<usize>,
-    receiving: Option<ReceiveEnd>,
+}
+
+/// What the receiving side has.
+#[derive(Default)]
+struct Receiving {
+    end: Option<ReceiveEnd>,
     /// A message was peeked at, and not released.
     peeked: Option<sync::ring::Message>,
 }
@@ -114,17 +128,37 @@ fn open(
         let place = place(flags & !(SHM_MANY_SENDERS | SHM_DROP_OLDEST))?;
         Ok(shm_ring {
             shared: Shared::open(place, capacity, options)?,
-            sending: None,
-            reserved: None,
-            receiving: None,
-            peeked: None,
+            sending: UnsafeCell::default(),
+            receiving: UnsafeCell::default(),
         })
     }))
 }
 
-impl shm_ring {
+/// What both sides of a ring need, and what the sending one has.
+///
+/// # Safety
+/// As for `object`; and no other thread may send meanwhile.
+unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Sending), Error> {
+    // SAFETY: the caller's promise.
+    let ring = unsafe { object(ring) }?;
+    // SAFETY: this is only for the thread that sends.
+    Ok((&ring.shared, unsafe { &mut *ring.sending.get() }))
+}
+
+/// The same of the receiving side.
+///
+/// # Safety
+/// As for `object`; and no other thread may receive meanwhile.
+unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Receiving), Error> {
+    // SAFETY: the caller's promise.
+    let ring = unsafe { object(ring) }?;
+    // SAFETY: this is only for the thread that receives.
+    Ok((&ring.shared, unsafe { &mut *ring.receiving.get() }))
+}
+
+impl Sending {
     /// The sending end, which this process takes when it first sends.
-    fn sending(&mut self) -> Result<(&Shared, &mut SendEnd), Error> {
+    fn end(&mut self, shared: &Shared) -> Result<&mut SendEnd, Error> {
         if self.reserved.is_some() {
             return Err(Error::invalid(
                 "shm_ring",
@@ -132,46 +166,48 @@ impl shm_ring {
             ));
         }
         // Not yet, or in a child of whoever has it.
-        if !self.sending.as_ref().is_some_and(SendEnd::is_ours) {
-            self.sending = Some(self.shared.sender()?);
+        if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
+            self.end = Some(shared.sender()?);
         }
-        let end = self.sending.as_mut();
-        end.map(|end| (&self.shared, end))
-            .ok_or_else(|| Error::invalid("shm_ring", "no sender"))
+        let end = self.end.as_mut();
+        end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
     }
 
-    /// The receiving end, the same way. A message that was peeked at is looked at anew.
-    fn receiving(&mut self) -> Result<(&Shared, &mut ReceiveEnd), Error> {
-        self.peeked = None;
-        if !self.receiving.as_ref().is_some_and(ReceiveEnd::is_ours) {
-            self.receiving = Some(self.shared.receiver()?);
-        }
-        let end = self.receiving.as_mut();
-        end.map(|end| (&self.shared, end))
-            .ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
-    }
-
-    fn end_sending(&mut self) {
-        if let Some(mut end) = self.sending.take() {
-            if self.reserved.take().is_some() {
-                self.shared.abort(&mut end);
+    fn give_back(&mut self, shared: &Shared) {
+        let reserved = self.reserved.take().is_some();
+        if let Some(mut end) = self.end.take() {
+            // A child's copy of its parent's slot is not its own to give up.
+            if reserved && end.is_ours() {
+                shared.abort(&mut end);
             }
-            self.shared.drop_sender(&mut end);
+            shared.drop_sender(&mut end);
         }
     }
+}
 
-    fn end_receiving(&mut self) {
+impl Receiving {
+    /// The receiving end, the same way. A message that was peeked at is looked at anew.
+    fn end(&mut self, shared: &Shared) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
-        if let Some(mut end) = self.receiving.take() {
-            self.shared.drop_receiver(&mut end);
+        if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
+            self.end = Some(shared.receiver()?);
+        }
+        let end = self.end.as_mut();
+        end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
+    }
+
+    fn give_back(&mut self, shared: &Shared) {
+        self.peeked = None;
+        if let Some(mut end) = self.end.take() {
+            shared.drop_receiver(&mut end);
         }
     }
 }
 
 impl Drop for shm_ring {
     fn drop(&mut self) {
-        self.end_sending();
-        self.end_receiving();
+        self.sending.get_mut().give_back(&self.shared);
+        self.receiving.get_mut().give_back(&self.shared);
     }
 }
 
@@ -190,7 +226,8 @@ pub unsafe extern "C" fn shm_ring_send(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, end) = unsafe { object_mut(ring) }?.sending()?;
+        let (shared, sending) = unsafe { sending(ring) }?;
+        let end = sending.end(shared)?;
         expect_bytes(message, size)?;
         // SAFETY: the caller hands over that many bytes.
         let message = unsafe { bytes(message, size) };
@@ -212,7 +249,8 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, end) = unsafe { object_mut(ring) }?.sending()?;
+        let (shared, sending) = unsafe { sending(ring) }?;
+        let end = sending.end(shared)?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
         };
@@ -248,11 +286,11 @@ pub unsafe extern "C" fn shm_ring_reserve(
 ) -> *mut c_void {
     or_null(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let ring = unsafe { object_mut(ring) }?;
-        let (shared, end) = ring.sending()?;
+        let (shared, sending) = unsafe { sending(ring) }?;
+        let end = sending.end(shared)?;
         let offset = shared.reserve(end, size, deadline(timeout)?)?;
         let address = shared.track().area.address(offset);
-        ring.reserved = Some(size);
+        sending.reserved = Some(size);
         NonNull::new(address).ok_or_else(|| Error::invalid("shm_ring", "no memory"))
     }))
 }
@@ -265,11 +303,11 @@ pub unsafe extern "C" fn shm_ring_reserve(
 pub unsafe extern "C" fn shm_ring_commit(ring: *mut shm_ring, size: usize) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let ring = unsafe { object_mut(ring) }?;
-        match (ring.reserved, &mut ring.sending) {
+        let (shared, sending) = unsafe { sending(ring) }?;
+        match (sending.reserved, &mut sending.end) {
             (Some(reserved), Some(end)) if size <= reserved && end.is_ours() => {
-                ring.shared.commit(end, size);
-                ring.reserved = None;
+                shared.commit(end, size);
+                sending.reserved = None;
                 Ok(0)
             }
             _ => Err(Error::invalid(
@@ -287,11 +325,11 @@ pub unsafe extern "C" fn shm_ring_commit(ring: *mut shm_ring, size: usize) -> c_
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let ring = unsafe { object_mut(ring) }?;
-        if let (Some(_), Some(end)) = (ring.reserved.take(), &mut ring.sending)
+        let (shared, sending) = unsafe { sending(ring) }?;
+        if let (Some(_), Some(end)) = (sending.reserved.take(), &mut sending.end)
             && end.is_ours()
         {
-            ring.shared.abort(end);
+            shared.abort(end);
         }
         Ok(0)
     }))
@@ -312,7 +350,8 @@ pub unsafe extern "C" fn shm_ring_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, end) = unsafe { object_mut(ring) }?.receiving()?;
+        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let end = receiving.end(shared)?;
         expect_bytes(buffer, size)?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { bytes_mut(buffer, size) };
@@ -339,7 +378,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, end) = unsafe { object_mut(ring) }?.receiving()?;
+        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let end = receiving.end(shared)?;
         expect_bytes(buffer, size)?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
@@ -373,14 +413,14 @@ pub unsafe extern "C" fn shm_ring_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let ring = unsafe { object_mut(ring) }?;
+        let (shared, receiving) = unsafe { receiving(ring) }?;
         expect_bytes(message.cast(), size_of::<*const c_void>())?;
-        let (shared, end) = ring.receiving()?;
+        let end = receiving.end(shared)?;
         let found = shared.peek(end, deadline(timeout)?)?;
         let address = shared.track().area.address(found.offset);
         // SAFETY: the caller hands over room for an address.
         unsafe { *message = address.cast() };
-        ring.peeked = Some(found);
+        receiving.peeked = Some(found);
         Ok(found.len as isize)
     }))
 }
@@ -394,9 +434,9 @@ pub unsafe extern "C" fn shm_ring_peek(
 pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let ring = unsafe { object_mut(ring) }?;
-        match (ring.peeked.take(), &mut ring.receiving) {
-            (Some(message), Some(end)) => ring.shared.release(end, message).map(|()| 0),
+        let (shared, receiving) = unsafe { receiving(ring) }?;
+        match (receiving.peeked.take(), &mut receiving.end) {
+            (Some(message), Some(end)) => shared.release(end, message).map(|()| 0),
             _ => Err(Error::invalid(
                 "shm_ring_release",
                 "no message was peeked at, or it was released",
@@ -413,7 +453,8 @@ pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        unsafe { object_mut(ring) }?.sending().map(|_| 0)
+        let (shared, sending) = unsafe { sending(ring) }?;
+        sending.end(shared).map(|_| 0)
     }))
 }
 
@@ -425,7 +466,8 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        unsafe { object_mut(ring) }?.receiving().map(|_| 0)
+        let (shared, receiving) = unsafe { receiving(ring) }?;
+        receiving.end(shared).map(|_| 0)
     }))
 }
 
@@ -434,10 +476,12 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 /// Returns: 0, also if this process was not the sender; or -1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
-    // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-    or_minus_one(
-        keeping_errno(|| unsafe { object_mut(ring) }.map(|ring| ring.end_sending())).map(|()| 0),
-    )
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
+        let (shared, sending) = unsafe { sending(ring) }?;
+        sending.give_back(shared);
+        Ok(0)
+    }))
 }
 
 /// Gives the receiver's part back.
@@ -445,10 +489,12 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 /// Returns: 0, also if this process was not the receiver; or -1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
-    // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-    or_minus_one(
-        keeping_errno(|| unsafe { object_mut(ring) }.map(|ring| ring.end_receiving())).map(|()| 0),
-    )
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let (shared, receiving) = unsafe { receiving(ring) }?;
+        receiving.give_back(shared);
+        Ok(0)
+    }))
 }
 
 /// The length of the longest message in bytes: the capacity it was made with, rounded up to a

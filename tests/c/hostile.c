@@ -5,10 +5,10 @@
  * It runs in a directory whose keys are its own, with a file "shmfile" in it.
  */
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <shmkey.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,49 +17,6 @@
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int wrong;
-
-static void check(int right, const char *what, int line)
-{
-    if (!right) {
-        wrong = 1;
-        printf("line %d: %s (errno %s, last error: %s)\n", line, what, strerrorname_np(errno), shm_last_error());
-    }
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-/* The call fails with this error number, and its sentence names it. */
-#define FAILS(call, number) FAILS_NAMED((call) == -1, #call, number, #number)
-#define FAILS_NULL(call, number) FAILS_NAMED((call) == NULL, #call, number, #number)
-#define FAILS_NAMED(condition, call, number, name)                                                                     \
-    do {                                                                                                               \
-        int answered;                                                                                                  \
-        errno = 0;                                                                                                     \
-        answered = (condition);                                                                                        \
-        check(answered && errno == (number), call " fails with " name, __LINE__);                                      \
-        check(strstr(shm_last_error(), name) != NULL, "the sentence names " name, __LINE__);                           \
-        check(strlen(shm_last_error()) < 1024, "the sentence is short enough", __LINE__);                              \
-    } while (0)
-
-/* The call succeeds and leaves errno alone. */
-#define WORKS(call)                                                                                                    \
-    do {                                                                                                               \
-        int answered;                                                                                                  \
-        errno = 4242;                                                                                                  \
-        answered = (call) == 0;                                                                                        \
-        check(answered && errno == 4242, #call " works", __LINE__);                                                    \
-    } while (0)
-
-/* A page, and behind it nothing: to pass strings and structures that end where memory ends. */
-static char *page_before_nothing(void)
-{
-    size_t page = (size_t) sysconf(_SC_PAGESIZE);
-    char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    mprotect(room + page, page, PROT_NONE);
-    return room;
-}
 
 static void opening(void)
 {

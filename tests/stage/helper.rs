@@ -21,6 +21,18 @@ impl Name {
         name
     }
 
+    /// A name and others that begin with it, such as `NAME ring`.
+    pub fn family(members: &[&str]) -> Vec<Name> {
+        let first = Name::new();
+        let others = members.iter().map(|member| {
+            let name = Name(format!("{} {member}", first.0));
+            super::watch(name.key());
+            name
+        });
+        let others: Vec<Name> = others.collect();
+        [first].into_iter().chain(others).collect()
+    }
+
     pub fn key(&self) -> Key {
         Key::from_name(&self.0).unwrap()
     }

@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports)] // each user needs a part
 
 mod base;
+mod cpp;
 mod helper;
 pub mod plays;
 mod process;
@@ -18,8 +19,9 @@ mod troupe;
 mod values;
 
 pub use base::{directory, watch};
+pub use cpp::{CLANGXX, Cpp, GXX};
 pub use helper::{Helper, Name, helper_task, say, wait_to_be_told};
-pub use process::Process;
+pub use process::{Ending, Process};
 pub use sandbox::Sandbox;
 pub use troupe::{Artifacts, Form, Troupe};
 pub use values::{Random, shorten};

@@ -1,0 +1,432 @@
+/*
+ * The objects of the C API as a careless or hostile program uses them: NULL, sizes that cannot be, things done twice or in the wrong order,
+ * and segments whose bytes somebody overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
+ * is wrong, nothing if all is right.
+ *
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. An argument says that valgrind
+ * watches, which takes longer.
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS ((int64_t) 1000000)
+#define MAKE (IPC_CREAT | 0600)
+
+/* A segment of zeroes that goes with its last user. */
+static int private_segment(size_t size, char **memory)
+{
+    int id = shm_open_private(size, 0600);
+
+    *memory = shm_attach(id, 0);
+    CHECK(id >= 0 && *memory != NULL);
+    WORKS(shm_remove(id));
+    return id;
+}
+
+static void no_object(void)
+{
+    char buffer[8];
+    const void *message;
+    size_t length;
+    struct shm_bytes bytes = {"a", 1};
+
+    FAILS(shm_semaphore_post(NULL), EFAULT);
+    FAILS(shm_semaphore_wait(NULL, 0), EFAULT);
+    FAILS(shm_semaphore_value(NULL), EFAULT);
+    FAILS(shm_semaphore_id(NULL), EFAULT);
+    FAILS(shm_mutex_lock(NULL, -1), EFAULT);
+    FAILS_NULL(shm_mutex_data(NULL), EFAULT);
+    FAILS(shm_mutex_consistent(NULL), EFAULT);
+    FAILS(shm_mutex_unlock(NULL), EFAULT);
+    FAILS(shm_mutex_id(NULL), EFAULT);
+    FAILS(shm_latest_publish(NULL, buffer), EFAULT);
+    FAILS(shm_latest_read(NULL, buffer), EFAULT);
+    FAILS(shm_latest_read_newer(NULL, 0, buffer, -1), EFAULT);
+    FAILS(shm_latest_version(NULL), EFAULT);
+    FAILS(shm_latest_id(NULL), EFAULT);
+    FAILS(shm_ring_send(NULL, "a", 1, -1), EFAULT);
+    FAILS(shm_ring_send_batch(NULL, &bytes, 1, -1), EFAULT);
+    FAILS_NULL(shm_ring_reserve(NULL, 1, -1), EFAULT);
+    FAILS(shm_ring_commit(NULL, 1), EFAULT);
+    FAILS(shm_ring_abort(NULL), EFAULT);
+    FAILS(shm_ring_recv(NULL, buffer, 8, -1), EFAULT);
+    FAILS(shm_ring_recv_batch(NULL, buffer, 8, &length, 1, -1), EFAULT);
+    FAILS(shm_ring_peek(NULL, &message, -1), EFAULT);
+    FAILS(shm_ring_release(NULL), EFAULT);
+    FAILS(shm_ring_begin_sending(NULL), EFAULT);
+    FAILS(shm_ring_begin_receiving(NULL), EFAULT);
+    FAILS(shm_ring_end_sending(NULL), EFAULT);
+    FAILS(shm_ring_end_receiving(NULL), EFAULT);
+    FAILS(shm_ring_capacity(NULL), EFAULT);
+    FAILS(shm_ring_used(NULL), EFAULT);
+    FAILS(shm_ring_dropped(NULL), EFAULT);
+    FAILS(shm_ring_id(NULL), EFAULT);
+    QUIET(shm_semaphore_close(NULL));
+    QUIET(shm_mutex_close(NULL));
+    QUIET(shm_latest_close(NULL));
+    QUIET(shm_ring_close(NULL));
+}
+
+/* Names that lead nowhere, in each of the functions that take one. */
+static void no_name(int watched)
+{
+    const char *bad[] = {NULL, (const char *) 8, (const char *) -1};
+    char *room = page_before_nothing();
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+
+    for (size_t i = 0; i < 3; i++) {
+        FAILS_NULL(shm_semaphore_open(bad[i], 0, MAKE), EFAULT);
+        FAILS_NULL(shm_mutex_open(bad[i], 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_latest_open(bad[i], 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_ring_open(bad[i], 64, MAKE), EFAULT);
+    }
+    for (size_t i = 1; i < 3 && !watched; i++) { /* the kernel finds out, which valgrind takes for an accident */
+        FAILS_NULL(shm_semaphore_open_key(bad[i], 1, 0, MAKE), EFAULT);
+        FAILS_NULL(shm_mutex_open_key(bad[i], 1, 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_latest_open_key(bad[i], 1, 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_ring_open_key(bad[i], 1, 64, MAKE), EFAULT);
+        FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, bad[i], MAKE), EFAULT);
+        FAILS_NULL(shm_latest_open_key("shmfile", 115, 8, bad[i], MAKE), EFAULT);
+    }
+    /* Not a private segment, as shm_open_key() makes: nobody could find the object. */
+    FAILS_NULL(shm_semaphore_open_key(NULL, 1, 0, MAKE), EFAULT);
+    FAILS_NULL(shm_mutex_open_key(NULL, 1, 8, NULL, MAKE), EFAULT);
+    FAILS_NULL(shm_latest_open_key(NULL, 1, 8, NULL, MAKE), EFAULT);
+    FAILS_NULL(shm_ring_open_key(NULL, 1, 64, MAKE), EFAULT);
+    FAILS_NULL(shm_ring_open_key(NULL, 1, 0, 0), EFAULT);
+    memset(room, 'x', page);
+    FAILS_NULL(shm_mutex_open(room + page - 100, 8, NULL, MAKE), EFAULT);
+    FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, room + page - 100, MAKE), EFAULT);
+    CHECK(shm_open_key("shmfile", 115, 0, 0) == -1); /* nothing was made */
+    munmap(room, 2 * page);
+}
+
+static void no_memory(void)
+{
+    char *memory, *room = page_before_nothing(), buffer[64];
+    size_t page = (size_t) sysconf(_SC_PAGESIZE), lengths[2];
+    int id = private_segment(16384, &memory);
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+    struct shm_mutex *mutex;
+    struct shm_bytes batch[2] = {{"one", 3}, {NULL, 1}};
+
+    OPENS(latest, shm_latest_open_in(id, 0, 8, NULL, MAKE));
+    FAILS(shm_latest_publish(latest, NULL), EFAULT);
+    FAILS(shm_latest_read(latest, NULL), EFAULT);
+    GIVES(shm_latest_version(latest), 0);
+    WORKS(shm_latest_publish(latest, room + page - 8)); /* ends where memory ends */
+    GIVES(shm_latest_read(latest, room + page - 8), 1);
+    FAILS(shm_latest_read_newer(latest, 0, NULL, -1), EFAULT);
+    QUIET(shm_latest_close(latest));
+
+    OPENS(ring, shm_ring_open_in(id, 4096, 1000, MAKE));
+    FAILS(shm_ring_send(ring, NULL, 1, 0), EFAULT);
+    FAILS(shm_ring_send(ring, "a", (size_t) -1, 0), EFAULT);
+    FAILS(shm_ring_send(ring, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
+    FAILS_NULL(shm_ring_reserve(ring, (size_t) -1, 0), EMSGSIZE);
+    FAILS_NULL(shm_ring_reserve(ring, (size_t) LONG_MAX, 0), EMSGSIZE);
+    FAILS_NULL(shm_ring_reserve(ring, (size_t) -8, 0), EMSGSIZE);
+    FAILS(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT);
+    FAILS(shm_ring_send_batch(ring, batch, (size_t) -1, 0), EINVAL);
+    FAILS(shm_ring_send_batch(ring, batch, (size_t) LONG_MAX / 16 + 1, 0), EFAULT);
+    FAILS(shm_ring_send_batch(ring, batch, 2, 0), EFAULT); /* none of them is sent */
+    GIVES(shm_ring_send_batch(ring, NULL, 0, 0), 0);
+    GIVES(shm_ring_used(ring), 0);
+    memcpy(room + page - 5, "hello", 5);
+    WORKS(shm_ring_send(ring, room + page - 5, 5, 0));
+    FAILS(shm_ring_recv(ring, NULL, 1, 0), EFAULT);
+    FAILS(shm_ring_recv(ring, buffer, (size_t) -1, 0), EFAULT);
+    FAILS(shm_ring_recv(ring, NULL, 0, 0), EMSGSIZE);
+    FAILS(shm_ring_recv_batch(ring, NULL, 1, lengths, 2, 0), EFAULT);
+    FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, NULL, 2, 0), EFAULT);
+    FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, (size_t) -1, 0), EINVAL);
+    FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, (size_t) LONG_MAX / 8 + 1, 0), EFAULT);
+    GIVES(shm_ring_recv_batch(ring, buffer, sizeof buffer, NULL, 0, 0), 0);
+    FAILS(shm_ring_peek(ring, NULL, 0), EFAULT);
+    GIVES(shm_ring_recv(ring, room + page - 5, 5, 0), 5);
+    QUIET(shm_ring_close(ring));
+
+    /* A mutex around as much as there is. */
+    OPENS(mutex, shm_mutex_open_in(id, 8192, 16384 - 8192 - 1024, NULL, MAKE));
+    WORKS(shm_mutex_lock(mutex, 0));
+    memset(shm_mutex_data(mutex), 0xff, 16384 - 8192 - 1024);
+    WORKS(shm_mutex_unlock(mutex));
+    QUIET(shm_mutex_close(mutex));
+    for (size_t offset = 1; offset < 64; offset++) {
+        FAILS_NULL(shm_mutex_open_in(id, offset, 8, NULL, MAKE), EINVAL);
+    }
+    CHECK(shm_mutex_open_in(id, 16384, 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_in(id, 16384 - 64, 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_in(id, (size_t) -1024, 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_in(id, 0, (size_t) -1024, NULL, MAKE) == NULL);
+    CHECK(shm_ring_open_in(id, (size_t) -64, (size_t) -1, MAKE) == NULL);
+    CHECK(shm_latest_open_in(id, (size_t) -64, 64, NULL, MAKE) == NULL);
+    FAILS_NULL(shm_ring_open_in(-1, 0, 64, MAKE), EINVAL);
+    FAILS_NULL(shm_latest_open_in(INT_MIN, 0, 64, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open_in(INT_MAX, 0, 64, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open_in(id, 12288, 64, 0), EMEDIUMTYPE);
+    WORKS(shm_detach(memory));
+    munmap(room, 2 * page);
+}
+
+static void timeouts(void)
+{
+    const int64_t bad[] = {-2, -1000000000, INT64_MIN};
+    char *memory, buffer[64];
+    const void *message;
+    size_t length;
+    int id = private_segment(16384, &memory);
+    struct shm_bytes bytes = {"a", 1};
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+
+    OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
+    OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
+    OPENS(latest, shm_latest_open_in(id, 4096, 8, NULL, MAKE));
+    OPENS(ring, shm_ring_open_in(id, 8192, 64, MAKE));
+    WORKS(shm_latest_publish(latest, "8 bytes."));
+    WORKS(shm_ring_send(ring, "a", 1, 0));
+    for (size_t i = 0; i < 3; i++) { /* although there would be nothing to wait for */
+        FAILS(shm_semaphore_wait(semaphore, bad[i]), EINVAL);
+        FAILS(shm_mutex_lock(mutex, bad[i]), EINVAL);
+        FAILS(shm_latest_read_newer(latest, 0, buffer, bad[i]), EINVAL);
+        FAILS(shm_ring_send(ring, "a", 1, bad[i]), EINVAL);
+        FAILS(shm_ring_send_batch(ring, &bytes, 1, bad[i]), EINVAL);
+        FAILS_NULL(shm_ring_reserve(ring, 1, bad[i]), EINVAL);
+        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, bad[i]), EINVAL);
+        FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, &length, 1, bad[i]), EINVAL);
+        FAILS(shm_ring_peek(ring, &message, bad[i]), EINVAL);
+    }
+    WORKS(shm_semaphore_wait(semaphore, INT64_MAX));
+    WORKS(shm_mutex_lock(mutex, INT64_MAX));
+    WORKS(shm_mutex_unlock(mutex));
+    GIVES(shm_latest_read_newer(latest, 0, buffer, INT64_MAX), 1);
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, INT64_MAX), 1);
+    QUIET(shm_semaphore_close(semaphore));
+    QUIET(shm_mutex_close(mutex));
+    QUIET(shm_latest_close(latest));
+    QUIET(shm_ring_close(ring));
+    WORKS(shm_detach(memory));
+}
+
+/* What is done twice, in the wrong order, or not at all. */
+static void order(void)
+{
+    char *memory, *room, buffer[64];
+    const void *message;
+    int id = private_segment(16384, &memory);
+    const int options[] = {0, SHM_MANY_SENDERS, SHM_DROP_OLDEST, SHM_MANY_SENDERS | SHM_DROP_OLDEST};
+    struct shm_ring *ring, *again;
+
+    for (size_t i = 0; i < 4; i++) {
+        memset(memory, 0, 16384);
+        OPENS(ring, shm_ring_open_in(id, 0, 64, MAKE | options[i]));
+        OPENS(again, shm_ring_open_in(id, 0, 64, options[i]));
+        FAILS(shm_ring_commit(ring, 0), EINVAL);
+        FAILS(shm_ring_commit(ring, (size_t) -1), EINVAL);
+        FAILS(shm_ring_release(ring), EINVAL);
+        WORKS(shm_ring_abort(ring));
+        WORKS(shm_ring_abort(ring));
+        OPENS(room, shm_ring_reserve(ring, 64, 0));
+        FAILS(shm_ring_commit(ring, 65), EINVAL);
+        FAILS(shm_ring_commit(ring, (size_t) -1), EINVAL);
+        FAILS(shm_ring_commit(again, 1), EINVAL);
+        FAILS(shm_ring_begin_sending(ring), EINVAL);
+        memset(room, 'a', 64);
+        WORKS(shm_ring_abort(ring));
+        FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EAGAIN);
+        OPENS(room, shm_ring_reserve(ring, 64, 0));
+        WORKS(shm_ring_end_sending(ring)); /* gives the slot up, too */
+        FAILS(shm_ring_commit(ring, 1), EINVAL);
+        FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EPIPE);
+        OPENS(room, shm_ring_reserve(ring, 5, 0));
+        memcpy(room, "hello", 5);
+        WORKS(shm_ring_commit(ring, 5));
+        GIVES(shm_ring_peek(again, &message, 0), 5);
+        WORKS(shm_ring_end_receiving(again)); /* the message stays */
+        FAILS(shm_ring_release(again), EINVAL);
+        GIVES(shm_ring_peek(again, &message, 0), 5);
+        WORKS(shm_ring_release(again));
+        FAILS(shm_ring_release(again), EINVAL);
+        WORKS(shm_ring_send(ring, NULL, 0, 0));
+        GIVES(shm_ring_peek(again, &message, 0), 0);
+        QUIET(shm_ring_close(again)); /* with a message that was peeked at */
+        OPENS(again, shm_ring_open_in(id, 0, 0, 0));
+        GIVES(shm_ring_recv(again, buffer, sizeof buffer, 0), 0);
+        OPENS(room, shm_ring_reserve(ring, 64, 0));
+        QUIET(shm_ring_close(ring)); /* with a slot that was reserved */
+        FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EPIPE);
+        WORKS(shm_ring_send(again, "end", 3, 0)); /* both ends by one handle */
+        GIVES(shm_ring_recv(again, buffer, sizeof buffer, 0), 3);
+        QUIET(shm_ring_close(again));
+    }
+    WORKS(shm_detach(memory));
+}
+
+/* A child uses what its parent has opened; a lock, a slot and a part are the parent's. */
+static void forked(void)
+{
+    char *memory, *room, buffer[64];
+    const void *message;
+    int id = private_segment(16384, &memory), status = 1;
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring, *many;
+    pid_t child;
+
+    OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
+    OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
+    OPENS(latest, shm_latest_open_in(id, 4096, 8, NULL, MAKE));
+    OPENS(ring, shm_ring_open_in(id, 8192, 64, MAKE));
+    OPENS(many, shm_ring_open_in(id, 12288, 256, MAKE | SHM_MANY_SENDERS));
+    WORKS(shm_mutex_lock(mutex, 0));
+    WORKS(shm_latest_publish(latest, "parent's"));
+    WORKS(shm_ring_send(ring, "hello", 5, 0));
+    GIVES(shm_ring_peek(ring, &message, 0), 5);
+    OPENS(room, shm_ring_reserve(many, 8, 0));
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        wrong = 0;
+        WORKS(shm_semaphore_wait(semaphore, 0));
+        FAILS(shm_mutex_unlock(mutex), EPERM);
+        FAILS(shm_mutex_consistent(mutex), EPERM);
+        FAILS(shm_mutex_lock(mutex, MS), ETIMEDOUT);
+        FAILS(shm_latest_publish(latest, "a child's"), EBUSY);
+        GIVES(shm_latest_read(latest, buffer), 1);
+        FAILS(shm_ring_release(ring), EBUSY);
+        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
+        FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
+        FAILS(shm_ring_commit(many, 8), EINVAL);
+        FAILS(shm_ring_send(many, "a", 1, 0), EINVAL);
+        WORKS(shm_ring_abort(many)); /* forgets about it */
+        FAILS(shm_ring_send(many, "a", 1, MS), ETIMEDOUT);
+        QUIET(shm_semaphore_close(semaphore));
+        QUIET(shm_mutex_close(mutex));
+        QUIET(shm_latest_close(latest));
+        QUIET(shm_ring_close(ring));
+        QUIET(shm_ring_close(many));
+        fflush(stdout);
+        _exit(wrong);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    GIVES(shm_semaphore_value(semaphore), 0);
+    WORKS(shm_mutex_unlock(mutex));
+    WORKS(shm_latest_publish(latest, "parent's"));
+    WORKS(shm_ring_release(ring));
+    memset(room, 'm', 8);
+    WORKS(shm_ring_commit(many, 8));
+    GIVES(shm_ring_recv(many, buffer, sizeof buffer, 0), 8);
+    CHECK(memcmp(buffer, "mmmmmmmm", 8) == 0);
+    QUIET(shm_semaphore_close(semaphore));
+    QUIET(shm_mutex_close(mutex));
+    QUIET(shm_latest_close(latest));
+    QUIET(shm_ring_close(ring));
+    QUIET(shm_ring_close(many));
+    WORKS(shm_detach(memory));
+}
+
+static uint64_t random_state = 88172645463325252u;
+
+static uint64_t random_number(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* A call on an object whose bytes mean nothing: an error, or not, but no crash, and errno as it should be. */
+#define SURVIVES(call)                                                                                                 \
+    do {                                                                                                               \
+        int failed;                                                                                                    \
+        errno = 4242;                                                                                                  \
+        failed = (call) == -1;                                                                                         \
+        check(failed ? errno != 4242 && errno > 0 : errno == 4242, #call " fails or works", __LINE__);                 \
+    } while (0)
+
+static void overwritten(int rounds)
+{
+    char *memory, buffer[2000];
+    const void *message;
+    size_t lengths[5];
+    int id = private_segment(16384, &memory);
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+
+    memset(buffer, 'x', sizeof buffer);
+    for (int round = 0; round < rounds; round++) {
+        memset(memory, 0, 16384);
+        OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
+        OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
+        OPENS(latest, shm_latest_open_in(id, 4096, 100, NULL, MAKE));
+        OPENS(ring, shm_ring_open_in(id, 8192, 1000, MAKE | (round % 4 << 16)));
+        WORKS(shm_ring_send(ring, buffer, 100, 0));
+        WORKS(shm_latest_publish(latest, buffer));
+        WORKS(shm_semaphore_post(semaphore));
+        for (int i = 0; i < 200; i++) {
+            /* A few bytes, or all of them, but for the headers. */
+            int whole = random_number() % 50 == 0;
+            size_t base = (size_t) (random_number() % 4) * 4096 / 2;
+            size_t object = base == 2048 * 3 ? 8192 : base;
+            size_t words = object + 512, count = whole ? 1024 : 1 + random_number() % 8;
+            size_t at = words + (whole ? 0 : random_number() % 1024);
+
+            for (size_t b = 0; b < count; b++) {
+                memory[at + b] = (char) (random_number() % 3 == 0 ? 0xff : random_number());
+            }
+            SURVIVES(shm_semaphore_post(semaphore));
+            SURVIVES(shm_semaphore_wait(semaphore, 0));
+            SURVIVES(shm_semaphore_value(semaphore));
+            SURVIVES(shm_mutex_lock(mutex, 0));
+            SURVIVES(shm_mutex_unlock(mutex));
+            SURVIVES(shm_latest_publish(latest, buffer));
+            SURVIVES(shm_latest_read_newer(latest, (int64_t) random_number(), buffer, 0));
+            SURVIVES(shm_latest_version(latest));
+            SURVIVES(shm_ring_send(ring, buffer, (size_t) (random_number() % 900), 0));
+            SURVIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0));
+            SURVIVES(shm_ring_peek(ring, &message, 0));
+            SURVIVES(shm_ring_release(ring));
+            SURVIVES(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, 5, 0));
+            SURVIVES(shm_ring_used(ring));
+            SURVIVES(shm_ring_dropped(ring));
+            if (shm_ring_reserve(ring, 10, 0) != NULL) {
+                SURVIVES(shm_ring_commit(ring, 10));
+            }
+        }
+        QUIET(shm_semaphore_close(semaphore));
+        QUIET(shm_mutex_close(mutex));
+        QUIET(shm_latest_close(latest));
+        QUIET(shm_ring_close(ring));
+    }
+    WORKS(shm_detach(memory));
+}
+
+int main(int count, char **arguments)
+{
+    no_object();
+    no_name(count > 1);
+    no_memory();
+    timeouts();
+    order();
+    forked();
+    (void) arguments;
+    overwritten(count > 1 ? 8 : 300);
+    return wrong;
+}

@@ -1,0 +1,843 @@
+/*
+ * The objects of the C API, well used: every function of each, and every errno that the header names, provoked. Prints what is wrong, nothing
+ * if all is right.
+ *
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it, and is given a name that is its own, too. Segments of objects
+ * that others must find are named "NAME WHAT" and removed at the end; all others are private. A second argument says that valgrind watches.
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MS ((int64_t) 1000000)
+#define SOON (20 * MS)
+#define AGES (60000 * MS)
+#define MAKE (IPC_CREAT | 0600)
+
+static const char *base;
+static int watched;
+
+/* A name of this run's own. */
+static const char *own(const char *what)
+{
+    static char name[200];
+
+    snprintf(name, sizeof name, "%s %s", base, what);
+    return name;
+}
+
+/* Does something in a child, which is then killed. */
+static void in_child(void (*act)(void *), void *object)
+{
+    int status = 0, done[2];
+    char failed = 1;
+    pid_t child;
+
+    CHECK(pipe(done) == 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        wrong = 0;
+        act(object);
+        fflush(stdout);
+        failed = (char) wrong;
+        while (write(done[1], &failed, 1) == 1) {
+            pause();
+        }
+        _exit(1);
+    }
+    CHECK(child > 0 && read(done[0], &failed, 1) == 1 && kill(child, SIGKILL) == 0);
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    wrong |= failed;
+    close(done[0]);
+    close(done[1]);
+}
+
+static int64_t monotonic(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * (int64_t) 1000000000 + time.tv_nsec;
+}
+
+/* A segment of zeroes that goes with its last user. */
+static int private_segment(size_t size, char **memory)
+{
+    int id = shm_open_private(size, 0600);
+
+    *memory = shm_attach(id, 0);
+    CHECK(id >= 0 && *memory != NULL);
+    WORKS(shm_remove(id));
+    return id;
+}
+
+static void semaphores(void)
+{
+    struct shm_semaphore *one, *two, *in;
+    char *memory;
+    int64_t before;
+    int id;
+
+    FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, 0), ENOENT);
+    FAILS_NULL(shm_semaphore_open(own("semaphore"), 2147483648u, MAKE), EOVERFLOW);
+    OPENS(one, shm_semaphore_open(own("semaphore"), 2, MAKE));
+    OPENS(two, shm_semaphore_open(own("semaphore"), 7, 0));
+    GIVES(shm_semaphore_value(two), 2);
+    CHECK(shm_semaphore_id(one) >= 0 && shm_semaphore_id(one) == shm_semaphore_id(two));
+    WORKS(shm_semaphore_post(one));
+    WORKS(shm_semaphore_wait(two, 0));
+    WORKS(shm_semaphore_wait(two, SOON));
+    WORKS(shm_semaphore_wait(two, -1));
+    FAILS(shm_semaphore_wait(two, 0), EAGAIN);
+    before = monotonic();
+    FAILS(shm_semaphore_wait(two, SOON), ETIMEDOUT);
+    CHECK(monotonic() - before >= SOON);
+    FAILS(shm_semaphore_wait(two, -2), EINVAL);
+    FAILS(shm_semaphore_wait(two, INT64_MIN), EINVAL);
+    WORKS(shm_semaphore_post(one));
+    WORKS(shm_semaphore_wait(two, INT64_MAX));
+    WORKS(shm_remove(shm_semaphore_id(one)));
+    WORKS(shm_semaphore_post(one));
+    WORKS(shm_semaphore_wait(two, 0)); /* those who have it open go on */
+    QUIET(shm_semaphore_close(one));
+    QUIET(shm_semaphore_close(two));
+    QUIET(shm_semaphore_close(NULL));
+
+    OPENS(one, shm_semaphore_open_key("shmfile", 115, 2147483646, MAKE));
+    WORKS(shm_semaphore_post(one));
+    FAILS(shm_semaphore_post(one), EOVERFLOW);
+    GIVES(shm_semaphore_value(one), 2147483647);
+    WORKS(shm_remove(shm_semaphore_id(one)));
+    QUIET(shm_semaphore_close(one));
+    FAILS_NULL(shm_semaphore_open_key("no such file", 1, 0, MAKE), ENOENT);
+    FAILS_NULL(shm_semaphore_open_key("shmfile", 0, 0, MAKE), EINVAL);
+
+    id = private_segment(4096, &memory);
+    OPENS(in, shm_semaphore_open_in(id, 3072, 1, MAKE));
+    GIVES(shm_semaphore_id(in), id);
+    WORKS(shm_semaphore_wait(in, 0));
+    QUIET(shm_semaphore_close(in));
+    OPENS(in, shm_semaphore_open_in(id, 3072, 1, 0));
+    GIVES(shm_semaphore_value(in), 0);
+    QUIET(shm_semaphore_close(in));
+    FAILS_NULL(shm_semaphore_open_in(-1, 0, 1, MAKE), EINVAL);
+    FAILS_NULL(shm_semaphore_open_in(id, 8, 1, MAKE), EINVAL);
+    CHECK(shm_semaphore_open_in(id, 3136, 1, MAKE) == NULL);
+    CHECK(shm_semaphore_open_in(id, (size_t) -64, 1, MAKE) == NULL);
+    WORKS(shm_detach(memory));
+}
+
+/* Errors of opening, on one object as good as on another. */
+static void opening(void)
+{
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+    char *memory, right[512];
+    int id;
+    int64_t before;
+    static char long_name[300], long_layout[130];
+
+    memset(long_name, 'x', sizeof long_name - 1);
+    memset(long_layout, 'x', sizeof long_layout - 1);
+    FAILS_NULL(shm_mutex_open("", 8, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(long_name, 8, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, long_layout, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, "\xff\xff", MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), (size_t) -1, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_latest_open(own("other"), (size_t) -1, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_latest_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), (size_t) -1, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), (size_t) LONG_MAX, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 63, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 0400), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHM_DROP_OLDEST), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, MAKE | 0x40000), EINVAL);
+    FAILS_NULL(shm_semaphore_open(own("other"), 0, -1), EINVAL);
+    CHECK(shm_open_name(own("other"), 0, 0) == -1); /* what is refused leaves nothing behind */
+
+    OPENS(mutex, shm_mutex_open(own("other"), 8, "a layout", MAKE));
+    FAILS_NULL(shm_semaphore_open(own("other"), 0, MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_latest_open(own("other"), 8, "a layout", MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(own("other"), 64, MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(own("other"), 0, 0), EPROTOTYPE);
+    FAILS_NULL(shm_mutex_open(own("other"), 7, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("other"), 9, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("other"), 9000, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, "A layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EPROTO);
+    QUIET(shm_mutex_close(mutex));
+
+    /* What is wrong with a header is said; the numbers are offsets in it. */
+    id = shm_open_name(own("other"), 0, 0);
+    memory = shm_attach(id, 0);
+    CHECK(memory != NULL);
+    memcpy(right, memory, sizeof right);
+#define SAYS(offset, byte, number)                                                                                     \
+    do {                                                                                                               \
+        memset(memory + (offset), (byte), 1);                                                                          \
+        FAILS_NAMED(shm_mutex_open(own("other"), 8, "a layout", MAKE) == NULL, "opening it", number, #number);         \
+        memcpy(memory, right, sizeof right);                                                                           \
+    } while (0)
+    SAYS(0, 'S', EMEDIUMTYPE);
+    SAYS(12, 32, ENOEXEC);
+    SAYS(16, 99, EPROTONOSUPPORT);
+    SAYS(20, 2, EPROTOTYPE);
+    SAYS(24, 9, EBADMSG);
+    SAYS(128, 'X', ENOTUNIQ);
+#undef SAYS
+    /* This thread lives, and does not get done. */
+    memory[24] = 1;
+    before = monotonic();
+    FAILS_NULL(shm_mutex_open(own("other"), 8, "a layout", MAKE), ETIMEDOUT);
+    CHECK(monotonic() - before >= 4900 * MS && monotonic() - before < 30000 * MS);
+    memcpy(memory, right, sizeof right);
+    OPENS(mutex, shm_mutex_open(own("other"), 8, "a layout", 0));
+    QUIET(shm_mutex_close(mutex));
+    WORKS(shm_detach(memory));
+    WORKS(shm_remove(id));
+
+    id = shm_open_name(own("other"), 100, MAKE);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), ENODATA);
+    WORKS(shm_remove(id));
+    id = shm_open_name(own("other"), 5000, MAKE);
+    memory = shm_attach(id, 0);
+    strcpy(memory, "somebody's own");
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EMEDIUMTYPE);
+    CHECK(strcmp(memory, "somebody's own") == 0);
+    WORKS(shm_detach(memory));
+    WORKS(shm_remove(id));
+
+    /* The other kinds with other options. */
+    OPENS(ring, shm_ring_open(own("other"), 1000, MAKE | SHM_MANY_SENDERS));
+    FAILS_NULL(shm_ring_open(own("other"), 1000, MAKE), EPROTO);
+    FAILS_NULL(shm_ring_open(own("other"), 1000, MAKE | SHM_MANY_SENDERS | SHM_DROP_OLDEST), EPROTO);
+    FAILS_NULL(shm_ring_open(own("other"), 2000, MAKE | SHM_MANY_SENDERS), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EPROTOTYPE);
+    WORKS(shm_remove(shm_ring_id(ring)));
+    QUIET(shm_ring_close(ring));
+    OPENS(latest, shm_latest_open(own("other"), 8, NULL, MAKE));
+    FAILS_NULL(shm_latest_open(own("other"), 9, NULL, MAKE), EPROTO);
+    FAILS_NULL(shm_semaphore_open(own("other"), 8, MAKE), EPROTOTYPE);
+    WORKS(shm_remove(shm_latest_id(latest)));
+    QUIET(shm_latest_close(latest));
+    OPENS(semaphore, shm_semaphore_open(own("other"), 1, MAKE));
+    FAILS_NULL(shm_mutex_open(own("other"), 0, NULL, MAKE), EPROTOTYPE);
+    WORKS(shm_remove(shm_semaphore_id(semaphore)));
+    QUIET(shm_semaphore_close(semaphore));
+}
+
+static void lock_and_die(void *mutex)
+{
+    char *data = shm_mutex_data(mutex);
+
+    WORKS(shm_mutex_lock(mutex, AGES));
+    data[0] = 'H';
+}
+
+static void find_it_locked(void *mutex)
+{
+    FAILS(shm_mutex_lock(mutex, 0), EAGAIN);
+    FAILS(shm_mutex_lock(mutex, SOON), ETIMEDOUT);
+    FAILS(shm_mutex_unlock(mutex), EPERM);
+    FAILS(shm_mutex_consistent(mutex), EPERM);
+    QUIET(shm_mutex_close(mutex)); /* its own copy */
+}
+
+static void mutexes(void)
+{
+    struct shm_mutex *one, *two, *in;
+    char *data, *memory;
+    int id;
+
+    FAILS_NULL(shm_mutex_open(own("mutex"), 6, NULL, 0), ENOENT);
+    OPENS(one, shm_mutex_open(own("mutex"), 6, "text", MAKE));
+    OPENS(two, shm_mutex_open(own("mutex"), 6, "text", 0));
+    CHECK(shm_mutex_id(one) >= 0 && shm_mutex_id(one) == shm_mutex_id(two));
+    OPENS(data, shm_mutex_data(one));
+    CHECK((uintptr_t) data % 64 == 0 && memcmp(data, "\0\0\0\0\0\0", 6) == 0);
+    FAILS(shm_mutex_unlock(one), EPERM);
+    FAILS(shm_mutex_consistent(one), EPERM);
+    FAILS(shm_mutex_lock(one, -2), EINVAL);
+    WORKS(shm_mutex_lock(one, 0));
+    FAILS(shm_mutex_lock(one, -1), EDEADLK);
+    FAILS(shm_mutex_lock(two, -1), EDEADLK);
+    strcpy(data, "hello");
+    in_child(find_it_locked, one);
+    WORKS(shm_mutex_consistent(one)); /* does no harm */
+    WORKS(shm_mutex_unlock(one));
+    WORKS(shm_mutex_lock(two, -1));
+    CHECK(strcmp(shm_mutex_data(two), "hello") == 0);
+    WORKS(shm_mutex_unlock(two));
+
+    in_child(lock_and_die, one);
+    GIVES(shm_mutex_lock(one, SOON), EOWNERDEAD);
+    CHECK(strcmp(data, "Hello") == 0);
+    WORKS(shm_mutex_consistent(one));
+    WORKS(shm_mutex_unlock(one));
+    in_child(lock_and_die, one);
+    GIVES(shm_mutex_lock(one, -1), EOWNERDEAD);
+    WORKS(shm_mutex_unlock(one)); /* not put in order */
+    FAILS(shm_mutex_lock(one, -1), ENOTRECOVERABLE);
+    FAILS(shm_mutex_lock(two, 0), ENOTRECOVERABLE);
+    WORKS(shm_remove(shm_mutex_id(one)));
+    QUIET(shm_mutex_close(one));
+    QUIET(shm_mutex_close(two));
+    QUIET(shm_mutex_close(NULL));
+
+    OPENS(one, shm_mutex_open_key("shmfile", 115, 0, NULL, MAKE)); /* nothing but a lock */
+    WORKS(shm_mutex_lock(one, 0));
+    WORKS(shm_mutex_unlock(one));
+    WORKS(shm_remove(shm_mutex_id(one)));
+    QUIET(shm_mutex_close(one));
+
+    id = private_segment(4096, &memory);
+    OPENS(in, shm_mutex_open_in(id, 1984, 1088, "", MAKE)); /* as good as NULL */
+    QUIET(shm_mutex_close(in));
+    OPENS(in, shm_mutex_open_in(id, 1984, 1088, NULL, 0));
+    GIVES(shm_mutex_id(in), id);
+    WORKS(shm_mutex_lock(in, 0));
+    memset(shm_mutex_data(in), 'x', 1088);
+    WORKS(shm_mutex_unlock(in));
+    QUIET(shm_mutex_close(in));
+    CHECK(memory[4095] == 'x' && memory[1983] == 0);
+    CHECK(shm_mutex_open_in(id, 1984, 1089, NULL, 0) == NULL);
+    WORKS(shm_detach(memory));
+}
+
+struct pair {
+    int64_t a, b;
+};
+
+static void publish_once(void *latest)
+{
+    struct pair pair = {7, -7};
+
+    WORKS(shm_latest_publish(latest, &pair));
+}
+
+static void fail_to_publish(void *latest)
+{
+    struct pair pair = {8, -8};
+
+    FAILS(shm_latest_publish(latest, &pair), EBUSY);
+    QUIET(shm_latest_close(latest));
+}
+
+static void latest_values(void)
+{
+    struct shm_latest *one, *two, *in;
+    struct pair pair = {1, -1}, read = {0, 0};
+    char *memory, byte;
+    int id;
+
+    FAILS_NULL(shm_latest_open(own("latest"), sizeof pair, NULL, 0), ENOENT);
+    OPENS(one, shm_latest_open(own("latest"), sizeof pair, "pair", MAKE));
+    OPENS(two, shm_latest_open(own("latest"), sizeof pair, "pair", 0));
+    CHECK(shm_latest_id(one) >= 0 && shm_latest_id(one) == shm_latest_id(two));
+    GIVES(shm_latest_version(one), 0);
+    GIVES(shm_latest_read(one, &read), 0);
+    FAILS(shm_latest_read_newer(one, 0, &read, 0), EAGAIN);
+    FAILS(shm_latest_read_newer(one, 0, &read, SOON), ETIMEDOUT);
+    FAILS(shm_latest_read_newer(one, 0, &read, -2), EINVAL);
+    WORKS(shm_latest_publish(one, &pair));
+    GIVES(shm_latest_version(two), 1);
+    GIVES(shm_latest_read(two, &read), 1);
+    CHECK(read.a == 1 && read.b == -1);
+    GIVES(shm_latest_read_newer(two, 0, &read, -1), 1);
+    FAILS(shm_latest_read_newer(two, 1, &read, SOON), ETIMEDOUT);
+    GIVES(shm_latest_read_newer(two, -1, &read, -1), 1);
+    GIVES(shm_latest_read_newer(two, 99, &read, 0), 1);
+    FAILS(shm_latest_publish(two, &pair), EBUSY); /* another handle is another publisher */
+    in_child(fail_to_publish, one);
+    pair.a = 2;
+    WORKS(shm_latest_publish(one, &pair));
+    QUIET(shm_latest_close(one));
+    pair.b = -2;
+    WORKS(shm_latest_publish(two, &pair));
+    GIVES(shm_latest_read(two, &read), 3);
+    CHECK(read.a == 2 && read.b == -2);
+    WORKS(shm_remove(shm_latest_id(two)));
+    QUIET(shm_latest_close(two));
+    QUIET(shm_latest_close(NULL));
+
+    OPENS(one, shm_latest_open_key("shmfile", 115, sizeof pair, NULL, MAKE));
+    in_child(publish_once, one);
+    GIVES(shm_latest_read(one, &read), 1);
+    CHECK(read.a == 7 && read.b == -7);
+    WORKS(shm_latest_publish(one, &pair)); /* its publisher is dead */
+    WORKS(shm_remove(shm_latest_id(one)));
+    QUIET(shm_latest_close(one));
+
+    /* The sizes that the header says. */
+    id = private_segment(4096, &memory);
+    OPENS(in, shm_latest_open_in(id, 4096 - 1024 - 256, 1, NULL, MAKE));
+    WORKS(shm_latest_publish(in, "1"));
+    GIVES(shm_latest_read(in, &byte), 1);
+    CHECK(byte == '1');
+    GIVES(shm_latest_id(in), id);
+    QUIET(shm_latest_close(in));
+    CHECK(shm_latest_open_in(id, 4096 - 1024 - 192, 1, NULL, MAKE) == NULL);
+    memset(memory, 0, 4096);
+    OPENS(in, shm_latest_open_in(id, 4096 - 1024 - 640, 257, NULL, MAKE));
+    QUIET(shm_latest_close(in));
+    memset(memory, 0, 4096);
+    OPENS(in, shm_latest_open_in(id, 0, 0, NULL, MAKE)); /* nothing but a version */
+    WORKS(shm_latest_publish(in, NULL));
+    GIVES(shm_latest_read(in, NULL), 1);
+    GIVES(shm_latest_read_newer(in, 0, NULL, 0), 1);
+    QUIET(shm_latest_close(in));
+    WORKS(shm_detach(memory));
+}
+
+static void send_and_die(void *ring)
+{
+    WORKS(shm_ring_send(ring, "the last", 8, AGES));
+    CHECK(shm_ring_reserve(ring, 8, AGES) != NULL);
+}
+
+static void peek_and_die(void *ring)
+{
+    const void *message;
+
+    GIVES(shm_ring_peek(ring, &message, AGES), 8);
+}
+
+static void have_no_part(void *ring)
+{
+    char buffer[100];
+    const void *message;
+
+    FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
+    FAILS_NULL(shm_ring_reserve(ring, 1, 0), EBUSY);
+    FAILS(shm_ring_begin_sending(ring), EBUSY);
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
+    FAILS(shm_ring_peek(ring, &message, 0), EBUSY);
+    FAILS(shm_ring_begin_receiving(ring), EBUSY);
+    WORKS(shm_ring_end_sending(ring));
+    WORKS(shm_ring_end_receiving(ring));
+    QUIET(shm_ring_close(ring));
+}
+
+static void fill(struct shm_ring *ring)
+{
+    int sent = 0;
+
+    while (sent < 1000 && shm_ring_send(ring, "8 bytes.", 8, 0) == 0) {
+        sent++;
+    }
+    CHECK(sent > 0 && sent < 1000);
+}
+
+static void rings(void)
+{
+    struct shm_ring *one, *two, *in;
+    char buffer[1000], *memory, *room;
+    const void *message;
+    size_t lengths[10];
+    struct shm_bytes batch[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
+    int id;
+
+    FAILS_NULL(shm_ring_open(own("ring"), 1000, 0), ENOENT);
+    OPENS(one, shm_ring_open(own("ring"), 1001, MAKE));
+    OPENS(two, shm_ring_open(own("ring"), 0, 0));
+    CHECK(shm_ring_id(one) >= 0 && shm_ring_id(one) == shm_ring_id(two));
+    GIVES(shm_ring_capacity(one), 1008);
+    GIVES(shm_ring_capacity(two), 1008);
+    GIVES(shm_ring_used(one), 0);
+    GIVES(shm_ring_dropped(one), 0);
+
+    /* One after the other. */
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, 0), EAGAIN);
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, SOON), ETIMEDOUT);
+    FAILS(shm_ring_peek(two, &message, SOON), ETIMEDOUT);
+    FAILS(shm_ring_recv_batch(two, buffer, sizeof buffer, lengths, 10, 0), EAGAIN);
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, -2), EINVAL);
+    WORKS(shm_ring_send(one, "hello", 5, -1));
+    WORKS(shm_ring_send(one, NULL, 0, 0));
+    CHECK(shm_ring_used(two) >= 16 + 8);
+    FAILS(shm_ring_recv(two, buffer, 4, -1), EMSGSIZE);
+    GIVES(shm_ring_recv(two, buffer, 5, -1), 5);
+    CHECK(memcmp(buffer, "hello", 5) == 0);
+    GIVES(shm_ring_recv(two, NULL, 0, -1), 0);
+    FAILS(shm_ring_send(one, buffer, 1009, -1), EMSGSIZE);
+    FAILS(shm_ring_send(one, "a", 1, -2), EINVAL);
+
+    /* Several at once. */
+    GIVES(shm_ring_send_batch(one, batch, 3, -1), 3);
+    GIVES(shm_ring_send_batch(one, batch, 0, -1), 0);
+    GIVES(shm_ring_recv_batch(two, buffer, sizeof buffer, lengths, 10, -1), 3);
+    CHECK(lengths[0] == 3 && lengths[1] == 0 && lengths[2] == 5 && memcmp(buffer, "onethree", 8) == 0);
+    GIVES(shm_ring_send_batch(one, batch, 3, -1), 3);
+    GIVES(shm_ring_recv_batch(two, buffer, 7, lengths, 10, -1), 2);
+    FAILS(shm_ring_recv_batch(two, buffer, 4, lengths, 10, -1), EMSGSIZE);
+    GIVES(shm_ring_recv_batch(two, buffer, sizeof buffer, lengths, 1, -1), 1);
+    batch[1].data = buffer;
+    batch[1].size = 1009;
+    GIVES(shm_ring_send_batch(one, batch, 3, -1), 1);
+    FAILS(shm_ring_send_batch(one, batch + 1, 2, -1), EMSGSIZE);
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 3);
+
+    /* In place. */
+    FAILS(shm_ring_commit(one, 0), EINVAL);
+    WORKS(shm_ring_abort(one));
+    FAILS(shm_ring_release(two), EINVAL);
+    FAILS_NULL(shm_ring_reserve(one, 1009, 0), EMSGSIZE);
+    OPENS(room, shm_ring_reserve(one, 10, -1));
+    CHECK((uintptr_t) room % 8 == 0);
+    FAILS(shm_ring_send(one, "a", 1, -1), EINVAL);
+    FAILS(shm_ring_send_batch(one, batch, 1, -1), EINVAL);
+    FAILS_NULL(shm_ring_reserve(one, 1, -1), EINVAL);
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, 0), EAGAIN);
+    memcpy(room, "in place..", 10);
+    FAILS(shm_ring_commit(one, 11), EINVAL);
+    WORKS(shm_ring_commit(one, 8));
+    FAILS(shm_ring_commit(one, 8), EINVAL);
+    OPENS(room, shm_ring_reserve(one, 10, -1));
+    WORKS(shm_ring_abort(one));
+    OPENS(room, shm_ring_reserve(one, 0, -1));
+    WORKS(shm_ring_commit(one, 0));
+    GIVES(shm_ring_peek(two, &message, -1), 8);
+    CHECK((uintptr_t) message % 8 == 0 && memcmp(message, "in place", 8) == 0);
+    GIVES(shm_ring_peek(two, &message, 0), 8); /* the same */
+    WORKS(shm_ring_release(two));
+    FAILS(shm_ring_release(two), EINVAL);
+    GIVES(shm_ring_peek(two, &message, 0), 0);
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, 0), 0); /* it has taken what was peeked at */
+    FAILS(shm_ring_release(two), EINVAL);
+    FAILS(shm_ring_peek(two, &message, 0), EAGAIN);
+
+    /* Who has which part. */
+    FAILS(shm_ring_send(two, "a", 1, 0), EBUSY);
+    FAILS(shm_ring_recv(one, buffer, sizeof buffer, 0), EBUSY);
+    FAILS(shm_ring_begin_sending(two), EBUSY);
+    FAILS(shm_ring_begin_receiving(one), EBUSY);
+    WORKS(shm_ring_begin_sending(one));
+    WORKS(shm_ring_begin_receiving(two));
+    in_child(have_no_part, one);
+    in_child(have_no_part, two);
+
+    /* The ends, seen by the receiver. */
+    WORKS(shm_ring_send(one, "left", 4, 0));
+    WORKS(shm_ring_end_sending(one));
+    WORKS(shm_ring_end_sending(one));
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 4);
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, -1), EPIPE);
+    FAILS(shm_ring_peek(two, &message, -1), EPIPE);
+    WORKS(shm_ring_send(one, "again", 5, 0));
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 5);
+    WORKS(shm_ring_end_sending(one));
+    in_child(send_and_die, one);
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8);
+    FAILS(shm_ring_recv(two, buffer, sizeof buffer, -1), EOWNERDEAD);
+
+    /* Seen by the sender. */
+    WORKS(shm_ring_end_receiving(two));
+    WORKS(shm_ring_end_receiving(two));
+    fill(one);
+    FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EPIPE);
+    FAILS_NULL(shm_ring_reserve(one, 8, -1), EPIPE);
+    FAILS(shm_ring_send_batch(one, batch, 1, -1), EPIPE);
+    in_child(peek_and_die, two);
+    FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EOWNERDEAD);
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8); /* the one that the dead one was looking at */
+    CHECK(memcmp(buffer, "8 bytes.", 8) == 0);
+    WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and somebody who receives */
+    FAILS(shm_ring_send(one, "8 bytes.", 8, SOON), ETIMEDOUT);
+    WORKS(shm_remove(shm_ring_id(one)));
+    QUIET(shm_ring_close(one));
+    QUIET(shm_ring_close(two));
+    QUIET(shm_ring_close(NULL));
+
+    /* Dropping the oldest. */
+    OPENS(one, shm_ring_open_key("shmfile", 115, 64, MAKE | SHM_DROP_OLDEST));
+    WORKS(shm_ring_send(one, "first", 5, 0));
+    GIVES(shm_ring_peek(one, &message, 0), 5);
+    for (int i = 0; i < 20; i++) {
+        WORKS(shm_ring_send(one, "second", 6, 0));
+    }
+    CHECK(shm_ring_dropped(one) > 0);
+    FAILS(shm_ring_release(one), ESTALE);
+    GIVES(shm_ring_recv(one, buffer, sizeof buffer, 0), 6);
+    WORKS(shm_remove(shm_ring_id(one)));
+    QUIET(shm_ring_close(one));
+
+    /* Overwritten. */
+    id = private_segment(4096, &memory);
+    FAILS_NULL(shm_ring_open_in(id, 4096 - 1568, 64, MAKE), EINVAL); /* no multiple of 64 */
+    OPENS(in, shm_ring_open_in(id, 2432, 96, MAKE));
+    GIVES(shm_ring_id(in), id);
+    CHECK(shm_ring_open_in(id, 2432, 97, 0) == NULL);
+    WORKS(shm_ring_send(in, "hello", 5, 0));
+    memset(memory + 2432 + 1024 + 512, 0xee, 128);
+    FAILS(shm_ring_recv(in, buffer, sizeof buffer, 0), EBADMSG);
+    FAILS(shm_ring_peek(in, &message, 0), EBADMSG);
+    QUIET(shm_ring_close(in));
+    WORKS(shm_detach(memory));
+}
+
+static void many(void)
+{
+    struct shm_ring *all[65];
+    char buffer[10];
+    char *memory, *room;
+    int id = private_segment(8192, &memory);
+
+    for (int i = 0; i < 65; i++) {
+        OPENS(all[i], shm_ring_open_in(id, 64, 1000, MAKE | SHM_MANY_SENDERS));
+    }
+    for (int i = 0; i < 64; i++) {
+        WORKS(shm_ring_begin_sending(all[i]));
+    }
+    FAILS(shm_ring_begin_sending(all[64]), ENOSPC);
+    FAILS(shm_ring_send(all[64], "a", 1, 0), ENOSPC);
+    WORKS(shm_ring_end_sending(all[0]));
+    WORKS(shm_ring_send(all[64], "a", 1, 0));
+    OPENS(room, shm_ring_reserve(all[1], 2, 0)); /* keeps the others out */
+    CHECK(shm_ring_send(all[2], "b", 1, SOON) == -1);
+    memcpy(room, "bb", 2);
+    WORKS(shm_ring_commit(all[1], 2));
+    WORKS(shm_ring_send(all[2], "ccc", 3, SOON));
+    for (int i = 1; i <= 3; i++) {
+        GIVES(shm_ring_recv(all[5], buffer, sizeof buffer, 0), i);
+    }
+    OPENS(room, shm_ring_reserve(all[1], 2, 0));
+    QUIET(shm_ring_close(all[1])); /* gives the slot up, and the lock back */
+    WORKS(shm_ring_send(all[2], "d", 1, SOON));
+    all[1] = NULL;
+    in_child(send_and_die, all[3]);
+    WORKS(shm_ring_send(all[2], "e", 1, AGES)); /* although the lock was the dead one's */
+    GIVES(shm_ring_recv(all[5], buffer, sizeof buffer, 0), 1);
+    GIVES(shm_ring_recv(all[5], buffer, sizeof buffer, 0), 8);
+    GIVES(shm_ring_recv(all[5], buffer, sizeof buffer, 0), 1);
+    FAILS(shm_ring_recv(all[5], buffer, sizeof buffer, 0), EAGAIN);
+    for (int i = 0; i < 65; i++) {
+        QUIET(shm_ring_close(all[i]));
+    }
+    WORKS(shm_detach(memory));
+}
+
+/* A parent that has reserved a slot where the ring begins anew, and a child that closes its copy late: nothing is undone. */
+static void reserved_across_fork(void)
+{
+    char *memory, *room, buffer[64];
+    int id = private_segment(8192, &memory);
+    struct shm_ring *ring;
+    int status = 1, ready[2];
+    pid_t child;
+
+    OPENS(ring, shm_ring_open_in(id, 0, 128, MAKE));
+    CHECK(pipe(ready) == 0);
+    for (int i = 0; i < 5; i++) { /* 24 bytes each */
+        WORKS(shm_ring_send(ring, "sixteen bytes ..", 16, 0));
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
+    }
+    OPENS(room, shm_ring_reserve(ring, 60, 0));
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        close(ready[1]);
+        if (read(ready[0], buffer, 1) != 0) {
+            _exit(2);
+        }
+        wrong = 0;
+        FAILS(shm_ring_commit(ring, 1), EINVAL);
+        QUIET(shm_ring_close(ring));
+        fflush(stdout);
+        _exit(wrong);
+    }
+    memset(room, 'r', 60);
+    WORKS(shm_ring_commit(ring, 60));
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 60);
+    CHECK(buffer[0] == 'r' && buffer[59] == 'r');
+    for (int i = 0; i < 4; i++) {
+        WORKS(shm_ring_send(ring, "sixteen bytes !!", 16, 0));
+    }
+    close(ready[1]);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(ready[0]);
+    for (int i = 0; i < 4; i++) {
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
+        CHECK(memcmp(buffer, "sixteen bytes !!", 16) == 0);
+    }
+    WORKS(shm_ring_end_sending(ring));
+    WORKS(shm_ring_send(ring, "sixteen bytes ??", 16, 0)); /* looks anew where the ring ends */
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
+    QUIET(shm_ring_close(ring));
+    WORKS(shm_detach(memory));
+}
+
+/* Waiting that sleeps, while signals come in and somebody else does what is waited for: errno is left alone. */
+struct scene {
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring, *full;
+    pthread_barrier_t barrier;
+};
+
+static void pause_for(int64_t time)
+{
+    int64_t end = monotonic() + time;
+
+    while (monotonic() < end) {
+        usleep(1000);
+    }
+}
+
+static void *other_side(void *data)
+{
+    struct scene *scene = data;
+    char buffer[100];
+    int value = 42;
+
+    WORKS(shm_mutex_lock(scene->mutex, 0));
+    pthread_barrier_wait(&scene->barrier);
+    pause_for(SOON);
+    WORKS(shm_mutex_unlock(scene->mutex));
+    pause_for(SOON);
+    WORKS(shm_semaphore_post(scene->semaphore));
+    pause_for(SOON);
+    WORKS(shm_latest_publish(scene->latest, &value));
+    pause_for(SOON);
+    WORKS(shm_ring_send(scene->ring, "hello", 5, 0));
+    pause_for(SOON);
+    GIVES(shm_ring_recv(scene->full, buffer, sizeof buffer, 0), 8);
+    return NULL;
+}
+
+static void nothing(int signal)
+{
+    (void) signal;
+}
+
+static void slow_paths(void)
+{
+    struct scene scene;
+    struct sigaction action;
+    struct itimerval often = {{0, 3000}, {0, 3000}}, never = {{0, 0}, {0, 0}};
+    char *memory, buffer[100];
+    int id = private_segment(16384, &memory), value = 0;
+    pthread_t thread;
+
+    OPENS(scene.mutex, shm_mutex_open_in(id, 0, 8, NULL, MAKE));
+    OPENS(scene.semaphore, shm_semaphore_open_in(id, 2048, 0, MAKE));
+    OPENS(scene.latest, shm_latest_open_in(id, 4096, sizeof value, NULL, MAKE));
+    OPENS(scene.ring, shm_ring_open_in(id, 8192, 64, MAKE));
+    OPENS(scene.full, shm_ring_open_in(id, 12288, 64, MAKE));
+    fill(scene.full);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = nothing; /* and no SA_RESTART */
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    pthread_barrier_init(&scene.barrier, NULL, 2);
+    CHECK(pthread_create(&thread, NULL, other_side, &scene) == 0);
+    pthread_barrier_wait(&scene.barrier);
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    WORKS(shm_mutex_lock(scene.mutex, -1));
+    WORKS(shm_mutex_unlock(scene.mutex));
+    WORKS(shm_semaphore_wait(scene.semaphore, AGES));
+    GIVES(shm_latest_read_newer(scene.latest, 0, &value, AGES), 1);
+    CHECK(value == 42);
+    GIVES(shm_ring_recv(scene.ring, buffer, sizeof buffer, -1), 5);
+    WORKS(shm_ring_send(scene.full, "8 bytes.", 8, -1));
+    CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_barrier_destroy(&scene.barrier);
+    QUIET(shm_mutex_close(scene.mutex));
+    QUIET(shm_semaphore_close(scene.semaphore));
+    QUIET(shm_latest_close(scene.latest));
+    QUIET(shm_ring_close(scene.ring));
+    QUIET(shm_ring_close(scene.full));
+    WORKS(shm_detach(memory));
+}
+
+/* What others may only read, as somebody who is not root: the names are of objects with the mode 0644. */
+static void as_a_reader(void *unused)
+{
+    struct shm_latest *latest;
+    int value = 0;
+
+    (void) unused;
+    if (setgid(65534) != 0 || setuid(65534) != 0) {
+        return; /* is nobody already; and its own segments it may write */
+    }
+    FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, 0), EACCES);
+    FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, 0), EACCES);
+    FAILS_NULL(shm_ring_open(own("ring"), 64, 0), EACCES);
+    FAILS_NULL(shm_ring_open(own("ring"), 0, MAKE), EACCES);
+    if (!watched) { /* valgrind's own shmat says EINVAL */
+        FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, 0), EACCES);
+    }
+    OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, 0));
+    GIVES(shm_latest_read(latest, &value), 1);
+    CHECK(value == 42);
+    FAILS(shm_latest_read_newer(latest, 1, &value, SOON), ETIMEDOUT);
+    FAILS(shm_latest_publish(latest, &value), EACCES);
+    FAILS(shm_remove(shm_latest_id(latest)), EPERM);
+    QUIET(shm_latest_close(latest));
+}
+
+static void permissions(void)
+{
+    const int open_to_readers = IPC_CREAT | 0644;
+    struct shm_mutex *mutex, *secret;
+    struct shm_semaphore *semaphore;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+    int value = 42;
+
+    OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, open_to_readers));
+    OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, open_to_readers));
+    OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, open_to_readers));
+    OPENS(ring, shm_ring_open(own("ring"), 64, open_to_readers));
+    OPENS(secret, shm_mutex_open(own("other"), 8, NULL, MAKE));
+    WORKS(shm_latest_publish(latest, &value));
+    in_child(as_a_reader, NULL);
+    WORKS(shm_remove(shm_mutex_id(mutex)));
+    WORKS(shm_remove(shm_semaphore_id(semaphore)));
+    WORKS(shm_remove(shm_latest_id(latest)));
+    WORKS(shm_remove(shm_ring_id(ring)));
+    WORKS(shm_remove(shm_mutex_id(secret)));
+    QUIET(shm_mutex_close(mutex));
+    QUIET(shm_semaphore_close(semaphore));
+    QUIET(shm_latest_close(latest));
+    QUIET(shm_ring_close(ring));
+    QUIET(shm_mutex_close(secret));
+}
+
+int main(int count, char **arguments)
+{
+    if (count < 2) {
+        return 2;
+    }
+    base = arguments[1];
+    watched = count > 2;
+    opening();
+    semaphores();
+    mutexes();
+    latest_values();
+    rings();
+    many();
+    reserved_across_fork();
+    slow_paths();
+    permissions();
+    return wrong;
+}

@@ -1,0 +1,492 @@
+/*
+ * One end of an object, for tests/pairings.rs: peer ROLE NAME SEED COUNT SENDER. It ends with 0 if all was right; else it says what was not.
+ * A victim says "ready" and waits to be killed.
+ */
+#define _GNU_SOURCE
+#include "peer.h"
+#include <errno.h>
+#include <shmkey.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#define MAKE (IPC_CREAT | 0600)
+#define MS ((int64_t) 1000000)
+#define AGES (50000 * MS)
+/* Room for all that a process sends here before anybody receives. */
+#define CAPACITY 200000
+
+static const char *name;
+static uint64_t seed, count, number;
+
+static void expect(int right, const char *what, int line)
+{
+    if (!right) {
+        printf("peer.c:%d: %s (errno %s, %s)\n", line, what, strerrorname_np(errno), shm_last_error());
+        exit(1);
+    }
+}
+#define EXPECT(condition) expect((condition), #condition, __LINE__)
+#define FAILS(call, expected) expect((call) == -1 && errno == (expected), #call " fails with " #expected, __LINE__)
+
+static void ready(void)
+{
+    printf("ready\n");
+    fflush(stdout);
+}
+
+static void wait_for_death(void)
+{
+    ready();
+    for (;;) {
+        pause();
+    }
+}
+
+static const char *own(const char *what)
+{
+    static char text[300];
+
+    snprintf(text, sizeof text, "%s %s", name, what);
+    return text;
+}
+
+static struct shm_mutex *open_mutex(void)
+{
+    struct shm_mutex *mutex = shm_mutex_open(name, sizeof(struct peer_value), "a value", MAKE);
+
+    EXPECT(mutex != NULL);
+    return mutex;
+}
+
+static void mutex_count(struct shm_mutex *mutex)
+{
+    struct peer_value *value = shm_mutex_data(mutex);
+
+    for (uint64_t i = 0; i < count; i++) {
+        EXPECT(shm_mutex_lock(mutex, AGES) == 0);
+        EXPECT(value->words[0] == 0 || peer_is_whole(seed, value));
+        *value = peer_value_of(seed, value->words[0] + 1);
+        EXPECT(shm_mutex_unlock(mutex) == 0);
+    }
+    shm_mutex_close(mutex);
+}
+
+static void mutex_victim(void)
+{
+    struct shm_mutex *mutex = open_mutex();
+    struct peer_value *value = shm_mutex_data(mutex);
+
+    EXPECT(shm_mutex_lock(mutex, AGES) == 0);
+    value->words[0] += 1;
+    value->words[7] = 7;
+    wait_for_death();
+}
+
+static void mutex_survivor(void)
+{
+    struct shm_mutex *mutex = open_mutex();
+    struct peer_value *value = shm_mutex_data(mutex);
+
+    EXPECT(shm_mutex_lock(mutex, AGES) == EOWNERDEAD);
+    EXPECT(!peer_is_whole(seed, value));
+    *value = peer_value_of(seed, 0);
+    EXPECT(shm_mutex_consistent(mutex) == 0);
+    EXPECT(shm_mutex_unlock(mutex) == 0);
+    mutex_count(mutex);
+}
+
+static struct shm_semaphore *open_semaphore(const char *what)
+{
+    struct shm_semaphore *semaphore = shm_semaphore_open(own(what), 0, MAKE);
+
+    EXPECT(semaphore != NULL);
+    return semaphore;
+}
+
+/* A number in a plain segment goes to and fro. */
+static void semaphore_play(int first)
+{
+    struct shm_semaphore *ping = open_semaphore("ping"), *pong = open_semaphore("pong");
+    int id = shm_open_name(own("plain"), 8, MAKE);
+    uint64_t *plain = id < 0 ? NULL : shm_attach(id, 0);
+
+    EXPECT(plain != NULL);
+    for (uint64_t i = 0; i < count; i++) {
+        if (first) {
+            *plain = peer_mix(seed, i);
+            EXPECT(shm_semaphore_post(ping) == 0);
+            EXPECT(shm_semaphore_wait(pong, AGES) == 0);
+            EXPECT(*plain == peer_mix(seed + 1, i));
+        } else {
+            EXPECT(shm_semaphore_wait(ping, AGES) == 0);
+            EXPECT(*plain == peer_mix(seed, i));
+            *plain = peer_mix(seed + 1, i);
+            EXPECT(shm_semaphore_post(pong) == 0);
+        }
+    }
+    shm_semaphore_close(ping);
+    shm_semaphore_close(pong);
+    EXPECT(shm_detach(plain) == 0);
+}
+
+static void semaphore_share(void)
+{
+    struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);
+
+    EXPECT(tokens != NULL);
+    for (uint64_t i = 0; i < count; i++) {
+        EXPECT(shm_semaphore_wait(tokens, AGES) == 0);
+        EXPECT(shm_semaphore_value(tokens) <= 2);
+        EXPECT(shm_semaphore_post(tokens) == 0);
+    }
+    shm_semaphore_close(tokens);
+}
+
+/* Takes one of three, and dies asleep while it waits for what nobody gives. */
+static void semaphore_victim(void)
+{
+    struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);
+    struct shm_semaphore *never = open_semaphore("ping");
+
+    EXPECT(tokens != NULL && shm_semaphore_wait(tokens, AGES) == 0);
+    ready();
+    (void) shm_semaphore_wait(never, -1);
+}
+
+static void semaphore_survivor(void)
+{
+    struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);
+    struct shm_semaphore *never = open_semaphore("ping");
+
+    EXPECT(tokens != NULL && shm_semaphore_value(tokens) == 2);
+    EXPECT(shm_semaphore_wait(tokens, AGES) == 0);
+    EXPECT(shm_semaphore_wait(tokens, AGES) == 0);
+    FAILS(shm_semaphore_wait(tokens, 20 * MS), ETIMEDOUT);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(shm_semaphore_post(tokens) == 0);
+    }
+    EXPECT(shm_semaphore_post(never) == 0); /* the dead one takes nothing */
+    EXPECT(shm_semaphore_wait(never, AGES) == 0);
+    shm_semaphore_close(tokens);
+    shm_semaphore_close(never);
+    semaphore_share();
+}
+
+static struct shm_latest *open_latest(void)
+{
+    struct shm_latest *latest = shm_latest_open(name, sizeof(struct peer_value), "a value", MAKE);
+
+    EXPECT(latest != NULL);
+    return latest;
+}
+
+static void latest_publish(struct shm_latest *latest, uint64_t first, uint64_t last)
+{
+    for (uint64_t i = first; i <= last; i++) {
+        struct peer_value value = peer_value_of(seed, i);
+
+        EXPECT(shm_latest_publish(latest, &value) == 0);
+        if (i % 16 == 0) {
+            usleep(100);
+        }
+    }
+}
+
+static void latest_read(struct shm_latest *latest, uint64_t last)
+{
+    struct peer_value value;
+    int64_t seen = 0;
+
+    while (seen < (int64_t) last) {
+        int64_t version = shm_latest_read_newer(latest, seen, &value, AGES);
+
+        EXPECT(version > seen && value.words[0] == (uint64_t) version && peer_is_whole(seed, &value));
+        seen = version;
+    }
+}
+
+static void latest_publisher_victim(void)
+{
+    struct shm_latest *latest = open_latest();
+
+    latest_publish(latest, 1, count);
+    ready();
+    for (uint64_t i = count + 1;; i++) {
+        latest_publish(latest, i, i);
+    }
+}
+
+static void latest_reader_survivor(void)
+{
+    struct shm_latest *latest = open_latest();
+    struct peer_value value;
+    int64_t version = shm_latest_read(latest, &value);
+
+    EXPECT(version >= (int64_t) count && value.words[0] == (uint64_t) version && peer_is_whole(seed, &value));
+    latest_publish(latest, (uint64_t) version + 1, (uint64_t) version + count);
+    EXPECT(shm_latest_version(latest) == version + (int64_t) count);
+    shm_latest_close(latest);
+}
+
+static void latest_reader_victim(void)
+{
+    struct shm_latest *latest = open_latest();
+    struct peer_value value;
+    int64_t version = 0;
+
+    ready();
+    for (;;) {
+        version = shm_latest_read_newer(latest, version, &value, -1);
+        EXPECT(version > 0 && peer_is_whole(seed, &value));
+    }
+}
+
+static struct shm_ring *open_ring(int options)
+{
+    struct shm_ring *ring = shm_ring_open(name, CAPACITY, MAKE | options);
+
+    EXPECT(ring != NULL);
+    return ring;
+}
+
+/* Sends by each way in turn, from an odd address. */
+static void ring_send(struct shm_ring *ring, uint64_t first, uint64_t last)
+{
+    static unsigned char room[2 * PEER_LONGEST + 2];
+    unsigned char *message = room + 1;
+
+    for (uint64_t i = first; i < last; i++) {
+        size_t size = peer_message(seed, number, i, message);
+
+        if (i % 3 == 0) {
+            EXPECT(shm_ring_send(ring, message, size, AGES) == 0);
+        } else if (i % 3 == 1) {
+            void *slot = shm_ring_reserve(ring, PEER_LONGEST, AGES);
+
+            EXPECT(slot != NULL);
+            memcpy(slot, message, size);
+            EXPECT(shm_ring_commit(ring, size) == 0);
+        } else {
+            struct shm_bytes batch[2] = {{message, size}, {message + size, 0}};
+
+            batch[1].size = i + 1 < last ? peer_message(seed, number, i + 1, message + size) : 0;
+            if (i + 1 == last) {
+                EXPECT(shm_ring_send_batch(ring, batch, 1, AGES) == 1);
+                continue;
+            }
+            for (ptrdiff_t sent = 0; sent < 2;) {
+                ptrdiff_t more = shm_ring_send_batch(ring, batch + sent, 2 - (size_t) sent, AGES);
+
+                EXPECT(more > 0);
+                sent += more;
+            }
+            i++;
+        }
+    }
+}
+
+/* The next message of each sender. */
+static uint64_t next_of[64];
+
+static void expect_message(const unsigned char *message, size_t size)
+{
+    static unsigned char whole[PEER_LONGEST];
+    uint64_t sender;
+
+    EXPECT(size >= 16);
+    memcpy(&sender, message, 8);
+    EXPECT(sender < 64 && peer_message(seed, sender, next_of[sender], whole) == size);
+    EXPECT(memcmp(whole, message, size) == 0);
+    next_of[sender]++;
+}
+
+/* Where senders come and go, all may have ended before the next one comes. */
+static int others_come;
+
+static void wait_for_one(struct shm_ring *ring)
+{
+    const void *message;
+
+    while (others_come && shm_ring_peek(ring, &message, AGES) < 0) {
+        EXPECT(errno == EPIPE);
+        usleep(1000);
+    }
+}
+
+/* Receives by each way in turn, to an odd address. */
+static void ring_receive(struct shm_ring *ring, uint64_t messages)
+{
+    static unsigned char room[CAPACITY + 1];
+    unsigned char *buffer = room + 1;
+    size_t lengths[5];
+
+    for (uint64_t i = 0; i < messages;) {
+        const void *message;
+        ptrdiff_t size;
+
+        wait_for_one(ring);
+        if (i % 3 == 0) {
+            size = shm_ring_recv(ring, buffer, CAPACITY, AGES);
+            EXPECT(size >= 0);
+            expect_message(buffer, (size_t) size);
+            i++;
+        } else if (i % 3 == 1) {
+            size = shm_ring_peek(ring, &message, AGES);
+            EXPECT(size >= 0);
+            expect_message(message, (size_t) size);
+            EXPECT(shm_ring_release(ring) == 0);
+            i++;
+        } else {
+            size_t left = messages - i < 5 ? (size_t) (messages - i) : 5, at = 0;
+            ptrdiff_t received = shm_ring_recv_batch(ring, buffer, CAPACITY, lengths, left, AGES);
+
+            EXPECT(received > 0);
+            for (ptrdiff_t m = 0; m < received; m++) {
+                expect_message(buffer + at, lengths[m]);
+                at += lengths[m];
+            }
+            i += (uint64_t) received;
+        }
+    }
+}
+
+static void ring_sender(int options)
+{
+    struct shm_ring *ring = open_ring(options);
+
+    ring_send(ring, 0, count);
+    shm_ring_close(ring);
+}
+
+static void ring_receiver(int options)
+{
+    struct shm_ring *ring = open_ring(options);
+    char byte;
+
+    ring_receive(ring, count);
+    FAILS(shm_ring_recv(ring, &byte, 0, AGES), EPIPE);
+    shm_ring_close(ring);
+}
+
+/* `count` messages of all senders together. */
+static void many_receiver(void)
+{
+    struct shm_ring *ring = open_ring(SHM_MANY_SENDERS);
+
+    others_come = 1;
+    ring_receive(ring, count);
+    shm_ring_close(ring);
+}
+
+static void ring_sender_victim(int options)
+{
+    struct shm_ring *ring = open_ring(options);
+
+    number = 1;
+    ring_send(ring, 0, 10);
+    EXPECT(shm_ring_reserve(ring, 100, AGES) != NULL);
+    wait_for_death();
+}
+
+static void ring_receiver_survivor(void)
+{
+    struct shm_ring *ring = open_ring(0);
+    char byte;
+
+    ring_receive(ring, 10);
+    FAILS(shm_ring_recv(ring, &byte, 0, AGES), EOWNERDEAD);
+    ring_send(ring, 0, 5); /* becomes the sender */
+    ring_receive(ring, 5);
+    shm_ring_close(ring);
+}
+
+/* Has received one message and looks at the next. */
+static void ring_receiver_victim(void)
+{
+    struct shm_ring *ring = open_ring(0);
+    const void *message;
+
+    ring_receive(ring, 1);
+    EXPECT(shm_ring_peek(ring, &message, AGES) >= 0);
+    wait_for_death();
+}
+
+static void ring_sender_survivor(void)
+{
+    struct shm_ring *ring = open_ring(0);
+    uint64_t sent = 0;
+
+    for (;; sent++) {
+        static unsigned char room[PEER_LONGEST];
+        size_t size = peer_message(seed, number, sent, room);
+
+        if (shm_ring_send(ring, room, size, AGES) != 0) {
+            EXPECT(errno == EOWNERDEAD);
+            break;
+        }
+    }
+    next_of[number] = 1; /* what the dead one looked at comes again */
+    ring_receive(ring, sent - 1);
+    ring_send(ring, sent, sent + 5);
+    ring_receive(ring, 5);
+    shm_ring_close(ring);
+}
+
+/* Another sender has died with a slot reserved. */
+static void many_survivor(void)
+{
+    struct shm_ring *ring = open_ring(SHM_MANY_SENDERS);
+
+    for (uint64_t i = 0; i < count; i++) {
+        ring_send(ring, i, i + 1);
+        ring_receive(ring, i == 0 ? 11 : 1);
+    }
+    shm_ring_close(ring);
+}
+
+int main(int arguments, char **argument)
+{
+    const char *role = argument[1];
+
+    if (arguments != 6) {
+        return 2;
+    }
+    name = argument[2];
+    seed = strtoull(argument[3], NULL, 10);
+    count = strtoull(argument[4], NULL, 10);
+    number = strtoull(argument[5], NULL, 10);
+#define ROLE(text, play)                                                                                               \
+    if (strcmp(role, text) == 0) {                                                                                     \
+        play;                                                                                                          \
+        return 0;                                                                                                      \
+    }
+    ROLE("mutex count", mutex_count(open_mutex()))
+    ROLE("mutex victim", mutex_victim())
+    ROLE("mutex survivor", mutex_survivor())
+    ROLE("semaphore first", semaphore_play(1))
+    ROLE("semaphore second", semaphore_play(0))
+    ROLE("semaphore share", semaphore_share())
+    ROLE("semaphore victim", semaphore_victim())
+    ROLE("semaphore survivor", semaphore_survivor())
+    ROLE("latest publish", latest_publish(open_latest(), 1, count))
+    ROLE("latest read", latest_read(open_latest(), count))
+    ROLE("latest publisher victim", latest_publisher_victim())
+    ROLE("latest reader survivor", latest_reader_survivor())
+    ROLE("latest reader victim", latest_reader_victim())
+    ROLE("ring send", ring_sender(0))
+    ROLE("ring receive", ring_receiver(0))
+    ROLE("ring sender victim", ring_sender_victim(0))
+    ROLE("ring receiver survivor", ring_receiver_survivor())
+    ROLE("ring receiver victim", ring_receiver_victim())
+    ROLE("ring sender survivor", ring_sender_survivor())
+    ROLE("many send", ring_sender(SHM_MANY_SENDERS))
+    ROLE("many receive", many_receiver())
+    ROLE("many victim", ring_sender_victim(SHM_MANY_SENDERS))
+    ROLE("many survivor", many_survivor())
+    printf("there is no role %s\n", role);
+    return 2;
+}

@@ -1,0 +1,181 @@
+//! The C++ header: what it promises, by each standard, with and without exceptions, and what its
+//! compilers say of it.
+
+mod stage;
+
+use stage::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
+use std::{fs, path::Path, path::PathBuf};
+
+const PLAIN: &[&str] = &["-fno-exceptions", "-fno-rtti"];
+
+/// Runs a program to its end, in a place of its own, and says what it printed.
+fn run(program: &Path, argument: Option<&str>) -> Vec<u8> {
+    let sandbox = Sandbox::new().unwrap();
+    let mut command = Artifacts::shared().command(program);
+    command.current_dir(sandbox.path()).args(argument);
+    let ending = Process::run("the C++ program", command, b"").unwrap();
+    let said = ending.stdout.escape_ascii().to_string();
+    ending
+        .expect_end(&said, |status| status.success())
+        .unwrap_or_else(|error| panic!("{error}, and printed \"{said}\""));
+    ending.stdout
+}
+
+/// A place for the files of one test.
+fn file(name: &str) -> PathBuf {
+    Artifacts::shared().directory().join(name)
+}
+
+/// All of it, used well and badly, in a program of two files.
+fn objects(cpp: Cpp) {
+    let artifacts = Artifacts::shared(); // for all of these
+    let files = ["tests/cpp/objects.cpp", "tests/cpp/another.cpp"].map(Path::new);
+    let ways = [
+        ("libshmkey.so", &[][..]),
+        ("libshmkey.a", PLAIN),
+        ("libshmkey.so", PLAIN),
+    ];
+    for (standard, (library, options)) in cpp.standards.into_iter().zip(ways) {
+        let name = format!("objects-{}-{standard}", cpp.compiler);
+        let program = artifacts.directory().join(name);
+        cpp.link(standard, options, &files, library, &program)
+            .unwrap();
+        let own = Name::family(&["plain", "mutex", "semaphore", "latest", "ring"]);
+        let said = run(&program, Some(&own[0].0));
+        assert!(said.is_empty(), "{standard}: {}", said.escape_ascii());
+    }
+}
+
+/// The example at the top of the header is a program, and prints what it should.
+fn example(cpp: Cpp) {
+    let _artifacts = Artifacts::shared();
+    let header = include_str!("../include/shmkey.hpp");
+    let comment = header.split("*/").next().unwrap();
+    let (outside, inside): (Vec<&str>, Vec<&str>) = comment
+        .lines()
+        .filter_map(|line| line.strip_prefix(" *     "))
+        .partition(|line| {
+            ["#include", "using", "struct"].contains(&line.split(' ').next().unwrap())
+        });
+    assert!(outside.len() == 4 && inside.len() > 5, "{outside:?}");
+    let name = Name::new();
+    let body = inside
+        .join("\n")
+        .replace("\"position\"", &format!("\"{}\"", name.0));
+    let source = file(&format!("example-{}.cpp", cpp.compiler));
+    let program = source.with_extension("");
+    let text = format!("{}\nint main() {{\n{body}\n}}\n", outside.join("\n"));
+    fs::write(&source, text).unwrap();
+    for standard in cpp.standards {
+        cpp.link(standard, PLAIN, &[&source], "libshmkey.so", &program)
+            .unwrap();
+        assert_eq!(run(&program, None), b"52.5 13.4\n");
+    }
+}
+
+/// What must not compile does not, each for its own reason.
+fn refused(cpp: Cpp) {
+    let _artifacts = Artifacts::shared();
+    let whole = |line: &str| {
+        format!(
+            "#include <shmkey.hpp>\n#include <string>\n\
+             shmkey::ring open(); shmkey::result<void> done();\n\
+             struct big {{ alignas(128) int i; }};\n\
+             int main() {{ {line} return 0; }}\n"
+        )
+    };
+    let source = file(&format!("refused-{}.cpp", cpp.compiler));
+    let check = |line: &str| {
+        fs::write(&source, whole(line)).unwrap();
+        cpp.compile("c++17", &["-fsyntax-only"], &[&source])
+    };
+    check("shmkey::ring ring = open(); if (!ring.send(\"a\", shmkey::now)) { return 1; }").unwrap();
+    for (line, reason) in [
+        ("done();", "nodiscard|unused"),
+        ("open().send(\"a\");", "nodiscard|unused"),
+        ("auto a = open(); auto b = a;", "delete|copy"),
+        (
+            "(void) open().send(\"a\", 1, 5);",
+            "convert|viable|matching",
+        ),
+        (
+            "(void) shmkey::mutex<std::string>::open(\"a\");",
+            "only the bytes",
+        ),
+        (
+            "(void) shmkey::latest<int *>::open(\"a\");",
+            "pointer means nothing",
+        ),
+        ("(void) shmkey::mutex<big>::open(\"a\");", "aligned to 64"),
+        (
+            "bool works = open().send(\"a\"); (void) works;",
+            "cannot convert|no viable conversion",
+        ),
+    ] {
+        let said = check(line).expect_err(line);
+        assert!(
+            reason.split('|').any(|word| said.contains(word)),
+            "{line}: {said}"
+        );
+    }
+}
+
+/// The functions of the C header are all there in C++: nobody has to leave it for one.
+#[test]
+fn the_header_uses_every_function_of_c() {
+    let c = include_str!("../include/shmkey.h");
+    let cpp = include_str!("../include/shmkey.hpp");
+    let (comments, code): (Vec<&str>, Vec<&str>) = cpp
+        .lines()
+        .partition(|line| line.trim_start().starts_with(['/', '*']));
+    assert!(comments.len() > 100);
+    let code = code.join("\n");
+    let functions = c
+        .lines()
+        .filter(|line| !line.starts_with([' ', '/', '#', '*']))
+        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next());
+    let missing: Vec<&str> = functions
+        .filter(|name| name.starts_with("shm_"))
+        .filter(|name| {
+            // Some are called, and the closing ones given to the pointers that own.
+            !code
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|word| word == *name)
+        })
+        .collect();
+    // What one gets of an attachment without it.
+    assert_eq!(missing, ["shm_attached_size"]);
+}
+
+#[test]
+fn gcc_objects_do_what_the_header_says() {
+    objects(GXX);
+}
+
+#[test]
+fn gcc_the_headers_own_example_runs() {
+    example(GXX);
+}
+
+#[test]
+fn gcc_refuses_what_it_should() {
+    refused(GXX);
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn clang_objects_do_what_the_header_says() {
+    objects(CLANGXX);
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn clang_the_headers_own_example_runs() {
+    example(CLANGXX);
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn clang_refuses_what_it_should() {
+    refused(CLANGXX);
+}

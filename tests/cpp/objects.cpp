@@ -1,0 +1,452 @@
+// Every class of shmkey.hpp, well used and badly: tests/cpp.rs compiles it by each standard and each compiler. Prints what is wrong, nothing
+// if all is right. All segments are private, or named "NAME WHAT" by the argument, and removed at the end.
+#include <shmkey.hpp>
+
+#include <climits>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <sys/wait.h>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+// Another file uses the header, too.
+int another_file(const char *name);
+
+namespace {
+
+int wrong = 0;
+
+void check(bool right, const char *what, int line)
+{
+    if (!right) {
+        wrong = 1;
+        std::printf("line %d: %s (errno %d, last error: %s)\n", line, what, errno, shm_last_error());
+    }
+}
+#define CHECK(condition) check(static_cast<bool>(condition), #condition, __LINE__)
+
+template <class Result> void fails(const Result &result, int number, const char *what, int line)
+{
+    check(!result && result.error().number() == number, what, line);
+    check(result.error().code() == std::error_code(number, std::generic_category()), what, line);
+    check(std::strlen(result.error().sentence()) > 10, what, line);
+}
+#define FAILS(call, number) fails((call), (number), #call " fails with " #number, __LINE__)
+
+template <class T> T take(shmkey::result<T> result, const char *what, int line)
+{
+    if (!result) {
+        std::printf("line %d: %s (%s)\n", line, what, result.error().sentence());
+        std::exit(1);
+    }
+    return *std::move(result);
+}
+#define TAKE(call) take((call), #call, __LINE__)
+
+// What a pointer leads to that is to lead somewhere.
+template <class T> T &there(T *pointer)
+{
+    if (pointer == nullptr) {
+        std::puts("a null pointer");
+        std::exit(1);
+    }
+    return *pointer;
+}
+
+template <class T>
+constexpr bool is_move_only = std::is_nothrow_move_constructible_v<T> && !std::is_copy_constructible_v<T> &&
+                              !std::is_copy_assignable_v<T> && !std::is_default_constructible_v<T>;
+static_assert(is_move_only<shmkey::segment> && is_move_only<shmkey::attachment>);
+static_assert(is_move_only<shmkey::semaphore> && is_move_only<shmkey::ring>);
+static_assert(is_move_only<shmkey::mutex<int>> && is_move_only<shmkey::mutex<int>::guard>);
+static_assert(is_move_only<shmkey::latest<int>>);
+static_assert(is_move_only<shmkey::ring::slot> && is_move_only<shmkey::ring::message>);
+static_assert(std::is_nothrow_move_assignable_v<shmkey::ring> && std::is_nothrow_move_assignable_v<shmkey::segment>);
+static_assert(!std::is_convertible_v<int, shmkey::timeout> && !std::is_constructible_v<shmkey::timeout, double>);
+
+// Times.
+constexpr std::int64_t ns(shmkey::timeout time)
+{
+    return time.nanoseconds();
+}
+static_assert(ns(shmkey::forever) == -1 && ns(shmkey::now) == 0);
+static_assert(ns(0s) == 0 && ns(-1s) == 0 && ns(-1ns) == 0 && ns(1ns) == 1 && ns(1ms) == 1'000'000 && ns(24h) == 86'400'000'000'000);
+static_assert(ns(0.5s) == 500'000'000 && ns(std::chrono::duration<double, std::nano>(0.25)) == 1);
+static_assert(ns(std::chrono::duration<double, std::nano>(1.25)) == 2);
+static_assert(ns(std::chrono::duration<int, std::ratio<1, 3>>(1)) == 333'333'334);
+static_assert(ns(std::chrono::duration<unsigned char>(200)) == 200'000'000'000);
+static_assert(ns(std::chrono::hours::max()) == -1 && ns(std::chrono::hours::min()) == 0);
+static_assert(ns(std::chrono::nanoseconds::max()) == -1 && ns(std::chrono::nanoseconds::min()) == 0);
+static_assert(ns(std::chrono::nanoseconds(std::numeric_limits<std::int64_t>::max() - 1000)) > 9'000'000'000'000'000'000);
+
+void times()
+{
+    using limits = std::numeric_limits<double>;
+    CHECK(ns(std::chrono::duration<double>(limits::infinity())) == -1);
+    CHECK(ns(std::chrono::duration<double>(limits::quiet_NaN())) == 0);
+    CHECK(ns(std::chrono::duration<double, std::nano>(limits::denorm_min())) == 1);
+    CHECK(ns(std::chrono::duration<float, std::pico>(1.0F)) == 1);
+}
+
+struct pair {
+    std::int64_t a, b;
+};
+
+std::string base;
+
+std::string own(const char *what)
+{
+    return base + " " + what;
+}
+
+// A segment that goes with its last user, and the memory that keeps it.
+std::pair<int, shmkey::attachment> private_segment(std::size_t size)
+{
+    auto segment = TAKE(shmkey::segment::open_private(size));
+    auto memory = TAKE(segment.attach());
+    CHECK(segment.remove());
+    return {segment.id(), std::move(memory)};
+}
+
+void segments()
+{
+    FAILS(shmkey::segment::open(own("plain"), 0, shmkey::existing), ENOENT);
+    FAILS(shmkey::segment::open("", 10, shmkey::create()), EINVAL);
+    FAILS(shmkey::segment::open(std::string_view("a\0b", 3), 10, shmkey::create()), EINVAL);
+    FAILS(shmkey::segment::open(std::string(5000, 'x'), 10, shmkey::create()), ENAMETOOLONG);
+    FAILS(shmkey::segment::open_path("no such file", 1, 10, shmkey::create()), ENOENT);
+    FAILS(shmkey::segment::open_path(std::string(4096, 'x'), 1, 10, shmkey::create()), ENAMETOOLONG);
+    FAILS(shmkey::segment::open_path(std::string_view("a\0b", 3), 1, 10, shmkey::create()), EINVAL);
+    auto by_path = TAKE(shmkey::segment::open_path("shmfile", 115, 10, shmkey::create()));
+    CHECK(by_path.remove());
+    FAILS(by_path.remove(), EINVAL);
+
+    int id = 0;
+    {
+        auto segment = TAKE(shmkey::segment::open(own("plain"), 100, shmkey::create(0640)));
+        id = segment.id();
+        segment.remove_at_end();
+        auto same = TAKE(shmkey::segment::open(std::string_view("...." + own("plain")).substr(4), 0, shmkey::existing));
+        CHECK(same.id() == id);
+        auto status = TAKE(segment.status());
+        CHECK(status.size == 100 && status.nattch == 0 && status.mode == 0640);
+        CHECK(TAKE(shmkey::segment::open_raw(status.key, 0, 0)).id() == id);
+        auto memory = TAKE(segment.attach());
+        CHECK(memory.size() == 100 && memory.prefault());
+        CHECK(memory.at<char>(99) != nullptr && memory.at<char>(100) == nullptr);
+        CHECK(memory.at<std::int64_t>(88) != nullptr && memory.at<std::int64_t>(96) == nullptr);
+        CHECK(memory.at<std::int64_t>(4) == nullptr && memory.at<char>(static_cast<std::size_t>(-1)) == nullptr);
+        there(memory.at<pair>(16)) = {1, 2};
+        auto again = TAKE(same.attach(SHM_RDONLY));
+        CHECK(there(again.at<pair>(16)).b == 2 && again.data() != memory.data());
+        void *const address = memory.data();
+        shmkey::attachment moved(std::move(memory));
+        CHECK(moved.data() == address && TAKE(segment.status()).nattch == 2);
+        moved = std::move(again);
+        CHECK(there(moved.at<pair>(16)).a == 1 && TAKE(segment.status()).nattch == 1);
+        CHECK(moved.detach());
+        FAILS(moved.detach(), EINVAL);
+        CHECK(moved.size() == 0 && moved.at<char>() == nullptr);
+        auto there = TAKE(segment.attach_at(address));
+        CHECK(there.data() == address);
+        FAILS(segment.attach_at(address), EINVAL);
+        CHECK(TAKE(segment.attach_huge()).size() == 100);
+        std::fflush(stdout);
+        if (const pid_t child = fork(); child == 0) {
+            shmkey::segment copy(std::move(segment)); // ends here, and removes nothing
+        } else {
+            int ended = 1;
+            CHECK(waitpid(child, &ended, 0) == child && ended == 0);
+            CHECK(segment.status());
+            shmkey::segment taken(std::move(segment));
+            segment = std::move(taken);
+            errno = 4242;
+            return;
+        }
+        _exit(wrong);
+    }
+}
+
+void ends_of_segments()
+{
+    CHECK(errno == 4242); // the ends of objects leave it alone
+    FAILS(shmkey::segment::open(own("plain"), 0, 0), ENOENT);
+    FAILS(shmkey::segment::from_id(-1).attach(), EINVAL);
+    FAILS(shmkey::segment::from_id(-1).status(), EINVAL);
+    FAILS(shmkey::segment::from_id(-1).remove(), EINVAL);
+}
+
+void errors()
+{
+    shmkey::error none;
+    CHECK(none.number() == 0 && std::strcmp(none.sentence(), "no error") == 0);
+    auto failed = shmkey::segment::open(own("plain"), 0, 0);
+    shmkey::error copy(failed.error()), other;
+    (void) shm_remove(-1); // has another sentence
+    CHECK(std::strstr(copy.sentence(), "ENOENT") != nullptr && std::strcmp(copy.sentence(), failed.error().sentence()) == 0);
+    other = copy;
+    copy = std::move(other);
+    CHECK(copy.number() == ENOENT && copy.code() == std::errc::no_such_file_or_directory && !copy.is_timeout());
+    shmkey::result<int> number(5);
+    CHECK(number && number.has_value() && *number == 5 && number.error().number() == 0);
+    CHECK(!shmkey::version().empty());
+}
+
+void semaphores()
+{
+    FAILS(shmkey::semaphore::open(own("semaphore"), 0, shmkey::existing), ENOENT);
+    auto one = TAKE(shmkey::semaphore::open(own("semaphore"), 1));
+    auto two = TAKE(shmkey::semaphore::open(own("semaphore").c_str()));
+    CHECK(TAKE(one.id()) == TAKE(two.id()) && TAKE(two.value()) == 1);
+    CHECK(one.wait() && one.post() && two.wait(1s));
+    auto late = two.wait(shmkey::now);
+    FAILS(late, EAGAIN);
+    CHECK(late.error().is_timeout());
+    const auto before = std::chrono::steady_clock::now();
+    FAILS(two.wait(20ms), ETIMEDOUT);
+    CHECK(std::chrono::steady_clock::now() - before >= 20ms);
+    shmkey::semaphore moved(std::move(one));
+    CHECK(moved.post());
+    two = std::move(moved);
+    CHECK(TAKE(two.value()) == 1);
+    FAILS(moved.post(), EFAULT);
+    FAILS(moved.id(), EFAULT);
+    FAILS(moved.remove(), EINVAL);
+    CHECK(two.remove());
+    FAILS(shmkey::semaphore::open(own("semaphore"), 0, 0), ENOENT);
+    FAILS(shmkey::semaphore::open("", 0), EINVAL);
+    FAILS(shmkey::semaphore::open(static_cast<const char *>(nullptr), 0), EINVAL);
+    FAILS(shmkey::semaphore::open(std::string(257, 'x')), EINVAL);
+    FAILS(shmkey::semaphore::open(std::string_view("a\0b", 3)), EINVAL);
+    FAILS(shmkey::semaphore::open(own("semaphore"), UINT_MAX), EOVERFLOW);
+    auto by_path = TAKE(shmkey::semaphore::open(shmkey::place::path("shmfile", 115), 4));
+    CHECK(TAKE(by_path.value()) == 4 && by_path.remove());
+    FAILS(shmkey::semaphore::open(shmkey::place::path("no such file", 115)), ENOENT);
+    auto [id, memory] = private_segment(4096);
+    CHECK(TAKE(TAKE(shmkey::semaphore::open(shmkey::place::in(id, 1024), 4)).value()) == 4);
+    FAILS(shmkey::semaphore::open(shmkey::place::in(id, 1000)), EINVAL);
+}
+
+void mutexes()
+{
+    auto mutex = TAKE(shmkey::mutex<pair>::open(own("mutex"), shmkey::create(), "pair"));
+    FAILS(shmkey::mutex<pair>::open(own("mutex")), EPROTO);
+    FAILS(shmkey::mutex<int>::open(own("mutex"), shmkey::create(), "pair"), EPROTO);
+    FAILS(shmkey::mutex<int>::open(own("mutex"), shmkey::create(), std::string_view("a\0b", 3)), EINVAL);
+    FAILS(shmkey::mutex<int>::open(own("mutex"), shmkey::create(), std::string(129, 'x')), EINVAL);
+    FAILS(shmkey::semaphore::open(own("mutex")), EPROTOTYPE);
+    {
+        auto value = TAKE(mutex.lock());
+        CHECK(value->a == 0 && !value.owner_died());
+        *value = {1, 2};
+        FAILS(mutex.lock(), EDEADLK);
+        std::thread([&] {
+            FAILS(mutex.lock(shmkey::now), EAGAIN);
+            FAILS(mutex.lock(10ms), ETIMEDOUT);
+        }).join();
+        shmkey::mutex<pair>::guard moved(std::move(value));
+        CHECK(moved->b == 2 && moved.mark_consistent());
+        FAILS(value.unlock(), EFAULT);
+        FAILS(value.mark_consistent(), EFAULT);
+    }
+    auto guard = TAKE(mutex.lock(1s));
+    CHECK(guard->a == 1 && guard.unlock());
+    FAILS(guard.unlock(), EFAULT);
+    guard = TAKE(mutex.lock());
+    shmkey::mutex<pair> moved(std::move(mutex)); // while it is locked
+    guard->a = 5;
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        FAILS(guard.mark_consistent(), EPERM);
+        FAILS(moved.lock(10ms), ETIMEDOUT);
+        errno = 4242;
+        { auto ends = std::move(guard); }
+        CHECK(errno == 4242);
+        std::fflush(stdout);
+        _exit(wrong);
+    }
+    int ended = 1;
+    CHECK(waitpid(child, &ended, 0) == child && ended == 0);
+    CHECK(guard.unlock());
+
+    for (const bool mend : {true, false}) {
+        std::thread([&] {
+            auto value = TAKE(moved.lock());
+            value->a = 99;
+            using guard_type = shmkey::mutex<pair>::guard;
+            alignas(guard_type) static unsigned char lost[sizeof(guard_type)];
+            new (lost) guard_type(std::move(value)); // which never ends, as its thread does
+        }).join();
+        auto value = TAKE(moved.lock());
+        CHECK(value.owner_died() && value->a == 99);
+        CHECK(!mend || value.mark_consistent());
+    }
+    FAILS(moved.lock(), ENOTRECOVERABLE);
+    CHECK(TAKE(moved.id()) >= 0 && moved.remove());
+    FAILS(mutex.lock(), EFAULT);
+
+    auto [id, memory] = private_segment(8192);
+    auto bytes = TAKE(shmkey::mutex<char[100]>::open(shmkey::place::in(id, 64)));
+    std::strcpy(*TAKE(bytes.lock()), "an array");
+    CHECK(std::strcmp(*TAKE(bytes.lock()), "an array") == 0);
+}
+
+void latest_values()
+{
+    auto one = TAKE(shmkey::latest<pair>::open(own("latest"), shmkey::create(), "pair"));
+    auto two = TAKE(shmkey::latest<pair>::open(own("latest"), shmkey::existing, "pair"));
+    FAILS(shmkey::latest<pair>::open(own("latest")), EPROTO);
+    std::int64_t seen = 0;
+    CHECK(!TAKE(two.read()) && !TAKE(two.read_newer(seen)) && TAKE(two.version()) == 0);
+    FAILS(two.wait_newer(seen, shmkey::now), EAGAIN);
+    FAILS(two.wait_newer(seen, 10ms), ETIMEDOUT);
+    CHECK(one.publish({1, 2}));
+    FAILS(two.publish({3, 4}), EBUSY);
+    CHECK(TAKE(two.read())->b == 2);
+    CHECK(TAKE(two.read_newer(seen))->a == 1 && seen == 1 && !TAKE(two.read_newer(seen)) && seen == 1);
+    std::thread publisher([&] {
+        std::this_thread::sleep_for(20ms);
+        CHECK(one.publish({5, 6}));
+    });
+    CHECK(TAKE(two.wait_newer(seen)).a == 5 && seen == 2);
+    publisher.join();
+    one = std::move(two); // who published is closed
+    CHECK(one.publish({7, 8}) && TAKE(one.version()) == 3);
+    FAILS(two.read(), EFAULT);
+    FAILS(two.publish({}), EFAULT);
+    FAILS(two.read_newer(seen), EFAULT);
+    CHECK(TAKE(one.id()) >= 0 && one.remove());
+    auto by_path = TAKE(shmkey::latest<double>::open(shmkey::place::path("shmfile", 115)));
+    CHECK(by_path.publish(1.5) && *TAKE(by_path.read()) > 1.4 && by_path.remove());
+}
+
+void rings()
+{
+    auto ring = TAKE(shmkey::ring::open(own("ring"), 1000));
+    auto other = TAKE(shmkey::ring::open(own("ring"), 0, shmkey::existing));
+    FAILS(shmkey::ring::open(own("ring"), 1000, shmkey::create() | shmkey::many_senders), EPROTO);
+    FAILS(shmkey::ring::open(own("ring"), 1), EINVAL);
+    CHECK(TAKE(other.capacity()) == 1000 && TAKE(other.used()) == 0 && TAKE(other.dropped()) == 0);
+    CHECK(TAKE(ring.id()) == TAKE(other.id()));
+    CHECK(ring.begin_sending() && other.begin_receiving());
+    FAILS(other.begin_sending(), EBUSY);
+    FAILS(ring.begin_receiving(), EBUSY);
+
+    char buffer[1000];
+    std::string text = "something";
+    CHECK(ring.send("hello") && ring.send(std::string("world"), 1s) && ring.send("abc", 2, shmkey::now) && ring.send(""));
+    CHECK(TAKE(other.recv(buffer, sizeof buffer)) == 5 && std::memcmp(buffer, "hello", 5) == 0);
+    CHECK(other.recv(text) && text == "world" && other.recv(text, shmkey::now) && text == "ab");
+    CHECK(other.recv(text, 1s) && text.empty());
+    FAILS(other.recv(text, shmkey::now), EAGAIN);
+    FAILS(other.recv(text, 10ms), ETIMEDOUT);
+    FAILS(other.recv(buffer, sizeof buffer, 10ms), ETIMEDOUT);
+    FAILS(ring.send(std::string(1001, 'x')), EMSGSIZE);
+
+    const std::string long_one(300, 'l');
+    CHECK(TAKE(ring.send_batch({shmkey::bytes_of("one"), shmkey::bytes_of(long_one), shmkey::bytes_of("")})) == 3);
+    std::size_t lengths[4];
+    CHECK(TAKE(other.recv_batch(buffer, sizeof buffer, lengths, 4)) == 3 && lengths[0] == 3 && lengths[1] == 300 && lengths[2] == 0);
+    const std::vector<shm_bytes> none;
+    CHECK(TAKE(ring.send_batch(none.data(), none.size())) == 0);
+
+    {
+        auto slot = TAKE(ring.reserve(100));
+        CHECK(slot.size() == 100);
+        std::memcpy(slot.data(), "in place", 8);
+        FAILS(ring.send("a"), EINVAL);
+        FAILS(slot.commit(101), EINVAL);
+        CHECK(slot.commit(8) && slot.data() == nullptr && slot.size() == 0);
+        FAILS(slot.commit(), EFAULT);
+        auto abandoned = TAKE(ring.reserve(50));
+        auto moved(std::move(abandoned));
+        FAILS(abandoned.commit(), EFAULT);
+        errno = 4242;
+    }
+    CHECK(errno == 4242);
+    CHECK(TAKE(ring.reserve(1)).abort());
+    {
+        auto slot = TAKE(ring.reserve(4));
+        std::memcpy(slot.data(), "next", 4);
+        CHECK(slot.commit());
+    }
+    {
+        auto message = TAKE(other.peek());
+        CHECK(message.text() == "in place" && message.size() == 8);
+    } // not released: it stays
+    {
+        auto message = TAKE(other.peek(1s));
+        CHECK(message.text() == "in place");
+        auto moved(std::move(message));
+        FAILS(message.release(), EFAULT);
+        CHECK(moved.release());
+        FAILS(moved.release(), EFAULT);
+    }
+    CHECK(other.recv(text) && text == "next");
+
+#if __cplusplus >= 202002L
+    const std::byte bytes[] = {std::byte(1), std::byte(2), std::byte(3)};
+    std::byte received[10];
+    CHECK(ring.send(std::span(bytes)) && ring.send(std::as_bytes(std::span(text)), 1s));
+    CHECK(TAKE(other.recv(received)) == 3 && received[2] == std::byte(3));
+    CHECK(TAKE(other.peek()).bytes().size() == 4);
+    CHECK(TAKE(other.recv_batch(received, lengths, 1s)) == 1);
+    std::vector<shm_bytes> batch{shmkey::bytes_of(bytes), shmkey::bytes_of("x")};
+    CHECK(TAKE(ring.send_batch(batch)) == 2 && other.recv(text) && other.recv(text) && text == "x");
+    auto slot = TAKE(ring.reserve(2));
+    slot.bytes()[1] = std::byte(7);
+    CHECK(slot.commit() && TAKE(other.recv(std::span(received))) == 2 && received[1] == std::byte(7));
+    CHECK(private_segment(10).second.bytes().size() == 10);
+#endif
+
+    CHECK(ring.end_sending());
+    FAILS(other.recv(text), EPIPE);
+    CHECK(other.end_receiving());
+    shmkey::ring moved(std::move(ring));
+    ring = std::move(moved);
+    CHECK(ring.send("both ends by one") && ring.recv(text) && text == "both ends by one");
+    FAILS(moved.send("a"), EFAULT);
+    FAILS(moved.recv(text), EFAULT);
+    FAILS(moved.peek(), EFAULT);
+    FAILS(moved.reserve(1), EFAULT);
+    FAILS(moved.capacity(), EFAULT);
+    CHECK(ring.remove());
+
+    auto [id, place_of_it] = private_segment(8192);
+    auto newest = TAKE(shmkey::ring::open(shmkey::place::in(id, 64), 64, shmkey::create() | shmkey::drop_oldest));
+    CHECK(newest.send("first"));
+    auto old = TAKE(newest.peek());
+    for (int i = 0; i < 20; i++) {
+        CHECK(newest.send("later", shmkey::now));
+    }
+    FAILS(old.release(), ESTALE);
+    CHECK(TAKE(newest.dropped()) > 0 && newest.recv(text) && text == "later");
+    auto crowd = TAKE(shmkey::ring::open(shmkey::place::in(id, 4096), 256, shmkey::create() | shmkey::many_senders));
+    auto another = TAKE(shmkey::ring::open(shmkey::place::in(id, 4096), 0, shmkey::existing));
+    CHECK(crowd.send("one") && another.send("two") && crowd.recv(text) && crowd.recv(text) && text == "two");
+}
+
+} // namespace
+
+int main(int count, char **arguments)
+{
+    if (count != 2) {
+        return 2;
+    }
+    base = arguments[1];
+    times();
+    segments();
+    ends_of_segments();
+    errors();
+    semaphores();
+    mutexes();
+    latest_values();
+    rings();
+    CHECK(another_file(arguments[1]) == 1);
+    return wrong;
+}

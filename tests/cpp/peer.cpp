@@ -1,0 +1,431 @@
+// One end of an object in C++, for tests/pairings.rs: the roles of tests/c/peer.c, whose words they go by.
+#include <shmkey.hpp>
+
+#include "../c/peer.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace std::chrono_literals;
+using shmkey::error;
+
+namespace {
+
+constexpr shmkey::timeout ages = 50s;
+constexpr std::size_t capacity = 200000; // room for all that a process sends here before anybody receives
+
+std::string name;
+std::uint64_t seed, count, number;
+
+[[noreturn]] void wrong(const char *what, int line, const char *why)
+{
+    std::printf("peer.cpp:%d: %s (%s)\n", line, what, why);
+    std::exit(1);
+}
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            wrong(#condition, __LINE__, shm_last_error());                                                             \
+        }                                                                                                              \
+    } while (0)
+
+template <class Result> void fails(const Result &result, int expected, int line)
+{
+    if (result || result.error().number() != expected) {
+        wrong("it should fail", line, result.error().sentence());
+    }
+}
+#define FAILS(call, expected) fails((call), (expected), __LINE__)
+
+// What is in a result that is to be true.
+template <class T> T take(shmkey::result<T> result, int line)
+{
+    if (!result) {
+        wrong("it should work", line, result.error().sentence());
+    }
+    return *std::move(result);
+}
+#define TAKE(call) take((call), __LINE__)
+
+void ready()
+{
+    std::puts("ready");
+    std::fflush(stdout);
+}
+
+[[noreturn]] void wait_for_death()
+{
+    ready();
+    for (;;) {
+        pause();
+    }
+}
+
+std::string own(const char *what)
+{
+    return name + " " + what;
+}
+
+using value_mutex = shmkey::mutex<peer_value>;
+using value_latest = shmkey::latest<peer_value>;
+
+value_mutex open_mutex()
+{
+    return TAKE(value_mutex::open(name, shmkey::create(), "a value"));
+}
+
+void mutex_count(value_mutex mutex)
+{
+    for (std::uint64_t i = 0; i < count; i++) {
+        auto value = TAKE(mutex.lock(ages));
+        EXPECT(!value.owner_died());
+        EXPECT(value->words[0] == 0 || peer_is_whole(seed, &*value));
+        *value = peer_value_of(seed, value->words[0] + 1);
+    }
+}
+
+void mutex_victim()
+{
+    auto mutex = open_mutex();
+    auto value = TAKE(mutex.lock(ages));
+    value->words[0] += 1;
+    value->words[7] = 7;
+    wait_for_death();
+}
+
+void mutex_survivor()
+{
+    auto mutex = open_mutex();
+    {
+        auto value = TAKE(mutex.lock(ages));
+        EXPECT(value.owner_died() && !peer_is_whole(seed, &*value));
+        *value = peer_value_of(seed, 0);
+        EXPECT(value.mark_consistent());
+    }
+    mutex_count(std::move(mutex));
+}
+
+void semaphore_play(bool first)
+{
+    auto ping = TAKE(shmkey::semaphore::open(own("ping"))), pong = TAKE(shmkey::semaphore::open(own("pong")));
+    auto segment = TAKE(shmkey::segment::open(own("plain"), 8, shmkey::create()));
+    auto memory = TAKE(segment.attach());
+    auto *plain = memory.at<std::uint64_t>();
+    EXPECT(plain != nullptr && memory.size() == 8);
+    for (std::uint64_t i = 0; i < count; i++) {
+        if (first) {
+            *plain = peer_mix(seed, i);
+            EXPECT(ping.post() && pong.wait(ages));
+            EXPECT(*plain == peer_mix(seed + 1, i));
+        } else {
+            EXPECT(ping.wait(ages));
+            EXPECT(*plain == peer_mix(seed, i));
+            *plain = peer_mix(seed + 1, i);
+            EXPECT(pong.post());
+        }
+    }
+    EXPECT(memory.detach());
+}
+
+void semaphore_share()
+{
+    auto tokens = TAKE(shmkey::semaphore::open(name, 3));
+    for (std::uint64_t i = 0; i < count; i++) {
+        EXPECT(tokens.wait(ages));
+        EXPECT(TAKE(tokens.value()) <= 2);
+        EXPECT(tokens.post());
+    }
+}
+
+void semaphore_victim()
+{
+    auto tokens = TAKE(shmkey::semaphore::open(name, 3)), never = TAKE(shmkey::semaphore::open(own("ping")));
+    EXPECT(tokens.wait(ages));
+    ready();
+    (void) never.wait();
+}
+
+void semaphore_survivor()
+{
+    auto tokens = TAKE(shmkey::semaphore::open(name, 3)), never = TAKE(shmkey::semaphore::open(own("ping")));
+    EXPECT(TAKE(tokens.value()) == 2);
+    EXPECT(tokens.wait(ages) && tokens.wait(ages));
+    FAILS(tokens.wait(20ms), ETIMEDOUT);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(tokens.post());
+    }
+    EXPECT(never.post() && never.wait(ages));
+    semaphore_share();
+}
+
+value_latest open_latest()
+{
+    return TAKE(value_latest::open(name, shmkey::create(), "a value"));
+}
+
+void latest_publish(value_latest &latest, std::uint64_t first, std::uint64_t last)
+{
+    for (std::uint64_t i = first; i <= last; i++) {
+        EXPECT(latest.publish(peer_value_of(seed, i)));
+        if (i % 16 == 0) {
+            usleep(100);
+        }
+    }
+}
+
+void latest_read()
+{
+    auto latest = open_latest();
+    std::int64_t seen = 0, before = 0;
+    while (seen < static_cast<std::int64_t>(count)) {
+        const auto value = TAKE(latest.wait_newer(seen, ages));
+        EXPECT(seen > before && value.words[0] == static_cast<std::uint64_t>(seen) && peer_is_whole(seed, &value));
+        before = seen;
+    }
+}
+
+void latest_publisher_victim()
+{
+    auto latest = open_latest();
+    latest_publish(latest, 1, count);
+    ready();
+    for (std::uint64_t i = count + 1;; i++) {
+        latest_publish(latest, i, i);
+    }
+}
+
+void latest_reader_survivor()
+{
+    auto latest = open_latest();
+    const auto value = TAKE(latest.read());
+    EXPECT(value && value->words[0] >= count && peer_is_whole(seed, &*value));
+    latest_publish(latest, value->words[0] + 1, value->words[0] + count);
+    EXPECT(TAKE(latest.version()) == static_cast<std::int64_t>(value->words[0] + count));
+}
+
+void latest_reader_victim()
+{
+    auto latest = open_latest();
+    std::int64_t seen = 0;
+    ready();
+    for (;;) {
+        const auto value = TAKE(latest.wait_newer(seen));
+        EXPECT(peer_is_whole(seed, &value));
+    }
+}
+
+shmkey::ring open_ring(int options)
+{
+    return TAKE(shmkey::ring::open(name, capacity, shmkey::create() | options));
+}
+
+void ring_send(shmkey::ring &ring, std::uint64_t first, std::uint64_t last)
+{
+    std::vector<unsigned char> room(2 * PEER_LONGEST + 1);
+    unsigned char *const message = room.data() + 1;
+    for (std::uint64_t i = first; i < last; i++) {
+        const std::size_t size = peer_message(seed, number, i, message);
+        const std::string_view text(static_cast<const char *>(static_cast<const void *>(message)), size);
+        if (i % 3 == 0) {
+            EXPECT(ring.send(text, ages));
+        } else if (i % 3 == 1) {
+            auto slot = TAKE(ring.reserve(PEER_LONGEST, ages));
+            std::memcpy(slot.data(), message, size);
+            EXPECT(slot.commit(size));
+        } else {
+            EXPECT(TAKE(ring.send_batch({shmkey::bytes_of(text)}, ages)) == 1);
+        }
+    }
+}
+
+std::uint64_t next_of[64];
+
+void expect_message(const void *message, std::size_t size)
+{
+    static unsigned char whole[PEER_LONGEST];
+    std::uint64_t sender = 0;
+    EXPECT(size >= 16);
+    std::memcpy(&sender, message, 8);
+    EXPECT(sender < 64 && peer_message(seed, sender, next_of[sender], whole) == size);
+    EXPECT(std::memcmp(whole, message, size) == 0);
+    next_of[sender]++;
+}
+
+// Where senders come and go, all may have ended before the next one comes.
+bool others_come = false;
+
+void wait_for_one(shmkey::ring &ring)
+{
+    while (others_come) {
+        const auto found = ring.peek(ages);
+        if (found) {
+            break;
+        }
+        FAILS(found, EPIPE);
+        usleep(1000);
+    }
+}
+
+void ring_receive(shmkey::ring &ring, std::uint64_t messages)
+{
+    std::vector<char> room(capacity + 1);
+    char *const buffer = room.data() + 1;
+    std::string text;
+    for (std::uint64_t i = 0; i < messages;) {
+        wait_for_one(ring);
+        if (i % 4 == 0) {
+            expect_message(buffer, TAKE(ring.recv(buffer, capacity, ages)));
+            i++;
+        } else if (i % 4 == 1) {
+            auto message = TAKE(ring.peek(ages));
+            expect_message(message.data(), message.size());
+            EXPECT(message.release());
+            i++;
+        } else if (i % 4 == 2) {
+            EXPECT(ring.recv(text, ages));
+            expect_message(text.data(), text.size());
+            i++;
+        } else {
+            std::size_t lengths[5], at = 0;
+            const std::size_t left = messages - i < 5 ? messages - i : 5;
+            const std::size_t received = TAKE(ring.recv_batch(buffer, capacity, lengths, left, ages));
+            EXPECT(received > 0);
+            for (std::size_t m = 0; m < received; m++) {
+                expect_message(buffer + at, lengths[m]);
+                at += lengths[m];
+            }
+            i += received;
+        }
+    }
+}
+
+void ring_sender(int options)
+{
+    auto ring = open_ring(options);
+    ring_send(ring, 0, count);
+}
+
+void ring_receiver(int options)
+{
+    auto ring = open_ring(options);
+    others_come = options != 0;
+    ring_receive(ring, count);
+    if (options == 0) {
+        FAILS(ring.peek(ages), EPIPE);
+    }
+}
+
+void ring_sender_victim(int options)
+{
+    auto ring = open_ring(options);
+    number = 1;
+    ring_send(ring, 0, 10);
+    auto slot = TAKE(ring.reserve(100, ages));
+    wait_for_death();
+}
+
+void ring_receiver_survivor()
+{
+    auto ring = open_ring(0);
+    ring_receive(ring, 10);
+    FAILS(ring.peek(ages), EOWNERDEAD);
+    ring_send(ring, 0, 5);
+    ring_receive(ring, 5);
+}
+
+void ring_receiver_victim()
+{
+    auto ring = open_ring(0);
+    ring_receive(ring, 1);
+    EXPECT(TAKE(ring.peek(ages)).size() >= 16);
+    wait_for_death();
+}
+
+void ring_sender_survivor()
+{
+    auto ring = open_ring(0);
+    std::vector<unsigned char> room(PEER_LONGEST);
+    std::uint64_t sent = 0;
+    for (;; sent++) {
+        const auto done = ring.send(room.data(), peer_message(seed, number, sent, room.data()), ages);
+        if (!done) {
+            FAILS(done, EOWNERDEAD);
+            break;
+        }
+    }
+    next_of[number] = 1;
+    ring_receive(ring, sent - 1);
+    ring_send(ring, sent, sent + 5);
+    ring_receive(ring, 5);
+}
+
+void many_survivor()
+{
+    auto ring = open_ring(shmkey::many_senders);
+    for (std::uint64_t i = 0; i < count; i++) {
+        ring_send(ring, i, i + 1);
+        ring_receive(ring, i == 0 ? 11 : 1);
+    }
+}
+
+void latest_publish_all()
+{
+    auto latest = open_latest();
+    latest_publish(latest, 1, count);
+}
+
+struct part {
+    std::string_view name;
+    void (*play)();
+};
+
+constexpr part parts[] = {
+    {"mutex count", [] { mutex_count(open_mutex()); }},
+    {"mutex victim", mutex_victim},
+    {"mutex survivor", mutex_survivor},
+    {"semaphore first", [] { semaphore_play(true); }},
+    {"semaphore second", [] { semaphore_play(false); }},
+    {"semaphore share", semaphore_share},
+    {"semaphore victim", semaphore_victim},
+    {"semaphore survivor", semaphore_survivor},
+    {"latest publish", latest_publish_all},
+    {"latest read", latest_read},
+    {"latest publisher victim", latest_publisher_victim},
+    {"latest reader survivor", latest_reader_survivor},
+    {"latest reader victim", latest_reader_victim},
+    {"ring send", [] { ring_sender(0); }},
+    {"ring receive", [] { ring_receiver(0); }},
+    {"ring sender victim", [] { ring_sender_victim(0); }},
+    {"ring receiver survivor", ring_receiver_survivor},
+    {"ring receiver victim", ring_receiver_victim},
+    {"ring sender survivor", ring_sender_survivor},
+    {"many send", [] { ring_sender(shmkey::many_senders); }},
+    {"many receive", [] { ring_receiver(shmkey::many_senders); }},
+    {"many victim", [] { ring_sender_victim(shmkey::many_senders); }},
+    {"many survivor", many_survivor},
+};
+
+} // namespace
+
+int main(int arguments, char **argument)
+{
+    if (arguments != 6) {
+        return 2;
+    }
+    name = argument[2];
+    seed = std::strtoull(argument[3], nullptr, 10);
+    count = std::strtoull(argument[4], nullptr, 10);
+    number = std::strtoull(argument[5], nullptr, 10);
+    for (const part &one : parts) {
+        if (one.name == argument[1]) {
+            one.play();
+            return 0;
+        }
+    }
+    std::printf("there is no role %s\n", argument[1]);
+    return 2;
+}
