@@ -117,8 +117,9 @@ typedef struct shm_mutex shm_mutex;
 // message that the receiver had not released when it died is received by the next one.
 //
 // When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
-// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. Whoever has
-// not come yet is waited for.
+// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. That goes
+// for those who have come so far: before the first one comes, it is waited for; after the last one has
+// ended, whoever still expects another one tries again later.
 //
 // Threads: one sends with a handle, and one receives with it, at a time.
 // Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
@@ -301,7 +302,7 @@ int shm_get_status(int id, struct shm_status *status);
 // let this process write.
 struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
-// The same by path and project id.
+// The same by path and project id; EFAULT if path is NULL.
 struct shm_semaphore *shm_semaphore_open_key(const char *path, int proj_id, unsigned int first, int flags);
 
 // The same in a segment, at an offset: 1024 bytes.
@@ -335,13 +336,13 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
 //
 // layout: a name for the type of the bytes, at most 128 bytes long, that all who open it must give
-// alike; or NULL.
+// alike; NULL or "" for none.
 //
 // Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
 // Errors: those of opening; EACCES if the segment's mode does not let this process write.
 struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
-// The same by path and project id.
+// The same by path and project id; EFAULT if path is NULL.
 struct shm_mutex *shm_mutex_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
 
 // The same in a segment, at an offset: 1024 bytes and `size`.
@@ -384,13 +385,13 @@ void shm_mutex_close(struct shm_mutex *mutex);
 // Opens a latest value of `size` bytes, or makes it without a value.
 //
 // layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
-// alike; or NULL.
+// alike; NULL or "" for none.
 //
 // Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 // Errors: those of opening.
 struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
-// The same by path and project id.
+// The same by path and project id; EFAULT if path is NULL.
 struct shm_latest *shm_latest_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
 
 // The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
@@ -400,7 +401,7 @@ struct shm_latest *shm_latest_open_in(int id, size_t offset, size_t size, const 
 // Publishes a value: the `size` bytes that it was opened with.
 //
 // Returns: 0, or -1.
-// Errors: EBUSY another process that lives is the publisher; EACCES the segment's mode does not let
+// Errors: EBUSY somebody else who lives is the publisher; EACCES the segment's mode does not let
 // this process write.
 int shm_latest_publish(struct shm_latest *latest, const void *value);
 
@@ -441,7 +442,7 @@ void shm_latest_close(struct shm_latest *latest);
 // Errors: those of opening; EACCES if the segment's mode does not let this process write.
 struct shm_ring *shm_ring_open(const char *name, size_t capacity, int flags);
 
-// The same by path and project id.
+// The same by path and project id; EFAULT if path is NULL.
 struct shm_ring *shm_ring_open_key(const char *path, int proj_id, size_t capacity, int flags);
 
 // The same in a segment, at an offset: 1568 bytes and the capacity.
@@ -450,8 +451,8 @@ struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int fl
 // Sends a message, waiting for room.
 //
 // Returns: 0, or -1.
-// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY another process that
-// lives is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
+// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
+// lives is the sender (another process, or another handle of this one); ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
 // receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
 int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
@@ -484,8 +485,8 @@ int shm_ring_abort(struct shm_ring *ring);
 // Receives a message into a buffer of `size` bytes, waiting for it.
 //
 // Returns: its length, 0 or more; or -1.
-// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY another
-// process that lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
+// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
+// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
 // more; EBADMSG somebody has overwritten the ring.
 ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -510,14 +511,14 @@ ptrdiff_t shm_ring_peek(struct shm_ring *ring, const void **message, int64_t tim
 // Is done with the message that was peeked at.
 //
 // Returns: 0, or -1.
-// Errors: EINVAL there is none; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
+// Errors: EINVAL there is none; EBUSY in a child of the process that has peeked; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
 // meanwhile: what was read of it may be anything.
 int shm_ring_release(struct shm_ring *ring);
 
 // Becomes the sender, or one of them, before there is anything to send.
 //
 // Returns: 0, also if this process is it already; or -1.
-// Errors: EBUSY, ENOSPC, EBADMSG as for shm_ring_send().
+// Errors: EBUSY, ENOSPC, EBADMSG, EINVAL as for shm_ring_send().
 int shm_ring_begin_sending(struct shm_ring *ring);
 
 // Becomes the receiver, before there is anything to receive.

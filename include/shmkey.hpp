@@ -929,16 +929,17 @@ public:
     // receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
     result<void> send(std::string_view text, timeout time = forever) noexcept
     {
-        return send(text.data(), text.size(), time);
+        return send_bytes(text.data(), text.size(), time);
     }
-    result<void> send(const void *bytes, std::size_t size, timeout time = forever) noexcept
+    // (A name of its own, so that send("text", 5) is not taken for five bytes.)
+    result<void> send_bytes(const void *bytes, std::size_t size, timeout time = forever) noexcept
     {
         return detail::done(shm_ring_send(handle_.get(), bytes, size, time.nanoseconds()));
     }
 #if __cplusplus >= 202002L
     result<void> send(std::span<const std::byte> bytes, timeout time = forever) noexcept
     {
-        return send(bytes.data(), bytes.size(), time);
+        return send_bytes(bytes.data(), bytes.size(), time);
     }
 #endif
     // Sends several messages (see bytes_of()), as many as there is room for in time; receivers see

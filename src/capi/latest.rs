@@ -31,7 +31,7 @@ pub struct shm_latest {
 /// Opens a latest value of `size` bytes, or makes it without a value.
 ///
 /// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
-/// alike; or NULL.
+/// alike; NULL or "" for none.
 ///
 /// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 /// Errors: those of opening.
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn shm_latest_open(
     open(size, || unsafe { with_layout(named(name, flags)?, layout) })
 }
 
-/// The same by path and project id.
+/// The same by path and project id; EFAULT if path is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_open_key(
     path: *const c_char,
@@ -89,7 +89,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
 /// Publishes a value: the `size` bytes that it was opened with.
 ///
 /// Returns: 0, or -1.
-/// Errors: EBUSY another process that lives is the publisher; EACCES the segment's mode does not let
+/// Errors: EBUSY somebody else who lives is the publisher; EACCES the segment's mode does not let
 /// this process write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_publish(

@@ -18,7 +18,7 @@ pub struct shm_mutex(mutex::Shared);
 /// Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
 ///
 /// layout: a name for the type of the bytes, at most 128 bytes long, that all who open it must give
-/// alike; or NULL.
+/// alike; NULL or "" for none.
 ///
 /// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
 /// Errors: those of opening; EACCES if the segment's mode does not let this process write.
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn shm_mutex_open(
     open(size, || unsafe { with_layout(named(name, flags)?, layout) })
 }
 
-/// The same by path and project id.
+/// The same by path and project id; EFAULT if path is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_open_key(
     path: *const c_char,

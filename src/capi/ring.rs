@@ -28,8 +28,9 @@ use core::{
 /// message that the receiver had not released when it died is received by the next one.
 ///
 /// When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
-/// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. Whoever has
-/// not come yet is waited for.
+/// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. That goes
+/// for those who have come so far: before the first one comes, it is waited for; after the last one has
+/// ended, whoever still expects another one tries again later.
 ///
 /// Threads: one sends with a handle, and one receives with it, at a time.
 /// Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn shm_ring_open(
     open(capacity, flags, |flags| unsafe { named(name, flags) })
 }
 
-/// The same by path and project id.
+/// The same by path and project id; EFAULT if path is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_open_key(
     path: *const c_char,
@@ -214,8 +215,8 @@ impl Drop for shm_ring {
 /// Sends a message, waiting for room.
 ///
 /// Returns: 0, or -1.
-/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY another process that
-/// lives is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
+/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
+/// lives is the sender (another process, or another handle of this one); ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
 /// receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_send(
@@ -338,8 +339,8 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring) -> c_int {
 /// Receives a message into a buffer of `size` bytes, waiting for it.
 ///
 /// Returns: its length, 0 or more; or -1.
-/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY another
-/// process that lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
+/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
+/// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
 /// more; EBADMSG somebody has overwritten the ring.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_recv(
@@ -428,7 +429,7 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// Is done with the message that was peeked at.
 ///
 /// Returns: 0, or -1.
-/// Errors: EINVAL there is none; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
+/// Errors: EINVAL there is none; EBUSY in a child of the process that has peeked; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
 /// meanwhile: what was read of it may be anything.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
@@ -448,7 +449,7 @@ pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
 /// Becomes the sender, or one of them, before there is anything to send.
 ///
 /// Returns: 0, also if this process is it already; or -1.
-/// Errors: EBUSY, ENOSPC, EBADMSG as for shm_ring_send().
+/// Errors: EBUSY, ENOSPC, EBADMSG, EINVAL as for shm_ring_send().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {

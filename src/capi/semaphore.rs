@@ -29,7 +29,7 @@ pub unsafe extern "C" fn shm_semaphore_open(
     open(first, || unsafe { named(name, flags) })
 }
 
-/// The same by path and project id.
+/// The same by path and project id; EFAULT if path is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_semaphore_open_key(
     path: *const c_char,

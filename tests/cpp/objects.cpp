@@ -339,7 +339,7 @@ void rings()
 
     char buffer[1000];
     std::string text = "something";
-    CHECK(ring.send("hello") && ring.send(std::string("world"), 1s) && ring.send("abc", 2, shmkey::now) && ring.send(""));
+    CHECK(ring.send("hello") && ring.send(std::string("world"), 1s) && ring.send_bytes("abc", 2, shmkey::now) && ring.send(""));
     CHECK(TAKE(other.recv(buffer, sizeof buffer)) == 5 && std::memcmp(buffer, "hello", 5) == 0);
     CHECK(other.recv(text) && text == "world" && other.recv(text, shmkey::now) && text == "ab");
     CHECK(other.recv(text, 1s) && text.empty());

@@ -351,7 +351,7 @@ void ring_sender_survivor()
     std::vector<unsigned char> room(PEER_LONGEST);
     std::uint64_t sent = 0;
     for (;; sent++) {
-        const auto done = ring.send(room.data(), peer_message(seed, number, sent, room.data()), ages);
+        const auto done = ring.send_bytes(room.data(), peer_message(seed, number, sent, room.data()), ages);
         if (!done) {
             FAILS(done, EOWNERDEAD);
             break;
