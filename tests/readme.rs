@@ -70,7 +70,7 @@ fn the_command_lines_print_what_they_show() {
     )
     .unwrap();
     let (c, cpp) = (blocks("c"), blocks("cpp"));
-    assert_eq!((c.len(), cpp.len()), (2, 1));
+    assert_eq!((c.len(), cpp.len()), (3, 1));
     for (before, source) in c.iter().chain(&cpp) {
         let name = before.rsplit(' ').next().unwrap().trim_matches(['`', ':']);
         assert!(name.ends_with(".c") || name.ends_with(".cpp"), "{name}");

@@ -66,7 +66,7 @@ fn stay_on_one_core() {
 
 fn kill_at_some(victim: Victim, random: &mut Random) -> Result<(), String> {
     let all = kill_after(victim, usize::MAX)?;
-    for _ in 0..(BUDGET / all).clamp(3, SAMPLE) {
+    for _ in 0..(BUDGET / all).clamp(1, SAMPLE) {
         kill_after(victim, random.below(all + 1))?;
     }
     Ok(())
