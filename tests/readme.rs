@@ -78,7 +78,7 @@ fn the_command_lines_print_what_they_show() {
         fs::write(directory.path().join(name), own(source)).unwrap();
     }
     let consoles = blocks("console");
-    assert_eq!(consoles.len(), 3);
+    assert_eq!(consoles.len(), 4);
     for (_, block) in &consoles {
         run_console(&own(block), directory.path());
     }
@@ -90,6 +90,7 @@ fn own(text: &str) -> String {
     let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
     text.replace("\"hello\"", &format!("\"{name}\""))
         .replace("\"hello ring\"", &format!("\"{name} ring\""))
+        .replace("\"hello lines\"", &format!("\"{name} lines\""))
         .replace(&key("hello"), &key(&name))
 }
 
