@@ -96,7 +96,7 @@ impl Head {
             // The last message was there when it was asked for, and more will come.
             (0..STREAM).for_each(|_| core::hint::spin_loop());
         }
-        for _ in 0..SOON {
+        for look in 0..SOON {
             core::hint::spin_loop();
             // Relaxed: `receive_short` looks again.
             if word.load(Relaxed) != 0 {
@@ -104,9 +104,23 @@ impl Head {
                 self.waited = self.pos;
                 return len;
             }
+            if look == SOON / 4 && self.shares_cpu_with_sender() {
+                break;
+            }
         }
         self.waited = self.pos;
         None
+    }
+
+    /// Whether looking is in vain, because the sender cannot run meanwhile.
+    fn shares_cpu_with_sender(&self) -> bool {
+        #[cfg(not(loom))]
+        {
+            let sender = sender_cpu(self.last);
+            sender.is_some() && sender == crate::sys::cpu()
+        }
+        #[cfg(loom)]
+        false
     }
 
     /// Receives a message into a buffer, waiting for it, and says how long it is.
