@@ -46,10 +46,13 @@
 //!
 //! # Conventions
 //!
-//! *Threads*: every type is `Send` and `Sync`. *Fork*: a child inherits what is attached, and the
-//! kernel counts it; a segment that is to be removed when its creator drops it is left alone by the
-//! creator's children. *Signals*: attaching, detaching and removing neither lock nor allocate
-//! unless they fail. *Panics*: none, on any input. *Output*: none.
+//! *Threads*: every type may go to another thread and be used by several at once, but for the two
+//! ends of a ring, which one thread uses at a time, and the guard of a mutex, a slot and a message,
+//! which stay where they are. *Fork*: a child inherits what is attached, and the kernel counts it; a
+//! segment that is to be removed when its creator drops it is left alone by the creator's children,
+//! and so is the part that it plays in an object. *Signals*: attaching, detaching and removing
+//! neither lock nor allocate unless they fail; objects are not for signal handlers. *Panics*: none, on
+//! any input. *Output*: none.
 //!
 //! Linux on 64-bit processors.
 

@@ -576,3 +576,17 @@ fn the_object_costs_less_than_a_page() {
     sender.send(&[0; 100]).unwrap();
     assert_eq!(ring.used(), 112);
 }
+
+/// What may go to another thread, and what many may use at once.
+#[test]
+fn ends_may_go_to_other_threads() {
+    fn goes<T: Send>() {}
+    fn is_shared<T: Sync>() {}
+    goes::<shmkey::Sender>();
+    goes::<shmkey::Receiver>();
+    goes::<shmkey::Publisher<u64>>();
+    is_shared::<Ring>();
+    is_shared::<shmkey::Latest<u64>>();
+    is_shared::<shmkey::Mutex<u64>>();
+    is_shared::<shmkey::Semaphore>();
+}
