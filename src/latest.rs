@@ -49,7 +49,8 @@ use std::{sync::Arc, time::Duration};
 /// one, and those in between may never be seen; to see every one, use a [`Ring`](crate::Ring).
 ///
 /// *A dead writer.* Killed at any instruction, it leaves the last value that it has published.
-/// Another process can then become the publisher.
+/// Another process can then become the publisher. A program that is started by `exec` in the place of
+/// the publisher keeps that part and cannot use it; give it back before.
 ///
 /// *Read permission is enough* to read. A reader that may only read cannot say that it sleeps, so
 /// nobody wakes it: it notices a newer value within 4 ms. Others are woken at once.

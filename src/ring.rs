@@ -54,6 +54,9 @@ use std::{
 /// one that was not is never seen. A message that the receiver had not yet released when it died
 /// is received by the next one: so a message that it was just working on can come twice.
 ///
+/// *Fork and exec.* A child made by `fork` has none of its parent's parts. A program that is started by
+/// `exec` in the place of one that has a part has it still, and cannot use it: give it back before.
+///
 /// *Waiting* looks for about 30 µs if the other side runs on another processor, lets it run if it
 /// was last seen on the same one, and then sleeps. Sending and receiving make no system call
 /// unless somebody sleeps or has to.
@@ -344,7 +347,7 @@ impl Slot<'_> {
         self.sender.shared.track().area.address(self.offset)
     }
 
-    /// Sends the message.
+    /// Sends the message. In a child made by `fork`, whose parent has reserved it, it does nothing.
     pub fn commit(self) {
         let mut slot = ManuallyDrop::new(self); // so that nothing is given up
         let len = slot.len;
@@ -835,12 +838,18 @@ impl Shared {
     }
 
     pub fn commit(&self, end: &mut SendEnd, len: usize) {
+        if !end.part.is_ours() {
+            return; // a child's copy of a slot
+        }
         end.tail.append_message(self.track(), len);
         end.tail.commit(self.track());
         self.unlock();
     }
 
     pub fn abort(&self, end: &mut SendEnd) {
+        if !end.part.is_ours() {
+            return; // as above
+        }
         end.tail.commit(self.track()); // a gap, perhaps
         self.unlock();
     }

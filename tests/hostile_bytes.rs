@@ -277,6 +277,64 @@ fn a_ring_that_drops_the_oldest() {
     );
 }
 
+/// Bytes that stay as they are can hold a process in a loop that others would end by scribbling on.
+#[test]
+fn planted_words_hold_nobody() {
+    let seed = env::var("SHMKEY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Random::new().next());
+    println!("SHMKEY_SEED={seed}");
+    let memory = fenced();
+    let mut good = vec![0; SIZE];
+    for (many, drops) in [(false, false), (true, false), (false, true)] {
+        let mut options = Ring::options();
+        options.many_senders(many).drop_oldest(drops);
+        memory.write_at(0, &[0; SIZE]).unwrap();
+        let ring = options.open(within(&memory), 4096).unwrap();
+        use_ring(&ring, &mut Random::seeded(seed)).ok();
+        drop(ring);
+        memory.read_at(0, &mut good).unwrap();
+        // SAFETY: the child uses what it inherits, and ends by itself.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut random = Random::seeded(seed);
+            for _ in 0..400 {
+                memory.write_at(0, &good).unwrap();
+                for _ in 0..1 + random.below(4) {
+                    // The lock, the positions, the claims, and the first words of frames.
+                    let at = match random.below(4) {
+                        0 => 512 + (random.below(512) & !7),
+                        1 => [576, 640, 704, 712][random.below(4)],
+                        2 => 1536 + (random.below(64) & !7),
+                        _ => 1024 + (random.below(4608) & !7),
+                    };
+                    let room = 4096 + 32;
+                    let value = match random.below(4) {
+                        0 => nasty(&mut random),
+                        1 => (random.below(room + 16) as u64 & !7) | random.below(6) as u64,
+                        2 => (random.below(2 * room) as u64).wrapping_neg(),
+                        _ => room as u64 | random.below(6) as u64,
+                    };
+                    memory.write_at(at, &value.to_ne_bytes()).unwrap();
+                }
+                // Each operation ends after 5 ms; all of a round have ten seconds together.
+                // SAFETY: the alarm ends this process if it is not set again in time.
+                unsafe { libc::alarm(10) };
+                if let Ok(ring) = options.open(within(&memory), 4096) {
+                    let _ = use_ring(&ring, &mut random);
+                }
+            }
+            // SAFETY: ends this process, without the destructors that are the parent's.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: the status is ours to write.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0, "many {many}, drops {drops}");
+    }
+}
+
 /// The attack itself would be noticed: whoever reaches beyond the segment dies.
 #[test]
 fn the_fences_hold() {

@@ -32,6 +32,20 @@ fn helper_process() {
             say("locked");
             wait_to_be_told();
         }
+        "lock and wait for it" => {
+            let mutex = Mutex::<[u64; 4]>::open(name.as_str(), [0; 4]).unwrap();
+            let _guard = mutex.lock().unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| mutex.lock().map(drop));
+                say("locked");
+                wait_to_be_told();
+            });
+        }
+        "wait for the lock" => {
+            let mutex = Mutex::<[u64; 4]>::open(name.as_str(), [0; 4]).unwrap();
+            say("waiting");
+            let _ = mutex.lock();
+        }
         "count" => {
             let mutex = Mutex::<[u64; 4]>::open(name.as_str(), [0; 4]).unwrap();
             say("ready");
@@ -443,4 +457,62 @@ fn what_cannot_be_attached_is_not_left_behind() {
     unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(status, 0);
     assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
+}
+
+/// A thread that has waited for long is next. It is killed together with the owner: neither its turn
+/// nor the lock is lost.
+#[test]
+fn whoever_is_next_may_die_with_the_owner() {
+    let name = Name::new();
+    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let mut helper = Helper::start("lock and wait for it", &name);
+    helper.expect("locked");
+    thread::sleep(Duration::from_millis(60)); // longer than a few slices
+    helper.kill();
+    let mut guard = mutex.lock_timeout(AGES).unwrap();
+    assert!(guard.owner_died());
+    guard.mark_consistent();
+}
+
+/// The same, and the owner has unlocked: a free lock is free also for those who only try.
+#[test]
+fn whoever_is_next_may_die_before_its_turn() {
+    let name = Name::new();
+    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let guard = mutex.lock().unwrap();
+    let mut helper = Helper::start("wait for the lock", &name);
+    helper.expect("waiting");
+    thread::sleep(Duration::from_millis(60));
+    helper.kill();
+    drop(guard);
+    for _ in 0..100 {
+        mutex.lock_timeout(Duration::ZERO).unwrap();
+    }
+}
+
+/// A process that has no descriptors left can still tell who lives, and does not spoil it for others.
+#[test]
+fn no_descriptors_are_needed_to_take_part() {
+    let name = Name::new();
+    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let memory = mutex.segment().attach().unwrap();
+    // SAFETY: the child limits itself, asks for a lock, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the kernel reads the limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+        let locked = mutex.lock_timeout(Duration::ZERO).is_ok();
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit((!locked).into()) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    let mut mixed = [0xff; 4];
+    memory.read_at(28, &mut mixed).unwrap();
+    assert_eq!((status, mixed), (0, [0; 4]));
 }

@@ -590,3 +590,93 @@ fn ends_may_go_to_other_threads() {
     is_shared::<shmkey::Mutex<u64>>();
     is_shared::<shmkey::Semaphore>();
 }
+
+/// Whatever a sender has sent before it goes comes before the news that it has gone.
+#[test]
+fn the_last_message_comes_before_the_end() {
+    let name = Name::new();
+    let ring = open(&name, 4096);
+    let mut receiver = ring.receiver().unwrap();
+    drop(ring.sender().unwrap());
+    let mut buffer = [0; 8];
+    for round in 0..3000_u64 {
+        thread::scope(|scope| {
+            let mut sender = ring.sender().unwrap();
+            scope.spawn(move || {
+                for _ in 0..round % 300 {
+                    std::hint::spin_loop();
+                }
+                sender.send(&round.to_le_bytes()).unwrap();
+            });
+            let received = loop {
+                match receiver.try_recv(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    received => break received,
+                }
+            };
+            assert_eq!(
+                received.map_err(|error| error.kind()),
+                Ok(8),
+                "round {round}"
+            );
+        });
+        assert_eq!(u64::from_le_bytes(buffer), round);
+    }
+}
+
+/// A child has a copy of its parent's slot, and nothing comes of it.
+#[test]
+fn a_childs_copy_of_a_slot_is_nothing() {
+    let name = Name::new();
+    let ring = open(&name, 256);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let slot = sender.reserve(16, NOW).unwrap();
+    let mut ends = [0; 2];
+    // SAFETY: there is room for the two ends.
+    unsafe { libc::pipe(ends.as_mut_ptr()) };
+    // SAFETY: the child waits, sends, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: reads a byte into memory of this process; an alarm ends it if none comes.
+        unsafe {
+            libc::alarm(60);
+            libc::read(ends[0], (&raw mut ends).cast(), 1);
+        }
+        slot.commit();
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    slot.commit();
+    sender.send(b"second").unwrap();
+    sender.send(b"third").unwrap();
+    let mut status = 0;
+    // SAFETY: a byte of this process' own, and a status that is ours to write.
+    unsafe {
+        libc::write(ends[1], (&raw const ends).cast(), 1);
+        libc::waitpid(child, &mut status, 0);
+        libc::close(ends[0]);
+        libc::close(ends[1]);
+    }
+    let mut buffer = [0; 256];
+    let lengths: Vec<_> = (0..3)
+        .map(|_| receiver.try_recv(&mut buffer).unwrap())
+        .collect();
+    assert_eq!((status, lengths), (0, vec![16, 6, 5]));
+}
+
+/// A slot that is forgotten instead of dropped leaves nothing undone.
+#[test]
+fn a_forgotten_slot_does_no_harm() {
+    let name = Name::new();
+    let ring = open(&name, 256);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let mut buffer = [0; 256];
+    for len in [100, 100] {
+        sender.send(&buffer[..len]).unwrap();
+        receiver.recv(&mut buffer).unwrap();
+    }
+    // Round the end, so that there is a gap.
+    std::mem::forget(sender.reserve(90, NOW).unwrap());
+    sender.send(b"seen").unwrap();
+    assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
+}

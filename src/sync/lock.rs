@@ -113,7 +113,7 @@ impl Lock {
         let dead = |owner| owner != 0 && life(task(owner)) == Life::Dead;
         let look = || queue.may_pass().then(|| self.take_if(free, me)).flatten();
         let found = match deadline {
-            Deadline::Now => look(),
+            Deadline::Now => None,
             _ => wait::spin(look),
         };
         if found.is_some() {
@@ -123,13 +123,12 @@ impl Lock {
         // with W set, it wakes one of them when it is released, or in vain.
         let me = me | W;
         loop {
-            if queue.may_pass() {
-                if self.take_if(free, me).is_some() {
-                    return self.acquired(false);
-                }
-                if self.take_if(dead, me).is_some() {
-                    return self.acquired(true);
-                }
+            if queue.may_pass() && self.take_if(free, me).is_some() {
+                return self.acquired(false);
+            }
+            // Politeness ends here: whoever is next may be dead, too.
+            if self.take_if(dead, me).is_some() {
+                return self.acquired(true);
             }
             // Relaxed: W orders nothing; the word is compared again by the kernel.
             let word = self.word.load(Relaxed);
@@ -150,7 +149,11 @@ impl Lock {
             }
             let expected = if free { word } else { word | W };
             if !wait::sleep(self.futex(), expected as u32, deadline) {
-                return Err(Refused::TimedOut);
+                // And here: a lock that is free is not refused.
+                return match self.take_if(|owner| owner == 0, me) {
+                    Some(()) => self.acquired(false),
+                    None => Err(Refused::TimedOut),
+                };
             }
             queue.has_slept(free);
         }

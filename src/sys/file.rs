@@ -1,4 +1,4 @@
-//! What `ftok(3)` needs to know of a file.
+//! Files: what `ftok(3)` needs to know of one, and small ones below `/proc`.
 
 use super::{Errno, errno::check};
 use core::{
@@ -72,4 +72,19 @@ pub(crate) fn read_start(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno>
     // SAFETY: the descriptor was opened above and is nobody else's.
     unsafe { libc::syscall(libc::SYS_close, fd) };
     Ok(read? as usize)
+}
+
+/// What a symbolic link holds, as much of it as the buffer takes.
+pub(crate) fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    // SAFETY: the path is a C string, and the kernel writes at most the buffer's length into it.
+    let len = check(unsafe {
+        libc::syscall(
+            libc::SYS_readlinkat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    })?;
+    Ok(&buffer[..len as usize])
 }

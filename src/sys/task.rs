@@ -211,16 +211,23 @@ static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 /// is cached.
 const NO_PAGE: *mut AtomicU64 = ptr::without_provenance_mut(1);
 
-/// Whether `/proc` is there, and tells of this process' own PID namespace.
+/// Whether `/proc` is there, and tells of this process' own PID namespace. Needs no descriptor, of
+/// which there may be none left.
 pub(crate) fn proc_is_ours() -> bool {
     // SAFETY: gettid takes nothing and cannot fail.
-    let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u64;
-    Stat::read(c"/proc/thread-self/stat").is_some_and(|stat| stat.tid == tid)
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    let mut buffer = [0; 64];
+    // `PID/task/TID`
+    let link = super::file::read_link(c"/proc/thread-self", &mut buffer);
+    let name = link
+        .ok()
+        .and_then(|link| link.rsplit(|&byte| byte == b'/').next());
+    let name = name.and_then(|name| core::str::from_utf8(name).ok());
+    name.and_then(|name| name.parse().ok()) == Some(tid)
 }
 
 /// What `/proc/tid/stat` says.
 struct Stat {
-    tid: u64,
     lives: bool,
     /// How many threads its process has.
     threads: u64,
@@ -243,12 +250,7 @@ impl Stat {
         let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
-        let name_start = text.iter().position(|&byte| byte == b' ')?;
         Some(Stat {
-            tid: core::str::from_utf8(&text[..name_start])
-                .ok()?
-                .parse()
-                .ok()?,
             lives: !matches!(state, "Z" | "X" | "x"),
             threads: fields.nth(16)?.parse().ok()?,
             start: fields.nth(1)?.parse().ok()?,

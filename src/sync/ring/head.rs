@@ -21,6 +21,10 @@ const STREAM: u32 = 16;
 /// sender runs and how to wait for it.
 const SOON: u32 = 16;
 
+/// How often a receiver that does not wait tries again, when the sender has dropped the message that it
+/// was reading.
+const OVERTAKEN: u32 = 100;
+
 /// What the receiver knows by itself.
 pub(crate) struct Head {
     /// Where the next message is, or will be, and its offset.
@@ -133,6 +137,7 @@ impl Head {
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<usize, Refused> {
+        let mut overtaken = 0;
         loop {
             let message = self.wait(track, deadline, true, &peers)?;
             let Some(buffer) = buffer.get_mut(..message.len) else {
@@ -147,6 +152,15 @@ impl Head {
             };
             if whole && self.release(track, message) {
                 return Ok(message.len);
+            }
+            // The sender was faster, and may be so again and again.
+            overtaken += 1;
+            let late = match deadline {
+                Deadline::Now => overtaken > OVERTAKEN,
+                _ => deadline.slice().is_none(),
+            };
+            if late {
+                return Err(Refused::TimedOut);
             }
         }
     }
@@ -191,6 +205,7 @@ impl Head {
 
     /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
     fn look(&mut self, track: Track) -> Result<Option<Message>, Damaged> {
+        let mut passed = 0;
         loop {
             if track.drops {
                 self.follow(track);
@@ -201,8 +216,15 @@ impl Head {
                 return Ok(None);
             }
             match Frame::parse(word, track.room() - self.offset) {
+                // Gaps that fill the ring are nothing that a sender writes.
+                Ok(frame) if frame.kind == Kind::Gap && passed + frame.size >= track.room() => {
+                    return Err(Damaged);
+                }
                 Ok(frame) if frame.kind == Kind::Gap => {
-                    self.release(track, self.message(frame));
+                    match self.release(track, self.message(frame)) {
+                        true => passed += frame.size,
+                        false => passed = 0,
+                    }
                 }
                 Ok(frame) => {
                     self.last = word;
@@ -285,7 +307,12 @@ impl Head {
         let found = match look(self) {
             Some(found) => found?,
             None if matches!(deadline, Deadline::Now) => {
-                return peers().check().and(Err(Refused::TimedOut));
+                let gone = peers().check();
+                match look(self) {
+                    // It came, and then they went.
+                    Some(found) => found?,
+                    None => return gone.and(Err(Refused::TimedOut)),
+                }
             }
             None => self.wait_for(track, deadline, look, peers)?,
         };
@@ -318,7 +345,10 @@ impl Head {
             if let Some(found) = found.or_else(|| look(self)) {
                 return Ok(found?);
             }
-            peers().check()?;
+            if let Err(gone) = peers().check() {
+                // What they did last came before they went.
+                return look(self).map_or(Err(gone), |found| Ok(found?));
+            }
             if !slept {
                 return Err(Refused::TimedOut);
             }
@@ -367,9 +397,12 @@ impl Head {
                     .receivers
                     .sleep(message.pos, word, seen, deadline, || look().is_some());
             if look().is_none() {
-                peers().check()?;
-                if !slept {
-                    return Err(Refused::TimedOut);
+                let gone = peers().check();
+                if look().is_none() {
+                    gone?;
+                    if !slept {
+                        return Err(Refused::TimedOut);
+                    }
                 }
             }
         }

@@ -57,7 +57,7 @@ impl Tail {
         let tail = track.words.sender.tail.load(Acquire);
         // What was released lies behind us in any case.
         let pos = tail.max(head);
-        if pos - head > track.room() as u64 {
+        if pos - head > track.room() as u64 || pos > u64::MAX / 2 {
             return Err(Damaged);
         }
         let mut found = Tail {
@@ -99,10 +99,10 @@ impl Tail {
         self.pos.wrapping_sub(self.head)
     }
 
-    /// Goes on where others have sent meanwhile. Only for whoever has the senders' lock.
+    /// Goes on where others have sent meanwhile.
     #[inline]
     pub fn catch_up(&mut self, track: Track) {
-        // Relaxed: the lock orders it.
+        // Relaxed: whoever sends has the senders' lock, which orders it.
         let pos = track.words.sender.tail.load(Relaxed);
         if pos != self.pos {
             self.pos = pos;
@@ -116,7 +116,8 @@ impl Tail {
     pub fn send_short(&mut self, track: Track, bytes: &[u8]) -> bool {
         let frame = message(bytes.len());
         let size = frame.size;
-        let fits = bytes.len() <= PIECE.min(track.capacity)
+        let fits = self.pending.is_none()
+            && bytes.len() <= PIECE.min(track.capacity)
             && size <= track.room() - self.offset
             && self.knows_room(track, size);
         if !fits {
@@ -331,7 +332,9 @@ impl Tail {
             // Acquire: what was released is no longer read by anybody.
             let head = track.words.receiver.head.load(Acquire);
             self.head = head;
-            if self.used() > track.room() as u64 {
+            // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
+            let possible = head <= self.pos && self.pos <= u64::MAX / 2;
+            if !possible || self.used() > track.room() as u64 {
                 return Err(Damaged);
             }
             if self.knows_room(track, size) {
@@ -391,8 +394,11 @@ impl Tail {
         // Relaxed: `look_for_room` looks again.
         let has_come = |to: u64| (head.load(Relaxed) >= to).then_some(());
         if matches!(deadline, Deadline::Now) {
-            peers().check()?;
-            return has_come(until).ok_or(Refused::TimedOut);
+            let gone = peers().check();
+            return match has_come(until) {
+                Some(()) => Ok(()), // it came, and then they went
+                None => gone.and(Err(Refused::TimedOut)),
+            };
         }
         // Not for every message: when a part of the ring is free, or all of it.
         let wanted = until.saturating_add(track.room() as u64 / 4).min(self.pos);
@@ -414,12 +420,17 @@ impl Tail {
             heavy_barrier();
             let seen = head.load(Relaxed);
             let slept = seen >= until || atomic::sleep(head, seen, deadline);
+            let gone = match look() {
+                Some(()) => Ok(()),
+                None => peers().check(),
+            };
+            // What the receiver did last came before it went.
             if look().is_some() {
                 track.words.asleep.wanted.store(0, Relaxed);
                 self.cpu.refresh();
                 return Ok(());
             }
-            peers().check()?;
+            gone?;
             if !slept {
                 return Err(Refused::TimedOut);
             }
@@ -427,7 +438,8 @@ impl Tail {
     }
 
     /// Wakes the receivers, because something other than a message has come.
-    pub fn wake_receivers(&self, track: Track) {
+    pub fn wake_receivers(&mut self, track: Track) {
+        self.catch_up(track); // others may have sent since
         let word = track.area.word(self.offset);
         track.words.asleep.receivers.wake(word, self.pos);
     }
