@@ -34,6 +34,9 @@
  *   opened by a path and a project id (..._open_key, see shm_open_key()), or in a segment that
  *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first;
  *   without IPC_CREAT it waits until somebody else makes the object there, 5 seconds at most).
+ *   IPC_EXCL and what else shmget() knows are not for objects. A segment whose bytes are all 0 is
+ *   taken for new, whoever created it; that objects in one segment do not overlap is the caller's
+ *   to see to.
  *   timeout: nanoseconds on the monotonic clock; 0 is one try, which fails with EAGAIN; -1 is for
  *   ever. Time that is over is ETIMEDOUT; less than -1 is EINVAL. Signals do not end a wait.
  *   The segment is an ordinary one: shm_remove(shm_..._id(object)) removes it, those who have the
@@ -364,7 +367,7 @@ void *shm_mutex_data(struct shm_mutex *mutex);
 
 // Says that the bytes are in order again, after EOWNERDEAD.
 //
-// Returns: 0, or -1.
+// Returns: 0, also if there was nothing to put in order; or -1.
 // Errors: EPERM this thread does not have the lock.
 int shm_mutex_consistent(struct shm_mutex *mutex);
 
@@ -413,7 +416,7 @@ int shm_latest_publish(struct shm_latest *latest, const void *value);
 int64_t shm_latest_read(const struct shm_latest *latest, void *value);
 
 // Waits until there is a value of another version than `seen`, and copies the newest. Begin with
-// 0.
+// 0, which no value has.
 //
 // Returns: its version; or -1.
 // Errors: ETIMEDOUT, EAGAIN; ESTALE.

@@ -607,7 +607,7 @@ impl Error {
             ),
             Cause::Message { len } => write!(
                 f,
-                "the message has {len} bytes, more than the buffer or the ring's capacity; it was left where it is"
+                "the message has {len} bytes, more than the buffer or the ring's capacity; nothing was sent or taken"
             ),
             Cause::Plain => f.write_str(self.advice()),
         }
@@ -643,14 +643,14 @@ impl Error {
                 "the owner or the mode of what this is about does not allow it to this user"
             }
             ErrorKind::LimitReached if self.call == "object" => {
-                "64 senders have this ring already; drop one of them first"
+                "64 senders have this ring already; one of them has to close it first"
             }
             ErrorKind::LimitReached => {
                 "a limit of the system is reached: kernel.shmmni or kernel.shmall"
             }
             ErrorKind::OutOfMemory => "there is not enough memory or address space left",
             ErrorKind::ReadOnly => {
-                "the segment is attached for reading only; attach it without read_only"
+                "this process may only read the segment: it was attached so, or the segment's mode allows no more"
             }
             ErrorKind::BadPointer => "a pointer leads nowhere",
             ErrorKind::Unsupported => {
@@ -664,8 +664,8 @@ impl Error {
                 "the segment holds an object of another kind; take another name"
             }
             ErrorKind::WrongLayout => {
-                "what the object holds has another layout here than where it was made: another name, size or alignment; \
-                 bring both programs to the same definition, then remove the segment"
+                "what the object holds is another thing here than where it was made: another size or capacity, other options, \
+                 or another name of its layout; bring both programs to the same, then remove the segment"
             }
             ErrorKind::WrongVersion => {
                 "another version of this library made the object; use one version everywhere, then remove the segment"

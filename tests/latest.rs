@@ -65,6 +65,8 @@ fn the_newest_value_is_seen() {
         ErrorKind::TimedOut
     );
     assert!(start.elapsed() >= SOON);
+    // Of an older segment, perhaps: there is nothing newer yet.
+    assert_eq!(kind(latest.wait_newer(&mut 5, SOON)), ErrorKind::TimedOut);
     let mut publisher = latest.publisher().unwrap();
     assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
     for number in 1..100 {

@@ -160,7 +160,7 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
 }
 
 /// Waits until there is a value of another version than `seen`, and copies the newest. Begin with
-/// 0.
+/// 0, which no value has.
 ///
 /// Returns: its version; or -1.
 /// Errors: ETIMEDOUT, EAGAIN; ESTALE.

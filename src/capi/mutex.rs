@@ -96,7 +96,7 @@ pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
 
 /// Says that the bytes are in order again, after EOWNERDEAD.
 ///
-/// Returns: 0, or -1.
+/// Returns: 0, also if there was nothing to put in order; or -1.
 /// Errors: EPERM this thread does not have the lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {

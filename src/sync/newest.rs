@@ -156,9 +156,10 @@ impl Newest<'_> {
         Err(Overtaken)
     }
 
-    /// Waits until the newest version is another one than `seen`. False when the time is over.
+    /// Waits until there is a value of another version than `seen`. False when the time is over.
     pub fn wait(&self, seen: u64, writable: bool, deadline: Deadline) -> bool {
-        let look = || (self.version() != seen).then_some(());
+        let is_newer = |version: u64| version != 0 && version != seen;
+        let look = || is_newer(self.version()).then_some(());
         if look().is_some() {
             return true;
         }
@@ -168,17 +169,19 @@ impl Newest<'_> {
         if wait::stay_awake(None, look).is_some() {
             return true;
         }
+        let word = &self.words.current;
         loop {
+            let now = self.version();
+            if is_newer(now) {
+                return true;
+            }
             // Whoever may not write cannot say that it sleeps, and wakes after its slice.
             let slept = match writable {
                 true => {
-                    self.words
-                        .sleepers
-                        .sleep(seen, &self.words.current, seen, deadline, || {
-                            look().is_some()
-                        })
+                    let look = || self.version() != now;
+                    self.words.sleepers.sleep(now, word, now, deadline, look)
                 }
-                false => atomic::sleep(&self.words.current, seen, deadline),
+                false => atomic::sleep(word, now, deadline),
             };
             if look().is_some() {
                 return true;
