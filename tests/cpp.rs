@@ -95,9 +95,11 @@ fn refused(cpp: Cpp) {
         ("open().send(\"a\");", "nodiscard|unused"),
         ("auto a = open(); auto b = a;", "delete|copy"),
         (
-            "(void) open().send(\"a\", 1, 5);",
+            "(void) open().send_bytes(\"a\", 1, 5);",
             "convert|viable|matching",
         ),
+        // A number is no time, and no size either.
+        ("(void) open().send(\"a\", 5);", "convert|viable|matching"),
         (
             "(void) shmkey::mutex<std::string>::open(\"a\");",
             "only the bytes",
