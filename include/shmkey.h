@@ -455,8 +455,8 @@ struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int fl
 //
 // Returns: 0, or -1.
 // Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
-// lives is the sender (another process, or another handle of this one); ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
-// receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+// lives is the sender (another process, or another handle of this one); ENOSPC there are 64
+// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
 int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
 // Sends several messages, as many as there is room for in time; receivers see those that go

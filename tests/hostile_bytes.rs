@@ -10,7 +10,6 @@ mod stage;
 use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use stage::Random;
 use std::{
-    env,
     process::exit,
     ptr,
     sync::Arc,
@@ -96,11 +95,7 @@ fn under_attack(
     open: impl Fn(Place),
     operate: impl Fn(&Arc<Attachment>, &mut Random) -> Result<(), shmkey::Error>,
 ) {
-    let seed = env::var("SHMKEY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Random::new().next());
-    println!("SHMKEY_SEED={seed}");
+    let seed = Random::seed_of_run();
     let memory = fenced();
     open(Place::within(Arc::clone(&memory), 0));
     let mut good = vec![0; SIZE];
@@ -280,11 +275,7 @@ fn a_ring_that_drops_the_oldest() {
 /// Bytes that stay as they are can hold a process in a loop that others would end by scribbling on.
 #[test]
 fn planted_words_hold_nobody() {
-    let seed = env::var("SHMKEY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Random::new().next());
-    println!("SHMKEY_SEED={seed}");
+    let seed = Random::seed_of_run();
     let memory = fenced();
     let mut good = vec![0; SIZE];
     for (many, drops) in [(false, false), (true, false), (false, true)] {

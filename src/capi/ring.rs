@@ -216,8 +216,8 @@ impl Drop for shm_ring {
 ///
 /// Returns: 0, or -1.
 /// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
-/// lives is the sender (another process, or another handle of this one); ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and no
-/// receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+/// lives is the sender (another process, or another handle of this one); ENOSPC there are 64
+/// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_send(
     ring: *mut shm_ring,

@@ -101,12 +101,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The processes wait for each other most of the time.
     arguments.test_threads.get_or_insert(4);
-    let seed = env::var("SHMKEY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    // So far below the largest that numbers can be added to it in any language.
-    let seed = seed.unwrap_or_else(|| Random::new().next() >> 1);
-    println!("SHMKEY_SEED={seed}");
+    let seed = Random::seed_of_run();
     let cast = match Cast::assemble(seed) {
         Ok(cast) => Arc::new(cast),
         Err(error) => {

@@ -25,6 +25,17 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// The seed of a whole run: the one that `SHMKEY_SEED` asks for, or else another one each time.
+    /// Printed, so that a failure can be repeated.
+    pub fn seed_of_run() -> u64 {
+        let asked = std::env::var("SHMKEY_SEED").ok();
+        let seed = asked.and_then(|seed| seed.parse().ok());
+        // So far below the largest that numbers can be added to it in any language.
+        let seed = seed.unwrap_or_else(|| Random::new().next() >> 1);
+        println!("SHMKEY_SEED={seed}");
+        seed
+    }
+
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }

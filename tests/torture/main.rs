@@ -11,7 +11,7 @@ mod victims;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use stage::Random;
-use std::{env, process::ExitCode};
+use std::process::ExitCode;
 use victims::{Scene, VICTIMS, Victim};
 
 /// How many k a sample has at most, and how many instructions all its children may make together.
@@ -28,11 +28,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     stage::directory(); // cleans up when this process is stopped
     stay_on_one_core();
-    let seed = env::var("SHMKEY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Random::new().next());
-    println!("SHMKEY_SEED={seed}");
+    let seed = Random::seed_of_run();
 
     let mut trials = Vec::new();
     for (name, victim) in VICTIMS {

@@ -354,11 +354,7 @@ impl Tail {
 
     /// Moves `head` on, as the receiver does, unless that one comes first.
     fn drop_oldest(&mut self, track: Track, head: u64) -> Result<(), Damaged> {
-        let behind = self.used() as usize;
-        let offset = match self.offset.checked_sub(behind) {
-            Some(offset) => offset,
-            None => (self.offset + track.room()).saturating_sub(behind),
-        };
+        let offset = track.offset(head);
         // Relaxed: this sender has written it, or has found it when it became the sender.
         let frame = Frame::parse(track.area.word(offset).load(Relaxed), track.room() - offset)?;
         let next = head.wrapping_add(frame.size as u64);
