@@ -11,6 +11,7 @@ use crate::{
     sys,
 };
 use core::{
+    borrow::Borrow,
     fmt,
     marker::PhantomData,
     mem::{MaybeUninit, size_of},
@@ -70,7 +71,7 @@ pub struct Latest<T: Plain> {
 /// The right to publish, which one process has at a time. Dropping it gives it back.
 pub struct Publisher<T: Plain> {
     shared: Arc<Shared>,
-    part: Part,
+    writer: Writer,
     value: PhantomData<T>,
 }
 
@@ -79,6 +80,20 @@ pub struct Publisher<T: Plain> {
 pub(crate) struct Shared {
     object: Object,
     size: usize,
+}
+
+/// The right to publish, and the version of what was published last.
+pub(crate) struct Writer {
+    part: Part,
+    version: u64,
+}
+
+impl Writer {
+    /// Whether this is the process that has the right, and not a child.
+    #[inline(always)]
+    pub fn is_ours(&self) -> bool {
+        self.part.is_ours()
+    }
 }
 
 /// The object's own words.
@@ -140,28 +155,29 @@ impl Shared {
     }
 
     /// Becomes the writer.
-    pub fn claim(&self) -> Result<Part, Error> {
-        Part::take(&self.object, &self.words().writer)
+    pub fn claim(&self) -> Result<Writer, Error> {
+        let part = Part::take(&self.object, &self.words().writer)?;
+        // After the part was taken: what the last writer published is seen.
+        let version = self.version();
+        Ok(Writer { part, version })
     }
 
-    pub fn release(&self, part: &Part) {
-        part.release(&self.words().writer);
+    pub fn release(&self, writer: &Writer) {
+        writer.part.release(&self.words().writer);
     }
 
-    /// Publishes as many bytes as a value has.
+    /// Publishes these bytes.
+    ///
+    /// # Safety
+    /// They must be as many as a value has.
     #[inline(always)]
-    pub fn publish(&self, part: &Part, bytes: &[u8]) -> Result<(), Error> {
-        self.expect_ours(part)?;
-        self.newest().publish(bytes);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn expect_ours(&self, part: &Part) -> Result<(), Error> {
-        match part.is_ours() {
-            true => Ok(()),
-            false => Err(self.busy()),
+    pub unsafe fn publish(&self, writer: &mut Writer, bytes: &[u8]) -> Result<(), Error> {
+        if !writer.is_ours() {
+            return Err(self.busy());
         }
+        // SAFETY: the caller's promise.
+        writer.version = unsafe { self.newest_of(bytes.len()) }.publish(writer.version, bytes);
+        Ok(())
     }
 
     #[cold]
@@ -224,10 +240,10 @@ impl<T: Plain> Latest<T> {
     /// [`Busy`](ErrorKind::Busy) while a process that lives is the publisher, this one included;
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
-        let part = self.shared.claim()?;
+        let writer = self.shared.claim()?;
         Ok(Publisher {
             shared: Arc::clone(&self.shared),
-            part,
+            writer,
             value: PhantomData,
         })
     }
@@ -323,24 +339,23 @@ impl<T: Plain> Latest<T> {
 }
 
 impl<T: Plain> Publisher<T> {
-    /// Makes this the newest value.
+    /// Makes this the newest value; it can be given as a reference, too.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) in a child made by `fork`: the publisher is its parent.
     #[inline(always)]
-    pub fn publish(&mut self, value: T) -> Result<(), Error> {
+    pub fn publish(&mut self, value: impl Borrow<T>) -> Result<(), Error> {
+        let value: *const T = value.borrow();
         // SAFETY: a `T` is its bytes, none of which is padding.
-        let bytes = unsafe { slice::from_raw_parts((&raw const value).cast(), size_of::<T>()) };
-        self.shared.expect_ours(&self.part)?;
+        let bytes = unsafe { slice::from_raw_parts(value.cast(), size_of::<T>()) };
         // SAFETY: it was opened with this size.
-        unsafe { self.shared.newest_of(size_of::<T>()) }.publish(bytes);
-        Ok(())
+        unsafe { self.shared.publish(&mut self.writer, bytes) }
     }
 }
 
 impl<T: Plain> Drop for Publisher<T> {
     fn drop(&mut self) {
-        self.shared.release(&self.part);
+        self.shared.release(&self.writer);
     }
 }
 

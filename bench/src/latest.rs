@@ -21,7 +21,8 @@ pub trait Board: Sync + Sized {
 
     fn new() -> Result<Self, Failure>;
     fn publisher(&self) -> Self::Publisher<'_>;
-    fn read(&self) -> Value;
+    /// Copies the newest value to where it is wanted.
+    fn read(&self, value: &mut Value);
 }
 
 pub trait Publisher {
@@ -33,7 +34,7 @@ pub fn reading<B: Board>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let board = B::new()?;
     alone(cpus, amount, || {
         board.publisher().publish(&[1; 8]);
-        |count| repeat(count, || board.read())
+        |count| repeat(count, |value| board.read(value))
     })
 }
 
@@ -79,15 +80,16 @@ pub fn nothing(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
 pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let value: Value = [1; 8];
     alone(cpus, amount, || {
-        |count| repeat(count, || *black_box(&value))
+        |count| repeat(count, |to| *to = *black_box(&value))
     })
 }
 
 /// Reads so often, whatever becomes of it.
 #[inline]
-fn repeat(count: u64, read: impl Fn() -> Value) {
+fn repeat(count: u64, read: impl Fn(&mut Value)) {
+    let mut value = Value::default();
     for _ in 0..count {
-        black_box(read());
+        read(black_box(&mut value));
     }
 }
 
@@ -122,9 +124,7 @@ fn with_readers<B: Board>(
             player.end_all();
         } else {
             while !player.ended() {
-                for _ in 0..64 {
-                    black_box(board.read());
-                }
+                repeat(64, |value| board.read(value));
             }
         }
     })?;
@@ -196,8 +196,8 @@ impl Board for Shared<SeqLock> {
         self
     }
     #[inline]
-    fn read(&self) -> Value {
-        SeqLock::read(self)
+    fn read(&self, value: &mut Value) {
+        *value = SeqLock::read(self);
     }
 }
 

@@ -95,18 +95,16 @@ impl Board for shmkey::Latest<Value> {
         self.publisher().expect("there is one publisher")
     }
     #[inline]
-    fn read(&self) -> Value {
-        let mut value = Value::default();
-        self.read_into(&mut value)
+    fn read(&self, value: &mut Value) {
+        self.read_into(value)
             .expect("the publisher pauses now and then");
-        value
     }
 }
 
 impl latest::Publisher for shmkey::Publisher<Value> {
     #[inline]
     fn publish(&mut self, value: &Value) {
-        self.publish(*value).expect("this is the publisher");
+        self.publish(value).expect("this is the publisher");
     }
 }
 

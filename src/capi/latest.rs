@@ -4,7 +4,11 @@ use super::{
     failure::{keeping_errno, or_minus_one},
     object::{close, deadline, expect_bytes, handle, keyed, named, object, with_layout, within},
 };
-use crate::{Error, ErrorKind, Place, latest::Shared, part::Part, sync::Deadline};
+use crate::{
+    Error, ErrorKind, Place,
+    latest::{Shared, Writer},
+    sync::Deadline,
+};
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
@@ -23,9 +27,9 @@ use core::{
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
     shared: Shared,
-    /// The publisher's part, once this process has published. For one thread at a time; others may
+    /// The right to publish, once this process has published. For one thread at a time; others may
     /// read meanwhile.
-    part: UnsafeCell<Option<Part>>,
+    writer: UnsafeCell<Option<Writer>>,
 }
 
 /// Opens a latest value of `size` bytes, or makes it without a value.
@@ -81,7 +85,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
     handle(keeping_errno(|| {
         Ok(shm_latest {
             shared: Shared::open(&place()?, size)?,
-            part: UnsafeCell::default(),
+            writer: UnsafeCell::default(),
         })
     }))
 }
@@ -104,13 +108,14 @@ pub unsafe extern "C" fn shm_latest_publish(
         // SAFETY: the caller hands over that many bytes. An empty slice may lie anywhere.
         let value = unsafe { bytes(value, size) };
         // SAFETY: the caller publishes by one thread at a time.
-        let own = unsafe { &mut *latest.part.get() };
-        let part = match own {
-            Some(part) if part.is_ours() => part,
+        let own = unsafe { &mut *latest.writer.get() };
+        let writer = match own {
+            Some(writer) if writer.is_ours() => writer,
             // Not yet, or in a child of whoever was.
             _ => own.insert(latest.shared.claim()?),
         };
-        latest.shared.publish(part, value).map(|()| 0)
+        // SAFETY: they are as many as it was opened with.
+        unsafe { latest.shared.publish(writer, value) }.map(|()| 0)
     }))
 }
 
@@ -213,8 +218,8 @@ pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
 
 impl Drop for shm_latest {
     fn drop(&mut self) {
-        if let Some(part) = self.part.get_mut() {
-            self.shared.release(part);
+        if let Some(writer) = self.writer.get_mut() {
+            self.shared.release(writer);
         }
     }
 }

@@ -25,8 +25,12 @@ use super::{
 /// What lies beside the slots.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 pub(crate) struct Words {
-    /// The version of the newest value; 0 if there is none yet.
+    /// The version of the newest value; 0 if there is none yet. It has a line of the cache to
+    /// itself, which only the writer writes and never reads: readers that look all the time do not
+    /// hold it up.
     current: AtomicU64,
+    #[cfg(not(loom))]
+    rest_of_line: [AtomicU64; 7],
     /// Who sleeps until there is a newer one.
     sleepers: Sleepers,
 }
@@ -89,16 +93,14 @@ impl Newest<'_> {
         self.words.current.load(Acquire)
     }
 
-    /// Makes these bytes the newest value. Only for the one writer.
+    /// Makes these bytes the newest value, and says which version it is. Only for the one writer,
+    /// who knows the version of the last one.
     #[inline(always)]
-    pub fn publish(&self, bytes: &[u8]) {
-        // Relaxed: only the writer changes it; who becomes the writer has acquired that part.
-        let next = self.words.current.load(Relaxed).wrapping_add(1);
-        // Zero is "none yet".
-        let next = if next == 0 {
-            slots(self.size) as u64
-        } else {
-            next
+    pub fn publish(&self, last: u64, bytes: &[u8]) -> u64 {
+        let next = match last.wrapping_add(1) {
+            // Zero is "none yet".
+            0 => slots(self.size) as u64,
+            next => next,
         };
         // Release: whoever sees a byte of what follows in a slot, and then does its acquire fence,
         // sees that the version before this one is current, and so that the slot is in use.
@@ -107,6 +109,7 @@ impl Newest<'_> {
         // Release: whoever sees the version sees the value.
         self.words.current.store(next, Release);
         self.words.sleepers.wake(&self.words.current, next);
+        next
     }
 
     /// Copies the newest value, and says which version it is; 0 if there is none yet, and then

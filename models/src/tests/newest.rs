@@ -29,9 +29,11 @@ impl Memory {
         }
     }
 
-    fn publish(&self, number: u64) {
-        let word = number.to_ne_bytes();
-        self.newest().publish(&[word, word].concat());
+    /// Publishes ten times the version.
+    fn publish(&self, version: u64) {
+        let word = (version * 10).to_ne_bytes();
+        let published = self.newest().publish(version - 1, &[word, word].concat());
+        assert_eq!(published, version);
     }
 
     /// The number that was read, and its version. None if the writer was faster.
@@ -56,10 +58,10 @@ fn what_is_read_is_whole_and_newest() {
     model.preemption_bound = Some(3);
     model.check(|| {
         let memory = Memory::new();
-        memory.publish(10);
+        memory.publish(1);
         let writer = thread::spawn({
             let memory = memory.clone();
-            move || (2..=5).for_each(|version| memory.publish(version * 10))
+            move || (2..=5).for_each(|version| memory.publish(version))
         });
         let mut last = 1;
         for _ in 0..2 {
@@ -82,7 +84,7 @@ fn whoever_waits_for_a_newer_one_is_woken() {
         let memory = Memory::new();
         let writer = thread::spawn({
             let memory = memory.clone();
-            move || (1..=2).for_each(|version| memory.publish(version * 10))
+            move || (1..=2).for_each(|version| memory.publish(version))
         });
         let mut seen = 0;
         while seen < 2 {
