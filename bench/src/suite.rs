@@ -38,6 +38,7 @@ const RING: &str = "shmkey::Ring";
 const TRYING: &str = "shmkey::Ring, trying again";
 const LATEST: &str = "shmkey::Latest";
 const MAILBOX: &str = "copy mailbox";
+const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
 const RTRB: &str = "rtrb (threads)";
 const AERON: &str = "Aeron";
@@ -57,6 +58,7 @@ pub fn groups() -> Vec<Group> {
                     round_trip::<Trying>(TRYING, 64),
                     round_trip::<Mailbox<8>>("mailbox, 56 B in the flag's line", 56),
                     round_trip::<Mailbox<64>>(MAILBOX, 64),
+                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 64),
                 ],
                 round_trip_peers(64),
             ],
@@ -68,6 +70,7 @@ pub fn groups() -> Vec<Group> {
                     round_trip::<Waiting>(RING, 1 << 10).at_most(1.0, Peer(MAILBOX)),
                     round_trip::<Trying>(TRYING, 1 << 10),
                     round_trip::<Mailbox<64>>(MAILBOX, 1 << 10),
+                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 1 << 10),
                 ],
                 round_trip_peers(1 << 10),
             ],
@@ -79,6 +82,7 @@ pub fn groups() -> Vec<Group> {
                     round_trip::<Waiting>(RING, 64 << 10).at_most(0.85, Peer(MAILBOX)),
                     round_trip::<Trying>(TRYING, 64 << 10),
                     round_trip::<Mailbox<64>>(MAILBOX, 64 << 10),
+                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 64 << 10),
                 ],
                 round_trip_peers(64 << 10),
             ],

@@ -89,56 +89,73 @@ impl Receiver for OneFlagEnd<'_> {
 }
 
 /// A flag and room for a message behind it, one for both directions. At offset 8 a short message
-/// shares the flag's cache line.
-pub struct Mailbox<const OFFSET: usize> {
+/// shares the flag's cache line. Several are used in turn: the least that a ring can do, which has
+/// to move through its memory.
+pub struct Mailbox<const OFFSET: usize, const COUNT: usize = 1> {
     memory: Memory,
     size: usize,
 }
 
-impl<const OFFSET: usize> Duplex for Mailbox<OFFSET> {
-    type End<'a> = MailboxEnd<'a, OFFSET>;
+impl<const OFFSET: usize, const COUNT: usize> Mailbox<OFFSET, COUNT> {
+    /// From one to the next, in bytes.
+    fn stride(size: usize) -> usize {
+        (OFFSET + size).next_multiple_of(64)
+    }
+}
+
+impl<const OFFSET: usize, const COUNT: usize> Duplex for Mailbox<OFFSET, COUNT> {
+    type End<'a> = MailboxEnd<'a, OFFSET, COUNT>;
 
     fn new(size: usize, _: usize) -> Result<Self, Failure> {
-        let memory = Memory::new(OFFSET + size)?;
+        let memory = Memory::new(COUNT * Self::stride(size))?;
         Ok(Mailbox { memory, size })
     }
-    fn end(&self, _: usize) -> MailboxEnd<'_, OFFSET> {
+    fn end(&self, _: usize) -> MailboxEnd<'_, OFFSET, COUNT> {
         MailboxEnd {
-            // SAFETY: the memory begins with the flag, zero at first, and outlives the end.
-            flag: unsafe { &*self.memory.as_ptr().cast() },
-            text: self.memory.as_ptr().wrapping_add(OFFSET),
-            size: self.size,
+            mailbox: self,
             uses: 0,
         }
     }
 }
 
-pub struct MailboxEnd<'a, const OFFSET: usize> {
-    flag: &'a AtomicU64,
-    text: *mut u8,
-    size: usize,
+pub struct MailboxEnd<'a, const OFFSET: usize, const COUNT: usize> {
+    mailbox: &'a Mailbox<OFFSET, COUNT>,
     uses: u64,
 }
 
-impl<const OFFSET: usize> Sender for MailboxEnd<'_, OFFSET> {
+impl<'a, const OFFSET: usize, const COUNT: usize> MailboxEnd<'a, OFFSET, COUNT> {
+    /// The flag of the next use, and where its message is.
     #[inline]
-    fn send(&mut self, message: &[u8]) {
-        assert!(message.len() <= self.size);
-        // SAFETY: the memory has room for `size` bytes, and is ours until the flag says otherwise.
-        unsafe { ptr::copy_nonoverlapping(message.as_ptr(), self.text, message.len()) };
+    fn next(&mut self) -> (&'a AtomicU64, *mut u8) {
         self.uses += 1;
-        self.flag.store(self.uses, Ordering::Release);
+        let number = self.uses as usize % COUNT;
+        let stride = Mailbox::<OFFSET, COUNT>::stride(self.mailbox.size);
+        let flag = self.mailbox.memory.as_ptr().wrapping_add(number * stride);
+        // SAFETY: the memory has room for so many, each with a flag in front, zero at first, and
+        // outlives the end.
+        (unsafe { &*flag.cast() }, flag.wrapping_add(OFFSET))
     }
 }
 
-impl<const OFFSET: usize> Receiver for MailboxEnd<'_, OFFSET> {
+impl<const OFFSET: usize, const COUNT: usize> Sender for MailboxEnd<'_, OFFSET, COUNT> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        assert!(message.len() <= self.mailbox.size);
+        let (flag, text) = self.next();
+        // SAFETY: the memory has room for `size` bytes, and is ours until the flag says otherwise.
+        unsafe { ptr::copy_nonoverlapping(message.as_ptr(), text, message.len()) };
+        flag.store(self.uses, Ordering::Release);
+    }
+}
+
+impl<const OFFSET: usize, const COUNT: usize> Receiver for MailboxEnd<'_, OFFSET, COUNT> {
     #[inline]
     fn recv(&mut self, message: &mut [u8]) {
-        assert!(message.len() <= self.size);
-        self.uses += 1;
-        wait_for(self.flag, self.uses);
+        assert!(message.len() <= self.mailbox.size);
+        let (flag, text) = self.next();
+        wait_for(flag, self.uses);
         // SAFETY: as in `send`.
-        unsafe { ptr::copy_nonoverlapping(self.text, message.as_mut_ptr(), message.len()) };
+        unsafe { ptr::copy_nonoverlapping(text, message.as_mut_ptr(), message.len()) };
     }
 }
 

@@ -1,0 +1,456 @@
+//! Messages from one process to another, in order and none lost.
+
+mod shared;
+
+pub(crate) use shared::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared};
+
+use crate::{
+    Error, Place, Segment,
+    object::Object,
+    sync::{Deadline, ring},
+};
+use core::{marker::PhantomData, mem::ManuallyDrop};
+use std::{sync::Arc, time::Duration};
+
+/// Messages from one process to another: of any length up to the ring's capacity, in order, and
+/// none lost.
+///
+/// ```
+/// use shmkey::Ring;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a ring {}", std::process::id());
+/// // In one process:
+/// let mut sender = Ring::open(name.as_str(), 64 << 10)?.sender()?;
+/// sender.send(b"hello")?;
+///
+/// // In another:
+/// let ring = Ring::open(name.as_str(), 64 << 10)?;
+/// let mut receiver = ring.receiver()?;
+/// let mut buffer = [0; 1024];
+/// let len = receiver.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"hello");
+/// # ring.remove()
+/// # }
+/// ```
+///
+/// *Who sends and who receives.* One process at a time is the [`Receiver`], and one the [`Sender`],
+/// unless the ring was opened for [many senders](RingOptions::many_senders). Either part is given
+/// back when it is dropped, and handed over when its process has died. What was sent stays, also
+/// when nobody is there.
+///
+/// *The end.* When all senders have dropped their part, a receiver gets what is left and then
+/// [`Closed`](ErrorKind::Closed); if one of them died instead, [`PeerDied`](ErrorKind::PeerDied). A
+/// sender that has to wait for room is told the same of the receiver. Whoever has not come yet is
+/// waited for. When another one comes, it goes on.
+///
+/// *Deaths.* A process can be killed at any instruction. A message that was committed is received,
+/// one that was not is never seen. A message that the receiver had not yet released when it died
+/// is received by the next one: so a message that it was just working on can come twice.
+///
+/// *Fork and exec.* A child made by `fork` has none of its parent's parts. A program that is started by
+/// `exec` in the place of one that has a part has it still, and cannot use it: give it back before.
+///
+/// *Waiting* looks for about 30 µs if the other side runs on another processor, lets it run if it
+/// was last seen on the same one, and then sleeps. Sending and receiving make no system call
+/// unless somebody sleeps or has to.
+///
+/// *Long messages.* One of more than 16 KiB is published in pieces: the receiver copies the first
+/// while the sender still writes the last. One of more than half the capacity can have to wait until
+/// the receiver looks, also when the ring is empty.
+///
+/// *Memory:* 1568 bytes and the capacity, of which a message takes 8 bytes and its length rounded up
+/// to a multiple of 8 (16 bytes and that, above 16 KiB). Nothing is allocated after opening.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    shared: Arc<Shared>,
+}
+
+/// How to open a [`Ring`].
+///
+/// ```
+/// use shmkey::Ring;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of ring options {}", std::process::id());
+/// let ring = Ring::options().many_senders(true).open(name.as_str(), 4096)?;
+/// let (mut one, mut other) = (ring.sender()?, ring.sender()?);
+/// one.send(b"from one")?;
+/// other.send(b"from another")?;
+/// # ring.remove()
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RingOptions {
+    many_senders: bool,
+    drop_oldest: bool,
+}
+
+impl RingOptions {
+    /// Several processes may send at a time, up to 64. Each of them gets its turn, and one that dies
+    /// holds up nobody. They take turns by a lock, so sending costs a little more.
+    pub const fn many_senders(&mut self, many: bool) -> &mut RingOptions {
+        self.many_senders = many;
+        self
+    }
+
+    /// A sender without room drops the oldest messages instead of waiting. See
+    /// [`Ring::dropped`].
+    pub const fn drop_oldest(&mut self, drop: bool) -> &mut RingOptions {
+        self.drop_oldest = drop;
+        self
+    }
+
+    /// Opens the ring, or makes it, for messages of `capacity` bytes together, 64 at least; 0 opens
+    /// one that exists as it is, whatever its capacity and options are.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::open`](crate::Mutex::open); also [`WrongLayout`](ErrorKind::WrongLayout) if
+    /// it was made with other options or another capacity, and
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a capacity below 64.
+    pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
+        let options = if self.many_senders { MANY_SENDERS } else { 0 }
+            | if self.drop_oldest { DROP_OLDEST } else { 0 };
+        let shared = Shared::open(place.into(), capacity, options)?;
+        Ok(Ring {
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+impl Ring {
+    /// Other ways to open one.
+    pub fn options() -> RingOptions {
+        RingOptions::default()
+    }
+
+    /// Opens the ring, or makes it: for one sender, who waits when there is no room. `capacity` and
+    /// errors are those of [`RingOptions::open`].
+    pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
+        Ring::options().open(place, capacity)
+    }
+
+    /// Becomes the one who sends, or one of those.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while a process that lives is the sender, this one included;
+    /// [`LimitReached`](ErrorKind::LimitReached) if a ring for many has 64;
+    /// [`Damaged`](ErrorKind::Damaged).
+    pub fn sender(&self) -> Result<Sender, Error> {
+        self.shared.sender().map(|end| Sender {
+            shared: Arc::clone(&self.shared),
+            end,
+        })
+    }
+
+    /// Becomes the one who receives.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while a process that lives is the receiver, this one included.
+    pub fn receiver(&self) -> Result<Receiver, Error> {
+        self.shared.receiver().map(|end| Receiver {
+            shared: Arc::clone(&self.shared),
+            end,
+        })
+    }
+
+    /// The length of the longest message, in bytes: the capacity it was made with, rounded up to a
+    /// multiple of 8.
+    pub fn capacity(&self) -> usize {
+        self.shared.track().capacity
+    }
+
+    /// How many bytes are in use at this moment, by messages and what they need beside.
+    pub fn used(&self) -> usize {
+        self.shared.track().used()
+    }
+
+    /// How many messages were dropped to make room, since the ring was made.
+    pub fn dropped(&self) -> u64 {
+        self.shared.track().dropped()
+    }
+
+    /// The segment that it lies in: to ask about it, or to tell its id.
+    pub fn segment(&self) -> Segment {
+        self.shared.object().segment()
+    }
+
+    /// Removes the segment that the ring lies in: its name is free at once, and it goes when the
+    /// last process has closed it.
+    ///
+    /// # Errors
+    /// Those of [`Segment::remove`](crate::Segment::remove).
+    pub fn remove(&self) -> Result<(), Error> {
+        self.segment().remove()
+    }
+}
+
+/// The right to send. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Sender {
+    shared: Arc<Shared>,
+    end: SendEnd,
+}
+
+impl Sender {
+    /// Sends a message, and waits until there is room for it.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) for one that is longer than the capacity;
+    /// [`Closed`](ErrorKind::Closed) and [`PeerDied`](ErrorKind::PeerDied) if there is no room, and
+    /// no receiver any more; [`Busy`](ErrorKind::Busy) in a child made by `fork`;
+    /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.shared.send(&mut self.end, message, Deadline::Never)
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`send`](Sender::send).
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.shared.send(&mut self.end, message, Deadline::Now)
+    }
+
+    /// Sends a message if there is room for it within this time on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`send`](Sender::send).
+    #[inline]
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared.send(&mut self.end, message, deadline)
+    }
+
+    /// Sends several messages, as many as there is room for within this time; receivers see those
+    /// that go together at once. Says how many were sent.
+    ///
+    /// # Errors
+    /// Those of [`send_timeout`](Sender::send_timeout), if not one was sent.
+    pub fn send_batch(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared
+            .send_batch(&mut self.end, messages.iter().copied(), deadline)
+    }
+
+    /// Reserves room for a message of `len` bytes, to be written in place, within this time. A
+    /// sender of many keeps the others out until it is committed.
+    ///
+    /// # Errors
+    /// Those of [`send_timeout`](Sender::send_timeout).
+    pub fn reserve(&mut self, len: usize, timeout: Duration) -> Result<Slot<'_>, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        let offset = self.shared.reserve(&mut self.end, len, deadline)?;
+        Ok(Slot {
+            sender: self,
+            offset,
+            len,
+            this_thread: PhantomData,
+        })
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.drop_sender(&mut self.end);
+    }
+}
+
+/// Room for a message that is written in place. Dropping it without
+/// [`commit`](Slot::commit) leaves the ring as it was.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    sender: &'a mut Sender,
+    offset: usize,
+    len: usize,
+    /// The senders' lock belongs to a thread.
+    this_thread: PhantomData<*const ()>,
+}
+
+impl Slot<'_> {
+    /// The length of the message in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes the message shorter. Does nothing if it is not longer than that.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Writes bytes of the message.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](ErrorKind::OutOfRange).
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let object = self.sender.shared.object();
+        expect_inside(object, offset, bytes.len(), self.len)?;
+        let area = self.sender.shared.track().area;
+        area.write(self.offset + offset, bytes);
+        Ok(())
+    }
+
+    /// Where the message's bytes begin, 8-byte aligned: [`len`](Slot::len) bytes that others could
+    /// write, too, if they wanted to do harm.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.sender.shared.track().area.address(self.offset)
+    }
+
+    /// Sends the message. In a child made by `fork`, whose parent has reserved it, it does nothing.
+    pub fn commit(self) {
+        let mut slot = ManuallyDrop::new(self); // so that nothing is given up
+        let len = slot.len;
+        let sender = &mut *slot.sender;
+        sender.shared.commit(&mut sender.end, len);
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.sender.shared.abort(&mut self.sender.end);
+    }
+}
+
+/// The right to receive. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Receiver {
+    shared: Arc<Shared>,
+    end: ReceiveEnd,
+}
+
+impl Receiver {
+    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) if the buffer is too short; the message stays.
+    /// [`Closed`](ErrorKind::Closed) and [`PeerDied`](ErrorKind::PeerDied) if there is no message, and
+    /// no sender any more; [`Busy`](ErrorKind::Busy) in a child made by `fork`;
+    /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.shared.receive(&mut self.end, buffer, Deadline::Never)
+    }
+
+    /// Receives a message if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`recv`](Receiver::recv).
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.shared.receive(&mut self.end, buffer, Deadline::Now)
+    }
+
+    /// Receives a message if there is one within this time on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut), and those of [`recv`](Receiver::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared.receive(&mut self.end, buffer, deadline)
+    }
+
+    /// Receives several messages, one behind the other in the buffer, and stores their lengths:
+    /// waits for the first, and takes those that are there with it and fit. Says how many.
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Receiver::recv_timeout), if not one was received.
+    pub fn recv_batch(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.shared
+            .receive_batch(&mut self.end, buffer, lengths, deadline)
+    }
+
+    /// Waits for a message within this time, and gives access to it in place. It stays the next one
+    /// until it is [released](Message::release).
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Receiver::recv_timeout).
+    pub fn peek(&mut self, timeout: Duration) -> Result<Message<'_>, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        let found = self.shared.peek(&mut self.end, deadline)?;
+        Ok(Message {
+            receiver: self,
+            found,
+        })
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared.drop_receiver(&mut self.end);
+    }
+}
+
+/// A message in place.
+#[derive(Debug)]
+pub struct Message<'a> {
+    receiver: &'a mut Receiver,
+    found: ring::Message,
+}
+
+impl Message<'_> {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Reads bytes of it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](ErrorKind::OutOfRange).
+    pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let shared = &self.receiver.shared;
+        expect_inside(shared.object(), offset, bytes.len(), self.found.len)?;
+        shared.track().area.read(self.found.offset + offset, bytes);
+        Ok(())
+    }
+
+    /// A copy of it.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.found.len];
+        let area = self.receiver.shared.track().area;
+        area.read(self.found.offset, &mut bytes);
+        bytes
+    }
+
+    /// Where its bytes begin, 8-byte aligned: [`len`](Message::len) bytes. Others write them only if
+    /// they want to do harm, or if this is a ring that drops the oldest.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.receiver.shared.track().area.address(self.found.offset)
+    }
+
+    /// Is done with it. The next one comes next.
+    ///
+    /// # Errors
+    /// [`Overtaken`](ErrorKind::Overtaken) if the sender of a ring that drops the oldest has dropped
+    /// this one meanwhile: what was read of it may be anything.
+    pub fn release(self) -> Result<(), Error> {
+        let shared = &self.receiver.shared;
+        shared.release(&mut self.receiver.end, self.found)
+    }
+}
+
+fn expect_inside(object: &Object, offset: usize, len: usize, size: usize) -> Result<(), Error> {
+    match offset.checked_add(len) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(Error::out_of_range(object.id(), offset, len, size)),
+    }
+}
