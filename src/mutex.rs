@@ -4,6 +4,7 @@ use crate::{
     Error, ErrorKind, Place, Plain, Segment, copy,
     object::{Kind, Object, Spec},
     sync::{Acquired, Deadline, Lock, Refused},
+    sys,
 };
 use core::{fmt, marker::PhantomData, mem::MaybeUninit};
 use std::time::Duration;
@@ -77,6 +78,7 @@ impl Shared {
         };
         let object = Object::open(place, &spec, |object| first(object.payload().as_ptr()))?;
         object.expect_writable()?;
+        sys::barrier::take_part();
         Ok(Shared { object })
     }
 

@@ -1,21 +1,23 @@
-//! The robust lock: one 64-bit word that says who has it.
+//! The robust lock: one 64-bit word that says who has it, and beside it whether somebody sleeps.
 //!
-//! ```text
-//!  63                      23  22  21                0
-//! ┌──────────────────────────┬───┬───────────────────┐
-//! │ start time of the owner  │ W │ thread id of owner│   0: free
-//! └──────────────────────────┴───┴───────────────────┘
-//! ```
+//! *Lock* is one compare-and-swap of 0 by the caller's number (its thread id and start time), *unlock*
+//! is one store of 0. There is no moment in which the lock is taken and the word does not say by
+//! whom. So whoever finds it taken can ask whether the owner still lives, and take it over from a
+//! dead one by the same compare-and-swap.
 //!
-//! *Lock* is one compare-and-swap of 0 by the caller's number, *unlock* one swap by 0; whoever goes
-//! to sleep sets W first, so that unlocking knows whether to wake somebody. There is no moment in
-//! which the lock is taken and the word does not say by whom. So whoever finds it taken can ask
-//! whether the owner still lives, and take it over from a dead one by the same compare-and-swap.
+//! *Sleep.* Whoever goes to sleep counts itself in `asleep`, and then looks at the word once more;
+//! whoever unlocks stores 0, and then looks at `asleep`. Each does a store and then a load, and one
+//! of the two must see the other: the sleeper, who has time, pays for that with a barrier in all
+//! processes. They sleep on `asleep` itself, so whoever counts itself and is then too slow to fall
+//! asleep before it is cleared does not fall asleep.
 //!
 //! Nothing here is a pointer, and the word may hold anything: a number that is nobody's is a dead
 //! owner's.
 
-use super::wait::{self, Deadline};
+use super::{
+    atomic::{heavy_barrier, light_barrier},
+    wait::{self, Deadline},
+};
 use crate::sys::{Life, Task, futex};
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -23,14 +25,18 @@ use core::sync::atomic::{
 };
 use std::time::Instant;
 
-/// The lock as it lies in a segment: 16 bytes. All zero, it is free, and its data consistent.
+/// The lock as it lies in a segment: 24 bytes. All zero, it is free, and its data consistent.
 #[repr(C)]
 pub(crate) struct Lock {
+    /// Who has it; 0 if nobody has.
     word: AtomicU64,
     /// What is known of the data that the lock protects: one of the three below.
     data: AtomicU32,
     /// The id of a thread that has waited for long: the others let it pass. 0 if there is none.
     hungry: AtomicU32,
+    /// How many went to sleep since somebody was last woken; 0 if nobody sleeps.
+    asleep: AtomicU32,
+    unused: AtomicU32,
 }
 
 /// The data is as its last owner left it.
@@ -39,10 +45,6 @@ const CONSISTENT: u32 = 0;
 const SUSPECT: u32 = 1;
 /// Somebody unlocked it while it was suspect. There is no way back.
 const LOST: u32 = 2;
-
-/// Somebody sleeps.
-const W: u64 = 1 << 22;
-const BELOW_W: u64 = W - 1;
 
 /// How it was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,16 +68,6 @@ pub(crate) enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotOwner;
 
-/// The number of a task as the word has it, with a gap for W.
-fn number(task: Task) -> u64 {
-    (task.bits() & !BELOW_W) << 1 | task.bits() & BELOW_W
-}
-
-/// The other way round.
-fn task(word: u64) -> Task {
-    Task::from_bits((word >> 1) & !BELOW_W | word & BELOW_W)
-}
-
 impl Lock {
     /// Acquires it for the calling thread, `me`. `life` says whether a task lives.
     #[inline]
@@ -85,7 +77,7 @@ impl Lock {
         life: impl Fn(Task) -> Life,
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
-        let me = number(me);
+        let me = me.bits();
         // Relaxed: politeness orders nothing.
         if self.hungry.load(Relaxed) == 0 {
             // Acquire: what the last owner wrote before it released the lock is seen from here on.
@@ -105,53 +97,45 @@ impl Lock {
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
         // Relaxed: only this thread can have written its own number.
-        if self.word.load(Relaxed) & !W == me {
+        if self.word.load(Relaxed) == me {
             return Err(Refused::Deadlock);
         }
         let mut queue = Queue::enter(self, me);
         let free = |owner| owner == 0;
-        let dead = |owner| owner != 0 && life(task(owner)) == Life::Dead;
+        let dead = |owner| owner != 0 && life(Task::from_bits(owner)) == Life::Dead;
         let look = || queue.may_pass().then(|| self.take_if(free, me)).flatten();
         let found = match deadline {
             Deadline::Now => None,
-            _ => wait::spin(look),
+            _ => wait::spin_gently(look),
         };
         if found.is_some() {
             return self.acquired(false);
         }
-        // From now on there may be others asleep beside us, whose W must not get lost: acquired
-        // with W set, it wakes one of them when it is released, or in vain.
-        let me = me | W;
+        let mut slept = false;
         loop {
             if queue.may_pass() && self.take_if(free, me).is_some() {
-                return self.acquired(false);
+                return self.acquired_after_sleep(slept, false);
             }
             // Politeness ends here: whoever is next may be dead, too.
             if self.take_if(dead, me).is_some() {
-                return self.acquired(true);
+                return self.acquired_after_sleep(slept, true);
             }
-            // Relaxed: W orders nothing; the word is compared again by the kernel.
-            let word = self.word.load(Relaxed);
-            let free = word & !W == 0;
+            // Relaxed, here and below: ordered by the barrier.
+            let count = self.asleep.fetch_add(1, Relaxed).wrapping_add(1);
+            heavy_barrier();
+            let free = self.word.load(Relaxed) == 0;
             if free && queue.may_pass() {
                 continue;
             }
             if free {
                 // It is another one's turn, who may be asleep.
-                futex::wake(self.futex(), u32::MAX >> 1);
-            } else if word & W == 0
-                && self
-                    .word
-                    .compare_exchange(word, word | W, Relaxed, Relaxed)
-                    .is_err()
-            {
-                continue;
+                futex::wake(&self.asleep, u32::MAX >> 1);
             }
-            let expected = if free { word } else { word | W };
-            if !wait::sleep(self.futex(), expected as u32, deadline) {
+            slept = true;
+            if !wait::sleep(&self.asleep, count, deadline) {
                 // And here: a lock that is free is not refused.
                 return match self.take_if(|owner| owner == 0, me) {
-                    Some(()) => self.acquired(false),
+                    Some(()) => self.acquired_after_sleep(slept, false),
                     None => Err(Refused::TimedOut),
                 };
             }
@@ -159,18 +143,25 @@ impl Lock {
         }
     }
 
-    /// Takes the lock if its owner is such a one. Keeps W.
+    /// There may be others asleep, whom whoever woke this one has left to it.
+    fn acquired_after_sleep(&self, slept: bool, from_the_dead: bool) -> Result<Acquired, Refused> {
+        if slept {
+            // Relaxed: this thread itself will look, when it unlocks.
+            self.asleep.fetch_add(1, Relaxed);
+        }
+        self.acquired(from_the_dead)
+    }
+
+    /// Takes the lock if its owner is such a one.
     fn take_if(&self, owner: impl Fn(u64) -> bool, me: u64) -> Option<()> {
         // Acquire: with the number comes the namespace of whoever it is.
         let word = self.word.load(Acquire);
-        if !owner(word & !W) {
+        if !owner(word) {
             return None;
         }
         // Both as in `lock`. From a dead owner nothing was released, and nothing is relied on until
         // somebody has repaired the data.
-        let taken = self
-            .word
-            .compare_exchange(word, me | word & W, AcqRel, Relaxed);
+        let taken = self.word.compare_exchange(word, me, AcqRel, Relaxed);
         taken.ok().map(drop)
     }
 
@@ -217,27 +208,27 @@ impl Lock {
     #[inline]
     fn release(&self) {
         // Release: whoever acquires it next sees what this owner wrote.
-        if self.word.swap(0, Release) & W != 0 {
-            futex::wake(self.futex(), 1);
+        self.word.store(0, Release);
+        light_barrier();
+        // Relaxed: ordered by the barriers.
+        if self.asleep.load(Relaxed) != 0 {
+            self.wake();
         }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        // Relaxed: the kernel orders it before whoever falls asleep on it or is woken.
+        self.asleep.store(0, Relaxed);
+        futex::wake(&self.asleep, 1);
     }
 
     #[inline]
     fn expect_mine(&self) -> Result<(), NotOwner> {
         // Relaxed: only this thread can have written its own number.
-        match self.word.load(Relaxed) & !W == number(Task::current()) {
+        match self.word.load(Relaxed) == Task::current().bits() {
             true => Ok(()),
             false => Err(NotOwner),
-        }
-    }
-
-    /// The half of the word that has W and the thread's id, for the kernel to compare. Only the
-    /// kernel reads it by itself.
-    fn futex(&self) -> *const AtomicU32 {
-        let halves = (&raw const self.word).cast::<AtomicU32>();
-        match cfg!(target_endian = "little") {
-            true => halves,
-            false => halves.wrapping_add(1),
         }
     }
 }
@@ -255,7 +246,7 @@ impl Queue<'_> {
     fn enter(lock: &Lock, me: u64) -> Queue<'_> {
         Queue {
             lock,
-            tid: me as u32 & BELOW_W as u32,
+            tid: Task::from_bits(me).tid() as u32,
             since: None,
         }
     }
@@ -305,10 +296,13 @@ mod tests {
     use std::{sync::atomic::AtomicBool, thread, time::Duration};
 
     fn free() -> Lock {
+        crate::sys::barrier::take_part();
         Lock {
             word: AtomicU64::new(0),
             data: AtomicU32::new(CONSISTENT),
             hungry: AtomicU32::new(0),
+            asleep: AtomicU32::new(0),
+            unused: AtomicU32::new(0),
         }
     }
 
@@ -329,15 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_a_gap_for_the_waiters_and_comes_back() {
-        for bits in [1, BELOW_W, W, (1 << 63) - 1, 0x1234_5678_9abc_def0] {
-            let of = Task::from_bits(bits);
-            assert_eq!(number(of) & W, 0);
-            assert_eq!(task(number(of)), of);
-        }
-    }
-
-    #[test]
     fn it_excludes() {
         let shared = free();
         let counter = AtomicU64::new(0);
@@ -354,7 +339,7 @@ mod tests {
             }
         });
         assert_eq!(counter.into_inner(), 80_000);
-        assert_eq!(shared.word.into_inner() & !W, 0);
+        assert_eq!(shared.word.into_inner(), 0);
     }
 
     #[test]
@@ -405,7 +390,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 lock(&shared).unwrap();
-                while shared.word.load(Relaxed) & W == 0 {
+                while shared.asleep.load(Relaxed) == 0 {
                     thread::yield_now();
                 }
                 asleep.store(true, Relaxed);

@@ -70,6 +70,22 @@ pub(crate) fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
+/// The same, with moments that grow: for a word that its owner is about to change, and that each look
+/// takes away from its cache.
+pub(crate) fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let mut pauses = 1;
+    let mut left = SPINS;
+    while left > 0 {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        (0..pauses).for_each(|_| core::hint::spin_loop());
+        left = left.saturating_sub(pauses);
+        pauses *= 2;
+    }
+    None
+}
+
 /// Looks as long as it pays to stay awake for a peer that was last seen on this processor; a peer
 /// that nothing is known of is taken to run elsewhere.
 #[cfg(not(loom))]
