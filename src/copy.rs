@@ -134,8 +134,8 @@ mod x86_64 {
         // SAFETY: each move of 16 lies inside the first `len` bytes on both sides.
         unsafe {
             match len {
-                0..32 => from_both_ends!(to, from, len, a 16, / b 0,),
-                32..64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
+                ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
+                ..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
                 _ => from_both_ends!(
                     to, from, len,
                     a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,

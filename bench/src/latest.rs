@@ -11,7 +11,11 @@ pub type Value = [u64; 8];
 
 /// What is published in turn. They are not made on the way: the first bytes of a value would still
 /// be on their way to the cache when it is copied.
-const VALUES: [Value; 2] = [[1; 8], [2; 8]];
+const VALUES: Lines = Lines([[1; 8], [2; 8]]);
+
+/// Each on one line of the cache.
+#[repr(align(64))]
+struct Lines([Value; 2]);
 
 /// Where one publishes, and any number read.
 pub trait Board: Sync + Sized {
@@ -46,7 +50,7 @@ pub fn publishing<B: Board>(readers: usize, cpus: Cpus, amount: Amount) -> Resul
         let mut publisher = board.publisher();
         let mut batch = |count| {
             for number in 0..count {
-                publisher.publish(&black_box(&VALUES)[number as usize % 2]);
+                publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
             }
         };
         batch(amount.batch);
@@ -63,7 +67,7 @@ pub fn paced<B: Board>(readers: usize, cpus: Cpus, amount: Amount) -> Result<f64
         let clock = Ticks::new();
         let mut publisher = board.publisher();
         clock.paced(amount, |number| {
-            publisher.publish(&black_box(&VALUES)[number as usize % 2]);
+            publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
         })
     })
 }
@@ -87,9 +91,12 @@ pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
 /// Reads so often, whatever becomes of it.
 #[inline]
 fn repeat(count: u64, read: impl Fn(&mut Value)) {
-    let mut value = Value::default();
+    // On one line of the cache, or the figure depends on where the stack happens to begin.
+    #[repr(align(64))]
+    struct Line(Value);
+    let mut line = Line(Value::default());
     for _ in 0..count {
-        read(black_box(&mut value));
+        read(black_box(&mut line.0));
     }
 }
 

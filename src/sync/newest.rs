@@ -80,7 +80,7 @@ const TRIES: u32 = 2;
 
 impl Newest<'_> {
     #[inline(always)]
-    fn slot(&self, version: u64) -> usize {
+    fn slot(self, version: u64) -> usize {
         let slots = slots(self.size);
         let stride = stride(self.size).unwrap_or(64);
         (version % slots as u64) as usize * stride
@@ -88,7 +88,7 @@ impl Newest<'_> {
 
     /// The version of the newest value; 0 if there is none yet.
     #[inline]
-    pub fn version(&self) -> u64 {
+    pub fn version(self) -> u64 {
         // Acquire: the value of this version is seen.
         self.words.current.load(Acquire)
     }
@@ -96,7 +96,7 @@ impl Newest<'_> {
     /// Makes these bytes the newest value, and says which version it is. Only for the one writer,
     /// who knows the version of the last one.
     #[inline(always)]
-    pub fn publish(&self, last: u64, bytes: &[u8]) -> u64 {
+    pub fn publish(self, last: u64, bytes: &[u8]) -> u64 {
         let next = match last.wrapping_add(1) {
             // Zero is "none yet".
             0 => slots(self.size) as u64,
@@ -118,7 +118,7 @@ impl Newest<'_> {
     /// # Safety
     /// The bytes of a value from `to` on must be the caller's to write.
     #[inline(always)]
-    pub unsafe fn read(&self, to: *mut u8) -> Result<u64, Overtaken> {
+    pub unsafe fn read(self, to: *mut u8) -> Result<u64, Overtaken> {
         let version = self.version();
         // SAFETY: the caller's promise.
         if version == 0 || unsafe { self.copy(version, to) } {
@@ -133,7 +133,7 @@ impl Newest<'_> {
     /// # Safety
     /// As for `read`.
     #[inline(always)]
-    unsafe fn copy(&self, version: u64, to: *mut u8) -> bool {
+    unsafe fn copy(self, version: u64, to: *mut u8) -> bool {
         // SAFETY: the caller's promise.
         unsafe { self.area.read_to(self.slot(version), to, self.size) };
         // Acquire: see `publish`.
@@ -147,7 +147,7 @@ impl Newest<'_> {
     /// # Safety
     /// As for `read`.
     #[cold]
-    unsafe fn read_again(&self, to: *mut u8) -> Result<u64, Overtaken> {
+    unsafe fn read_again(self, to: *mut u8) -> Result<u64, Overtaken> {
         for _ in 0..TRIES {
             let version = self.version();
             // SAFETY: the caller's promise.
@@ -160,7 +160,7 @@ impl Newest<'_> {
     }
 
     /// Waits until there is a value of another version than `seen`. False when the time is over.
-    pub fn wait(&self, seen: u64, writable: bool, deadline: Deadline) -> bool {
+    pub fn wait(self, seen: u64, writable: bool, deadline: Deadline) -> bool {
         let is_newer = |version: u64| version != 0 && version != seen;
         let look = || is_newer(self.version()).then_some(());
         if look().is_some() {
