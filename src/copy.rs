@@ -135,7 +135,7 @@ mod x86_64 {
         unsafe {
             match len {
                 ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
-                ..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
+                33..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
                 _ => from_both_ends!(
                     to, from, len,
                     a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,

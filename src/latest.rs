@@ -2,13 +2,13 @@
 
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
-    object::{Kind, Object, Spec},
+    object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
         Area, Claim, Deadline,
         newest::{self, Newest},
     },
-    sys,
+    sys::{self, Task},
 };
 use core::{
     borrow::Borrow,
@@ -101,6 +101,13 @@ impl Writer {
 struct Words {
     newest: newest::Words,
     writer: Claim,
+}
+
+/// The version and the publisher, in a copy.
+pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Task>) {
+    // SAFETY: the words are atomics, and cope with any bytes.
+    let words: &Words = unsafe { snapshot.words() };
+    (words.newest.version(), words.writer.holder())
 }
 
 impl Shared {

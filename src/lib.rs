@@ -40,6 +40,7 @@
 //! | see the newest value of something | [`Latest`] |
 //! | send messages, all of which arrive | [`Ring`] |
 //! | say where such an object lies | [`Place`] |
+//! | look at one without taking part | [`Contents`] |
 //! | understand a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
 //! | call it from C | `include/shmkey.h`, made from the module `capi` |
@@ -66,6 +67,7 @@ mod attachment;
 mod backend;
 #[cfg(feature = "capi")]
 pub mod capi;
+mod contents;
 mod copy;
 mod error;
 mod hash;
@@ -85,6 +87,7 @@ mod sys;
 pub mod sysv;
 
 pub use attachment::{AttachOptions, Attachment};
+pub use contents::{Contents, Holding, Life, Party};
 pub use error::{Error, ErrorKind};
 pub use key::Key;
 pub use latest::{Latest, Publisher};

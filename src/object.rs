@@ -26,6 +26,10 @@
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
 //!
+//! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments
+//! of other programs seldom have, so a tool that lists all segments knows where to look, and need
+//! not attach what is none of its business.
+//!
 //! How one process makes it, and the others wait, is in `sync::ready`. Everything that is read from
 //! a header is checked against what this process knows by itself, and never read again.
 
@@ -34,7 +38,7 @@ use crate::{
     hash::fnv1a,
     place::{Place, Site},
     status::Status,
-    sync::{Deadline, MAGIC, Ready, State, wait},
+    sync::{Deadline, MAGIC, READY, Ready, State, wait},
     sys::{self, Life, Task, futex},
 };
 use core::{
@@ -54,6 +58,10 @@ pub(crate) enum Kind {
     Semaphore = 2,
     Latest = 3,
     Ring = 4,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
 }
 
 /// What an object must be for this process: all of it known here, nothing taken from the segment.
@@ -104,10 +112,141 @@ struct Header {
 
 const _: () = assert!(size_of::<Header>() == HEADER);
 
+impl Header {
+    /// Whether the numbers of threads in this object mean something to this process.
+    fn is_of_our_namespaces(&self) -> bool {
+        // Relaxed: both were written before any number from there was (see `introduce`), and that
+        // number was read with acquire.
+        let mine = sys::namespaces();
+        mine != sys::NO_NAMESPACE
+            && self.mixed.load(Relaxed) == 0
+            && self.namespace.load(Relaxed) == mine
+    }
+}
+
+/// A copy of the beginning of an object, to look at.
+#[repr(C, align(64))]
+pub(crate) struct Snapshot {
+    header: Header,
+    words: [u8; WORDS],
+    /// The first bytes of the payload.
+    payload: [u8; SNAPSHOT - PAYLOAD],
+}
+
+/// The size of a snapshot: what is looked at, of any object.
+pub(crate) const SNAPSHOT: usize = PAYLOAD + 512;
+
+impl Snapshot {
+    /// Takes as many bytes as there are; the rest is taken as zeroes.
+    pub fn new(bytes: &[u8]) -> Box<Snapshot> {
+        // SAFETY: a snapshot is integers and atomics, for which all bytes will do.
+        let mut snapshot: Box<Snapshot> = unsafe { Box::new(core::mem::zeroed()) };
+        let len = bytes.len().min(SNAPSHOT);
+        // SAFETY: both have so many bytes, and the box is ours alone.
+        unsafe {
+            let to: *mut Snapshot = &mut *snapshot;
+            to.cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), len);
+        }
+        snapshot
+    }
+
+    /// What it says that it is, if it is an object of this machine and this version.
+    pub fn kind(&self) -> Option<Kind> {
+        let header = &self.header;
+        // Relaxed, here and below: nobody else has this copy.
+        let known = header.magic.load(Relaxed) == MAGIC
+            && header.order.load(Relaxed) == ORDER
+            && header.width.load(Relaxed) == WIDTH
+            && header.version.load(Relaxed) == VERSION;
+        let kind = header.kind.load(Relaxed);
+        let mut all = Kind::ALL.into_iter();
+        all.find(|&known_kind| known && known_kind as u32 == kind)
+    }
+
+    /// Whether it is ready for use.
+    pub fn is_ready(&self) -> bool {
+        self.header.state.load(Relaxed) == READY
+    }
+
+    pub fn maker(&self) -> Task {
+        Task::from_bits(self.header.maker.load(Relaxed))
+    }
+
+    /// When it was made, in seconds since 1970.
+    pub fn made(&self) -> u64 {
+        self.header.made.load(Relaxed)
+    }
+
+    /// The size of the payload, in bytes.
+    pub fn size(&self) -> u64 {
+        self.header.size.load(Relaxed)
+    }
+
+    pub fn options(&self) -> u32 {
+        self.header.options.load(Relaxed)
+    }
+
+    /// The name that it was opened by.
+    pub fn name(&self) -> Vec<u8> {
+        text_of(&self.header.key, &self.header.key_len)
+    }
+
+    /// The name of its layout.
+    pub fn layout(&self) -> Vec<u8> {
+        text_of(&self.header.layout, &self.header.layout_len)
+    }
+
+    /// Whether a thread lives, as far as can be told from here.
+    pub fn life(&self, task: Task) -> Life {
+        match self.header.is_of_our_namespaces() {
+            true => task.life(),
+            false => Life::Unknown,
+        }
+    }
+
+    /// The same of a process.
+    pub fn life_of_process(&self, task: Task) -> Life {
+        match self.header.is_of_our_namespaces() {
+            true => task.life_of_process(),
+            false => Life::Unknown,
+        }
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `T` must be made of atomics, and valid whatever its bytes are.
+    pub unsafe fn words<T>(&self) -> &T {
+        const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
+        // SAFETY: the words begin at a multiple of 64 of a structure with that alignment, and there
+        // are enough of them. The caller vouches for `T`.
+        unsafe { &*self.words.as_ptr().cast() }
+    }
+
+    /// The words that the payload begins with.
+    pub fn payload(&self) -> impl Iterator<Item = u64> {
+        let (words, _) = self.payload.as_chunks::<8>();
+        words.iter().map(|&word| u64::from_ne_bytes(word))
+    }
+}
+
+fn text_of(room: &[AtomicU8], len: &AtomicU32) -> Vec<u8> {
+    let len = (len.load(Relaxed) as usize).min(room.len());
+    room[..len].iter().map(|byte| byte.load(Relaxed)).collect()
+}
+
 impl Spec<'_> {
     /// The bytes that the whole object takes.
     fn total(&self) -> Option<usize> {
         PAYLOAD.checked_add(self.size)
+    }
+
+    /// The size of a segment that is made for it.
+    fn segment_size(&self) -> Option<usize> {
+        self.total()?
+            .checked_next_multiple_of(ALIGN)?
+            .checked_add(1)
     }
 
     fn fingerprint(&self, size: u64) -> u64 {
@@ -281,14 +420,7 @@ impl Object {
     }
 
     fn judge(&self, task: Task, life: impl Fn(Task) -> Life) -> Life {
-        let header = self.header();
-        // Relaxed: both were written before any number from there was (see `introduce`), and that
-        // number was read with acquire.
-        let mine = sys::namespaces();
-        let comparable = mine != sys::NO_NAMESPACE
-            && header.mixed.load(Relaxed) == 0
-            && header.namespace.load(Relaxed) == mine;
-        if comparable {
+        if self.header().is_of_our_namespaces() {
             return life(task);
         }
         match Status::of(self.id()) {
@@ -521,15 +653,23 @@ fn attach(
     spec: &Spec,
     deadline: Deadline,
 ) -> Result<(Arc<Attachment>, usize), Error> {
-    let total = spec
-        .total()
-        .ok_or_else(|| Error::invalid("open", "the object is too large"))?;
+    let (Some(total), Some(size)) = (spec.total(), spec.segment_size()) else {
+        return Err(Error::invalid("open", "the object is too large"));
+    };
     loop {
-        let segment = Segment::options()
-            .create(place.create)
-            .size(total)
-            .mode(place.mode)
-            .open(key);
+        let create = || {
+            let mut options = Segment::options();
+            options.create(true).size(size).mode(place.mode).open(key)
+        };
+        let open = || Segment::options().size(total).open(key);
+        let segment = match place.create {
+            true => create().or_else(|error| match error.kind() {
+                // Made by somebody else, and perhaps just large enough.
+                ErrorKind::TooSmall => open(),
+                _ => Err(error),
+            }),
+            false => open(),
+        };
         let attached = match segment {
             Ok(segment) => match segment.attach() {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {

@@ -524,7 +524,7 @@ pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
 pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     // SAFETY: the caller hands over an open ring.
     let ring = unsafe { object(ring) };
-    or_minus_one(ring.map(|ring| (ring.shared.track().dropped() & i64::MAX as u64) as i64))
+    or_minus_one(ring.map(|ring| (ring.shared.track().words.dropped() & i64::MAX as u64) as i64))
 }
 
 /// The id of the segment that it lies in.

@@ -2,7 +2,9 @@
 
 mod shared;
 
-pub(crate) use shared::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared};
+pub(crate) use shared::{
+    DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared, capacity_of, look,
+};
 
 use crate::{
     Error, Place, Segment,
@@ -167,7 +169,7 @@ impl Ring {
 
     /// How many messages were dropped to make room, since the ring was made.
     pub fn dropped(&self) -> u64 {
-        self.shared.track().dropped()
+        self.shared.track().words.dropped()
     }
 
     /// The segment that it lies in: to ask about it, or to tell its id.

@@ -3,13 +3,13 @@
 
 use crate::{
     Error, ErrorKind, Place,
-    object::{Kind, Object, Spec},
+    object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
         self, Acquired, Area, AtomicU32, Claim, Deadline, Lock,
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
-    sys::{self, Life},
+    sys::{self, Life, Task},
 };
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -59,6 +59,37 @@ pub(crate) struct SendEnd {
     /// Which of the claims it has.
     claim: usize,
     watch: Watch,
+}
+
+/// What a ring's words say, in a copy.
+pub(crate) struct Seen {
+    pub used: u64,
+    pub dropped: u64,
+    /// The processes that have a part.
+    pub senders: Vec<Task>,
+    pub receiver: Option<Task>,
+}
+
+pub(crate) fn look(snapshot: &Snapshot) -> Seen {
+    // SAFETY: the words are atomics, and cope with any bytes.
+    let words: &Words = unsafe { snapshot.words() };
+    let used = words.ring.used();
+    Seen {
+        used: used.min(capacity_of(snapshot.size()) + 32),
+        dropped: words.ring.dropped(),
+        senders: snapshot
+            .payload()
+            .take(SENDERS)
+            .filter(|&bits| bits != 0)
+            .map(Task::from_bits)
+            .collect(),
+        receiver: words.parties.receiver.holder(),
+    }
+}
+
+/// The capacity of a ring whose payload has so many bytes.
+pub(crate) fn capacity_of(payload: u64) -> u64 {
+    payload.saturating_sub(CLAIMS as u64 + 32)
 }
 
 impl SendEnd {

@@ -64,6 +64,17 @@ pub(crate) enum Refused {
     NotRecoverable,
 }
 
+/// What is known of the data that a lock protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It is as its last owner left it.
+    Consistent,
+    /// An owner has died, and nobody has said since that it is in order.
+    Suspect,
+    /// It was suspect, and given up.
+    Lost,
+}
+
 /// The calling thread does not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotOwner;
@@ -150,6 +161,21 @@ impl Lock {
             self.asleep.fetch_add(1, Relaxed);
         }
         self.acquired(from_the_dead)
+    }
+
+    /// Who has it, and whether the data is suspect or lost: to look at.
+    pub fn look(&self) -> (Option<Task>, Condition) {
+        // Relaxed, both: the answer may be old as soon as it is given.
+        let owner = match self.word.load(Relaxed) {
+            0 => None,
+            word => Some(Task::from_bits(word)),
+        };
+        let condition = match self.data.load(Relaxed) {
+            CONSISTENT => Condition::Consistent,
+            SUSPECT => Condition::Suspect,
+            _ => Condition::Lost,
+        };
+        (owner, condition)
     }
 
     /// Takes the lock if its owner is such a one.

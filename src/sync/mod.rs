@@ -26,6 +26,6 @@ pub(crate) use atomic::AtomicU64;
 pub(crate) use claim::Claim;
 pub(crate) use counter::{Counter, MAX as COUNTER_MAX};
 #[cfg(not(loom))]
-pub(crate) use lock::{Acquired, Lock, Refused};
-pub(crate) use ready::{MAGIC, Ready, State};
+pub(crate) use lock::{Acquired, Condition, Lock, Refused};
+pub(crate) use ready::{MAGIC, READY, Ready, State};
 pub(crate) use wait::Deadline;

@@ -35,6 +35,15 @@ pub(crate) struct Words {
     sleepers: Sleepers,
 }
 
+impl Words {
+    /// The version of the newest value; 0 if there is none yet.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        // Acquire: the value of this version is seen.
+        self.current.load(Acquire)
+    }
+}
+
 #[cfg(loom)]
 impl Words {
     pub fn new() -> Words {
@@ -89,8 +98,7 @@ impl Newest<'_> {
     /// The version of the newest value; 0 if there is none yet.
     #[inline]
     pub fn version(self) -> u64 {
-        // Acquire: the value of this version is seen.
-        self.words.current.load(Acquire)
+        self.words.version()
     }
 
     /// Makes these bytes the newest value, and says which version it is. Only for the one writer,

@@ -34,7 +34,7 @@ pub(crate) enum State {
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shmkey\r\n");
 
 const MAKING: u32 = 1;
-const READY: u32 = 2;
+pub(crate) const READY: u32 = 2;
 
 impl Ready<'_> {
     /// Looks. `is_blank` says whether all else in the header is zero.

@@ -68,6 +68,20 @@ struct AsleepWords {
     wanted: AtomicU64,
 }
 
+impl Words {
+    /// How many bytes are in use, if the words are right.
+    pub fn used(&self) -> u64 {
+        let head = self.receiver.head.load(Acquire);
+        let tail = self.sender.tail.load(Acquire);
+        tail.saturating_sub(head)
+    }
+
+    /// How many messages were dropped to make room.
+    pub fn dropped(&self) -> u64 {
+        self.sender.dropped.load(Acquire)
+    }
+}
+
 #[cfg(loom)]
 impl Words {
     pub fn new() -> Words {
@@ -159,13 +173,6 @@ impl Track<'_> {
 
     /// How many bytes are in use, messages and what they need beside.
     pub fn used(&self) -> usize {
-        let head = self.words.receiver.head.load(Acquire);
-        let tail = self.words.sender.tail.load(Acquire);
-        tail.saturating_sub(head).min(self.room() as u64) as usize
-    }
-
-    /// How many messages were dropped to make room.
-    pub fn dropped(&self) -> u64 {
-        self.words.sender.dropped.load(Acquire)
+        self.words.used().min(self.room() as u64) as usize
     }
 }
