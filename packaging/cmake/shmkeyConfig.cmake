@@ -1,0 +1,52 @@
+# find_package(shmkey) defines
+#
+#   shmkey::shmkey   the shared library
+#   shmkey::static   the static library
+#   shmkey::dropin   ftok, shmget, shmat, shmdt and shmctl by shmkey: to be linked before libc
+#
+# those of them that are installed. Nothing here names an absolute path, so the tree can be moved.
+
+# Links resolved: where /lib is a link to /usr/lib, the headers are beside the latter.
+get_filename_component(_shmkey_here "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
+
+# The libraries are two folders up from LIBDIR/cmake/shmkey; the others are for DATADIR/cmake/shmkey.
+set(_shmkey_library_dirs ../.. ../../../lib/${CMAKE_LIBRARY_ARCHITECTURE} ../../../lib64 ../../../lib)
+# Seen from the folder of the libraries; the second one is for LIBDIR=PREFIX/lib/ARCHITECTURE.
+set(_shmkey_include_dirs ../include ../../include)
+
+unset(_shmkey_lib)
+foreach(_shmkey_dir ${_shmkey_library_dirs})
+  get_filename_component(_shmkey_dir "${_shmkey_here}/${_shmkey_dir}" ABSOLUTE)
+  if(NOT _shmkey_lib AND (EXISTS "${_shmkey_dir}/libshmkey.so" OR EXISTS "${_shmkey_dir}/libshmkey.a"))
+    set(_shmkey_lib "${_shmkey_dir}")
+  endif()
+endforeach()
+unset(_shmkey_include)
+foreach(_shmkey_dir ${_shmkey_include_dirs})
+  get_filename_component(_shmkey_dir "${_shmkey_lib}/${_shmkey_dir}" ABSOLUTE)
+  if(NOT _shmkey_include AND EXISTS "${_shmkey_dir}/shmkey.h")
+    set(_shmkey_include "${_shmkey_dir}")
+  endif()
+endforeach()
+
+if(NOT _shmkey_lib OR NOT _shmkey_include)
+  set(shmkey_FOUND FALSE)
+  set(shmkey_NOT_FOUND_MESSAGE "shmkey.h and its libraries are not where ${CMAKE_CURRENT_LIST_FILE} expects them")
+  return()
+endif()
+
+# _shmkey_target(NAME KIND FILE PROPERTY VALUE...): a target for a library that is there.
+macro(_shmkey_target name kind file)
+  if(NOT TARGET shmkey::${name} AND EXISTS "${_shmkey_lib}/${file}")
+    add_library(shmkey::${name} ${kind} IMPORTED)
+    set_target_properties(shmkey::${name} PROPERTIES IMPORTED_LOCATION "${_shmkey_lib}/${file}" ${ARGN})
+  endif()
+endmacro()
+
+_shmkey_target(shmkey SHARED libshmkey.so
+  IMPORTED_SONAME libshmkey.so.0 INTERFACE_INCLUDE_DIRECTORIES "${_shmkey_include}")
+_shmkey_target(static STATIC libshmkey.a
+  INTERFACE_LINK_LIBRARIES "-lutil;-lrt;-lpthread;-lm;-ldl" INTERFACE_INCLUDE_DIRECTORIES "${_shmkey_include}")
+# No headers: programs that link it include <sys/shm.h>.
+_shmkey_target(dropin SHARED libshmkey_dropin.so
+  IMPORTED_SONAME libshmkey_dropin.so)

@@ -1,0 +1,181 @@
+//! The C ABI is what `tests/abi/x86_64-linux.txt` says: each function with its types, each structure
+//! with its sizes and offsets, each constant with its value. What a compiler makes of the header and
+//! what the libraries export must both agree with it, so that neither changes by accident.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod api;
+mod stage;
+
+use api::{Item, Kind};
+use object::{Object, ObjectSymbol};
+use stage::Artifacts;
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+
+const KEPT: &str = "tests/abi/x86_64-linux.txt";
+
+/// What the drop-in exports. The compiler compares these with those of `<sys/shm.h>`.
+const DROPIN: [&str; 5] = [
+    "key_t ftok(const char *, int)",
+    "void *shmat(int, const void *, int)",
+    "int shmctl(int, int, struct shmid_ds *)",
+    "int shmdt(const void *)",
+    "int shmget(key_t, size_t, int)",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_abi_is_the_one_that_programs_were_linked_with() {
+    let made = abi();
+    let path = root().join(KEPT);
+    if env::var_os("BLESS").is_some() {
+        fs::write(&path, &made).expect("the list is writable");
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let only = |these: &str, those: &str| -> String {
+        let those: BTreeSet<&str> = those.lines().collect();
+        these
+            .lines()
+            .filter(|line| !those.contains(line))
+            .map(|line| format!("    {line}\n"))
+            .collect()
+    };
+    let (gone, new) = (only(&kept, &made), only(&made, &kept));
+    assert!(
+        kept == made,
+        "The C ABI is not what {KEPT} says.\n\
+         Gone or changed, which breaks programs that were linked with it:\n{gone}\
+         New, which does not:\n{new}\
+         If that is meant: BLESS=1 cargo test --test abi. For what is new since the last release, raise the \
+         version's second number. For what is gone or changed, raise the first one (before 1.0 the second) and \
+         the soname: SONAME in the Makefile, IMPORTED_SONAME in packaging/cmake, the version in \
+         [package.metadata.capi.library] of Cargo.toml, and the package libshmkey0 in debian/."
+    );
+}
+
+/// The list as the header, the compiler and the libraries have it now.
+fn abi() -> String {
+    let items = api::items();
+    let exported = exported("libshmkey.so");
+    let mut functions: Vec<String> = items.iter().filter_map(Item::prototype).collect();
+    functions.sort_by_key(|prototype| name(prototype).to_owned());
+    assert_eq!(
+        functions.iter().map(|one| name(one)).collect::<Vec<_>>(),
+        exported,
+        "the header and what libshmkey.so exports"
+    );
+    assert_eq!(
+        DROPIN.map(name).to_vec(),
+        self::exported("libshmkey_dropin.so")
+    );
+    let section = |title: &str, lines: &[String]| format!("# {title}\n{}\n", lines.join("\n"));
+    [
+        section("libshmkey.so.0", &functions),
+        section("libshmkey_dropin.so", &DROPIN.map(str::to_owned)),
+        section(
+            "constants, structures: value; size, alignment; offset, size",
+            &layout(&items),
+        ),
+    ]
+    .join("\n")
+}
+
+/// The name in a prototype.
+fn name(prototype: &str) -> &str {
+    let (before, _) = prototype.split_once('(').expect("a function");
+    before.rsplit([' ', '*']).next().expect("a name")
+}
+
+fn exported(library: &str) -> Vec<String> {
+    let bytes = fs::read(Artifacts::shared().built(library)).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let names: BTreeSet<String> = file
+        .dynamic_symbols()
+        .filter(|symbol| symbol.is_definition() && symbol.is_global())
+        .map(|symbol| symbol.name().unwrap().to_owned())
+        .collect();
+    names.into_iter().collect()
+}
+
+/// What a C compiler says of constants and structures: it compiles a program that prints them.
+fn layout(items: &[Item]) -> Vec<String> {
+    let mut prints = String::new();
+    for Item { name, kind, .. } in items {
+        match kind {
+            // Numbers that are meant to change.
+            Kind::Constant if name.starts_with("SHMKEY_VERSION_") => {}
+            Kind::Constant => {
+                prints += &format!("printf(\"{name}: %lld\\n\", (long long) {name});\n");
+            }
+            Kind::Opaque => prints += &format!("puts(\"struct {name}: opaque\");\n"),
+            Kind::Struct { fields, .. } => {
+                prints += &format!(
+                    "printf(\"struct {name}: %zu, %zu\\n\", sizeof(struct {name}), _Alignof(struct {name}));\n"
+                );
+                for (declaration, field) in fields {
+                    prints += &format!(
+                        "printf(\"    {declaration}: %zu, %zu\\n\", offsetof(struct {name}, {field}), \
+                         sizeof(((struct {name} *) 0)->{field}));\n"
+                    );
+                }
+            }
+            Kind::Function(_) => {}
+        }
+    }
+    // Declared again: the compiler refuses what differs from <sys/shm.h>, or from the header.
+    let again: Vec<String> = items
+        .iter()
+        .filter_map(Item::prototype)
+        .chain(DROPIN.map(str::to_owned))
+        .collect();
+    let program = format!(
+        "#define _XOPEN_SOURCE 700\n#include <shmkey.h>\n#include <stdio.h>\n#include <sys/shm.h>\n\
+         {};\nint main(void) {{\n{prints}return 0;\n}}\n",
+        again.join(";\n")
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("layout.c");
+    let binary = directory.path().join("layout");
+    fs::write(&source, program).unwrap();
+    let compiled = Command::new("gcc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root().join("include"))
+        .arg(&source)
+        .arg("-o")
+        .arg(&binary)
+        .output()
+        .expect("gcc runs");
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{said}");
+    let output = Command::new(&binary).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What is said of the version and the soname in several places is the same.
+#[test]
+fn versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (file, line) in [
+        (
+            "packaging/cmake/shmkeyConfigVersion.cmake",
+            format!("set(PACKAGE_VERSION {version})"),
+        ),
+        ("debian/changelog", format!("shmkey ({version})")),
+        ("man/shmkey.7", format!("\"shmkey {version}\"")),
+        ("dropin/Cargo.toml", format!("version = \"{version}\"")),
+        ("cli/Cargo.toml", format!("version = \"{version}\"")),
+        ("Makefile", "SONAME  := libshmkey.so.0\n".to_owned()),
+        (
+            "packaging/cmake/shmkeyConfig.cmake",
+            "IMPORTED_SONAME libshmkey.so.0 ".to_owned(),
+        ),
+        ("debian/control", "Package: libshmkey0\n".to_owned()),
+    ] {
+        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+        assert!(text.contains(&line), "{file} has no {line:?}");
+    }
+}
