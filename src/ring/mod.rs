@@ -6,6 +6,8 @@ pub(crate) use shared::{
     DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared, capacity_of, look,
 };
 
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::{
     Error, Place, Segment,
     object::Object,
