@@ -1,97 +1,77 @@
-//! `shmkey`: the System V shared memory segments of this machine, listed and removed.
+//! `shmkey`: the System V shared memory segments of this machine: listed, looked into, watched, filled
+//! and removed.
 
-use shmkey::{Error, Segment, Status};
-use std::{env, fmt::Write as _, io, io::Write as _, process::ExitCode};
+mod create;
+mod dump;
+mod facts;
+mod json;
+mod list;
+mod map;
+mod output;
+mod process;
+mod remove;
+mod show;
+mod table;
+mod target;
+mod transfer;
+mod words;
 
-const USAGE: &str = "\
-usage: shmkey [list]
-       shmkey remove ID...
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
-  list        show all segments: what ipcs -m shows, and who created them
-  remove ID   remove segments by id; their memory goes when the last process detaches it
-";
+/// Shared memory segments: see who uses them and what is in them, fill them, remove what is left over.
+///
+/// A segment is a piece of memory that several programs share. It stays when they end, until
+/// somebody removes it. Without a command, all segments are listed.
+#[derive(Parser)]
+#[command(name = "shmkey", version, after_help = AFTER, subcommand_help_heading = "Commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER: &str = "\
+A SEGMENT is given by its id (32770), its key (0x4102002f) or the name that its key was made from
+(orders). id:, key: or name: in front says which it is, should that be in doubt.
+
+Exit status: 0 done; 1 something could not be done, and it was said why; 2 the command line makes
+no sense.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// List all segments: who uses them, who made them, what they hold
+    #[command(after_long_help = format!("The object that --json prints:\n\n{}", json::SCHEMA))]
+    List(list::Options),
+    /// Show all that is known of one segment
+    Show(show::Options),
+    /// Show the bytes of a segment
+    Dump(dump::Options),
+    /// Make a segment, and print its id
+    Create(create::Options),
+    /// Copy bytes from standard input into a segment, a ring or a latest value
+    Put(transfer::Put),
+    /// Copy bytes out of a segment, a ring or a latest value to standard output
+    Get(transfer::Get),
+    /// Draw which process has which segment
+    Map(map::Options),
+    /// Remove segments; their memory goes when the last process has let go of them
+    Remove(remove::Options),
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        [] | ["list"] => list(),
-        ["remove", ref ids @ ..] if !ids.is_empty() => remove(ids),
-        ["--help" | "-h" | "help"] => {
-            print(USAGE);
-            ExitCode::SUCCESS
-        }
-        _ => {
-            eprint!("{USAGE}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Writes to stdout. A reader that has gone away is no reason to complain.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn fail(error: &Error) -> ExitCode {
-    eprintln!("shmkey: {error}");
-    ExitCode::FAILURE
-}
-
-fn list() -> ExitCode {
-    let segments = match Segment::list() {
-        Ok(segments) => segments,
-        Err(error) => return fail(&error),
+    let done = match Arguments::parse().command {
+        None => list::run(&list::Options::default()),
+        Some(Command::List(options)) => list::run(&options),
+        Some(Command::Show(options)) => show::run(&options),
+        Some(Command::Dump(options)) => dump::run(&options),
+        Some(Command::Create(options)) => create::run(&options),
+        Some(Command::Put(options)) => transfer::put(&options),
+        Some(Command::Get(options)) => transfer::get(&options),
+        Some(Command::Map(options)) => map::run(&options),
+        Some(Command::Remove(options)) => remove::run(&options),
     };
-    let mut table = format!(
-        "{:<10}  {:>10}  {:>8}  {:>5}  {:>14}  {:>6}  {:>8}  {}\n",
-        "key", "id", "owner", "mode", "bytes", "nattch", "creator", "state"
-    );
-    for Status {
-        key,
-        id,
-        uid,
-        mode,
-        size,
-        nattch,
-        cpid,
-        removed,
-        locked,
-        ..
-    } in segments
-    {
-        let state = match (removed, locked) {
-            (true, true) => "removed locked",
-            (true, false) => "removed",
-            (false, true) => "locked",
-            (false, false) => "",
-        };
-        let key = key.to_string();
-        let line = format!(
-            "{key:<10}  {id:>10}  {uid:>8}  {mode:>5o}  {size:>14}  {nattch:>6}  {cpid:>8}  {state}"
-        );
-        // Writing into a string does not fail.
-        let _ = writeln!(table, "{}", line.trim_end());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
-    print(&table);
-    ExitCode::SUCCESS
-}
-
-/// Removes all that can be removed, and says what could not.
-fn remove(ids: &[&str]) -> ExitCode {
-    let mut outcome = ExitCode::SUCCESS;
-    for id in ids {
-        match id.parse() {
-            Ok(id) => {
-                if let Err(error) = Segment::from_id(id).remove() {
-                    outcome = fail(&error);
-                }
-            }
-            Err(_) => {
-                eprintln!("shmkey: \"{id}\" is no id; an id is a number, as shmkey list shows it");
-                outcome = ExitCode::FAILURE;
-            }
-        }
-    }
-    outcome
 }

@@ -1,0 +1,164 @@
+//! `shmkey dump`.
+
+use crate::{output::Failure, show, target::Target};
+use anstyle::Style;
+use clap::Args;
+use shmkey::{Attachment, Segment};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// The segment: its id, its key or its name
+    segment: Target,
+    /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
+    #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes, default_value = "0")]
+    offset: usize,
+    /// So many bytes; all unless told otherwise
+    #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
+    length: Option<usize>,
+    /// The bytes themselves, and not their picture
+    #[arg(long)]
+    raw: bool,
+    /// Into this file, the bytes themselves
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let id = show::find(&options.segment)?.status.id;
+    let memory = Segment::from_id(id).attach_read_only()?;
+    let (from, to) = range(memory.size()?, options)?;
+    if let Some(path) = &options.output {
+        let failed = |error: io::Error| Failure::Because(format!("{}: {error}", path.display()));
+        let mut file = File::create(path).map_err(failed)?;
+        return pieces(&memory, from, to, |_, bytes| {
+            file.write_all(bytes).map_err(failed)
+        });
+    }
+    let mut out = io::BufWriter::new(anstream::stdout());
+    if options.raw {
+        let mut out = io::stdout().lock();
+        pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;
+        return Ok(out.flush()?);
+    }
+    let mut rows = Rows::default();
+    pieces(&memory, from, to, |offset, bytes| {
+        Ok(out.write_all(rows.picture(offset, bytes, to).as_bytes())?)
+    })?;
+    writeln!(out, "{to:08x}")?;
+    Ok(out.flush()?)
+}
+
+fn range(size: usize, options: &Options) -> Result<(usize, usize), Failure> {
+    let from = options.offset;
+    let to = options
+        .length
+        .map_or(Some(size), |length| from.checked_add(length));
+    match to {
+        Some(to) if from <= to && to <= size => Ok((from, to)),
+        _ => Err(Failure::Because(format!(
+            "the segment has {size} bytes, and that is beyond them"
+        ))),
+    }
+}
+
+/// Reads from one offset to another, in pieces of whole rows.
+pub fn pieces(
+    memory: &Attachment,
+    from: usize,
+    to: usize,
+    mut take: impl FnMut(usize, &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = from;
+    while at < to {
+        let bytes = &mut buffer[..(to - at).min(64 << 10)];
+        memory.read_at(at, bytes)?;
+        take(at, bytes)?;
+        at += bytes.len();
+    }
+    Ok(())
+}
+
+/// The number of bytes in a row.
+pub const ROW: usize = 16;
+
+/// Rows of hexadecimal digits and text. A row like the one before is left out, and `*` stands for all
+/// of those.
+#[derive(Default)]
+struct Rows {
+    last: Vec<u8>,
+    repeated: bool,
+}
+
+impl Rows {
+    fn picture(&mut self, offset: usize, bytes: &[u8], end: usize) -> String {
+        let mut text = String::new();
+        for (number, row) in bytes.chunks(ROW).enumerate() {
+            let at = offset + number * ROW;
+            let is_last = at + row.len() == end;
+            if row == self.last && !is_last {
+                if !self.repeated {
+                    text.push_str("*\n");
+                }
+                self.repeated = true;
+                continue;
+            }
+            self.repeated = false;
+            self.last = row.to_vec();
+            text.push_str(&picture(at, row));
+        }
+        text
+    }
+}
+
+/// One row: its offset, its bytes, and what of them is text.
+fn picture(offset: usize, row: &[u8]) -> String {
+    let dim = Style::new().dimmed();
+    let mut hex = String::new();
+    for place in 0..ROW {
+        if place == ROW / 2 {
+            hex.push(' ');
+        }
+        match row.get(place) {
+            Some(0) => hex += &format!(" {dim}00{dim:#}"),
+            Some(byte) => hex += &format!(" {byte:02x}"),
+            None => hex += "   ",
+        }
+    }
+    let text: String = row.iter().map(|&byte| character(byte)).collect();
+    format!("{dim}{offset:08x}{dim:#} {hex}  |{text}|\n")
+}
+
+/// A byte as it is printed; a point for what is no printable ASCII.
+pub fn character(byte: u8) -> char {
+    match byte {
+        b' '..=b'~' => byte.into(),
+        _ => '.',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_leaves_out_what_repeats_itself() {
+        let mut bytes = vec![0; 64];
+        bytes[..5].copy_from_slice(b"hello");
+        bytes.extend(b"!");
+        let text = Rows::default().picture(0, &bytes, bytes.len());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(
+            text,
+            "00000000  68 65 6c 6c 6f 00 00 00  00 00 00 00 00 00 00 00  |hello...........|\n\
+             00000010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|\n\
+             *\n\
+             00000040  21                                                |!|\n"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! All that is known of the segments of this machine, gathered from the kernel and `/proc`.
+
+use crate::process::{self, Attached, Attachments, Census, Life, Named};
+use shmkey::{Contents, Error, Segment, Status};
+use std::{
+    collections::HashMap,
+    fs,
+    time::{Duration, SystemTime},
+};
+
+/// A segment, and those who have to do with it.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub status: Status,
+    pub creator: Named,
+    /// Who attached or detached it last; `None` if nobody has.
+    pub last: Option<Named>,
+    /// As far as they could be found.
+    pub attached: Vec<Attached>,
+    /// What it holds, if this library has made it and this process may look.
+    pub contents: Option<Contents>,
+    /// How much of it is in memory, and how much is swapped out, in bytes.
+    pub resident: Option<u64>,
+    pub swapped: Option<u64>,
+}
+
+/// All segments, and what the kernel allows.
+pub struct Facts {
+    pub segments: Vec<Fact>,
+    pub limits: Limits,
+    /// How many processes could not be asked what they have attached.
+    pub unseen: usize,
+}
+
+/// The kernel's limits, by its own names; `None` if `/proc` does not tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many segments there may be.
+    pub shmmni: Option<u64>,
+    /// The largest segment, in bytes.
+    pub shmmax: Option<u64>,
+    /// How many pages all segments may have together.
+    pub shmall: Option<u64>,
+    /// The size of a page, in bytes.
+    pub page: u64,
+}
+
+/// How much to find out. Less is faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// What the kernel says.
+    Outside,
+    /// And what managed segments hold.
+    Inside,
+}
+
+impl Facts {
+    pub fn gather(look: Look) -> Result<Facts, Error> {
+        let statuses = Segment::list()?;
+        let mut attachments = match statuses.iter().any(|status| status.nattch > 0) {
+            true => Attachments::read(),
+            false => Attachments::none(),
+        };
+        let unseen = attachments.unseen;
+        let memory = memory_use();
+        let mut census = Census::default();
+        let segments = statuses
+            .into_iter()
+            .map(|status| {
+                let attached = attachments.take(status.id);
+                let (resident, swapped) = memory.get(&status.id).copied().unzip();
+                Fact::new(status, attached, look, &mut census, resident, swapped)
+            })
+            .collect();
+        Ok(Facts {
+            segments,
+            limits: Limits::read(),
+            unseen,
+        })
+    }
+
+    /// How many pages all segments have together.
+    pub fn pages(&self) -> u64 {
+        let page = self.limits.page;
+        let sizes = self.segments.iter().map(|fact| fact.status.size as u64);
+        sizes.map(|size| size.div_ceil(page)).sum()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.segments.iter().map(|fact| fact.status.size as u64);
+        sizes.sum()
+    }
+
+    /// Whether for some segment fewer processes were found than have it attached.
+    pub fn is_partial(&self) -> bool {
+        self.segments.iter().any(|fact| fact.hidden() > 0)
+    }
+}
+
+impl Fact {
+    fn new(
+        status: Status,
+        attached: Vec<Attached>,
+        look: Look,
+        census: &mut Census,
+        resident: Option<u64>,
+        swapped: Option<u64>,
+    ) -> Fact {
+        let creator = census.at(status.cpid, status.changed_at);
+        let last_use = status.attached_at.max(status.detached_at);
+        let last = last_use.map(|_| census.at(status.lpid, last_use));
+        let contents = match look {
+            Look::Inside => contents(&status, &attached),
+            Look::Outside => None,
+        };
+        Fact {
+            status,
+            creator,
+            last,
+            attached,
+            contents,
+            resident,
+            swapped,
+        }
+    }
+
+    /// All that can be found out about one segment.
+    pub fn of(id: i32) -> Result<Option<Fact>, Error> {
+        let facts = Facts::gather(Look::Outside)?;
+        let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
+        Ok(found.map(|mut fact| {
+            fact.contents = contents(&fact.status, &fact.attached);
+            fact
+        }))
+    }
+
+    /// Nobody has it attached, and whoever made it is dead.
+    pub fn is_orphan(&self) -> bool {
+        self.status.nattch == 0 && self.creator.life == Life::Dead
+    }
+
+    /// Whether it is made of huge pages; `None` if nobody was found who has it attached, for only
+    /// then the kernel tells.
+    pub fn huge(&self) -> Option<bool> {
+        self.attached.first().map(|attached| attached.huge)
+    }
+
+    /// How long ago it was created, or its owner or mode last changed.
+    pub fn age(&self) -> Option<Duration> {
+        SystemTime::now()
+            .duration_since(self.status.changed_at?)
+            .ok()
+    }
+
+    /// How long ago it was last attached or detached.
+    pub fn idle(&self) -> Option<Duration> {
+        let last = self.status.attached_at.max(self.status.detached_at)?;
+        SystemTime::now().duration_since(last).ok()
+    }
+
+    /// How many of those who have it attached were not found.
+    pub fn hidden(&self) -> u64 {
+        let found: u64 = self.attached.iter().map(|attached| attached.times).sum();
+        self.status.nattch.saturating_sub(found)
+    }
+}
+
+/// Looks into a segment that may be managed. Preferably through a process that has it attached: to
+/// attach it here would change when, and by whom, it was last used.
+fn contents(status: &Status, attached: &[Attached]) -> Option<Contents> {
+    if !Contents::may_be_in(status.size) {
+        return None;
+    }
+    let len = status.size.min(Contents::LEN);
+    let theirs = attached
+        .iter()
+        .find_map(|attached| process::memory_of(attached.pid, attached.address?, len));
+    match theirs {
+        Some(bytes) => Contents::of(&bytes),
+        None => Segment::from_id(status.id).contents().ok().flatten(),
+    }
+}
+
+/// How much of each segment is in memory and swapped out, by id.
+fn memory_use() -> HashMap<i32, (u64, u64)> {
+    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .collect();
+    let column = |name| names.iter().position(|&found| found == name);
+    let (Some(id), Some(rss), Some(swap)) = (column("shmid"), column("rss"), column("swap")) else {
+        return HashMap::new();
+    };
+    lines
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let number = |column: usize| fields.get(column)?.parse::<u64>().ok();
+            Some((
+                i32::try_from(number(id)?).ok()?,
+                (number(rss)?, number(swap)?),
+            ))
+        })
+        .collect()
+}
+
+impl Limits {
+    fn read() -> Limits {
+        let limit = |name| {
+            let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+            text.trim().parse().ok()
+        };
+        Limits {
+            shmmni: limit("shmmni"),
+            shmmax: limit("shmmax"),
+            shmall: limit("shmall"),
+            page: process::page_size(),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! `shmkey list`.
+
+use crate::{
+    facts::{Fact, Facts, Look},
+    json,
+    output::{self, Failure},
+    process::Life,
+    table::{self, Cell, Column},
+    target::Target,
+    words,
+};
+use anstyle::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
+use std::cmp::Reverse;
+
+#[derive(Args, Default)]
+pub struct Options {
+    /// Order by this
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "id")]
+    pub sort: Sort,
+    /// The other way round
+    #[arg(long, short)]
+    pub reverse: bool,
+    /// Only those of this user: a name or a number
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+    /// Only mine
+    #[arg(long, conflicts_with = "owner")]
+    pub mine: bool,
+    /// Only the one under this key, such as 0x4102002f
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only those that nobody uses, and whose creator has ended
+    #[arg(long)]
+    pub orphans: bool,
+    /// For programs: one JSON object, described in shmkey-list(1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Sort {
+    #[default]
+    Id,
+    Key,
+    Size,
+    Owner,
+    /// How many times it is attached
+    Users,
+    /// The oldest first
+    Age,
+    /// What was used last comes first
+    Used,
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let mut facts = Facts::gather(Look::Inside)?;
+    let chosen = Filter::new(options)?;
+    let all = facts.segments.len();
+    let totals = json::Totals::of(&facts);
+    facts.segments.retain(|fact| chosen.takes(fact));
+    sort(&mut facts.segments, options);
+    if options.json {
+        return output::print(&json::list(&facts, &totals));
+    }
+    let mut text = String::new();
+    if !facts.segments.is_empty() {
+        for line in lines(&facts.segments, output::width()) {
+            text += &line;
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text += &summary(&facts, &totals, all);
+    output::print(&text)
+}
+
+/// Which segments to list.
+struct Filter {
+    owner: Option<u32>,
+    key: Option<i32>,
+    orphans: bool,
+}
+
+impl Filter {
+    fn new(options: &Options) -> Result<Filter, Failure> {
+        let owner = match &options.owner {
+            _ if options.mine => Some(uzers::get_effective_uid()),
+            Some(owner) => Some(uid(owner)?),
+            None => None,
+        };
+        let key = match options
+            .key
+            .as_deref()
+            .map(|key| format!("key:{key}").parse())
+        {
+            Some(Ok(Target::Key(key))) => Some(key.as_raw()),
+            Some(Err(why)) => return Err(Failure::Because(why)),
+            _ => None,
+        };
+        Ok(Filter {
+            owner,
+            key,
+            orphans: options.orphans,
+        })
+    }
+
+    fn takes(&self, fact: &Fact) -> bool {
+        self.owner.is_none_or(|uid| fact.status.uid == uid)
+            && self.key.is_none_or(|key| fact.status.key.as_raw() == key)
+            && (!self.orphans || fact.is_orphan())
+    }
+}
+
+fn uid(owner: &str) -> Result<u32, Failure> {
+    let named = || uzers::get_user_by_name(owner).map(|user| user.uid());
+    let unknown = || Failure::Because(format!("there is no user {}", words::plain(owner)));
+    owner.parse().ok().or_else(named).ok_or_else(unknown)
+}
+
+fn sort(segments: &mut [Fact], options: &Options) {
+    segments.sort_by_key(|fact| fact.status.id);
+    match options.sort {
+        Sort::Id => {}
+        Sort::Key => segments.sort_by_key(|fact| fact.status.key.as_raw() as u32),
+        Sort::Size => segments.sort_by_key(|fact| Reverse(fact.status.size)),
+        Sort::Owner => segments.sort_by_cached_key(|fact| words::user(fact.status.uid)),
+        Sort::Users => segments.sort_by_key(|fact| Reverse(fact.status.nattch)),
+        Sort::Age => segments.sort_by_key(|fact| fact.status.changed_at),
+        Sort::Used => {
+            segments
+                .sort_by_key(|fact| Reverse(fact.status.attached_at.max(fact.status.detached_at)));
+        }
+    }
+    if options.reverse {
+        segments.reverse();
+    }
+}
+
+const COLUMNS: [Column; 11] = [
+    Column::right("id", 0),
+    Column::left("key", 3),
+    Column::right("bytes", 0),
+    Column::left("owner", 2).cut_to(8),
+    Column::left("mode", 5),
+    Column::left("used by", 0).cut_to(12),
+    Column::left("created by", 1).cut_to(14),
+    Column::right("age", 4),
+    Column::right("last used", 6),
+    Column::left("holds", 1).cut_to(10),
+    Column::left("note", 0),
+];
+
+/// The table of some segments.
+pub fn lines(segments: &[Fact], width: Option<usize>) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = segments.iter().map(row).collect();
+    table::lines(&COLUMNS, &rows, width)
+}
+
+fn row(fact: &Fact) -> Vec<Cell> {
+    let status = &fact.status;
+    let span = |time: Option<_>| time.map(words::span).unwrap_or_default();
+    let texts = [
+        status.id.to_string(),
+        words::key(status.key),
+        status.size.to_string(),
+        words::user(status.uid),
+        format!("{:04o}", status.mode),
+        users(fact),
+        words::process(&fact.creator),
+        span(fact.age()),
+        fact.idle().map_or("never".to_owned(), words::span),
+        holds(fact),
+        words::flags(fact).join(", "),
+    ];
+    let mut row: Vec<Cell> = texts.into_iter().map(Cell::from).collect();
+    row[5].style = match status.nattch {
+        0 => Style::new().dimmed(),
+        _ => AnsiColor::Green.on_default(),
+    };
+    if fact.creator.life == Life::Dead {
+        row[6].style = Style::new().dimmed();
+    }
+    row[9].style = AnsiColor::Cyan.on_default();
+    row[10].style = match (status.removed, fact.is_orphan()) {
+        (true, _) => AnsiColor::Red.on_default(),
+        (_, true) => AnsiColor::Yellow.on_default(),
+        _ => Style::new(),
+    };
+    row
+}
+
+/// `2: 4242 writer, 4243 reader`.
+pub fn users(fact: &Fact) -> String {
+    if fact.status.nattch == 0 {
+        return "nobody".to_owned();
+    }
+    let mut who: Vec<String> = fact
+        .attached
+        .iter()
+        .map(|attached| {
+            let times = match attached.times {
+                0 | 1 => String::new(),
+                times => format!(" ×{times}"),
+            };
+            format!("{} {}{times}", attached.pid, words::plain(&attached.name))
+        })
+        .collect();
+    match fact.hidden() {
+        0 => {}
+        hidden if who.is_empty() => who.push(format!("{hidden} unseen")),
+        hidden => who.push(format!("and {hidden} unseen")),
+    }
+    who.join(", ")
+}
+
+/// `ring "orders": 37% full`.
+pub fn holds(fact: &Fact) -> String {
+    let said = fact.contents.as_ref().map(|contents| {
+        let (kind, state) = (words::kind(contents), words::state(contents));
+        format!("{kind}: {state}")
+    });
+    said.unwrap_or_default()
+}
+
+/// What is below the table.
+fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
+    let mut text = String::new();
+    let shown = facts.segments.len();
+    let segments = words::count(all as u64, "segment");
+    text += &match (all, shown) {
+        (0, _) => "There are no segments.\n".to_owned(),
+        _ if all == shown => format!("{segments}, {}.\n", words::size(totals.bytes)),
+        _ => format!(
+            "{shown} of {segments}; all together {}.\n",
+            words::size(totals.bytes)
+        ),
+    };
+    let mut limits = Vec::new();
+    let limit = |used: u64, limit: u64, what: &str, name: &str| {
+        let percent = words::percent(used, limit);
+        format!("{used} of {limit} {what} ({name}), {percent}%")
+    };
+    if let Some(shmmni) = facts.limits.shmmni {
+        limits.push(limit(totals.segments, shmmni, "segments", "shmmni"));
+    }
+    if let Some(shmall) = facts.limits.shmall {
+        // The usual limit stands for none, and its digits say nothing.
+        limits.push(match shmall {
+            0..0x1_0000_0000_0000 => limit(totals.pages, shmall, "pages", "shmall"),
+            _ => format!(
+                "{} of any number (shmall)",
+                words::count(totals.pages, "page")
+            ),
+        });
+    }
+    if !limits.is_empty() {
+        text += &output::note(&format!(
+            "In use of what the kernel allows: {}.",
+            limits.join("; ")
+        ));
+    }
+    let orphans = facts
+        .segments
+        .iter()
+        .filter(|fact| fact.is_orphan())
+        .count() as u64;
+    if orphans > 0 {
+        text += &output::note(&format!(
+            "{}: nobody uses {}, and whoever made {} has ended. shmkey remove --orphans removes them.",
+            words::count(orphans, "orphan"),
+            if orphans == 1 { "it" } else { "them" },
+            if orphans == 1 { "it" } else { "them" },
+        ));
+    }
+    if facts.is_partial() {
+        text += &output::note(&format!(
+            "Not all users were found: {} may not be looked at. Run it as root to see them.",
+            match facts.unseen {
+                0 => "processes of other containers".to_owned(),
+                unseen => words::count(unseen as u64, "process"),
+            },
+        ));
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! What the command writes, and how it fails.
+
+use crate::words;
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+/// Why a command did not do all that it should.
+#[derive(Debug)]
+pub enum Failure {
+    /// In a sentence.
+    Because(String),
+    /// It was said already.
+    Said,
+    /// Whoever reads the output has gone away, which is their right.
+    NobodyReads,
+}
+
+impl Failure {
+    pub fn report(self) -> ExitCode {
+        match self {
+            Failure::Because(why) => {
+                complain(&why);
+                ExitCode::FAILURE
+            }
+            Failure::Said => ExitCode::FAILURE,
+            Failure::NobodyReads => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl From<shmkey::Error> for Failure {
+    fn from(error: shmkey::Error) -> Failure {
+        Failure::Because(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::NobodyReads,
+            _ => Failure::Because(error.to_string()),
+        }
+    }
+}
+
+/// Says what went wrong. A standard error that is closed is no reason to stop.
+pub fn complain(what: impl fmt::Display) {
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{red}shmkey:{red:#} {what}");
+}
+
+/// Writes lines to standard output: with colours on a terminal, and without them elsewhere or if
+/// NO_COLOR is set.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// How wide the terminal is; `None` if standard output is none.
+pub fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let known = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    Some(known.filter(|&width| width > 0).unwrap_or(80))
+}
+
+/// A note below a table.
+pub fn note(text: &str) -> String {
+    let dim = anstyle::Style::new().dimmed();
+    format!("{dim}{}{dim:#}\n", words::plain(text))
+}

@@ -1,0 +1,177 @@
+//! `shmkey remove`.
+
+use crate::{
+    facts::{Fact, Facts, Look},
+    list,
+    output::{self, Failure, complain},
+    target::Target,
+    words,
+};
+use clap::Args;
+use shmkey::{ErrorKind, Segment};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    time::Duration,
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// The segments: ids, keys or names. One that is in use is removed by its id or key, but not by
+    /// its name
+    #[arg(value_name = "SEGMENT", required_unless_present = "orphans")]
+    segments: Vec<Target>,
+    /// All that nobody uses and whose creator has ended
+    #[arg(long, conflicts_with = "segments")]
+    orphans: bool,
+    /// Only those that have been there for so long: 90s, 10min, 2h, 1day
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans")]
+    older_than: Option<Duration>,
+    /// Only show what would be removed
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    match options.orphans {
+        true => orphans(options),
+        false => these(options),
+    }
+}
+
+/// Removes what was named, and goes on after what cannot be removed.
+fn these(options: &Options) -> Result<(), Failure> {
+    let mut failed = false;
+    for target in &options.segments {
+        match one(target, options.dry_run) {
+            Ok(said) => output::print(&said)?,
+            Err(Failure::Because(why)) => {
+                complain(why);
+                failed = true;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match failed {
+        true => Err(Failure::Said),
+        false => Ok(()),
+    }
+}
+
+fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
+    let because = |error| Failure::Because(target.explain(error));
+    let segment = target.find().map_err(because)?;
+    let id = segment.id();
+    if let Target::Name(_) = target {
+        let fact = crate::show::find(target)?;
+        if fact.status.nattch > 0 {
+            return Err(Failure::Because(format!(
+                "the segment {target} is in use by {}; shmkey remove {id} removes it all the same",
+                list::users(&fact)
+            )));
+        }
+    }
+    if dry_run {
+        crate::show::find(target)?;
+        return Ok(format!("would remove {id}\n"));
+    }
+    segment.remove().map_err(because)?;
+    Ok(format!("removed {id}\n"))
+}
+
+/// Removes what nobody uses any more.
+fn orphans(options: &Options) -> Result<(), Failure> {
+    let facts = Facts::gather(Look::Inside)?;
+    let old_enough = |fact: &Fact| match options.older_than {
+        Some(least) => fact.age().is_some_and(|age| age >= least),
+        None => true,
+    };
+    let (mine, others): (Vec<Fact>, Vec<Fact>) = facts
+        .segments
+        .into_iter()
+        .filter(|fact| fact.is_orphan() && !fact.status.removed && old_enough(fact))
+        .partition(may_remove);
+    if !others.is_empty() {
+        let orphans = words::count(others.len() as u64, "orphan");
+        output::print(&output::note(&format!(
+            "{orphans} of other users left alone."
+        )))?;
+    }
+    if mine.is_empty() {
+        return output::print("There are no orphans to remove.\n");
+    }
+    let what = words::count(mine.len() as u64, "segment");
+    if options.dry_run || !options.yes {
+        let table = list::lines(&mine, output::width()).join("\n");
+        output::print(&format!("{table}\n\n"))?;
+    }
+    if options.dry_run {
+        return output::print(&format!("{what} would be removed.\n"));
+    }
+    if !options.yes && io::stdin().is_terminal() && !agrees()? {
+        return output::print("Nothing was removed.\n");
+    }
+    let (mut removed, mut failed) = (0, false);
+    for fact in &mine {
+        match still_orphan(fact) {
+            Ok(true) => match Segment::from_id(fact.status.id).remove() {
+                Ok(()) => removed += 1,
+                // Somebody else has done it.
+                Err(error) if is_gone(error.kind()) => {}
+                Err(error) => {
+                    complain(error);
+                    failed = true;
+                }
+            },
+            Ok(false) => output::print(&format!("{} is no orphan any more.\n", fact.status.id))?,
+            Err(Failure::Because(why)) => {
+                complain(why);
+                failed = true;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    output::print(&format!("Removed {}.\n", words::count(removed, "segment")))?;
+    match failed {
+        true => Err(Failure::Said),
+        false => Ok(()),
+    }
+}
+
+fn may_remove(fact: &Fact) -> bool {
+    let me = uzers::get_effective_uid();
+    me == 0 || [fact.status.uid, fact.status.cuid].contains(&me)
+}
+
+fn is_gone(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NoSuchSegment | ErrorKind::Removed)
+}
+
+/// Whether nobody has come since it was listed. (Between this and the removal there is nothing that
+/// could take long.) To remove it then would take its key away from those who use it.
+fn still_orphan(fact: &Fact) -> Result<bool, Failure> {
+    let id = fact.status.id;
+    let now = match Segment::from_id(id).status() {
+        Ok(now) => Some(now),
+        Err(error) if is_gone(error.kind()) => None,
+        // Its mode keeps even its owner from asking.
+        Err(_) => Segment::list()?.into_iter().find(|status| status.id == id),
+    };
+    Ok(now.is_some_and(|now| now.nattch == 0 && now.cpid == fact.status.cpid))
+}
+
+fn agrees() -> Result<bool, Failure> {
+    let mut out = io::stderr();
+    write!(out, "Remove all of these? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("{text} is no time: say 90s, 10min, 2h or 1day"))
+}

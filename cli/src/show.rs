@@ -1,0 +1,221 @@
+//! `shmkey show`.
+
+use crate::{
+    facts::Fact,
+    json, list,
+    output::{self, Failure},
+    target::Target,
+    words,
+};
+use anstyle::Style;
+use clap::Args;
+use shmkey::Holding;
+use std::time::{Duration, SystemTime};
+
+#[derive(Args)]
+pub struct Options {
+    /// The segment: its id, its key or its name
+    segment: Target,
+    /// For programs: one JSON object, described in shmkey-list(1)
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let fact = find(&options.segment)?;
+    if options.json {
+        return output::print(&json::segment(&fact));
+    }
+    let lines = lines(&fact);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let bold = Style::new().bold();
+    let text: String = lines
+        .iter()
+        .map(|(name, what)| format!("{bold}{name:<width$}{bold:#}  {what}\n"))
+        .collect();
+    output::print(&text)
+}
+
+/// The segment that is meant, and all that can be found out about it.
+pub fn find(target: &Target) -> Result<Fact, Failure> {
+    let because = |error| Failure::Because(target.explain(error));
+    let segment = target.find().map_err(because)?;
+    let gone = || {
+        Failure::Because(format!(
+            "there is no segment {target} (shmkey list shows all)"
+        ))
+    };
+    Fact::of(segment.id()).map_err(because)?.ok_or_else(gone)
+}
+
+fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
+    let status = &fact.status;
+    let when = |time: Option<SystemTime>, ago: Option<Duration>| match (time, ago) {
+        (Some(time), Some(ago)) => format!("{} ({} ago)", words::moment(time), words::span(ago)),
+        (Some(time), None) => words::moment(time),
+        _ => "never".to_owned(),
+    };
+    let ago = |time: Option<SystemTime>| SystemTime::now().duration_since(time?).ok();
+    let mut lines = vec![
+        ("id", status.id.to_string()),
+        ("key", key(fact)),
+        (
+            "size",
+            format!(
+                "{} bytes ({})",
+                status.size,
+                words::size(status.size as u64)
+            ),
+        ),
+        ("owner", owner(fact)),
+        (
+            "mode",
+            format!("{:04o}: {}", status.mode, permissions(status.mode)),
+        ),
+        ("used by", list::users(fact)),
+        ("created by", words::process(&fact.creator)),
+        (
+            "last used by",
+            fact.last
+                .as_ref()
+                .map_or("nobody".to_owned(), words::process),
+        ),
+        (
+            "attached",
+            when(status.attached_at, ago(status.attached_at)),
+        ),
+        (
+            "detached",
+            when(status.detached_at, ago(status.detached_at)),
+        ),
+        ("changed", when(status.changed_at, ago(status.changed_at))),
+    ];
+    if let (Some(resident), Some(swapped)) = (fact.resident, fact.swapped) {
+        let swapped = match swapped {
+            0 => String::new(),
+            swapped => format!(", {} swapped out", words::size(swapped)),
+        };
+        lines.push(("in memory", format!("{}{swapped}", words::size(resident))));
+    }
+    if status.removed {
+        lines.push((
+            "removed",
+            "yes: its memory goes when the last process lets go of it".to_owned(),
+        ));
+    }
+    if status.locked {
+        lines.push(("locked", "yes: it is never swapped out".to_owned()));
+    }
+    if let Some(huge) = fact.huge() {
+        lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));
+    }
+    if fact.is_orphan() {
+        let what = "yes: nobody uses it, and whoever created it has ended";
+        lines.push((
+            "orphan",
+            format!("{what}; shmkey remove {} removes it", status.id),
+        ));
+    }
+    lines.extend(object(fact));
+    lines
+}
+
+fn key(fact: &Fact) -> String {
+    match fact.status.key.is_private() {
+        true if fact.status.removed => "none: it has been removed".to_owned(),
+        true => "none: it is private, and found by its id only".to_owned(),
+        false => words::key(fact.status.key),
+    }
+}
+
+fn owner(fact: &Fact) -> String {
+    let status = &fact.status;
+    let owner = format!(
+        "{} (uid {}, gid {})",
+        words::user(status.uid),
+        status.uid,
+        status.gid
+    );
+    match (status.cuid, status.cgid) == (status.uid, status.gid) {
+        true => owner,
+        false => format!(
+            "{owner}; created by {} (uid {}, gid {})",
+            words::user(status.cuid),
+            status.cuid,
+            status.cgid
+        ),
+    }
+}
+
+/// `the owner reads and writes, others read`.
+fn permissions(mode: u32) -> String {
+    let may = |bits: u32| match bits & 0o6 {
+        0o6 => Some("read and write"),
+        0o4 => Some("read"),
+        0o2 => Some("write"),
+        _ => None,
+    };
+    let who = [("its owner", 6), ("its group", 3), ("all others", 0)];
+    let said: Vec<String> = who
+        .into_iter()
+        .filter_map(|(who, shift)| Some(format!("{who} may {}", may(mode >> shift)?)))
+        .collect();
+    match said.is_empty() {
+        true => "nobody may use it, but for root".to_owned(),
+        false => said.join(", "),
+    }
+}
+
+/// What it holds.
+fn object(fact: &Fact) -> Vec<(&'static str, String)> {
+    let Some(contents) = &fact.contents else {
+        return Vec::new();
+    };
+    let someone = |party: &Option<_>| party.as_ref().map_or("nobody".to_owned(), words::party);
+    let mut lines = vec![
+        ("holds", words::kind(contents)),
+        ("state", words::state(contents)),
+        ("made by", words::party(&contents.maker)),
+    ];
+    if !contents.layout.is_empty() {
+        let layout = String::from_utf8_lossy(&contents.layout);
+        lines.push(("layout", words::plain(&layout)));
+    }
+    match &contents.holding {
+        Holding::Latest {
+            value_size,
+            publisher,
+            ..
+        } => {
+            lines.push(("value", format!("{value_size} bytes")));
+            lines.push(("publisher", someone(publisher)));
+        }
+        Holding::Ring {
+            capacity,
+            used,
+            many_senders,
+            drops_oldest,
+            senders,
+            receiver,
+            ..
+        } => {
+            lines.push((
+                "capacity",
+                format!("{capacity} bytes, of which {used} in use"),
+            ));
+            let who: Vec<String> = senders.iter().map(words::party).collect();
+            let who = match who.is_empty() {
+                true => "nobody".to_owned(),
+                false => who.join(", "),
+            };
+            let kind = if *many_senders { " (one of many)" } else { "" };
+            lines.push(("sender", format!("{who}{kind}")));
+            lines.push(("receiver", someone(receiver)));
+            if *drops_oldest {
+                lines.push(("when full", "the oldest message is dropped".to_owned()));
+            }
+        }
+        _ => {}
+    }
+    lines
+}

@@ -1,0 +1,235 @@
+//! Tables that align, and fit the terminal.
+
+use anstyle::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// A column: its title, and how it behaves when there is little room.
+pub struct Column {
+    pub title: &'static str,
+    pub right: bool,
+    /// Columns with a higher number are left out first; 0 stays.
+    pub rank: u8,
+    /// Texts may be cut down to this width.
+    pub least: Option<usize>,
+}
+
+impl Column {
+    pub const fn left(title: &'static str, rank: u8) -> Column {
+        Column {
+            title,
+            right: false,
+            rank,
+            least: None,
+        }
+    }
+
+    pub const fn right(title: &'static str, rank: u8) -> Column {
+        Column {
+            right: true,
+            ..Column::left(title, rank)
+        }
+    }
+
+    pub const fn cut_to(self, least: usize) -> Column {
+        Column {
+            least: Some(least),
+            ..self
+        }
+    }
+}
+
+/// A cell, and how it looks.
+#[derive(Clone, Default)]
+pub struct Cell {
+    pub text: String,
+    pub style: Style,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell {
+            text,
+            style: Style::new(),
+        }
+    }
+}
+
+const GAP: usize = 2;
+
+/// The lines of a table, the titles first, that are at most so wide, if that is possible. Columns
+/// that have nothing to say are left out.
+pub fn lines(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
+    let (shown, widths) = layout(columns, rows, width);
+    let bold = Style::new().bold();
+    let titles = columns.iter().map(|column| Cell {
+        text: column.title.to_owned(),
+        style: bold,
+    });
+    let titles: Vec<Cell> = titles.collect();
+    std::iter::once(&titles)
+        .chain(rows)
+        .map(|row| line(columns, row, &shown, &widths))
+        .collect()
+}
+
+/// Which columns are shown, and how wide each is.
+fn layout(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    width: Option<usize>,
+) -> (Vec<usize>, Vec<usize>) {
+    let natural = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].text.width());
+        cells.max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..columns.len()).map(natural).collect();
+    let mut shown: Vec<usize> = (0..columns.len())
+        .filter(|&column| widths[column] > 0 || columns[column].rank == 0)
+        .collect();
+    for (width, column) in widths.iter_mut().zip(columns) {
+        *width = (*width).max(column.title.width());
+    }
+    let Some(width) = width else {
+        return (shown, widths);
+    };
+    loop {
+        let total = |widths: &[usize]| {
+            let all: usize = shown.iter().map(|&column| widths[column] + GAP).sum();
+            all.saturating_sub(GAP)
+        };
+        let over = total(&widths).saturating_sub(width);
+        if over == 0 {
+            break;
+        }
+        let slack: usize = shown
+            .iter()
+            .map(|&column| slack(&columns[column], widths[column]))
+            .sum();
+        if slack >= over {
+            shrink(columns, &shown, &mut widths, over);
+            break;
+        }
+        // The last of those that matter least.
+        let Some(&least) = shown.iter().max_by_key(|&&column| columns[column].rank) else {
+            break;
+        };
+        if columns[least].rank == 0 {
+            shrink(columns, &shown, &mut widths, slack);
+            break;
+        }
+        shown.retain(|&column| column != least);
+    }
+    (shown, widths)
+}
+
+/// By how much a column can be cut.
+fn slack(column: &Column, width: usize) -> usize {
+    column.least.map_or(0, |least| {
+        width.saturating_sub(least.max(column.title.width()))
+    })
+}
+
+/// Takes so much away, from the widest first.
+fn shrink(columns: &[Column], shown: &[usize], widths: &mut [usize], mut over: usize) {
+    while over > 0 {
+        let able = |&&column: &&usize| slack(&columns[column], widths[column]) > 0;
+        let Some(&widest) = shown
+            .iter()
+            .filter(able)
+            .max_by_key(|&&column| widths[column])
+        else {
+            return;
+        };
+        widths[widest] -= 1;
+        over -= 1;
+    }
+}
+
+fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (place, &column) in shown.iter().enumerate() {
+        let cell = &row[column];
+        let text = cut(&cell.text, widths[column]);
+        let room = " ".repeat(widths[column] - text.width());
+        let is_last = place + 1 == shown.len();
+        let styled = format!("{}{text}{:#}", cell.style, cell.style);
+        match columns[column].right {
+            true => line.extend([room.as_str(), &styled]),
+            false if is_last => line.push_str(&styled),
+            false => line.extend([styled.as_str(), &room]),
+        }
+        if !is_last {
+            line.push_str("  ");
+        }
+    }
+    // What is left of cells that were empty.
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// As much of a text as fits.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    let mut used = 1; // for what says that there is more
+    for character in text.chars() {
+        used += character.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        cut.push(character);
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(width: Option<usize>) -> Vec<String> {
+        let columns = [
+            Column::left("name", 0).cut_to(4),
+            Column::right("size", 0),
+            Column::left("more", 1),
+            Column::left("nothing", 1),
+        ];
+        let row = |texts: [&str; 4]| texts.map(|text| Cell::from(text.to_owned())).to_vec();
+        let rows = [
+            row(["orders", "1 KiB", "x", ""]),
+            row(["grün", "12 B", "", ""]),
+        ];
+        lines(&columns, &rows, width)
+            .iter()
+            .map(|line| anstream::adapter::strip_str(line).to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_table_aligns_and_leaves_out_what_says_nothing() {
+        assert_eq!(
+            table(None),
+            ["name     size  more", "orders  1 KiB  x", "grün     12 B"]
+        );
+    }
+
+    #[test]
+    fn a_table_fits() {
+        assert_eq!(
+            table(Some(18)),
+            ["name    size  more", "orde…  1 KiB  x", "grün    12 B"]
+        );
+        assert_eq!(
+            table(Some(13)),
+            ["name     size", "orders  1 KiB", "grün     12 B"]
+        );
+        assert_eq!(
+            table(Some(5)),
+            ["name   size", "ord…  1 KiB", "grün   12 B"]
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! Which segment is meant: its id, its key, or the name that its key was made from.
+
+use shmkey::{Error, ErrorKind, Key, Segment};
+use std::{fmt, str::FromStr};
+
+/// `32770`, `0x4102002f`, `orders`; `id:`, `key:` or `name:` in front says which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Id(i32),
+    Key(Key),
+    Name(String),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        let name = |text: &str| match text.is_empty() {
+            true => Err("a name has at least one character".to_owned()),
+            false => Ok(Target::Name(text.to_owned())),
+        };
+        if let Some(text) = text.strip_prefix("name:") {
+            return name(text);
+        }
+        if let Some(text) = text.strip_prefix("id:") {
+            return parse_id(text)
+                .ok_or_else(|| format!("{text} is no id: ids are 0 to 2147483647"));
+        }
+        if let Some(text) = text.strip_prefix("key:") {
+            return parse_key(text).ok_or_else(|| {
+                format!("{text} is no key: a key is 0x and up to 8 hexadecimal digits, or a decimal number")
+            });
+        }
+        if text.starts_with("0x") || text.starts_with("0X") {
+            return parse_key(text).ok_or_else(|| {
+                format!(
+                    "{text} is no key: 0x and up to 8 hexadecimal digits (name:{text} is a name)"
+                )
+            });
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+            return parse_id(text).ok_or_else(|| {
+                format!("{text} is no id: ids are 0 to 2147483647 (name:{text} is a name)")
+            });
+        }
+        name(text)
+    }
+}
+
+fn parse_id(text: &str) -> Option<Target> {
+    let id: i32 = text.parse().ok()?;
+    (id >= 0).then_some(Target::Id(id))
+}
+
+fn parse_key(text: &str) -> Option<Target> {
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let raw = match hexadecimal {
+        Some(digits) => u32::from_str_radix(digits, 16).ok()? as i32,
+        None => text.parse::<i32>().ok()?,
+    };
+    Some(Target::Key(Key::from_raw(raw)))
+}
+
+impl Target {
+    /// The segment that it means.
+    pub fn find(&self) -> Result<Segment, Error> {
+        match self {
+            // The kernel keeps nothing under an id but its own record; ask for that.
+            Target::Id(id) => Ok(Segment::from_id(*id)),
+            Target::Key(key) => Segment::open(*key),
+            Target::Name(name) => Segment::open(Key::from_name(name)?),
+        }
+    }
+
+    /// What is said when it is not there.
+    pub fn explain(&self, error: Error) -> String {
+        match error.kind() {
+            ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
+                format!("there is no segment {self} (shmkey list shows all)")
+            }
+            _ => format!("{self}: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Id(id) => write!(f, "with id {id}"),
+            Target::Key(key) => write!(f, "under the key {key}"),
+            Target::Name(name) => write!(f, "named \"{}\"", crate::words::plain(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant() {
+        let key = |raw| Ok(Target::Key(Key::from_raw(raw)));
+        let name = |text: &str| Ok(Target::Name(text.to_owned()));
+        for (text, target) in [
+            ("0", Ok(Target::Id(0))),
+            ("id:7", Ok(Target::Id(7))),
+            ("0x10", key(16)),
+            ("0xffffffff", key(-1)),
+            ("key:16", key(16)),
+            ("orders", name("orders")),
+            ("name:7", name("7")),
+            ("name:0x10", name("0x10")),
+        ] {
+            assert_eq!(text.parse::<Target>(), target, "{text}");
+        }
+        for wrong in [
+            "",
+            "0x",
+            "0x123456789",
+            "99999999999",
+            "id:x",
+            "key:",
+            "name:",
+        ] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `shmkey put` and `shmkey get`: bytes from standard input into a segment or a ring, and out of them
+//! to standard output.
+
+use crate::{output::Failure, show, target::Target, words};
+use clap::Args;
+use shmkey::{Contents, ErrorKind, Holding, Place, Ring, Segment};
+use std::{
+    io::{self, BufRead, Read, Write},
+    time::Duration,
+};
+
+#[derive(Args)]
+pub struct Put {
+    /// The segment: its id, its key or its name
+    segment: Target,
+    /// Begin here: bytes, or with a unit as in 4K
+    #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
+    offset: Option<usize>,
+    /// Send each line as a message of its own, without its end; else all of the input is one
+    #[arg(long, conflicts_with = "offset")]
+    lines: bool,
+    /// Wait so long for room in a ring: 10s, 500ms, 0, forever
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
+    timeout: Duration,
+    /// Also where an object of this library lies: write over its bytes
+    #[arg(long, conflicts_with = "lines")]
+    raw: bool,
+}
+
+#[derive(Args)]
+pub struct Get {
+    /// The segment: its id, its key or its name
+    segment: Target,
+    /// Begin here: bytes, or with a unit as in 4K
+    #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
+    offset: Option<usize>,
+    /// So many bytes; all unless told otherwise
+    #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
+    length: Option<usize>,
+    /// Receive so many messages of a ring; one unless told otherwise
+    #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
+    count: Option<u64>,
+    /// Receive until all senders have ended
+    #[arg(long, short)]
+    follow: bool,
+    /// End each message with a new line
+    #[arg(long)]
+    lines: bool,
+    /// Wait so long for each message: 10s, 500ms, 0, forever
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
+    timeout: Duration,
+    /// Also where an object of this library lies: copy its bytes as they lie there
+    #[arg(long, conflicts_with_all = ["count", "follow", "lines"])]
+    raw: bool,
+}
+
+pub fn put(options: &Put) -> Result<(), Failure> {
+    let fact = show::find(&options.segment)?;
+    let segment = Segment::from_id(fact.status.id);
+    match holds(&segment, options.raw)? {
+        Some(contents) => send(options, &segment, &contents),
+        None if options.lines => Err(Failure::Because(
+            "this segment holds no ring, so there is nowhere to send lines to".to_owned(),
+        )),
+        None => write(options, &segment),
+    }
+}
+
+pub fn get(options: &Get) -> Result<(), Failure> {
+    let fact = show::find(&options.segment)?;
+    let segment = Segment::from_id(fact.status.id);
+    match holds(&segment, options.raw)? {
+        Some(contents) => receive(options, &segment, &contents),
+        None if options.lines || options.follow || options.count.is_some() => {
+            Err(Failure::Because(
+                "this segment holds no ring, so there are no messages to receive".to_owned(),
+            ))
+        }
+        None => read(options, &segment),
+    }
+}
+
+/// The ring that a segment holds; `None` if its bytes are to be copied as they lie.
+fn holds(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
+    let contents = match raw {
+        true => None,
+        false => segment.contents()?,
+    };
+    match contents {
+        Some(contents) if !matches!(contents.holding, Holding::Ring { .. }) => {
+            Err(Failure::Because(format!(
+                "this segment holds a {}; --raw copies its bytes all the same",
+                words::kind(&contents)
+            )))
+        }
+        contents => Ok(contents),
+    }
+}
+
+fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
+    let memory = segment.attach()?;
+    let offset = options.offset.unwrap_or(0);
+    let room = memory.size()?.saturating_sub(offset);
+    let mut bytes = Vec::new();
+    // One more shows that there is too much; then nothing is written.
+    io::stdin()
+        .lock()
+        .take(room as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > room {
+        return Err(Failure::Because(format!(
+            "the input has more than the {} that there is room for; nothing was written",
+            words::count(room as u64, "byte")
+        )));
+    }
+    Ok(memory.write_at(offset, &bytes)?)
+}
+
+fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
+    let memory = segment.attach_read_only()?;
+    let size = memory.size()?;
+    let from = options.offset.unwrap_or(0);
+    let to = options
+        .length
+        .map_or(Some(size), |length| from.checked_add(length));
+    let Some(to) = to.filter(|&to| from <= to && to <= size) else {
+        return Err(Failure::Because(format!(
+            "the segment has {size} bytes, and that is beyond them"
+        )));
+    };
+    let mut out = io::stdout().lock();
+    crate::dump::pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;
+    Ok(out.flush()?)
+}
+
+/// The ring in a segment, whatever its layout is called.
+fn ring(segment: &Segment, contents: &Contents) -> Result<Ring, Failure> {
+    let memory = segment.attach()?;
+    let layout = String::from_utf8_lossy(&contents.layout);
+    let place = Place::within(memory.into(), 0).existing().layout(&layout);
+    Ok(Ring::open(place, 0)?)
+}
+
+fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
+    if options.offset.is_some() {
+        return Err(Failure::Because(
+            "a ring takes messages, which have no offset; --raw writes over its bytes".to_owned(),
+        ));
+    }
+    let mut sender = ring(segment, contents)?.sender()?;
+    let mut input = io::stdin().lock();
+    if !options.lines {
+        let mut message = Vec::new();
+        input.read_to_end(&mut message)?;
+        return Ok(sender.send_timeout(&message, options.timeout)?);
+    }
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let message = line.strip_suffix(b"\n").unwrap_or(&line);
+        sender.send_timeout(message, options.timeout)?;
+        line.clear();
+    }
+    Ok(())
+}
+
+fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
+    if options.offset.is_some() || options.length.is_some() {
+        return Err(Failure::Because(
+            "a ring has messages, which have no offset; --raw copies its bytes".to_owned(),
+        ));
+    }
+    let ring = ring(segment, contents)?;
+    let mut receiver = ring.receiver()?;
+    let mut out = io::stdout().lock();
+    let mut left = match options.follow {
+        true => u64::MAX,
+        false => options.count.unwrap_or(1),
+    };
+    while left > 0 {
+        let message = match receiver.peek(options.timeout) {
+            Ok(message) => message,
+            Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
+            Err(error) => return Err(error.into()),
+        };
+        // Released only when it is written: should nobody read, it is still there.
+        out.write_all(&message.to_vec())?;
+        if options.lines {
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        message.release()?;
+        left -= 1;
+    }
+    Ok(())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text {
+        "forever" => Ok(Duration::MAX),
+        "0" => Ok(Duration::ZERO),
+        _ => humantime::parse_duration(text)
+            .map_err(|_| format!("{text} is no time: say 10s, 500ms, 0 or forever")),
+    }
+}

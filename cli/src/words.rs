@@ -1,0 +1,232 @@
+//! How things are said: sizes, times, users, processes, states.
+
+use crate::{
+    facts::Fact,
+    process::{Life, Named},
+};
+use shmkey::{Contents, Holding, Key, Party};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+/// `1.5 GiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match unit {
+        "B" => format!("{bytes} B"),
+        _ if value < 10.0 && value.fract() >= 0.05 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+/// `3 min`: one unit, rounded down.
+pub fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// `2026-11-21 12:00:00 UTC`.
+pub fn moment(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    text.replace('T', " ").replace('Z', " UTC")
+}
+
+/// `0x4102002f`; `-` for none.
+pub fn key(key: Key) -> String {
+    match key.is_private() {
+        true => "-".to_owned(),
+        false => format!("{:#010x}", key.as_raw()),
+    }
+}
+
+/// The user's name, or its number if it has none.
+pub fn user(uid: u32) -> String {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<u32, String>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let look = || match uzers::get_user_by_uid(uid) {
+            Some(user) => user.name().to_string_lossy().into_owned(),
+            None => uid.to_string(),
+        };
+        known.entry(uid).or_insert_with(look).clone()
+    })
+}
+
+/// `4242 postgres`, `4242 (dead)`.
+pub fn process(named: &Named) -> String {
+    match (&named.life, &named.name) {
+        (Life::Alive, Some(name)) => format!("{} {}", named.pid, plain(name)),
+        (Life::Alive, None) => named.pid.to_string(),
+        (Life::Dead, _) => format!("{} (dead)", named.pid),
+        (Life::Unknown, _) if named.pid == 0 => "in another container".to_owned(),
+        (Life::Unknown, _) => format!("{} (?)", named.pid),
+    }
+}
+
+/// What the kernel says of its state, other than that it is there.
+pub fn flags(fact: &Fact) -> Vec<&'static str> {
+    let status = &fact.status;
+    let named = [
+        (status.removed, "removed"),
+        (status.locked, "locked"),
+        (fact.huge() == Some(true), "huge"),
+        (fact.is_orphan(), "orphan"),
+    ];
+    let set = named.into_iter().filter(|&(is, _)| is);
+    set.map(|(_, name)| name).collect()
+}
+
+/// `ring "orders"`.
+pub fn kind(contents: &Contents) -> String {
+    let kind = match contents.holding {
+        Holding::Mutex { .. } => "mutex",
+        Holding::Semaphore { .. } => "semaphore",
+        Holding::Latest { .. } => "latest value",
+        Holding::Ring { .. } => "ring",
+        _ => "object",
+    };
+    match contents.name.is_empty() {
+        true => kind.to_owned(),
+        false => format!(
+            "{kind} \"{}\"",
+            plain(&String::from_utf8_lossy(&contents.name))
+        ),
+    }
+}
+
+/// `37% full`, `locked by 42 (dead)`.
+pub fn state(contents: &Contents) -> String {
+    if !contents.ready {
+        return format!("being made by {}", party(&contents.maker));
+    }
+    match &contents.holding {
+        Holding::Mutex { lost: true, .. } => "value lost".to_owned(),
+        Holding::Mutex { owner, suspect, .. } => {
+            let locked = owner.as_ref().map_or("free".to_owned(), |owner| {
+                format!("locked by {}", party(owner))
+            });
+            match suspect {
+                true => format!("{locked}, value in doubt"),
+                false => locked,
+            }
+        }
+        Holding::Semaphore { value } => format!("count {value}"),
+        Holding::Latest {
+            version: 0,
+            publisher,
+            ..
+        } => format!("no value yet{}", by(publisher)),
+        Holding::Latest {
+            version, publisher, ..
+        } => format!("version {version}{}", by(publisher)),
+        Holding::Ring {
+            capacity,
+            used,
+            dropped,
+            ..
+        } => {
+            let fill = match used {
+                0 => "empty".to_owned(),
+                _ => format!("{}% full", percent(*used, *capacity)),
+            };
+            match dropped {
+                0 => fill,
+                _ => format!("{fill}, {dropped} dropped"),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+fn by(publisher: &Option<Party>) -> String {
+    let by = |publisher| format!(", by {}", party(publisher));
+    publisher.as_ref().map(by).unwrap_or_default()
+}
+
+/// `42`, `42 (dead)`.
+pub fn party(party: &Party) -> String {
+    match party.life {
+        shmkey::Life::Alive => party.id.to_string(),
+        shmkey::Life::Dead => format!("{} (dead)", party.id),
+        shmkey::Life::Unknown => format!("{} (?)", party.id),
+    }
+}
+
+/// At least 1 of what is there at all, and 100 only of what is full.
+pub fn percent(part: u64, whole: u64) -> u64 {
+    match (u128::from(part) * 100).checked_div(u128::from(whole)) {
+        Some(0) if part > 0 => 1,
+        Some(percent) => percent.min(100) as u64,
+        None => 0,
+    }
+}
+
+/// Text that came from elsewhere, without anything that a terminal would act on.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| match character.is_control() {
+            true => character.escape_default().collect::<Vec<_>>(),
+            false => vec![character],
+        })
+        .collect()
+}
+
+/// `1 segment`, `2 segments`.
+pub fn count(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ if what.ends_with("ss") => format!("{number} {what}es"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (10 << 20, "10 MiB"),
+            (3 << 40, "3 TiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_200, "2 h"),
+            (172_800, "2 d"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_does_not_reach_the_terminal() {
+        assert_eq!(plain("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(plain("grün"), "grün");
+    }
+}
