@@ -16,6 +16,8 @@ mod shm;
 mod task;
 
 pub(crate) use errno::Errno;
+#[allow(unused_imports)] // the drop-in does use it
+pub(crate) use file::read_link;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,

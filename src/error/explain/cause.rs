@@ -193,7 +193,7 @@ impl fmt::Display for Cause {
                 total,
             } => write!(
                 f,
-                "{asked} huge pages of {} are needed and {free} are free, of {total} that the system has; \
+                "huge pages of {}: {asked} needed, {free} free, of {total} that the system has; \
                  have it keep more (vm.nr_hugepages), or do without SHM_HUGETLB",
                 Kib(kib)
             ),

@@ -49,10 +49,12 @@ pub(super) struct Kib(pub u64);
 
 impl fmt::Display for Kib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The largest unit that tells nearly all of it.
+        let fits = |unit: u64| self.0 >= 10 * unit || self.0 >= unit && self.0 % unit == 0;
         match self.0 {
-            kib if kib < 10 << 10 => write!(f, "{kib} KiB"),
-            kib if kib < 10 << 20 => write!(f, "{} MiB", kib >> 10),
-            kib => write!(f, "{} GiB", kib >> 20),
+            kib if fits(1 << 20) => write!(f, "{} GiB", kib >> 20),
+            kib if fits(1 << 10) => write!(f, "{} MiB", kib >> 10),
+            kib => write!(f, "{kib} KiB"),
         }
     }
 }
@@ -73,6 +75,9 @@ mod tests {
     #[test]
     fn sizes_and_users() {
         assert_eq!(Kib(4).to_string(), "4 KiB");
+        assert_eq!(Kib(2048).to_string(), "2 MiB");
+        assert_eq!(Kib(2049).to_string(), "2049 KiB");
+        assert_eq!(Kib(20_000).to_string(), "19 MiB");
         assert_eq!(Kib(12 << 20).to_string(), "12 GiB");
         assert_eq!(User(0).to_string(), "uid 0 (root)");
         assert_eq!(User(4_000_000_123).to_string(), "uid 4000000123");
