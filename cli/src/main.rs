@@ -1,17 +1,33 @@
 //! `shmkey`: the System V shared memory segments of this machine, listed and removed.
 
+mod trace;
+
+use clap::Parser;
 use shmkey::{Error, Segment, Status};
 use std::{env, fmt::Write as _, io, io::Write as _, process::ExitCode};
 
 const USAGE: &str = "\
 usage: shmkey [list]
        shmkey remove ID...
+       shmkey trace [--json] [--output FILE] PROGRAM [ARGUMENTS...]
 
   list        show all segments: what ipcs -m shows, and who created them
   remove ID   remove segments by id; their memory goes when the last process detaches it
+  trace       run a program, and tell each shared memory call it makes, why those that fail do so,
+              and what it leaves behind
 ";
 
+#[derive(Parser)]
+#[command(name = "shmkey trace")]
+struct Trace {
+    #[command(flatten)]
+    options: trace::TraceOptions,
+}
+
 fn main() -> ExitCode {
+    if env::args_os().nth(1).is_some_and(|word| word == "trace") {
+        return trace::run(&Trace::parse_from(env::args_os().skip(1)).options);
+    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {

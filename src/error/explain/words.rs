@@ -50,7 +50,7 @@ pub(super) struct Kib(pub u64);
 impl fmt::Display for Kib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The largest unit that tells nearly all of it.
-        let fits = |unit: u64| self.0 >= 10 * unit || self.0 >= unit && self.0 % unit == 0;
+        let fits = |unit: u64| self.0 >= 10 * unit || self.0 >= unit && self.0.is_multiple_of(unit);
         match self.0 {
             kib if fits(1 << 20) => write!(f, "{} GiB", kib >> 20),
             kib if fits(1 << 10) => write!(f, "{} MiB", kib >> 10),
