@@ -88,7 +88,10 @@ impl ErrorKind {
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {
             Cause::NoFile { .. } => return ErrorKind::PathNotFound,
-            Cause::NoId { .. } | Cause::Inside { .. } | Cause::NotAttached(_) => {
+            Cause::NoId { .. }
+            | Cause::Gone { .. }
+            | Cause::Inside { .. }
+            | Cause::NotAttached(_) => {
                 return ErrorKind::NoSuchSegment;
             }
             Cause::Smaller { .. } => return ErrorKind::TooSmall,

@@ -10,7 +10,7 @@ use core::{
     ffi::{CStr, c_int},
     fmt::{self, Write as _},
 };
-use explain::{Call, Cause, ShownPath};
+use explain::{Bytes, Call, Cause, ShownPath};
 
 /// Why an operation failed.
 ///
@@ -292,9 +292,9 @@ impl fmt::Display for Error {
             Subject::None => {}
             Subject::Path(path) => write!(f, "({})", ShownPath(path))?,
             Subject::Key { key, size } if key.is_private() => {
-                write!(f, "(private, {size} bytes)")?;
+                write!(f, "(private, {})", Bytes(*size))?;
             }
-            Subject::Key { key, size } => write!(f, "(key {key}, {size} bytes)")?,
+            Subject::Key { key, size } => write!(f, "(key {key}, {})", Bytes(*size))?,
             Subject::Id(id) => write!(f, "(id {id})")?,
             Subject::Address(address) => write!(f, "({address:#x})")?,
         }

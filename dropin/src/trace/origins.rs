@@ -99,8 +99,8 @@ impl fmt::Display for Origin {
         match self.errno {
             0 => write!(
                 f,
-                "; here it was made by ftok({path}, project {project}), and it is another one for another file or project, \
-                 and for a file of the same name that was deleted and made again"
+                "; here ftok({path}, project {project}) has made this key: another file, another project, and a file that was \
+                 deleted and made again under the same name, give another one"
             ),
             errno => write!(
                 f,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     backend,
+    explain::Bytes,
     sys::{self, Mapping, Task},
 };
 use core::{
@@ -129,7 +130,7 @@ fn left(line: &mut Line, json: bool, id: c_int, record: &libc::shmid_ds) -> fmt:
     if key != libc::IPC_PRIVATE {
         write!(line, "key {key:#010x}, ")?;
     }
-    write!(line, "{bytes} bytes, mode {mode:04o}), which ")?;
+    write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
     match others {
         0 => line.write_str("nobody else has attached")?,
         others => write!(line, "is attached {} elsewhere", Times(others))?,

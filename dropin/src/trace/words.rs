@@ -1,7 +1,7 @@
 //! The five calls, their arguments and their results, in words and in numbers.
 
 use super::line::{Json, OrNull};
-use crate::explain::{self, ShownPath};
+use crate::explain::{self, Bytes, ShownPath};
 use core::{
     ffi::c_int,
     fmt::{self, Write as _},
@@ -86,7 +86,7 @@ impl fmt::Display for Call<'_> {
                 let creates = key == libc::IPC_PRIVATE || flags & libc::IPC_CREAT != 0;
                 match size {
                     0 if !creates => f.write_str(", of any size")?,
-                    size => write!(f, ", {size} bytes")?,
+                    size => write!(f, ", {}", Bytes(size))?,
                 }
                 get_flags(f, flags, creates)
             }
@@ -262,8 +262,8 @@ impl fmt::Display for Outcome<'_> {
                     }
                     write!(
                         f,
-                        ", {} bytes, mode {:04o}, attached {}",
-                        status.shm_segsz,
+                        ", {}, mode {:04o}, attached {}",
+                        Bytes(status.shm_segsz),
                         status.shm_perm.mode & 0o777,
                         Times(status.shm_nattch)
                     )

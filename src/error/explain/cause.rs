@@ -1,6 +1,6 @@
 //! What was found out, and the sentences that say it: the cause, then a remedy.
 
-use super::words::{Kib, User};
+use super::words::{Bytes, Kib, User};
 use core::{ffi::c_int, fmt};
 
 /// Why a call failed. Plain numbers, so that keeping one costs no allocation.
@@ -83,7 +83,6 @@ pub(crate) enum Cause {
         id: c_int,
     },
     Gone {
-        id: c_int,
         other: c_int,
     },
     NotAligned {
@@ -136,8 +135,9 @@ impl fmt::Display for Cause {
             ),
             Cause::Smaller { id, have, asked } => write!(
                 f,
-                "the segment under this key (id {id}) has {have} bytes, and {asked} were asked for; \
-                 ask for its size or for 0, or remove it (ipcrm -m {id}) and create it again"
+                "the segment under this key (id {id}) has {}, and {asked} were asked for; \
+                 ask for its size or for 0, or remove it (ipcrm -m {id}) and create it again",
+                Bytes(have)
             ),
             Cause::Exists { id } => write!(
                 f,
@@ -247,9 +247,9 @@ impl fmt::Display for Cause {
             Cause::NoId { .. } => f.write_str(
                 "there is no segment with this id; it may have been removed, so open it again by its key",
             ),
-            Cause::Gone { id, other } => write!(
+            Cause::Gone { other } => write!(
                 f,
-                "the segment {id} has been removed and destroyed, and the kernel has given its place to the segment {other}; \
+                "there is no segment with this id any more: the segment {other} has its place now, so it was removed and destroyed; \
                  open it again by its key"
             ),
             Cause::NotAligned { address, page } => write!(

@@ -10,7 +10,7 @@ mod cause;
 mod words;
 
 pub(crate) use cause::Cause;
-pub(crate) use words::ShownPath;
+pub(crate) use words::{Bytes, ShownPath};
 
 use crate::{
     backend::{self, Place},
@@ -107,6 +107,9 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
         _ => Cause::plain("see shmget(2)"),
     }
 }
+
+/// `EIDRM`. An id whose segment has long gone gives `EINVAL`.
+const REMOVED_MEANWHILE: &str = "the segment was removed at this very moment, while the call was under way; open it again by its key";
 
 /// What each of the calls returns when it fails, and what programs that do not look pass on.
 const FAILED: c_int = -1;
@@ -246,12 +249,12 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
         libc::EINVAL => match backend::find(id) {
             _ if id < 0 => Cause::NoId { id },
             Ok(Place::Holds(record)) => bad_address(address, record.shm_segsz, flags),
-            Ok(_) => Cause::NoId { id },
+            Ok(place) => no_such_id(id, place),
             Err(_) => Cause::plain(
                 "there is no segment with this id, or the address is not one to attach at; which of these cannot be told",
             ),
         },
-        libc::EIDRM => gone(id),
+        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
         libc::EACCES => permission(id),
         libc::EPERM => refused(),
         libc::ENOMEM => too_little_room(id),
@@ -334,12 +337,12 @@ fn control(errno: Errno, id: c_int, command: c_int) -> Cause {
         libc::EINVAL => match backend::find(id) {
             _ if id < 0 => Cause::NoId { id },
             Ok(Place::Holds(_)) => Cause::plain("an argument makes no sense; see shmctl(2)"),
-            Ok(_) => Cause::NoId { id },
+            Ok(place) => no_such_id(id, place),
             Err(_) => Cause::plain(
                 "most likely there is no segment with this id, which cannot be told for sure",
             ),
         },
-        libc::EIDRM => gone(id),
+        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
         libc::EACCES => permission(id),
         libc::EPERM => match backend::find(id) {
             Ok(Place::Holds(record)) => not_yours(&record, locking),
@@ -378,11 +381,12 @@ fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
     }
 }
 
-/// `EIDRM`.
-fn gone(id: c_int) -> Cause {
-    match backend::find(id) {
-        Ok(Place::GivenTo(other)) => Cause::Gone { id, other },
-        _ => Cause::plain("the segment has been removed and destroyed; open it again by its key"),
+/// `EINVAL` of a call on an id that no segment has.
+fn no_such_id(id: c_int, place: Place) -> Cause {
+    match place {
+        // Ids of one place grow: whoever had a lower one was there before.
+        Place::GivenTo(other) if (0..other).contains(&id) => Cause::Gone { other },
+        _ => Cause::NoId { id },
     }
 }
 

@@ -44,6 +44,18 @@ impl fmt::Display for User {
     }
 }
 
+/// So many bytes.
+pub(crate) struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 byte"),
+            n => write!(f, "{n} bytes"),
+        }
+    }
+}
+
 /// So many KiB, in the unit that people use.
 pub(super) struct Kib(pub u64);
 
