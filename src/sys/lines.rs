@@ -10,14 +10,22 @@ const LINE: usize = 2048;
 /// Hands the lines of a file over, until `each` has enough. Longer ones than [`LINE`] are cut.
 pub(crate) fn for_each_line(
     path: &CStr,
-    mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+    each: impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), Errno> {
     let file = Descriptor::open(path)?;
+    split(|buffer| file.read(buffer), each)
+}
+
+/// The same for what `read` gives, piece by piece.
+fn split(
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+    mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), Errno> {
     let mut buffer = [0; LINE];
     let (mut len, mut in_long_line) = (0, false);
     loop {
-        let read = file.read(&mut buffer[len..])?;
-        len += read;
+        let more = read(&mut buffer[len..])?;
+        len += more;
         let mut rest = &buffer[..len];
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             let line = &rest[..end];
@@ -28,7 +36,7 @@ pub(crate) fn for_each_line(
             }
         }
         // The last line may have no end.
-        if read == 0 {
+        if more == 0 {
             if !rest.is_empty() && !in_long_line {
                 let _ = each(rest);
             }
@@ -103,30 +111,39 @@ impl Drop for Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{ffi::CString, os::unix::ffi::OsStrExt};
 
-    fn lines(text: &[u8]) -> Vec<usize> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let path = CString::new(file.path().as_os_str().as_bytes()).unwrap();
+    /// The lengths of a text's lines, if it comes in pieces of some length.
+    fn lines(mut text: &[u8], piece: usize) -> Vec<usize> {
         let mut lengths = Vec::new();
-        for_each_line(&path, |line| {
+        let read = |buffer: &mut [u8]| {
+            let (now, later) = text.split_at(text.len().min(buffer.len()).min(piece));
+            buffer[..now.len()].copy_from_slice(now);
+            text = later;
+            Ok(now.len())
+        };
+        let each = |line: &[u8]| {
             lengths.push(line.len());
             ControlFlow::Continue(())
-        })
-        .unwrap();
+        };
+        split(read, each).unwrap();
         lengths
     }
 
     #[test]
     fn lines_of_any_length_are_told_apart() {
-        assert_eq!(lines(b""), []);
-        assert_eq!(lines(b"a\n\nbcd"), [1, 0, 3]);
-        for long in [LINE - 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 3 * LINE + 7] {
-            let line = "x".repeat(long);
-            let text = format!("ab\n{line}\ncd\n{line}\nef");
-            let shown = long.min(LINE);
-            assert_eq!(lines(text.as_bytes()), [2, shown, 2, shown, 2], "{long}");
+        for piece in [1, 2, 1000, LINE, 10 * LINE] {
+            assert_eq!(lines(b"", piece), []);
+            assert_eq!(lines(b"a\n\nbcd", piece), [1, 0, 3]);
+            for long in [LINE - 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 3 * LINE + 7] {
+                let line = "x".repeat(long);
+                let text = format!("ab\n{line}\ncd\n{line}\nef");
+                let shown = long.min(LINE);
+                assert_eq!(
+                    lines(text.as_bytes(), piece),
+                    [2, shown, 2, shown, 2],
+                    "{long}"
+                );
+            }
         }
     }
 
