@@ -8,9 +8,10 @@ use shmkey::Segment;
 use stage::{Artifacts, Ending, Process, Sandbox};
 use std::{
     fs,
+    io::Read,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     sync::{Arc, LazyLock},
 };
 
@@ -393,6 +394,37 @@ fn the_end_tells_what_is_left() {
     assert!(!end.contains(&format!("leaves behind the segment {}", ids[2])));
     Segment::from_id(ids[1].parse().unwrap()).remove().unwrap();
     assert!(!end.contains("nattch"));
+}
+
+#[test]
+fn the_end_tells_who_has_it_attached() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut command = situation(&sandbox, &["shared"], &[("SHMKEY_TRACE", "1")]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The creator ends, and its child lives until its input does.
+    let input = child.stdin.take();
+    let creator = child.id();
+    assert!(child.wait().unwrap().success());
+    drop(input);
+    let mut text = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let other = text
+        .lines()
+        .find(|line| line.contains("shmat("))
+        .and_then(|line| line["shmkey[".len()..].split(']').next())
+        .unwrap();
+    assert_ne!(other, creator.to_string());
+    expect(
+        &text,
+        &[&format!(
+            "1000 bytes, mode 0600), which is attached by process {other}; if nobody"
+        )],
+    );
 }
 
 #[test]

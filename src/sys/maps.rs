@@ -84,6 +84,12 @@ pub(crate) fn mappings_in(
     Ok((count, first))
 }
 
+/// Whether a line of some process' maps belongs to a segment.
+#[allow(dead_code)] // the drop-in asks
+pub(crate) fn is_of_segment(line: &[u8], id: c_int) -> bool {
+    Area::parse(line).is_some_and(|area| area.id == id)
+}
+
 /// `start-end …`
 fn bounds(line: &[u8]) -> Option<(usize, usize)> {
     let field = line.split(|&byte| byte == b' ').next()?;

@@ -15,9 +15,14 @@ mod process;
 mod shm;
 mod task;
 
+#[allow(unused_imports)] // the drop-in uses these
+pub(crate) use {
+    file::{Path, read_link},
+    lines::for_each_line,
+    maps::is_of_segment,
+};
+
 pub(crate) use errno::Errno;
-#[allow(unused_imports)] // the drop-in does use it
-pub(crate) use file::read_link;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,

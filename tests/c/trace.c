@@ -378,6 +378,28 @@ static void untidy(void)
     drop(get(IPC_PRIVATE, 1, 0600));
 }
 
+/* A segment that a child still has attached when its creator ends; the child waits for the end of its input. */
+static void shared(void)
+{
+    int id = get(the_key(), 1000, IPC_CREAT | 0600), ready[2];
+    char byte;
+
+    if (pipe(ready) != 0) {
+        exit(1);
+    }
+    if (fork() == 0) {
+        attach(id);
+        close(ready[0]);
+        close(ready[1]);
+        while (read(0, &byte, 1) > 0) {
+        }
+        _exit(0);
+    }
+    close(ready[1]);
+    while (read(ready[0], &byte, 1) > 0) {
+    }
+}
+
 static void killed(int signal)
 {
     get(the_key(), 1000, IPC_CREAT | 0600);
@@ -480,7 +502,7 @@ int main(int argc, char **argv)
         {"removed", removed},             {"place-taken", place_taken},     {"no-id", no_id},                 {"bad-addresses", bad_addresses},
         {"address-space", address_space}, {"memory", memory},               {"huge-pages", huge_pages},
         {"blind", blind},                 {"half-blind", half_blind},       {"untidy", untidy},
-        {"crowd", crowd},                 {"closer", closer},               {"unheard", unheard},
+        {"shared", shared},               {"crowd", crowd},                 {"closer", closer},               {"unheard", unheard},
         {"handler", handler},             {"descriptors", descriptors},
     };
     const char *what = argc > 1 ? argv[1] : "";

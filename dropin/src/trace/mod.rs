@@ -29,6 +29,7 @@ mod origins;
 mod os;
 mod report;
 mod sink;
+mod users;
 mod words;
 
 use crate::{

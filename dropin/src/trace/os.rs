@@ -72,6 +72,21 @@ pub(super) fn open_to_append(path: &CStr) -> Result<c_int, Errno> {
     check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) })
 }
 
+/// Opens a directory to list it.
+pub(super) fn open_directory(path: &CStr) -> Result<c_int, Errno> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let at = libc::AT_FDCWD;
+    // SAFETY: the path is a C string.
+    check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, 0) })
+}
+
+/// The next entries of a directory, as many as fit; how many bytes they have, 0 at the end.
+pub(super) fn read_directory(fd: c_int, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most the buffer's length into it.
+    check(unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) })
+        .map(|len| len as usize)
+}
+
 /// Another descriptor for the same file, with a high number that programs do not come upon, and not
 /// for programs that this one starts.
 pub(super) fn duplicate_high(fd: c_int) -> Result<c_int, Errno> {
@@ -143,14 +158,16 @@ pub(super) fn write_quietly(fd: c_int, bytes: &[u8]) -> Result<(), Errno> {
         _ => false,
     };
     // SAFETY: the sets are ours, and the wait takes no time: it takes back the signal that the write
-    // has just sent this thread.
+    // has just sent this thread. Not by libc's function, at which a thread can be cancelled; the
+    // kernel's set is the first 8 bytes of libc's.
     unsafe {
         if raised {
             let no_time = libc::timespec {
                 tv_sec: 0,
                 tv_nsec: 0,
             };
-            libc::sigtimedwait(set, ptr::null_mut(), &raw const no_time);
+            let (info, time) = (ptr::null_mut::<libc::siginfo_t>(), &raw const no_time);
+            libc::syscall(libc::SYS_rt_sigtimedwait, set, info, time, 8_usize);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
     }

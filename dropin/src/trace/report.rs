@@ -8,7 +8,7 @@
 use super::{
     line::{Json, Line, Time},
     os, sink,
-    words::Times,
+    users::Users,
 };
 use crate::{
     backend,
@@ -131,11 +131,8 @@ fn left(line: &mut Line, json: bool, id: c_int, record: &libc::shmid_ds) -> fmt:
         write!(line, "key {key:#010x}, ")?;
     }
     write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
-    match others {
-        0 => line.write_str("nobody else has attached")?,
-        others => write!(line, "is attached {} elsewhere", Times(others))?,
-    }
-    write!(line, "; {remedy}")
+    let users = Users { id, count: others };
+    write!(line, "{users}; {remedy}")
 }
 
 /// How often this process has a segment attached.

@@ -32,8 +32,8 @@ struct Settings {
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
-    /// The process that tells what its child has left behind, so that the child need not.
-    reporter: c_int,
+    /// This process, if its parent tells what it has left behind.
+    reported: c_int,
 }
 
 /// Longest path, with its NUL.
@@ -49,7 +49,7 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     json: false,
     path: [0; PATH],
     per_process: false,
-    reporter: 0,
+    reported: 0,
 }));
 
 /// Whether anybody wants to know.
@@ -73,9 +73,10 @@ pub(super) fn wants_json() -> bool {
     settings().is_some_and(|settings| settings.json)
 }
 
-/// Whether this process' parent tells what it has left behind.
+/// Whether this process' parent tells what it has left behind: it has started this very process, and
+/// not one that has forked this one.
 pub(super) fn parent_reports() -> bool {
-    settings().is_some_and(|settings| settings.reporter == os::parent_id())
+    settings().is_some_and(|settings| settings.reported == sys::process_id())
 }
 
 /// Has `start` called when the library is loaded. Here, and not where it is called from, so that a
@@ -103,9 +104,10 @@ extern "C" fn start() {
     // SAFETY: nobody reads it before DESCRIPTOR says so, and this function runs once.
     let settings = unsafe { &mut *SETTINGS.0.get() };
     settings.json = format == Some(b"json");
-    settings.reporter = reporter
-        .and_then(|id| core::str::from_utf8(id).ok()?.parse().ok())
-        .unwrap_or(0);
+    let reporter = reporter.and_then(|id| core::str::from_utf8(id).ok()?.parse().ok());
+    if reporter == Some(os::parent_id()) {
+        settings.reported = sys::process_id();
+    }
     if !matches!(wanted, b"1" | b"stderr") {
         settings.per_process = wanted.windows(2).any(|pair| pair == b"%p");
         if make_absolute(wanted, &mut settings.path).is_none() {

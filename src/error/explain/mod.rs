@@ -7,6 +7,7 @@
 //! brought up; nothing is allocated, locked or kept, because a trace may run in a signal handler.
 
 mod cause;
+mod memory;
 mod words;
 
 pub(crate) use cause::Cause;
@@ -91,8 +92,8 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
             "there is no segment with this key; start the program that creates it first, or ask to create it (IPC_CREAT)",
         ),
         libc::ENOSPC => reached_limit(size),
-        libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => too_few_huge_pages(size, flags),
-        libc::ENOMEM => too_little_memory(size),
+        libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => memory::too_few_huge_pages(size, flags),
+        libc::ENOMEM => memory::too_little_memory(size),
         libc::EPERM if flags & libc::SHM_HUGETLB != 0 => match sys::has_seccomp_filter() {
             Some(true) => Cause::plain(
                 "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group; or the seccomp \
@@ -159,7 +160,7 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
     } else if size > shmmax {
         Cause::BeyondLimit { shmmax }
     } else if flags & libc::SHM_HUGETLB != 0 {
-        match huge_page_kib(flags) {
+        match memory::huge_page_kib(flags) {
             Some(kib) if sys::huge_pages(kib) == Ok(None) => Cause::NoSuchHugePages { kib },
             _ => Cause::plain("huge pages (SHM_HUGETLB) of this size cannot be had here"),
         }
@@ -167,51 +168,6 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
         Cause::plain(
             "an argument makes no sense, and looking at the limits and at the segments does not tell which",
         )
-    }
-}
-
-/// The size of huge pages that flags ask for.
-fn huge_page_kib(flags: c_int) -> Option<u64> {
-    // Six bits hold the logarithm of the size in bytes; 0 stands for the system's own choice.
-    match flags >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK {
-        0 => sys::huge_page_kib(),
-        log => (1_u64 << log).checked_div(1024),
-    }
-}
-
-fn too_few_huge_pages(size: usize, flags: c_int) -> Cause {
-    let kib = huge_page_kib(flags);
-    let (Some(kib @ 1..), Some(Ok(Some((total, free))))) = (kib, kib.map(sys::huge_pages)) else {
-        return Cause::plain("there are not enough free huge pages (vm.nr_hugepages)");
-    };
-    let asked = (size as u64).div_ceil(kib << 10);
-    if asked <= free {
-        return Cause::plain("there were not enough free huge pages at that moment");
-    }
-    Cause::HugePages {
-        kib,
-        asked,
-        free,
-        total,
-    }
-}
-
-fn too_little_memory(size: usize) -> Cause {
-    let asked = size as u64 >> 10;
-    match sys::memory() {
-        Some(memory) if memory.strict && memory.committed + asked > memory.commit_limit => {
-            Cause::Committed {
-                asked,
-                committed: memory.committed,
-                limit: memory.commit_limit,
-            }
-        }
-        Some(memory) if asked > memory.ram + memory.swap => Cause::MoreThanThereIs {
-            asked,
-            ram: memory.ram,
-            swap: memory.swap,
-        },
-        _ => Cause::plain("the system could not reserve that much memory"),
     }
 }
 
@@ -257,7 +213,7 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
         libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
         libc::EACCES => permission(id),
         libc::EPERM => refused(),
-        libc::ENOMEM => too_little_room(id),
+        libc::ENOMEM => memory::too_little_room(id),
         _ => Cause::plain("see shmat(2)"),
     }
 }
@@ -281,29 +237,6 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
         Ok((_, Some((from, to)))) if !replace => Cause::Occupied { from, to },
         _ => Cause::plain("the segment cannot be attached at this address"),
     }
-}
-
-/// `ENOMEM` of `shmat`: address space, not memory.
-fn too_little_room(id: c_int) -> Cause {
-    let size = match backend::find(id) {
-        Ok(Place::Holds(record)) => record.shm_segsz as u64,
-        _ => 0,
-    };
-    if let Some((limit, used)) = sys::address_space()
-        && used.saturating_add(size) > limit
-    {
-        return Cause::AddressSpace {
-            asked: size,
-            used,
-            limit,
-        };
-    }
-    if let (Some(limit), Ok((used, _))) = (sys::mappings_limit(), sys::mappings_in(0, 0))
-        && used >= limit
-    {
-        return Cause::Mappings { used, limit };
-    }
-    Cause::plain("there is not enough address space or memory left in this process")
 }
 
 /// `EINVAL` of `shmdt`.
