@@ -79,7 +79,7 @@ pub enum ErrorKind {
     BadPointer,
     /// `ENOSYS`: this system has no System V shared memory, or does not let this process use it.
     Unsupported,
-    /// Anything else; see [`Error::errno`].
+    /// Anything else; see [`Error::errno`](crate::Error::errno).
     Other,
 }
 

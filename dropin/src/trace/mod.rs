@@ -18,7 +18,8 @@
 //! `arguments` (numbers, as C has them), `words` (the same for people), `result`, `result_words`,
 //! `errno` and `errno_name` (`null` on success), `explanation` (of a failure), `note` (about a
 //! success) and `duration_ns`. At the end come `"event":"attached"` for each attachment that was not
-//! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`.
+//! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`
+//! with their numbers (`null` if the segments cannot be listed).
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
 //! nothing, so it may be made in signal handlers and after `fork`; it needs about 12 KiB of stack.

@@ -6,14 +6,14 @@
 //! own records, which name the creator of each segment, so nothing has to be kept.
 
 use super::{
-    line::{Json, Line, Time},
+    line::{Json, Line, OrNull, Time},
     os, sink,
     users::Users,
 };
 use crate::{
     backend,
     explain::Bytes,
-    sys::{self, Mapping, Task},
+    sys::{self, Errno, Mapping, Task},
 };
 use core::{
     ffi::c_int,
@@ -41,7 +41,7 @@ extern "C" fn end() {
     if !sink::is_on() || CALLED_BY.load(Relaxed) != sys::process_id() {
         return;
     }
-    let (mut attachments, mut segments) = (0, 0);
+    let (mut attachments, mut segments) = (0, 0_u64);
     // Each is the first that comes behind the one before it.
     let mut from = 0;
     while let Ok(Some(mapping)) = sys::find_attachment(|mapping| mapping.start >= from) {
@@ -52,15 +52,17 @@ extern "C" fn end() {
     if sink::parent_reports() {
         return;
     }
-    for_each_created(|id, record| {
+    let listed = for_each_created(|id, record| {
         segments += 1;
         write(|line, json| left(line, json, id, record));
     });
+    let segments = listed.ok().map(|()| segments);
     write(|line, json| ended(line, json, attachments, segments));
 }
 
 /// The segments that this process has created, and that will still be there when it has ended.
-fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) {
+/// An error if they cannot be listed.
+fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
     let me = sys::process_id();
     // An earlier process can have had this one's id. Without /proc that cannot be told.
     let start = match Task::process().start() {
@@ -68,9 +70,7 @@ fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) {
         // Both clocks are rounded.
         start => os::second_of(start) - 1,
     };
-    let Ok((highest, _)) = backend::usage() else {
-        return;
-    };
+    let (highest, _) = backend::usage()?;
     for index in 0..=highest {
         let Ok((id, record)) = backend::stat_at(index) else {
             continue;
@@ -80,6 +80,7 @@ fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) {
             each(id, &record);
         }
     }
+    Ok(())
 }
 
 /// The segment is removed, and destroyed when the last process detaches it. From <linux/shm.h>.
@@ -160,8 +161,9 @@ impl fmt::Display for Remedy {
     }
 }
 
-fn ended(line: &mut Line, json: bool, attachments: u64, segments: u64) -> fmt::Result {
+fn ended(line: &mut Line, json: bool, attachments: u64, segments: Option<u64>) -> fmt::Result {
     if json {
+        let segments = OrNull(segments);
         begin(line, "exit")?;
         return write!(
             line,
@@ -169,9 +171,11 @@ fn ended(line: &mut Line, json: bool, attachments: u64, segments: u64) -> fmt::R
         );
     }
     let pid = sys::process_id();
+    write!(line, "shmkey[{pid}] ends")?;
     match segments {
-        0 => write!(line, "shmkey[{pid}] ends and leaves no segment behind"),
-        1 => write!(line, "shmkey[{pid}] ends and leaves 1 segment behind"),
-        n => write!(line, "shmkey[{pid}] ends and leaves {n} segments behind"),
+        None => line.write_str("; what it leaves behind cannot be told"),
+        Some(0) => line.write_str(" and leaves no segment behind"),
+        Some(1) => line.write_str(" and leaves 1 segment behind"),
+        Some(n) => write!(line, " and leaves {n} segments behind"),
     }
 }

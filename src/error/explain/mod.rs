@@ -345,11 +345,10 @@ fn owned(id: c_int, record: &libc::shmid_ds) -> Cause {
 /// `ENOSYS`.
 fn no_such_call() -> Cause {
     match (sys::has_seccomp_filter(), sys::has_system_v_ipc()) {
-        (Some(true), _) => Cause::Filter,
-        (Some(false), Some(false)) => Cause::plain(
-            "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc is missing, and no seccomp filter is \
-             installed; another kernel has it",
+        (_, Some(false)) => Cause::plain(
+            "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc is missing; another kernel has it",
         ),
+        (Some(true), _) => Cause::Filter,
         (Some(false), Some(true)) => Cause::plain(
             "this kernel has System V IPC (/proc/sysvipc is there) and no seccomp filter is installed, yet something between \
              this program and the kernel answers that the call does not exist: an emulator, a sandbox or a tracer",
