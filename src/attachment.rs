@@ -122,7 +122,7 @@ pub(crate) unsafe fn attach_at(
 ) -> Result<NonNull<u8>, Error> {
     // SAFETY: the caller vouches for SHM_REMAP.
     let attached = unsafe { backend::attach(id, address, flags) }
-        .map_err(|errno| Error::attach_at(errno, id, !address.is_null()))?;
+        .map_err(|errno| Error::attach_at(errno, id, address as usize, flags))?;
     NonNull::new(attached.cast()).ok_or_else(|| {
         // Rounded down to 0 by a privileged process: an address that Rust and C take for none.
         // SAFETY: it was attached just now and nobody knows of it.
@@ -317,7 +317,7 @@ fn size_of_attached(id: c_int) -> Result<usize, Error> {
         Ok(record) => Ok(record.shm_segsz),
         Err(errno) => status::any(id)
             .map(|status| status.size)
-            .ok_or_else(|| Error::on_id(errno, "shmctl IPC_STAT", id)),
+            .ok_or_else(|| Error::control(errno, "shmctl IPC_STAT", id, libc::IPC_STAT)),
     }
 }
 
@@ -340,5 +340,5 @@ pub(crate) fn populate(
     write: bool,
 ) -> Result<(), Error> {
     sys::populate(address.as_ptr().cast(), size, write)
-        .map_err(|errno| Error::on_id(errno, "madvise", id))
+        .map_err(|errno| Error::on_memory(errno, "madvise", id))
 }

@@ -114,7 +114,7 @@ impl SegmentOptions {
         }
         let (id, created) = self
             .get(key)
-            .map_err(|errno| Error::open(errno, key, self.size))?;
+            .map_err(|errno| Error::open(errno, key, self.size, self.flags))?;
         let remove_by = (self.remove_on_drop && created).then(std::process::id);
         Ok(Segment { id, remove_by })
     }
@@ -251,7 +251,8 @@ impl Segment {
     /// creator or privileged; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
     /// [`Removed`](crate::ErrorKind::Removed).
     pub fn remove(&self) -> Result<(), Error> {
-        backend::remove(self.id).map_err(|errno| Error::on_id(errno, "shmctl IPC_RMID", self.id))
+        backend::remove(self.id)
+            .map_err(|errno| Error::control(errno, "shmctl IPC_RMID", self.id, libc::IPC_RMID))
     }
 
     /// All segments of this system, or of this container, whoever they belong to, in the order of

@@ -53,7 +53,7 @@ impl Status {
     pub(crate) fn of(id: c_int) -> Result<Status, Error> {
         match backend::stat(id) {
             Ok(record) => Ok(Status::new(id, &record)),
-            Err(errno) => Err(Error::on_id(errno, "shmctl IPC_STAT", id)),
+            Err(errno) => Err(Error::control(errno, "shmctl IPC_STAT", id, libc::IPC_STAT)),
         }
     }
 
@@ -88,20 +88,18 @@ fn time(seconds: i64) -> Option<SystemTime> {
     }
 }
 
-/// The status of a segment, whoever may read it; `None` if there is no such segment or the kernel
-/// is too old to tell.
+/// The status of a segment, whoever may read it; `None` if there is no such segment or that cannot
+/// be told.
 pub(crate) fn any(id: c_int) -> Option<Status> {
-    // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index
-    // from 15 bits to 24.
-    [15, 24].into_iter().find_map(|bits| {
-        let (found, record) = backend::stat_at(id & ((1 << bits) - 1)).ok()?;
-        (found == id).then(|| Status::new(id, &record))
-    })
+    match backend::find(id) {
+        Ok(backend::Place::Holds(record)) => Some(Status::new(id, &record)),
+        _ => None,
+    }
 }
 
 /// All segments of this IPC namespace, in the order of the kernel's table.
 pub(crate) fn list() -> Result<Vec<Status>, Error> {
-    let failed = |errno| Error::on_id(errno, "shmctl SHM_INFO", 0);
+    let failed = |errno| Error::control(errno, "shmctl SHM_INFO", 0, backend::SHM_INFO);
     let (highest, usage) = backend::usage().map_err(failed)?;
     let mut segments = Vec::with_capacity(usage.used_ids as usize);
     for index in 0..=highest {

@@ -17,6 +17,8 @@ const PROGRAM: &str = "tests/c/conformance.c";
 enum Route {
     Libc,
     Preload,
+    /// Preloaded, with each call traced.
+    Traced,
     LinkOrder,
     StaticLibrary,
     /// Everything static, libc included: without and with the drop-in before it.
@@ -24,9 +26,10 @@ enum Route {
     AllStatic,
 }
 
-const ROUTES: [Route; 6] = [
+const ROUTES: [Route; 7] = [
     Route::Libc,
     Route::Preload,
+    Route::Traced,
     Route::LinkOrder,
     Route::StaticLibrary,
     Route::AllStaticLibc,
@@ -40,7 +43,7 @@ fn link_all() -> Arc<Artifacts> {
     let artifacts = Artifacts::shared();
     for route in ROUTES {
         let (library, options): (_, &[&str]) = match route {
-            Route::Libc | Route::Preload => (None, &[]),
+            Route::Libc | Route::Preload | Route::Traced => (None, &[]),
             Route::LinkOrder => (Some("libshmkey_dropin.so"), &[]),
             Route::StaticLibrary => (Some("libshmkey_dropin.a"), &[]),
             Route::AllStaticLibc => (None, &["-static"]),
@@ -67,8 +70,11 @@ fn program(artifacts: &Artifacts, route: Route) -> PathBuf {
 fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[&str]) -> Command {
     let mut command = artifacts.command(&program(artifacts, route));
     command.current_dir(sandbox.path()).args(arguments);
-    if route == Route::Preload {
+    if [Route::Preload, Route::Traced].contains(&route) {
         artifacts.preload(&mut command);
+    }
+    if route == Route::Traced {
+        command.env("SHMKEY_TRACE", "/dev/null");
     }
     command
 }

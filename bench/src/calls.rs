@@ -1,6 +1,6 @@
 //! What the library costs over the bare calls.
 
-use crate::pairs::Pair;
+use crate::{dropin, pairs::Pair};
 use shmkey::{Key, Segment, capi};
 use std::{
     ffi::CString,
@@ -19,6 +19,7 @@ pub fn print() -> Result<(), Box<dyn std::error::Error>> {
         attaching(1 << 20)?,
         opening(file.path())?,
         creating(file.path())?,
+        dropin::opening()?,
     ];
 
     println!("| what | bare calls | shmkey | ratio (quartiles) |");

@@ -13,6 +13,7 @@
 //! Debian 12 does not have (`pip install cmake` does), and libclang.
 
 mod calls;
+mod dropin;
 mod latest;
 mod locks;
 mod ours;

@@ -13,6 +13,7 @@ mod remove;
 mod show;
 mod table;
 mod target;
+mod trace;
 mod transfer;
 mod words;
 
@@ -54,6 +55,9 @@ enum Command {
     Get(transfer::Get),
     /// Draw which process has which segment
     Map(map::Options),
+    /// Run a program, and tell each shared memory call it makes, why those that fail do so, and what it
+    /// leaves behind
+    Trace(trace::TraceOptions),
     /// Remove segments; their memory goes when the last process has let go of them
     Remove(remove::Options),
 }
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Some(Command::Get(options)) => transfer::get(&options),
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
+        Some(Command::Trace(options)) => return trace::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

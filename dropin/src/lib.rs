@@ -10,11 +10,14 @@
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
+#[path = "../../src/error/explain/mod.rs"]
+mod explain;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sys/mod.rs"]
 mod sys;
 #[path = "../../src/sysv.rs"]
 mod sysv;
+mod trace;
 
 use libc::{c_char, c_int, c_void, key_t, shmid_ds, size_t};
 
@@ -31,6 +34,8 @@ pub unsafe extern "C" fn ftok(path: *const c_char, proj_id: c_int) -> key_t {
     unsafe {
         if NEVER {
             libc::ftok(path, proj_id)
+        } else if trace::is_on() {
+            trace::ftok(path, proj_id)
         } else {
             sysv::ftok(path, proj_id)
         }
@@ -47,6 +52,8 @@ pub unsafe extern "C" fn shmget(key: key_t, size: size_t, flags: c_int) -> c_int
     unsafe {
         if NEVER {
             libc::shmget(key, size, flags)
+        } else if trace::is_on() {
+            trace::shmget(key, size, flags)
         } else {
             sysv::shmget(key, size, flags)
         }
@@ -63,6 +70,8 @@ pub unsafe extern "C" fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> 
     unsafe {
         if NEVER {
             libc::shmat(id, addr, flags)
+        } else if trace::is_on() {
+            trace::shmat(id, addr, flags)
         } else {
             sysv::shmat(id, addr, flags)
         }
@@ -79,6 +88,8 @@ pub unsafe extern "C" fn shmdt(addr: *const c_void) -> c_int {
     unsafe {
         if NEVER {
             libc::shmdt(addr)
+        } else if trace::is_on() {
+            trace::shmdt(addr)
         } else {
             sysv::shmdt(addr)
         }
@@ -95,6 +106,8 @@ pub unsafe extern "C" fn shmctl(id: c_int, command: c_int, buf: *mut shmid_ds) -
     unsafe {
         if NEVER {
             libc::shmctl(id, command, buf)
+        } else if trace::is_on() {
+            trace::shmctl(id, command, buf)
         } else {
             sysv::shmctl(id, command, buf)
         }

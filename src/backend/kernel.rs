@@ -14,7 +14,7 @@ pub(crate) use crate::sys::{
 // Commands of <linux/shm.h> and <linux/ipc.h> that libc has for some targets only.
 const IPC_INFO: c_int = 3;
 const SHM_STAT: c_int = 13;
-const SHM_INFO: c_int = 14;
+pub(crate) const SHM_INFO: c_int = 14;
 const SHM_STAT_ANY: c_int = 15;
 
 /// `struct shminfo`: what the system allows.
@@ -68,6 +68,32 @@ pub(crate) fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
         Err(Errno(libc::EINVAL)) => unsafe { fill(index, SHM_STAT) },
         answer => answer,
     }
+}
+
+/// Who has an id's place in the kernel's table.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// The segment that has the id.
+    Holds(libc::shmid_ds),
+    /// A segment of another id.
+    GivenTo(c_int),
+    Empty,
+}
+
+/// Looks an id up, whoever may read the segment. An error where that cannot be told.
+pub(crate) fn find(id: c_int) -> Result<Place, Errno> {
+    let mut place = Place::Empty;
+    // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index
+    // from 15 bits to 24.
+    for bits in [15, 24] {
+        match stat_at(id & ((1 << bits) - 1)) {
+            Ok((found, record)) if found == id => return Ok(Place::Holds(record)),
+            Ok((found, _)) => place = Place::GivenTo(found),
+            Err(Errno(libc::EINVAL | libc::EIDRM)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(place)
 }
 
 /// What the system allows.

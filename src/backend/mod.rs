@@ -7,5 +7,5 @@
 
 mod kernel;
 
+pub(crate) use kernel::{Place, SHM_INFO, find, limits, remove, stat, stat_at, usage};
 pub(crate) use kernel::{attach, control, create_or_get, detach};
-pub(crate) use kernel::{limits, remove, stat, stat_at, usage};

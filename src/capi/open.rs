@@ -102,7 +102,8 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
     if flags & !known != 0 {
         return Err(Error::undefined_flags("shmget", flags & !known));
     }
-    backend::create_or_get(key.as_raw(), size, flags).map_err(|errno| Error::open(errno, key, size))
+    backend::create_or_get(key.as_raw(), size, flags)
+        .map_err(|errno| Error::open(errno, key, size, flags))
 }
 
 /// # Safety

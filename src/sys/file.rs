@@ -3,6 +3,7 @@
 use super::{Errno, errno::check};
 use core::{
     ffi::{CStr, c_char, c_int},
+    fmt,
     mem::MaybeUninit,
 };
 
@@ -87,4 +88,38 @@ pub(crate) fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8
         )
     })?;
     Ok(&buffer[..len as usize])
+}
+
+/// A path that is put together without allocating.
+pub(crate) struct Path {
+    /// Zeroes behind the text, one at least.
+    text: [u8; 96],
+    len: usize,
+}
+
+impl Default for Path {
+    fn default() -> Path {
+        Path {
+            text: [0; 96],
+            len: 0,
+        }
+    }
+}
+
+impl Path {
+    pub fn as_c_str(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.text).ok()
+    }
+}
+
+impl fmt::Write for Path {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self
+            .text
+            .get_mut(self.len..95)
+            .and_then(|room| room.get_mut(..text.len()));
+        room.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
 }

@@ -5,16 +5,18 @@
 //! recorded when a segment is attached, and attachments made by others (a library, a parent before
 //! `fork`, plain `shmat`) are found as well.
 
-use super::Errno;
-use core::ffi::c_int;
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+use super::{Errno, lines::for_each_line};
+use core::{
+    ffi::{CStr, c_int},
+    ops::ControlFlow,
 };
+
+const MAPS: &CStr = c"/proc/self/maps";
 
 /// One segment attached at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
+    pub start: usize,
     pub id: c_int,
     /// The bytes mapped: the segment's size in whole pages.
     pub len: usize,
@@ -23,43 +25,79 @@ pub(crate) struct Mapping {
 
 /// Finds the segment that is attached at exactly `addr`. `Ok(None)` if there is none.
 pub(crate) fn attached_at(addr: usize) -> Result<Option<Mapping>, Errno> {
-    let file = File::open("/proc/self/maps").map_err(|e| io_errno(&e))?;
-    let mut found: Option<(Mapping, usize)> = None;
-    for line in BufReader::with_capacity(16 << 10, file).split(b'\n') {
-        let line = line.map_err(|e| io_errno(&e))?;
-        let Some(area) = Area::parse(&line) else {
-            if found.is_some() {
-                break;
-            }
-            continue;
-        };
-        // One attachment can stand in several lines, when advice or protection was given for a part
-        // of it.
-        match &mut found {
-            None if area.start == addr && area.offset == 0 => {
-                let mapping = Mapping {
-                    id: area.id,
-                    len: area.end - area.start,
-                    writable: area.writable,
-                };
-                found = Some((mapping, area.end));
-            }
-            Some((mapping, end))
-                if area.start == *end && area.id == mapping.id && area.offset == mapping.len =>
-            {
-                mapping.len += area.end - area.start;
-                mapping.writable &= area.writable;
-                *end = area.end;
-            }
-            None => {}
-            Some(_) => break,
-        }
-    }
-    Ok(found.map(|(mapping, _)| mapping))
+    find_attachment(|mapping| mapping.start == addr)
 }
 
-fn io_errno(error: &std::io::Error) -> Errno {
-    Errno(error.raw_os_error().unwrap_or(libc::EIO))
+/// The first attachment that is wanted, in the order of addresses.
+pub(crate) fn find_attachment(
+    mut wanted: impl FnMut(&Mapping) -> bool,
+) -> Result<Option<Mapping>, Errno> {
+    let mut found: Option<Mapping> = None;
+    // One attachment can stand in several lines, when advice or protection was given for a part of
+    // it: what is found is complete once a line does not continue it.
+    let mut complete = false;
+    for_each_line(MAPS, |line| {
+        let area = Area::parse(line);
+        if let (Some(mapping), Some(area)) = (&mut found, &area)
+            && area.start == mapping.start + mapping.len
+            && area.id == mapping.id
+            && area.offset == mapping.len
+        {
+            mapping.len += area.end - area.start;
+            mapping.writable &= area.writable;
+            return ControlFlow::Continue(());
+        }
+        if found.as_ref().is_some_and(&mut wanted) {
+            complete = true;
+            return ControlFlow::Break(());
+        }
+        found = area.filter(|area| area.offset == 0).map(|area| Mapping {
+            start: area.start,
+            id: area.id,
+            len: area.end - area.start,
+            writable: area.writable,
+        });
+        ControlFlow::Continue(())
+    })?;
+    // The last line of all may be an attachment, which nothing has completed.
+    Ok(found.filter(|mapping| complete || wanted(mapping)))
+}
+
+/// How many mappings this process has, and the bounds of the first that has a byte in a range.
+pub(crate) fn mappings_in(
+    start: usize,
+    len: usize,
+) -> Result<(u64, Option<(usize, usize)>), Errno> {
+    let end = start.saturating_add(len);
+    let (mut count, mut first) = (0, None);
+    for_each_line(MAPS, |line| {
+        count += 1;
+        if let Some((from, to)) = bounds(line)
+            && from < end
+            && start < to
+            && first.is_none()
+        {
+            first = Some((from, to));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((count, first))
+}
+
+/// Whether a line of some process' maps belongs to a segment.
+#[allow(dead_code)] // the drop-in asks
+pub(crate) fn is_of_segment(line: &[u8], id: c_int) -> bool {
+    Area::parse(line).is_some_and(|area| area.id == id)
+}
+
+/// `start-end …`
+fn bounds(line: &[u8]) -> Option<(usize, usize)> {
+    let field = line.split(|&byte| byte == b' ').next()?;
+    let (start, end) = core::str::from_utf8(field).ok()?.split_once('-')?;
+    Some((
+        usize::from_str_radix(start, 16).ok()?,
+        usize::from_str_radix(end, 16).ok()?,
+    ))
 }
 
 /// A line of `/proc/self/maps` that belongs to a System V segment.
@@ -74,9 +112,9 @@ struct Area {
 impl Area {
     /// Parses `start-end perms offset dev inode   /SYSVkey (deleted)`; everything else is `None`.
     fn parse(line: &[u8]) -> Option<Area> {
+        let (start, end) = bounds(line)?;
         let line = core::str::from_utf8(line).ok()?;
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
+        let mut fields = line.split_ascii_whitespace().skip(1);
         let perms = fields.next()?;
         let offset = fields.next()?;
         let _device = fields.next()?;
@@ -90,8 +128,8 @@ impl Area {
             return None;
         }
         Some(Area {
-            start: usize::from_str_radix(start, 16).ok()?,
-            end: usize::from_str_radix(end, 16).ok()?,
+            start,
+            end,
             writable: perms.as_bytes().get(1) == Some(&b'w'),
             offset: usize::from_str_radix(offset, 16).ok()?,
             // An inode number is unsigned; an id is a non-negative int.

@@ -7,15 +7,28 @@ pub(crate) mod barrier;
 mod errno;
 mod file;
 pub(crate) mod futex;
+mod lines;
+mod machine;
 mod maps;
 mod memory;
 mod process;
 mod shm;
 mod task;
 
+#[allow(unused_imports)] // the drop-in uses these
+pub(crate) use {
+    file::{Path, read_link},
+    lines::for_each_line,
+    maps::is_of_segment,
+};
+
 pub(crate) use errno::Errno;
 pub(crate) use file::{file_id, file_id_at};
-pub(crate) use maps::{Mapping, attached_at};
+pub(crate) use machine::{
+    address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
+    mappings_limit, memory, user_name,
+};
+pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
 pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
 };

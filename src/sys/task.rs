@@ -4,11 +4,11 @@
 //! thread's start time, in clock ticks since boot, it is unique as long as the system runs. Source:
 //! `proc(5)`, `/proc/pid/stat`.
 
-use super::{Errno, errno::check};
+use super::{Errno, errno::check, file::Path};
 use core::{
     cell::Cell,
     ffi::{CStr, c_int, c_void},
-    fmt::{self, Write as _},
+    fmt::Write as _,
     ptr,
     sync::atomic::{
         AtomicPtr, AtomicU64,
@@ -106,7 +106,8 @@ impl Task {
         self.0 & TID_MASK
     }
 
-    fn start(self) -> u64 {
+    /// When it started, in clock ticks since boot; 0 if that is not known.
+    pub fn start(self) -> u64 {
         self.0 >> TID_BITS
     }
 
@@ -130,10 +131,10 @@ impl Task {
             return Life::Dead;
         }
         let mut path = Path::default();
-        if write!(path, "/proc/{tid}/stat\0").is_err() {
+        if write!(path, "/proc/{tid}/stat").is_err() {
             return Life::Unknown;
         }
-        match path.stat() {
+        match path.as_c_str().and_then(Stat::read) {
             Some(stat) if !lives(&stat) => Life::Dead,
             Some(stat) if stat.start & START_MASK == self.start() => Life::Alive,
             // The id was given again; or whoever wrote it had no /proc to read its start time from.
@@ -255,31 +256,6 @@ impl Stat {
             threads: fields.nth(16)?.parse().ok()?,
             start: fields.nth(1)?.parse().ok()?,
         })
-    }
-}
-
-/// Room for the path of such a file, with its NUL.
-#[derive(Default)]
-struct Path {
-    text: [u8; 32],
-    len: usize,
-}
-
-impl Path {
-    fn stat(&self) -> Option<Stat> {
-        Stat::read(CStr::from_bytes_until_nul(&self.text).ok()?)
-    }
-}
-
-impl fmt::Write for Path {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self
-            .text
-            .get_mut(self.len..)
-            .and_then(|room| room.get_mut(..text.len()));
-        room.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
     }
 }
 

@@ -163,7 +163,17 @@ impl Artifacts {
         };
         // Where there is a C compiler, there is a linker, and the libraries can be linked.
         let packages: &[&str] = match artifacts.compiler {
-            Some(_) => &["-p", "shmkey", "-p", "shmkey-dropin", "--lib", "--examples"],
+            Some(_) => &[
+                "-p",
+                "shmkey",
+                "-p",
+                "shmkey-dropin",
+                "-p",
+                "shmkey-cli",
+                "--lib",
+                "--bins",
+                "--examples",
+            ],
             None => &["-p", "shmkey", "--examples"],
         };
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -200,6 +210,13 @@ impl Artifacts {
         }
         let name = message["target"]["name"].as_str().unwrap_or_default();
         if let Some(program) = message["executable"].as_str() {
+            if name == "shmkey" {
+                // The command finds the drop-in beside itself.
+                let copied = fs::copy(program, self.built(name));
+                return copied
+                    .map(drop)
+                    .map_err(|error| format!("{program}: {error}"));
+            }
             self.twins.insert(name.to_owned(), program.into());
             return Ok(());
         }
@@ -224,7 +241,7 @@ impl Artifacts {
         self.directory.path()
     }
 
-    /// Where a library is, such as `libshmkey.so`.
+    /// Where a library is, such as `libshmkey.so`, or the command `shmkey`.
     pub fn built(&self, file: &str) -> PathBuf {
         self.directory.path().join(file)
     }

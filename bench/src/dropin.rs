@@ -1,0 +1,89 @@
+//! What the drop-in costs over libc, without a trace and with one.
+
+use crate::pairs::Pair;
+use shmkey::{Key, Segment};
+use std::{
+    env,
+    ffi::{CStr, CString, c_int},
+    hint::black_box,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+type Shmget = unsafe extern "C" fn(libc::key_t, usize, c_int) -> c_int;
+
+/// Opening a segment by its key, the cheapest of the calls. Nothing where the drop-in was not built
+/// beside this program.
+pub fn opening() -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
+    let file = env::current_exe()?.with_file_name("libshmkey_dropin.so");
+    if !file.exists() {
+        eprintln!("{} is not there: cargo build --release", file.display());
+        return Ok(Vec::new());
+    }
+    // A copy of the file is another library, which reads the environment for itself.
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("traced.so");
+    std::fs::copy(&file, &copy)?;
+
+    let bare: Shmget = libc::shmget;
+    let silent = load(&file, None)?;
+    let traced = load(&copy, Some("/dev/null"))?;
+
+    let key = Key::from_name(format!("benchmark {}", std::process::id()))?;
+    let segment = Segment::options()
+        .create(true)
+        .size(4096)
+        .remove_on_drop(true)
+        .open(key)?;
+    let open = move |shmget: Shmget| {
+        // SAFETY: three integers.
+        move || assert!(black_box(unsafe { shmget(key.as_raw(), 0, 0) }) >= 0)
+    };
+    let keeping = {
+        let open = open(silent);
+        move || {
+            let _ = segment.id(); // stays until the end
+            open();
+        }
+    };
+    Ok(vec![
+        Pair::new("open by key: libc twice".into(), open(bare), open(bare)),
+        Pair::new("open by key: drop-in".into(), open(bare), keeping),
+        Pair::new(
+            "open by key: drop-in, traced".into(),
+            open(bare),
+            open(traced),
+        ),
+    ])
+}
+
+/// Loads a library, for good, and finds its `shmget`.
+fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Box<dyn std::error::Error>> {
+    let path = CString::new(file.as_os_str().as_bytes())?;
+    // SAFETY: this program has one thread so far, and nobody else reads the environment.
+    unsafe {
+        match trace {
+            Some(trace) => env::set_var("SHMKEY_TRACE", trace),
+            None => env::remove_var("SHMKEY_TRACE"),
+        }
+    }
+    // SAFETY: the library is ours; what it does when it is loaded is to read that variable.
+    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if library.is_null() {
+        return Err(dl_error().into());
+    }
+    // SAFETY: the handle is valid, and the name a C string.
+    let shmget = unsafe { libc::dlsym(library, c"shmget".as_ptr()) };
+    if shmget.is_null() {
+        return Err(dl_error().into());
+    }
+    // SAFETY: the drop-in's function of this name has this type.
+    Ok(unsafe { std::mem::transmute::<*mut libc::c_void, Shmget>(shmget) })
+}
+
+fn dl_error() -> String {
+    // SAFETY: right after a failure this is a C string.
+    unsafe { CStr::from_ptr(libc::dlerror()) }
+        .to_string_lossy()
+        .into_owned()
+}

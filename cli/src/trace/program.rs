@@ -1,0 +1,149 @@
+//! Which file a program is, and whether a library can be preloaded into it.
+
+use super::{NOT_FOUND, NOT_RUNNABLE, Refusal};
+use std::{
+    env,
+    ffi::{CString, OsStr},
+    fs::{self, File},
+    io::Read,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// The file that a command's name means, as the shell finds it.
+pub(super) fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
+    let is_program = |path: &Path| {
+        fs::metadata(path)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    if name.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(name);
+        return match fs::metadata(&path) {
+            Err(error) => Err(Refusal(NOT_FOUND, format!("{}: {error}", path.display()))),
+            Ok(_) if is_program(&path) => Ok(path),
+            Ok(_) => Err(Refusal(
+                NOT_RUNNABLE,
+                format!("{} is no program that can be run", path.display()),
+            )),
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|path| is_program(path))
+        .ok_or_else(|| {
+            Refusal(
+                NOT_FOUND,
+                format!("there is no program {} in PATH", name.display()),
+            )
+        })
+}
+
+/// Says why a program cannot be traced, if it cannot.
+pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {
+    let start = start_of(path);
+    // A script is run by a program, which is the one that is traced.
+    if let Some(line) = start.strip_prefix(b"#!") {
+        let end = line.iter().position(|&byte| byte == b'\n');
+        let line = line[..end.unwrap_or(line.len())].trim_ascii_start();
+        let word = line
+            .split(u8::is_ascii_whitespace)
+            .next()
+            .unwrap_or_default();
+        let start = start_of(Path::new(OsStr::from_bytes(word)));
+        return judge(path, &start);
+    }
+    if has_more_rights(path) {
+        return Err(Refusal(
+            NOT_RUNNABLE,
+            format!(
+                "{} runs with rights that you do not have (set-user-id, set-group-id or capabilities), and the system preloads \
+                 nothing into such a program; trace it as the user whose rights it gets",
+                path.display()
+            ),
+        ));
+    }
+    judge(path, &start)
+}
+
+/// As much of a file as its headers are expected in; nothing if it may not be read.
+fn start_of(path: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Ok(file) = File::open(path) {
+        let _ = file.take(64 << 10).read_to_end(&mut start);
+    }
+    start
+}
+
+fn judge(path: &Path, start: &[u8]) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal(NOT_RUNNABLE, format!("{} {why}", path.display())));
+    let this = start_of(Path::new("/proc/self/exe"));
+    match Elf::parse(start) {
+        // Unreadable, or no such file: starting it will tell.
+        None => Ok(()),
+        Some(elf) if Elf::parse(&this).is_some_and(|this| this.machine != elf.machine) => refuse(
+            "is a program for another kind of processor or of another width, into which this drop-in cannot be preloaded; \
+             build the drop-in for that kind",
+        ),
+        Some(elf) if !elf.has_interpreter => refuse(
+            "is linked statically: nothing can be preloaded into it; link it with libshmkey_dropin.a before libc and set \
+             SHMKEY_TRACE=1, or watch it with strace -e trace=%ipc",
+        ),
+        Some(_) => Ok(()),
+    }
+}
+
+/// What counts of an ELF file's headers; see elf(5).
+struct Elf {
+    /// The class and the machine.
+    machine: (u8, [u8; 2]),
+    /// It asks for a dynamic linker.
+    has_interpreter: bool,
+}
+
+impl Elf {
+    /// Only 64-bit files of this machine's order of bytes are looked into; others are of another
+    /// machine anyway.
+    fn parse(start: &[u8]) -> Option<Elf> {
+        const PT_INTERP: u32 = 3;
+        let half = |at: usize| Some(u16::from_ne_bytes(start.get(at..at + 2)?.try_into().ok()?));
+        let word = |at: usize| Some(u32::from_ne_bytes(start.get(at..at + 4)?.try_into().ok()?));
+        let long = |at: usize| Some(u64::from_ne_bytes(start.get(at..at + 8)?.try_into().ok()?));
+        if !start.starts_with(b"\x7fELF") {
+            return None;
+        }
+        let (table, size, count) = (long(32)? as usize, half(54)?.into(), half(56)?.into());
+        let has_interpreter = (0..count).any(|index: usize| {
+            let header = index.checked_mul(size).and_then(|at| at.checked_add(table));
+            header.and_then(word) == Some(PT_INTERP)
+        });
+        Some(Elf {
+            machine: (start[4], start[18..20].try_into().ok()?),
+            has_interpreter,
+        })
+    }
+}
+
+/// Whether the program gets rights that this user does not have.
+fn has_more_rights(path: &Path) -> bool {
+    let Ok(file) = fs::metadata(path) else {
+        return false;
+    };
+    // SAFETY: these take nothing and cannot fail.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    file.mode() & libc::S_ISUID != 0 && file.uid() != user
+        || file.mode() & libc::S_ISGID != 0 && file.gid() != group
+        || user != 0 && has_capabilities(path)
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let name = c"security.capability";
+    // SAFETY: two C strings; with a size of 0, nothing is written.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
+}

@@ -1,0 +1,318 @@
+//! What `SHMKEY_TRACE` asks for: a line for each call, with its arguments in words, its result and
+//! how long it took, and for a failure its cause and what to do; when the process ends, what it has
+//! left behind.
+//!
+//! | variable | value | meaning |
+//! |---|---|---|
+//! | `SHMKEY_TRACE` | unset, empty, `0` | no trace |
+//! | | `1`, `stderr` | to what is standard error when the program starts |
+//! | | a path | appended to that file; `%p` in it is the process' id |
+//! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; this is what is meant if it is unset |
+//! | | `json` | each line a JSON object |
+//! | `SHMKEY_TRACE_REPORTER` | a process' id | this parent tells what its child left behind; `shmkey trace` does |
+//!
+//! Programs that the program starts are traced, too. A program with privileges that whoever starts
+//! it may not have (set-user-id) is not.
+//!
+//! In JSON, a line with `"event":"call"` has `time` (seconds since 1970), `pid`, `tid`, `call`,
+//! `arguments` (numbers, as C has them), `words` (the same for people), `result`, `result_words`,
+//! `errno` and `errno_name` (`null` on success), `explanation` (of a failure), `note` (about a
+//! success) and `duration_ns`. At the end come `"event":"attached"` for each attachment that was not
+//! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`
+//! with their numbers (`null` if the segments cannot be listed).
+//!
+//! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
+//! nothing, so it may be made in signal handlers and after `fork`; it needs about 12 KiB of stack.
+//! Without a trace, all this is one look at a number.
+
+mod line;
+mod origins;
+mod os;
+mod report;
+mod sink;
+mod users;
+mod words;
+
+use crate::{
+    explain,
+    sys::{self, Errno},
+    sysv,
+};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    fmt::{self, Write as _},
+    mem::MaybeUninit,
+    slice,
+};
+use line::{Duration, Json, Line, OrNull, Time};
+use words::{Call, Numbers, Outcome};
+
+/// Whether calls are traced.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    sink::is_on()
+}
+
+/// # Safety
+/// As [`sysv::ftok`].
+#[cold]
+pub(crate) unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
+    // SAFETY: the caller keeps the contract.
+    let watched = Watched::new(|| unsafe { sysv::ftok(path, proj_id) });
+    let mut buffer = [0; 1024];
+    let path = read_string(path, &mut buffer);
+    if let Some(path) = path {
+        origins::remember(watched.result, path, proj_id, watched.errno);
+    }
+    watched.tell(Call::Ftok { path, proj_id }, None)
+}
+
+#[cold]
+pub(crate) fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
+    Watched::new(|| sysv::shmget(key, size, flags)).tell(Call::Get { key, size, flags }, None)
+}
+
+/// # Safety
+/// As [`sysv::shmat`].
+#[cold]
+pub(crate) unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void {
+    // SAFETY: the caller keeps the contract.
+    let watched = Watched::new(|| unsafe { sysv::shmat(id, addr, flags) } as isize);
+    let address = addr as usize;
+    watched.tell(Call::Attach { id, address, flags }, None) as *mut c_void
+}
+
+/// # Safety
+/// As [`sysv::shmdt`].
+#[cold]
+pub(crate) unsafe fn shmdt(addr: *const c_void) -> c_int {
+    // SAFETY: the caller keeps the contract.
+    let watched = Watched::new(|| unsafe { sysv::shmdt(addr) });
+    let address = addr as usize;
+    watched.tell(Call::Detach { address }, None)
+}
+
+/// # Safety
+/// As [`sysv::shmctl`].
+#[cold]
+pub(crate) unsafe fn shmctl(id: c_int, command: c_int, buf: *mut libc::shmid_ds) -> c_int {
+    // SAFETY: the caller keeps the contract.
+    let watched = Watched::new(|| unsafe { sysv::shmctl(id, command, buf) });
+    let status = (command == libc::IPC_STAT && watched.errno.is_none())
+        .then(|| read_status(buf))
+        .flatten();
+    let call = Call::Control {
+        id,
+        command,
+        buffer: buf as usize,
+    };
+    watched.tell(call, status)
+}
+
+/// A call that was made.
+struct Watched<T> {
+    result: T,
+    /// The number that the call failed with.
+    errno: Option<Errno>,
+    /// What the program finds in errno: that number, or what was there before.
+    after: Errno,
+    began: u64,
+    took: u64,
+}
+
+impl<T: Copy + PartialEq + TryInto<i64> + From<i8>> Watched<T> {
+    fn new(call: impl FnOnce() -> T) -> Watched<T> {
+        let before = Errno::last();
+        let began = os::nanoseconds(libc::CLOCK_REALTIME);
+        let start = os::nanoseconds(libc::CLOCK_MONOTONIC);
+        // The clocks are read without a trace in errno, but nobody promises that.
+        before.set();
+        let result = call();
+        let after = Errno::last();
+        let took = os::nanoseconds(libc::CLOCK_MONOTONIC).saturating_sub(start);
+        Watched {
+            result,
+            errno: (result == T::from(-1)).then_some(after),
+            after,
+            began,
+            took,
+        }
+    }
+
+    /// Writes the line, and leaves errno as the call did.
+    fn tell(self, call: Call<'_>, status: Option<libc::shmid_ds>) -> T {
+        let result = self.result.try_into().unwrap_or(-1);
+        report::called();
+        let event = Event {
+            call,
+            errno: self.errno,
+            explanation: self.errno.map(|errno| Explanation::new(call, errno)),
+            note: self.errno.is_none().then(|| note(call)).flatten(),
+            outcome: Outcome {
+                call,
+                result,
+                status,
+            },
+            began: self.began,
+            took: self.took,
+        };
+        event.write();
+        self.after.set();
+        self.result
+    }
+}
+
+/// A failure's cause, and where its key comes from.
+struct Explanation {
+    cause: explain::Cause,
+    origin: Option<origins::Origin>,
+}
+
+impl Explanation {
+    fn new(call: Call<'_>, errno: Errno) -> Explanation {
+        let origin = match call {
+            Call::Get { key, .. } if errno == Errno(libc::ENOENT) => origins::of(key),
+            _ => None,
+        };
+        Explanation {
+            cause: explain::why(call.to_explain(), errno),
+            origin,
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)?;
+        self.origin.iter().try_for_each(|origin| origin.fmt(f))
+    }
+}
+
+/// What is to be said of a call that succeeded.
+fn note(call: Call<'_>) -> Option<&'static str> {
+    match call {
+        Call::Ftok { proj_id, .. } if proj_id & 0xff == 0 => Some(
+            "only the low 8 bits of the project count, and all of them are 0 here; use 1 to 255 or a letter",
+        ),
+        Call::Get { key: -1, .. } => Some(
+            "the key 0xffffffff is the number -1, which ftok returns when it fails; programs that do not look at its result meet \
+             here by mistake",
+        ),
+        _ => None,
+    }
+}
+
+struct Event<'a> {
+    call: Call<'a>,
+    errno: Option<Errno>,
+    explanation: Option<Explanation>,
+    note: Option<&'static str>,
+    outcome: Outcome<'a>,
+    began: u64,
+    took: u64,
+}
+
+impl Event<'_> {
+    #[inline(never)] // so that its room on the stack is free again while others are in use
+    fn write(&self) {
+        let mut line = Line::new();
+        let written = match sink::wants_json() {
+            true => self.json(&mut line),
+            false => self.text(&mut line),
+        };
+        // Half a line would be worse than none, and half an object of JSON is none.
+        if written.is_ok() {
+            sink::write(line.finish());
+        }
+    }
+
+    /// `shmkey[4242] shmget(key 0x4102002f, 1024 bytes, create, mode 0600) = id 7 (3.1 µs)`
+    fn text(&self, line: &mut Line) -> fmt::Result {
+        let (pid, name, took) = (sys::process_id(), self.call.name(), Duration(self.took));
+        write!(line, "shmkey[{pid}] {name}({})", self.call)?;
+        match (&self.explanation, self.errno) {
+            (Some(explanation), Some(errno)) => {
+                write!(line, " failed ({took}): {}: {explanation}", Number(errno))
+            }
+            _ => {
+                write!(line, " = {} ({took})", self.outcome)?;
+                match self.note {
+                    Some(note) => write!(line, "; note: {note}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn json(&self, line: &mut Line) -> fmt::Result {
+        let failed = self.errno.is_some();
+        write!(
+            line,
+            r#"{{"event":"call","time":{},"pid":{},"tid":{},"call":"{}","arguments":{},"words":{},"#,
+            Time(self.began),
+            sys::process_id(),
+            os::thread_id(),
+            self.call.name(),
+            Numbers(self.call),
+            Json(self.call),
+        )?;
+        write!(
+            line,
+            r#""result":{},"result_words":{},"errno":{},"errno_name":{},"#,
+            self.outcome.result,
+            OrNull((!failed).then_some(Json(&self.outcome))),
+            OrNull(self.errno.map(|errno| errno.0)),
+            OrNull(self.errno.and_then(Errno::name).map(Json)),
+        )?;
+        write!(
+            line,
+            r#""explanation":{},"note":{},"duration_ns":{}}}"#,
+            OrNull(self.explanation.as_ref().map(Json)),
+            OrNull(self.note.map(Json)),
+            self.took,
+        )
+    }
+}
+
+/// `ENOENT`, or the number of an error without a name.
+struct Number(Errno);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0.0),
+        }
+    }
+}
+
+/// The string that a pointer of the program leads to, as much of it as fits; `None` if there is
+/// none. The kernel does the reading, a page at a time, so that nothing is touched behind its end.
+fn read_string(string: *const c_char, buffer: &mut [u8; 1024]) -> Option<&[u8]> {
+    const PAGE: usize = 4096;
+    let mut len = 0;
+    while len < buffer.len() {
+        let from = string.cast::<u8>().wrapping_add(len);
+        let piece = (PAGE - from as usize % PAGE).min(buffer.len() - len);
+        let read = sys::read_foreign(from, &mut buffer[len..len + piece]).ok()?;
+        match buffer[len..len + read].iter().position(|&byte| byte == 0) {
+            Some(end) => return Some(&buffer[..len + end]),
+            None if read < piece => return None,
+            None => len += read,
+        }
+    }
+    Some(buffer)
+}
+
+/// What the kernel has written for the program; another thread may have changed it since.
+fn read_status(from: *const libc::shmid_ds) -> Option<libc::shmid_ds> {
+    let mut status = MaybeUninit::<libc::shmid_ds>::zeroed();
+    let len = size_of::<libc::shmid_ds>();
+    // SAFETY: these are the bytes of `status`, all of which are zero, and nobody else has them.
+    let bytes = unsafe { slice::from_raw_parts_mut(status.as_mut_ptr().cast::<u8>(), len) };
+    match sys::read_foreign(from.cast(), bytes) {
+        // SAFETY: a C structure of integers: any bytes are valid.
+        Ok(read) if read == len => Some(unsafe { status.assume_init() }),
+        _ => None,
+    }
+}

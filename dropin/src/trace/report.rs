@@ -1,0 +1,181 @@
+//! When a process ends, what it leaves: attachments that it has not detached, and segments that it
+//! has created and nobody has removed.
+//!
+//! Only a process that ends by `exit`, or by returning from `main`, comes here; one that is killed,
+//! or calls `_exit`, or is replaced by `exec` does not. What it has created is told by the kernel's
+//! own records, which name the creator of each segment, so nothing has to be kept.
+
+use super::{
+    line::{Json, Line, OrNull, Time},
+    os, sink,
+    users::Users,
+};
+use crate::{
+    backend,
+    explain::Bytes,
+    sys::{self, Errno, Mapping, Task},
+};
+use core::{
+    ffi::c_int,
+    fmt::{self, Write as _},
+    sync::atomic::{AtomicI32, Ordering::Relaxed},
+};
+
+/// The process that has made a traced call: a child that has made none has nothing to tell.
+static CALLED_BY: AtomicI32 = AtomicI32::new(0);
+
+/// Takes note of a call.
+pub(super) fn called() {
+    // Relaxed: the number says nothing of other memory.
+    CALLED_BY.store(sys::process_id(), Relaxed);
+}
+
+/// Has `end` called when the process ends. It stands beside `called`, so that a linker takes both or
+/// none.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = end;
+
+extern "C" fn end() {
+    // Relaxed: as above.
+    if !sink::is_on() || CALLED_BY.load(Relaxed) != sys::process_id() {
+        return;
+    }
+    let (mut attachments, mut segments) = (0, 0_u64);
+    // Each is the first that comes behind the one before it.
+    let mut from = 0;
+    while let Ok(Some(mapping)) = sys::find_attachment(|mapping| mapping.start >= from) {
+        attachments += 1;
+        from = mapping.start + mapping.len;
+        write(|line, json| attached(line, json, &mapping));
+    }
+    if sink::parent_reports() {
+        return;
+    }
+    let listed = for_each_created(|id, record| {
+        segments += 1;
+        write(|line, json| left(line, json, id, record));
+    });
+    let segments = listed.ok().map(|()| segments);
+    write(|line, json| ended(line, json, attachments, segments));
+}
+
+/// The segments that this process has created, and that will still be there when it has ended.
+/// An error if they cannot be listed.
+fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
+    let me = sys::process_id();
+    // An earlier process can have had this one's id. Without /proc that cannot be told.
+    let start = match Task::process().start() {
+        0 => 0,
+        // Both clocks are rounded.
+        start => os::second_of(start) - 1,
+    };
+    let (highest, _) = backend::usage()?;
+    for index in 0..=highest {
+        let Ok((id, record)) = backend::stat_at(index) else {
+            continue;
+        };
+        let to_be_destroyed = u32::from(record.shm_perm.mode) & SHM_DEST != 0;
+        if record.shm_cpid == me && record.shm_ctime >= start && !to_be_destroyed {
+            each(id, &record);
+        }
+    }
+    Ok(())
+}
+
+/// The segment is removed, and destroyed when the last process detaches it. From <linux/shm.h>.
+const SHM_DEST: u32 = 0o1000;
+
+fn write(what: impl FnOnce(&mut Line, bool) -> fmt::Result) {
+    let mut line = Line::new();
+    if what(&mut line, sink::wants_json()).is_ok() {
+        sink::write(line.finish());
+    }
+}
+
+/// What all events begin with in JSON.
+fn begin(line: &mut Line, event: &str) -> fmt::Result {
+    let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
+    let pid = sys::process_id();
+    write!(line, r#"{{"event":"{event}","time":{time},"pid":{pid}"#)
+}
+
+fn attached(line: &mut Line, json: bool, mapping: &Mapping) -> fmt::Result {
+    let Mapping { start, id, .. } = *mapping;
+    if json {
+        begin(line, "attached")?;
+        return write!(line, r#","id":{id},"address":{start}}}"#);
+    }
+    let pid = sys::process_id();
+    write!(
+        line,
+        "shmkey[{pid}] ends with the segment {id} still attached at {start:#x}; the kernel detaches it now"
+    )
+}
+
+fn left(line: &mut Line, json: bool, id: c_int, record: &libc::shmid_ds) -> fmt::Result {
+    let (key, bytes) = (record.shm_perm.__key, record.shm_segsz);
+    let mode = record.shm_perm.mode & 0o777;
+    let others = record.shm_nattch.saturating_sub(attached_here(id));
+    let remedy = Remedy { id };
+    if json {
+        begin(line, "left")?;
+        return write!(
+            line,
+            r#","id":{id},"key":{key},"bytes":{bytes},"mode":{mode},"attached_by_others":{others},"remedy":{}}}"#,
+            Json(remedy)
+        );
+    }
+    let pid = sys::process_id();
+    write!(line, "shmkey[{pid}] leaves behind the segment {id} (")?;
+    if key != libc::IPC_PRIVATE {
+        write!(line, "key {key:#010x}, ")?;
+    }
+    write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
+    let users = Users { id, count: others };
+    write!(line, "{users}; {remedy}")
+}
+
+/// How often this process has a segment attached.
+fn attached_here(id: c_int) -> u64 {
+    let mut count = 0;
+    // Looks at all and wants none.
+    let _ = sys::find_attachment(|mapping| {
+        count += u64::from(mapping.id == id);
+        false
+    });
+    count
+}
+
+struct Remedy {
+    id: c_int,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        write!(
+            f,
+            "if nobody needs it any more, remove it: shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
+        )
+    }
+}
+
+fn ended(line: &mut Line, json: bool, attachments: u64, segments: Option<u64>) -> fmt::Result {
+    if json {
+        let segments = OrNull(segments);
+        begin(line, "exit")?;
+        return write!(
+            line,
+            r#","attachments":{attachments},"segments":{segments}}}"#
+        );
+    }
+    let pid = sys::process_id();
+    write!(line, "shmkey[{pid}] ends")?;
+    match segments {
+        None => line.write_str("; what it leaves behind cannot be told"),
+        Some(0) => line.write_str(" and leaves no segment behind"),
+        Some(1) => line.write_str(" and leaves 1 segment behind"),
+        Some(n) => write!(line, " and leaves {n} segments behind"),
+    }
+}

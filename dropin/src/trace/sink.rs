@@ -1,0 +1,246 @@
+//! Where the lines go, and whether there are any.
+//!
+//! The environment is read once, before `main`. The descriptor gets a high number, is not passed on
+//! to other programs, and is known by the file behind it: a program may close descriptors that it
+//! knows nothing of, and give the number to a file of its own, which must not get our lines. Then a
+//! trace file is opened again; a standard error that is lost stays lost.
+
+use super::os;
+use crate::sys::{self, Errno};
+use core::{
+    cell::UnsafeCell,
+    ffi::{CStr, c_int},
+    fmt::Write as _,
+    sync::atomic::{
+        AtomicI32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+/// The descriptor, or [`OFF`].
+static DESCRIPTOR: AtomicI32 = AtomicI32::new(OFF);
+const OFF: c_int = -1;
+/// The identity of the file behind it.
+static FILE: AtomicU64 = AtomicU64::new(0);
+/// The process that it was opened for.
+static OPENED_BY: AtomicI32 = AtomicI32::new(0);
+
+/// What the environment asks for.
+struct Settings {
+    json: bool,
+    /// `SHMKEY_TRACE` if it is a path, made absolute, with a NUL behind it; empty for standard error.
+    path: [u8; PATH],
+    /// The path has a `%p` in it: each process has a file of its own.
+    per_process: bool,
+    /// This process, if its parent tells what it has left behind.
+    reported: c_int,
+}
+
+/// Longest path, with its NUL.
+const PATH: usize = 4096;
+
+struct Shared(UnsafeCell<Settings>);
+
+// SAFETY: it is written by `start` alone, once, before DESCRIPTOR says that there is something to
+// read.
+unsafe impl Sync for Shared {}
+
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
+    json: false,
+    path: [0; PATH],
+    per_process: false,
+    reported: 0,
+}));
+
+/// Whether anybody wants to know.
+#[inline(always)]
+pub(super) fn is_on() -> bool {
+    // Relaxed: whoever goes on to write takes the rest from `settings`, which acquires it.
+    DESCRIPTOR.load(Relaxed) != OFF
+}
+
+fn settings() -> Option<&'static Settings> {
+    // Acquire: `start` has released what it had written before.
+    if DESCRIPTOR.load(Acquire) == OFF {
+        return None;
+    }
+    // SAFETY: so it is written, and will not be again.
+    Some(unsafe { &*SETTINGS.0.get() })
+}
+
+/// Whether the lines are to be JSON.
+pub(super) fn wants_json() -> bool {
+    settings().is_some_and(|settings| settings.json)
+}
+
+/// Whether this process' parent tells what it has left behind: it has started this very process, and
+/// not one that has forked this one.
+pub(super) fn parent_reports() -> bool {
+    settings().is_some_and(|settings| settings.reported == sys::process_id())
+}
+
+/// Has `start` called when the library is loaded. Here, and not where it is called from, so that a
+/// linker takes both out of a static library or none.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+extern "C" fn start() {
+    if os::is_privileged() {
+        return;
+    }
+    // SAFETY: the program has not begun; nobody changes the environment.
+    let (wanted, format, reporter) = unsafe {
+        (
+            os::variable(c"SHMKEY_TRACE"),
+            os::variable(c"SHMKEY_TRACE_FORMAT"),
+            os::variable(c"SHMKEY_TRACE_REPORTER"),
+        )
+    };
+    let wanted = match wanted {
+        None | Some(b"" | b"0") => return,
+        Some(wanted) => wanted,
+    };
+    // SAFETY: nobody reads it before DESCRIPTOR says so, and this function runs once.
+    let settings = unsafe { &mut *SETTINGS.0.get() };
+    settings.json = format == Some(b"json");
+    let reporter = reporter.and_then(|id| core::str::from_utf8(id).ok()?.parse().ok());
+    if reporter == Some(os::parent_id()) {
+        settings.reported = sys::process_id();
+    }
+    if !matches!(wanted, b"1" | b"stderr") {
+        settings.per_process = wanted.windows(2).any(|pair| pair == b"%p");
+        if make_absolute(wanted, &mut settings.path).is_none() {
+            return complain(wanted, Errno(libc::ENAMETOOLONG));
+        }
+    }
+    match open(settings) {
+        Ok(fd) => adopt(fd),
+        Err(errno) => complain(wanted, errno),
+    }
+}
+
+/// A path that stays the same when the program changes its directory.
+fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
+    let mut len = 0;
+    if !path.starts_with(b"/") {
+        len = sys::read_link(c"/proc/self/cwd", &mut absolute[..PATH - 1])
+            .ok()?
+            .len();
+        absolute[len] = b'/';
+        len += 1;
+    }
+    let end = len.checked_add(path.len()).filter(|&end| end < PATH)?;
+    absolute[len..end].copy_from_slice(path);
+    Some(())
+}
+
+/// The one message that is not asked for: a trace that was, and cannot be had.
+fn complain(wanted: &[u8], errno: Errno) {
+    let mut line = super::line::Line::new();
+    let name = errno.name().unwrap_or("an error");
+    let path = crate::explain::ShownPath(wanted);
+    let _ = write!(line, "shmkey: cannot trace to {path}: {name}");
+    let _ = os::write_quietly(libc::STDERR_FILENO, line.finish());
+}
+
+/// Opens what the settings say, under a high number.
+fn open(settings: &Settings) -> Result<c_int, Errno> {
+    if settings.path[0] == 0 {
+        return os::duplicate_high(libc::STDERR_FILENO);
+    }
+    let low = if settings.per_process {
+        os::open_to_append(with_process_id(&settings.path, &mut [0; PATH])?)?
+    } else {
+        let path = CStr::from_bytes_until_nul(&settings.path);
+        os::open_to_append(path.map_err(|_| Errno(libc::ENAMETOOLONG))?)?
+    };
+    let high = os::duplicate_high(low);
+    os::close(low);
+    high
+}
+
+/// The path with this process' id for each `%p`.
+#[inline(never)] // so that its room on the stack is taken only where it is needed
+fn with_process_id<'a>(path: &[u8; PATH], room: &'a mut [u8; PATH]) -> Result<&'a CStr, Errno> {
+    struct Path<'a>(&'a mut [u8; PATH], usize);
+    impl Path<'_> {
+        fn push(&mut self, bytes: &[u8]) -> Option<()> {
+            let end = self.1 + bytes.len();
+            self.0[..PATH - 1]
+                .get_mut(self.1..end)?
+                .copy_from_slice(bytes);
+            self.1 = end;
+            Some(())
+        }
+    }
+    impl core::fmt::Write for Path<'_> {
+        fn write_str(&mut self, text: &str) -> core::fmt::Result {
+            self.push(text.as_bytes()).ok_or(core::fmt::Error)
+        }
+    }
+    let too_long = Errno(libc::ENAMETOOLONG);
+    let mut expanded = Path(room, 0);
+    let mut rest = &path[..path.iter().position(|&byte| byte == 0).unwrap_or(PATH)];
+    while let Some(at) = rest.windows(2).position(|pair| pair == b"%p") {
+        expanded.push(&rest[..at]).ok_or(too_long)?;
+        write!(expanded, "{}", sys::process_id()).map_err(|_| too_long)?;
+        rest = &rest[at + 2..];
+    }
+    expanded.push(rest).ok_or(too_long)?;
+    CStr::from_bytes_until_nul(room).map_err(|_| too_long)
+}
+
+/// From now on, lines go here.
+fn adopt(fd: c_int) {
+    // Relaxed: the descriptor's store releases both.
+    FILE.store(os::identity(fd).unwrap_or(0), Relaxed);
+    OPENED_BY.store(sys::process_id(), Relaxed);
+    // Release: whoever sees the descriptor sees the settings and the two above.
+    DESCRIPTOR.store(fd, Release);
+}
+
+/// The descriptor, made good if the program has taken it away. `None` if it cannot be.
+///
+/// Threads that come here at the same time may open the file once each; each descriptor leads to the
+/// same file, and one that is not kept stays open until the process ends.
+fn descriptor(settings: &Settings) -> Option<c_int> {
+    // Acquire: as in `settings`.
+    let fd = DESCRIPTOR.load(Acquire);
+    let ours = os::identity(fd) == Some(FILE.load(Relaxed));
+    let forked = settings.per_process && OPENED_BY.load(Relaxed) != sys::process_id();
+    match (ours, settings.path[0] == 0) {
+        (true, _) if !forked => {}
+        // In a child that has a file of its own, the number stays and leads there.
+        (true, _) => {
+            let own = open(settings).ok()?;
+            let replaced = os::replace(own, fd);
+            os::close(own);
+            replaced.ok()?;
+            adopt(fd);
+        }
+        (false, false) => adopt(open(settings).ok()?),
+        // Standard error itself may still be what it was.
+        (false, true) if os::identity(libc::STDERR_FILENO) == Some(FILE.load(Relaxed)) => {
+            adopt(open(settings).ok()?);
+        }
+        (false, true) => {
+            // Relaxed: it says no more than that there is nothing to do.
+            DESCRIPTOR.store(OFF, Relaxed);
+            return None;
+        }
+    }
+    // Acquire: as above.
+    Some(DESCRIPTOR.load(Acquire)).filter(|&fd| fd != OFF)
+}
+
+/// Writes a line in one piece, so that those of several threads and processes do not mix. If that
+/// cannot be done, it is lost.
+pub(super) fn write(line: &[u8]) {
+    if let Some(fd) = settings().and_then(descriptor)
+        && let Err(Errno(libc::EPIPE)) = os::write_quietly(fd, line)
+    {
+        // Whoever read this has gone. Relaxed: as in `descriptor`.
+        DESCRIPTOR.store(OFF, Relaxed);
+    }
+}

@@ -1,0 +1,103 @@
+//! Who has a segment attached, as `/proc` tells it of the processes that this user may look into.
+
+use crate::sys::{self, Errno, Path};
+use core::{
+    ffi::{CStr, c_int},
+    fmt::{self, Write as _},
+    ops::ControlFlow,
+    str,
+};
+
+/// The other processes that have a segment attached. `count` is how often they have it, which the
+/// kernel says even where they cannot be looked into.
+pub(super) struct Users {
+    pub id: c_int,
+    pub count: u64,
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// So many are named.
+        const NAMED: u32 = 4;
+        if self.count == 0 {
+            return f.write_str("nobody else has attached");
+        }
+        let (mut found, mut written) = (0, Ok(()));
+        let looked = for_each_process(|pid| {
+            if pid == sys::process_id() || !has_attached(pid, self.id) {
+                return ControlFlow::Continue(());
+            }
+            found += 1;
+            written = match found {
+                1 => write!(f, "is attached by process {pid}"),
+                2..=NAMED => write!(f, ", process {pid}"),
+                _ => f.write_str(" and others"),
+            };
+            match found <= NAMED && written.is_ok() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        written?;
+        match (looked, found) {
+            (_, 1..) => Ok(()),
+            _ => write!(
+                f,
+                "is attached elsewhere, {}",
+                super::words::Times(self.count)
+            ),
+        }
+    }
+}
+
+/// Whether a process has a segment attached; false if that cannot be told.
+fn has_attached(pid: c_int, id: c_int) -> bool {
+    let mut path = Path::default();
+    let mut found = false;
+    if write!(path, "/proc/{pid}/maps").is_ok()
+        && let Some(path) = path.as_c_str()
+    {
+        let _ = sys::for_each_line(path, |line| {
+            found = sys::is_of_segment(line, id);
+            match found {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+    }
+    found
+}
+
+/// Hands over the ids of all processes that `/proc` shows.
+fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
+    let directory = super::os::open_directory(c"/proc")?;
+    let mut buffer = [0; 1024];
+    let mut result = Ok(());
+    'all: loop {
+        let len = match super::os::read_directory(directory, &mut buffer) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(errno) => {
+                result = Err(errno);
+                break;
+            }
+        };
+        let mut entries = &buffer[..len];
+        // A struct linux_dirent64: its length in bytes 16 and 17, its name from byte 19 on.
+        while let Some(&[low, high]) = entries.get(16..18) {
+            let len = usize::from(u16::from_ne_bytes([low, high]));
+            let name = entries.get(19..len).unwrap_or_default();
+            let name = CStr::from_bytes_until_nul(name).unwrap_or_default();
+            let pid = str::from_utf8(name.to_bytes())
+                .ok()
+                .and_then(|name| name.parse().ok());
+            if pid.is_some_and(|pid| each(pid).is_break()) {
+                break 'all;
+            }
+            // No entry is empty; should one say so, this is the end.
+            entries = entries.get(len.max(1)..).unwrap_or_default();
+        }
+    }
+    super::os::close(directory);
+    result
+}

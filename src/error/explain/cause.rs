@@ -1,0 +1,275 @@
+//! What was found out, and the sentences that say it: the cause, then a remedy.
+
+use super::words::{Bytes, Kib, User};
+use core::{ffi::c_int, fmt};
+
+/// Why a call failed. Plain numbers, so that keeping one costs no allocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    /// A sentence that needs no numbers.
+    Plain(&'static str),
+    NoFile {
+        relative: bool,
+    },
+    KeyOfFailedFtok,
+    ZeroSize,
+    TooLarge(&'static str),
+    BeyondLimit {
+        shmmax: usize,
+    },
+    Smaller {
+        id: c_int,
+        have: usize,
+        asked: usize,
+    },
+    Exists {
+        id: c_int,
+    },
+    Owned {
+        id: c_int,
+        owner: u32,
+        mode: u32,
+        uid: u32,
+    },
+    NotYours {
+        owner: u32,
+        creator: u32,
+        uid: u32,
+    },
+    Ids {
+        used: usize,
+        shmmni: usize,
+    },
+    Pages {
+        asked: usize,
+        used: usize,
+        shmall: usize,
+    },
+    NoSuchHugePages {
+        kib: u64,
+    },
+    HugePages {
+        kib: u64,
+        asked: u64,
+        free: u64,
+        total: u64,
+    },
+    /// In KiB.
+    Committed {
+        asked: u64,
+        committed: u64,
+        limit: u64,
+    },
+    /// In KiB.
+    MoreThanThereIs {
+        asked: u64,
+        ram: u64,
+        swap: u64,
+    },
+    /// In bytes.
+    AddressSpace {
+        asked: u64,
+        used: u64,
+        limit: u64,
+    },
+    Mappings {
+        used: u64,
+        limit: u64,
+    },
+    Locked {
+        limit: Option<u64>,
+    },
+    NoId {
+        id: c_int,
+    },
+    Gone {
+        other: c_int,
+    },
+    NotAligned {
+        address: usize,
+        page: usize,
+    },
+    Occupied {
+        from: usize,
+        to: usize,
+    },
+    NotAttached(&'static str),
+    Inside {
+        id: c_int,
+        start: usize,
+    },
+    Filter,
+}
+
+impl Cause {
+    pub(super) fn plain(sentence: &'static str) -> Cause {
+        Cause::Plain(sentence)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => f.write_str(sentence),
+            Cause::NoFile { relative } => {
+                f.write_str(
+                    "there is no such file, and a key is made from one that exists; create it (touch) or open by name instead",
+                )?;
+                match relative {
+                    true => f.write_str(
+                        "; this path is relative: it is looked for in the directory that the program runs in",
+                    ),
+                    false => Ok(()),
+                }
+            }
+            Cause::KeyOfFailedFtok => f.write_str(
+                "the key 0xffffffff is the number -1, which ftok returns when it fails, so most likely a failed ftok was not \
+                 noticed: its file has to exist; check the result of ftok before it is used",
+            ),
+            Cause::ZeroSize => f.write_str(
+                "a segment of 0 bytes cannot be created; give a size (0 is for opening one that exists)",
+            ),
+            Cause::BeyondLimit { shmmax } => write!(
+                f,
+                "the largest segment that the limit kernel.shmmax allows has {shmmax} bytes; ask for less, or raise the limit"
+            ),
+            Cause::Smaller { id, have, asked } => write!(
+                f,
+                "the segment under this key (id {id}) has {}, and {asked} were asked for; \
+                 ask for its size or for 0, or remove it (ipcrm -m {id}) and create it again",
+                Bytes(have)
+            ),
+            Cause::Exists { id } => write!(
+                f,
+                "a segment with this key exists (id {id}) and it was to be created exclusively; \
+                 open it without exclusive (IPC_EXCL), or remove it first (ipcrm -m {id})"
+            ),
+            Cause::Owned {
+                id,
+                owner,
+                mode,
+                uid,
+            } => write!(
+                f,
+                "the segment {id} belongs to {} and has mode {mode:04o}, which does not allow this to {}; \
+                 its owner can change the mode or create it with another",
+                User(owner),
+                User(uid)
+            ),
+            Cause::NotYours {
+                owner,
+                creator,
+                uid,
+            } => write!(
+                f,
+                "only the owner ({}), the creator ({}) and root (with CAP_SYS_ADMIN) may do this, whatever the mode; this is {}",
+                User(owner),
+                User(creator),
+                User(uid)
+            ),
+            Cause::Ids { used, shmmni } => write!(
+                f,
+                "{used} of {shmmni} segments (kernel.shmmni) are in use; this is not about the disk: \
+                 remove segments that nobody needs (ipcs -m, ipcrm -m) or raise the limit"
+            ),
+            Cause::Pages {
+                asked,
+                used,
+                shmall,
+            } => write!(
+                f,
+                "{used} of {shmall} pages of shared memory (kernel.shmall) are in use, and {asked} more are too many; \
+                 this is not about the disk: remove segments that nobody needs (ipcs -m, ipcrm -m) or raise the limit"
+            ),
+            Cause::NoSuchHugePages { kib } => write!(
+                f,
+                "this system has no huge pages of {}; /sys/kernel/mm/hugepages has those it knows",
+                Kib(kib)
+            ),
+            Cause::HugePages {
+                kib,
+                asked,
+                free,
+                total,
+            } => write!(
+                f,
+                "huge pages of {}: {asked} needed, {free} free, of {total} that the system has; \
+                 have it keep more (vm.nr_hugepages), or do without SHM_HUGETLB",
+                Kib(kib)
+            ),
+            Cause::Committed {
+                asked,
+                committed,
+                limit,
+            } => write!(
+                f,
+                "{} were asked for, and of the {} that the system may promise (vm.overcommit_memory is 2) {} are promised; \
+                 ask for less, or raise vm.overcommit_ratio",
+                Kib(asked),
+                Kib(limit),
+                Kib(committed)
+            ),
+            Cause::MoreThanThereIs { asked, ram, swap } => write!(
+                f,
+                "{} were asked for, more than this machine's memory ({}) and swap space ({}) together; ask for less",
+                Kib(asked),
+                Kib(ram),
+                Kib(swap)
+            ),
+            Cause::AddressSpace { asked, used, limit } => write!(
+                f,
+                "this process may have {} of addresses (RLIMIT_AS, ulimit -v) and uses {}, so the segment's {} do not fit; \
+                 raise that limit, or detach what is not needed",
+                Kib(limit >> 10),
+                Kib(used >> 10),
+                Kib(asked.div_ceil(1024))
+            ),
+            Cause::Mappings { used, limit } => write!(
+                f,
+                "this process has {used} mappings, and {limit} are allowed (vm.max_map_count); \
+                 detach what is not needed, or raise that limit"
+            ),
+            Cause::Locked { limit: Some(limit) } => write!(
+                f,
+                "this process may lock {} of memory (RLIMIT_MEMLOCK, ulimit -l), and this would be more; \
+                 raise that limit, or give it CAP_IPC_LOCK",
+                Kib(limit >> 10)
+            ),
+            Cause::Locked { limit: None } => {
+                f.write_str("the segment cannot be locked into memory; see shmctl(2)")
+            }
+            Cause::NoId { id: -1 } => f.write_str(
+                "the id -1 is what a failed shmget returns; check its result before it is used",
+            ),
+            Cause::NoId { id } if id < 0 => {
+                f.write_str("an id is never negative; it is the number that shmget returned")
+            }
+            Cause::NoId { .. } => f.write_str(
+                "there is no segment with this id; it may have been removed, so open it again by its key",
+            ),
+            Cause::Gone { other } => write!(
+                f,
+                "there is no segment with this id any more: the segment {other} has its place now, so it was removed and destroyed; \
+                 open it again by its key"
+            ),
+            Cause::NotAligned { address, page } => write!(
+                f,
+                "the address {address:#x} is not a multiple of {page}, the size of a page; \
+                 let the system choose (NULL), or have it rounded down (SHM_RND)"
+            ),
+            Cause::Occupied { from, to } => write!(
+                f,
+                "something is mapped there already, from {from:#x} to {to:#x}; let the system choose (NULL)"
+            ),
+            Cause::Inside { id, start } => write!(
+                f,
+                "this address is inside of an attachment of the segment {id} that begins at {start:#x}; \
+                 what is needed is the address that attaching returned"
+            ),
+            Cause::Filter => f.write_str(
+                "a seccomp filter is installed for this process, as containers and sandboxes do, and most likely it answers in the \
+                 kernel's place; allow shmget, shmat, shmdt and shmctl in that policy (such as docker's --security-opt seccomp=...)",
+            ),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What stands behind `ENOMEM`: memory, huge pages, or a process' address space.
+
+use super::Cause;
+use crate::{
+    backend::{self, Place},
+    sys,
+};
+use core::ffi::c_int;
+
+/// The size of huge pages that flags ask for.
+pub(super) fn huge_page_kib(flags: c_int) -> Option<u64> {
+    // Six bits hold the logarithm of the size in bytes; 0 stands for the system's own choice.
+    match flags >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK {
+        0 => sys::huge_page_kib(),
+        log => (1_u64 << log).checked_div(1024),
+    }
+}
+
+/// `ENOMEM` of `shmget` with huge pages.
+pub(super) fn too_few_huge_pages(size: usize, flags: c_int) -> Cause {
+    let kib = huge_page_kib(flags);
+    let (Some(kib @ 1..), Some(Ok(Some((total, free))))) = (kib, kib.map(sys::huge_pages)) else {
+        return Cause::plain("there are not enough free huge pages (vm.nr_hugepages)");
+    };
+    let asked = (size as u64).div_ceil(kib << 10);
+    if asked <= free {
+        return Cause::plain("there were not enough free huge pages at that moment");
+    }
+    Cause::HugePages {
+        kib,
+        asked,
+        free,
+        total,
+    }
+}
+
+/// `ENOMEM` of `shmget`.
+pub(super) fn too_little_memory(size: usize) -> Cause {
+    let asked = size as u64 >> 10;
+    match sys::memory() {
+        Some(memory) if memory.strict && memory.committed + asked > memory.commit_limit => {
+            Cause::Committed {
+                asked,
+                committed: memory.committed,
+                limit: memory.commit_limit,
+            }
+        }
+        Some(memory) if asked > memory.ram + memory.swap => Cause::MoreThanThereIs {
+            asked,
+            ram: memory.ram,
+            swap: memory.swap,
+        },
+        _ => Cause::plain("the system could not reserve that much memory"),
+    }
+}
+
+/// `ENOMEM` of `shmat`: address space, not memory.
+pub(super) fn too_little_room(id: c_int) -> Cause {
+    let size = match backend::find(id) {
+        Ok(Place::Holds(record)) => record.shm_segsz as u64,
+        _ => 0,
+    };
+    if let Some((limit, used)) = sys::address_space()
+        && used.saturating_add(size) > limit
+    {
+        return Cause::AddressSpace {
+            asked: size,
+            used,
+            limit,
+        };
+    }
+    if let (Some(limit), Ok((used, _))) = (sys::mappings_limit(), sys::mappings_in(0, 0))
+        && used >= limit
+    {
+        return Cause::Mappings { used, limit };
+    }
+    Cause::plain("there is not enough address space or memory left in this process")
+}

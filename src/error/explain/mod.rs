@@ -1,0 +1,375 @@
+//! Why one of the five calls failed: the facts behind an error number, looked up right after the
+//! call, and sentences made of them.
+//!
+//! The library's errors and the drop-in's trace both ask here, so they say the same. Three rules:
+//! what is claimed has been looked at, and where nothing could be read, only the number's meaning
+//! is given; facts may have changed since the call, so one that does not explain the failure is not
+//! brought up; nothing is allocated, locked or kept, because a trace may run in a signal handler.
+
+mod cause;
+mod memory;
+mod words;
+
+pub(crate) use cause::Cause;
+pub(crate) use words::{Bytes, ShownPath};
+
+use crate::{
+    backend::{self, Place},
+    sys::{self, Errno},
+};
+use core::ffi::c_int;
+
+/// A call with its arguments, as far as they can be to blame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    Ftok {
+        relative: bool,
+    },
+    Get {
+        key: c_int,
+        size: usize,
+        flags: c_int,
+    },
+    Attach {
+        id: c_int,
+        address: usize,
+        flags: c_int,
+    },
+    Detach {
+        address: usize,
+    },
+    Control {
+        id: c_int,
+        command: c_int,
+    },
+}
+
+/// Why this call has just failed with this number.
+#[cold]
+pub(crate) fn why(call: Call, errno: Errno) -> Cause {
+    match (call, errno.0) {
+        (_, libc::ENOSYS) => no_such_call(),
+        (Call::Ftok { relative }, libc::ENOENT) => Cause::NoFile { relative },
+        (Call::Ftok { .. }, _) => Cause::plain(file(errno)),
+        (Call::Get { key, size, flags }, _) => get(errno, key, size, flags),
+        (Call::Attach { id, address, flags }, _) => attach(errno, id, address, flags),
+        (Call::Detach { address }, libc::EINVAL) => nothing_attached(address),
+        (Call::Control { id, command }, _) => control(errno, id, command),
+        (_, libc::EPERM) => refused(),
+        _ => Cause::plain("see the manual page of this call"),
+    }
+}
+
+fn file(errno: Errno) -> &'static str {
+    match errno.0 {
+        libc::ENOTDIR => "a part of the path that should be a directory is none",
+        libc::EACCES => "a directory on the path may not be searched by this user",
+        libc::EFAULT => "the path is NULL or a pointer that leads nowhere",
+        libc::ENAMETOOLONG => "the path is too long",
+        libc::ELOOP => "the path leads through too many symbolic links",
+        _ => "the file cannot be looked at; see stat(2)",
+    }
+}
+
+/// `shmget`.
+fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
+    match errno.0 {
+        libc::EINVAL => bad_size(key, size, flags),
+        libc::EACCES => match existing(key) {
+            Some((id, record)) => owned(id, &record),
+            None => Cause::plain(
+                "a segment with this key exists, and its mode does not allow this to this user; who owns it cannot be told",
+            ),
+        },
+        libc::EEXIST => match existing(key) {
+            Some((id, _)) => Cause::Exists { id },
+            None => Cause::plain(
+                "a segment with this key existed, and it was to be created exclusively (IPC_EXCL)",
+            ),
+        },
+        libc::ENOENT if key == FAILED => Cause::KeyOfFailedFtok,
+        libc::ENOENT => Cause::plain(
+            "there is no segment with this key; start the program that creates it first, or ask to create it (IPC_CREAT)",
+        ),
+        libc::ENOSPC => reached_limit(size),
+        libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => memory::too_few_huge_pages(size, flags),
+        libc::ENOMEM => memory::too_little_memory(size),
+        libc::EPERM if flags & libc::SHM_HUGETLB != 0 => match sys::has_seccomp_filter() {
+            Some(true) => Cause::plain(
+                "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group; or the seccomp \
+                 filter that is installed for this process forbids the call",
+            ),
+            _ => Cause::plain(
+                "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group",
+            ),
+        },
+        libc::EPERM => refused(),
+        libc::ENFILE => Cause::plain("the whole system has as many files open as it allows"),
+        _ => Cause::plain("see shmget(2)"),
+    }
+}
+
+/// `EIDRM`. An id whose segment has long gone gives `EINVAL`.
+const REMOVED_MEANWHILE: &str = "the segment was removed at this very moment, while the call was under way; open it again by its key";
+
+/// What each of the calls returns when it fails, and what programs that do not look pass on.
+const FAILED: c_int = -1;
+
+/// The segment under a key. Without any flag, `shmget` asks for no permission: it tells the id to
+/// everybody.
+fn existing(key: c_int) -> Option<(c_int, libc::shmid_ds)> {
+    if key == libc::IPC_PRIVATE {
+        return None;
+    }
+    let id = backend::create_or_get(key, 0, 0).ok()?;
+    match backend::find(id) {
+        Ok(Place::Holds(record)) => Some((id, record)),
+        _ => None,
+    }
+}
+
+/// `EINVAL` of `shmget`.
+fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
+    if let Some((id, record)) = existing(key) {
+        let have = record.shm_segsz;
+        return if have < size {
+            Cause::Smaller {
+                id,
+                have,
+                asked: size,
+            }
+        } else {
+            Cause::plain("an argument makes no sense together with the segment under this key")
+        };
+    }
+    let Ok(limits) = backend::limits() else {
+        return Cause::plain(
+            "the size is 0, or beyond the limit kernel.shmmax, or larger than the segment under this key; \
+             which of these cannot be told",
+        );
+    };
+    let shmmax = limits.shmmax as usize;
+    if size == 0 {
+        Cause::ZeroSize
+    } else if size > isize::MAX as usize {
+        Cause::TooLarge(
+            "this size looks like a negative number that was cast to size_t; look at where it comes from",
+        )
+    } else if size >= 1 << 47 {
+        Cause::TooLarge("no process can have that much memory; look at where the size comes from")
+    } else if size > shmmax {
+        Cause::BeyondLimit { shmmax }
+    } else if flags & libc::SHM_HUGETLB != 0 {
+        match memory::huge_page_kib(flags) {
+            Some(kib) if sys::huge_pages(kib) == Ok(None) => Cause::NoSuchHugePages { kib },
+            _ => Cause::plain("huge pages (SHM_HUGETLB) of this size cannot be had here"),
+        }
+    } else {
+        Cause::plain(
+            "an argument makes no sense, and looking at the limits and at the segments does not tell which",
+        )
+    }
+}
+
+/// Which of the two limits behind `ENOSPC` it is.
+fn reached_limit(size: usize) -> Cause {
+    let (Ok(limits), Ok((_, usage))) = (backend::limits(), backend::usage()) else {
+        return Cause::plain(
+            "a limit of the system is reached, kernel.shmmni or kernel.shmall; this is not about the disk",
+        );
+    };
+    let (segments, shmmni) = (usage.used_ids as usize, limits.shmmni as usize);
+    let (pages, shmall) = (usage.shm_tot as usize, limits.shmall as usize);
+    let asked = size.div_ceil(sys::page_size());
+    if segments >= shmmni {
+        Cause::Ids {
+            used: segments,
+            shmmni,
+        }
+    } else if pages.saturating_add(asked) > shmall {
+        Cause::Pages {
+            asked,
+            used: pages,
+            shmall,
+        }
+    } else {
+        Cause::plain(
+            "a limit of the system was reached, kernel.shmmni or kernel.shmall (not the disk), and there is room again: try again",
+        )
+    }
+}
+
+/// `shmat`.
+fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
+    match errno.0 {
+        libc::EINVAL => match backend::find(id) {
+            _ if id < 0 => Cause::NoId { id },
+            Ok(Place::Holds(record)) => bad_address(address, record.shm_segsz, flags),
+            Ok(place) => no_such_id(id, place),
+            Err(_) => Cause::plain(
+                "there is no segment with this id, or the address is not one to attach at; which of these cannot be told",
+            ),
+        },
+        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
+        libc::EACCES => permission(id),
+        libc::EPERM => refused(),
+        libc::ENOMEM => memory::too_little_room(id),
+        _ => Cause::plain("see shmat(2)"),
+    }
+}
+
+/// `EINVAL` of `shmat`, for a segment that is there.
+fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
+    let page = sys::page_size();
+    let replace = flags & libc::SHM_REMAP != 0;
+    if address == 0 && replace {
+        return Cause::plain("replacing what is mapped (SHM_REMAP) needs an address");
+    }
+    if address == 0 {
+        return Cause::plain("the flags make no sense; see shmat(2)");
+    }
+    let start = match address % page {
+        0 => address,
+        rest if flags & libc::SHM_RND != 0 => address - rest,
+        _ => return Cause::NotAligned { address, page },
+    };
+    match sys::mappings_in(start, size) {
+        Ok((_, Some((from, to)))) if !replace => Cause::Occupied { from, to },
+        _ => Cause::plain("the segment cannot be attached at this address"),
+    }
+}
+
+/// `EINVAL` of `shmdt`.
+fn nothing_attached(address: usize) -> Cause {
+    if address == usize::MAX {
+        return Cause::NotAttached(
+            "this address, (void *) -1, is what a failed shmat returns; check its result",
+        );
+    }
+    match sys::find_attachment(|area| (area.start..area.start + area.len).contains(&address)) {
+        Ok(Some(area)) if area.start != address => Cause::Inside {
+            id: area.id,
+            start: area.start,
+        },
+        Ok(None) => Cause::NotAttached(
+            "no segment is attached at this address; it is the very address that attaching returned, and only until it is detached",
+        ),
+        _ => Cause::NotAttached(
+            "what is needed is the very address that attaching returned, and only until it is detached; what is attached where cannot be told",
+        ),
+    }
+}
+
+/// `shmctl`.
+fn control(errno: Errno, id: c_int, command: c_int) -> Cause {
+    let locking = matches!(command, libc::SHM_LOCK | libc::SHM_UNLOCK);
+    match errno.0 {
+        libc::EINVAL if !is_command(command) => {
+            Cause::plain("there is no such command; see shmctl(2)")
+        }
+        libc::EINVAL => match backend::find(id) {
+            _ if id < 0 => Cause::NoId { id },
+            Ok(Place::Holds(_)) => Cause::plain("an argument makes no sense; see shmctl(2)"),
+            Ok(place) => no_such_id(id, place),
+            Err(_) => Cause::plain(
+                "most likely there is no segment with this id, which cannot be told for sure",
+            ),
+        },
+        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
+        libc::EACCES => permission(id),
+        libc::EPERM => match backend::find(id) {
+            Ok(Place::Holds(record)) => not_yours(&record, locking),
+            _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
+            _ => Cause::plain("only the segment's owner, its creator and root may do this"),
+        },
+        libc::ENOMEM if locking => Cause::Locked {
+            limit: sys::locked_limit(),
+        },
+        libc::EFAULT => Cause::plain("the buffer is NULL or a pointer that leads nowhere"),
+        libc::EOVERFLOW => Cause::plain("a number does not fit into the buffer's fields"),
+        _ => Cause::plain("see shmctl(2)"),
+    }
+}
+
+/// The commands of `shmctl(2)`: 0 to 3 are those of all System V IPC, 11 to 15 those of shared
+/// memory.
+fn is_command(command: c_int) -> bool {
+    matches!(command, 0..=3 | 11..=15)
+}
+
+/// `EPERM` of `shmctl`.
+fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
+    let (owner, creator) = (record.shm_perm.uid, record.shm_perm.cuid);
+    let (uid, limit) = (sys::effective_user(), sys::locked_limit());
+    if uid != owner && uid != creator {
+        Cause::NotYours {
+            owner,
+            creator,
+            uid,
+        }
+    } else if locking && limit == Some(0) {
+        Cause::Locked { limit }
+    } else {
+        refused()
+    }
+}
+
+/// `EINVAL` of a call on an id that no segment has.
+fn no_such_id(id: c_int, place: Place) -> Cause {
+    match place {
+        // Ids of one place grow: whoever had a lower one was there before.
+        Place::GivenTo(other) if (0..other).contains(&id) => Cause::Gone { other },
+        _ => Cause::NoId { id },
+    }
+}
+
+/// `EACCES` of a call on an id.
+fn permission(id: c_int) -> Cause {
+    match backend::find(id) {
+        Ok(Place::Holds(record)) => owned(id, &record),
+        _ => Cause::plain(
+            "the segment's mode does not allow this to this user; who owns it cannot be told",
+        ),
+    }
+}
+
+fn owned(id: c_int, record: &libc::shmid_ds) -> Cause {
+    Cause::Owned {
+        id,
+        owner: record.shm_perm.uid,
+        mode: u32::from(record.shm_perm.mode) & 0o777,
+        uid: sys::effective_user(),
+    }
+}
+
+/// `ENOSYS`.
+fn no_such_call() -> Cause {
+    match (sys::has_seccomp_filter(), sys::has_system_v_ipc()) {
+        (_, Some(false)) => Cause::plain(
+            "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc is missing; another kernel has it",
+        ),
+        (Some(true), _) => Cause::Filter,
+        (Some(false), Some(true)) => Cause::plain(
+            "this kernel has System V IPC (/proc/sysvipc is there) and no seccomp filter is installed, yet something between \
+             this program and the kernel answers that the call does not exist: an emulator, a sandbox or a tracer",
+        ),
+        _ => Cause::plain(
+            "here is no System V shared memory: the kernel lacks it (CONFIG_SYSVIPC) or a seccomp filter hides it; which of these \
+             cannot be told, because /proc cannot be read",
+        ),
+    }
+}
+
+/// `EPERM` where the kernel itself gives none.
+fn refused() -> Cause {
+    match sys::has_seccomp_filter() {
+        Some(true) => Cause::Filter,
+        Some(false) => Cause::plain(
+            "the kernel itself does not forbid this, and no seccomp filter is installed; look for a security module (AppArmor, \
+             SELinux) or a sandbox that does",
+        ),
+        None => Cause::plain(
+            "the kernel itself does not forbid this; whether a seccomp filter does cannot be told, because /proc cannot be read",
+        ),
+    }
+}

@@ -1,0 +1,97 @@
+//! Paths, users and sizes, as a person reads them.
+
+use crate::sys;
+use core::fmt::{self, Write as _};
+
+/// A path in quotation marks, on one line and not longer than a line or two.
+pub(crate) struct ShownPath<'a>(pub &'a [u8]);
+
+impl fmt::Display for ShownPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const END: usize = 60;
+        // What is no UTF-8 is shown by the character for that.
+        let characters = || {
+            self.0.utf8_chunks().flat_map(|chunk| {
+                let bad = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+                chunk.valid().chars().chain(bad)
+            })
+        };
+        let count = characters().count();
+        f.write_char('"')?;
+        for (index, character) in characters().enumerate() {
+            if count > 2 * END && (END..count - END).contains(&index) {
+                if index == END {
+                    f.write_str(" ... ")?;
+                }
+                continue;
+            }
+            write!(f, "{}", character.escape_debug())?;
+        }
+        f.write_char('"')
+    }
+}
+
+/// A user's id, and the name if `/etc/passwd` has one.
+pub(crate) struct User(pub u32);
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.0)?;
+        match sys::user_name(self.0, &mut [0; 32]) {
+            Some(name) => write!(f, " ({})", name.escape_debug()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// So many bytes.
+pub(crate) struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 byte"),
+            n => write!(f, "{n} bytes"),
+        }
+    }
+}
+
+/// So many KiB, in the unit that people use.
+pub(super) struct Kib(pub u64);
+
+impl fmt::Display for Kib {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The largest unit that tells nearly all of it.
+        let fits = |unit: u64| self.0 >= 10 * unit || self.0 >= unit && self.0.is_multiple_of(unit);
+        match self.0 {
+            kib if fits(1 << 20) => write!(f, "{} GiB", kib >> 20),
+            kib if fits(1 << 10) => write!(f, "{} MiB", kib >> 10),
+            kib => write!(f, "{kib} KiB"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_on_one_line_and_short() {
+        let shown = |path: &[u8]| ShownPath(path).to_string();
+        assert_eq!(shown(b"/tmp/a \"b\"\n"), r#""/tmp/a \"b\"\n""#);
+        assert_eq!(shown(b"/a\xff/b"), "\"/a\u{fffd}/b\"");
+        let long = shown("/\u{fc}".repeat(500).as_bytes());
+        assert_eq!(long.chars().count(), 2 + 120 + 5);
+    }
+
+    #[test]
+    fn sizes_and_users() {
+        assert_eq!(Kib(4).to_string(), "4 KiB");
+        assert_eq!(Kib(2048).to_string(), "2 MiB");
+        assert_eq!(Kib(2049).to_string(), "2049 KiB");
+        assert_eq!(Kib(20_000).to_string(), "19 MiB");
+        assert_eq!(Kib(12 << 20).to_string(), "12 GiB");
+        assert_eq!(User(0).to_string(), "uid 0 (root)");
+        assert_eq!(User(4_000_000_123).to_string(), "uid 4000000123");
+    }
+}

@@ -1,0 +1,184 @@
+//! What happened, in a word; and what that means where nothing more is known.
+
+use super::explain::Cause;
+use crate::sys::Errno;
+
+/// What happened, in a word. New ones may be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// `ENOENT`: the file that a key was to be made from does not exist.
+    PathNotFound,
+    /// `EINVAL`: the low 8 bits of a project id are zero, which makes no key.
+    ProjectIdZero,
+    /// `EINVAL`: an empty name makes no key.
+    EmptyName,
+    /// `ENOENT`: there is no segment under this key.
+    KeyNotFound,
+    /// `EINVAL`: there is no segment with this id, or none is attached at this address.
+    NoSuchSegment,
+    /// `EIDRM`: the segment that had this id has been removed and destroyed.
+    Removed,
+    /// `EEXIST`: a segment exists and was to be created exclusively.
+    AlreadyExists,
+    /// `EINVAL`: the segment under this key is smaller than asked for.
+    TooSmall,
+    /// `EINVAL`: a size of 0, or one beyond the limit `shmmax`.
+    BadSize,
+    /// `EACCES` or `EPERM`: the segment's mode or owner does not allow it.
+    PermissionDenied,
+    /// `ENOSPC`: the limit `shmmni` or `shmall` is reached.
+    LimitReached,
+    /// `ENOMEM`: no memory, or no address space.
+    OutOfMemory,
+    /// `EINVAL`: a range that does not lie inside the segment.
+    OutOfRange,
+    /// `EACCES`: the segment is attached for reading only.
+    ReadOnly,
+    /// `EMEDIUMTYPE`: the segment was not made by this library.
+    Foreign,
+    /// `EPROTOTYPE`: the segment holds an object of another kind.
+    WrongKind,
+    /// `EPROTO`: the object holds something of another layout: name, size or alignment.
+    WrongLayout,
+    /// `EPROTONOSUPPORT`: another version of this library made the object, with another header.
+    WrongVersion,
+    /// `ENOEXEC`: a program with another order of bytes or another width of pointers made the object.
+    WrongMachine,
+    /// `ENOTUNIQ`: another name has the same key.
+    KeyCollision,
+    /// `ENODATA`: the segment is too small to hold an object.
+    Truncated,
+    /// `EBADMSG`: the object's header makes no sense.
+    Damaged,
+    /// `ETIMEDOUT`: it did not happen in time.
+    TimedOut,
+    /// `EAGAIN`: it was not possible at once, and was not to be waited for.
+    WouldBlock,
+    /// `EBUSY`: another process has this part, and lives; or this process has it already.
+    Busy,
+    /// `EPIPE`: the other side of a ring has ended.
+    Closed,
+    /// `EOWNERDEAD`: the process on the other side of a ring died.
+    PeerDied,
+    /// `EMSGSIZE`: a message that is longer than the ring or the buffer.
+    TooLong,
+    /// `ESTALE`: the writer was faster than the reader.
+    Overtaken,
+    /// `EPERM`: this thread does not have the lock.
+    NotOwner,
+    /// `EDEADLK`: this thread has the lock already.
+    Deadlock,
+    /// `ENOTRECOVERABLE`: an owner has died, and the value was not repaired.
+    NotRecoverable,
+    /// `EOVERFLOW`: the count is at its largest.
+    Overflow,
+    /// `EINVAL`: any other argument that makes no sense.
+    InvalidArgument,
+    /// `EFAULT`: a pointer that leads nowhere.
+    BadPointer,
+    /// `ENOSYS`: this system has no System V shared memory, or does not let this process use it.
+    Unsupported,
+    /// Anything else; see [`Error::errno`](crate::Error::errno).
+    Other,
+}
+
+impl ErrorKind {
+    /// The kind of a failed call, from its error number and what was found out.
+    pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
+        match *cause {
+            Cause::NoFile { .. } => return ErrorKind::PathNotFound,
+            Cause::NoId { .. }
+            | Cause::Gone { .. }
+            | Cause::Inside { .. }
+            | Cause::NotAttached(_) => {
+                return ErrorKind::NoSuchSegment;
+            }
+            Cause::Smaller { .. } => return ErrorKind::TooSmall,
+            Cause::ZeroSize | Cause::TooLarge(_) | Cause::BeyondLimit { .. } => {
+                return ErrorKind::BadSize;
+            }
+            _ => {}
+        }
+        match errno.0 {
+            libc::EINVAL => ErrorKind::InvalidArgument,
+            libc::EIDRM => ErrorKind::Removed,
+            libc::EACCES | libc::EPERM => ErrorKind::PermissionDenied,
+            libc::EEXIST => ErrorKind::AlreadyExists,
+            libc::ENOENT => ErrorKind::KeyNotFound,
+            libc::ENOTDIR => ErrorKind::PathNotFound,
+            libc::ENOMEM => ErrorKind::OutOfMemory,
+            libc::ENOSPC => ErrorKind::LimitReached,
+            libc::ENOSYS => ErrorKind::Unsupported,
+            libc::EFAULT => ErrorKind::BadPointer,
+            _ => ErrorKind::Other,
+        }
+    }
+
+    /// What is known from the kind alone.
+    pub(super) fn advice(self, errno: Errno) -> &'static str {
+        match self {
+            ErrorKind::LimitReached => {
+                "64 senders have this ring already; one of them has to close it first"
+            }
+            ErrorKind::OutOfMemory => "there is not enough memory or address space left",
+            ErrorKind::ReadOnly => {
+                "this process may only read the segment: it was attached so, or the segment's mode allows no more"
+            }
+            ErrorKind::Foreign => {
+                "this segment was not made by this library: another program uses the same key; take another name, \
+                 or remove it if nobody needs it"
+            }
+            ErrorKind::WrongKind => {
+                "the segment holds an object of another kind; take another name"
+            }
+            ErrorKind::WrongLayout => {
+                "what the object holds is another thing here than where it was made: another size or capacity, other options, \
+                 or another name of its layout; bring both programs to the same, then remove the segment"
+            }
+            ErrorKind::WrongVersion => {
+                "another version of this library made the object; use one version everywhere, then remove the segment"
+            }
+            ErrorKind::WrongMachine => {
+                "a program with another order of bytes or width of pointers made the object"
+            }
+            ErrorKind::KeyCollision => {
+                "another name has the same key by chance, and its object is in use; take another name"
+            }
+            ErrorKind::Truncated => "the segment is too small to hold an object of this library",
+            ErrorKind::Damaged => {
+                "the object's header makes no sense: somebody has overwritten it; remove the segment and start anew"
+            }
+            ErrorKind::TimedOut => "it did not happen in time",
+            ErrorKind::WouldBlock => {
+                "it is not possible at this moment; try again, or give it time"
+            }
+            ErrorKind::Busy => {
+                "a process that lives has this part already, and only one can; it is free when that one closes it or ends"
+            }
+            ErrorKind::Closed => {
+                "the other side has ended; this goes on when another process takes its part"
+            }
+            ErrorKind::PeerDied => {
+                "the process on the other side died; nothing that was committed is lost, and this goes on when another \
+                 process takes its part"
+            }
+            ErrorKind::TooLong => "the message is longer than the ring or the buffer",
+            ErrorKind::Overtaken => {
+                "the writer was faster than this reader, and what was read may be anything"
+            }
+            ErrorKind::NotOwner => "this thread does not have the lock",
+            ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
+            ErrorKind::NotRecoverable => {
+                "an owner died with the lock, and the next one unlocked without saying that the value is in order; \
+                 remove the segment and start anew"
+            }
+            ErrorKind::Overflow => "the count would exceed 2147483647",
+            ErrorKind::InvalidArgument => "an argument is not valid",
+            _ => match errno.0 {
+                libc::EMFILE | libc::ENFILE => "too many open files",
+                _ => "see the manual page of this call",
+            },
+        }
+    }
+}

@@ -1,0 +1,532 @@
+/*
+ * Situations in which the five calls fail, each a real one, for the trace to explain. Every call is checked to fail with the
+ * errno that the kernel gives, so that tracing is seen to change nothing.
+ *
+ *     trace SITUATION [NUMBER]
+ *
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it. 77 is the answer where this machine does not allow it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NOT_HERE = 77, UNTOUCHED = 12345 };
+#define FAILED ((void *) -1)
+
+static void complain(const char *call, int line)
+{
+    printf("line %d: %s: errno is %s\n", line, call, strerrorname_np(errno));
+    exit(1);
+}
+
+/* The call fails with this errno. */
+#define FAILS(call, number) FAILS_AS(-1, call, number)
+#define FAILS_AS(failure, call, number)                                                                                \
+    do {                                                                                                               \
+        errno = 0;                                                                                                     \
+        if ((call) != (failure) || errno != (number)) {                                                                \
+            complain(#call, __LINE__);                                                                                 \
+        }                                                                                                              \
+    } while (0)
+
+/* The call succeeds and leaves errno alone. */
+#define WORKS(call)                                                                                                    \
+    do {                                                                                                               \
+        errno = UNTOUCHED;                                                                                             \
+        if ((call) == -1 || errno != UNTOUCHED) {                                                                      \
+            complain(#call, __LINE__);                                                                                 \
+        }                                                                                                              \
+    } while (0)
+
+static int get(key_t key, size_t size, int flags)
+{
+    int id;
+
+    WORKS(id = shmget(key, size, flags));
+    return id;
+}
+
+static char *attach(int id)
+{
+    char *memory;
+
+    errno = UNTOUCHED;
+    memory = shmat(id, NULL, 0);
+    if (memory == FAILED || errno != UNTOUCHED) {
+        complain("shmat", __LINE__);
+    }
+    return memory;
+}
+
+static void drop(int id)
+{
+    WORKS(shmctl(id, IPC_RMID, NULL));
+}
+
+static key_t the_key(void)
+{
+    return ftok("shmfile", 115);
+}
+
+/* An IPC namespace of this process' own, with a limit set in it. */
+static void own_namespace(const char *limit, const char *value)
+{
+    int fd;
+
+    if (unshare(CLONE_NEWIPC) != 0) {
+        exit(NOT_HERE);
+    }
+    if (limit != NULL) {
+        fd = open(limit, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, value, strlen(value)) < 0) {
+            exit(NOT_HERE);
+        }
+        close(fd);
+    }
+}
+
+/* From now on, these calls are answered by a seccomp filter: shmctl alone, or all four. */
+static void filter(int number, int shmctl_alone)
+{
+    struct sock_filter all[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_shmctl, 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, shmctl_alone ? SYS_shmctl : SYS_shmget, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, shmctl_alone ? SYS_shmctl : SYS_shmat, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, shmctl_alone ? SYS_shmctl : SYS_shmdt, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned) number & SECCOMP_RET_DATA)),
+    };
+    struct sock_fprog program = {sizeof all / sizeof all[0], all};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        exit(NOT_HERE);
+    }
+}
+
+static void become_nobody(void)
+{
+    if (geteuid() != 0) {
+        exit(NOT_HERE);
+    }
+    if (setgid(65534) != 0 || setuid(65534) != 0) {
+        exit(1);
+    }
+}
+
+static void too_small(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0600);
+
+    FAILS(shmget(the_key(), 1024, 0600), EINVAL);
+    drop(id);
+}
+
+static void bad_sizes(void)
+{
+    FAILS(shmget(the_key(), 0, IPC_CREAT | 0600), EINVAL);
+    FAILS(shmget(the_key(), (size_t) -1, IPC_CREAT | 0600), EINVAL);
+    FAILS(shmget(the_key(), 4096, IPC_CREAT | SHM_HUGETLB | (13 << 26) | 0600), EINVAL);
+}
+
+static void beyond_shmmax(void)
+{
+    own_namespace("/proc/sys/kernel/shmmax", "8192");
+    FAILS(shmget(the_key(), 8193, IPC_CREAT | 0600), EINVAL);
+}
+
+static void exists(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0600);
+
+    FAILS(shmget(the_key(), 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    drop(id);
+}
+
+static void no_key(void)
+{
+    FAILS(shmget(the_key(), 512, 0600), ENOENT);
+    FAILS(shmget(0x7b5a1234, 512, 0600), ENOENT);
+}
+
+/* In a namespace where nobody has a segment under the key -1. */
+static void key_of_failed_ftok(void)
+{
+    key_t key;
+
+    own_namespace(NULL, NULL);
+    FAILS(shmget(-1, 512, 0600), ENOENT);
+    FAILS(key = ftok("no such directory/file", 'A'), ENOENT);
+    FAILS(shmget(key, 512, 0600), ENOENT);
+    drop(get(key, 512, IPC_CREAT | 0600));
+}
+
+static void stranger(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0600);
+    int status;
+
+    if (fork() == 0) {
+        struct shmid_ds ds;
+
+        become_nobody();
+        FAILS(shmget(the_key(), 512, 0600), EACCES);
+        FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+        FAILS(shmctl(id, IPC_STAT, &ds), EACCES);
+        FAILS(shmctl(id, IPC_RMID, NULL), EPERM);
+        exit(0);
+    }
+    wait(&status);
+    drop(id);
+    if (status != 0) {
+        exit(WEXITSTATUS(status));
+    }
+}
+
+static void too_many(void)
+{
+    own_namespace("/proc/sys/kernel/shmmni", "3");
+    get(IPC_PRIVATE, 1, 0600);
+    get(IPC_PRIVATE, 1, 0600);
+    get(IPC_PRIVATE, 1, 0600);
+    FAILS(shmget(IPC_PRIVATE, 1, 0600), ENOSPC);
+}
+
+static void too_many_pages(void)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+
+    own_namespace("/proc/sys/kernel/shmall", "5");
+    get(IPC_PRIVATE, 3 * page, 0600);
+    FAILS(shmget(IPC_PRIVATE, 2 * page + 1, 0600), ENOSPC);
+}
+
+/* An id whose place in the kernel's table another segment has. */
+static void place_taken(void)
+{
+    int old, other = -1, tries;
+
+    own_namespace(NULL, NULL);
+    old = get(IPC_PRIVATE, 1, 0600);
+    drop(old);
+    for (tries = 0; tries < 40000; tries++) {
+        other = get(IPC_PRIVATE, 1, 0600);
+        if ((other & 0x7fff) == (old & 0x7fff)) {
+            break;
+        }
+        drop(other);
+    }
+    FAILS_AS(FAILED, shmat(old, NULL, 0), EINVAL);
+    FAILS(shmctl(old, IPC_RMID, NULL), EINVAL);
+    drop(other);
+}
+
+static volatile int current_id, found;
+
+static void *come_and_go(void *unused)
+{
+    while (!found) {
+        current_id = shmget(IPC_PRIVATE, 1, 0600);
+        shmctl(current_id, IPC_RMID, NULL);
+    }
+    return unused;
+}
+
+/* A segment that is removed while a call on it is under way. */
+static void removed(void)
+{
+    pthread_t thread;
+    long tries;
+
+    own_namespace(NULL, NULL);
+    pthread_create(&thread, NULL, come_and_go, NULL);
+    for (tries = 0; tries < 20000000 && !found; tries++) {
+        int id = current_id;
+        char *memory = shmat(id, NULL, 0);
+
+        if (memory != FAILED) {
+            shmdt(memory);
+        } else {
+            found = errno == EIDRM;
+        }
+    }
+    if (!found) {
+        exit(NOT_HERE);
+    }
+    pthread_join(thread, NULL);
+}
+
+static void no_id(void)
+{
+    FAILS_AS(FAILED, shmat(-1, NULL, 0), EINVAL);
+    FAILS_AS(FAILED, shmat(0x7ffffff1, NULL, 0), EINVAL);
+    FAILS(shmctl(-5, IPC_STAT, NULL), EINVAL);
+    FAILS(shmctl(0, 77, NULL), EINVAL);
+}
+
+static void bad_addresses(void)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    int id = get(IPC_PRIVATE, 4 * page, 0600);
+    char *memory = attach(id);
+
+    FAILS_AS(FAILED, shmat(id, memory + 1, 0), EINVAL);
+    FAILS_AS(FAILED, shmat(id, memory + page, 0), EINVAL);
+    FAILS_AS(FAILED, shmat(id, NULL, SHM_REMAP), EINVAL);
+    FAILS(shmdt(FAILED), EINVAL);
+    FAILS(shmdt(memory + page), EINVAL);
+    FAILS(shmctl(id, IPC_STAT, (void *) 8), EFAULT);
+    WORKS(shmdt(memory));
+    FAILS(shmdt(memory), EINVAL);
+    drop(id);
+    FAILS(ftok((void *) 8, 1), EFAULT);
+}
+
+static void address_space(void)
+{
+    struct rlimit limit;
+    int id = get(IPC_PRIVATE, 64 << 20, 0600);
+
+    /* What a small program needs, and not the segment as well. */
+    limit.rlim_cur = limit.rlim_max = 32 << 20;
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        drop(id);
+        exit(NOT_HERE);
+    }
+    FAILS_AS(FAILED, shmat(id, NULL, 0), ENOMEM);
+    drop(id);
+}
+
+static void memory(void)
+{
+    /* 64 TiB: no machine has that much, and an address space is larger. */
+    int id = shmget(IPC_PRIVATE, (size_t) 1 << 46, 0600);
+
+    if (id >= 0) {
+        drop(id);
+        exit(NOT_HERE); /* vm.overcommit_memory is 1 */
+    }
+    FAILS(shmget(IPC_PRIVATE, (size_t) 1 << 46, 0600), ENOMEM);
+}
+
+static void huge_pages(void)
+{
+    FAILS(shmget(IPC_PRIVATE, (size_t) 1 << 42, SHM_HUGETLB | (21 << 26) | 0600), ENOMEM);
+}
+
+static void filtered(int number)
+{
+    struct shmid_ds ds;
+
+    filter(number, 0);
+    FAILS(shmget(IPC_PRIVATE, 512, 0600), number);
+    FAILS_AS(FAILED, shmat(7, NULL, 0), number);
+    FAILS(shmdt(&ds), number);
+    FAILS(shmctl(7, IPC_STAT, &ds), number);
+}
+
+/* No /proc, and calls that are answered by a filter: nothing can be known. */
+static void blind(void)
+{
+    if (chroot(".") != 0 || chdir("/") != 0) {
+        exit(NOT_HERE);
+    }
+    filter(ENOSYS, 0);
+    FAILS(shmget(IPC_PRIVATE, 512, 0600), ENOSYS);
+}
+
+/* What is in the way is there, and its record cannot be read. */
+static void half_blind(void)
+{
+    key_t key = the_key();
+    int id = get(key, 512, IPC_CREAT | 0600);
+
+    if (fork() == 0) {
+        filter(EPERM, 1);
+        FAILS(shmget(key, 1024, 0600), EINVAL);
+        FAILS(shmget(key, 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+        FAILS_AS(FAILED, shmat(id ^ 0x1000000, NULL, 0), EINVAL);
+        exit(0);
+    }
+    wait(NULL);
+    drop(id);
+}
+
+/* A program that ends without tidying up. */
+static void untidy(void)
+{
+    attach(get(the_key(), 1000, IPC_CREAT | 0640));
+    attach(get(IPC_PRIVATE, 500, 0600));
+    drop(get(IPC_PRIVATE, 1, 0600));
+}
+
+/* A segment that a child still has attached when its creator ends; the child waits for the end of its input. */
+static void shared(void)
+{
+    int id = get(the_key(), 1000, IPC_CREAT | 0600), ready[2];
+    char byte;
+
+    if (pipe(ready) != 0) {
+        exit(1);
+    }
+    if (fork() == 0) {
+        attach(id);
+        close(ready[0]);
+        close(ready[1]);
+        while (read(0, &byte, 1) > 0) {
+        }
+        _exit(0);
+    }
+    close(ready[1]);
+    while (read(ready[0], &byte, 1) > 0) {
+    }
+}
+
+static void killed(int signal)
+{
+    get(the_key(), 1000, IPC_CREAT | 0600);
+    kill(getpid(), signal);
+}
+
+static void *many(void *unused)
+{
+    for (int i = 0; i < 200; i++) {
+        FAILS(shmget(0x7b5a1234, 512, 0600), ENOENT);
+    }
+    return unused;
+}
+
+static void crowd(void)
+{
+    pthread_t threads[4];
+    int process, i;
+
+    for (process = 0; process < 2; process++) {
+        fork();
+    }
+    for (i = 0; i < 4; i++) {
+        pthread_create(&threads[i], NULL, many, NULL);
+    }
+    for (i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    while (wait(NULL) > 0) {
+    }
+}
+
+/* What daemons do with descriptors, and a file of the program's own that gets every number. */
+static void closer(void)
+{
+    int fd, own = -1;
+
+    no_key();
+    for (fd = 3; fd < 4096; fd++) {
+        close(fd);
+    }
+    for (fd = 3; fd < 1024 && own < 1023; fd++) {
+        own = open("own", O_WRONLY | O_CREAT | O_APPEND, 0600);
+    }
+    no_key();
+}
+
+/* Nobody reads standard error. */
+static void unheard(void)
+{
+    for (int i = 0; i < 3; i++) {
+        no_key();
+    }
+}
+
+static void in_a_handler(int signal)
+{
+    (void) signal;
+    FAILS(shmget(0x7b5a1234, 512, 0600), ENOENT);
+}
+
+static void handler(void)
+{
+    struct sigaction action;
+    int i;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = in_a_handler;
+    sigaction(SIGALRM, &action, NULL);
+    ualarm(200, 200);
+    for (i = 0; i < 3000; i++) {
+        int before = errno = i;
+        FAILS(ftok("no such file", 1), ENOENT);
+        (void) before;
+    }
+    ualarm(0, 0);
+}
+
+/* How many descriptors are open. */
+static void descriptors(void)
+{
+    int fd, count = 0;
+
+    no_key();
+    for (fd = 3; fd < 4096; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    printf("%d", count);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*play)(void);
+    } situations[] = {
+        {"too-small", too_small},         {"bad-sizes", bad_sizes},         {"beyond-shmmax", beyond_shmmax},
+        {"exists", exists},               {"no-key", no_key},               {"key-of-failed-ftok", key_of_failed_ftok},
+        {"stranger", stranger},           {"too-many", too_many},           {"too-many-pages", too_many_pages},
+        {"removed", removed},             {"place-taken", place_taken},     {"no-id", no_id},                 {"bad-addresses", bad_addresses},
+        {"address-space", address_space}, {"memory", memory},               {"huge-pages", huge_pages},
+        {"blind", blind},                 {"half-blind", half_blind},       {"untidy", untidy},
+        {"shared", shared},               {"crowd", crowd},                 {"closer", closer},               {"unheard", unheard},
+        {"handler", handler},             {"descriptors", descriptors},
+    };
+    const char *what = argc > 1 ? argv[1] : "";
+    int number = argc > 2 ? atoi(argv[2]) : 0;
+    size_t i;
+
+    for (i = 0; i < sizeof situations / sizeof situations[0]; i++) {
+        if (strcmp(what, situations[i].name) == 0) {
+            situations[i].play();
+            return 0;
+        }
+    }
+    if (strcmp(what, "filtered") == 0) {
+        filtered(number);
+        return 0;
+    }
+    if (strcmp(what, "killed") == 0) {
+        killed(number);
+        return 0;
+    }
+    if (strcmp(what, "exit-at-once") == 0) {
+        get(the_key(), 1000, IPC_CREAT | 0600);
+        _exit(number);
+    }
+    fprintf(stderr, "usage: %s SITUATION [NUMBER]\n", argv[0]);
+    return 2;
+}
