@@ -23,6 +23,8 @@
  *   are returned belong to the library.
  * THREADS: every function may be called from any thread at any time; with one and the same ring or
  *   publisher by one at a time, as said there. errno and shm_last_error() are each thread's own.
+ *   An object is closed when no other thread is in a call on it any more: a thread that was woken
+ *   can be back before the call that woke it. (Only shm_semaphore_post() touches nothing after it.)
  * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
  *   that a fork could break.
  * OBJECTS - shm_mutex, shm_semaphore, shm_latest, shm_ring - are what processes wait for each other
@@ -456,7 +458,9 @@ struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int fl
 // Returns: 0, or -1.
 // Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
 // lives is the sender (another process, or another handle of this one); ENOSPC there are 64
-// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has
+// overwritten the ring; EINVAL a slot is reserved; EDEADLK this thread has one reserved by another
+// handle of a ring for many senders.
 int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
 // Sends several messages, as many as there is room for in time; receivers see those that go

@@ -217,7 +217,9 @@ impl Drop for shm_ring {
 /// Returns: 0, or -1.
 /// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
 /// lives is the sender (another process, or another handle of this one); ENOSPC there are 64
-/// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has overwritten the ring; EINVAL a slot is reserved.
+/// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has
+/// overwritten the ring; EINVAL a slot is reserved; EDEADLK this thread has one reserved by another
+/// handle of a ring for many senders.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_send(
     ring: *mut shm_ring,

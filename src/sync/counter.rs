@@ -17,7 +17,9 @@ pub(crate) struct Counter {
     reserved: AtomicU32,
 }
 
-/// Somebody sleeps, or did so a moment ago.
+/// Somebody sleeps, or did so a moment ago. Whoever posts takes W away and wakes one; that one sets it
+/// again, for there may be others. So nothing is touched after the count is there: whoever takes it
+/// may give the semaphore up at once.
 const W: u32 = 1;
 const ONE: u32 = 2;
 
@@ -53,15 +55,16 @@ impl Counter {
     pub fn post(&self) -> Result<(), Overflow> {
         let mut word = self.word.load(Relaxed);
         loop {
-            let next = word.checked_add(ONE).ok_or(Overflow)?;
+            let next = word.checked_add(ONE).ok_or(Overflow)? & !W;
             // Release: what was written before is seen by whoever takes this one.
             match self
                 .word
                 .compare_exchange_weak(word, next, Release, Relaxed)
             {
-                Ok(_) if next & W == 0 => return Ok(()),
+                Ok(_) if word & W == 0 => return Ok(()),
                 Ok(_) => {
-                    self.wake(next);
+                    // The kernel takes any address, also one where nothing is any more.
+                    atomic::wake_one(&self.word);
                     return Ok(());
                 }
                 Err(now) => word = now,
@@ -69,33 +72,40 @@ impl Counter {
         }
     }
 
-    #[cold]
-    fn wake(&self, posted: u32) {
-        if atomic::wake_one(&self.word) == 0 {
-            // Nobody sleeps any more, so W goes, if the word is still what this post has made it.
-            // Where others have made it that again meanwhile, one who sleeps may lose its W; that
-            // one wakes by itself after a slice. Relaxed: W orders nothing.
-            let _ = self
-                .word
-                .compare_exchange(posted, posted & !W, Relaxed, Relaxed);
-        }
-    }
-
     /// Takes one if there is one.
     #[inline]
     pub fn try_take(&self) -> bool {
+        self.take_and(0).is_some()
+    }
+
+    /// Takes one if there is one, sets these bits, and says what the word is then.
+    #[inline(always)]
+    fn take_and(&self, bits: u32) -> Option<u32> {
         let mut word = self.word.load(Relaxed);
         while word >= ONE {
+            let next = (word - ONE) | bits;
             // Acquire: what was written before this one was posted is seen from here on.
             match self
                 .word
-                .compare_exchange_weak(word, word - ONE, Acquire, Relaxed)
+                .compare_exchange_weak(word, next, Acquire, Relaxed)
             {
-                Ok(_) => return true,
+                Ok(_) => return Some(next),
                 Err(now) => word = now,
             }
         }
-        false
+        None
+    }
+
+    /// The same for one that has slept, and perhaps was woken for others, too.
+    fn take_after_sleep(&self) -> bool {
+        let Some(word) = self.take_and(W) else {
+            return false;
+        };
+        if word >= ONE {
+            // Posted by one who saw no W, because it was taken away to wake us.
+            atomic::wake_one(&self.word);
+        }
+        true
     }
 
     /// Takes one, and waits until there is one. False when the time is over.
@@ -116,15 +126,25 @@ impl Counter {
             // Relaxed: W orders nothing; the kernel compares the word again.
             let word = self.word.fetch_or(W, Relaxed) | W;
             if word >= ONE {
-                if self.try_take() {
+                if self.take_after_sleep() {
                     return true;
                 }
                 continue;
             }
             if !atomic::sleep_half(&self.word, word, deadline) {
-                return self.try_take();
+                return self.take_after_sleep() || self.give_up();
+            }
+            if self.take_after_sleep() {
+                return true;
             }
         }
+    }
+
+    /// Leaves to another one who sleeps what may have been meant for this one.
+    fn give_up(&self) -> bool {
+        // Relaxed: W orders nothing.
+        self.word.fetch_or(W, Relaxed);
+        false
     }
 }
 

@@ -131,6 +131,9 @@ impl Lock {
             if self.take_if(dead, me).is_some() {
                 return self.acquired_after_sleep(slept, true);
             }
+            if matches!(deadline, Deadline::Now) {
+                return self.last_try(slept, me);
+            }
             // Relaxed, here and below: ordered by the barrier.
             let count = self.asleep.fetch_add(1, Relaxed).wrapping_add(1);
             heavy_barrier();
@@ -144,14 +147,23 @@ impl Lock {
             }
             slept = true;
             if !wait::sleep(&self.asleep, count, deadline) {
-                // And here: a lock that is free is not refused.
-                return match self.take_if(|owner| owner == 0, me) {
-                    Some(()) => self.acquired_after_sleep(slept, false),
-                    None => Err(Refused::TimedOut),
-                };
+                return self.last_try(slept, me);
             }
             queue.has_slept(free);
         }
+    }
+
+    /// The time is over, and politeness, too: a lock that is free is not refused. Whoever was to be
+    /// next has not come while this one slept, and may be dead: it has its turn no longer.
+    fn last_try(&self, slept: bool, me: u64) -> Result<Acquired, Refused> {
+        let hungry = self.hungry.load(Relaxed);
+        if self.take_if(|owner| owner == 0, me).is_none() {
+            return Err(Refused::TimedOut);
+        }
+        if slept && hungry != 0 {
+            let _ = self.hungry.compare_exchange(hungry, 0, Relaxed, Relaxed);
+        }
+        self.acquired_after_sleep(slept, false)
     }
 
     /// There may be others asleep, whom whoever woke this one has left to it.
