@@ -15,6 +15,8 @@ pub struct Fact {
     pub creator: Named,
     /// Who attached or detached it last; `None` if nobody has.
     pub last: Option<Named>,
+    /// How long ago that was.
+    pub idle: Option<Duration>,
     /// As far as they could be found.
     pub attached: Vec<Attached>,
     /// What it holds, if this library has made it and this process may look.
@@ -62,16 +64,19 @@ impl Facts {
             false => Attachments::none(),
         };
         let unseen = attachments.unseen;
-        let memory = memory_use();
         let mut census = Census::default();
-        let segments = statuses
+        let mut segments: Vec<Fact> = statuses
             .into_iter()
             .map(|status| {
                 let attached = attachments.take(status.id);
-                let (resident, swapped) = memory.get(&status.id).copied().unzip();
-                Fact::new(status, attached, look, &mut census, resident, swapped)
+                Fact::new(status, attached, look, &mut census)
             })
             .collect();
+        // After looking inside, which can bring a page into memory.
+        let memory = memory_use();
+        for fact in &mut segments {
+            (fact.resident, fact.swapped) = memory.get(&fact.status.id).copied().unzip();
+        }
         Ok(Facts {
             segments,
             limits: Limits::read(),
@@ -98,30 +103,24 @@ impl Facts {
 }
 
 impl Fact {
-    fn new(
-        status: Status,
-        attached: Vec<Attached>,
-        look: Look,
-        census: &mut Census,
-        resident: Option<u64>,
-        swapped: Option<u64>,
-    ) -> Fact {
+    fn new(status: Status, attached: Vec<Attached>, look: Look, census: &mut Census) -> Fact {
         let creator = census.at(status.cpid, status.changed_at);
         let last_use = status.attached_at.max(status.detached_at);
         let last = last_use.map(|_| census.at(status.lpid, last_use));
-        let contents = match look {
-            Look::Inside => contents(&status, &attached),
-            Look::Outside => None,
-        };
-        Fact {
+        let mut fact = Fact {
+            idle: last_use.and_then(|time| SystemTime::now().duration_since(time).ok()),
             status,
             creator,
             last,
             attached,
-            contents,
-            resident,
-            swapped,
+            contents: None,
+            resident: None,
+            swapped: None,
+        };
+        if look == Look::Inside {
+            fact.look_inside();
         }
+        fact
     }
 
     /// All that can be found out about one segment.
@@ -129,9 +128,13 @@ impl Fact {
         let facts = Facts::gather(Look::Outside)?;
         let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
         Ok(found.map(|mut fact| {
-            fact.contents = contents(&fact.status, &fact.attached);
+            fact.look_inside();
             fact
         }))
+    }
+
+    fn look_inside(&mut self) {
+        self.contents = contents(&mut self.status, &self.attached);
     }
 
     /// Nobody has it attached, and whoever made it is dead.
@@ -152,12 +155,6 @@ impl Fact {
             .ok()
     }
 
-    /// How long ago it was last attached or detached.
-    pub fn idle(&self) -> Option<Duration> {
-        let last = self.status.attached_at.max(self.status.detached_at)?;
-        SystemTime::now().duration_since(last).ok()
-    }
-
     /// How many of those who have it attached were not found.
     pub fn hidden(&self) -> u64 {
         let found: u64 = self.attached.iter().map(|attached| attached.times).sum();
@@ -166,8 +163,8 @@ impl Fact {
 }
 
 /// Looks into a segment that may be managed. Preferably through a process that has it attached: to
-/// attach it here would change when, and by whom, it was last used.
-fn contents(status: &Status, attached: &[Attached]) -> Option<Contents> {
+/// attach it here changes when, and by whom, it was last used, and then `status` has that, too.
+fn contents(status: &mut Status, attached: &[Attached]) -> Option<Contents> {
     if !Contents::may_be_in(status.size) {
         return None;
     }
@@ -175,10 +172,15 @@ fn contents(status: &Status, attached: &[Attached]) -> Option<Contents> {
     let theirs = attached
         .iter()
         .find_map(|attached| process::memory_of(attached.pid, attached.address?, len));
-    match theirs {
-        Some(bytes) => Contents::of(&bytes),
-        None => Segment::from_id(status.id).contents().ok().flatten(),
+    if let Some(bytes) = theirs {
+        return Contents::of(&bytes);
     }
+    let segment = Segment::from_id(status.id);
+    let contents = segment.contents().ok().flatten();
+    if let Ok(now) = segment.status() {
+        *status = now;
+    }
+    contents
 }
 
 /// How much of each segment is in memory and swapped out, by id.

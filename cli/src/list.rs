@@ -127,10 +127,8 @@ fn sort(segments: &mut [Fact], options: &Options) {
         Sort::Owner => segments.sort_by_cached_key(|fact| words::user(fact.status.uid)),
         Sort::Users => segments.sort_by_key(|fact| Reverse(fact.status.nattch)),
         Sort::Age => segments.sort_by_key(|fact| fact.status.changed_at),
-        Sort::Used => {
-            segments
-                .sort_by_key(|fact| Reverse(fact.status.attached_at.max(fact.status.detached_at)));
-        }
+        // Those that were never used come last.
+        Sort::Used => segments.sort_by_key(|fact| (fact.idle.is_none(), fact.idle)),
     }
     if options.reverse {
         segments.reverse();
@@ -169,7 +167,7 @@ fn row(fact: &Fact) -> Vec<Cell> {
         users(fact),
         words::process(&fact.creator),
         span(fact.age()),
-        fact.idle().map_or("never".to_owned(), words::span),
+        fact.idle.map_or("never".to_owned(), words::span),
         holds(fact),
         words::flags(fact).join(", "),
     ];

@@ -6,6 +6,8 @@ mod dump;
 mod facts;
 mod json;
 mod list;
+#[cfg(test)]
+mod manual;
 mod map;
 mod output;
 mod process;

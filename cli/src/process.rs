@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
+    sync::LazyLock,
     time::{Duration, SystemTime},
 };
 
@@ -196,7 +197,10 @@ impl Census {
 /// Whether `/proc` shows processes at all, and those of others, too: mounted with `hidepid`, it
 /// keeps them from ordinary users, and what is not there need not be dead.
 fn proc_is_there() -> bool {
-    fs::metadata("/proc/self/stat").is_ok() && fs::metadata("/proc/1").is_ok()
+    static THERE: LazyLock<bool> = LazyLock::new(|| {
+        fs::metadata("/proc/self/stat").is_ok() && fs::metadata("/proc/1").is_ok()
+    });
+    *THERE
 }
 
 struct Stat {
@@ -230,12 +234,11 @@ impl Stat {
 }
 
 fn boot_time() -> Option<SystemTime> {
-    use std::sync::OnceLock;
-    static BOOT: OnceLock<Option<SystemTime>> = OnceLock::new();
-    *BOOT.get_or_init(|| {
+    static BOOT: LazyLock<Option<SystemTime>> = LazyLock::new(|| {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
         let seconds = Duration::from_secs(seconds.trim().parse().ok()?);
         Some(SystemTime::UNIX_EPOCH + seconds)
-    })
+    });
+    *BOOT
 }

@@ -1,0 +1,281 @@
+//! `list` and `show`: what they say is what the kernel says, and what is true.
+
+mod stage;
+
+use serde_json::Value;
+use shmkey::{Key, Latest, Mutex, Ring, Segment, Semaphore};
+use stage::{Child, Name, alone, listed, listed_id, shmkey};
+use std::{collections::BTreeMap, fs, process::Command};
+
+/// The kernel's own list, a line by its id.
+fn kernel() -> BTreeMap<i64, BTreeMap<String, i64>> {
+    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    let number = |name: &str, text: &str| match name {
+        "perms" => i64::from_str_radix(text, 8).unwrap(),
+        _ => text.parse().unwrap(),
+    };
+    let lines = lines.map(|line| -> BTreeMap<String, i64> {
+        let fields = line.split_whitespace().zip(&names);
+        fields
+            .map(|(text, name)| (name.to_string(), number(name, text)))
+            .collect()
+    });
+    lines.map(|line| (line["shmid"], line)).collect()
+}
+
+/// What a segment is in our list, as the kernel's list has it.
+fn as_kernel(segment: &Value) -> BTreeMap<String, i64> {
+    let number = |name: &str| segment[name].as_i64().unwrap();
+    let flag = |name: &str, bits: i64| if segment[name] == true { bits } else { 0 };
+    let perms = number("mode") | flag("removed", 0o1000) | flag("locked", 0o2000);
+    let same = [
+        "key", "size", "cpid", "lpid", "nattch", "uid", "gid", "cuid", "cgid", "atime", "dtime",
+        "ctime", "rss", "swap",
+    ];
+    let mut fields: BTreeMap<String, i64> = same
+        .iter()
+        .map(|&name| (name.to_owned(), number(name)))
+        .collect();
+    fields.insert("shmid".to_owned(), number("id"));
+    fields.insert("perms".to_owned(), perms);
+    fields
+}
+
+/// The lines of `ipcs -m`, as they follow from our list.
+fn as_ipcs(segment: &Value) -> Vec<String> {
+    let number = |name: &str| segment[name].as_i64().unwrap();
+    let mut fields = vec![
+        format!("{:#010x}", number("key") as u32),
+        number("id").to_string(),
+        // ipcs cuts long names.
+        segment["owner"]
+            .as_str()
+            .unwrap()
+            .chars()
+            .take(10)
+            .collect(),
+        format!("{:o}", number("mode")),
+        number("size").to_string(),
+        number("nattch").to_string(),
+    ];
+    fields.extend((segment["removed"] == true).then(|| "dest".to_owned()));
+    fields.extend((segment["locked"] == true).then(|| "locked".to_owned()));
+    fields
+}
+
+fn ipcs() -> Vec<Vec<String>> {
+    let output = Command::new("ipcs").arg("-m").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("0x"));
+    lines
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+/// Compares all three lists, which must not change meanwhile.
+fn expect_all_agree() -> usize {
+    let ours = listed(&[]);
+    let kernel = kernel();
+    let ipcs = ipcs();
+    assert_eq!(ours.len(), kernel.len());
+    assert_eq!(ours.len(), ipcs.len());
+    for segment in &ours {
+        assert_eq!(as_kernel(segment), kernel[&segment["id"].as_i64().unwrap()]);
+        assert!(ipcs.contains(&as_ipcs(segment)), "{:?}", as_ipcs(segment));
+    }
+    ours.len()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_agrees_with_the_kernel_and_ipcs_from_none_to_thousands() {
+    alone(|| {
+        assert_eq!(expect_all_agree(), 0);
+        assert!(shmkey(&[]).starts_with("There are no segments."));
+        // By a process of its own: what this one has attached is also attached, for a moment, by the
+        // children that other tests fork.
+        let _user = Child::new(|| {
+            let segment = Segment::options()
+                .create(true)
+                .size(10_000)
+                .open(Key::PRIVATE);
+            let attached = segment.unwrap().attach().unwrap();
+            attached.write_at(0, &[1; 9000]).unwrap();
+            Segment::from_id(attached.id()).remove().unwrap();
+            std::mem::forget(attached);
+        });
+        let locked = Segment::options()
+            .create(true)
+            .size(1)
+            .open(Key::PRIVATE)
+            .unwrap();
+        // SAFETY: locks a segment, with no buffer.
+        let done = unsafe { libc::shmctl(locked.id(), libc::SHM_LOCK, std::ptr::null_mut()) };
+        assert_eq!(done, 0);
+        let other = Segment::options()
+            .create(true)
+            .size(77)
+            .mode(0o640)
+            .open(Key::from_raw(-2));
+        // SAFETY: all zero is a record of users and modes.
+        let mut record: libc::shmid_ds = unsafe { std::mem::zeroed() };
+        record.shm_perm.uid = 65_534;
+        record.shm_perm.gid = 70_000;
+        record.shm_perm.mode = 0o604;
+        // SAFETY: the record is this one.
+        let done = unsafe { libc::shmctl(other.unwrap().id(), libc::IPC_SET, &mut record) };
+        assert_eq!(done, 0);
+        assert_eq!(expect_all_agree(), 3);
+        for key in 1..=3997 {
+            Segment::options()
+                .create(true)
+                .size(key as usize)
+                .open(Key::from_raw(key))
+                .unwrap();
+        }
+        assert_eq!(expect_all_agree(), 4000);
+        assert_eq!(listed(&["--owner", "65534"]).len(), 1);
+        assert_eq!(listed(&["--key", "0x10"]).len(), 1);
+        assert_eq!(listed(&["--orphans"]).len(), 0, "this process lives");
+    });
+}
+
+#[test]
+fn who_uses_and_who_made_a_segment() {
+    let name = Name::new();
+    let key = Key::from_name(&name.0).unwrap();
+    let maker = Child::new(|| {
+        Segment::options()
+            .create(true)
+            .size(4096)
+            .open(key)
+            .unwrap();
+    });
+    let segment = Segment::open(key).unwrap();
+    let writer = Child::new(|| {
+        std::mem::forget((segment.attach().unwrap(), segment.attach().unwrap()));
+    });
+    let reader = Child::new(|| std::mem::forget(segment.attach_read_only().unwrap()));
+    let seen = listed_id(segment.id());
+    assert_eq!(seen["creator"]["pid"], maker.pid());
+    assert_eq!(seen["creator"]["life"], "alive");
+    assert_eq!(seen["last"]["pid"], reader.pid());
+    assert_eq!(seen["nattch"], 3);
+    assert_eq!(seen["unseen"], 0);
+    let of = |pid: i32| {
+        let all = seen["attached"].as_array().unwrap();
+        all.iter().find(|one| one["pid"] == pid).cloned().unwrap()
+    };
+    assert_eq!(
+        (&of(writer.pid())["times"], &of(writer.pid())["read_only"]),
+        (&2.into(), &false.into())
+    );
+    assert_eq!(
+        (&of(reader.pid())["times"], &of(reader.pid())["read_only"]),
+        (&1.into(), &true.into())
+    );
+    let text = shmkey(&["show", &name.0]);
+    assert!(
+        text.contains(&format!("{} ", writer.pid())) && text.contains("×2"),
+        "{text}"
+    );
+    let map = shmkey(&["map"]);
+    assert!(map.contains('●') && map.contains('○'), "{map}");
+    let dead = maker.pid();
+    maker.kill();
+    assert_eq!(listed_id(segment.id())["creator"]["life"], "dead");
+    assert_eq!(listed_id(segment.id())["orphan"], false, "it is in use");
+    writer.kill();
+    reader.kill();
+    assert_eq!(listed_id(segment.id())["orphan"], true);
+    assert!(shmkey(&["show", &name.0]).contains(&format!("{dead} (dead)")));
+    assert!(shmkey(&["list", "--orphans"]).contains("orphan"));
+}
+
+#[test]
+fn what_a_managed_segment_holds() {
+    let names: Vec<Name> = (0..4).map(|_| Name::new()).collect();
+    let id = |name: &Name| {
+        Segment::open(Key::from_name(&name.0).unwrap())
+            .unwrap()
+            .id()
+    };
+    let state = |name: &Name| listed_id(id(name))["contents"].clone();
+
+    let mutex = Mutex::<u64>::open(names[0].0.as_str(), 7).unwrap();
+    assert_eq!(state(&names[0])["kind"], "mutex");
+    assert_eq!(state(&names[0])["owner"], Value::Null);
+    let owner = Child::new(|| std::mem::forget(mutex.lock().unwrap()));
+    assert_eq!(state(&names[0])["owner"]["id"], owner.pid());
+    assert_eq!(state(&names[0])["owner"]["life"], "alive");
+    let dead = owner.pid();
+    owner.kill();
+    assert_eq!(state(&names[0])["owner"]["life"], "dead");
+    let line = shmkey(&["list"]);
+    assert!(line.contains(&format!("locked by {dead} (dead)")), "{line}");
+
+    let semaphore = Semaphore::open(names[1].0.as_str(), 3).unwrap();
+    semaphore.post().unwrap();
+    assert_eq!(state(&names[1])["value"], 4);
+
+    let latest = Latest::<[u8; 100]>::open(names[2].0.as_str()).unwrap();
+    assert_eq!(state(&names[2])["version"], 0);
+    let mut publisher = latest.publisher().unwrap();
+    publisher.publish([1; 100]).unwrap();
+    let seen = state(&names[2]);
+    assert_eq!(
+        (&seen["version"], &seen["value_size"]),
+        (&1.into(), &100.into())
+    );
+    assert_eq!(seen["publisher"]["id"], std::process::id());
+    assert_eq!(seen["name"], names[2].0.as_str());
+
+    let ring = Ring::open(names[3].0.as_str(), 1000).unwrap();
+    let mut sender = ring.sender().unwrap();
+    sender.send(&[0; 492]).unwrap();
+    let seen = state(&names[3]);
+    assert_eq!(
+        (&seen["capacity"], &seen["used"]),
+        (&1000.into(), &504.into())
+    );
+    assert_eq!(seen["senders"][0]["id"], std::process::id());
+    assert_eq!(seen["receiver"], Value::Null);
+    assert!(shmkey(&["show", &names[3].0]).contains("50% full"));
+}
+
+/// Looking at what somebody has attached leaves no trace; and nothing that is not ours is attached.
+#[test]
+fn looking_changes_nothing() {
+    let names = [Name::new(), Name::new()];
+    let keys = names
+        .each_ref()
+        .map(|name| Key::from_name(&name.0).unwrap());
+    let _user = Child::new(|| {
+        std::mem::forget(Ring::open(names[0].0.as_str(), 1000).unwrap());
+        let mut options = Segment::options();
+        options.create(true).size(4096).open(keys[1]).unwrap();
+    });
+    let look = || keys.map(|key| Segment::open(key).unwrap().status().unwrap());
+    let before = look();
+    let list = shmkey(&["list"]);
+    assert!(list.contains(&names[0].0), "{list}");
+    shmkey(&["map"]);
+    assert_eq!(look(), before);
+}
+
+/// Names come from other programs, which may be hostile to a terminal.
+#[test]
+fn nothing_in_a_name_reaches_the_terminal() {
+    let name = Name(format!("\x1b[2J\x07\n{}", Name::new().0));
+    let _ring = Ring::open(name.0.as_str(), 100).unwrap();
+    for text in [
+        shmkey(&["list"]),
+        shmkey(&["map"]),
+        shmkey(&["show", &name.0]),
+    ] {
+        assert!(!text.contains('\x1b') && !text.contains('\x07'), "{text}");
+        assert!(text.contains("\\u{1b}[2J"), "{text}");
+    }
+}

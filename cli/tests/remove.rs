@@ -1,0 +1,187 @@
+//! `remove`: what it was told to, and nothing else.
+
+mod stage;
+
+use shmkey::{Key, Segment};
+use stage::{Child, Name, alone, listed, refusal, shmkey};
+use std::{os::unix::process::CommandExt, process::Command};
+
+fn create(name: &Name) -> i32 {
+    shmkey(&["create", "--size", "100", "--name", &name.0])
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn by_id_key_or_name() {
+    for how in 0..3 {
+        let name = Name::new();
+        let id = create(&name);
+        let key = Key::from_name(&name.0).unwrap().to_string();
+        let target = [id.to_string(), key, name.0.clone()][how].clone();
+        assert_eq!(
+            shmkey(&["remove", "--dry-run", &target]),
+            format!("would remove {id}\n")
+        );
+        assert_eq!(shmkey(&["remove", &target]), format!("removed {id}\n"));
+        assert!(refusal(&["remove", &target]).contains("there is no segment"));
+    }
+}
+
+#[test]
+fn what_is_in_use_is_removed_by_its_id_only() {
+    let name = Name::new();
+    let id = create(&name);
+    let _attached = Segment::from_id(id).attach().unwrap();
+    let why = refusal(&["remove", &name.0]);
+    assert!(
+        why.contains("in use") && why.contains(&format!("shmkey remove {id}")),
+        "{why}"
+    );
+    shmkey(&["remove", &id.to_string()]);
+}
+
+/// It goes on after what it cannot remove, and says so at the end.
+#[test]
+fn some_of_several() {
+    let name = Name::new();
+    let id = create(&name);
+    let output = stage::run(&["remove", "name:there is none", &id.to_string()], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("removed {id}\n")
+    );
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense() {
+    for arguments in [
+        &["remove"][..],
+        &["remove", "--older-than", "1h"],
+        &["remove", "--orphans", "7"],
+    ] {
+        assert_eq!(
+            stage::run(arguments, b"").status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+/// A private segment that is made by a process, which then attaches it or not.
+fn private(attach: bool) -> Child {
+    Child::new(move || {
+        let segment = Segment::options()
+            .create(true)
+            .size(100)
+            .open(Key::PRIVATE)
+            .unwrap();
+        if attach {
+            std::mem::forget(segment.attach().unwrap());
+        }
+    })
+}
+
+fn ids() -> Vec<i64> {
+    let mut ids: Vec<i64> = listed(&[])
+        .iter()
+        .map(|one| one["id"].as_i64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// The id of a segment that was not there before.
+fn new_id(before: &[i64]) -> i64 {
+    let now = ids();
+    let new: Vec<&i64> = now.iter().filter(|id| !before.contains(id)).collect();
+    assert_eq!(new.len(), 1);
+    *new[0]
+}
+
+#[test]
+#[ignore = "needs root"]
+fn orphans_and_nothing_else() {
+    alone(|| {
+        // Its creator lives; it is attached; it is attached, and its creator is dead.
+        let _unused = private(false);
+        let _used = private(true);
+        let before = ids();
+        let maker = private(false);
+        let kept = new_id(&before);
+        let _user = Child::new(move || {
+            std::mem::forget(Segment::from_id(kept as i32).attach().unwrap());
+        });
+        maker.kill();
+        let before = ids();
+        let maker = private(true);
+        let orphan = new_id(&before);
+        maker.kill();
+
+        assert_eq!(listed(&["--orphans"])[0]["id"], orphan);
+        assert_eq!(
+            shmkey(&["remove", "--orphans", "--older-than", "1h"]),
+            "There are no orphans to remove.\n"
+        );
+        let said = shmkey(&["remove", "--orphans", "--dry-run"]);
+        assert!(said.ends_with("1 segment would be removed.\n"), "{said}");
+        assert_eq!(listed(&[]).len(), 4);
+        shmkey(&["remove", "--orphans", "--yes"]);
+        assert_eq!(ids(), before);
+        assert_eq!(
+            shmkey(&["remove", "--orphans"]),
+            "There are no orphans to remove.\n"
+        );
+    });
+}
+
+/// Whoever is not root removes what is its own, and leaves the others' orphans alone.
+#[test]
+#[ignore = "needs root"]
+fn orphans_of_an_ordinary_user() {
+    const NOBODY: u32 = 65_534;
+    // Somewhere that everybody may run it from.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let program = folder.path().join("shmkey");
+    std::fs::copy(env!("CARGO_BIN_EXE_shmkey"), &program).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        let output = command
+            .args(arguments)
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    alone(|| {
+        let maker = private(false);
+        let roots = new_id(&[]);
+        maker.kill();
+        let _used = private(true);
+        as_nobody(&["create", "--size", "100"]);
+        assert_eq!(listed(&["--orphans"]).len(), 2);
+        let said = as_nobody(&["remove", "--orphans", "--yes"]);
+        assert!(
+            said.contains("1 orphan of other users left alone"),
+            "{said}"
+        );
+        assert!(said.contains("Removed 1 segment."), "{said}");
+        assert_eq!(listed(&["--orphans"])[0]["id"], roots);
+        // What it may not see, it says.
+        let said = as_nobody(&["list"]);
+        assert!(
+            said.contains("1 unseen") && said.contains("Run it as root"),
+            "{said}"
+        );
+    });
+}

@@ -1,0 +1,99 @@
+//! `create`, `put`, `get`, `dump`: bytes in, and the same bytes out.
+
+mod stage;
+
+use shmkey::{Key, Ring, Segment, Semaphore};
+use stage::{Name, refusal, run, shmkey};
+
+#[test]
+fn bytes_of_a_segment() {
+    let name = Name::new();
+    let id = shmkey(&[
+        "create", "--size", "1KiB", "--name", &name.0, "--mode", "640",
+    ]);
+    let status = Segment::from_id(id.trim().parse().unwrap())
+        .status()
+        .unwrap();
+    assert_eq!((status.size, status.mode), (1024, 0o640));
+    assert!(
+        run(&["put", &name.0, "--offset", "0x10"], b"hello\0\xff")
+            .status
+            .success()
+    );
+    let bytes = run(&["get", &name.0, "-s", "16", "-n", "7"], b"").stdout;
+    assert_eq!(bytes, b"hello\0\xff");
+    let dump = shmkey(&["dump", &name.0, "-s", "16", "-n", "16"]);
+    assert_eq!(
+        dump,
+        "00000010  68 65 6c 6c 6f 00 ff 00  00 00 00 00 00 00 00 00  |hello...........|\n00000020\n"
+    );
+    assert_eq!(run(&["dump", "--raw", &name.0], b"").stdout.len(), 1024);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    shmkey(&["dump", &name.0, "-o", file.path().to_str().unwrap()]);
+    assert_eq!(&std::fs::read(file.path()).unwrap()[16..21], b"hello");
+}
+
+#[test]
+fn too_much_is_refused_and_nothing_written() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "8", "--name", &name.0]);
+    let output = run(&["put", &name.0, "--offset", "1"], &[b'x'; 8]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("7 bytes"));
+    assert_eq!(run(&["get", &name.0], b"").stdout, [0; 8]);
+    for beyond in [["-s", "9"], ["-n", "9"], ["-s", "99999999999"]] {
+        let arguments = [&["dump", &name.0][..], &beyond].concat();
+        assert!(refusal(&arguments).contains("has 8 bytes"));
+    }
+}
+
+#[test]
+fn messages_of_a_ring() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "4096", "--name", &name.0, "--ring"]);
+    assert!(
+        run(&["put", &name.0, "--lines"], b"one\n\ntwo")
+            .status
+            .success()
+    );
+    assert!(run(&["put", &name.0], b"three\nfour").status.success());
+    assert_eq!(run(&["get", &name.0], b"").stdout, b"one");
+    assert_eq!(
+        run(&["get", &name.0, "--lines", "--count", "3"], b"").stdout,
+        b"\ntwo\nthree\nfour\n"
+    );
+    // Its senders have ended.
+    assert!(refusal(&["get", &name.0, "--timeout", "0"]).contains("EPIPE"));
+    assert_eq!(shmkey(&["get", &name.0, "--follow"]), "");
+    // It is a ring like any other.
+    let ring = Ring::open(name.0.as_str(), 4096).unwrap();
+    ring.sender().unwrap().send(b"from Rust").unwrap();
+    assert_eq!(run(&["get", &name.0], b"").stdout, b"from Rust");
+    let _receiver = ring.receiver().unwrap();
+    assert!(refusal(&["get", &name.0]).contains("EBUSY"));
+}
+
+#[test]
+fn what_is_no_place_for_bytes() {
+    let name = Name::new();
+    let semaphore = Semaphore::open(name.0.as_str(), 1).unwrap();
+    assert!(refusal(&["put", &name.0]).contains("holds a semaphore"));
+    assert!(refusal(&["get", &name.0]).contains("--raw"));
+    assert!(
+        run(&["get", "--raw", &name.0], b"")
+            .stdout
+            .starts_with(b"shmkey\r\n")
+    );
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn what_exists_is_not_made_again() {
+    let name = Name::new();
+    let create = ["create", "--size", "10", "--name", &name.0];
+    let id = shmkey(&create);
+    assert!(refusal(&create).contains("EEXIST"));
+    assert_eq!(shmkey(&[&create[..], &["--existing"]].concat()), id);
+    let key = Key::from_name(&name.0).unwrap().to_string();
+    assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("EEXIST"));
+}
