@@ -10,10 +10,13 @@ mod map;
 mod output;
 mod process;
 mod remove;
+mod screen;
 mod show;
 mod table;
 mod target;
 mod transfer;
+mod watch;
+mod window;
 mod words;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +55,8 @@ enum Command {
     Put(transfer::Put),
     /// Copy bytes out of a segment, a ring or a latest value to standard output
     Get(transfer::Get),
+    /// Watch a segment: what changes lights up
+    Watch(watch::Options),
     /// Draw which process has which segment
     Map(map::Options),
     /// Remove segments; their memory goes when the last process has let go of them
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         Some(Command::Create(options)) => create::run(&options),
         Some(Command::Put(options)) => transfer::put(&options),
         Some(Command::Get(options)) => transfer::get(&options),
+        Some(Command::Watch(options)) => watch::run(&options),
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
     };
