@@ -129,9 +129,14 @@ impl Fact {
         let facts = Facts::gather(Look::Outside)?;
         let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
         Ok(found.map(|mut fact| {
-            fact.contents = contents(&fact.status, &fact.attached);
+            fact.look_inside();
             fact
         }))
+    }
+
+    /// Finds out what it holds.
+    pub fn look_inside(&mut self) {
+        self.contents = contents(&self.status, &self.attached);
     }
 
     /// Nobody has it attached, and whoever made it is dead.

@@ -14,6 +14,7 @@ mod screen;
 mod show;
 mod table;
 mod target;
+mod top;
 mod transfer;
 mod watch;
 mod window;
@@ -55,6 +56,8 @@ enum Command {
     Put(transfer::Put),
     /// Copy bytes out of a segment, a ring or a latest value to standard output
     Get(transfer::Get),
+    /// The list, live
+    Top(top::Options),
     /// Watch a segment: what changes lights up
     Watch(watch::Options),
     /// Draw which process has which segment
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Some(Command::Create(options)) => create::run(&options),
         Some(Command::Put(options)) => transfer::put(&options),
         Some(Command::Get(options)) => transfer::get(&options),
+        Some(Command::Top(options)) => top::run(&options),
         Some(Command::Watch(options)) => watch::run(&options),
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),

@@ -89,7 +89,7 @@ impl Screen {
                 Event::Key(key) if key.kind == KeyEventKind::Release => {}
                 Event::Key(key) if key.modifiers.contains(KeyModifiers::CONTROL) => {
                     if matches!(key.code, KeyCode::Char('c' | 'd')) {
-                        return Ok(Input::Stop);
+                        STOP.store(true, Relaxed);
                     }
                 }
                 Event::Key(key) => return Ok(Input::Key(key.code)),
@@ -107,7 +107,7 @@ impl Drop for Screen {
     }
 }
 
-/// A signal has come that ends the program, once the terminal is as it was.
+/// The program is to end, once the terminal is as it was.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn catch_signals() {
