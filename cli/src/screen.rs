@@ -194,24 +194,6 @@ pub fn line(cells: Vec<Cell>) -> Line<'static> {
     spans.collect::<Vec<_>>().into()
 }
 
-/// Text in lines that are at most so wide, as long as no word is wider.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.width() + 1 + word.width() > width {
-                lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines
-}
-
 /// Keys and what they do, with the keys standing out; as many as there is room for.
 pub fn keys(keys: &[(&'static str, &'static str)], width: u16) -> Line<'static> {
     let mut spans = Vec::new();
@@ -256,11 +238,5 @@ mod tests {
         assert_eq!(paced(KeyCode::Char('+'), ms(100)), Some(ms(200)));
         assert_eq!(paced(KeyCode::Char('-'), ms(60)), Some(ms(50)));
         assert_eq!(paced(KeyCode::Char('-'), ms(10)), None);
-    }
-
-    #[test]
-    fn text_is_wrapped_between_words() {
-        assert_eq!(wrapped("one two three\nx", 7), ["one two", "three", "x"]);
-        assert_eq!(wrapped("enormous", 3), ["enormous"]);
     }
 }

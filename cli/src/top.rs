@@ -251,7 +251,7 @@ impl Top {
         let [title, body, sums, keys] = self.parts(area);
         frame.render_widget(Paragraph::new(self.title(area.width)), title);
         let lines = match self.help {
-            true => screen::wrapped(HELP, area.width.into())
+            true => words::wrapped(HELP, area.width.into())
                 .into_iter()
                 .map(Line::from)
                 .collect(),
@@ -286,7 +286,7 @@ impl Top {
     }
 
     fn sums(&self, width: u16) -> Vec<Line<'static>> {
-        let lines = screen::wrapped(&self.summary, width.into());
+        let lines = words::wrapped(&self.summary, width.into());
         let dim = |line: String| Line::from(line.dim());
         lines.into_iter().map(dim).collect()
     }

@@ -259,7 +259,7 @@ impl Watch {
         let [facts, rule, bytes, keys] = self.parts(area);
         frame.render_widget(Paragraph::new(self.facts(area.width)), facts);
         if self.help {
-            let lines = screen::wrapped(HELP, usize::from(bytes.width));
+            let lines = words::wrapped(HELP, usize::from(bytes.width));
             let text: Vec<Line> = lines.into_iter().map(Line::from).collect();
             frame.render_widget(Paragraph::new(text), rule.union(bytes));
         } else {
