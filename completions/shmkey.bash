@@ -43,8 +43,14 @@ _shmkey() {
             shmkey,show)
                 cmd="shmkey__subcmd__show"
                 ;;
+            shmkey,top)
+                cmd="shmkey__subcmd__top"
+                ;;
             shmkey,trace)
                 cmd="shmkey__subcmd__trace"
+                ;;
+            shmkey,watch)
+                cmd="shmkey__subcmd__watch"
                 ;;
             shmkey__subcmd__help,create)
                 cmd="shmkey__subcmd__help__subcmd__create"
@@ -73,8 +79,14 @@ _shmkey() {
             shmkey__subcmd__help,show)
                 cmd="shmkey__subcmd__help__subcmd__show"
                 ;;
+            shmkey__subcmd__help,top)
+                cmd="shmkey__subcmd__help__subcmd__top"
+                ;;
             shmkey__subcmd__help,trace)
                 cmd="shmkey__subcmd__help__subcmd__trace"
+                ;;
+            shmkey__subcmd__help,watch)
+                cmd="shmkey__subcmd__help__subcmd__watch"
                 ;;
             *)
                 ;;
@@ -83,7 +95,7 @@ _shmkey() {
 
     case "${cmd}" in
         shmkey)
-            opts="-h -V --help --version list show dump create put get map trace remove help"
+            opts="-h -V --help --version list show dump create put get top watch map trace remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,7 +231,7 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__help)
-            opts="list show dump create put get map trace remove help"
+            opts="list show dump create put get top watch map trace remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -358,7 +370,35 @@ _shmkey() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        shmkey__subcmd__help__subcmd__top)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         shmkey__subcmd__help__subcmd__trace)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shmkey__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -474,6 +514,40 @@ _shmkey() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        shmkey__subcmd__top)
+            opts="-i -r -h --interval --sort --reverse --owner --mine --key --orphans --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "id key size owner users age used" -- "${cur}"))
+                    return 0
+                    ;;
+                --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         shmkey__subcmd__trace)
             opts="-o -h --json --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -486,6 +560,36 @@ _shmkey() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shmkey__subcmd__watch)
+            opts="-i -s -h --interval --offset --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --offset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -32,6 +32,8 @@ complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "dump" -d 'Show the by
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "create" -d 'Make a segment, and print its id'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "put" -d 'Copy bytes from standard input into a segment, a ring or a latest value'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "get" -d 'Copy bytes out of a segment, a ring or a latest value to standard output'
+complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "top" -d 'The list, live'
+complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "watch" -d 'Watch a segment: what changes lights up'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "map" -d 'Draw which process has which segment'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "trace" -d 'Run a program, and tell each shared memory call it makes, why those that fail do so, and what it leaves behind'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "remove" -d 'Remove segments; their memory goes when the last process has let go of them'
@@ -79,6 +81,23 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s f -l follow -d 'Re
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l lines -d 'End each message with a new line'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l raw -d 'Also where an object of this library lies: copy its bytes as they lie there'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s i -l interval -d 'Look this often: 10ms to 1h' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l sort -d 'Order by this' -r -f -a "id\t''
+key\t''
+size\t''
+owner\t''
+users\t'How many times it is attached'
+age\t'The oldest first'
+used\t'What was used last comes first'"
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l owner -d 'Only those of this user: a name or a number' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l key -d 'Only the one under this key, such as 0x4102002f' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s r -l reverse -d 'The other way round'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l mine -d 'Only mine'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l orphans -d 'Only those that nobody uses, and whose creator has ended'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s i -l interval -d 'Look this often: 10ms to 1h' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l svg -d 'Into this file, as a picture in SVG' -r -F
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s o -l output -d 'Append to FILE, and not to standard error; %p in it becomes each process\' id' -r -F
@@ -89,13 +108,15 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l orphans -d 'All
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s n -l dry-run -d 'Only show what would be removed'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s y -l yes -d 'Do not ask'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s h -l help -d 'Print help'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "list" -d 'List all segments: who uses them, who made them, what they hold'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "show" -d 'Show all that is known of one segment'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "dump" -d 'Show the bytes of a segment'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "create" -d 'Make a segment, and print its id'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "put" -d 'Copy bytes from standard input into a segment, a ring or a latest value'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "get" -d 'Copy bytes out of a segment, a ring or a latest value to standard output'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "map" -d 'Draw which process has which segment'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "trace" -d 'Run a program, and tell each shared memory call it makes, why those that fail do so, and what it leaves behind'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "remove" -d 'Remove segments; their memory goes when the last process has let go of them'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get map trace remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "list" -d 'List all segments: who uses them, who made them, what they hold'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "show" -d 'Show all that is known of one segment'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "dump" -d 'Show the bytes of a segment'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "create" -d 'Make a segment, and print its id'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "put" -d 'Copy bytes from standard input into a segment, a ring or a latest value'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "get" -d 'Copy bytes out of a segment, a ring or a latest value to standard output'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "top" -d 'The list, live'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "watch" -d 'Watch a segment: what changes lights up'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "map" -d 'Draw which process has which segment'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "trace" -d 'Run a program, and tell each shared memory call it makes, why those that fail do so, and what it leaves behind'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "remove" -d 'Remove segments; their memory goes when the last process has let go of them'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

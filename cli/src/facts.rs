@@ -133,7 +133,8 @@ impl Fact {
         }))
     }
 
-    fn look_inside(&mut self) {
+    /// Finds out what it holds.
+    pub fn look_inside(&mut self) {
         self.contents = contents(&mut self.status, &self.attached);
     }
 

@@ -15,6 +15,16 @@ use std::cmp::Reverse;
 
 #[derive(Args, Default)]
 pub struct Options {
+    #[command(flatten)]
+    pub choice: Choice,
+    /// For programs: one JSON object, described in shmkey-list(1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which segments, in which order.
+#[derive(Args, Clone, Default)]
+pub struct Choice {
     /// Order by this
     #[arg(long, value_name = "WHAT", value_enum, default_value = "id")]
     pub sort: Sort,
@@ -33,12 +43,9 @@ pub struct Options {
     /// Only those that nobody uses, and whose creator has ended
     #[arg(long)]
     pub orphans: bool,
-    /// For programs: one JSON object, described in shmkey-list(1)
-    #[arg(long)]
-    pub json: bool,
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
     #[default]
     Id,
@@ -55,11 +62,9 @@ pub enum Sort {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let mut facts = Facts::gather(Look::Inside)?;
-    let chosen = Filter::new(options)?;
     let all = facts.segments.len();
     let totals = json::Totals::of(&facts);
-    facts.segments.retain(|fact| chosen.takes(fact));
-    sort(&mut facts.segments, options);
+    options.choice.apply(&mut facts.segments)?;
     if options.json {
         return output::print(&json::list(&facts, &totals));
     }
@@ -75,6 +80,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     output::print(&text)
 }
 
+impl Choice {
+    /// Leaves the segments that were chosen, and orders them.
+    pub fn apply(&self, segments: &mut Vec<Fact>) -> Result<(), Failure> {
+        let chosen = Filter::new(self)?;
+        segments.retain(|fact| chosen.takes(fact));
+        sort(segments, self);
+        Ok(())
+    }
+}
+
 /// Which segments to list.
 struct Filter {
     owner: Option<u32>,
@@ -83,13 +98,13 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(options: &Options) -> Result<Filter, Failure> {
-        let owner = match &options.owner {
-            _ if options.mine => Some(uzers::get_effective_uid()),
+    fn new(choice: &Choice) -> Result<Filter, Failure> {
+        let owner = match &choice.owner {
+            _ if choice.mine => Some(uzers::get_effective_uid()),
             Some(owner) => Some(uid(owner)?),
             None => None,
         };
-        let key = match options
+        let key = match choice
             .key
             .as_deref()
             .map(|key| format!("key:{key}").parse())
@@ -101,7 +116,7 @@ impl Filter {
         Ok(Filter {
             owner,
             key,
-            orphans: options.orphans,
+            orphans: choice.orphans,
         })
     }
 
@@ -118,9 +133,9 @@ fn uid(owner: &str) -> Result<u32, Failure> {
     owner.parse().ok().or_else(named).ok_or_else(unknown)
 }
 
-fn sort(segments: &mut [Fact], options: &Options) {
+fn sort(segments: &mut [Fact], choice: &Choice) {
     segments.sort_by_key(|fact| fact.status.id);
-    match options.sort {
+    match choice.sort {
         Sort::Id => {}
         Sort::Key => segments.sort_by_key(|fact| fact.status.key.as_raw() as u32),
         Sort::Size => segments.sort_by_key(|fact| Reverse(fact.status.size)),
@@ -130,12 +145,12 @@ fn sort(segments: &mut [Fact], options: &Options) {
         // Those that were never used come last.
         Sort::Used => segments.sort_by_key(|fact| (fact.idle.is_none(), fact.idle)),
     }
-    if options.reverse {
+    if choice.reverse {
         segments.reverse();
     }
 }
 
-const COLUMNS: [Column; 11] = [
+pub const COLUMNS: [Column; 11] = [
     Column::right("id", 0),
     Column::left("key", 3),
     Column::right("bytes", 0),
@@ -155,7 +170,8 @@ pub fn lines(segments: &[Fact], width: Option<usize>) -> Vec<String> {
     table::lines(&COLUMNS, &rows, width)
 }
 
-fn row(fact: &Fact) -> Vec<Cell> {
+/// What the table says of a segment.
+pub fn row(fact: &Fact) -> Vec<Cell> {
     let status = &fact.status;
     let span = |time: Option<_>| time.map(words::span).unwrap_or_default();
     let texts = [
@@ -222,7 +238,7 @@ pub fn holds(fact: &Fact) -> String {
 }
 
 /// What is below the table.
-fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
+pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
     let mut text = String::new();
     let shown = facts.segments.len();
     let segments = words::count(all as u64, "segment");

@@ -12,11 +12,15 @@ mod map;
 mod output;
 mod process;
 mod remove;
+mod screen;
 mod show;
 mod table;
 mod target;
+mod top;
 mod trace;
 mod transfer;
+mod watch;
+mod window;
 mod words;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +59,10 @@ enum Command {
     Put(transfer::Put),
     /// Copy bytes out of a segment, a ring or a latest value to standard output
     Get(transfer::Get),
+    /// The list, live
+    Top(top::Options),
+    /// Watch a segment: what changes lights up
+    Watch(watch::Options),
     /// Draw which process has which segment
     Map(map::Options),
     /// Run a program, and tell each shared memory call it makes, why those that fail do so, and what it
@@ -73,6 +81,8 @@ fn main() -> ExitCode {
         Some(Command::Create(options)) => create::run(&options),
         Some(Command::Put(options)) => transfer::put(&options),
         Some(Command::Get(options)) => transfer::get(&options),
+        Some(Command::Top(options)) => top::run(&options),
+        Some(Command::Watch(options)) => watch::run(&options),
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Trace(options)) => return trace::run(&options),

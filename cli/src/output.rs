@@ -73,5 +73,7 @@ pub fn width() -> Option<usize> {
 /// A note below a table.
 pub fn note(text: &str) -> String {
     let dim = anstyle::Style::new().dimmed();
-    format!("{dim}{}{dim:#}\n", words::plain(text))
+    let lines = words::wrapped(&words::plain(text), width().unwrap_or(usize::MAX));
+    let styled = |line: String| format!("{dim}{line}{dim:#}\n");
+    lines.into_iter().map(styled).collect()
 }

@@ -59,6 +59,12 @@ const GAP: usize = 2;
 /// The lines of a table, the titles first, that are at most so wide, if that is possible. Columns
 /// that have nothing to say are left out.
 pub fn lines(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
+    let lines = cells(columns, rows, width);
+    lines.iter().map(|line| text(line)).collect()
+}
+
+/// The same, each line as the texts that it is made of, from left to right.
+pub fn cells(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<Vec<Cell>> {
     let (shown, widths) = layout(columns, rows, width);
     let bold = Style::new().bold();
     let titles = columns.iter().map(|column| Cell {
@@ -70,6 +76,15 @@ pub fn lines(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Ve
         .chain(rows)
         .map(|row| line(columns, row, &shown, &widths))
         .collect()
+}
+
+/// A line for the terminal.
+fn text(line: &[Cell]) -> String {
+    let styled = |cell: &Cell| format!("{}{}{:#}", cell.style, cell.text, cell.style);
+    let mut text: String = line.iter().map(styled).collect();
+    // What is left of cells that were empty.
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Which columns are shown, and how wide each is.
@@ -145,25 +160,24 @@ fn shrink(columns: &[Column], shown: &[usize], widths: &mut [usize], mut over: u
     }
 }
 
-fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> String {
-    let mut line = String::new();
+fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> Vec<Cell> {
+    let mut line = Vec::new();
     for (place, &column) in shown.iter().enumerate() {
         let cell = &row[column];
         let text = cut(&cell.text, widths[column]);
         let room = " ".repeat(widths[column] - text.width());
         let is_last = place + 1 == shown.len();
-        let styled = format!("{}{text}{:#}", cell.style, cell.style);
+        let style = cell.style;
+        let (cell, room) = (Cell { text, style }, Cell::from(room));
         match columns[column].right {
-            true => line.extend([room.as_str(), &styled]),
-            false if is_last => line.push_str(&styled),
-            false => line.extend([styled.as_str(), &room]),
+            true => line.extend([room, cell]),
+            false if is_last => line.push(cell),
+            false => line.extend([cell, room]),
         }
         if !is_last {
-            line.push_str("  ");
+            line.push(Cell::from(" ".repeat(GAP)));
         }
     }
-    // What is left of cells that were empty.
-    line.truncate(line.trim_end().len());
     line
 }
 

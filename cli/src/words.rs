@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     time::{Duration, SystemTime},
 };
+use unicode_width::UnicodeWidthStr;
 
 /// `1.5 GiB`.
 pub fn size(bytes: u64) -> String {
@@ -187,6 +188,24 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
+/// Text in lines that are at most so wide, as long as no word is wider.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > width {
+                lines.push(std::mem::take(&mut line));
+            } else if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 /// `1 segment`, `2 segments`.
 pub fn count(number: u64, what: &str) -> String {
     match number {
@@ -228,5 +247,11 @@ mod tests {
     fn what_comes_from_elsewhere_does_not_reach_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(plain("grün"), "grün");
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two three\nx", 7), ["one two", "three", "x"]);
+        assert_eq!(wrapped("enormous", 3), ["enormous"]);
     }
 }

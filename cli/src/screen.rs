@@ -1,0 +1,242 @@
+//! The terminal, for the commands that fill it.
+
+use crate::{output::Failure, table::Cell};
+use anstyle::{AnsiColor, Effects};
+use ratatui::{
+    DefaultTerminal, Frame,
+    crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
+    layout::Rect,
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use unicode_width::UnicodeWidthStr;
+
+/// The whole terminal. It is given back as it was when this is dropped, and by a panic before its
+/// message is printed.
+pub struct Screen {
+    terminal: DefaultTerminal,
+    colours: bool,
+}
+
+/// What happened while a screen was shown.
+pub enum Input {
+    Key(KeyCode),
+    /// The terminal has another size.
+    Resize,
+    /// Nothing, and the time is over.
+    Time,
+    /// Ctrl-C, or a signal.
+    Stop,
+}
+
+impl Screen {
+    /// Takes the terminal for a command; if there is none, says what to use `instead`.
+    pub fn open(command: &str, instead: &str) -> Result<Screen, Failure> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(Failure::Because(format!(
+                "{command} fills a terminal, and here is none: use {instead}"
+            )));
+        }
+        catch_signals();
+        Ok(Screen {
+            terminal: ratatui::try_init()?,
+            colours: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        })
+    }
+
+    pub fn area(&self) -> Result<Rect, Failure> {
+        Ok(Rect::from((
+            ratatui::layout::Position::ORIGIN,
+            self.terminal.size()?,
+        )))
+    }
+
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> Result<(), Failure> {
+        let colours = self.colours;
+        self.terminal.draw(|frame| {
+            picture(frame);
+            if !colours {
+                for cell in &mut frame.buffer_mut().content {
+                    (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Waits for a key until a time.
+    pub fn input(&self, until: Instant) -> Result<Input, Failure> {
+        /// How soon a signal is noticed.
+        const SLICE: Duration = Duration::from_millis(100);
+        loop {
+            if STOP.load(Relaxed) {
+                return Ok(Input::Stop);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if !event::poll(left.min(SLICE))? {
+                match left.is_zero() {
+                    true => return Ok(Input::Time),
+                    false => continue,
+                }
+            }
+            match event::read()? {
+                Event::Key(key) if key.kind == KeyEventKind::Release => {}
+                Event::Key(key) if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                    if matches!(key.code, KeyCode::Char('c' | 'd')) {
+                        STOP.store(true, Relaxed);
+                    }
+                }
+                Event::Key(key) => return Ok(Input::Key(key.code)),
+                Event::Resize(..) => return Ok(Input::Resize),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that has gone away needs nothing.
+        let _ = ratatui::try_restore();
+    }
+}
+
+/// The program is to end, once the terminal is as it was.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn catch_signals() {
+    extern "C" fn stop(_: libc::c_int) {
+        STOP.store(true, Relaxed);
+    }
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: the handler does nothing but store into an atomic.
+        unsafe { libc::signal(signal, stop as extern "C" fn(_) as libc::sighandler_t) };
+    }
+}
+
+/// Where a key moves to: from a place, where places `0..=last` are and `page` of them are shown.
+pub fn moved(key: KeyCode, at: usize, page: usize, last: usize) -> Option<usize> {
+    let to = match key {
+        KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),
+        KeyCode::Down | KeyCode::Char('j') => at.saturating_add(1),
+        KeyCode::PageUp => at.saturating_sub(page),
+        KeyCode::PageDown => at.saturating_add(page),
+        KeyCode::Home => 0,
+        KeyCode::End => last,
+        _ => return None,
+    };
+    Some(to.min(last))
+}
+
+const PACES: [u64; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
+/// The next longer or shorter interval, for `+` and `-`.
+pub fn paced(key: KeyCode, interval: Duration) -> Option<Duration> {
+    let mut paces = PACES.map(Duration::from_millis).into_iter();
+    match key {
+        KeyCode::Char('+' | '=') => paces.find(|&pace| pace > interval),
+        KeyCode::Char('-') => paces.rfind(|&pace| pace < interval),
+        _ => None,
+    }
+}
+
+/// An interval from the command line: `100ms`, `1s`.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text)
+        .map_err(|_| format!("{text} is no time: say 100ms, 1s or 1min"))?;
+    match interval {
+        _ if interval < Duration::from_millis(10) => Err("10ms is the shortest".to_owned()),
+        _ if interval > Duration::from_secs(3_600) => Err("1h is the longest".to_owned()),
+        _ => Ok(interval),
+    }
+}
+
+/// How something looks that changed so long ago; `None` once it looks as ever. Bright at first, and
+/// also without colours.
+pub fn lit(colour: AnsiColor, age: Duration) -> Option<anstyle::Style> {
+    match age.as_millis() {
+        0..400 => Some(colour.on_default().invert()),
+        400..1_500 => Some(colour.on_default().bold()),
+        _ => None,
+    }
+}
+
+/// A style of the other commands' output, for the screen.
+pub fn style(of: anstyle::Style) -> Style {
+    let mut style = Style::new();
+    if let Some(anstyle::Color::Ansi(colour)) = of.get_fg_color() {
+        style.fg = Some(Color::Indexed(anstyle::Ansi256Color::from(colour).0));
+    }
+    for (effect, modifier) in [
+        (Effects::BOLD, Modifier::BOLD),
+        (Effects::DIMMED, Modifier::DIM),
+        (Effects::INVERT, Modifier::REVERSED),
+        (Effects::STRIKETHROUGH, Modifier::CROSSED_OUT),
+    ] {
+        if of.get_effects().contains(effect) {
+            style = style.add_modifier(modifier);
+        }
+    }
+    style
+}
+
+/// A line of a table.
+pub fn line(cells: Vec<Cell>) -> Line<'static> {
+    let spans = cells
+        .into_iter()
+        .map(|cell| Span::styled(cell.text, style(cell.style)));
+    spans.collect::<Vec<_>>().into()
+}
+
+/// Keys and what they do, with the keys standing out; as many as there is room for.
+pub fn keys(keys: &[(&'static str, &'static str)], width: u16) -> Line<'static> {
+    let mut spans = Vec::new();
+    let mut used = 0;
+    for (key, does) in keys {
+        used += key.width() + does.width() + 3;
+        if used > usize::from(width) {
+            break;
+        }
+        spans.push(Span::styled(
+            format!(" {key}"),
+            Style::new().add_modifier(Modifier::BOLD),
+        ));
+        spans.push(Span::styled(
+            format!(" {does} "),
+            Style::new().add_modifier(Modifier::DIM),
+        ));
+    }
+    spans.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_move_within_what_there_is() {
+        assert_eq!(moved(KeyCode::Up, 0, 10, 99), Some(0));
+        assert_eq!(moved(KeyCode::Char('j'), 5, 10, 99), Some(6));
+        assert_eq!(moved(KeyCode::PageDown, 95, 10, 99), Some(99));
+        assert_eq!(moved(KeyCode::End, 0, 10, 0), Some(0));
+        assert_eq!(moved(KeyCode::Char('x'), 5, 10, 99), None);
+    }
+
+    #[test]
+    fn intervals() {
+        let ms = Duration::from_millis;
+        assert_eq!(interval("100ms"), Ok(ms(100)));
+        for wrong in ["", "0s", "1ms", "2h", "fast"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(paced(KeyCode::Char('+'), ms(100)), Some(ms(200)));
+        assert_eq!(paced(KeyCode::Char('-'), ms(60)), Some(ms(50)));
+        assert_eq!(paced(KeyCode::Char('-'), ms(10)), None);
+    }
+}

@@ -1,0 +1,537 @@
+//! `shmkey watch`.
+
+use crate::{
+    create,
+    facts::Fact,
+    list,
+    output::Failure,
+    screen::{self, Input, Screen},
+    show, table,
+    target::Target,
+    window::{self, Window},
+    words,
+};
+use anstyle::AnsiColor;
+use clap::Args;
+use ratatui::{
+    Frame,
+    crossterm::event::KeyCode,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+use shmkey::{Attachment, Contents, Holding, Party, Segment};
+use std::{
+    process,
+    time::{Duration, Instant},
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// The segment: its id, its key or its name
+    segment: Target,
+    /// Look this often: 10ms to 1h
+    #[arg(long, short, value_name = "TIME", value_parser = screen::interval, default_value = "100ms")]
+    interval: Duration,
+    /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
+    #[arg(long, short = 's', value_name = "BYTES", value_parser = create::bytes)]
+    offset: Option<usize>,
+}
+
+const KEYS: [(&str, &str); 6] = [
+    ("q", "quit"),
+    ("↑↓", "scroll"),
+    ("space", "pause"),
+    ("+/-", "interval"),
+    ("?", "help"),
+    ("PgUp PgDn Home End", "scroll far"),
+];
+
+const HELP: &str = "\
+Bytes that have just changed are bright, and fade within a second and a half.
+
+Only the bytes on the screen are read, and changes per second refer to them: a byte counts once \
+each time it is found to be another one, however often it changed in between. Versions and dropped \
+messages are counted by whoever makes them, so of those none is missed.
+
+Watching attaches the segment, for reading only: the kernel takes that for a use of it. If the \
+segment is removed and nobody else has it, it is let go.
+
+q, Esc, Ctrl-C  quit
+↑ ↓ j k         a line up or down
+PgUp PgDn       a screen up or down
+Home End        the beginning and the end
+space           pause, and go on
++ -             look less often, more often
+?               this help, and back";
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let segment = &options.segment;
+    let id = show::find(segment)?.status.id;
+    let mut watch = Watch::begin(id, options.interval, options.offset)?;
+    let mut screen = Screen::open("watch", &format!("shmkey dump {id}"))?;
+    watch.run(&mut screen)
+}
+
+/// What is known of a segment that is being watched.
+pub struct Watch {
+    id: i32,
+    size: usize,
+    interval: Duration,
+    /// Until the segment is gone.
+    memory: Option<Attachment>,
+    /// Without this process.
+    fact: Fact,
+    asked: Instant,
+    contents: Option<Contents>,
+    window: Window,
+    /// Where the window is to be.
+    offset: usize,
+    /// When it was last looked at.
+    now: Instant,
+    changes: Rate,
+    /// What the object counts by itself.
+    count: Option<u64>,
+    counted: Rate,
+    paused: bool,
+    help: bool,
+}
+
+/// How often something happens in a second, smoothed.
+#[derive(Clone, Copy, Default)]
+struct Rate(f64);
+
+impl Rate {
+    fn add(&mut self, events: u64, time: Duration) {
+        let seconds = time.as_secs_f64();
+        if seconds > 0.0 {
+            // What is a second old counts for a third.
+            let weight = 1.0 - (-seconds).exp();
+            self.0 += (events as f64 / seconds - self.0) * weight;
+        }
+    }
+
+    fn text(self) -> String {
+        match self.0 {
+            ..0.05 => "0".to_owned(),
+            ..10.0 => format!("{:.1}", self.0),
+            _ => format!("{:.0}", self.0),
+        }
+    }
+}
+
+impl Watch {
+    pub fn begin(id: i32, interval: Duration, offset: Option<usize>) -> Result<Watch, Failure> {
+        let memory = Segment::from_id(id).attach_read_only()?;
+        let size = memory.size()?;
+        if offset.is_some_and(|offset| offset >= size) {
+            return Err(Failure::Because(format!(
+                "the segment has {size} bytes, and that is beyond them"
+            )));
+        }
+        let gone = || Failure::Because(format!("there is no segment with id {id}"));
+        let fact = Fact::of(id)?.ok_or_else(gone)?;
+        let contents = look_into(&memory, size)?;
+        let now = Instant::now();
+        Ok(Watch {
+            id,
+            size,
+            interval,
+            memory: Some(memory),
+            fact: without_us(fact),
+            asked: now,
+            offset: offset.unwrap_or_else(|| beginning(contents.as_ref())),
+            count: contents.as_ref().and_then(count),
+            contents,
+            window: Window::default(),
+            now,
+            changes: Rate::default(),
+            counted: Rate::default(),
+            paused: false,
+            help: false,
+        })
+    }
+
+    /// Until somebody wants to quit.
+    pub fn run(&mut self, screen: &mut Screen) -> Result<(), Failure> {
+        loop {
+            let area = screen.area()?;
+            self.look(area)?;
+            screen.draw(|frame| self.draw(frame))?;
+            match screen.input(Instant::now() + self.interval)? {
+                Input::Stop => return Ok(()),
+                Input::Key(KeyCode::Char('q') | KeyCode::Esc) if !self.help => return Ok(()),
+                Input::Key(key) => self.press(key, area),
+                Input::Resize | Input::Time => {}
+            }
+        }
+    }
+
+    fn press(&mut self, key: KeyCode, area: Rect) {
+        match key {
+            KeyCode::Char('?' | 'h') => self.help = !self.help,
+            KeyCode::Char('q') | KeyCode::Esc => self.help = false,
+            KeyCode::Char(' ') => self.paused = !self.paused,
+            _ => {}
+        }
+        if let Some(interval) = screen::paced(key, self.interval) {
+            self.interval = interval;
+        }
+        let row = window::row(area.width.into(), self.size);
+        let page = usize::from(self.parts(area)[2].height);
+        let last = self.size.div_ceil(row).saturating_sub(page);
+        if let Some(to) = screen::moved(key, self.offset / row, page, last) {
+            self.offset = to * row;
+        }
+    }
+
+    /// Looks at what is to be seen.
+    fn look(&mut self, area: Rect) -> Result<(), Failure> {
+        let row = window::row(area.width.into(), self.size);
+        let Some(memory) = &self.memory else {
+            self.offset = self.window.offset;
+            return Ok(());
+        };
+        self.offset -= self.offset % row;
+        let room = row * usize::from(self.parts(area)[2].height);
+        let len = room.min(self.size - self.offset);
+        if self.paused {
+            return Ok(self.window.shift(memory, self.offset, len)?);
+        }
+        let now = Instant::now();
+        let passed = now - self.now;
+        self.now = now;
+        let changes = self.window.look(memory, self.offset, len, now)?;
+        self.changes.add(changes, passed);
+        self.contents = look_into(memory, self.size)?;
+        let count = self.contents.as_ref().and_then(count);
+        if let (Some(before), Some(after)) = (self.count, count) {
+            self.counted.add(after.saturating_sub(before), passed);
+        }
+        self.count = count;
+        self.ask();
+        Ok(())
+    }
+
+    /// Asks the kernel how the segment is; about once a second also who has it.
+    fn ask(&mut self) {
+        let status = Segment::from_id(self.id).status();
+        let nobody_else = |nattch| nattch <= 1;
+        match status {
+            Ok(status) if !(status.removed && nobody_else(status.nattch)) => {
+                let known = &self.fact.status;
+                let same = (status.removed, status.nattch) == (known.removed, known.nattch + 1);
+                if same && self.asked.elapsed() < Duration::from_secs(1) {
+                    return;
+                }
+                self.asked = Instant::now();
+                if let Ok(Some(fact)) = Fact::of(self.id) {
+                    self.fact = without_us(fact);
+                }
+            }
+            // To keep it attached would be to keep its memory.
+            _ => {
+                self.memory = None;
+                self.changes = Rate::default();
+                self.counted = Rate::default();
+            }
+        }
+    }
+
+    /// The parts of the screen: what is said of the segment, a rule, the bytes, the keys.
+    fn parts(&self, area: Rect) -> [Rect; 4] {
+        let facts = (self.facts(area.width).len() as u16).min(area.height / 2);
+        let rule = u16::from(area.height > 5);
+        let keys = u16::from(area.height > 2);
+        let [facts, rule, bytes, keys] = Layout::vertical([
+            Constraint::Length(facts),
+            Constraint::Length(rule),
+            Constraint::Min(0),
+            Constraint::Length(keys),
+        ])
+        .areas(area);
+        [facts, rule, bytes, keys]
+    }
+
+    fn draw(&self, frame: &mut Frame) {
+        let area = frame.area();
+        let [facts, rule, bytes, keys] = self.parts(area);
+        frame.render_widget(Paragraph::new(self.facts(area.width)), facts);
+        if self.help {
+            let lines = words::wrapped(HELP, usize::from(bytes.width));
+            let text: Vec<Line> = lines.into_iter().map(Line::from).collect();
+            frame.render_widget(Paragraph::new(text), rule.union(bytes));
+        } else {
+            frame.render_widget(Paragraph::new(self.rule(area.width)), rule);
+            let row = window::row(area.width.into(), self.size);
+            let lines = self.window.lines(row, self.size, self.now);
+            frame.render_widget(Paragraph::new(lines), bytes);
+        }
+        frame.render_widget(Paragraph::new(screen::keys(&KEYS, area.width)), keys);
+    }
+
+    /// What is said of the segment, the most important first.
+    fn facts(&self, width: u16) -> Vec<Line<'static>> {
+        let mut lines = vec![self.title(width)];
+        let room = usize::from(width).saturating_sub(LABEL);
+        let mut say = |label: &'static str, spans: Vec<Span<'static>>| {
+            let mut line = vec![Span::styled(format!("{label:<LABEL$}"), bold())];
+            line.extend(spans);
+            lines.push(Line::from(line));
+        };
+        if let Some(contents) = &self.contents {
+            say("state", state(contents, &self.fact, room));
+        }
+        say("changes", self.rates());
+        let (others, us) = match self.fact.status.nattch {
+            0 => ("nobody", " but this view"),
+            _ => (&*list::users(&self.fact), "; and this view"),
+        };
+        let us = if self.memory.is_some() { us } else { "" };
+        let others = table::cut(others, room.saturating_sub(us.len()));
+        let green = Style::new().fg(Color::Green);
+        say("used by", vec![Span::styled(others, green), dim(us)]);
+        let size = self.size as u64;
+        let mut kept = vec![format!("{size} bytes")];
+        if size >= 1024 {
+            kept[0] += &format!(" ({})", words::size(size));
+        }
+        if let Some(resident) = self.fact.resident {
+            kept.push(format!("{} in memory", words::size(resident)));
+        }
+        kept.push(match self.fact.status.key.is_private() {
+            true => "no key".to_owned(),
+            false => format!("key {}", words::key(self.fact.status.key)),
+        });
+        say("size", vec![kept.join(", ").into()]);
+        let creator = words::process(&self.fact.creator);
+        let created = match self.fact.age() {
+            Some(age) => format!("by {creator}, {} ago", words::span(age)),
+            None => format!("by {creator}"),
+        };
+        say("created", vec![created.into()]);
+        lines
+    }
+
+    /// `segment 32770, ring "orders"`, and how it is looked at.
+    fn title(&self, width: u16) -> Line<'static> {
+        let pace = match (&self.memory, self.paused) {
+            (None, _) => Span::styled("removed: as it was last", lit(AnsiColor::Red)),
+            (_, true) => Span::styled("paused", lit(AnsiColor::Yellow)),
+            _ => dim(&format!(
+                "every {}",
+                humantime::format_duration(self.interval)
+            )),
+        };
+        let mut title = format!("segment {}", self.id);
+        if let Some(contents) = &self.contents {
+            title += &format!(", {}", words::kind(contents));
+        }
+        if self.memory.is_some() {
+            for flag in words::flags(&self.fact) {
+                title += &format!(", {flag}");
+            }
+        }
+        let room = usize::from(width).saturating_sub(pace.width() + 1);
+        let title = Span::styled(table::cut(&title, room), bold());
+        let gap = usize::from(width).saturating_sub(title.width() + pace.width());
+        Line::from(vec![title, " ".repeat(gap).into(), pace])
+    }
+
+    fn rates(&self) -> Vec<Span<'static>> {
+        let changes = format!("{} bytes per second of those below", self.changes.text());
+        let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
+            Some(Holding::Latest { .. }) => "versions",
+            Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
+            _ => return vec![changes.into()],
+        };
+        let counted = format!("{} {counted} per second", self.counted.text());
+        vec![counted.into(), "; ".into(), changes.into()]
+    }
+
+    /// Which bytes are below, and what they are.
+    fn rule(&self, width: u16) -> Line<'static> {
+        let (from, to) = (self.window.offset, self.window.end());
+        let mut text = match to - from {
+            0 => String::new(),
+            _ => format!("── bytes {from} to {} of {} ", to - 1, self.size),
+        };
+        if self.contents.is_some() {
+            text += match from {
+                0..WORDS => "── header ",
+                WORDS..PAYLOAD => "── the object's own words ",
+                _ => "── payload ",
+            };
+        }
+        let left = usize::from(width).saturating_sub(text.chars().count());
+        text += &"─".repeat(left);
+        dim(&text).into()
+    }
+}
+
+/// The width of what stands before each fact.
+const LABEL: usize = 9;
+
+/// Where the parts of an object begin: docs of the library's `object`.
+const WORDS: usize = 512;
+const PAYLOAD: usize = 1024;
+
+/// Where an object is most worth watching; the beginning of what is none.
+fn beginning(contents: Option<&Contents>) -> usize {
+    match contents {
+        None => 0,
+        Some(contents) if contents.size == 0 => WORDS,
+        Some(_) => PAYLOAD,
+    }
+}
+
+/// What a segment holds, if it was made by the library.
+fn look_into(memory: &Attachment, size: usize) -> Result<Option<Contents>, shmkey::Error> {
+    if !Contents::may_be_in(size) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; size.min(Contents::LEN)];
+    memory.read_at(0, &mut bytes)?;
+    Ok(Contents::of(&bytes))
+}
+
+/// The number that an object keeps of what has happened to it.
+fn count(contents: &Contents) -> Option<u64> {
+    match contents.holding {
+        Holding::Latest { version, .. } => Some(version),
+        Holding::Ring { dropped, .. } => Some(dropped),
+        _ => None,
+    }
+}
+
+/// The same without this process, which has it attached once.
+fn without_us(mut fact: Fact) -> Fact {
+    let us = process::id() as i32;
+    fact.attached.retain(|attached| attached.pid != us);
+    fact.status.nattch = fact.status.nattch.saturating_sub(1);
+    fact
+}
+
+/// How an object is; of a ring also how full, as a bar.
+fn state(contents: &Contents, fact: &Fact, room: usize) -> Vec<Span<'static>> {
+    let said = words::state(contents);
+    let mut spans = Vec::new();
+    if let Holding::Ring { capacity, used, .. } = contents.holding {
+        const BAR: u64 = 20;
+        let full = (words::percent(used, capacity) * BAR).div_ceil(100) as usize;
+        if room > BAR as usize + 10 {
+            let cyan = Style::new().fg(Color::Cyan);
+            spans.push(Span::styled("█".repeat(full), cyan));
+            spans.push(dim(&"░".repeat(BAR as usize - full)));
+            spans.push(" ".into());
+        }
+    }
+    spans.push(said.into());
+    spans.push(dim(&connected(contents, fact)));
+    spans
+}
+
+/// Who sends and who receives.
+fn connected(contents: &Contents, fact: &Fact) -> String {
+    let Holding::Ring {
+        senders, receiver, ..
+    } = &contents.holding
+    else {
+        return String::new();
+    };
+    let who = |party: &Party| {
+        let mut attached = fact.attached.iter();
+        match attached.find(|attached| attached.pid as u32 == party.id) {
+            Some(attached) => format!("{} {}", attached.pid, words::plain(&attached.name)),
+            None => words::party(party),
+        }
+    };
+    let sends = match senders.as_slice() {
+        [] => "nobody sends".to_owned(),
+        [sender] => format!("{} sends", who(sender)),
+        senders => format!("{} send", senders.len()),
+    };
+    let receives = receiver.as_ref().map_or("nobody".to_owned(), who);
+    format!(", {sends}, {receives} receives")
+}
+
+fn bold() -> Style {
+    Style::new().add_modifier(Modifier::BOLD)
+}
+
+fn lit(colour: AnsiColor) -> Style {
+    screen::style(colour.on_default().invert())
+}
+
+fn dim(text: &str) -> Span<'static> {
+    Span::styled(text.to_owned(), Style::new().add_modifier(Modifier::DIM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::{Terminal, backend::TestBackend};
+    use shmkey::{Key, Ring};
+
+    fn picture(watch: &mut Watch, width: u16, height: u16) -> Vec<String> {
+        let area = Rect::new(0, 0, width, height);
+        watch.look(area).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| watch.draw(frame)).unwrap();
+        let cells = &terminal.backend().buffer().content;
+        let lines = cells.chunks(width.into());
+        let text = |line: &[ratatui::buffer::Cell]| line.iter().map(|cell| cell.symbol()).collect();
+        lines.map(text).collect()
+    }
+
+    /// A ring that is removed however the test ends.
+    struct Removed(Ring);
+
+    impl Drop for Removed {
+        fn drop(&mut self) {
+            let _ = self.0.segment().remove();
+        }
+    }
+
+    #[test]
+    fn every_size_of_terminal_will_do() {
+        let name = format!("shmkey watch {}", process::id());
+        let ring = Removed(Ring::open(name.as_str(), 4096).unwrap());
+        let tiny = Segment::options()
+            .create(true)
+            .remove_on_drop(true)
+            .size(3)
+            .open(Key::PRIVATE)
+            .unwrap();
+        tiny.attach().unwrap().write_at(0, b"abc").unwrap();
+        let watch = |id| Watch::begin(id, Duration::from_millis(10), None).unwrap();
+        for id in [ring.0.segment().id(), tiny.id()] {
+            let mut watch = watch(id);
+            for help in [false, true] {
+                watch.help = help;
+                let widths = [1, 2, 9, 24, 80, 200];
+                for (width, height) in widths.iter().flat_map(|&w| [1, 3, 7, 24].map(|h| (w, h))) {
+                    for key in [KeyCode::End, KeyCode::Up, KeyCode::Home] {
+                        watch.press(key, Rect::new(0, 0, width, height));
+                        picture(&mut watch, width, height);
+                    }
+                }
+            }
+        }
+        let lines = picture(&mut watch(ring.0.segment().id()), 80, 24);
+        assert!(lines[0].contains(&format!("ring \"{name}\"")), "{lines:#?}");
+        assert!(lines[1].contains("empty, nobody sends"), "{lines:#?}");
+
+        // What is gone is still seen.
+        let mut watch = watch(tiny.id());
+        let shows = |lines: &[String]| lines.iter().any(|line| line.contains("61 62 63"));
+        assert!(shows(&picture(&mut watch, 80, 24)));
+        drop(tiny);
+        picture(&mut watch, 80, 24);
+        assert!(watch.memory.is_none());
+        let lines = picture(&mut watch, 40, 10);
+        assert!(lines[0].contains("removed: as it was last"), "{lines:#?}");
+        assert!(shows(&lines), "{lines:#?}");
+    }
+}
