@@ -281,7 +281,10 @@ impl Watch {
             lines.push(Line::from(line));
         };
         if let Some(contents) = &self.contents {
-            say("state", state(contents, &self.fact, room));
+            say("state", state(contents, room));
+            if let Some(who) = connected(contents, &self.fact) {
+                say("parties", vec![table::cut(&who, room).into()]);
+            }
         }
         say("changes", self.rates());
         let (others, us) = match self.fact.status.nattch {
@@ -414,7 +417,7 @@ fn without_us(mut fact: Fact) -> Fact {
 }
 
 /// How an object is; of a ring also how full, as a bar.
-fn state(contents: &Contents, fact: &Fact, room: usize) -> Vec<Span<'static>> {
+fn state(contents: &Contents, room: usize) -> Vec<Span<'static>> {
     let said = words::state(contents);
     let mut spans = Vec::new();
     if let Holding::Ring { capacity, used, .. } = contents.holding {
@@ -427,18 +430,18 @@ fn state(contents: &Contents, fact: &Fact, room: usize) -> Vec<Span<'static>> {
             spans.push(" ".into());
         }
     }
-    spans.push(said.into());
-    spans.push(dim(&connected(contents, fact)));
+    let used: usize = spans.iter().map(Span::width).sum();
+    spans.push(table::cut(&said, room.saturating_sub(used)).into());
     spans
 }
 
-/// Who sends and who receives.
-fn connected(contents: &Contents, fact: &Fact) -> String {
+/// Who sends to a ring and who receives from it.
+fn connected(contents: &Contents, fact: &Fact) -> Option<String> {
     let Holding::Ring {
         senders, receiver, ..
     } = &contents.holding
     else {
-        return String::new();
+        return None;
     };
     let who = |party: &Party| {
         let mut attached = fact.attached.iter();
@@ -453,7 +456,7 @@ fn connected(contents: &Contents, fact: &Fact) -> String {
         senders => format!("{} send", senders.len()),
     };
     let receives = receiver.as_ref().map_or("nobody".to_owned(), who);
-    format!(", {sends}, {receives} receives")
+    Some(format!("{sends}, {receives} receives"))
 }
 
 fn bold() -> Style {
