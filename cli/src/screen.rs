@@ -79,7 +79,11 @@ impl Screen {
                 return Ok(Input::Stop);
             }
             let left = until.saturating_duration_since(Instant::now());
-            if !event::poll(left.min(SLICE))? {
+            // Not to be left to what reads the events: it reads from a terminal that has gone for ever.
+            if has_gone(left.min(SLICE)) {
+                return Ok(Input::Stop);
+            }
+            if !event::poll(Duration::ZERO)? {
                 match left.is_zero() {
                     true => return Ok(Input::Time),
                     false => continue,
@@ -118,6 +122,20 @@ fn catch_signals() {
         // SAFETY: the handler does nothing but store into an atomic.
         unsafe { libc::signal(signal, stop as extern "C" fn(_) as libc::sighandler_t) };
     }
+}
+
+/// Waits for what is typed, at most so long, and tells whether the terminal has gone.
+fn has_gone(most: Duration) -> bool {
+    let mut terminal = libc::pollfd {
+        fd: libc::STDIN_FILENO,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // Rounded up, or the last part of a millisecond would be spent in a loop.
+    let most = most.as_micros().div_ceil(1_000) as libc::c_int;
+    // SAFETY: `terminal` is one such structure, and lives on.
+    let found = unsafe { libc::poll(&mut terminal, 1, most) };
+    found > 0 && terminal.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
 /// Where a key moves to: from a place, where places `0..=last` are and `page` of them are shown.

@@ -338,6 +338,27 @@ fn watch_stands_what_happens_to_it() {
 
 #[test]
 #[ignore = "needs tmux"]
+fn a_terminal_that_has_gone_ends_it() {
+    let watched = segment(4096);
+    for command in [format!("watch {}", watched.id()), "top".to_owned()] {
+        let terminal = Terminal::new(80);
+        // Also where the signal that says so is ignored.
+        terminal.type_keys(&["trap '' HUP", "Enter"]);
+        terminal.run(&command);
+        terminal.wait("the keys", |screen| screen.contains("q quit"));
+        let program = terminal.program();
+        drop(terminal);
+        let end = Instant::now() + Duration::from_secs(30);
+        // SAFETY: signal 0 does nothing but ask whether the process is there.
+        while unsafe { libc::kill(program, 0) } == 0 {
+            assert!(Instant::now() < end, "{command} goes on");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs tmux"]
 fn watch_knows_rings_and_latest_values() {
     let name = format!("shmkey screens ring {}", us());
     let ring = Ring::open(name.as_str(), 4096).unwrap();
