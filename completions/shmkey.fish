@@ -30,8 +30,8 @@ complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "list" -d 'List all se
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "show" -d 'Show all that is known of one segment'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "dump" -d 'Show the bytes of a segment'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "create" -d 'Make a segment, and print its id'
-complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "put" -d 'Copy bytes from standard input into a segment, a ring or a latest value'
-complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "get" -d 'Copy bytes out of a segment, a ring or a latest value to standard output'
+complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "put" -d 'Copy bytes from standard input into a segment or a ring'
+complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "get" -d 'Copy bytes out of a segment or a ring to standard output'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "top" -d 'The list, live'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "watch" -d 'Watch a segment: what changes lights up'
 complete -c shmkey -n "__fish_shmkey_needs_command" -f -a "map" -d 'Draw which process has which segment'
@@ -69,14 +69,14 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l existing -d 'Ta
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l ring -d 'Make a ring in it, for messages of so many bytes together as --size says'
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K' -r
-complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l timeout -d 'Wait so long for room in a ring: 10s, 500ms, 0, forever' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l timeout -d 'Wait so long for room in a ring, also while nobody receives: 10s, 500ms, 0, forever' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l lines -d 'Send each line as a message of its own, without its end; else all of the input is one'
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l raw -d 'Also where an object of this library lies: write over its bytes'
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s n -l length -d 'So many bytes; all unless told otherwise' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s c -l count -d 'Receive so many messages of a ring; one unless told otherwise' -r
-complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l timeout -d 'Wait so long for each message: 10s, 500ms, 0, forever' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l timeout -d 'Wait so long for each message, also while nobody sends: 10s, 500ms, 0, forever' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s f -l follow -d 'Receive until all senders have ended'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l lines -d 'End each message with a new line'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l raw -d 'Also where an object of this library lies: copy its bytes as they lie there'
@@ -112,8 +112,8 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "show" -d 'Show all that is known of one segment'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "dump" -d 'Show the bytes of a segment'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "create" -d 'Make a segment, and print its id'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "put" -d 'Copy bytes from standard input into a segment, a ring or a latest value'
-complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "get" -d 'Copy bytes out of a segment, a ring or a latest value to standard output'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "put" -d 'Copy bytes from standard input into a segment or a ring'
+complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "get" -d 'Copy bytes out of a segment or a ring to standard output'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "top" -d 'The list, live'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "watch" -d 'Watch a segment: what changes lights up'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "map" -d 'Draw which process has which segment'

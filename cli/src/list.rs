@@ -280,11 +280,10 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
         .filter(|fact| fact.is_orphan())
         .count() as u64;
     if orphans > 0 {
+        let them = if orphans == 1 { "it" } else { "them" };
         text += &output::note(&format!(
-            "{}: nobody uses {}, and whoever made {} has ended. shmkey remove --orphans removes them.",
+            "{}: nobody uses {them}, and whoever made {them} has ended. shmkey remove --orphans removes {them}.",
             words::count(orphans, "orphan"),
-            if orphans == 1 { "it" } else { "them" },
-            if orphans == 1 { "it" } else { "them" },
         ));
     }
     if facts.is_partial() {

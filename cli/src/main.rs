@@ -55,9 +55,9 @@ enum Command {
     Dump(dump::Options),
     /// Make a segment, and print its id
     Create(create::Options),
-    /// Copy bytes from standard input into a segment, a ring or a latest value
+    /// Copy bytes from standard input into a segment or a ring
     Put(transfer::Put),
-    /// Copy bytes out of a segment, a ring or a latest value to standard output
+    /// Copy bytes out of a segment or a ring to standard output
     Get(transfer::Get),
     /// The list, live
     Top(top::Options),

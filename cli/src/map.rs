@@ -57,7 +57,7 @@ impl Map {
     /// ```text
     ///                 ╭─ 4242 writer
     ///                 │  ╭─ 4243 reader
-    /// 32770 orders    ●──○
+    /// 32770: ring    ●──○
     /// ```
     fn text(&self, width: Option<usize>) -> String {
         if self.segments.is_empty() {
@@ -201,14 +201,13 @@ fn title(fact: &Fact) -> String {
         Some(contents) => words::kind(contents),
         None => words::size(fact.status.size as u64),
     };
-    format!("{} {what}", fact.status.id)
+    format!("{}: {what}", fact.status.id)
 }
 
 fn subtitle(fact: &Fact) -> String {
-    let mut said = vec![
-        words::size(fact.status.size as u64),
-        words::user(fact.status.uid),
-    ];
+    let size = || words::size(fact.status.size as u64);
+    let mut said = vec![words::user(fact.status.uid)];
+    said.extend(fact.contents.as_ref().map(|_| size()));
     said.extend(fact.contents.as_ref().map(words::state));
     said.extend(words::flags(fact).into_iter().map(str::to_owned));
     said.extend((fact.hidden() > 0).then(|| format!("{} users unseen", fact.hidden())));

@@ -3,10 +3,11 @@
 
 use crate::{output::Failure, show, target::Target, words};
 use clap::Args;
-use shmkey::{Contents, ErrorKind, Holding, Place, Ring, Segment};
+use shmkey::{Contents, Error, ErrorKind, Holding, Place, Ring, Segment, Sender};
 use std::{
     io::{self, BufRead, Read, Write},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 #[derive(Args)]
@@ -19,7 +20,7 @@ pub struct Put {
     /// Send each line as a message of its own, without its end; else all of the input is one
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait so long for room in a ring: 10s, 500ms, 0, forever
+    /// Wait so long for room in a ring, also while nobody receives: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Also where an object of this library lies: write over its bytes
@@ -46,7 +47,7 @@ pub struct Get {
     /// End each message with a new line
     #[arg(long)]
     lines: bool,
-    /// Wait so long for each message: 10s, 500ms, 0, forever
+    /// Wait so long for each message, also while nobody sends: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Also where an object of this library lies: copy its bytes as they lie there
@@ -152,15 +153,53 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
     if !options.lines {
         let mut message = Vec::new();
         input.read_to_end(&mut message)?;
-        return Ok(sender.send_timeout(&message, options.timeout)?);
+        return Ok(send_one(&mut sender, &message, options.timeout)?);
     }
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         let message = line.strip_suffix(b"\n").unwrap_or(&line);
-        sender.send_timeout(message, options.timeout)?;
+        send_one(&mut sender, message, options.timeout)?;
         line.clear();
     }
     Ok(())
+}
+
+fn send_one(sender: &mut Sender, message: &[u8], timeout: Duration) -> Result<(), Error> {
+    let mut patience = Patience::new(timeout);
+    loop {
+        match sender.send_timeout(message, patience.left()) {
+            Err(error) if patience.is_worth(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+/// How long to wait for another to take the part of one that has ended, as processes in a script do
+/// one after the other.
+struct Patience(Option<Instant>);
+
+impl Patience {
+    fn new(timeout: Duration) -> Patience {
+        Patience(Instant::now().checked_add(timeout))
+    }
+
+    fn left(&self) -> Duration {
+        self.0.map_or(Duration::MAX, |end| {
+            end.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Whether to try again after this error; if so, some time has passed.
+    fn is_worth(&mut self, error: &Error) -> bool {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let ended = matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerDied);
+        let left = self.left();
+        if !ended || left.is_zero() {
+            return false;
+        }
+        thread::sleep(left.min(PAUSE));
+        true
+    }
 }
 
 fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
@@ -176,10 +215,12 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
         true => u64::MAX,
         false => options.count.unwrap_or(1),
     };
+    let mut patience = Patience::new(options.timeout);
     while left > 0 {
-        let message = match receiver.peek(options.timeout) {
+        let message = match receiver.peek(patience.left()) {
             Ok(message) => message,
             Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
+            Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
         };
         // Released only when it is written: should nobody read, it is still there.
@@ -190,6 +231,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
         out.flush()?;
         message.release()?;
         left -= 1;
+        patience = Patience::new(options.timeout);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod stage;
 
 use shmkey::{Key, Ring, Segment, Semaphore};
 use stage::{Name, refusal, run, shmkey};
+use std::{thread, time::Duration};
 
 #[test]
 fn bytes_of_a_segment() {
@@ -71,6 +72,28 @@ fn messages_of_a_ring() {
     assert_eq!(run(&["get", &name.0], b"").stdout, b"from Rust");
     let _receiver = ring.receiver().unwrap();
     assert!(refusal(&["get", &name.0]).contains("EBUSY"));
+}
+
+#[test]
+fn one_end_waits_for_the_next_at_the_other() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "64", "--name", &name.0, "--ring"]);
+    let lines: String = (0..20)
+        .map(|number| format!("line {number:10}\n"))
+        .collect();
+    thread::scope(|scope| {
+        let put = scope.spawn(|| run(&["put", &name.0, "--lines"], lines.as_bytes()));
+        // Each is another receiver, and soon there is no room without them.
+        for line in lines.lines() {
+            assert_eq!(shmkey(&["get", &name.0]), line);
+        }
+        assert!(put.join().unwrap().status.success());
+        // Nobody sends any more, but somebody will.
+        let get = scope.spawn(|| shmkey(&["get", &name.0]));
+        thread::sleep(Duration::from_millis(100));
+        assert!(run(&["put", &name.0], b"late").status.success());
+        assert_eq!(get.join().unwrap(), "late");
+    });
 }
 
 #[test]
