@@ -50,7 +50,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .open(key)?
             .id(),
     };
-    output::print(&format!("{id}\n"))
+    // Nobody would ever learn of one whose id cannot be printed.
+    output::print(&format!("{id}\n")).inspect_err(|_| {
+        if key.is_private() {
+            let _ = Segment::from_id(id).remove();
+        }
+    })
 }
 
 fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
@@ -63,6 +68,11 @@ fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
         return Err(Failure::Because(format!(
             "there is a segment under the key {key} already; --existing takes it as it is"
         )));
+    }
+    if options.size == 0 {
+        return Err(Failure::Because(
+            "a ring of 0 bytes has no room for a message: 64 is the least".to_owned(),
+        ));
     }
     let place = match &options.name {
         Some(name) => Place::named(name),

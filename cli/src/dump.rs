@@ -61,7 +61,8 @@ fn range(size: usize, options: &Options) -> Result<(usize, usize), Failure> {
     match to {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
-            "the segment has {size} bytes, and that is beyond them"
+            "the segment has {size} bytes, of which {} follow that offset, and more were asked for",
+            size.saturating_sub(from)
         ))),
     }
 }

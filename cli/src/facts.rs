@@ -21,6 +21,8 @@ pub struct Fact {
     pub attached: Vec<Attached>,
     /// What it holds, if this library has made it and this process may look.
     pub contents: Option<Contents>,
+    /// It may hold something, and this process may not look.
+    pub closed: bool,
     /// How much of it is in memory, and how much is swapped out, in bytes.
     pub resident: Option<u64>,
     pub swapped: Option<u64>,
@@ -91,8 +93,9 @@ impl Facts {
         sizes.map(|size| size.div_ceil(page)).sum()
     }
 
-    pub fn bytes(&self) -> u64 {
-        let sizes = self.segments.iter().map(|fact| fact.status.size as u64);
+    /// How many bytes they have. Segments without memory behind them can be more than there is.
+    pub fn bytes(&self) -> u128 {
+        let sizes = self.segments.iter().map(|fact| fact.status.size as u128);
         sizes.sum()
     }
 
@@ -114,6 +117,7 @@ impl Fact {
             last,
             attached,
             contents: None,
+            closed: false,
             resident: None,
             swapped: None,
         };
@@ -135,12 +139,28 @@ impl Fact {
 
     /// Finds out what it holds.
     pub fn look_inside(&mut self) {
-        self.contents = contents(&mut self.status, &self.attached);
+        let found = contents(&mut self.status, &self.attached);
+        self.closed = found.is_err();
+        self.contents = found.unwrap_or_default();
     }
 
-    /// Nobody has it attached, and whoever made it is dead.
+    /// Nobody has it attached, and whoever made it is dead; `None` if that cannot be told.
+    pub fn orphan(&self) -> Option<bool> {
+        match (self.status.nattch, self.creator.life) {
+            (1.., _) | (0, Life::Alive) => Some(false),
+            (0, Life::Dead) => Some(true),
+            (0, Life::Unknown) => None,
+        }
+    }
+
     pub fn is_orphan(&self) -> bool {
-        self.status.nattch == 0 && self.creator.life == Life::Dead
+        self.orphan() == Some(true)
+    }
+
+    /// Whether this process may remove it.
+    pub fn is_ours(&self) -> bool {
+        let us = uzers::get_effective_uid();
+        us == 0 || [self.status.uid, self.status.cuid].contains(&us)
     }
 
     /// Whether it is made of huge pages; `None` if nobody was found who has it attached, for only
@@ -158,26 +178,26 @@ impl Fact {
 
     /// How many of those who have it attached were not found.
     pub fn hidden(&self) -> u64 {
-        let found: u64 = self.attached.iter().map(|attached| attached.times).sum();
+        let found: u64 = self.attached.iter().map(|attached| attached.areas).sum();
         self.status.nattch.saturating_sub(found)
     }
 }
 
 /// Looks into a segment that may be managed. Preferably through a process that has it attached: to
 /// attach it here changes when, and by whom, it was last used, and then `status` has that, too.
-fn contents(status: &mut Status, attached: &[Attached]) -> Option<Contents> {
+fn contents(status: &mut Status, attached: &[Attached]) -> Result<Option<Contents>, Error> {
     if !Contents::may_be_in(status.size) {
-        return None;
+        return Ok(None);
     }
     let len = status.size.min(Contents::LEN);
     let theirs = attached
         .iter()
         .find_map(|attached| process::memory_of(attached.pid, attached.address?, len));
     if let Some(bytes) = theirs {
-        return Contents::of(&bytes);
+        return Ok(Contents::of(&bytes));
     }
     let segment = Segment::from_id(status.id);
-    let contents = segment.contents().ok().flatten();
+    let contents = segment.contents();
     if let Ok(now) = segment.status() {
         *status = now;
     }

@@ -14,16 +14,18 @@ use std::time::SystemTime;
 pub const SCHEMA: &str = "\
 schema: 1, as long as these names mean this.
 segments: a list, an object for each:
-  id, key (as ipcs shows it; 0 for none), size (bytes), nattch (how many times it is attached),
+  id, key (a signed number, as in /proc/sysvipc/shm; 0 for none), size (bytes), nattch (how many times it is attached),
   mode (permission bits, as a number) and mode_text (\"0600\"),
   uid, gid, cuid, cgid (owner and creator), owner (the user's name, or its number),
   cpid, lpid (who created it; who attached or detached it last),
   atime, dtime, ctime (last attached, detached, changed: seconds since 1970; 0 for never),
   rss, swap (bytes in memory, bytes swapped out; null if unknown),
-  removed, locked, orphan (true or false), huge (null if unknown),
+  removed, locked (true or false), orphan, huge (null if unknown),
   creator, last: pid, life (\"alive\", \"dead\", \"unknown\"), name (null unless alive); last is
     null if nobody has used it,
-  attached: a list of pid, name, times, read_only; unseen: how many of nattch are not in it,
+  attached: a list of pid, name, times, areas (of memory, which nattch counts), read_only;
+  unseen: how many of nattch are not in it,
+  closed: it may hold something, and could not be looked into,
   contents: null, or what a managed segment holds: kind (\"mutex\", \"semaphore\", \"latest\",
     \"ring\"), name, layout, ready, maker (id, life), made (seconds since 1970), size (bytes), and
     of a mutex: owner (null or id, life), suspect, lost;
@@ -48,7 +50,7 @@ struct List<'a> {
 #[derive(Serialize)]
 pub struct Totals {
     pub segments: u64,
-    pub bytes: u64,
+    pub bytes: u128,
     pub pages: u64,
 }
 
@@ -82,12 +84,13 @@ struct Segment {
     swap: Option<u64>,
     removed: bool,
     locked: bool,
-    orphan: bool,
+    orphan: Option<bool>,
     huge: Option<bool>,
     creator: Process,
     last: Option<Process>,
     attached: Vec<Attached>,
     unseen: u64,
+    closed: bool,
     contents: Option<Object>,
 }
 
@@ -103,6 +106,7 @@ struct Attached {
     pid: i32,
     name: String,
     times: u64,
+    areas: u64,
     read_only: bool,
 }
 
@@ -214,7 +218,7 @@ impl Segment {
             swap: fact.swapped,
             removed: status.removed,
             locked: status.locked,
-            orphan: fact.is_orphan(),
+            orphan: fact.orphan(),
             huge: fact.huge(),
             creator: Process::of(&fact.creator),
             last: fact.last.as_ref().map(Process::of),
@@ -225,10 +229,12 @@ impl Segment {
                     pid: attached.pid,
                     name: attached.name.clone(),
                     times: attached.times,
+                    areas: attached.areas,
                     read_only: attached.read_only,
                 })
                 .collect(),
             unseen: fact.hidden(),
+            closed: fact.closed,
             contents: fact.contents.as_ref().map(Object::of),
         }
     }

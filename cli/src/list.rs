@@ -230,11 +230,11 @@ pub fn users(fact: &Fact) -> String {
 
 /// `ring "orders": 37% full`.
 pub fn holds(fact: &Fact) -> String {
-    let said = fact.contents.as_ref().map(|contents| {
-        let (kind, state) = (words::kind(contents), words::state(contents));
-        format!("{kind}: {state}")
-    });
-    said.unwrap_or_default()
+    match &fact.contents {
+        Some(contents) => format!("{}: {}", words::kind(contents), words::state(contents)),
+        None if fact.closed => "(you may not look)".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// What is below the table.
@@ -242,13 +242,11 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
     let mut text = String::new();
     let shown = facts.segments.len();
     let segments = words::count(all as u64, "segment");
+    let size = words::size(totals.bytes.try_into().unwrap_or(u64::MAX));
     text += &match (all, shown) {
         (0, _) => "There are no segments.\n".to_owned(),
-        _ if all == shown => format!("{segments}, {}.\n", words::size(totals.bytes)),
-        _ => format!(
-            "{shown} of {segments}; all together {}.\n",
-            words::size(totals.bytes)
-        ),
+        _ if all == shown => format!("{segments}, {size}.\n"),
+        _ => format!("{shown} of {segments}; all together {size}.\n"),
     };
     let mut limits = Vec::new();
     let limit = |used: u64, limit: u64, what: &str, name: &str| {
@@ -263,7 +261,7 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
         limits.push(match shmall {
             0..0x1_0000_0000_0000 => limit(totals.pages, shmall, "pages", "shmall"),
             _ => format!(
-                "{} of any number (shmall)",
+                "{}, without a limit (shmall)",
                 words::count(totals.pages, "page")
             ),
         });
@@ -274,25 +272,56 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
             limits.join("; ")
         ));
     }
-    let orphans = facts
+    text + &orphans(facts) + &unseen(facts)
+}
+
+fn orphans(facts: &Facts) -> String {
+    let orphans: Vec<&Fact> = facts
         .segments
         .iter()
         .filter(|fact| fact.is_orphan())
-        .count() as u64;
-    if orphans > 0 {
-        let them = if orphans == 1 { "it" } else { "them" };
+        .collect();
+    let ours = orphans.iter().filter(|fact| fact.is_ours()).count();
+    if orphans.is_empty() {
+        return String::new();
+    }
+    let them = if orphans.len() == 1 { "it" } else { "them" };
+    let those = match ours {
+        0 => "root and their owners can remove them".to_owned(),
+        _ if ours == orphans.len() => format!("shmkey remove --orphans removes {them}"),
+        _ => format!("shmkey remove --orphans removes those {ours} that are yours"),
+    };
+    output::note(&format!(
+        "{}: nobody uses {them}, and whoever made {them} has ended; {those}.",
+        words::count(orphans.len() as u64, "orphan"),
+    ))
+}
+
+fn unseen(facts: &Facts) -> String {
+    let mut text = String::new();
+    let is_root = uzers::get_effective_uid() == 0;
+    if facts.is_partial() {
+        let (who, remedy) = match facts.unseen {
+            0 => (
+                "processes of other containers".to_owned(),
+                " Outside of this one they can be seen.",
+            ),
+            unseen if is_root => (words::count(unseen as u64, "process"), ""),
+            unseen => (
+                words::count(unseen as u64, "process"),
+                " Run it as root to see them.",
+            ),
+        };
         text += &output::note(&format!(
-            "{}: nobody uses {them}, and whoever made {them} has ended. shmkey remove --orphans removes {them}.",
-            words::count(orphans, "orphan"),
+            "Not all users were found: {who} may not be looked at.{remedy}"
         ));
     }
-    if facts.is_partial() {
+    let closed = facts.segments.iter().filter(|fact| fact.closed).count() as u64;
+    if closed > 0 {
         text += &output::note(&format!(
-            "Not all users were found: {} may not be looked at. Run it as root to see them.",
-            match facts.unseen {
-                0 => "processes of other containers".to_owned(),
-                unseen => words::count(unseen as u64, "process"),
-            },
+            "{} may hold something, and you may not look into {}.",
+            words::count(closed, "segment"),
+            if closed == 1 { "it" } else { "them" },
         ));
     }
     text

@@ -7,7 +7,13 @@ use crate::{
 };
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+};
 use unicode_width::UnicodeWidthStr;
 
 #[derive(Args)]
@@ -28,6 +34,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let partial = facts.is_partial();
     let map = Map::new(facts.segments);
     if let Some(path) = &options.svg {
+        if path.as_os_str() == "-" {
+            return Ok(io::stdout().write_all(map.svg().as_bytes())?);
+        }
         return fs::write(path, map.svg())
             .map_err(|error| Failure::Because(format!("{}: {error}", path.display())));
     }
@@ -89,7 +98,7 @@ impl Map {
                 _ => Style::new(),
             };
             let marks = marks(fact, shown);
-            let room = " ".repeat(left - title.width());
+            let room = " ".repeat(left.saturating_sub(title.width()));
             let line = format!("{style}{title}{style:#}{room}  {marks}");
             text += line.trim_end();
             text += &match fact.hidden() {

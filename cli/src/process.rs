@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     sync::LazyLock,
     time::{Duration, SystemTime},
@@ -14,7 +14,8 @@ use std::{
 pub enum Life {
     Alive,
     Dead,
-    /// It is in another PID namespace, or `/proc` does not tell.
+    /// It is in another PID namespace, or `/proc` does not tell, or there is one of its number that
+    /// seems to be younger.
     Unknown,
 }
 
@@ -34,6 +35,9 @@ pub struct Attached {
     pub name: String,
     /// How many times it has it attached.
     pub times: u64,
+    /// In how many areas of its memory that is, which is what the kernel counts: an attachment of
+    /// which a part was protected or locked has several.
+    pub areas: u64,
     /// It may not write.
     pub read_only: bool,
     /// Where it has the beginning of the segment.
@@ -71,8 +75,9 @@ impl Attachments {
                     }
                 }
                 Some(_) => {}
-                None if is_alive(pid) => found.unseen += 1,
-                None => {}
+                None if matches!(look(pid), Seen::Process(stat) if !stat.lives) => {}
+                None if matches!(look(pid), Seen::Nobody) => {}
+                None => found.unseen += 1,
             }
         }
         found
@@ -102,45 +107,98 @@ fn ipc_namespace(pid: &str) -> Option<u64> {
     Some(link.ino())
 }
 
-fn is_alive(pid: i32) -> bool {
-    matches!(Stat::read(pid), Some(stat) if stat.lives)
-}
-
 /// What a process has attached, by segment; `None` if this process may not know.
 fn maps_of(pid: i32) -> Option<BTreeMap<i32, Attached>> {
-    let text = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    let mut text = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    if text.is_empty() {
+        // A process whose first thread has ended shows its memory in the others.
+        let of = |thread| fs::read(format!("/proc/{pid}/task/{thread}/maps")).ok();
+        let mut others = threads(pid).filter(|&thread| thread != pid).filter_map(of);
+        text = others.find(|text| !text.is_empty()).unwrap_or_default();
+    }
     let mut found = BTreeMap::new();
-    // A line: `7f00-7f10 rw-s 00000000 00:01 32770      /SYSV4102002f (deleted)`.
     for line in text.split(|&byte| byte == b'\n') {
         let line = String::from_utf8_lossy(line);
-        let mut fields = line.split_ascii_whitespace();
-        let mut next = || fields.next().unwrap_or_default();
-        let (range, permissions, offset, device, inode, path) =
-            (next(), next(), next(), next(), next(), next());
-        let is_segment = path.strip_prefix("/SYSV").is_some_and(|key| key.len() == 8);
-        let (true, Ok(id)) = (is_segment, inode.parse::<u32>()) else {
+        let Some(area) = Area::parse(&line) else {
             continue;
         };
-        let attached = found.entry(id as i32).or_insert(Attached {
+        let is_usual = SEGMENTS
+            .as_deref()
+            .is_none_or(|device| device == area.device);
+        let huge = !is_usual && has_huge_pages(pid, area.range);
+        // Somebody's own file with the name of a segment.
+        if !is_usual && !huge {
+            continue;
+        }
+        let attached = found.entry(area.id).or_insert(Attached {
             pid,
             name: String::new(),
             times: 0,
+            areas: 0,
             read_only: true,
             address: None,
-            huge: false,
+            huge,
         });
-        // One attachment can have several lines, if a part of it was protected; one begins at 0.
-        if u64::from_str_radix(offset, 16) == Ok(0) {
+        attached.areas += 1;
+        if u64::from_str_radix(area.offset, 16) == Ok(0) {
             attached.times += 1;
-            let start = range.split('-').next().unwrap_or_default();
+            let start = area.range.split('-').next().unwrap_or_default();
             attached.address = u64::from_str_radix(start, 16).ok();
-            // Ordinary segments lie in the kernel's first file system of its own.
-            attached.huge = device != "00:01" && has_huge_pages(pid, range);
         }
-        attached.read_only &= !permissions.starts_with("rw") && !permissions.starts_with("-w");
+        attached.read_only &= area.permissions.as_bytes().get(1) != Some(&b'w');
+    }
+    for attached in found.values_mut() {
+        // Its beginning may have been unmapped.
+        attached.times = attached.times.max(1);
     }
     Some(found)
 }
+
+/// A line of `/proc/PID/maps`, if it is of a segment:
+/// `7f00-7f10 rw-s 00000000 00:01 32770      /SYSV4102002f (deleted)`.
+struct Area<'a> {
+    range: &'a str,
+    permissions: &'a str,
+    offset: &'a str,
+    device: &'a str,
+    id: i32,
+}
+
+impl Area<'_> {
+    fn parse(line: &str) -> Option<Area<'_>> {
+        let mut fields = line.split_ascii_whitespace();
+        let mut next = || fields.next();
+        let (range, permissions, offset, device) = (next()?, next()?, next()?, next()?);
+        let (inode, path, note) = (next()?, next()?, next()?);
+        let key = path.strip_prefix("/SYSV")?;
+        let is_segment = key.len() == 8 && u32::from_str_radix(key, 16).is_ok();
+        (is_segment && note == "(deleted)").then_some(Area {
+            range,
+            permissions,
+            offset,
+            device,
+            id: inode.parse::<u32>().ok()? as i32,
+        })
+    }
+}
+
+/// The device that segments are on: one of the kernel's own, which it also takes for memory that is
+/// shared without a name. Huge pages are on others.
+static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
+    let page = page_size() as usize;
+    let (kind, nothing) = (libc::MAP_SHARED | libc::MAP_ANONYMOUS, std::ptr::null_mut());
+    // SAFETY: a new mapping where the kernel chooses, which touches nothing that is there.
+    let memory = unsafe { libc::mmap(nothing, page, libc::PROT_READ, kind, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return None;
+    }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    // SAFETY: it is this mapping of one page, and nothing points there.
+    unsafe { libc::munmap(memory, page) };
+    let start = format!("{:x}-", memory as usize);
+    let line = maps.lines().find(|line| line.starts_with(&start))?;
+    Some(line.split_ascii_whitespace().nth(3)?.to_owned())
+});
 
 /// Whether a mapping is made of pages larger than the usual ones.
 fn has_huge_pages(pid: i32, range: &str) -> bool {
@@ -174,33 +232,66 @@ pub fn name_of(pid: i32) -> Option<String> {
 
 /// The processes that were asked for, each looked at once: many segments have one creator.
 #[derive(Default)]
-pub struct Census(HashMap<i32, Option<(Stat, Option<String>)>>);
+pub struct Census(HashMap<i32, (Seen, Option<String>)>);
 
 impl Census {
     /// The process of this number that was there at a time, if it lives still: another one may have
     /// its number now.
     pub fn at(&mut self, pid: i32, time: Option<SystemTime>) -> Named {
-        let look = || Stat::read(pid).map(|stat| (stat, name_of(pid)));
-        let (life, name) = match self.0.entry(pid).or_insert_with(look) {
+        let find = || (look(pid), name_of(pid));
+        let (life, name) = match self.0.entry(pid).or_insert_with(find) {
             // 0 stands for a process of another PID namespace; and for none.
             _ if pid == 0 => (Life::Unknown, None),
-            Some((stat, name)) if stat.lives && !stat.began_after(time) => {
-                (Life::Alive, name.clone())
-            }
-            None if !proc_is_there() => (Life::Unknown, None),
-            _ => (Life::Dead, None),
+            (Seen::Process(stat), name) => match stat.was_there(time) {
+                Life::Alive => (Life::Alive, name.clone()),
+                other => (other, None),
+            },
+            (Seen::Nobody, _) => (Life::Dead, None),
+            (Seen::Hidden, _) => (Life::Unknown, None),
         };
         Named { pid, life, name }
     }
 }
 
-/// Whether `/proc` shows processes at all, and those of others, too: mounted with `hidepid`, it
-/// keeps them from ordinary users, and what is not there need not be dead.
-fn proc_is_there() -> bool {
-    static THERE: LazyLock<bool> = LazyLock::new(|| {
-        fs::metadata("/proc/self/stat").is_ok() && fs::metadata("/proc/1").is_ok()
-    });
-    *THERE
+/// What there is under a number. What is called dead can be removed with all that it has left, so
+/// nobody is called dead of whom it is not known.
+enum Seen {
+    Process(Stat),
+    Nobody,
+    /// This process may not know.
+    Hidden,
+}
+
+fn look(pid: i32) -> Seen {
+    if !*PROC_IS_OURS {
+        return Seen::Hidden;
+    }
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(text) => Stat::parse(pid, &text).map_or(Seen::Hidden, Seen::Process),
+        // Mounted with `hidepid`, `/proc` keeps the processes of others to itself; signals do not.
+        Err(_) if is_nobody(pid) => Seen::Nobody,
+        Err(_) => Seen::Hidden,
+    }
+}
+
+fn is_nobody(pid: i32) -> bool {
+    // SAFETY: signal 0 is none; it only asks.
+    let sent = unsafe { libc::kill(pid, 0) };
+    sent == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Whether the numbers in `/proc` mean what they mean to this process, and not to another PID
+/// namespace.
+static PROC_IS_OURS: LazyLock<bool> = LazyLock::new(|| {
+    let us = fs::read_link("/proc/self");
+    us.is_ok_and(|link| link.as_os_str() == &*std::process::id().to_string())
+});
+
+/// The threads of a process.
+fn threads(pid: i32) -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    let entries = entries.into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 struct Stat {
@@ -210,26 +301,50 @@ struct Stat {
 }
 
 impl Stat {
-    fn read(pid: i32) -> Option<Stat> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        // Behind the name, which may hold anything, in parentheses.
-        let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-        let lives = !matches!(fields.next()?, "Z" | "X" | "x");
-        let start = fields.nth(18)?.parse().ok()?;
+    fn parse(pid: i32, text: &[u8]) -> Option<Stat> {
+        let (first, start) = Stat::fields(text)?;
+        // A process lives on when its first thread has ended, and looks as if it had not.
+        let lives = first || {
+            let is_alive = |thread: i32| {
+                let text = fs::read(format!("/proc/{pid}/task/{thread}/stat"));
+                text.is_ok_and(|text| Stat::fields(&text).is_some_and(|(lives, _)| lives))
+            };
+            threads(pid).any(is_alive)
+        };
         Some(Stat { lives, start })
     }
 
-    /// Whether it began after a time, which is known to the second.
-    fn began_after(&self, time: Option<SystemTime>) -> bool {
+    /// Whether a thread lives, and when it began.
+    fn fields(text: &[u8]) -> Option<(bool, u64)> {
+        let text = String::from_utf8_lossy(text);
+        // Behind the name, which may hold anything, in parentheses.
+        let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+        let lives = !matches!(fields.next()?, "Z" | "X" | "x");
+        Some((lives, fields.nth(18)?.parse().ok()?))
+    }
+
+    /// Whether this is the process that had its number at a time, which is known to the second; if it
+    /// is, whether it lives.
+    fn was_there(&self, time: Option<SystemTime>) -> Life {
+        /// By how much a clock that was wrong may be set right: it then looks as if all who were
+        /// there before had begun later.
+        const SET: Duration = Duration::from_secs(24 * 3_600);
+        if !self.lives {
+            return Life::Dead;
+        }
         let (Some(time), Some(boot)) = (time, boot_time()) else {
-            return false;
+            return Life::Alive;
         };
         // SAFETY: asks for a number.
         let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
         let began = boot + Duration::from_secs_f64(self.start as f64 / ticks);
-        // The time of boot is rounded, too.
-        began > time + Duration::from_secs(2)
+        match began.duration_since(time) {
+            // The time of boot is rounded, too.
+            Err(_) => Life::Alive,
+            Ok(later) if later <= Duration::from_secs(2) => Life::Alive,
+            Ok(later) if later > SET && time > boot => Life::Dead,
+            Ok(_) => Life::Unknown,
+        }
     }
 }
 

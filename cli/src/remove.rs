@@ -11,6 +11,7 @@ use clap::Args;
 use shmkey::{ErrorKind, Segment};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
+    thread,
     time::Duration,
 };
 
@@ -20,11 +21,14 @@ pub struct Options {
     /// its name
     #[arg(value_name = "SEGMENT", required_unless_present = "orphans")]
     segments: Vec<Target>,
-    /// All that nobody uses and whose creator has ended
+    /// All that nobody uses and whose creator has ended. On a terminal it asks first; in a script,
+    /// without a terminal, it does not. What shmkey create has made is one of them until a program
+    /// uses it
     #[arg(long, conflicts_with = "segments")]
     orphans: bool,
-    /// Only those that have been there for so long: 90s, 10min, 2h, 1day
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans")]
+    /// Only those that have been there for so long, since they were created or their owner or mode
+    /// was changed: 90s, 10min, 2h, 1day
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
     /// Only show what would be removed
     #[arg(long, short = 'n')]
@@ -73,17 +77,39 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
             )));
         }
     }
+    let fact = crate::show::find(target)?;
+    if dry_run && !fact.is_ours() {
+        return Err(Failure::Because(format!(
+            "the segment {target} belongs to {}; only its owner, its creator and root can remove it",
+            words::user(fact.status.uid)
+        )));
+    }
+    let users = match fact.status.nattch {
+        0 => String::new(),
+        _ => format!(
+            "; its memory goes when it is let go of by {}",
+            list::users(&fact)
+        ),
+    };
     if dry_run {
-        crate::show::find(target)?;
-        return Ok(format!("would remove {id}\n"));
+        return Ok(format!("would remove {id}{users}\n"));
     }
     segment.remove().map_err(because)?;
-    Ok(format!("removed {id}\n"))
+    Ok(format!("removed {id}{users}\n"))
 }
 
 /// Removes what nobody uses any more.
 fn orphans(options: &Options) -> Result<(), Failure> {
-    let facts = Facts::gather(Look::Inside)?;
+    // To look inside would be to use them.
+    let facts = Facts::gather(Look::Outside)?;
+    let unclear = facts.segments.iter().filter(|fact| fact.orphan().is_none());
+    let unclear = unclear.count() as u64;
+    if unclear > 0 {
+        output::print(&output::note(&format!(
+            "{} that nobody uses left alone: it cannot be told whether their creators live.",
+            words::count(unclear, "segment")
+        )))?;
+    }
     let old_enough = |fact: &Fact| match options.older_than {
         Some(least) => fact.age().is_some_and(|age| age >= least),
         None => true,
@@ -92,7 +118,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
         .segments
         .into_iter()
         .filter(|fact| fact.is_orphan() && !fact.status.removed && old_enough(fact))
-        .partition(may_remove);
+        .partition(Fact::is_ours);
     if !others.is_empty() {
         let orphans = words::count(others.len() as u64, "orphan");
         output::print(&output::note(&format!(
@@ -112,6 +138,12 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     }
     if !options.yes && io::stdin().is_terminal() && !agrees()? {
         return output::print("Nothing was removed.\n");
+    }
+    // Somebody looks, who cannot be asked.
+    if !options.yes && !io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return Err(Failure::Because(
+            "nothing was removed, as nobody can be asked; say --yes".to_owned(),
+        ));
     }
     let (mut removed, mut failed) = (0, false);
     for fact in &mine {
@@ -140,11 +172,6 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     }
 }
 
-fn may_remove(fact: &Fact) -> bool {
-    let me = uzers::get_effective_uid();
-    me == 0 || [fact.status.uid, fact.status.cuid].contains(&me)
-}
-
 fn is_gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NoSuchSegment | ErrorKind::Removed)
 }
@@ -152,6 +179,14 @@ fn is_gone(kind: ErrorKind) -> bool {
 /// Whether nobody has come since it was listed. (Between this and the removal there is nothing that
 /// could take long.) To remove it then would take its key away from those who use it.
 fn still_orphan(fact: &Fact) -> Result<bool, Failure> {
+    Ok(is_unused(fact)? || {
+        // It may only have been looked at.
+        thread::sleep(Duration::from_millis(5));
+        is_unused(fact)?
+    })
+}
+
+fn is_unused(fact: &Fact) -> Result<bool, Failure> {
     let id = fact.status.id;
     let now = match Segment::from_id(id).status() {
         Ok(now) => Some(now),
@@ -168,7 +203,10 @@ fn agrees() -> Result<bool, Failure> {
     out.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -40,11 +40,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 pub fn find(target: &Target) -> Result<Fact, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
-    let gone = || {
-        Failure::Because(format!(
-            "there is no segment {target} (shmkey list shows all)"
-        ))
-    };
+    let gone = || Failure::Because(format!("there is no segment {target} ({})", target.hint()));
     Fact::of(segment.id()).map_err(because)?.ok_or_else(gone)
 }
 
@@ -111,10 +107,11 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     }
     if fact.is_orphan() {
         let what = "yes: nobody uses it, and whoever created it has ended";
-        lines.push((
-            "orphan",
-            format!("{what}; shmkey remove {} removes it", status.id),
-        ));
+        let remedy = match fact.is_ours() {
+            true => format!("shmkey remove {} removes it", status.id),
+            false => "its owner, its creator and root can remove it".to_owned(),
+        };
+        lines.push(("orphan", format!("{what}; {remedy}")));
     }
     lines.extend(object(fact));
     lines
@@ -169,7 +166,8 @@ fn permissions(mode: u32) -> String {
 /// What it holds.
 fn object(fact: &Fact) -> Vec<(&'static str, String)> {
     let Some(contents) = &fact.contents else {
-        return Vec::new();
+        let unknown = ("holds", "you may not look into it".to_owned());
+        return fact.closed.then_some(unknown).into_iter().collect();
     };
     let someone = |party: &Option<_>| party.as_ref().map_or("nobody".to_owned(), words::party);
     let mut lines = vec![

@@ -1,7 +1,7 @@
 //! Tables that align, and fit the terminal.
 
 use anstyle::Style;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// A column: its title, and how it behaves when there is little room.
 pub struct Column {
@@ -80,11 +80,11 @@ pub fn cells(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Ve
 
 /// A line for the terminal.
 fn text(line: &[Cell]) -> String {
+    // Cells at the end may be empty.
+    let is_blank = |cell: &&Cell| cell.text.trim_end().is_empty();
+    let blank = line.iter().rev().take_while(is_blank).count();
     let styled = |cell: &Cell| format!("{}{}{:#}", cell.style, cell.text, cell.style);
-    let mut text: String = line.iter().map(styled).collect();
-    // What is left of cells that were empty.
-    text.truncate(text.trim_end().len());
-    text
+    line[..line.len() - blank].iter().map(styled).collect()
 }
 
 /// Which columns are shown, and how wide each is.
@@ -165,7 +165,7 @@ fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> 
     for (place, &column) in shown.iter().enumerate() {
         let cell = &row[column];
         let text = cut(&cell.text, widths[column]);
-        let room = " ".repeat(widths[column] - text.width());
+        let room = " ".repeat(widths[column].saturating_sub(text.width()));
         let is_last = place + 1 == shown.len();
         let style = cell.style;
         let (cell, room) = (Cell { text, style }, Cell::from(room));
@@ -187,13 +187,13 @@ pub fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let mut cut = String::new();
-    let mut used = 1; // for what says that there is more
     for character in text.chars() {
-        used += character.width().unwrap_or(0);
-        if used > width {
+        cut.push(character);
+        // As a whole: characters can make one picture together, which is wider than they are.
+        if cut.width() + 1 > width {
+            cut.pop();
             break;
         }
-        cut.push(character);
     }
     if width > 0 {
         cut.push('…');
@@ -204,6 +204,24 @@ pub fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cut_fits() {
+        // A cloud is one wide, and as a picture two.
+        for text in [
+            "hello",
+            "\u{2601}\u{fe0f}\u{2601}\u{fe0f}a",
+            "日本語",
+            "e\u{301}e\u{301}",
+        ] {
+            for width in 0..8 {
+                assert!(cut(text, width).width() <= width, "{text} {width}");
+                let columns = [Column::left("x", 0).cut_to(1), Column::left("y", 0)];
+                let row = vec![Cell::from(text.to_owned()), Cell::from("y".to_owned())];
+                lines(&columns, &[row], Some(width));
+            }
+        }
+    }
 
     fn table(width: Option<usize>) -> Vec<String> {
         let columns = [

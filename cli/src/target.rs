@@ -27,16 +27,18 @@ impl FromStr for Target {
                 .ok_or_else(|| format!("{text} is no id: ids are 0 to 2147483647"));
         }
         if let Some(text) = text.strip_prefix("key:") {
-            return parse_key(text).ok_or_else(|| {
+            let key = parse_key(text).ok_or_else(|| {
                 format!("{text} is no key: a key is 0x and up to 8 hexadecimal digits, or a decimal number")
             });
+            return key.and_then(findable);
         }
         if text.starts_with("0x") || text.starts_with("0X") {
-            return parse_key(text).ok_or_else(|| {
+            let key = parse_key(text).ok_or_else(|| {
                 format!(
                     "{text} is no key: 0x and up to 8 hexadecimal digits (name:{text} is a name)"
                 )
             });
+            return key.and_then(findable);
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
             return parse_id(text).ok_or_else(|| {
@@ -61,6 +63,16 @@ fn parse_key(text: &str) -> Option<Target> {
     Some(Target::Key(Key::from_raw(raw)))
 }
 
+/// A key under which a segment can be found.
+fn findable(target: Target) -> Result<Target, String> {
+    match target {
+        Target::Key(key) if key.is_private() => {
+            Err("0 is no key, but says that there is none: give the segment's id".to_owned())
+        }
+        target => Ok(target),
+    }
+}
+
 impl Target {
     /// The segment that it means.
     pub fn find(&self) -> Result<Segment, Error> {
@@ -72,11 +84,22 @@ impl Target {
         }
     }
 
+    /// What to do when it is not there.
+    pub fn hint(&self) -> String {
+        if let Target::Id(id) = self {
+            let name = Key::from_name(id.to_string());
+            if name.and_then(Segment::open).is_ok() {
+                return format!("but one that is named so: say name:{id}");
+            }
+        }
+        "shmkey list shows all".to_owned()
+    }
+
     /// What is said when it is not there.
     pub fn explain(&self, error: Error) -> String {
         match error.kind() {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
-                format!("there is no segment {self} (shmkey list shows all)")
+                format!("there is no segment {self} ({})", self.hint())
             }
             _ => format!("{self}: {error}"),
         }
@@ -120,6 +143,8 @@ mod tests {
             "99999999999",
             "id:x",
             "key:",
+            "key:0",
+            "0x0",
             "name:",
         ] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");

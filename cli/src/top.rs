@@ -377,7 +377,10 @@ impl Known {
         let us = status.lpid == process::id() as i32;
         // To look into what nobody has attached is to use it. Once is enough, as long as nobody else does.
         match unused(status.nattch) && unused(before.nattch) && (us || same) {
-            true => fact.contents = self.fact.contents.clone(),
+            true => {
+                fact.contents = self.fact.contents.clone();
+                fact.closed = self.fact.closed;
+            }
             false => fact.look_inside(),
         }
         let texts = texts(fact);

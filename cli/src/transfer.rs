@@ -126,7 +126,8 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
         .map_or(Some(size), |length| from.checked_add(length));
     let Some(to) = to.filter(|&to| from <= to && to <= size) else {
         return Err(Failure::Because(format!(
-            "the segment has {size} bytes, and that is beyond them"
+            "the segment has {size} bytes, of which {} follow that offset, and more were asked for",
+            size.saturating_sub(from)
         )));
     };
     let mut out = io::stdout().lock();
@@ -150,13 +151,15 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
     }
     let mut sender = ring(segment, contents)?.sender()?;
     let mut input = io::stdin().lock();
+    // A message that is longer will be refused, so no more of it needs to be known.
+    let most = contents.size.saturating_add(2);
     if !options.lines {
         let mut message = Vec::new();
-        input.read_to_end(&mut message)?;
+        input.take(most).read_to_end(&mut message)?;
         return Ok(send_one(&mut sender, &message, options.timeout)?);
     }
     let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line)? > 0 {
+    while input.by_ref().take(most).read_until(b'\n', &mut line)? > 0 {
         let message = line.strip_suffix(b"\n").unwrap_or(&line);
         send_one(&mut sender, message, options.timeout)?;
         line.clear();

@@ -179,7 +179,8 @@ impl Watch {
             self.interval = interval;
         }
         let row = window::row(area.width.into(), self.size);
-        let page = usize::from(self.parts(area)[2].height);
+        // A terminal can have no lines.
+        let page = usize::from(self.parts(area)[2].height).max(1);
         let last = self.size.div_ceil(row).saturating_sub(page);
         if let Some(to) = screen::moved(key, self.offset / row, page, last) {
             self.offset = to * row;
@@ -195,7 +196,7 @@ impl Watch {
         };
         self.offset -= self.offset % row;
         let room = row * usize::from(self.parts(area)[2].height);
-        let len = room.min(self.size - self.offset);
+        let len = room.min(self.size.saturating_sub(self.offset));
         if self.paused {
             return Ok(self.window.shift(memory, self.offset, len)?);
         }
@@ -288,6 +289,7 @@ impl Watch {
         }
         say("changes", self.rates());
         let (others, us) = match self.fact.status.nattch {
+            _ if self.memory.is_none() => ("nobody", ""),
             0 => ("nobody", " but this view"),
             _ => (&*list::users(&self.fact), "; and this view"),
         };
@@ -360,10 +362,13 @@ impl Watch {
             0 => String::new(),
             _ => format!("── bytes {from} to {} of {} ", to - 1, self.size),
         };
-        if self.contents.is_some() {
+        if let Some(contents) = &self.contents {
+            let is_ring = matches!(contents.holding, Holding::Ring { .. });
             text += match from {
                 0..WORDS => "── header ",
                 WORDS..PAYLOAD => "── the object's own words ",
+                PAYLOAD..MESSAGES if is_ring => "── its senders ",
+                _ if is_ring => "── messages ",
                 _ => "── payload ",
             };
         }
@@ -379,12 +384,14 @@ const LABEL: usize = 9;
 /// Where the parts of an object begin: docs of the library's `object`.
 const WORDS: usize = 512;
 const PAYLOAD: usize = 1024;
+const MESSAGES: usize = PAYLOAD + 512;
 
 /// Where an object is most worth watching; the beginning of what is none.
 fn beginning(contents: Option<&Contents>) -> usize {
     match contents {
         None => 0,
         Some(contents) if contents.size == 0 => WORDS,
+        Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => MESSAGES,
         Some(_) => PAYLOAD,
     }
 }
@@ -522,9 +529,14 @@ mod tests {
                 }
             }
         }
+        ring.0.sender().unwrap().send(b"hello").unwrap();
         let lines = picture(&mut watch(ring.0.segment().id()), 80, 24);
+        assert!(
+            lines.iter().any(|line| line.contains("hello")),
+            "{lines:#?}"
+        );
         assert!(lines[0].contains(&format!("ring \"{name}\"")), "{lines:#?}");
-        assert!(lines[1].contains("empty"), "{lines:#?}");
+        assert!(lines[1].contains("% full"), "{lines:#?}");
         assert!(
             lines[2].contains("nobody sends, nobody receives"),
             "{lines:#?}"

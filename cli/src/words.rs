@@ -178,14 +178,29 @@ pub fn percent(part: u64, whole: u64) -> u64 {
     }
 }
 
-/// Text that came from elsewhere, without anything that a terminal would act on.
+/// Text that came from elsewhere, without anything that a terminal would act on, that is not to be
+/// seen, or that turns other text round.
 pub fn plain(text: &str) -> String {
     text.chars()
-        .flat_map(|character| match character.is_control() {
-            true => character.escape_default().collect::<Vec<_>>(),
-            false => vec![character],
+        .flat_map(|character| match is_seen(character) {
+            false => character.escape_default().collect::<Vec<_>>(),
+            true => vec![character],
         })
         .collect()
+}
+
+/// Whether a character shows itself, by its category in Unicode: no control (Cc), format (Cf) or
+/// separator of lines (Zl, Zp), and no noncharacter, which not even XML may have.
+fn is_seen(character: char) -> bool {
+    let is_format = matches!(character,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+        | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}');
+    let is_none =
+        matches!(character, '\u{fdd0}'..='\u{fdef}') || character as u32 & 0xfffe == 0xfffe;
+    !(character.is_control() || is_format || is_none)
 }
 
 /// Text in lines that are at most so wide, as long as no word is wider.
@@ -247,6 +262,7 @@ mod tests {
     fn what_comes_from_elsewhere_does_not_reach_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(plain("grün"), "grün");
+        assert_eq!(plain("a\u{202e}b\u{ffff}"), "a\\u{202e}b\\u{ffff}");
     }
 
     #[test]
