@@ -57,12 +57,12 @@ impl Attachments {
     /// Looks at all processes of this IPC namespace.
     pub fn read() -> Attachments {
         let mut found = Attachments::none();
-        let ours = ipc_namespace("self");
+        let ours = ipc_namespace(std::process::id() as i32);
         for pid in all() {
             match maps_of(pid) {
                 Some(maps) if maps.is_empty() => {}
                 // In another IPC namespace, the same ids are other segments.
-                Some(maps) if ours.is_none() || ipc_namespace(&pid.to_string()) == ours => {
+                Some(maps) if ours.is_none() || ipc_namespace(pid) == ours => {
                     let name = name_of(pid).unwrap_or_default();
                     for (id, attached) in maps {
                         let name = name.clone();
@@ -102,20 +102,31 @@ fn all() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn ipc_namespace(pid: &str) -> Option<u64> {
-    let link = fs::metadata(format!("/proc/{pid}/ns/ipc")).ok()?;
-    Some(link.ino())
+fn ipc_namespace(pid: i32) -> Option<u64> {
+    let link = fs::metadata(format!("/proc/{pid}/ns/ipc"));
+    let link = link.or_else(|error| {
+        let path = another_thread(pid, "ns/ipc").ok_or(error)?;
+        fs::metadata(path)
+    });
+    Some(link.ok()?.ino())
+}
+
+/// A file of a process, as another thread than the first shows it; `None` if there is no other.
+fn another_thread(pid: i32, file: &str) -> Option<String> {
+    let thread = threads(pid).find(|&thread| thread != pid)?;
+    Some(format!("/proc/{pid}/task/{thread}/{file}"))
 }
 
 /// What a process has attached, by segment; `None` if this process may not know.
 fn maps_of(pid: i32) -> Option<BTreeMap<i32, Attached>> {
-    let mut text = fs::read(format!("/proc/{pid}/maps")).ok()?;
-    if text.is_empty() {
+    let text = fs::read(format!("/proc/{pid}/maps"));
+    let text = match text {
+        Ok(text) if !text.is_empty() => text,
         // A process whose first thread has ended shows its memory in the others.
-        let of = |thread| fs::read(format!("/proc/{pid}/task/{thread}/maps")).ok();
-        let mut others = threads(pid).filter(|&thread| thread != pid).filter_map(of);
-        text = others.find(|text| !text.is_empty()).unwrap_or_default();
-    }
+        other => another_thread(pid, "maps")
+            .and_then(|path| fs::read(path).ok())
+            .or(other.ok())?,
+    };
     let mut found = BTreeMap::new();
     for line in text.split(|&byte| byte == b'\n') {
         let line = String::from_utf8_lossy(line);

@@ -279,3 +279,72 @@ fn nothing_in_a_name_reaches_the_terminal() {
         assert!(text.contains("\\u{1b}[2J"), "{text}");
     }
 }
+
+/// What the kernel counts are areas of memory, and one attachment can have several.
+#[test]
+fn what_was_split_is_one_attachment() {
+    let segment = Segment::options()
+        .create(true)
+        .remove_on_drop(true)
+        .size(8 * 4096)
+        .open(Key::PRIVATE)
+        .unwrap();
+    let _user = Child::new(|| {
+        let memory = segment.attach().unwrap();
+        // SAFETY: one page in the middle of eight that are there.
+        let done = unsafe {
+            let page = memory.as_ptr().add(3 * 4096).cast();
+            libc::mprotect(page, 4096, libc::PROT_READ)
+        };
+        assert_eq!(done, 0);
+        std::mem::forget(memory);
+    });
+    let seen = listed_id(segment.id());
+    assert_eq!(seen["nattch"], 3);
+    assert_eq!(seen["unseen"], 0);
+    assert_eq!(seen["attached"][0]["times"], 1);
+    assert_eq!(seen["attached"][0]["areas"], 3);
+}
+
+#[test]
+fn a_process_lives_on_without_its_first_thread() {
+    extern "C" fn stay(_: *mut libc::c_void) -> *mut libc::c_void {
+        loop {
+            // SAFETY: waits for a signal that ends it.
+            unsafe { libc::pause() };
+        }
+    }
+    extern "C" fn leave(_: libc::c_int) {
+        // SAFETY: ends this thread, and only it.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    let name = Name::new();
+    let key = Key::from_name(&name.0).unwrap();
+    let maker = Child::new(|| {
+        let segment = Segment::options().create(true).size(4096).open(key);
+        std::mem::forget(segment.unwrap().attach().unwrap());
+        let mut thread = 0;
+        // SAFETY: a thread that touches nothing, and a handler that does nothing but end another.
+        unsafe {
+            let (no, none) = (std::ptr::null(), std::ptr::null_mut());
+            assert_eq!(libc::pthread_create(&mut thread, no, stay, none), 0);
+            let leave = leave as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            libc::signal(libc::SIGUSR1, leave);
+        }
+    });
+    let pid = maker.pid();
+    // SAFETY: to the first thread of our own child.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, libc::SIGUSR1) };
+    assert_eq!(sent, 0);
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    while !state().contains(") Z ") {
+        std::thread::yield_now();
+    }
+    let id = Segment::open(key).unwrap().id();
+    let seen = listed_id(id);
+    assert_eq!(seen["creator"]["life"], "alive");
+    assert_eq!(seen["attached"][0]["pid"], pid);
+    assert_eq!(seen["unseen"], 0);
+    drop(maker);
+    assert_eq!(listed_id(id)["creator"]["life"], "dead");
+}

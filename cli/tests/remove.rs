@@ -137,32 +137,75 @@ fn orphans_and_nothing_else() {
     });
 }
 
+/// The command somewhere that everybody may run it from.
+struct Everybodys(tempfile::TempDir);
+
+impl Everybodys {
+    fn new() -> Everybodys {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_shmkey"), folder.path().join("shmkey")).unwrap();
+        Everybodys(folder)
+    }
+
+    /// What it says to a user who is nobody.
+    fn said(&self, arguments: &[&str]) -> String {
+        const NOBODY: u32 = 65_534;
+        let mut command = Command::new(self.0.path().join("shmkey"));
+        said(command.args(arguments).uid(NOBODY).gid(NOBODY))
+    }
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{why}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Where it cannot be told whether a creator lives, nothing is removed.
+#[test]
+#[ignore = "needs root"]
+fn no_orphan_is_guessed() {
+    let program = Everybodys::new();
+    let path = program.0.path().join("shmkey");
+    let path = path.to_str().unwrap();
+    alone(|| {
+        // Others' processes are hidden, and the creator lives.
+        let _maker = Child::new(|| {
+            let mut options = Segment::options();
+            options.create(true).mode(0o666).size(100);
+            options.open(Key::PRIVATE).unwrap();
+        });
+        for hidden in [1, 2] {
+            let mount = format!("mount -t proc -o hidepid={hidden} proc /proc");
+            let nobody = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
+            let script = format!(
+                "{mount} && {nobody} list --json && {nobody} list && {nobody} remove --orphans --yes"
+            );
+            let text = said(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+            assert!(text.contains("\"orphan\":null"), "{text}");
+            assert!(
+                text.contains("(?)") && text.contains("cannot be told"),
+                "{text}"
+            );
+        }
+        assert_eq!(listed(&[]).len(), 1);
+        // The numbers in /proc are those of another PID namespace.
+        let script = format!("{path} create --size 10 && {path} remove --orphans --yes");
+        let text = said(Command::new("unshare").args(["-p", "-f", "sh", "-c", &script]));
+        assert!(text.contains("There are no orphans to remove"), "{text}");
+        assert_eq!(listed(&[]).len(), 2);
+    });
+}
+
 /// Whoever is not root removes what is its own, and leaves the others' orphans alone.
 #[test]
 #[ignore = "needs root"]
 fn orphans_of_an_ordinary_user() {
-    const NOBODY: u32 = 65_534;
-    // Somewhere that everybody may run it from.
-    let folder = tempfile::tempdir_in("/tmp").unwrap();
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), open).unwrap();
-    let program = folder.path().join("shmkey");
-    std::fs::copy(env!("CARGO_BIN_EXE_shmkey"), &program).unwrap();
-    let as_nobody = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        let output = command
-            .args(arguments)
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let program = Everybodys::new();
+    let as_nobody = |arguments: &[&str]| program.said(arguments);
     alone(|| {
         let maker = private(false);
         let roots = new_id(&[]);
