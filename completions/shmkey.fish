@@ -58,7 +58,7 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s s -l offset -d 'B
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s n -l length -d 'So many bytes; all unless told otherwise' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s o -l output -d 'Into this file, the bytes themselves' -r -F
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -l raw -d 'The bytes themselves, and not their picture'
-complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -s s -l size -d 'Its size: bytes, or with a unit as in 4K, 1MiB' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l key -d 'Under this key, such as 0x4102002f' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l name -d 'Under the key that is made from this name' -r
@@ -67,7 +67,7 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l project -d 'A n
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l mode -d 'Who may use it, in octal' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l existing -d 'Take it as it is if there is one already'
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l ring -d 'Make a ring in it, for messages of so many bytes together as --size says'
-complete -c shmkey -n "__fish_shmkey_using_subcommand create" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l timeout -d 'Wait so long for room in a ring, also while nobody receives: 10s, 500ms, 0, forever' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l lines -d 'Send each line as a message of its own, without its end; else all of the input is one'

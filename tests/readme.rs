@@ -102,7 +102,7 @@ fn the_command_lines_print_what_they_show() {
         fs::write(directory.path().join(name), own(source)).unwrap();
     }
     let consoles = blocks("console");
-    assert_eq!(consoles.len(), 5);
+    assert_eq!(consoles.len(), 6);
     for (_, block) in &consoles {
         run_console(&own(block), directory.path());
     }
@@ -115,6 +115,7 @@ fn own(text: &str) -> String {
     text.replace("\"hello\"", &format!("\"{name}\""))
         .replace("\"hello ring\"", &format!("\"{name} ring\""))
         .replace("\"hello lines\"", &format!("\"{name} lines\""))
+        .replace("\"hello orders\"", &format!("\"{name} orders\""))
         .replace(&key("hello"), &key(&name))
 }
 

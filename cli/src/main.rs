@@ -47,13 +47,20 @@ no sense.";
 #[derive(Subcommand)]
 enum Command {
     /// List all segments: who uses them, who made them, what they hold
+    ///
+    /// To look into a managed segment that nobody has attached, it is attached for a moment, which
+    /// the kernel takes for its last use.
     #[command(after_long_help = format!("The object that --json prints:\n\n{}", json::SCHEMA))]
     List(list::Options),
     /// Show all that is known of one segment
     Show(show::Options),
     /// Show the bytes of a segment
+    ///
+    /// A page that was never written gets memory when it is read, by this as by any program.
     Dump(dump::Options),
     /// Make a segment, and print its id
+    ///
+    /// It stays when this has ended, and so counts as an orphan until a program uses it.
     Create(create::Options),
     /// Copy bytes from standard input into a segment or a ring
     Put(transfer::Put),
