@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `shmkey-bench` | the functions against the bare calls below them |
 //! | `shmkey-bench sync` | what processes synchronise by, against what others offer |
+//! | `shmkey-bench list` | the command's list of 4,000 segments against `lsipc` and `ipcs` |
 //! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
 //!
 //! `cargo run --release -p shmkey-bench -- sync` runs the peers that are quickly built; with
@@ -15,6 +16,7 @@
 mod calls;
 mod dropin;
 mod latest;
+mod listing;
 mod locks;
 mod ours;
 mod pairs;
@@ -38,6 +40,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 const USAGE: &str = "\
 usage: shmkey-bench [calls]              our functions against bare calls
        shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore against their peers
+       shmkey-bench list                 our list of 4,000 segments against lsipc's (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
        shmkey-bench placement            how near the two CPUs are, now and again
 
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
 enum Command {
     Help,
     Calls,
+    List,
     Sync(Sync),
     Placement,
     Syscalls,
@@ -84,6 +88,7 @@ impl Command {
             Some(Short('h') | Long("help")) => Command::Help,
             Some(Value(name)) => match name.to_str() {
                 Some("calls") => Command::Calls,
+                Some("list") => Command::List,
                 Some("sync") => return Ok(Command::Sync(Sync::parse(arguments)?)),
                 Some("placement") => Command::Placement,
                 Some("syscalls") => Command::Syscalls,
@@ -104,6 +109,7 @@ impl Command {
         match self {
             Command::Help => print!("{USAGE}"),
             Command::Calls => calls::print()?,
+            Command::List => listing::print()?,
             Command::Sync(sync) => sync.run()?,
             Command::Placement => placement::watch(Cpus::first_two()?)?,
             Command::Syscalls => syscalls::print()?,
