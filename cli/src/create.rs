@@ -85,7 +85,7 @@ fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
 /// `4096`, `0x1000`, `4K`, `4KiB`, `1MiB`.
 pub fn bytes(text: &str) -> Result<usize, String> {
     let wrong = || format!("{text} is no size: say 4096, 0x1000, 4K, 1MiB or 2G");
-    if let Some(digits) = text.strip_prefix("0x") {
+    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return usize::from_str_radix(digits, 16).map_err(|_| wrong());
     }
     let end = text.find(|character: char| !character.is_ascii_digit());
@@ -102,7 +102,8 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
-fn key(text: &str) -> Result<Key, String> {
+/// `0x4102002f`.
+pub fn key(text: &str) -> Result<Key, String> {
     match format!("key:{text}").parse()? {
         crate::target::Target::Key(key) => Ok(key),
         _ => Err(format!("{text} is no key")),

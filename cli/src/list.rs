@@ -1,16 +1,17 @@
 //! `shmkey list`.
 
 use crate::{
+    create,
     facts::{Fact, Facts, Look},
     json,
     output::{self, Failure},
     process::Life,
     table::{self, Cell, Column},
-    target::Target,
     words,
 };
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
+use shmkey::Key;
 use std::cmp::Reverse;
 
 #[derive(Args, Default)]
@@ -38,8 +39,8 @@ pub struct Choice {
     #[arg(long, conflicts_with = "owner")]
     pub mine: bool,
     /// Only the one under this key, such as 0x4102002f
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
+    #[arg(long, value_name = "KEY", value_parser = create::key)]
+    pub key: Option<Key>,
     /// Only those that nobody uses, and whose creator has ended
     #[arg(long)]
     pub orphans: bool,
@@ -93,7 +94,7 @@ impl Choice {
 /// Which segments to list.
 struct Filter {
     owner: Option<u32>,
-    key: Option<i32>,
+    key: Option<Key>,
     orphans: bool,
 }
 
@@ -104,25 +105,16 @@ impl Filter {
             Some(owner) => Some(uid(owner)?),
             None => None,
         };
-        let key = match choice
-            .key
-            .as_deref()
-            .map(|key| format!("key:{key}").parse())
-        {
-            Some(Ok(Target::Key(key))) => Some(key.as_raw()),
-            Some(Err(why)) => return Err(Failure::Because(why)),
-            _ => None,
-        };
         Ok(Filter {
             owner,
-            key,
+            key: choice.key,
             orphans: choice.orphans,
         })
     }
 
     fn takes(&self, fact: &Fact) -> bool {
         self.owner.is_none_or(|uid| fact.status.uid == uid)
-            && self.key.is_none_or(|key| fact.status.key.as_raw() == key)
+            && self.key.is_none_or(|key| fact.status.key == key)
             && (!self.orphans || fact.is_orphan())
     }
 }

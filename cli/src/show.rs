@@ -29,10 +29,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let lines = lines(&fact);
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let bold = Style::new().bold();
-    let text: String = lines
-        .iter()
-        .map(|(name, what)| format!("{bold}{name:<width$}{bold:#}  {what}\n"))
-        .collect();
+    let room = output::width().map_or(usize::MAX, |all| all.saturating_sub(width + 2));
+    let mut text = String::new();
+    for (name, what) in &lines {
+        let mut what = words::wrapped(what, room).into_iter();
+        let first = what.next().unwrap_or_default();
+        text += &format!("{bold}{name:<width$}{bold:#}  {first}\n");
+        for more in what {
+            text += &format!("{:width$}  {more}\n", "");
+        }
+    }
     output::print(&text)
 }
 

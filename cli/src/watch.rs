@@ -287,7 +287,7 @@ impl Watch {
                 say("parties", vec![table::cut(&who, room).into()]);
             }
         }
-        say("changes", self.rates());
+        say("changes", vec![table::cut(&self.rates(), room).into()]);
         let (others, us) = match self.fact.status.nattch {
             _ if self.memory.is_none() => ("nobody", ""),
             0 => ("nobody", " but this view"),
@@ -309,13 +309,13 @@ impl Watch {
             true => "no key".to_owned(),
             false => format!("key {}", words::key(self.fact.status.key)),
         });
-        say("size", vec![kept.join(", ").into()]);
+        say("size", vec![table::cut(&kept.join(", "), room).into()]);
         let creator = words::process(&self.fact.creator);
         let created = match self.fact.age() {
             Some(age) => format!("by {creator}, {} ago", words::span(age)),
             None => format!("by {creator}"),
         };
-        say("created", vec![created.into()]);
+        say("created", vec![table::cut(&created, room).into()]);
         lines
     }
 
@@ -344,15 +344,14 @@ impl Watch {
         Line::from(vec![title, " ".repeat(gap).into(), pace])
     }
 
-    fn rates(&self) -> Vec<Span<'static>> {
+    fn rates(&self) -> String {
         let changes = format!("{} bytes per second of those below", self.changes.text());
         let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
             Some(Holding::Latest { .. }) => "versions",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
-            _ => return vec![changes.into()],
+            _ => return changes,
         };
-        let counted = format!("{} {counted} per second", self.counted.text());
-        vec![counted.into(), "; ".into(), changes.into()]
+        format!("{} {counted} per second; {changes}", self.counted.text())
     }
 
     /// Which bytes are below, and what they are.

@@ -145,7 +145,13 @@ impl Everybodys {
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_shmkey"), folder.path().join("shmkey")).unwrap();
+        // By another process: children of other tests would inherit a copy that is being written, and
+        // nobody could run it then.
+        said(
+            Command::new("cp")
+                .arg(env!("CARGO_BIN_EXE_shmkey"))
+                .arg(folder.path()),
+        );
         Everybodys(folder)
     }
 
