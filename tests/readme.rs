@@ -94,7 +94,7 @@ fn the_command_lines_print_what_they_show() {
     )
     .unwrap();
     let (c, cpp) = (blocks("c"), blocks("cpp"));
-    assert_eq!((c.len(), cpp.len()), (4, 1));
+    assert_eq!((c.len(), cpp.len()), (5, 1));
     for (before, source) in c.iter().chain(&cpp) {
         let name = before.rsplit(' ').next().unwrap().trim_matches(['`', ':']);
         assert!(name.ends_with(".c") || name.ends_with(".cpp"), "{name}");
@@ -102,7 +102,7 @@ fn the_command_lines_print_what_they_show() {
         fs::write(directory.path().join(name), own(source)).unwrap();
     }
     let consoles = blocks("console");
-    assert_eq!(consoles.len(), 6);
+    assert_eq!(consoles.len(), 7);
     for (_, block) in &consoles {
         run_console(&own(block), directory.path());
     }
@@ -112,11 +112,14 @@ fn the_command_lines_print_what_they_show() {
 fn own(text: &str) -> String {
     let name = format!("hello {}", std::process::id());
     let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
-    text.replace("\"hello\"", &format!("\"{name}\""))
-        .replace("\"hello ring\"", &format!("\"{name} ring\""))
-        .replace("\"hello lines\"", &format!("\"{name} lines\""))
-        .replace("\"hello orders\"", &format!("\"{name} orders\""))
-        .replace(&key("hello"), &key(&name))
+    let mut text = text
+        .replace("\"hello\"", &format!("\"{name}\""))
+        .replace(&key("hello"), &key(&name));
+    for object in ["ring", "lines", "position", "news", "total", "orders"] {
+        let shown = format!("\"hello {object}\"");
+        text = text.replace(&shown, &format!("\"{name} {object}\""));
+    }
+    text
 }
 
 #[test]
