@@ -55,6 +55,17 @@ fn the_abi_is_the_one_that_programs_were_linked_with() {
          the soname: SONAME in the Makefile, IMPORTED_SONAME in packaging/cmake, the version in \
          [package.metadata.capi.library] of Cargo.toml, and the package libshmkey0 in debian/."
     );
+    // Each with the version that it came with, which nobody can tell from the library.
+    let listed: Vec<&str> = include_str!("../debian/libshmkey0.symbols")
+        .lines()
+        .filter_map(|line| line.strip_prefix(' ')?.split_once("@Base "))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        listed,
+        exported("libshmkey.so"),
+        "debian/libshmkey0.symbols"
+    );
 }
 
 /// The list as the header, the compiler and the libraries have it now.
