@@ -608,3 +608,13 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _shmkey -o bashdefault -o default shmkey
 fi
+
+_shmkey_positional() {
+    _shmkey "$@"
+    [[ $2 != -* ]] || return 0
+    case ${COMP_WORDS[1]} in
+        trace) [[ $3 != trace && $3 != --json ]] || COMPREPLY=($(compgen -c -- "$2")) ;;
+        show | dump | put | get | watch | remove) [[ $3 == -* ]] || compopt +o default +o bashdefault ;;
+    esac
+}
+complete -F _shmkey_positional -o bashdefault -o default shmkey

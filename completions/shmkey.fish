@@ -120,3 +120,5 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "trace" -d 'Run a program, and tell each shared memory call it makes, why those that fail do so, and what it leaves behind'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "remove" -d 'Remove segments; their memory goes when the last process has let go of them'
 complete -c shmkey -n "__fish_shmkey_using_subcommand help; and not __fish_seen_subcommand_from list show dump create put get top watch map trace remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show dump put get watch remove" -f
+complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -f -a "(__fish_complete_subcommand --fcs-skip=2)"

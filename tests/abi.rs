@@ -1,6 +1,7 @@
 //! The C ABI is what `tests/abi/x86_64-linux.txt` says: each function with its types, each structure
-//! with its sizes and offsets, each constant with its value. What a compiler makes of the header and
-//! what the libraries export must both agree with it, so that neither changes by accident.
+//! with its sizes and offsets, each constant with its value, and `errno` for each kind of error. What a
+//! compiler makes of the header and what the libraries export must both agree with it, so that neither
+//! changes by accident.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
@@ -10,7 +11,7 @@ mod stage;
 use api::{Item, Kind};
 use object::{Object, ObjectSymbol};
 use stage::Artifacts;
-use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, env, fs, panic, path::Path, process::Command};
 
 const KEPT: &str = "tests/abi/x86_64-linux.txt";
 
@@ -54,6 +55,17 @@ fn the_abi_is_the_one_that_programs_were_linked_with() {
          the soname: SONAME in the Makefile, IMPORTED_SONAME in packaging/cmake, the version in \
          [package.metadata.capi.library] of Cargo.toml, and the package libshmkey0 in debian/."
     );
+    // Each with the version that it came with, which nobody can tell from the library.
+    let listed: Vec<&str> = include_str!("../debian/libshmkey0.symbols")
+        .lines()
+        .filter_map(|line| line.strip_prefix(' ')?.split_once("@Base "))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        listed,
+        exported("libshmkey.so"),
+        "debian/libshmkey0.symbols"
+    );
 }
 
 /// The list as the header, the compiler and the libraries have it now.
@@ -79,6 +91,7 @@ fn abi() -> String {
             "constants, structures: value; size, alignment; offset, size",
             &layout(&items),
         ),
+        section("kinds of errors: errno", &errors()),
     ]
     .join("\n")
 }
@@ -153,6 +166,67 @@ fn layout(items: &[Item]) -> Vec<String> {
     let output = Command::new(&binary).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
+}
+
+/// What the library itself makes of each kind of error. The other way round, for what the kernel says,
+/// `errno` is the kernel's.
+fn errors() -> Vec<String> {
+    let (_, table) = include_str!("../src/error/mod.rs")
+        .split_once("let errno = match kind {\n")
+        .expect("a table of kinds");
+    let (table, _) = table.split_once("};").expect("its end");
+    let rows = table.lines().filter(|line| !line.trim().is_empty());
+    let mut errors: Vec<String> = rows
+        .map(|line| {
+            let row = line.trim().trim_start_matches("ErrorKind::");
+            let (kind, errno) = row.split_once(" => libc::").expect("a kind and its errno");
+            let kind = kind.replace('_', "any other");
+            format!("{kind}: {}", errno.trim_end_matches(','))
+        })
+        .collect();
+    errors.sort();
+    errors
+}
+
+/// A header with one thing changed is another ABI, or nothing that is understood.
+#[test]
+fn changes_of_the_header_are_noticed() {
+    let prototypes = |header: &str| -> Vec<String> {
+        let items = api::items_of(header);
+        items.iter().filter_map(Item::prototype).collect()
+    };
+    for (before, after) in [
+        ("size_t offset, size_t size", "size_t size, size_t offset"),
+        (
+            "void *shm_attach(int id, int flags)",
+            "void *shm_attach(int flags, int id)",
+        ),
+        ("const char *shm_version(void)", "char *shm_version(void)"),
+    ] {
+        let header = api::HEADER.replacen(before, after, 1);
+        assert_ne!(header, api::HEADER, "it has no {before:?}");
+        assert_ne!(prototypes(&header), prototypes(api::HEADER), "{after}");
+    }
+    let last = "#ifdef __cplusplus\n}  // extern \"C\"";
+    for strange in [
+        "enum shm_kind { RING, MUTEX };",
+        "typedef enum shm_kind {",
+        "typedef int32_t shm_id;",
+        "typedef void (*shm_callback)(int id);",
+        "void shm_on_removal(void (*callback)(int id), int id);",
+        "typedef union shm_value {",
+        "#define SHM_SOME_FLAG (1 << 16)",
+        "#define SHM_SOME_NAME \"name\"",
+        "extern int shm_count;",
+        "int shm_new(int id,",
+        "typedef struct shm_new {\n  union {\n    int one;\n  };\n} shm_new;",
+        "typedef struct shm_new {\n  unsigned bits: 3;\n} shm_new;",
+    ] {
+        let header = api::HEADER.replacen(last, &format!("{strange}\n\n{last}"), 1);
+        assert_ne!(header, api::HEADER);
+        let read = panic::catch_unwind(|| api::items_of(&header).len());
+        assert!(read.is_err(), "{strange} is read as a declaration");
+    }
 }
 
 /// What is said of the version and the soname in several places is the same.

@@ -13,6 +13,7 @@ use std::{
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
+    #[arg(value_hint = clap::ValueHint::Other)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes, default_value = "0")]

@@ -2,7 +2,7 @@
 //! checked in. `BLESS=1 cargo test -p shmkey-cli manual` writes them anew.
 
 use crate::Arguments;
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, ValueHint};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use std::{
@@ -37,7 +37,46 @@ fn shells_complete_what_the_command_knows() {
     ] {
         let mut text = Vec::new();
         generate(shell, &mut Arguments::command(), "shmkey", &mut text);
+        text.extend(positional(shell).bytes());
         expect(&Path::new("completions").join(file), &text);
+    }
+}
+
+/// What its generator leaves out for bash and fish: what is to be completed where no option is. They
+/// offer files there, but segments are none, and what `trace` runs is a command.
+fn positional(shell: Shell) -> String {
+    let command = Arguments::command();
+    let hinted = |hint: ValueHint| -> Vec<&str> {
+        let subcommands = command.get_subcommands().filter(|subcommand| {
+            let mut positionals = subcommand.get_positionals();
+            positionals.any(|argument| argument.get_value_hint() == hint)
+        });
+        subcommands.map(Command::get_name).collect()
+    };
+    let segments = hinted(ValueHint::Other);
+    assert_eq!(hinted(ValueHint::CommandWithArguments), ["trace"]);
+    match shell {
+        Shell::Bash => format!(
+            r#"
+_shmkey_positional() {{
+    _shmkey "$@"
+    [[ $2 != -* ]] || return 0
+    case ${{COMP_WORDS[1]}} in
+        trace) [[ $3 != trace && $3 != --json ]] || COMPREPLY=($(compgen -c -- "$2")) ;;
+        {}) [[ $3 == -* ]] || compopt +o default +o bashdefault ;;
+    esac
+}}
+complete -F _shmkey_positional -o bashdefault -o default shmkey
+"#,
+            segments.join(" | ")
+        ),
+        Shell::Fish => format!(
+            r#"complete -c shmkey -n "__fish_shmkey_using_subcommand {}" -f
+complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -f -a "(__fish_complete_subcommand --fcs-skip=2)"
+"#,
+            segments.join(" ")
+        ),
+        _ => String::new(),
     }
 }
 

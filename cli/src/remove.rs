@@ -19,7 +19,11 @@ use std::{
 pub struct Options {
     /// The segments: ids, keys or names. One that is in use is removed by its id or key, but not by
     /// its name
-    #[arg(value_name = "SEGMENT", required_unless_present = "orphans")]
+    #[arg(
+        value_name = "SEGMENT",
+        required_unless_present = "orphans",
+        value_hint = clap::ValueHint::Other
+    )]
     segments: Vec<Target>,
     /// All that nobody uses and whose creator has ended. On a terminal it asks first; in a script,
     /// without a terminal, it does not. What shmkey create has made is one of them until a program

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
+    #[arg(value_hint = clap::ValueHint::Other)]
     segment: Target,
     /// For programs: one JSON object, described in shmkey-list(1)
     #[arg(long)]

@@ -35,7 +35,8 @@ pub struct TraceOptions {
         required = true,
         trailing_var_arg = true,
         allow_hyphen_values = true,
-        value_names = ["PROGRAM", "ARGS"]
+        value_names = ["PROGRAM", "ARGS"],
+        value_hint = clap::ValueHint::CommandWithArguments
     )]
     command: Vec<OsString>,
 }

@@ -13,6 +13,7 @@ use std::{
 #[derive(Args)]
 pub struct Put {
     /// The segment: its id, its key or its name
+    #[arg(value_hint = clap::ValueHint::Other)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
@@ -31,6 +32,7 @@ pub struct Put {
 #[derive(Args)]
 pub struct Get {
     /// The segment: its id, its key or its name
+    #[arg(value_hint = clap::ValueHint::Other)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]

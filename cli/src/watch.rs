@@ -30,6 +30,7 @@ use std::{
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
+    #[arg(value_hint = clap::ValueHint::Other)]
     segment: Target,
     /// Look this often: 10ms to 1h
     #[arg(long, short, value_name = "TIME", value_parser = screen::interval, default_value = "100ms")]

@@ -1,18 +1,21 @@
 # find_package(shmkey) defines
 #
-#   shmkey::shmkey   the shared library
-#   shmkey::static   the static library
-#   shmkey::dropin   ftok, shmget, shmat, shmdt and shmctl by shmkey: to be linked before libc
+#   shmkey::shmkey          the shared library
+#   shmkey::static          the static library
+#   shmkey::dropin          ftok, shmget, shmat, shmdt and shmctl by shmkey: to be linked before libc
+#   shmkey::dropin_static   the same, statically
 #
-# those of them that are installed. Nothing here names an absolute path, so the tree can be moved.
+# those of them that are installed; COMPONENTS are the names behind the colons. Nothing here names an
+# absolute path, so the tree can be moved.
 
 # Links resolved: where /lib is a link to /usr/lib, the headers are beside the latter.
 get_filename_component(_shmkey_here "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
 
 # The libraries are two folders up from LIBDIR/cmake/shmkey; the others are for DATADIR/cmake/shmkey.
 set(_shmkey_library_dirs ../.. ../../../lib/${CMAKE_LIBRARY_ARCHITECTURE} ../../../lib64 ../../../lib)
-# Seen from the folder of the libraries; the second one is for LIBDIR=PREFIX/lib/ARCHITECTURE.
-set(_shmkey_include_dirs ../include ../../include)
+# Seen from the folder of the libraries: where make has put the headers, if that has installed this;
+# then where they mostly are, the last one for LIBDIR=PREFIX/lib/ARCHITECTURE.
+set(_shmkey_include_dirs ${_shmkey_include_dir} ../include ../../include)
 
 unset(_shmkey_lib)
 foreach(_shmkey_dir ${_shmkey_library_dirs})
@@ -46,7 +49,27 @@ endmacro()
 _shmkey_target(shmkey SHARED libshmkey.so
   IMPORTED_SONAME libshmkey.so.0 INTERFACE_INCLUDE_DIRECTORIES "${_shmkey_include}")
 _shmkey_target(static STATIC libshmkey.a
-  INTERFACE_LINK_LIBRARIES "-lutil;-lrt;-lpthread;-lm;-ldl" INTERFACE_INCLUDE_DIRECTORIES "${_shmkey_include}")
+  INTERFACE_INCLUDE_DIRECTORIES "${_shmkey_include}")
 # No headers: programs that link it include <sys/shm.h>.
 _shmkey_target(dropin SHARED libshmkey_dropin.so
   IMPORTED_SONAME libshmkey_dropin.so)
+_shmkey_target(dropin_static STATIC libshmkey_dropin.a)
+
+# What Rust names for a static library.
+foreach(_shmkey_name static dropin_static)
+  if(TARGET shmkey::${_shmkey_name})
+    set_property(TARGET shmkey::${_shmkey_name} PROPERTY INTERFACE_LINK_LIBRARIES util rt pthread m dl)
+  endif()
+endforeach()
+
+foreach(_shmkey_component IN LISTS shmkey_FIND_COMPONENTS)
+  if(TARGET shmkey::${_shmkey_component})
+    set(shmkey_${_shmkey_component}_FOUND TRUE)
+  else()
+    set(shmkey_${_shmkey_component}_FOUND FALSE)
+    if(shmkey_FIND_REQUIRED_${_shmkey_component})
+      set(shmkey_FOUND FALSE)
+      set(shmkey_NOT_FOUND_MESSAGE "there is no shmkey::${_shmkey_component}")
+    endif()
+  endif()
+endforeach()

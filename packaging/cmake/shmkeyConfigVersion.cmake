@@ -1,10 +1,19 @@
 # A request for X.Y is met by X.Y and whatever came after it without taking anything away: the same
-# first number, and before 1.0 the same second one.
+# first number, and before 1.0 the same second one. A range says itself what it takes.
 set(PACKAGE_VERSION 0.1.0)
 
 string(REGEX MATCH "^0\\.[0-9]+|^[0-9]+" _shmkey_line "${PACKAGE_VERSION}")
 string(REGEX MATCH "^0\\.[0-9]+|^[0-9]+" _shmkey_wanted "${PACKAGE_FIND_VERSION}")
-if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+if(PACKAGE_FIND_VERSION_RANGE)
+  if(PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION_MIN
+      OR PACKAGE_VERSION VERSION_GREATER PACKAGE_FIND_VERSION_MAX
+      OR (PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "EXCLUDE"
+        AND PACKAGE_VERSION VERSION_EQUAL PACKAGE_FIND_VERSION_MAX))
+    set(PACKAGE_VERSION_COMPATIBLE FALSE)
+  else()
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+  endif()
+elseif(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
   set(PACKAGE_VERSION_EXACT TRUE)
   set(PACKAGE_VERSION_COMPATIBLE TRUE)
 elseif(_shmkey_wanted STREQUAL _shmkey_line AND NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)

@@ -40,20 +40,20 @@ impl Item {
         }
     }
 
-    /// The prototype on one line, without the names of the parameters, which are no part of the ABI.
+    /// The prototype on one line. The names of the parameters tell those of one type apart.
     pub fn prototype(&self) -> Option<String> {
         let function = self.function()?;
-        let types: Vec<&str> = function
+        let parameters: Vec<String> = function
             .parameters
             .iter()
-            .map(|(kind, _)| kind.trim_end())
+            .map(|(kind, name)| format!("{kind}{name}"))
             .collect();
-        let types = if types.is_empty() {
+        let parameters = if parameters.is_empty() {
             "void".to_owned()
         } else {
-            types.join(", ")
+            parameters.join(", ")
         };
-        Some(format!("{}{}({types})", function.result, self.name))
+        Some(format!("{}{}({parameters})", function.result, self.name))
     }
 }
 
@@ -70,7 +70,25 @@ pub fn preface() -> Vec<&'static str> {
 
 /// All declarations, in their order.
 pub fn items() -> Vec<Item> {
-    let (_, body) = HEADER.split_once("#include <stdint.h>").expect("includes");
+    items_of(HEADER)
+}
+
+/// What surrounds the declarations.
+const FRAME: [&str; 7] = [
+    "",
+    "#ifdef __cplusplus",
+    "extern \"C\" {",
+    "#endif // __cplusplus",
+    "}  // extern \"C\"",
+    "#endif  // __cplusplus",
+    "#endif  /* SHMKEY_H */",
+];
+
+/// The declarations of a header. What is none of those that are known here would be a part of the ABI
+/// that nobody looks at, so there must be none.
+pub fn items_of(header: &str) -> Vec<Item> {
+    let start = "#ifndef SHMKEY_H\n#define SHMKEY_H\n\n#include <stddef.h>\n#include <stdint.h>\n";
+    let (_, body) = header.split_once(start).expect("a guard and includes");
     let mut items = Vec::new();
     let mut comment = Vec::new();
     let mut lines = body.lines();
@@ -80,25 +98,19 @@ pub fn items() -> Vec<Item> {
             continue;
         }
         let comment = std::mem::take(&mut comment);
+        if FRAME.contains(&line) {
+            continue;
+        }
         let words: Vec<&str> = line.split([' ', ';']).collect();
         let (name, kind) = match words[..] {
-            ["#define", name, _] => (name.to_owned(), Kind::Constant),
-            ["typedef", "struct", name, "{"] => {
-                let mut definition = vec![format!("struct {name} {{")];
-                let mut fields = Vec::new();
-                for line in lines.by_ref().take_while(|line| !line.starts_with('}')) {
-                    definition.push(line.to_owned());
-                    if let Some(field) = line.strip_suffix(';') {
-                        let (plain, _) = field.split_once('[').unwrap_or((field, ""));
-                        fields.push((field.trim().to_owned(), declared_name(plain).1));
-                    }
-                }
-                definition.push("};".to_owned());
-                (name.to_owned(), Kind::Struct { definition, fields })
+            ["#define", name, value] if value.parse::<i64>().is_ok() => {
+                (name.to_owned(), Kind::Constant)
             }
-            ["typedef", "struct", name, _, ""] => (name.to_owned(), Kind::Opaque),
-            _ if line.ends_with(");") => function(line),
-            _ => continue, // blank lines, and what C++ needs
+            ["typedef", "struct", name, "{"] => (name.to_owned(), structure(name, &mut lines)),
+            ["typedef", "struct", name, same, ""] if name == same => {
+                (name.to_owned(), Kind::Opaque)
+            }
+            _ => function(line).unwrap_or_else(|| panic!("what kind of declaration is {line:?}?")),
         };
         items.push(Item {
             name,
@@ -109,16 +121,39 @@ pub fn items() -> Vec<Item> {
     items
 }
 
-fn function(line: &str) -> (String, Kind) {
-    let (before, parameters) = line.split_once('(').expect("a function has parentheses");
+/// A structure, from behind its first line.
+fn structure<'header>(name: &str, lines: &mut impl Iterator<Item = &'header str>) -> Kind {
+    let mut definition = vec![format!("struct {name} {{")];
+    let mut fields = Vec::new();
+    for line in lines.take_while(|line| *line != format!("}} {name};")) {
+        definition.push(line.to_owned());
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        let field = line.trim().strip_suffix(';');
+        let field = field.filter(|field| !field.contains(['{', '}', '(', ':', ',', ';']));
+        let field = field.unwrap_or_else(|| panic!("what kind of field is {line:?}?"));
+        let (plain, _) = field.split_once('[').unwrap_or((field, ""));
+        fields.push((field.to_owned(), declared_name(plain).1));
+    }
+    definition.push("};".to_owned());
+    Kind::Struct { definition, fields }
+}
+
+/// The name of a function and what it takes and gives: its prototype stands on one line.
+fn function(line: &str) -> Option<(String, Kind)> {
+    let (before, parameters) = line.strip_suffix(");")?.split_once('(')?;
+    // Neither a pointer to a function nor a parameter that is one.
+    if before.starts_with("typedef") || parameters.contains(['(', ')', ';']) {
+        return None;
+    }
     let (result, name) = declared_name(before);
     let parameters = parameters
-        .trim_end_matches(");")
         .split(", ")
         .filter(|&parameter| parameter != "void")
         .map(declared_name)
         .collect();
-    (name, Kind::Function(Function { result, parameters }))
+    Some((name, Kind::Function(Function { result, parameters })))
 }
 
 /// The type and the name of a declaration such as `const char *path`.
