@@ -33,8 +33,15 @@ impl Failure {
 
 impl From<shmkey::Error> for Failure {
     fn from(error: shmkey::Error) -> Failure {
-        Failure::Because(error.to_string())
+        Failure::Because(why(&error))
     }
+}
+
+/// Why something failed: in a sentence, and for those who know the calls, which it was.
+pub fn why(error: &shmkey::Error) -> String {
+    let (all, sentence) = (error.to_string(), error.explanation().to_string());
+    let call = all.strip_suffix(&sentence).unwrap_or(&all);
+    format!("{sentence} ({})", call.trim_end_matches(": "))
 }
 
 impl From<io::Error> for Failure {

@@ -157,7 +157,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
                 // Somebody else has done it.
                 Err(error) if is_gone(error.kind()) => {}
                 Err(error) => {
-                    complain(error);
+                    complain(output::why(&error));
                     failed = true;
                 }
             },

@@ -64,11 +64,10 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         ("key", key(fact)),
         (
             "size",
-            format!(
-                "{} bytes ({})",
-                status.size,
-                words::size(status.size as u64)
-            ),
+            match status.size {
+                0..1024 => words::count(status.size as u64, "byte"),
+                size => format!("{size} bytes ({})", words::size(size as u64)),
+            },
         ),
         ("owner", owner(fact)),
         (

@@ -1,5 +1,6 @@
 //! Which segment is meant: its id, its key, or the name that its key was made from.
 
+use crate::output;
 use shmkey::{Error, ErrorKind, Key, Segment};
 use std::{fmt, str::FromStr};
 
@@ -101,7 +102,7 @@ impl Target {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
                 format!("there is no segment {self} ({})", self.hint())
             }
-            _ => format!("{self}: {error}"),
+            _ => format!("the segment {self}: {}", output::why(&error)),
         }
     }
 }

@@ -77,6 +77,12 @@ impl Error {
     pub fn errno(&self) -> i32 {
         self.errno.0
     }
+
+    /// The cause and the remedy alone, for people to whom the call and its number say nothing: the end
+    /// of what the error is displayed as.
+    pub fn explanation(&self) -> impl fmt::Display + '_ {
+        Explanation(self)
+    }
 }
 
 /// How the other modules make one.
@@ -302,7 +308,15 @@ impl fmt::Display for Error {
             Some(name) => write!(f, ": {name}: ")?,
             None => write!(f, ": errno {}: ", self.errno.0)?,
         }
-        match self.reason {
+        Explanation(self).fmt(f)
+    }
+}
+
+struct Explanation<'a>(&'a Error);
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.reason {
             Reason::Found(cause) => cause.fmt(f),
             Reason::Because(why) => f.write_str(why),
             Reason::ProjectId(id) => write!(
@@ -321,7 +335,7 @@ impl fmt::Display for Error {
                 f,
                 "the message has {len} bytes, more than the buffer or the ring's capacity; nothing was sent or taken"
             ),
-            Reason::Kind => f.write_str(self.kind.advice(self.errno)),
+            Reason::Kind => f.write_str(self.0.kind.advice(self.0.errno)),
         }
     }
 }
