@@ -230,8 +230,8 @@ pub unsafe extern "C" fn shm_ring_send(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        let end = sending.end(shared)?;
         expect_bytes(message, size)?;
+        let end = sending.end(shared)?;
         // SAFETY: the caller hands over that many bytes.
         let message = unsafe { bytes(message, size) };
         shared.send(end, message, deadline(timeout)?).map(|()| 0)
@@ -253,7 +253,6 @@ pub unsafe extern "C" fn shm_ring_send_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        let end = sending.end(shared)?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
         };
@@ -263,6 +262,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             let message = unsafe { *messages.add(i) };
             expect_bytes(message.data, message.size)?;
         }
+        let end = sending.end(shared)?;
         let messages = (0..count).map(|i| {
             // SAFETY: as above, and each of them stands for bytes that the caller hands over.
             unsafe {
@@ -354,8 +354,8 @@ pub unsafe extern "C" fn shm_ring_recv(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        let end = receiving.end(shared)?;
         expect_bytes(buffer, size)?;
+        let end = receiving.end(shared)?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { bytes_mut(buffer, size) };
         let len = shared.receive(end, buffer, deadline(timeout)?)?;
@@ -382,7 +382,6 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        let end = receiving.end(shared)?;
         expect_bytes(buffer, size)?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
@@ -396,6 +395,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
             };
             (bytes_mut(buffer, size), lengths)
         };
+        let end = receiving.end(shared)?;
         let received = shared.receive_batch(end, buffer, lengths, deadline(timeout)?)?;
         Ok(received as isize)
     }))
