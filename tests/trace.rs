@@ -144,7 +144,7 @@ fn einval_ids_and_addresses_that_are_none() {
     expect(&failed[2], &["(SHM_REMAP) needs an address"]);
     expect(&failed[3], &["what a failed shmat returns"]);
     expect(&failed[4], &["inside of an attachment of the segment "]);
-    expect(&failed[5], &["EFAULT: the buffer is NULL or a pointer"]);
+    expect(&failed[5], &["EFAULT: the buffer's address leads nowhere"]);
     expect(&failed[6], &["no segment is attached at this address"]);
     expect(
         &failed[7],
@@ -156,7 +156,13 @@ fn einval_ids_and_addresses_that_are_none() {
 #[ignore = "needs root, for an IPC namespace of its own"]
 fn einval_an_id_whose_place_is_taken() {
     for line in failures(&["place-taken"]) {
-        expect(&line, &["EINVAL", "the segment 32768 has its place now"]);
+        expect(
+            &line,
+            &[
+                "EINVAL",
+                "the segment 32768 has its place, so the one with this id was removed",
+            ],
+        );
     }
 }
 
@@ -224,7 +230,7 @@ fn eacces_and_eperm_of_a_strangers_segment() {
             line,
             &[
                 "EACCES",
-                "belongs to uid 0 (root) and has mode 0600, which does not allow this to uid 65534 (nobody)",
+                "belongs to uid 0 (root) and has mode 0600: uid 65534 (nobody), neither its owner nor in its group, may do nothing with it",
             ],
         );
     }
@@ -236,6 +242,122 @@ fn eacces_and_eperm_of_a_strangers_segment() {
             "this is uid 65534 (nobody)",
         ],
     );
+}
+
+/// A mode that allows it, or does not count, is not blamed.
+#[test]
+fn eacces_by_a_filter() {
+    let failed = failures(&["filtered-access"]);
+    expect(
+        &failed[0],
+        &["EACCES", "mode 0666, which now allows ", "seccomp filter"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, whom no mode keeps out"]
+fn eacces_and_eperm_of_root_by_a_filter() {
+    let failed = failures(&["filtered-root"]);
+    expect(
+        &failed[0],
+        &[
+            "EACCES",
+            "mode 0600, which does not count for uid 0 (root), who has CAP_IPC_OWNER",
+            "seccomp filter",
+        ],
+    );
+    expect(&failed[1], &["EPERM: a seccomp filter is installed"]);
+}
+
+#[test]
+#[ignore = "needs root, to become another user in another group"]
+fn eacces_names_the_class_and_the_right() {
+    let failed = failures(&["classes"]);
+    expect(
+        &failed[0],
+        &["as a member of its group 1234, may do nothing with it, and this call asks to read it"],
+    );
+    expect(
+        &failed[1],
+        &["who owns or created it, may do nothing with it"],
+    );
+    expect(
+        &failed[2],
+        &["may read and write it, and this call asks to read, write and execute it"],
+    );
+    expect(
+        &failed[3],
+        &["EPERM: only the owner", "(with CAP_IPC_LOCK)"],
+    );
+    expect(
+        &failed[4],
+        &[
+            "EPERM: the address 0x10 is below 0x",
+            "CAP_SYS_RAWIO",
+            "(vm.mmap_min_addr)",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs root, to become another user"]
+fn eacces_blames_no_mode_that_allows_it() {
+    let failed = failures(&["toggled"]);
+    for line in &failed {
+        assert!(
+            line.contains("has mode 0600: uid 65534")
+                || line.contains("has mode 0666, which now allows"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, to make a segment of a user whom a namespace does not know"]
+fn eacces_in_a_user_namespace() {
+    let failed = failures(&["unknown-owner"]);
+    let stranger = "a user that this namespace does not know (shown as uid 65534)";
+    expect(
+        &failed[0],
+        &["EACCES", &format!("belongs to {stranger}"), ": uid 7"],
+    );
+    expect(
+        &failed[1],
+        &["EPERM: only the owner", stranger, "this is uid 7"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, to become a user who may lock little"]
+fn enomem_of_locking() {
+    let failed = failures(&["locked"]);
+    expect(
+        &failed[0],
+        &[
+            "ENOMEM: the segment's 2 MiB, with what uid 65534 (nobody) has locked already",
+            "more than 3 MiB",
+        ],
+    );
+}
+
+#[test]
+fn odd_arguments() {
+    let failed = failures(&["odd-arguments"]);
+    for (line, parts) in failed.iter().zip([
+        &["the addresses of a process end at 0x7ffffffff000, unless", "five levels"][..],
+        &["the addresses of a process end at 0x", "the segment at 0xffff800000000000 would not"],
+        &["rounded down to a page, this address is 0"],
+        &["EFAULT: the buffer is NULL"],
+        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not write"],
+        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not read"],
+        &["no segment has the index 32000"],
+        &["uid 4294967295 is no user"],
+        &["ENOENT: the path is empty"],
+        &["huge pages of 16 GiB, mode 0600) failed", "no huge pages of 16 GiB"],
+    ]) {
+        expect(line, parts);
+    }
+    assert_eq!(failed.len(), 10);
 }
 
 #[test]
