@@ -597,6 +597,27 @@ fn json_is_a_valid_object_a_line() {
     assert_eq!(events[0]["words"], "\"shmfile\", project 115 ('s')");
     assert_eq!(events.last().unwrap()["event"], "exit");
     assert_eq!(events.last().unwrap()["segments"], 0);
+    expect_fields_of_exit(events.last().unwrap());
+}
+
+/// They are the same, whoever tells of the end.
+#[track_caller]
+fn expect_fields_of_exit(event: &Value) {
+    let mut fields: Vec<&String> = event.as_object().unwrap().keys().collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "attachments",
+            "called",
+            "event",
+            "pid",
+            "segments",
+            "signal",
+            "status",
+            "time"
+        ]
+    );
 }
 
 /// Every situation that needs no rights, and a path of strange characters.
@@ -756,6 +777,94 @@ fn a_trace_that_cannot_be_had_is_said_once() {
 }
 
 #[test]
+fn a_word_that_is_no_path_makes_no_file() {
+    let sandbox = Sandbox::new().unwrap();
+    let ending = play(situation(
+        &sandbox,
+        &["no-key"],
+        &[("SHMKEY_TRACE", "true")],
+    ));
+    let said = String::from_utf8(ending.stderr).unwrap();
+    expect(
+        &said,
+        &["shmkey: cannot trace to \"true\": it has to be 1, stderr, or a path with a / in it"],
+    );
+    assert!(!sandbox.path().join("true").exists());
+}
+
+/// Whoever has read the FIFO has gone, and nobody waits for another.
+#[test]
+fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
+    let sandbox = Sandbox::new().unwrap();
+    let fifo = sandbox.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let trace = [("SHMKEY_TRACE", fifo.to_str().unwrap())];
+    let mut command = situation(&sandbox, &["closer-that-waits"], &trace);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut reader = fs::File::open(&fifo).unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    // The end of its input: it has closed its descriptors.
+    while reader.read(&mut [0; 1000]).unwrap() > 0 {}
+    drop(reader);
+    drop(child.stdin.take());
+    for _ in 0..300 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it waits for a reader");
+}
+
+/// A clock that another preloaded library keeps in a segment.
+#[test]
+fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
+    let (artifacts, program) = linked();
+    let sandbox = Sandbox::new().unwrap();
+    let (source, library) = (
+        sandbox.path().join("clock.c"),
+        sandbox.path().join("clock.so"),
+    );
+    let clock = r"
+        #include <sys/shm.h>
+        #include <time.h>
+        int clock_gettime(clockid_t clock, struct timespec *time)
+        {
+            (void) clock;
+            shmget(0x7b5a1234, 1, 0600);
+            time->tv_sec = time->tv_nsec = 0;
+            return 0;
+        }";
+    fs::write(&source, clock).unwrap();
+    let built = Command::new(artifacts.compiler().unwrap())
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.unwrap().success());
+    let mut command = Command::new(program);
+    let dropin = artifacts.built("libshmkey_dropin.so");
+    command
+        .current_dir(sandbox.path())
+        .arg("no-key")
+        .env("SHMKEY_TRACE", "1")
+        .env(
+            "LD_PRELOAD",
+            format!("{}:{}", dropin.display(), library.display()),
+        );
+    let all = lines(&play(command).stderr);
+    let failed = all.iter().filter(|line| line.contains(") failed ("));
+    assert_eq!(failed.count(), 2, "{all:#?}");
+}
+
+#[test]
 fn a_program_that_is_linked_with_the_drop_in_is_traced() {
     let (artifacts, _) = linked();
     for (library, options) in [
@@ -855,6 +964,135 @@ fn the_command_tells_what_a_killed_program_has_left() {
 }
 
 #[test]
+fn the_command_tells_what_a_child_has_left_that_could_not() {
+    for signal in ["9", "0"] {
+        let sandbox = Sandbox::new().unwrap();
+        let ending = command_trace(&sandbox, &[], &["killed-child", signal]);
+        assert!(ending.status.success());
+        let all = lines(&ending.stderr);
+        let id = all[0].split(" = id ").nth(1).unwrap();
+        let id: i32 = id.split(' ').next().unwrap().parse().unwrap();
+        Segment::from_id(id).remove().unwrap();
+        expect(
+            &all[1],
+            &[&format!("has left behind the segment {id} (1000 bytes")],
+        );
+        expect(
+            &all[2],
+            &["has ended; with the processes it started, it has left 1 segment behind"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn the_command_does_not_speak_for_another_namespace() {
+    let sandbox = Sandbox::new().unwrap();
+    let all = lines(&command_trace(&sandbox, &[], &["apart"]).stderr);
+    expect(&all[2], &["leaves behind the segment 0 (key "]);
+    expect(&all[3], &["ends and leaves 1 segment behind"]);
+    expect(
+        &all[4],
+        &["what was created in another IPC namespace cannot be seen from here"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn the_end_of_a_program_with_very_many() {
+    let all = trace_of(&["plenty"]);
+    let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(count("still attached at 0x"), 2000);
+    assert_eq!(
+        count("(1 byte, mode 0600), which nobody else has attached"),
+        2000
+    );
+    assert_eq!(all.last().unwrap(), "ends and leaves 2000 segments behind");
+}
+
+/// A shell's script below `shmkey trace`.
+fn traced_script(options: &[&str], script: &str) -> Command {
+    let (artifacts, _) = linked();
+    let mut command = artifacts.command(&artifacts.built("shmkey"));
+    command
+        .arg("trace")
+        .args(options)
+        .args(["sh", "-c", script]);
+    command
+}
+
+#[test]
+fn the_command_says_that_nothing_was_traced() {
+    let ending = Process::run("shmkey trace", traced_script(&[], "exit 3"), b"").unwrap();
+    assert_eq!(ending.status.code(), Some(3));
+    assert_eq!(
+        lines(&ending.stderr),
+        ["has ended with status 3 and has left no segment behind; no call was traced"]
+    );
+}
+
+#[test]
+fn the_command_passes_signals_on() {
+    for (name, signal) in [
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("ALRM", libc::SIGALRM),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("TERM", libc::SIGTERM),
+    ] {
+        let script = format!(
+            "trap 'exit 7' {name}; echo; i=0; while [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done"
+        );
+        let mut command = traced_script(&[], &script);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut byte = [0];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut byte)
+            .unwrap();
+        // SAFETY: sends a signal to a child that was not waited for.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        let ending = child.wait_with_output().unwrap();
+        assert_eq!(ending.status.code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn the_command_passes_on_how_broken_pipes_are_taken() {
+    let (artifacts, _) = linked();
+    for (first, ignored) in [("trap '' PIPE", true), ("trap - PIPE", false)] {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!(
+                "{first}; exec \"$1\" trace grep SigIgn: /proc/self/status"
+            ))
+            .arg("sh")
+            .arg(artifacts.built("shmkey"));
+        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        let said = String::from_utf8(ending.stdout).unwrap();
+        let set = u64::from_str_radix(said.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+        assert_eq!(set & 1 << (libc::SIGPIPE - 1) != 0, ignored, "{said}");
+    }
+}
+
+#[test]
+fn the_command_runs_nothing_without_a_place_for_the_trace() {
+    for file in ["/no/such/place/file", "/no/such/place/%p"] {
+        let command = traced_script(&["-o", file], "echo ran");
+        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        assert_eq!(ending.status.code(), Some(125));
+        assert!(ending.stdout.is_empty());
+        let said = String::from_utf8(ending.stderr).unwrap();
+        expect(&said, &[&format!("shmkey: {file}: No such file")]);
+    }
+}
+
+#[test]
 fn the_command_writes_json_to_a_file() {
     let sandbox = Sandbox::new().unwrap();
     let ending = command_trace(&sandbox, &["--json", "--output", "1"], &["killed", "15"]);
@@ -872,6 +1110,8 @@ fn the_command_writes_json_to_a_file() {
     );
     assert_eq!(last["status"], Value::Null);
     assert_eq!(last["segments"], 1);
+    assert_eq!(last["called"], true);
+    expect_fields_of_exit(last);
     assert_eq!(events[events.len() - 2]["event"], "left");
     assert_eq!(events[events.len() - 2]["bytes"], 1000);
 }

@@ -45,13 +45,17 @@ Example:
   shmkey trace -o trace.%p ./server --port 80
 
 JSON: an object a line. All have event, time (seconds since 1970) and pid.
+
 call: tid, call, arguments (an object of numbers as C has them; of ftok path, the first 240 bytes and
   \u{2026} if there are more), words (the same for people), result, result_words (null on failure), errno
   and errno_name (null on success), explanation (of a failure), note (about a success; or null),
   duration_ns.
+
 attached: id, address of an attachment that was not detached.
+
 left: id, key, bytes, mode of a segment that was left, attached_by_others (how many times it is
   attached), remedy.
+
 exit: attachments (how many were not detached; null from shmkey trace itself, which cannot tell),
   segments (how many were left; null if they cannot be listed), status and signal (how it ended;
   null from the process itself), called (whether any call was traced).";

@@ -297,6 +297,7 @@ static void filtered_root(void)
 static void classes(void)
 {
     int group = owned(0, 1234, 0604), owner = owned(65534, 0, 0066), open = owned(0, 0, 0666);
+    int status;
 
     if (fork() == 0) {
         gid_t groups[] = {1234};
@@ -314,9 +315,13 @@ static void classes(void)
         FAILS_AS(FAILED, shmat(open, (void *) 0x10, SHM_RND), EPERM);
         exit(0);
     }
+    wait(&status);
     drop(group);
     drop(owner);
-    wait_well(open);
+    drop(open);
+    if (status != 0) {
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
 }
 
 /* The mode changes all the time, so that it may well allow what it has just forbidden. */
@@ -612,6 +617,50 @@ static void killed(int signal)
     kill(getpid(), signal);
 }
 
+/* A child that cannot tell what it leaves: it is killed, or calls _exit. */
+static void killed_child(int signal)
+{
+    if (fork() == 0) {
+        get(IPC_PRIVATE, 1000, 0600);
+        if (signal != 0) {
+            kill(getpid(), signal);
+        }
+        _exit(0);
+    }
+    wait(NULL);
+}
+
+/* In an IPC namespace of its own, where whoever has started this does not see what is left. */
+static void apart(void)
+{
+    own_namespace(NULL, NULL);
+    get(the_key(), 1000, IPC_CREAT | 0600);
+}
+
+/* Very many segments, each attached. */
+static void plenty(void)
+{
+    own_namespace(NULL, NULL);
+    for (int i = 0; i < 2000; i++) {
+        attach(get(IPC_PRIVATE, 1, 0600));
+    }
+}
+
+/* Closes all descriptors, and goes on when its input ends. */
+static void closer_that_waits(void)
+{
+    char byte;
+    int fd;
+
+    no_key();
+    for (fd = 3; fd < 4096; fd++) {
+        close(fd);
+    }
+    while (read(0, &byte, 1) > 0) {
+    }
+    no_key();
+}
+
 static void *many(void *unused)
 {
     for (int i = 0; i < 200; i++) {
@@ -712,7 +761,8 @@ int main(int argc, char **argv)
         {"handler", handler},             {"descriptors", descriptors},     {"filtered-access", filtered_access},
         {"filtered-root", filtered_root}, {"classes", classes},             {"toggled", toggled},
         {"unknown-owner", stranger_to_the_namespace},                       {"locked", locked},
-        {"odd-arguments", odd_arguments},
+        {"odd-arguments", odd_arguments}, {"apart", apart},                 {"plenty", plenty},
+        {"closer-that-waits", closer_that_waits},
     };
     const char *what = argc > 1 ? argv[1] : "";
     int number = argc > 2 ? atoi(argv[2]) : 0;
@@ -730,6 +780,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "killed") == 0) {
         killed(number);
+        return 0;
+    }
+    if (strcmp(what, "killed-child") == 0) {
+        killed_child(number);
         return 0;
     }
     if (strcmp(what, "exit-at-once") == 0) {
