@@ -102,7 +102,7 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l svg -d 'Into this 
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s o -l output -d 'Append to FILE, and not to standard error; %p in it becomes each process\' id' -r -F
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -l json -d 'Write JSON, one object a line'
-complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l older-than -d 'Only those that have been there for so long, since they were created or their owner or mode was changed: 90s, 10min, 2h, 1day' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l orphans -d 'All that nobody uses and whose creator has ended. On a terminal it asks first; in a script, without a terminal, it does not. What shmkey create has made is one of them until a program uses it'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s n -l dry-run -d 'Only show what would be removed'

@@ -144,7 +144,7 @@ fn einval_ids_and_addresses_that_are_none() {
     expect(&failed[2], &["(SHM_REMAP) needs an address"]);
     expect(&failed[3], &["what a failed shmat returns"]);
     expect(&failed[4], &["inside of an attachment of the segment "]);
-    expect(&failed[5], &["EFAULT: the buffer is NULL or a pointer"]);
+    expect(&failed[5], &["EFAULT: the buffer's address leads nowhere"]);
     expect(&failed[6], &["no segment is attached at this address"]);
     expect(
         &failed[7],
@@ -156,7 +156,13 @@ fn einval_ids_and_addresses_that_are_none() {
 #[ignore = "needs root, for an IPC namespace of its own"]
 fn einval_an_id_whose_place_is_taken() {
     for line in failures(&["place-taken"]) {
-        expect(&line, &["EINVAL", "the segment 32768 has its place now"]);
+        expect(
+            &line,
+            &[
+                "EINVAL",
+                "the segment 32768 has its place, so the one with this id was removed",
+            ],
+        );
     }
 }
 
@@ -224,7 +230,7 @@ fn eacces_and_eperm_of_a_strangers_segment() {
             line,
             &[
                 "EACCES",
-                "belongs to uid 0 (root) and has mode 0600, which does not allow this to uid 65534 (nobody)",
+                "belongs to uid 0 (root) and has mode 0600: uid 65534 (nobody), neither its owner nor in its group, may do nothing with it",
             ],
         );
     }
@@ -236,6 +242,122 @@ fn eacces_and_eperm_of_a_strangers_segment() {
             "this is uid 65534 (nobody)",
         ],
     );
+}
+
+/// A mode that allows it, or does not count, is not blamed.
+#[test]
+fn eacces_by_a_filter() {
+    let failed = failures(&["filtered-access"]);
+    expect(
+        &failed[0],
+        &["EACCES", "mode 0666, which now allows ", "seccomp filter"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, whom no mode keeps out"]
+fn eacces_and_eperm_of_root_by_a_filter() {
+    let failed = failures(&["filtered-root"]);
+    expect(
+        &failed[0],
+        &[
+            "EACCES",
+            "mode 0600, which does not count for uid 0 (root), who has CAP_IPC_OWNER",
+            "seccomp filter",
+        ],
+    );
+    expect(&failed[1], &["EPERM: a seccomp filter is installed"]);
+}
+
+#[test]
+#[ignore = "needs root, to become another user in another group"]
+fn eacces_names_the_class_and_the_right() {
+    let failed = failures(&["classes"]);
+    expect(
+        &failed[0],
+        &["as a member of its group 1234, may do nothing with it, and this call asks to read it"],
+    );
+    expect(
+        &failed[1],
+        &["who owns or created it, may do nothing with it"],
+    );
+    expect(
+        &failed[2],
+        &["may read and write it, and this call asks to read, write and execute it"],
+    );
+    expect(
+        &failed[3],
+        &["EPERM: only the owner", "(with CAP_IPC_LOCK)"],
+    );
+    expect(
+        &failed[4],
+        &[
+            "EPERM: the address 0x10 is below 0x",
+            "CAP_SYS_RAWIO",
+            "(vm.mmap_min_addr)",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs root, to become another user"]
+fn eacces_blames_no_mode_that_allows_it() {
+    let failed = failures(&["toggled"]);
+    for line in &failed {
+        assert!(
+            line.contains("has mode 0600: uid 65534")
+                || line.contains("has mode 0666, which now allows"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, to make a segment of a user whom a namespace does not know"]
+fn eacces_in_a_user_namespace() {
+    let failed = failures(&["unknown-owner"]);
+    let stranger = "a user that this namespace does not know (shown as uid 65534)";
+    expect(
+        &failed[0],
+        &["EACCES", &format!("belongs to {stranger}"), ": uid 7"],
+    );
+    expect(
+        &failed[1],
+        &["EPERM: only the owner", stranger, "this is uid 7"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, to become a user who may lock little"]
+fn enomem_of_locking() {
+    let failed = failures(&["locked"]);
+    expect(
+        &failed[0],
+        &[
+            "ENOMEM: the segment's 2 MiB, with what uid 65534 (nobody) has locked already",
+            "more than 3 MiB",
+        ],
+    );
+}
+
+#[test]
+fn odd_arguments() {
+    let failed = failures(&["odd-arguments"]);
+    for (line, parts) in failed.iter().zip([
+        &["the addresses of a process end at 0x7ffffffff000, unless", "five levels"][..],
+        &["the addresses of a process end at 0x", "the segment at 0xffff800000000000 would not"],
+        &["rounded down to a page, this address is 0"],
+        &["EFAULT: the buffer is NULL"],
+        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not write"],
+        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not read"],
+        &["no segment has the index 32000"],
+        &["uid 4294967295 is no user"],
+        &["ENOENT: the path is empty"],
+        &["huge pages of 16 GiB, mode 0600) failed", "no huge pages of 16 GiB"],
+    ]) {
+        expect(line, parts);
+    }
+    assert_eq!(failed.len(), 10);
 }
 
 #[test]
@@ -475,6 +597,27 @@ fn json_is_a_valid_object_a_line() {
     assert_eq!(events[0]["words"], "\"shmfile\", project 115 ('s')");
     assert_eq!(events.last().unwrap()["event"], "exit");
     assert_eq!(events.last().unwrap()["segments"], 0);
+    expect_fields_of_exit(events.last().unwrap());
+}
+
+/// They are the same, whoever tells of the end.
+#[track_caller]
+fn expect_fields_of_exit(event: &Value) {
+    let mut fields: Vec<&String> = event.as_object().unwrap().keys().collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "attachments",
+            "called",
+            "event",
+            "pid",
+            "segments",
+            "signal",
+            "status",
+            "time"
+        ]
+    );
 }
 
 /// Every situation that needs no rights, and a path of strange characters.
@@ -634,6 +777,94 @@ fn a_trace_that_cannot_be_had_is_said_once() {
 }
 
 #[test]
+fn a_word_that_is_no_path_makes_no_file() {
+    let sandbox = Sandbox::new().unwrap();
+    let ending = play(situation(
+        &sandbox,
+        &["no-key"],
+        &[("SHMKEY_TRACE", "true")],
+    ));
+    let said = String::from_utf8(ending.stderr).unwrap();
+    expect(
+        &said,
+        &["shmkey: cannot trace to \"true\": it has to be 1, stderr, or a path with a / in it"],
+    );
+    assert!(!sandbox.path().join("true").exists());
+}
+
+/// Whoever has read the FIFO has gone, and nobody waits for another.
+#[test]
+fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
+    let sandbox = Sandbox::new().unwrap();
+    let fifo = sandbox.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let trace = [("SHMKEY_TRACE", fifo.to_str().unwrap())];
+    let mut command = situation(&sandbox, &["closer-that-waits"], &trace);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut reader = fs::File::open(&fifo).unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    // The end of its input: it has closed its descriptors.
+    while reader.read(&mut [0; 1000]).unwrap() > 0 {}
+    drop(reader);
+    drop(child.stdin.take());
+    for _ in 0..300 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it waits for a reader");
+}
+
+/// A clock that another preloaded library keeps in a segment.
+#[test]
+fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
+    let (artifacts, program) = linked();
+    let sandbox = Sandbox::new().unwrap();
+    let (source, library) = (
+        sandbox.path().join("clock.c"),
+        sandbox.path().join("clock.so"),
+    );
+    let clock = r"
+        #include <sys/shm.h>
+        #include <time.h>
+        int clock_gettime(clockid_t clock, struct timespec *time)
+        {
+            (void) clock;
+            shmget(0x7b5a1234, 1, 0600);
+            time->tv_sec = time->tv_nsec = 0;
+            return 0;
+        }";
+    fs::write(&source, clock).unwrap();
+    let built = Command::new(artifacts.compiler().unwrap())
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.unwrap().success());
+    let mut command = Command::new(program);
+    let dropin = artifacts.built("libshmkey_dropin.so");
+    command
+        .current_dir(sandbox.path())
+        .arg("no-key")
+        .env("SHMKEY_TRACE", "1")
+        .env(
+            "LD_PRELOAD",
+            format!("{}:{}", dropin.display(), library.display()),
+        );
+    let all = lines(&play(command).stderr);
+    let failed = all.iter().filter(|line| line.contains(") failed ("));
+    assert_eq!(failed.count(), 2, "{all:#?}");
+}
+
+#[test]
 fn a_program_that_is_linked_with_the_drop_in_is_traced() {
     let (artifacts, _) = linked();
     for (library, options) in [
@@ -733,6 +964,135 @@ fn the_command_tells_what_a_killed_program_has_left() {
 }
 
 #[test]
+fn the_command_tells_what_a_child_has_left_that_could_not() {
+    for signal in ["9", "0"] {
+        let sandbox = Sandbox::new().unwrap();
+        let ending = command_trace(&sandbox, &[], &["killed-child", signal]);
+        assert!(ending.status.success());
+        let all = lines(&ending.stderr);
+        let id = all[0].split(" = id ").nth(1).unwrap();
+        let id: i32 = id.split(' ').next().unwrap().parse().unwrap();
+        Segment::from_id(id).remove().unwrap();
+        expect(
+            &all[1],
+            &[&format!("has left behind the segment {id} (1000 bytes")],
+        );
+        expect(
+            &all[2],
+            &["has ended; with the processes it started, it has left 1 segment behind"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn the_command_does_not_speak_for_another_namespace() {
+    let sandbox = Sandbox::new().unwrap();
+    let all = lines(&command_trace(&sandbox, &[], &["apart"]).stderr);
+    expect(&all[2], &["leaves behind the segment 0 (key "]);
+    expect(&all[3], &["ends and leaves 1 segment behind"]);
+    expect(
+        &all[4],
+        &["what was created in another IPC namespace cannot be seen from here"],
+    );
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn the_end_of_a_program_with_very_many() {
+    let all = trace_of(&["plenty"]);
+    let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(count("still attached at 0x"), 2000);
+    assert_eq!(
+        count("(1 byte, mode 0600), which nobody else has attached"),
+        2000
+    );
+    assert_eq!(all.last().unwrap(), "ends and leaves 2000 segments behind");
+}
+
+/// A shell's script below `shmkey trace`.
+fn traced_script(options: &[&str], script: &str) -> Command {
+    let (artifacts, _) = linked();
+    let mut command = artifacts.command(&artifacts.built("shmkey"));
+    command
+        .arg("trace")
+        .args(options)
+        .args(["sh", "-c", script]);
+    command
+}
+
+#[test]
+fn the_command_says_that_nothing_was_traced() {
+    let ending = Process::run("shmkey trace", traced_script(&[], "exit 3"), b"").unwrap();
+    assert_eq!(ending.status.code(), Some(3));
+    assert_eq!(
+        lines(&ending.stderr),
+        ["has ended with status 3 and has left no segment behind; no call was traced"]
+    );
+}
+
+#[test]
+fn the_command_passes_signals_on() {
+    for (name, signal) in [
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("ALRM", libc::SIGALRM),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("TERM", libc::SIGTERM),
+    ] {
+        let script = format!(
+            "trap 'exit 7' {name}; echo; i=0; while [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done"
+        );
+        let mut command = traced_script(&[], &script);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut byte = [0];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut byte)
+            .unwrap();
+        // SAFETY: sends a signal to a child that was not waited for.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        let ending = child.wait_with_output().unwrap();
+        assert_eq!(ending.status.code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn the_command_passes_on_how_broken_pipes_are_taken() {
+    let (artifacts, _) = linked();
+    for (first, ignored) in [("trap '' PIPE", true), ("trap - PIPE", false)] {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!(
+                "{first}; exec \"$1\" trace grep SigIgn: /proc/self/status"
+            ))
+            .arg("sh")
+            .arg(artifacts.built("shmkey"));
+        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        let said = String::from_utf8(ending.stdout).unwrap();
+        let set = u64::from_str_radix(said.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+        assert_eq!(set & 1 << (libc::SIGPIPE - 1) != 0, ignored, "{said}");
+    }
+}
+
+#[test]
+fn the_command_runs_nothing_without_a_place_for_the_trace() {
+    for file in ["/no/such/place/file", "/no/such/place/%p"] {
+        let command = traced_script(&["-o", file], "echo ran");
+        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        assert_eq!(ending.status.code(), Some(125));
+        assert!(ending.stdout.is_empty());
+        let said = String::from_utf8(ending.stderr).unwrap();
+        expect(&said, &[&format!("shmkey: {file}: No such file")]);
+    }
+}
+
+#[test]
 fn the_command_writes_json_to_a_file() {
     let sandbox = Sandbox::new().unwrap();
     let ending = command_trace(&sandbox, &["--json", "--output", "1"], &["killed", "15"]);
@@ -750,6 +1110,8 @@ fn the_command_writes_json_to_a_file() {
     );
     assert_eq!(last["status"], Value::Null);
     assert_eq!(last["segments"], 1);
+    assert_eq!(last["called"], true);
+    expect_fields_of_exit(last);
     assert_eq!(events[events.len() - 2]["event"], "left");
     assert_eq!(events[events.len() - 2]["bytes"], 1000);
 }

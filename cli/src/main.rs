@@ -74,6 +74,7 @@ enum Command {
     Map(map::Options),
     /// Run a program, and tell each shared memory call it makes, why those that fail do so, and what it
     /// leaves behind
+    #[command(after_long_help = trace::MORE)]
     Trace(trace::TraceOptions),
     /// Remove segments; their memory goes when the last process has let go of them
     Remove(remove::Options),

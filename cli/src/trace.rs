@@ -1,23 +1,64 @@
 //! `shmkey trace`: runs a program with the drop-in preloaded and tracing on, and tells how it ended
 //! and what it left behind, also when it was killed.
 
+mod notes;
+mod output;
 mod program;
 mod report;
+mod signals;
 
 use clap::Args;
+use notes::Notes;
+use output::Output;
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
     os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus},
-    sync::atomic::{
-        AtomicI32,
-        Ordering::{Acquire, Release},
-    },
-    time::SystemTime,
 };
+
+/// What the manual page says beyond the options.
+pub const MORE: &str = "\
+A line is one call: its arguments in words, its result, its time; of one that failed the cause, from
+facts looked up at that moment, and what to do. At the end come the attachments that were not
+detached, and the segments that the program and what it started have created and left, also where
+these were killed.
+
+All programs that the program starts are traced, except static ones that are not linked with the
+drop-in, those of another kind of processor, and those that run with rights of their own
+(set-user-id). If no call was traced at all, the last line says so. The segments of a process that
+still runs, such as a daemon, are not counted as left.
+
+Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A signal stack needs
+16 KiB: those of the old SIGSTKSZ, 8 KiB, are too small for a traced call. A sandbox has to allow the
+program to open files below /proc, and to write.
+
+Environment: SHMKEY_DROPIN is the file libshmkey_dropin.so, should it be in an unusual place.
+
+Exit status: that of the program; 128 and the signal's number if it was killed; 125 if it cannot be
+traced, 126 if it cannot be run, 127 if there is no such program.
+
+Example:
+
+  shmkey trace -o trace.%p ./server --port 80
+
+JSON: an object a line. All have event, time (seconds since 1970) and pid.
+
+call: tid, call, arguments (an object of numbers as C has them; of ftok path, the first 240 bytes and
+  \u{2026} if there are more), words (the same for people), result, result_words (null on failure), errno
+  and errno_name (null on success), explanation (of a failure), note (about a success; or null),
+  duration_ns.
+
+attached: id, address of an attachment that was not detached.
+
+left: id, key, bytes, mode of a segment that was left, attached_by_others (how many times it is
+  attached), remedy.
+
+exit: attachments (how many were not detached; null from shmkey trace itself, which cannot tell),
+  segments (how many were left; null if they cannot be listed), status and signal (how it ended;
+  null from the process itself), called (whether any call was traced).";
 
 /// What `shmkey trace` is told.
 #[derive(Args, Debug)]
@@ -76,48 +117,44 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     program::expect_traceable(&path)?;
     let dropin = dropin()?;
 
+    let mut output = Output::open(options.output.as_deref())?;
+    let impossible = |error| {
+        Refusal(
+            NOT_POSSIBLE,
+            format!("what is traced cannot be noted: {error}"),
+        )
+    };
+    let notes = Notes::new().map_err(impossible)?;
+
     let mut command = Command::new(name);
     command
         .args(arguments)
         .env("LD_PRELOAD", preload(&dropin)?)
-        .env("SHMKEY_TRACE_REPORTER", std::process::id().to_string())
+        .env("SHMKEY_TRACE", output.variable())
+        .env(
+            "SHMKEY_TRACE_REPORTER",
+            notes.address().map_err(impossible)?,
+        )
         .env(
             "SHMKEY_TRACE_FORMAT",
             if options.json { "json" } else { "text" },
         );
-    let output = match &options.output {
-        // Absolute, so that no name is mistaken for one of the words that the drop-in knows.
-        Some(file) => Some(
-            std::path::absolute(file)
-                .map_err(|error| Refusal(NOT_POSSIBLE, format!("{}: {error}", file.display())))?,
-        ),
-        None => None,
-    };
-    command.env(
-        "SHMKEY_TRACE",
-        output
-            .as_ref()
-            .map_or(OsStr::new("stderr"), |file| file.as_os_str()),
-    );
 
-    let before = SystemTime::now();
-    pass_signals_on();
-    let mut child = command.spawn().map_err(|error| {
+    let before = report::Before::look();
+    let mut child = signals::start(&mut command).map_err(|error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => NOT_FOUND,
             _ => NOT_RUNNABLE,
         };
         Refusal(code, format!("{}: {error}", path.display()))
     })?;
-    // Release: nothing is handed over but the number itself; as `pass_on` acquires it.
-    CHILD.store(child.id() as i32, Release);
     let status = child
         .wait()
         .map_err(|error| Refusal(NOT_POSSIBLE, format!("{}: {error}", path.display())))?;
-    CHILD.store(0, Release);
+    signals::ended();
 
-    let report = report::Report::new(child.id() as i32, before, status);
-    report.write(options.json, output.as_deref());
+    let report = report::Report::new(child.id() as i32, &before, status, notes.read());
+    report.write(options.json, &mut output);
     Ok(status)
 }
 
@@ -183,36 +220,4 @@ fn preload(dropin: &Path) -> Result<OsString, Refusal> {
         list.push(others);
     }
     Ok(list)
-}
-
-/// The program that runs; 0 if none does.
-static CHILD: AtomicI32 = AtomicI32::new(0);
-
-/// Lets the program decide what becomes of signals that are to end us: those of the keyboard reach
-/// it by themselves, the others are passed on. Handlers, unlike ignored signals, are not inherited
-/// by the program.
-fn pass_signals_on() {
-    extern "C" fn wait(_: libc::c_int) {}
-    extern "C" fn pass_on(signal: libc::c_int) {
-        // Acquire: as where it is stored.
-        let child = CHILD.load(Acquire);
-        if child > 0 {
-            // SAFETY: kill takes two numbers, and may be called in a signal handler.
-            unsafe { libc::kill(child, signal) };
-        }
-    }
-    for (signal, handler) in [
-        (libc::SIGINT, wait as extern "C" fn(libc::c_int)),
-        (libc::SIGQUIT, wait),
-        (libc::SIGTERM, pass_on),
-        (libc::SIGHUP, pass_on),
-    ] {
-        // SAFETY: both handlers do nothing that a signal handler may not do; one that was ignored
-        // stays so, as nohup(1) wants it.
-        unsafe {
-            if libc::signal(signal, handler as libc::sighandler_t) == libc::SIG_IGN {
-                libc::signal(signal, libc::SIG_IGN);
-            }
-        }
-    }
 }

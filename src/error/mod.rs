@@ -177,9 +177,12 @@ impl Error {
     /// A file that gives no key.
     #[cold]
     pub(crate) fn ftok(errno: Errno, path: &CStr) -> Error {
-        let relative = !path.to_bytes().starts_with(b"/");
+        let call = Call::Ftok {
+            relative: !path.to_bytes().starts_with(b"/"),
+            empty: path.is_empty(),
+        };
         let subject = Subject::Path(path.to_bytes().into());
-        Error::found(errno, "ftok", subject, Call::Ftok { relative })
+        Error::found(errno, "ftok", subject, call)
     }
 
     /// `shmget` failed.
@@ -203,7 +206,11 @@ impl Error {
     /// `shmctl` failed, with the command that stands behind its name.
     #[cold]
     pub(crate) fn control(errno: Errno, name: &'static str, id: c_int, command: c_int) -> Error {
-        let call = Call::Control { id, command };
+        let call = Call::Control {
+            id,
+            command,
+            buffer: None,
+        };
         Error::found(errno, name, Subject::Id(id), call)
     }
 

@@ -58,10 +58,22 @@ fn split(
 
 /// The number behind a name in a file of lines such as `CommitLimit:   12342044 kB`.
 pub(crate) fn number_after(path: &CStr, name: &str) -> Option<u64> {
+    word_after(path, name, 0, |word| word.parse().ok())
+}
+
+/// What a word is that stands behind a name, after so many others, in such a file.
+pub(crate) fn word_after<T>(
+    path: &CStr,
+    name: &str,
+    skip: usize,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
     let mut found = None;
     for_each_line(path, |line| match line.strip_prefix(name.as_bytes()) {
         Some(rest) => {
-            found = first_number(rest);
+            let words = str::from_utf8(rest).unwrap_or_default();
+            let word = words.split_ascii_whitespace().nth(skip);
+            found = word.and_then(&parse);
             ControlFlow::Break(())
         }
         None => ControlFlow::Continue(()),

@@ -63,6 +63,16 @@ pub(crate) fn find_attachment(
     Ok(found.filter(|mapping| complete || wanted(mapping)))
 }
 
+/// Hands all attachments over, in the order of addresses.
+#[allow(dead_code)] // the drop-in asks
+pub(crate) fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> {
+    find_attachment(|mapping| {
+        each(mapping);
+        false
+    })
+    .map(drop)
+}
+
 /// How many mappings this process has, and the bounds of the first that has a byte in a range.
 pub(crate) fn mappings_in(
     start: usize,

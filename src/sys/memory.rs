@@ -1,7 +1,7 @@
 //! Address space: reserving it, filling it in advance, asking for huge pages.
 
 use super::{Errno, errno::check};
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, ptr, slice};
 
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
@@ -49,6 +49,39 @@ pub(crate) fn wiped_on_fork() -> Result<*mut c_void, Errno> {
             unsafe { release(page, len) };
             Err(errno)
         }
+    }
+}
+
+/// Room for so many numbers, outside of the heap and of the stack; given back when dropped.
+#[allow(dead_code)] // the drop-in's
+pub(crate) struct Scratch(&'static mut [libc::c_int]);
+
+#[allow(dead_code)] // as above
+impl Scratch {
+    pub fn new(count: usize) -> Result<Scratch, Errno> {
+        let bytes = count.max(1) * size_of::<libc::c_int>();
+        let room = map_anonymous(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+        // SAFETY: so many bytes of zeroes, aligned to a page, which nobody else knows of and which
+        // stay until `drop`.
+        Ok(Scratch(unsafe {
+            slice::from_raw_parts_mut(room.cast(), count)
+        }))
+    }
+
+    pub fn numbers(&self) -> &[libc::c_int] {
+        self.0
+    }
+
+    pub fn numbers_mut(&mut self) -> &mut [libc::c_int] {
+        self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let bytes = self.0.len().max(1) * size_of::<libc::c_int>();
+        // SAFETY: `new` has mapped them, and they go with their only owner.
+        unsafe { release(self.0.as_mut_ptr().cast(), bytes) };
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod barrier;
 mod errno;
 mod file;
 pub(crate) mod futex;
+mod identity;
 mod lines;
 mod machine;
 mod maps;
@@ -19,11 +20,16 @@ mod task;
 pub(crate) use {
     file::{Path, read_link},
     lines::for_each_line,
-    maps::is_of_segment,
+    maps::{for_each_attachment, is_of_segment},
+    memory::Scratch,
 };
 
 pub(crate) use errno::Errno;
 pub(crate) use file::{file_id, file_id_at};
+pub(crate) use identity::{
+    Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user,
+    lowest_address, may_override,
+};
 pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
     mappings_limit, memory, user_name,
@@ -32,6 +38,6 @@ pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
 pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
 };
-pub(crate) use process::{NO_NAMESPACE, cpu, effective_user, namespaces, process_id, yield_now};
+pub(crate) use process::{NO_NAMESPACE, cpu, namespaces, process_id, yield_now};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
 pub(crate) use task::{Life, ProcessMark, Task};

@@ -1,11 +1,5 @@
 //! Who this process is, and where it runs.
 
-/// The effective user id, which the kernel checks permissions against.
-pub(crate) fn effective_user() -> u32 {
-    // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
-    unsafe { libc::geteuid() }
-}
-
 /// The id of this process.
 pub(crate) fn process_id() -> i32 {
     // SAFETY: getpid takes nothing and cannot fail.

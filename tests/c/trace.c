@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -86,21 +87,51 @@ static key_t the_key(void)
     return ftok("shmfile", 115);
 }
 
+/* Writes a value into a file below /proc. */
+static void put(const char *file, const char *value)
+{
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, value, strlen(value)) < 0) {
+        exit(NOT_HERE);
+    }
+    close(fd);
+}
+
 /* An IPC namespace of this process' own, with a limit set in it. */
 static void own_namespace(const char *limit, const char *value)
 {
-    int fd;
-
     if (unshare(CLONE_NEWIPC) != 0) {
         exit(NOT_HERE);
     }
     if (limit != NULL) {
-        fd = open(limit, O_WRONLY | O_CLOEXEC);
-        if (fd < 0 || write(fd, value, strlen(value)) < 0) {
-            exit(NOT_HERE);
-        }
-        close(fd);
+        put(limit, value);
     }
+}
+
+static void install(struct sock_filter *instructions, size_t count)
+{
+    struct sock_fprog program = {(unsigned short) count, instructions};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        exit(NOT_HERE);
+    }
+}
+
+/* From now on, a seccomp filter answers this call if an argument has this value; argument -1 stands for any. */
+static void filter_one(int call, int argument, int value, int number)
+{
+    struct sock_filter one[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned) call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 (unsigned) (argument < 0 ? offsetof(struct seccomp_data, nr) : offsetof(struct seccomp_data, args[argument]))),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned) (argument < 0 ? call : value), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned) number & SECCOMP_RET_DATA)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+
+    install(one, sizeof one / sizeof one[0]);
 }
 
 /* From now on, these calls are answered by a seccomp filter: shmctl alone, or all four. */
@@ -115,11 +146,8 @@ static void filter(int number, int shmctl_alone)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned) number & SECCOMP_RET_DATA)),
     };
-    struct sock_fprog program = {sizeof all / sizeof all[0], all};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-        exit(NOT_HERE);
-    }
+    install(all, sizeof all / sizeof all[0]);
 }
 
 static void become_nobody(void)
@@ -127,7 +155,7 @@ static void become_nobody(void)
     if (geteuid() != 0) {
         exit(NOT_HERE);
     }
-    if (setgid(65534) != 0 || setuid(65534) != 0) {
+    if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
         exit(1);
     }
 }
@@ -199,6 +227,189 @@ static void stranger(void)
     if (status != 0) {
         exit(WEXITSTATUS(status));
     }
+}
+
+/* Waits for a child, and ends as it did if that was not well. */
+static void wait_well(int id)
+{
+    int status;
+
+    wait(&status);
+    drop(id);
+    if (status != 0) {
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+}
+
+/* A segment of another owner, group and mode. */
+static int owned(uid_t uid, gid_t gid, int mode)
+{
+    struct shmid_ds ds;
+    int id = get(IPC_PRIVATE, 512, 0600);
+
+    WORKS(shmctl(id, IPC_STAT, &ds));
+    ds.shm_perm.uid = uid;
+    ds.shm_perm.gid = gid;
+    ds.shm_perm.mode = (unsigned short) mode;
+    WORKS(shmctl(id, IPC_SET, &ds));
+    return id;
+}
+
+/* A filter answers EACCES, and the mode has nothing to do with it. */
+static void filtered_access(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0666);
+
+    if (fork() == 0) {
+        filter_one(SYS_shmat, -1, 0, EACCES);
+        FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+        exit(0);
+    }
+    wait_well(id);
+}
+
+/* Root, whom no mode keeps out, and a filter that answers all the same. */
+static void filtered_root(void)
+{
+    struct shmid_ds ds;
+    key_t key = the_key();
+    int id;
+
+    if (fork() == 0) {
+        become_nobody();
+        get(key, 512, IPC_CREAT | 0600);
+        exit(0);
+    }
+    wait(NULL);
+    id = get(key, 0, 0);
+    if (fork() == 0) {
+        WORKS(shmctl(id, IPC_STAT, &ds));
+        filter_one(SYS_shmat, -1, 0, EACCES);
+        filter_one(SYS_shmctl, 1, IPC_SET, EPERM);
+        FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+        FAILS(shmctl(id, IPC_SET, &ds), EPERM);
+        exit(0);
+    }
+    wait_well(id);
+}
+
+/* Each class of a mode has its own rights, and each call asks for its own. */
+static void classes(void)
+{
+    int group = owned(0, 1234, 0604), owner = owned(65534, 0, 0066), open = owned(0, 0, 0666);
+    int status;
+
+    if (fork() == 0) {
+        gid_t groups[] = {1234};
+
+        if (geteuid() != 0) {
+            exit(NOT_HERE);
+        }
+        if (setgroups(1, groups) != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
+            exit(1);
+        }
+        FAILS_AS(FAILED, shmat(group, NULL, SHM_RDONLY), EACCES);
+        FAILS_AS(FAILED, shmat(owner, NULL, 0), EACCES);
+        FAILS_AS(FAILED, shmat(open, NULL, SHM_EXEC), EACCES);
+        FAILS(shmctl(open, SHM_LOCK, NULL), EPERM);
+        FAILS_AS(FAILED, shmat(open, (void *) 0x10, SHM_RND), EPERM);
+        exit(0);
+    }
+    wait(&status);
+    drop(group);
+    drop(owner);
+    drop(open);
+    if (status != 0) {
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+}
+
+/* The mode changes all the time, so that it may well allow what it has just forbidden. */
+static void toggled(void)
+{
+    struct shmid_ds ds;
+    int id = owned(0, 0, 0666), i, refused = 0;
+
+    if (fork() == 0) {
+        become_nobody();
+        for (i = 0; i < 20000 && refused < 1000; i++) {
+            char *memory = shmat(id, NULL, 0);
+
+            refused += memory == FAILED;
+            if (memory != FAILED) {
+                shmdt(memory);
+            }
+        }
+        exit(0);
+    }
+    syscall(SYS_shmctl, id, IPC_STAT, &ds);
+    while (waitpid(-1, NULL, WNOHANG) == 0) {
+        ds.shm_perm.mode ^= 0066;
+        syscall(SYS_shmctl, id, IPC_SET, &ds);
+    }
+    drop(id);
+}
+
+/* A user namespace that knows neither root nor its segment's owner. */
+static void stranger_to_the_namespace(void)
+{
+    int id = owned(12345, 12345, 0600);
+
+    if (fork() == 0) {
+        become_nobody();
+        /* What /proc shows of this process would be root's own else. */
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        if (unshare(CLONE_NEWUSER) != 0) {
+            exit(NOT_HERE);
+        }
+        put("/proc/self/uid_map", "7 65534 1");
+        put("/proc/self/setgroups", "deny");
+        put("/proc/self/gid_map", "7 65534 1");
+        FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+        FAILS(shmctl(id, IPC_RMID, NULL), EPERM);
+        exit(0);
+    }
+    wait_well(id);
+}
+
+/* A limit on locked memory that is reached by two segments together. */
+static void locked(void)
+{
+    struct rlimit limit = {3 << 20, 3 << 20};
+    int one, two;
+
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+        exit(NOT_HERE);
+    }
+    become_nobody();
+    one = get(IPC_PRIVATE, 2 << 20, 0600);
+    two = get(IPC_PRIVATE, 2 << 20, 0600);
+    WORKS(shmctl(one, SHM_LOCK, NULL));
+    FAILS(shmctl(two, SHM_LOCK, NULL), ENOMEM);
+    drop(one);
+    drop(two);
+}
+
+/* Addresses and buffers that are none, and indices where nothing is. */
+static void odd_arguments(void)
+{
+    static const struct shmid_ds constant;
+    struct shmid_ds ds;
+    int id = get(IPC_PRIVATE, 512, 0600);
+
+    FAILS_AS(FAILED, shmat(id, (void *) 0x7ffffffff000, 0), ENOMEM);
+    FAILS_AS(FAILED, shmat(id, (void *) 0xffff800000000000, 0), ENOMEM);
+    FAILS_AS(FAILED, shmat(id, (void *) 0x10, SHM_RND | SHM_REMAP), EINVAL);
+    FAILS(shmctl(id, IPC_STAT, NULL), EFAULT);
+    FAILS(shmctl(id, IPC_STAT, (struct shmid_ds *) &constant), EFAULT);
+    FAILS(shmctl(id, IPC_SET, (void *) 8), EFAULT);
+    FAILS(shmctl(32000, 13 /* SHM_STAT */, &ds), EINVAL);
+    WORKS(shmctl(id, IPC_STAT, &ds));
+    ds.shm_perm.uid = (uid_t) -1;
+    FAILS(shmctl(id, IPC_SET, &ds), EINVAL);
+    drop(id);
+    FAILS(ftok("", 1), ENOENT);
+    FAILS(shmget(IPC_PRIVATE, 1, SHM_HUGETLB | (34 << 26) | 0600), EINVAL);
 }
 
 static void too_many(void)
@@ -406,6 +617,50 @@ static void killed(int signal)
     kill(getpid(), signal);
 }
 
+/* A child that cannot tell what it leaves: it is killed, or calls _exit. */
+static void killed_child(int signal)
+{
+    if (fork() == 0) {
+        get(IPC_PRIVATE, 1000, 0600);
+        if (signal != 0) {
+            kill(getpid(), signal);
+        }
+        _exit(0);
+    }
+    wait(NULL);
+}
+
+/* In an IPC namespace of its own, where whoever has started this does not see what is left. */
+static void apart(void)
+{
+    own_namespace(NULL, NULL);
+    get(the_key(), 1000, IPC_CREAT | 0600);
+}
+
+/* Very many segments, each attached. */
+static void plenty(void)
+{
+    own_namespace(NULL, NULL);
+    for (int i = 0; i < 2000; i++) {
+        attach(get(IPC_PRIVATE, 1, 0600));
+    }
+}
+
+/* Closes all descriptors, and goes on when its input ends. */
+static void closer_that_waits(void)
+{
+    char byte;
+    int fd;
+
+    no_key();
+    for (fd = 3; fd < 4096; fd++) {
+        close(fd);
+    }
+    while (read(0, &byte, 1) > 0) {
+    }
+    no_key();
+}
+
 static void *many(void *unused)
 {
     for (int i = 0; i < 200; i++) {
@@ -503,7 +758,11 @@ int main(int argc, char **argv)
         {"address-space", address_space}, {"memory", memory},               {"huge-pages", huge_pages},
         {"blind", blind},                 {"half-blind", half_blind},       {"untidy", untidy},
         {"shared", shared},               {"crowd", crowd},                 {"closer", closer},               {"unheard", unheard},
-        {"handler", handler},             {"descriptors", descriptors},
+        {"handler", handler},             {"descriptors", descriptors},     {"filtered-access", filtered_access},
+        {"filtered-root", filtered_root}, {"classes", classes},             {"toggled", toggled},
+        {"unknown-owner", stranger_to_the_namespace},                       {"locked", locked},
+        {"odd-arguments", odd_arguments}, {"apart", apart},                 {"plenty", plenty},
+        {"closer-that-waits", closer_that_waits},
     };
     const char *what = argc > 1 ? argv[1] : "";
     int number = argc > 2 ? atoi(argv[2]) : 0;
@@ -521,6 +780,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "killed") == 0) {
         killed(number);
+        return 0;
+    }
+    if (strcmp(what, "killed-child") == 0) {
+        killed_child(number);
         return 0;
     }
     if (strcmp(what, "exit-at-once") == 0) {

@@ -53,20 +53,37 @@ pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {
             .split(u8::is_ascii_whitespace)
             .next()
             .unwrap_or_default();
-        let start = start_of(Path::new(OsStr::from_bytes(word)));
-        return judge(path, &start);
+        let interpreter = Path::new(OsStr::from_bytes(word));
+        expect_no_more_rights(interpreter)?;
+        return judge(path, &start_of(interpreter));
     }
-    if has_more_rights(path) {
-        return Err(Refusal(
-            NOT_RUNNABLE,
-            format!(
-                "{} runs with rights that you do not have (set-user-id, set-group-id or capabilities), and the system preloads \
-                 nothing into such a program; trace it as the user whose rights it gets",
-                path.display()
-            ),
-        ));
+    expect_no_more_rights(path)?;
+    // The dynamic linker itself, which is linked statically, preloads into what it is told to run.
+    if is_dynamic_linker(path) {
+        return Ok(());
     }
     judge(path, &start)
+}
+
+fn is_dynamic_linker(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    [&b"ld-linux"[..], b"ld-musl", b"ld.so", b"ld64.so"]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
+
+fn expect_no_more_rights(path: &Path) -> Result<(), Refusal> {
+    if !has_more_rights(path) {
+        return Ok(());
+    }
+    Err(Refusal(
+        NOT_RUNNABLE,
+        format!(
+            "{} runs with rights that you do not have (set-user-id, set-group-id or capabilities), and the system preloads \
+             nothing into such a program; trace it as the user whose rights it gets",
+            path.display()
+        ),
+    ))
 }
 
 /// As much of a file as its headers are expected in; nothing if it may not be read.
@@ -132,11 +149,31 @@ fn has_more_rights(path: &Path) -> bool {
     let Ok(file) = fs::metadata(path) else {
         return false;
     };
+    if gives_no_rights(path) {
+        return false;
+    }
     // SAFETY: these take nothing and cannot fail.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     file.mode() & libc::S_ISUID != 0 && file.uid() != user
         || file.mode() & libc::S_ISGID != 0 && file.gid() != group
         || user != 0 && has_capabilities(path)
+}
+
+/// Whether programs from there get no more rights than whoever runs them: the file system is mounted
+/// so (nosuid), or this process has given them up for good (no_new_privs).
+fn gives_no_rights(path: &Path) -> bool {
+    // SAFETY: asks for a number.
+    if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
+        return true;
+    }
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: a structure of numbers.
+    let mut system: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string, and there is room for one statvfs.
+    let read = unsafe { libc::statvfs(path.as_ptr(), &mut system) } == 0;
+    read && system.f_flag & libc::ST_NOSUID != 0
 }
 
 fn has_capabilities(path: &Path) -> bool {

@@ -1,64 +1,107 @@
-//! How the traced program ended, and what it has left behind. The kernel's records name the creator
-//! of each segment, so this works for a program that could not say anything any more.
+//! How the traced program ended, and what it and the processes it started have left behind. The
+//! kernel's records name the creator of each segment, and the drop-in has taken notes, so this works
+//! for a program that could not say anything any more.
 
+use super::{notes::Told, output::Output};
+use crate::process::{Attachments, Census, Life};
 use shmkey::{Segment, Status};
 use std::{
+    collections::HashSet,
     fmt::Write as _,
-    fs::{self, OpenOptions},
-    io::Write as _,
     os::unix::process::ExitStatusExt,
-    path::Path,
     process::ExitStatus,
     time::{Duration, SystemTime},
 };
 
+/// How things were before the program started.
+pub(super) struct Before {
+    time: SystemTime,
+    segments: HashSet<i32>,
+}
+
+impl Before {
+    pub fn look() -> Before {
+        let all = Segment::list().unwrap_or_default();
+        Before {
+            time: SystemTime::now(),
+            segments: all.into_iter().map(|segment| segment.id).collect(),
+        }
+    }
+}
+
 pub(super) struct Report {
     pid: i32,
     status: ExitStatus,
-    /// The segments that are left, each with the processes that have it attached; `None` if they
-    /// cannot be listed.
-    left: Option<Vec<(Status, Vec<String>)>>,
+    /// The segments that are left; `None` if they cannot be listed.
+    left: Option<Vec<Left>>,
+    told: Told,
+}
+
+/// A segment, who has left it, and the processes that have it attached.
+struct Left {
+    segment: Status,
+    creator: i32,
+    users: Vec<String>,
 }
 
 impl Report {
-    /// Looks at what is left of a process that was started after a time and has ended.
-    pub fn new(pid: i32, started_after: SystemTime, status: ExitStatus) -> Report {
+    /// Looks at what is left of a process that has ended.
+    pub fn new(pid: i32, before: &Before, status: ExitStatus, told: Told) -> Report {
         // The kernel keeps whole seconds.
-        let since = started_after - Duration::from_secs(1);
+        let since = before.time - Duration::from_secs(1);
+        let mut census = Census::default();
+        let mut creator = |segment: &Status| {
+            if segment.cpid == pid && segment.changed_at.is_some_and(|time| time >= since) {
+                return Some(pid);
+            }
+            let creator = *told.created.get(&segment.id)?;
+            // Who goes on has not left it.
+            let goes_on = exists(segment.cpid)
+                && census.at(segment.cpid, segment.changed_at).life == Life::Alive;
+            (!goes_on).then_some(creator)
+        };
         let left = Segment::list().ok().map(|segments| {
-            segments
+            let left = segments
                 .into_iter()
-                .filter(|segment| segment.cpid == pid && !segment.removed)
-                .filter(|segment| segment.changed_at.is_some_and(|time| time >= since))
-                .map(|segment| {
-                    let users = users_of(segment.id);
-                    (segment, users)
+                .filter(|segment| !segment.removed && !before.segments.contains(&segment.id));
+            let mut left: Vec<Left> = left
+                .filter_map(|segment| {
+                    Some(Left {
+                        creator: creator(&segment)?,
+                        users: Vec::new(),
+                        segment,
+                    })
                 })
-                .collect()
+                .collect();
+            name_users(&mut left);
+            left
         });
-        Report { pid, status, left }
+        Report {
+            pid,
+            status,
+            left,
+            told,
+        }
     }
 
     /// Writes it where the trace is.
-    pub fn write(&self, json: bool, output: Option<&Path>) {
-        let text = if json { self.json() } else { self.text() };
-        let file = output.map(|path| {
-            let name = path.to_string_lossy().replace("%p", &self.pid.to_string());
-            OpenOptions::new().append(true).create(true).open(name)
-        });
-        // Whoever does not read it has gone.
-        let _ = match file {
-            None => std::io::stderr().write_all(text.as_bytes()),
-            Some(Ok(mut file)) => file.write_all(text.as_bytes()),
-            Some(Err(error)) => writeln!(std::io::stderr(), "shmkey: {error}\n{text}"),
-        };
+    pub fn write(&self, json: bool, output: &mut Output) {
+        output.write(self.pid, &if json { self.json() } else { self.text() });
+    }
+
+    /// What its own process has not told already.
+    fn untold(&self) -> impl Iterator<Item = &Left> {
+        let told = &self.told.told;
+        let left = self.left.iter().flatten();
+        left.filter(|left| left.creator == self.pid || !told.contains(&left.creator))
     }
 
     fn text(&self) -> String {
         let mut text = String::new();
         let pid = self.pid;
         // Writing into a string does not fail.
-        for (segment, users) in self.left.iter().flatten() {
+        for left in self.untold() {
+            let (segment, pid) = (&left.segment, left.creator);
             let id = segment.id;
             let _ = write!(text, "shmkey[{pid}] has left behind the segment {id} (");
             if !segment.key.is_private() {
@@ -66,15 +109,16 @@ impl Report {
             }
             let (size, mode) = (segment.size, segment.mode);
             let _ = write!(text, "{size} bytes, mode {mode:04o}), which ");
-            let _ = match (&users[..], segment.nattch) {
+            let _ = match (&left.users[..], segment.nattch) {
                 (_, 0) => write!(text, "nobody has attached"),
                 ([], n) => write!(text, "others have attached ({n} times in all)"),
-                (users, _) => write!(text, "is attached by {}", users.join(", ")),
+                (users, _) => write!(
+                    text,
+                    "is attached by {}",
+                    users.join(", ").replace(", and", " and")
+                ),
             };
-            let _ = writeln!(
-                text,
-                "; if nobody needs it any more, remove it: shmkey remove {id}, or ipcrm -m {id}"
-            );
+            let _ = writeln!(text, "; {}", remedy(id));
         }
         let end = match (self.status.code(), self.status.signal()) {
             (Some(0), _) => "has ended".to_owned(),
@@ -84,13 +128,27 @@ impl Report {
         };
         let left = match &self.left {
             None => "; what it has left behind cannot be told".to_owned(),
-            Some(left) => match left.len() {
-                0 => " and has left no segment behind".to_owned(),
-                1 => " and has left 1 segment behind".to_owned(),
-                n => format!(" and has left {n} segments behind"),
-            },
+            Some(left) => {
+                let count = match left.len() {
+                    0 => "no segment".to_owned(),
+                    1 => "1 segment".to_owned(),
+                    n => format!("{n} segments"),
+                };
+                match left.iter().all(|left| left.creator == self.pid) {
+                    true => format!(" and has left {count} behind"),
+                    false => format!("; with the processes it started, it has left {count} behind"),
+                }
+            }
         };
-        let _ = writeln!(text, "shmkey[{pid}] {end}{left}");
+        let elsewhere = match self.told.elsewhere {
+            0 => "",
+            _ => "; what was created in another IPC namespace cannot be seen from here",
+        };
+        let silence = match self.told.called {
+            true => "",
+            false => "; no call was traced",
+        };
+        let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}");
         text
     }
 
@@ -101,49 +159,62 @@ impl Report {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let time = format!("{}.{:06}", time.as_secs(), time.subsec_micros());
-        for (segment, _) in self.left.iter().flatten() {
+        for left in self.untold() {
+            let (segment, pid) = (&left.segment, left.creator);
             let id = segment.id;
             let _ = writeln!(
                 text,
-                r#"{{"event":"left","time":{time},"pid":{pid},"id":{id},"key":{},"bytes":{},"mode":{},"attached_by_others":{},"remedy":"shmkey remove {id}"}}"#,
+                r#"{{"event":"left","time":{time},"pid":{pid},"id":{id},"key":{},"bytes":{},"mode":{},"attached_by_others":{},"remedy":"{}"}}"#,
                 segment.key.as_raw(),
                 segment.size,
                 segment.mode,
-                segment.nattch
+                segment.nattch,
+                remedy(id)
             );
         }
         let or_null =
             |value: Option<i32>| value.map_or("null".to_owned(), |value| value.to_string());
         let _ = writeln!(
             text,
-            r#"{{"event":"exit","time":{time},"pid":{pid},"segments":{},"status":{},"signal":{}}}"#,
+            r#"{{"event":"exit","time":{time},"pid":{pid},"attachments":null,"segments":{},"status":{},"signal":{},"called":{}}}"#,
             or_null(self.left.as_ref().map(|left| left.len() as i32)),
             or_null(self.status.code()),
             or_null(self.status.signal()),
+            self.told.called,
         );
         text
     }
 }
 
-/// The processes that have a segment attached, as far as this user may look.
-fn users_of(id: i32) -> Vec<String> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut users: Vec<String> = processes
-        .filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let maps = fs::read_to_string(entry.path().join("maps")).ok()?;
-            // start-end perms offset device id /SYSVkey (deleted)
-            let has_it = maps.lines().any(|line| {
-                let mut fields = line.split_ascii_whitespace().skip(4);
-                fields.next() == Some(&id.to_string())
-                    && fields.next().is_some_and(|name| name.starts_with("/SYSV"))
-            });
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            has_it.then(|| format!("process {pid} ({})", name.trim_end().escape_debug()))
-        })
-        .collect();
-    users.sort();
-    users
+/// Whether there is a process of this number here. A /proc of another PID namespace has others.
+fn exists(pid: i32) -> bool {
+    // SAFETY: signal 0 asks whether the process exists and sends nothing.
+    pid > 0 && unsafe { libc::kill(pid, 0) == 0 || *libc::__errno_location() != libc::ESRCH }
+}
+
+fn remedy(id: i32) -> String {
+    format!("if nobody needs it any more, remove it: shmkey remove {id}, or ipcrm -m {id}")
+}
+
+/// Finds the processes that have the segments attached, as far as this user may look.
+fn name_users(left: &mut [Left]) {
+    // Of more, the rest are not named.
+    const NAMED: usize = 4;
+    if left.iter().all(|left| left.segment.nattch == 0) {
+        return;
+    }
+    let mut attachments = Attachments::read();
+    for left in left {
+        let users = attachments.take(left.segment.id);
+        left.users = users
+            .iter()
+            .take(NAMED)
+            .map(|user| format!("process {} ({})", user.pid, user.name.escape_debug()))
+            .collect();
+        if users.len() > NAMED {
+            left.users.push("and others".to_owned());
+        }
+    }
 }
 
 fn signal_name(signal: i32) -> String {

@@ -6,10 +6,10 @@
 //! |---|---|---|
 //! | `SHMKEY_TRACE` | unset, empty, `0` | no trace |
 //! | | `1`, `stderr` | to what is standard error when the program starts |
-//! | | a path | appended to that file; `%p` in it is the process' id |
-//! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; this is what is meant if it is unset |
+//! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
+//! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
-//! | `SHMKEY_TRACE_REPORTER` | a process' id | this parent tells what its child left behind; `shmkey trace` does |
+//! | `SHMKEY_TRACE_REPORTER` | five numbers | what `shmkey trace` is told beside the trace: see `notes` |
 //!
 //! Programs that the program starts are traced, too. A program with privileges that whoever starts
 //! it may not have (set-user-id) is not.
@@ -19,13 +19,16 @@
 //! `errno` and `errno_name` (`null` on success), `explanation` (of a failure), `note` (about a
 //! success) and `duration_ns`. At the end come `"event":"attached"` for each attachment that was not
 //! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`
-//! with their numbers (`null` if the segments cannot be listed).
+//! with their numbers (`null` if the segments cannot be listed). `shmkey-trace(1)` lists all fields.
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
-//! nothing, so it may be made in signal handlers and after `fork`; it needs about 12 KiB of stack.
+//! nothing, so it may be made in signal handlers and after `fork`. It needs about 12 KiB of stack: a
+//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc` and writes,
+//! which a sandbox has to allow.
 //! Without a trace, all this is one look at a number.
 
 mod line;
+mod notes;
 mod origins;
 mod os;
 mod report;
@@ -50,7 +53,7 @@ use words::{Call, Numbers, Outcome};
 /// Whether calls are traced.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
-    sink::is_on()
+    sink::is_on() && !os::asks_for_time()
 }
 
 /// # Safety
@@ -69,7 +72,11 @@ pub(crate) unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
 
 #[cold]
 pub(crate) fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
-    Watched::new(|| sysv::shmget(key, size, flags)).tell(Call::Get { key, size, flags }, None)
+    let watched = Watched::new(|| sysv::shmget(key, size, flags));
+    if watched.errno.is_none() && (key == libc::IPC_PRIVATE || flags & libc::IPC_CREAT != 0) {
+        notes::opened(watched.result);
+    }
+    watched.tell(Call::Get { key, size, flags }, None)
 }
 
 /// # Safety

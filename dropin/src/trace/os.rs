@@ -1,12 +1,27 @@
 //! What tracing needs of the operating system beyond what the library does: all of it may be called
-//! in signal handlers, and none of it goes through a function that the program could have replaced.
+//! in signal handlers.
+//!
+//! A program, or another library that is preloaded, can have functions of its own under libc's names,
+//! which may make traced calls themselves. So the kernel is asked directly, but for the time, which
+//! libc tells without a system call: what is called while it is asked for is not traced.
 
 use crate::sys::Errno;
 use core::{
+    cell::Cell,
     ffi::{CStr, c_int},
     mem::MaybeUninit,
     ptr,
 };
+
+thread_local! {
+    /// This thread asks for the time. A constant without a destructor: it takes no allocation.
+    static ASKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is asking for the time.
+pub(super) fn asks_for_time() -> bool {
+    ASKS.get()
+}
 
 fn check(result: libc::c_long) -> Result<c_int, Errno> {
     match result {
@@ -21,8 +36,10 @@ pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
+    ASKS.set(true);
     // SAFETY: there is room for one timespec.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
+    ASKS.set(false);
     (time.tv_sec as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(time.tv_nsec as u64)
@@ -64,12 +81,28 @@ pub(super) unsafe fn variable<'a>(name: &CStr) -> Option<&'a [u8]> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes())
 }
 
+/// Whether to wait for somebody who reads, should the file be a FIFO.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Allowed,
+    Never,
+}
+
 /// Opens a file to append to.
-pub(super) fn open_to_append(path: &CStr) -> Result<c_int, Errno> {
+pub(super) fn open_to_append(path: &CStr, waiting: Waiting) -> Result<c_int, Errno> {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
     let (at, mode) = (libc::AT_FDCWD, 0o666);
-    // SAFETY: the path is a C string.
-    check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) })
+    let open = |more: c_int| {
+        // SAFETY: the path is a C string.
+        check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags | more, mode) })
+    };
+    if waiting == Waiting::Allowed {
+        return open(0);
+    }
+    let fd = open(libc::O_NONBLOCK)?;
+    // Lines are to be written whole, also by waiting. SAFETY: it touches no memory.
+    unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, libc::O_APPEND) };
+    Ok(fd)
 }
 
 /// Opens a directory to list it.
@@ -123,26 +156,28 @@ pub(super) fn identity(fd: c_int) -> Option<u64> {
     check(unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) }).ok()?;
     // SAFETY: the call succeeded, so it is filled.
     let stat = unsafe { stat.assume_init() };
-    Some(stat.st_dev.rotate_left(40) ^ stat.st_ino)
+    Some(identity_of(stat.st_dev, stat.st_ino))
+}
+
+/// The same for a device and a number on it.
+pub(super) fn identity_of(device: u64, inode: u64) -> u64 {
+    device.rotate_left(40) ^ inode
 }
 
 /// Writes once. No signal comes of it, whatever happened to the other end of a pipe or to the limit
 /// on file sizes: the program is not to die of being watched.
 pub(super) fn write_quietly(fd: c_int, bytes: &[u8]) -> Result<(), Errno> {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut pending = MaybeUninit::<libc::sigset_t>::zeroed();
-    let set = set.as_mut_ptr();
-    // SAFETY: three sets that are ours; all functions here may be called in signal handlers.
-    let was_pending = unsafe {
-        libc::sigemptyset(set);
-        libc::sigaddset(set, libc::SIGPIPE);
-        libc::sigaddset(set, libc::SIGXFSZ);
-        libc::pthread_sigmask(libc::SIG_BLOCK, set, before.as_mut_ptr());
-        libc::sigpending(pending.as_mut_ptr());
-        [libc::SIGPIPE, libc::SIGXFSZ]
-            .map(|signal| libc::sigismember(pending.as_ptr(), signal) == 1)
-    };
+    // The kernel's sets, where a signal is the bit below its number.
+    const SIZE: usize = size_of::<u64>();
+    let bit = |signal: c_int| 1_u64 << (signal - 1);
+    let set = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ);
+    let (mut before, mut pending) = (0_u64, 0_u64);
+    // SAFETY: three sets of that size, which are ours.
+    unsafe {
+        let (set, before) = (&raw const set, &raw mut before);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, set, before, SIZE);
+        libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SIZE);
+    }
     let written = loop {
         // SAFETY: the kernel reads the bytes.
         let written =
@@ -153,23 +188,23 @@ pub(super) fn write_quietly(fd: c_int, bytes: &[u8]) -> Result<(), Errno> {
         }
     };
     let raised = match written {
-        Err(Errno(libc::EPIPE)) => !was_pending[0],
-        Err(Errno(libc::EFBIG)) => !was_pending[1],
+        Err(Errno(libc::EPIPE)) => pending & bit(libc::SIGPIPE) == 0,
+        Err(Errno(libc::EFBIG)) => pending & bit(libc::SIGXFSZ) == 0,
         _ => false,
     };
+    let no_time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the sets are ours, and the wait takes no time: it takes back the signal that the write
-    // has just sent this thread. Not by libc's function, at which a thread can be cancelled; the
-    // kernel's set is the first 8 bytes of libc's.
+    // has just sent this thread.
     unsafe {
         if raised {
-            let no_time = libc::timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
             let (info, time) = (ptr::null_mut::<libc::siginfo_t>(), &raw const no_time);
-            libc::syscall(libc::SYS_rt_sigtimedwait, set, info, time, 8_usize);
+            libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, info, time, SIZE);
         }
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        let (how, none) = (libc::SIG_SETMASK, ptr::null_mut::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const before, none, SIZE);
     }
     written
 }

@@ -2,18 +2,18 @@
 //! has created and nobody has removed.
 //!
 //! Only a process that ends by `exit`, or by returning from `main`, comes here; one that is killed,
-//! or calls `_exit`, or is replaced by `exec` does not. What it has created is told by the kernel's
+//! or calls `_exit`, or is replaced by `exec` does not. (`shmkey trace` tells of those.) What it has created is told by the kernel's
 //! own records, which name the creator of each segment, so nothing has to be kept.
 
 use super::{
     line::{Json, Line, OrNull, Time},
-    os, sink,
+    notes, os, sink,
     users::Users,
 };
 use crate::{
     backend,
     explain::Bytes,
-    sys::{self, Errno, Mapping, Task},
+    sys::{self, Errno, Mapping, Scratch, Task},
 };
 use core::{
     ffi::c_int,
@@ -26,8 +26,11 @@ static CALLED_BY: AtomicI32 = AtomicI32::new(0);
 
 /// Takes note of a call.
 pub(super) fn called() {
+    let me = sys::process_id();
     // Relaxed: the number says nothing of other memory.
-    CALLED_BY.store(sys::process_id(), Relaxed);
+    if CALLED_BY.swap(me, Relaxed) != me {
+        notes::called();
+    }
 }
 
 /// Has `end` called when the process ends. It stands beside `called`, so that a linker takes both or
@@ -41,23 +44,55 @@ extern "C" fn end() {
     if !sink::is_on() || CALLED_BY.load(Relaxed) != sys::process_id() {
         return;
     }
-    let (mut attachments, mut segments) = (0, 0_u64);
-    // Each is the first that comes behind the one before it.
-    let mut from = 0;
-    while let Ok(Some(mapping)) = sys::find_attachment(|mapping| mapping.start >= from) {
+    let mut attachments = 0;
+    let read = sys::for_each_attachment(|mapping| {
         attachments += 1;
-        from = mapping.start + mapping.len;
-        write(|line, json| attached(line, json, &mapping));
-    }
+        write(|line, json| attached(line, json, mapping));
+    });
     if sink::parent_reports() {
         return;
     }
+    let own = read.ok().and_then(|()| Own::read(attachments));
+    let mut segments = 0;
     let listed = for_each_created(|id, record| {
         segments += 1;
-        write(|line, json| left(line, json, id, record));
+        let here = own.as_ref().map_or(0, |own| own.times(id));
+        let count = record.shm_nattch.saturating_sub(here);
+        // To look for all users of very many takes very long.
+        let name = segments <= 20;
+        write(|line, json| left(line, json, id, record, Users { id, count, name }));
     });
     let segments = listed.ok().map(|()| segments);
     write(|line, json| ended(line, json, attachments, segments));
+    notes::told();
+}
+
+/// What this process has attached: the ids, in order, each as often as it is.
+struct Own(Scratch);
+
+impl Own {
+    /// Reads them, of which there are so many. `None` if there is no memory for that.
+    fn read(count: usize) -> Option<Own> {
+        let mut ids = Scratch::new(count).ok()?;
+        let mut places = ids.numbers_mut().iter_mut();
+        // Another thread may attach more at this moment, for which there is no place.
+        let read = sys::for_each_attachment(|mapping| {
+            if let Some(place) = places.next() {
+                *place = mapping.id;
+            }
+        });
+        read.ok()?;
+        ids.numbers_mut().sort_unstable();
+        Some(Own(ids))
+    }
+
+    /// How often a segment is attached here.
+    fn times(&self, id: c_int) -> u64 {
+        let ids = self.0.numbers();
+        let from = ids.partition_point(|&other| other < id);
+        let to = ids.partition_point(|&other| other <= id);
+        (to - from) as u64
+    }
 }
 
 /// The segments that this process has created, and that will still be there when it has ended.
@@ -113,10 +148,16 @@ fn attached(line: &mut Line, json: bool, mapping: &Mapping) -> fmt::Result {
     )
 }
 
-fn left(line: &mut Line, json: bool, id: c_int, record: &libc::shmid_ds) -> fmt::Result {
+fn left(
+    line: &mut Line,
+    json: bool,
+    id: c_int,
+    record: &libc::shmid_ds,
+    users: Users,
+) -> fmt::Result {
     let (key, bytes) = (record.shm_perm.__key, record.shm_segsz);
     let mode = record.shm_perm.mode & 0o777;
-    let others = record.shm_nattch.saturating_sub(attached_here(id));
+    let others = users.count;
     let remedy = Remedy { id };
     if json {
         begin(line, "left")?;
@@ -132,19 +173,7 @@ fn left(line: &mut Line, json: bool, id: c_int, record: &libc::shmid_ds) -> fmt:
         write!(line, "key {key:#010x}, ")?;
     }
     write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
-    let users = Users { id, count: others };
     write!(line, "{users}; {remedy}")
-}
-
-/// How often this process has a segment attached.
-fn attached_here(id: c_int) -> u64 {
-    let mut count = 0;
-    // Looks at all and wants none.
-    let _ = sys::find_attachment(|mapping| {
-        count += u64::from(mapping.id == id);
-        false
-    });
-    count
 }
 
 struct Remedy {
@@ -161,13 +190,13 @@ impl fmt::Display for Remedy {
     }
 }
 
-fn ended(line: &mut Line, json: bool, attachments: u64, segments: Option<u64>) -> fmt::Result {
+fn ended(line: &mut Line, json: bool, attachments: usize, segments: Option<u64>) -> fmt::Result {
     if json {
         let segments = OrNull(segments);
         begin(line, "exit")?;
         return write!(
             line,
-            r#","attachments":{attachments},"segments":{segments}}}"#
+            r#","attachments":{attachments},"segments":{segments},"status":null,"signal":null,"called":true}}"#
         );
     }
     let pid = sys::process_id();

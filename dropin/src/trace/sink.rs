@@ -5,7 +5,10 @@
 //! knows nothing of, and give the number to a file of its own, which must not get our lines. Then a
 //! trace file is opened again; a standard error that is lost stays lost.
 
-use super::os;
+use super::{
+    notes::Reporter,
+    os::{self, Waiting},
+};
 use crate::sys::{self, Errno};
 use core::{
     cell::UnsafeCell,
@@ -32,7 +35,9 @@ struct Settings {
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
-    /// This process, if its parent tells what it has left behind.
+    /// The command that has started all this, and wants to be told some things.
+    reporter: Option<Reporter>,
+    /// This process, if the command has started it: then it tells what this one has left behind.
     reported: c_int,
 }
 
@@ -49,6 +54,7 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     json: false,
     path: [0; PATH],
     per_process: false,
+    reporter: None,
     reported: 0,
 }));
 
@@ -73,10 +79,20 @@ pub(super) fn wants_json() -> bool {
     settings().is_some_and(|settings| settings.json)
 }
 
+/// Whom to tell some things beside the trace.
+pub(super) fn reporter() -> Option<Reporter> {
+    settings()?.reporter
+}
+
 /// Whether this process' parent tells what it has left behind: it has started this very process, and
-/// not one that has forked this one.
+/// not one that has forked this one, and it sees the same segments.
 pub(super) fn parent_reports() -> bool {
-    settings().is_some_and(|settings| settings.reported == sys::process_id())
+    settings().is_some_and(|settings| {
+        settings.reported == sys::process_id()
+            && settings
+                .reporter
+                .is_some_and(|reporter| reporter.shares_namespace())
+    })
 }
 
 /// Has `start` called when the library is loaded. Here, and not where it is called from, so that a
@@ -104,19 +120,22 @@ extern "C" fn start() {
     // SAFETY: nobody reads it before DESCRIPTOR says so, and this function runs once.
     let settings = unsafe { &mut *SETTINGS.0.get() };
     settings.json = format == Some(b"json");
-    let reporter = reporter.and_then(|id| core::str::from_utf8(id).ok()?.parse().ok());
-    if reporter == Some(os::parent_id()) {
+    settings.reporter = reporter.and_then(Reporter::parse);
+    if settings.reporter.map(|reporter| reporter.process) == Some(os::parent_id()) {
         settings.reported = sys::process_id();
     }
     if !matches!(wanted, b"1" | b"stderr") {
+        if !wanted.contains(&b'/') {
+            return complain(wanted, "it has to be 1, stderr, or a path with a / in it");
+        }
         settings.per_process = wanted.windows(2).any(|pair| pair == b"%p");
         if make_absolute(wanted, &mut settings.path).is_none() {
-            return complain(wanted, Errno(libc::ENAMETOOLONG));
+            return complain(wanted, "ENAMETOOLONG");
         }
     }
-    match open(settings) {
+    match open(settings, Waiting::Allowed) {
         Ok(fd) => adopt(fd),
-        Err(errno) => complain(wanted, errno),
+        Err(errno) => complain(wanted, errno.name().unwrap_or("an error")),
     }
 }
 
@@ -136,24 +155,23 @@ fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
 }
 
 /// The one message that is not asked for: a trace that was, and cannot be had.
-fn complain(wanted: &[u8], errno: Errno) {
+fn complain(wanted: &[u8], why: &str) {
     let mut line = super::line::Line::new();
-    let name = errno.name().unwrap_or("an error");
     let path = crate::explain::ShownPath(wanted);
-    let _ = write!(line, "shmkey: cannot trace to {path}: {name}");
+    let _ = write!(line, "shmkey: cannot trace to {path}: {why}");
     let _ = os::write_quietly(libc::STDERR_FILENO, line.finish());
 }
 
 /// Opens what the settings say, under a high number.
-fn open(settings: &Settings) -> Result<c_int, Errno> {
+fn open(settings: &Settings, waiting: Waiting) -> Result<c_int, Errno> {
     if settings.path[0] == 0 {
         return os::duplicate_high(libc::STDERR_FILENO);
     }
     let low = if settings.per_process {
-        os::open_to_append(with_process_id(&settings.path, &mut [0; PATH])?)?
+        os::open_to_append(with_process_id(&settings.path, &mut [0; PATH])?, waiting)?
     } else {
         let path = CStr::from_bytes_until_nul(&settings.path);
-        os::open_to_append(path.map_err(|_| Errno(libc::ENAMETOOLONG))?)?
+        os::open_to_append(path.map_err(|_| Errno(libc::ENAMETOOLONG))?, waiting)?
     };
     let high = os::duplicate_high(low);
     os::close(low);
@@ -213,16 +231,16 @@ fn descriptor(settings: &Settings) -> Option<c_int> {
         (true, _) if !forked => {}
         // In a child that has a file of its own, the number stays and leads there.
         (true, _) => {
-            let own = open(settings).ok()?;
+            let own = open(settings, Waiting::Never).ok()?;
             let replaced = os::replace(own, fd);
             os::close(own);
             replaced.ok()?;
             adopt(fd);
         }
-        (false, false) => adopt(open(settings).ok()?),
+        (false, false) => adopt(open(settings, Waiting::Never).ok()?),
         // Standard error itself may still be what it was.
         (false, true) if os::identity(libc::STDERR_FILENO) == Some(FILE.load(Relaxed)) => {
-            adopt(open(settings).ok()?);
+            adopt(open(settings, Waiting::Never).ok()?);
         }
         (false, true) => {
             // Relaxed: it says no more than that there is nothing to do.

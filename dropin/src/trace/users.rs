@@ -13,6 +13,8 @@ use core::{
 pub(super) struct Users {
     pub id: c_int,
     pub count: u64,
+    /// Whether to look for them.
+    pub name: bool,
 }
 
 impl fmt::Display for Users {
@@ -23,7 +25,7 @@ impl fmt::Display for Users {
             return f.write_str("nobody else has attached");
         }
         let (mut found, mut written) = (0, Ok(()));
-        let looked = for_each_process(|pid| {
+        let mut look = |pid| {
             if pid == sys::process_id() || !has_attached(pid, self.id) {
                 return ControlFlow::Continue(());
             }
@@ -37,11 +39,14 @@ impl fmt::Display for Users {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
-        });
+        };
+        if self.name {
+            let _ = for_each_process(&mut look);
+        }
         written?;
-        match (looked, found) {
-            (_, 1..) => Ok(()),
-            _ => write!(
+        match found {
+            1.. => Ok(()),
+            0 => write!(
                 f,
                 "is attached elsewhere, {}",
                 super::words::Times(self.count)

@@ -57,11 +57,20 @@ impl Call<'_> {
         match self {
             Call::Ftok { path, .. } => explain::Call::Ftok {
                 relative: path.is_some_and(|path| !path.starts_with(b"/")),
+                empty: path == Some(b""),
             },
             Call::Get { key, size, flags } => explain::Call::Get { key, size, flags },
             Call::Attach { id, address, flags } => explain::Call::Attach { id, address, flags },
             Call::Detach { address } => explain::Call::Detach { address },
-            Call::Control { id, command, .. } => explain::Call::Control { id, command },
+            Call::Control {
+                id,
+                command,
+                buffer,
+            } => explain::Call::Control {
+                id,
+                command,
+                buffer: Some(buffer),
+            },
         }
     }
 }
@@ -137,7 +146,8 @@ fn get_flags(f: &mut fmt::Formatter<'_>, flags: c_int, creates: bool) -> fmt::Re
     flag(libc::SHM_HUGETLB, ", huge pages", f)?;
     if flags & libc::SHM_HUGETLB != 0 {
         let sizes = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
-        match (flags & sizes) >> libc::MAP_HUGE_SHIFT {
+        // The highest of the six bits is an int's sign.
+        match (flags & sizes) as u32 >> libc::MAP_HUGE_SHIFT {
             0 => {}
             log @ 20..30 => write!(f, " of {} MiB", 1 << (log - 20))?,
             log @ 30..40 => write!(f, " of {} GiB", 1 << (log - 30))?,
@@ -215,18 +225,22 @@ impl fmt::Display for Numbers<'_> {
     }
 }
 
-/// A path as it is, but for what is no UTF-8; the first 240 bytes of it.
+/// A path as it is, but for what is no UTF-8; of a longer one the first 240 bytes, and `…`.
 struct ShownPlain<'a>(&'a [u8]);
 
 impl fmt::Display for ShownPlain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0[..self.0.len().min(240)].utf8_chunks() {
+        const MOST: usize = 240;
+        for chunk in self.0[..self.0.len().min(MOST)].utf8_chunks() {
             f.write_str(chunk.valid())?;
             if !chunk.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;
             }
         }
-        Ok(())
+        match self.0.len() {
+            0..=MOST => Ok(()),
+            _ => f.write_char('…'),
+        }
     }
 }
 

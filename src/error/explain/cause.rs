@@ -1,6 +1,9 @@
 //! What was found out, and the sentences that say it: the cause, then a remedy.
 
-use super::words::{Bytes, Kib, User};
+use super::{
+    permission::Access,
+    words::{Bytes, Kib, User},
+};
 use core::{ffi::c_int, fmt};
 
 /// Why a call failed. Plain numbers, so that keeping one costs no allocation.
@@ -10,6 +13,7 @@ pub(crate) enum Cause {
     Plain(&'static str),
     NoFile {
         relative: bool,
+        empty: bool,
     },
     KeyOfFailedFtok,
     ZeroSize,
@@ -25,16 +29,12 @@ pub(crate) enum Cause {
     Exists {
         id: c_int,
     },
-    Owned {
-        id: c_int,
-        owner: u32,
-        mode: u32,
-        uid: u32,
-    },
+    Access(Access),
     NotYours {
         owner: u32,
         creator: u32,
-        uid: u32,
+        user: u32,
+        capability: &'static str,
     },
     Ids {
         used: usize,
@@ -76,9 +76,13 @@ pub(crate) enum Cause {
         used: u64,
         limit: u64,
     },
+    /// In bytes.
     Locked {
-        limit: Option<u64>,
+        asked: u64,
+        user: u32,
+        limit: u64,
     },
+    LockedNone,
     NoId {
         id: c_int,
     },
@@ -92,6 +96,26 @@ pub(crate) enum Cause {
     Occupied {
         from: usize,
         to: usize,
+    },
+    TooLow {
+        address: usize,
+        lowest: usize,
+    },
+    TooHigh {
+        address: usize,
+        end: usize,
+        /// Five levels of page tables would do.
+        unless: bool,
+    },
+    NoIndex {
+        index: c_int,
+        highest: c_int,
+    },
+    NoSuchUser {
+        user: u32,
+    },
+    NoSuchGroup {
+        group: u32,
     },
     NotAttached(&'static str),
     Inside {
@@ -111,7 +135,10 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => f.write_str(sentence),
-            Cause::NoFile { relative } => {
+            Cause::NoFile { empty: true, .. } => {
+                f.write_str("the path is empty, and a key is made from a file that exists")
+            }
+            Cause::NoFile { relative, .. } => {
                 f.write_str(
                     "there is no such file, and a key is made from one that exists; create it (touch) or open by name instead",
                 )?;
@@ -144,28 +171,18 @@ impl fmt::Display for Cause {
                 "a segment with this key exists (id {id}) and it was to be created exclusively; \
                  open it without exclusive (IPC_EXCL), or remove it first (ipcrm -m {id})"
             ),
-            Cause::Owned {
-                id,
-                owner,
-                mode,
-                uid,
-            } => write!(
-                f,
-                "the segment {id} belongs to {} and has mode {mode:04o}, which does not allow this to {}; \
-                 its owner can change the mode or create it with another",
-                User(owner),
-                User(uid)
-            ),
+            Cause::Access(access) => access.fmt(f),
             Cause::NotYours {
                 owner,
                 creator,
-                uid,
+                user,
+                capability,
             } => write!(
                 f,
-                "only the owner ({}), the creator ({}) and root (with CAP_SYS_ADMIN) may do this, whatever the mode; this is {}",
+                "only the owner ({}), the creator ({}) and root (with {capability}) may do this, whatever the mode; this is {}",
                 User(owner),
                 User(creator),
-                User(uid)
+                User(user)
             ),
             Cause::Ids { used, shmmni } => write!(
                 f,
@@ -229,15 +246,18 @@ impl fmt::Display for Cause {
                 "this process has {used} mappings, and {limit} are allowed (vm.max_map_count); \
                  detach what is not needed, or raise that limit"
             ),
-            Cause::Locked { limit: Some(limit) } => write!(
+            Cause::Locked { asked, user, limit } => write!(
                 f,
-                "this process may lock {} of memory (RLIMIT_MEMLOCK, ulimit -l), and this would be more; \
-                 raise that limit, or give it CAP_IPC_LOCK",
+                "the segment's {}, with what {} has locked already, in this process and in others, are more than {} \
+                 (RLIMIT_MEMLOCK, ulimit -l, of this process); raise that limit, or give it CAP_IPC_LOCK",
+                Kib(asked.div_ceil(1024)),
+                User(user),
                 Kib(limit >> 10)
             ),
-            Cause::Locked { limit: None } => {
-                f.write_str("the segment cannot be locked into memory; see shmctl(2)")
-            }
+            Cause::LockedNone => f.write_str(
+                "this process may lock no memory at all (RLIMIT_MEMLOCK, ulimit -l, is 0); raise that limit, or give it \
+                 CAP_IPC_LOCK",
+            ),
             Cause::NoId { id: -1 } => f.write_str(
                 "the id -1 is what a failed shmget returns; check its result before it is used",
             ),
@@ -249,8 +269,8 @@ impl fmt::Display for Cause {
             ),
             Cause::Gone { other } => write!(
                 f,
-                "there is no segment with this id any more: the segment {other} has its place now, so it was removed and destroyed; \
-                 open it again by its key"
+                "there is no segment with this id: the segment {other} has its place, so the one with this id was removed and \
+                 destroyed, or this never was an id; open it again by its key"
             ),
             Cause::NotAligned { address, page } => write!(
                 f,
@@ -260,6 +280,39 @@ impl fmt::Display for Cause {
             Cause::Occupied { from, to } => write!(
                 f,
                 "something is mapped there already, from {from:#x} to {to:#x}; let the system choose (NULL)"
+            ),
+            Cause::TooLow { address, lowest } => write!(
+                f,
+                "the address {address:#x} is below {lowest:#x}, where those begin that a process without CAP_SYS_RAWIO may map \
+                 (vm.mmap_min_addr); let the system choose (NULL)"
+            ),
+            Cause::TooHigh {
+                address,
+                end,
+                unless,
+            } => {
+                let unless = match unless {
+                    true => ", unless the processor and the kernel have five levels of page tables",
+                    false => "",
+                };
+                write!(
+                    f,
+                    "the addresses of a process end at {end:#x}{unless}, and the segment at {address:#x} would not; let the \
+                     system choose (NULL)"
+                )
+            }
+            Cause::NoIndex { index, highest } => write!(
+                f,
+                "no segment has the index {index}; this command takes no id but a place in the kernel's table, and the highest \
+                 in use is {highest}, as SHM_INFO tells it"
+            ),
+            Cause::NoSuchUser { user } => write!(
+                f,
+                "uid {user} is no user that the segment could belong to here; fill the buffer by IPC_STAT before it is changed"
+            ),
+            Cause::NoSuchGroup { group } => write!(
+                f,
+                "gid {group} is no group that the segment could belong to here; fill the buffer by IPC_STAT before it is changed"
             ),
             Cause::Inside { id, start } => write!(
                 f,

@@ -10,9 +10,10 @@ use core::ffi::c_int;
 /// The size of huge pages that flags ask for.
 pub(super) fn huge_page_kib(flags: c_int) -> Option<u64> {
     // Six bits hold the logarithm of the size in bytes; 0 stands for the system's own choice.
-    match flags >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK {
+    match flags as u32 >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK as u32 {
         0 => sys::huge_page_kib(),
-        log => (1_u64 << log).checked_div(1024),
+        // Less than a KiB is none, and no system has such pages.
+        log => Some((1_u64 << log) / 1024).filter(|&kib| kib > 0),
     }
 }
 
@@ -55,11 +56,15 @@ pub(super) fn too_little_memory(size: usize) -> Cause {
 }
 
 /// `ENOMEM` of `shmat`: address space, not memory.
-pub(super) fn too_little_room(id: c_int) -> Cause {
+pub(super) fn too_little_room(id: c_int, address: usize) -> Cause {
     let size = match backend::find(id) {
         Ok(Place::Holds(record)) => record.shm_segsz as u64,
         _ => 0,
     };
+    // Where addresses end is known for sure, and no limit matters to what lies beyond.
+    if let Some(cause @ Cause::TooHigh { unless: false, .. }) = too_high(address, size) {
+        return cause;
+    }
     if let Some((limit, used)) = sys::address_space()
         && used.saturating_add(size) > limit
     {
@@ -74,5 +79,28 @@ pub(super) fn too_little_room(id: c_int) -> Cause {
     {
         return Cause::Mappings { used, limit };
     }
-    Cause::plain("there is not enough address space or memory left in this process")
+    too_high(address, size).unwrap_or(Cause::plain(match address {
+        0 => "there is not enough address space or memory left in this process",
+        _ => "there is not enough address space or memory left in this process, or it has no such addresses",
+    }))
+}
+
+/// An address outside of what a process can have. Told of x86-64 only, where addresses have 47 bits,
+/// or 56 with five levels of page tables, less a page.
+fn too_high(address: usize, size: u64) -> Option<Cause> {
+    if !cfg!(target_arch = "x86_64") {
+        return None;
+    }
+    let end = |bits: u32| (1_usize << bits) - sys::page_size();
+    let last = address.saturating_add(size as usize);
+    let (end, unless) = match last {
+        _ if last > end(56) => (end(56), false),
+        _ if last > end(47) => (end(47), true),
+        _ => return None,
+    };
+    Some(Cause::TooHigh {
+        address,
+        end,
+        unless,
+    })
 }

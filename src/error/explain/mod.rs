@@ -8,6 +8,7 @@
 
 mod cause;
 mod memory;
+mod permission;
 mod words;
 
 pub(crate) use cause::Cause;
@@ -15,15 +16,17 @@ pub(crate) use words::{Bytes, ShownPath};
 
 use crate::{
     backend::{self, Place},
-    sys::{self, Errno},
+    sys::{self, Capability, Errno},
 };
-use core::ffi::c_int;
+use core::{ffi::c_int, mem};
+use permission::Rights;
 
 /// A call with its arguments, as far as they can be to blame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
     Ftok {
         relative: bool,
+        empty: bool,
     },
     Get {
         key: c_int,
@@ -41,6 +44,8 @@ pub(crate) enum Call {
     Control {
         id: c_int,
         command: c_int,
+        /// The address of the program's buffer, where there is one to blame.
+        buffer: Option<usize>,
     },
 }
 
@@ -49,13 +54,20 @@ pub(crate) enum Call {
 pub(crate) fn why(call: Call, errno: Errno) -> Cause {
     match (call, errno.0) {
         (_, libc::ENOSYS) => no_such_call(),
-        (Call::Ftok { relative }, libc::ENOENT) => Cause::NoFile { relative },
+        (Call::Ftok { relative, empty }, libc::ENOENT) => Cause::NoFile { relative, empty },
         (Call::Ftok { .. }, _) => Cause::plain(file(errno)),
         (Call::Get { key, size, flags }, _) => get(errno, key, size, flags),
         (Call::Attach { id, address, flags }, _) => attach(errno, id, address, flags),
         (Call::Detach { address }, libc::EINVAL) => nothing_attached(address),
-        (Call::Control { id, command }, _) => control(errno, id, command),
-        (_, libc::EPERM) => refused(),
+        (
+            Call::Control {
+                id,
+                command,
+                buffer,
+            },
+            _,
+        ) => control(errno, id, command, buffer),
+        (_, libc::EPERM) => permission::refused(),
         _ => Cause::plain("see the manual page of this call"),
     }
 }
@@ -76,10 +88,8 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => bad_size(key, size, flags),
         libc::EACCES => match existing(key) {
-            Some((id, record)) => owned(id, &record),
-            None => Cause::plain(
-                "a segment with this key exists, and its mode does not allow this to this user; who owns it cannot be told",
-            ),
+            Some((id, record)) => permission::denied(id, &record, Rights::of_open(flags)),
+            None => Cause::plain(UNKNOWN_OWNER),
         },
         libc::EEXIST => match existing(key) {
             Some((id, _)) => Cause::Exists { id },
@@ -103,7 +113,7 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
                 "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group",
             ),
         },
-        libc::EPERM => refused(),
+        libc::EPERM => permission::refused(),
         libc::ENFILE => Cause::plain("the whole system has as many files open as it allows"),
         _ => Cause::plain("see shmget(2)"),
     }
@@ -211,10 +221,33 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
             ),
         },
         libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
-        libc::EACCES => permission(id),
-        libc::EPERM => refused(),
-        libc::ENOMEM => memory::too_little_room(id),
+        libc::EACCES => denied(id, Rights::of_attach(flags)),
+        libc::EPERM => forbidden_address(address, flags),
+        libc::ENOMEM => memory::too_little_room(id, address),
         _ => Cause::plain("see shmat(2)"),
+    }
+}
+
+/// `EPERM` of `shmat`.
+fn forbidden_address(address: usize, flags: c_int) -> Cause {
+    let start = match flags & libc::SHM_RND {
+        0 => address,
+        _ => address - address % sys::page_size(),
+    };
+    match sys::lowest_address() {
+        // Of an address that is left to the system, nothing is asked.
+        Some(lowest)
+            if address != 0
+                && start < lowest
+                && sys::is_privileged(Capability::SysRawio) == Some(false) =>
+        {
+            Cause::TooLow { address, lowest }
+        }
+        _ if flags & libc::SHM_REMAP != 0 => Cause::plain(
+            "what is mapped there may be sealed (mseal), so that it cannot be replaced (SHM_REMAP); or a seccomp filter or a \
+             security module forbids it",
+        ),
+        _ => permission::refused(),
     }
 }
 
@@ -233,6 +266,11 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
         rest if flags & libc::SHM_RND != 0 => address - rest,
         _ => return Cause::NotAligned { address, page },
     };
+    if start == 0 {
+        return Cause::plain(
+            "rounded down to a page, this address is 0, and there nothing is replaced (SHM_REMAP); let the system choose (NULL)",
+        );
+    }
     match sys::mappings_in(start, size) {
         Ok((_, Some((from, to)))) if !replace => Cause::Occupied { from, to },
         _ => Cause::plain("the segment cannot be attached at this address"),
@@ -261,34 +299,82 @@ fn nothing_attached(address: usize) -> Cause {
 }
 
 /// `shmctl`.
-fn control(errno: Errno, id: c_int, command: c_int) -> Cause {
+fn control(errno: Errno, id: c_int, command: c_int, buffer: Option<usize>) -> Cause {
     let locking = matches!(command, libc::SHM_LOCK | libc::SHM_UNLOCK);
     match errno.0 {
         libc::EINVAL if !is_command(command) => {
             Cause::plain("there is no such command; see shmctl(2)")
         }
+        libc::EINVAL if takes_index(command) => match backend::usage() {
+            Ok((highest, _)) => Cause::NoIndex { index: id, highest },
+            Err(_) => {
+                Cause::plain("most likely no segment has this index, which cannot be told for sure")
+            }
+        },
         libc::EINVAL => match backend::find(id) {
             _ if id < 0 => Cause::NoId { id },
-            Ok(Place::Holds(_)) => Cause::plain("an argument makes no sense; see shmctl(2)"),
+            Ok(Place::Holds(_)) => bad_change(command, buffer),
             Ok(place) => no_such_id(id, place),
             Err(_) => Cause::plain(
                 "most likely there is no segment with this id, which cannot be told for sure",
             ),
         },
         libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
-        libc::EACCES => permission(id),
+        libc::EACCES if takes_index(command) => match backend::stat_at(id) {
+            Ok((id, record)) => permission::denied(id, &record, Rights::READ),
+            Err(_) => Cause::plain(UNKNOWN_OWNER),
+        },
+        libc::EACCES => denied(id, Rights::READ),
         libc::EPERM => match backend::find(id) {
-            Ok(Place::Holds(record)) => not_yours(&record, locking),
+            Ok(Place::Holds(record)) => permission::not_yours(&record, locking),
             _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
             _ => Cause::plain("only the segment's owner, its creator and root may do this"),
         },
-        libc::ENOMEM if locking => Cause::Locked {
-            limit: sys::locked_limit(),
+        libc::ENOMEM if locking => match (backend::find(id), sys::locked_limit()) {
+            (Ok(Place::Holds(record)), Some(limit)) => Cause::Locked {
+                asked: record.shm_segsz as u64,
+                user: sys::effective_user(),
+                limit,
+            },
+            _ => Cause::plain("the segment cannot be locked into memory; see shmctl(2)"),
         },
-        libc::EFAULT => Cause::plain("the buffer is NULL or a pointer that leads nowhere"),
+        libc::EFAULT => Cause::plain(match (buffer, command) {
+            (Some(0), _) => "the buffer is NULL",
+            (_, libc::IPC_SET) => {
+                "the buffer's address leads nowhere, or to memory that this process may not read"
+            }
+            _ => "the buffer's address leads nowhere, or to memory that this process may not write",
+        }),
         libc::EOVERFLOW => Cause::plain("a number does not fit into the buffer's fields"),
         _ => Cause::plain("see shmctl(2)"),
     }
+}
+
+/// `EINVAL` of `shmctl` for a segment that is there: what it was to be changed to.
+fn bad_change(command: c_int, buffer: Option<usize>) -> Cause {
+    let mut permissions = [0; size_of::<libc::ipc_perm>()];
+    let (user, group) = (
+        mem::offset_of!(libc::ipc_perm, uid),
+        mem::offset_of!(libc::ipc_perm, gid),
+    );
+    if command == libc::IPC_SET
+        && let Some(buffer) = buffer
+        && sys::read_foreign(buffer as *const u8, &mut permissions) == Ok(permissions.len())
+    {
+        // shm_perm is what a shmid_ds begins with.
+        let number = |at: usize| {
+            let bytes = permissions[at..].first_chunk();
+            u32::from_ne_bytes(bytes.copied().unwrap_or_default())
+        };
+        let (user, group) = (number(user), number(group));
+        if sys::knows_user(user) == Some(false) {
+            return Cause::NoSuchUser { user };
+        }
+        if sys::knows_group(group) == Some(false) {
+            return Cause::NoSuchGroup { group };
+        }
+    }
+    Cause::plain("an argument makes no sense; see shmctl(2)")
 }
 
 /// The commands of `shmctl(2)`: 0 to 3 are those of all System V IPC, 11 to 15 those of shared
@@ -297,50 +383,29 @@ fn is_command(command: c_int) -> bool {
     matches!(command, 0..=3 | 11..=15)
 }
 
-/// `EPERM` of `shmctl`.
-fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
-    let (owner, creator) = (record.shm_perm.uid, record.shm_perm.cuid);
-    let (uid, limit) = (sys::effective_user(), sys::locked_limit());
-    if uid != owner && uid != creator {
-        Cause::NotYours {
-            owner,
-            creator,
-            uid,
-        }
-    } else if locking && limit == Some(0) {
-        Cause::Locked { limit }
-    } else {
-        refused()
-    }
+/// `SHM_STAT` and `SHM_STAT_ANY` take a place in the kernel's table, and not an id.
+fn takes_index(command: c_int) -> bool {
+    matches!(command, 13 | 15)
 }
 
 /// `EINVAL` of a call on an id that no segment has.
 fn no_such_id(id: c_int, place: Place) -> Cause {
     match place {
-        // Ids of one place grow: whoever had a lower one was there before.
-        Place::GivenTo(other) if (0..other).contains(&id) => Cause::Gone { other },
+        Place::GivenTo(other) => Cause::Gone { other },
         _ => Cause::NoId { id },
     }
 }
 
-/// `EACCES` of a call on an id.
-fn permission(id: c_int) -> Cause {
+/// `EACCES` of a call on an id that wants these rights.
+fn denied(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => owned(id, &record),
-        _ => Cause::plain(
-            "the segment's mode does not allow this to this user; who owns it cannot be told",
-        ),
+        Ok(Place::Holds(record)) => permission::denied(id, &record, wanted),
+        _ => Cause::plain(UNKNOWN_OWNER),
     }
 }
 
-fn owned(id: c_int, record: &libc::shmid_ds) -> Cause {
-    Cause::Owned {
-        id,
-        owner: record.shm_perm.uid,
-        mode: u32::from(record.shm_perm.mode) & 0o777,
-        uid: sys::effective_user(),
-    }
-}
+/// `EACCES`, and the segment's record cannot be read.
+const UNKNOWN_OWNER: &str = "most likely the segment's mode does not allow this to this user, which cannot be told for sure, nor who owns it";
 
 /// `ENOSYS`.
 fn no_such_call() -> Cause {
@@ -356,20 +421,6 @@ fn no_such_call() -> Cause {
         _ => Cause::plain(
             "here is no System V shared memory: the kernel lacks it (CONFIG_SYSVIPC) or a seccomp filter hides it; which of these \
              cannot be told, because /proc cannot be read",
-        ),
-    }
-}
-
-/// `EPERM` where the kernel itself gives none.
-fn refused() -> Cause {
-    match sys::has_seccomp_filter() {
-        Some(true) => Cause::Filter,
-        Some(false) => Cause::plain(
-            "the kernel itself does not forbid this, and no seccomp filter is installed; look for a security module (AppArmor, \
-             SELinux) or a sandbox that does",
-        ),
-        None => Cause::plain(
-            "the kernel itself does not forbid this; whether a seccomp filter does cannot be told, because /proc cannot be read",
         ),
     }
 }

@@ -31,11 +31,19 @@ impl fmt::Display for ShownPath<'_> {
     }
 }
 
-/// A user's id, and the name if `/etc/passwd` has one.
+/// A user's id, and the name if `/etc/passwd` has one. In a user namespace, one number stands for
+/// all users from outside that it has none for.
 pub(crate) struct User(pub u32);
 
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if sys::knows_user(self.0) == Some(false) {
+            return write!(
+                f,
+                "a user that this namespace does not know (shown as uid {})",
+                self.0
+            );
+        }
         write!(f, "uid {}", self.0)?;
         match sys::user_name(self.0, &mut [0; 32]) {
             Some(name) => write!(f, " ({})", name.escape_debug()),

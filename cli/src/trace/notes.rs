@@ -1,0 +1,93 @@
+//! What the drop-in tells this command beside the trace: see dropin/src/trace/notes.rs, which writes
+//! what is read here. A program can write there, too, and then deceives but itself.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::{FileExt, MetadataExt},
+    },
+};
+
+/// The file that they are written to. It has no name, and programs inherit it.
+pub(super) struct Notes(File);
+
+/// What they say.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Somebody has made a call.
+    pub called: bool,
+    /// The process that has created each segment, by its own count.
+    pub created: HashMap<i32, i32>,
+    /// How many segments were created in another IPC namespace.
+    pub elsewhere: usize,
+    /// The processes that have told themselves what they leave.
+    pub told: HashSet<i32>,
+}
+
+impl Notes {
+    pub fn new() -> io::Result<Notes> {
+        // SAFETY: the name is a C string.
+        let fd = check(unsafe { libc::memfd_create(c"shmkey-trace".as_ptr(), libc::MFD_CLOEXEC) })?;
+        // SAFETY: it was opened just now, and nobody else knows of it.
+        let low = unsafe { OwnedFd::from_raw_fd(fd) };
+        // A high number, which programs do not come upon, as far as the limit on open files allows.
+        let high = [900, 200, 50, 3].into_iter().find_map(|lowest| {
+            // SAFETY: duplicating a descriptor touches no memory.
+            check(unsafe { libc::fcntl(low.as_raw_fd(), libc::F_DUPFD, lowest) }).ok()
+        });
+        let high = high.ok_or_else(io::Error::last_os_error)?;
+        // SAFETY: as above. Not to be closed by exec.
+        let file = unsafe { File::from_raw_fd(high) };
+        // SAFETY: it touches no memory.
+        check(unsafe { libc::fcntl(high, libc::F_SETFL, libc::O_APPEND) })?;
+        Ok(Notes(file))
+    }
+
+    /// What the drop-in has to know of it, for SHMKEY_TRACE_REPORTER.
+    pub fn address(&self) -> io::Result<String> {
+        let (me, fd) = (std::process::id(), self.0.as_raw_fd());
+        let file = self.0.metadata()?;
+        let (device, inode) = (file.dev(), file.ino());
+        Ok(format!("{me} {fd} {device} {inode} {}", namespace()))
+    }
+
+    pub fn read(&self) -> Told {
+        let mut text = vec![0; self.0.metadata().map_or(0, |file| file.len() as usize)];
+        if self.0.read_exact_at(&mut text, 0).is_err() {
+            return Told::default();
+        }
+        let (mut told, mut elsewhere) = (Told::default(), HashSet::new());
+        let here = namespace();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |at: usize| words.get(at)?.parse::<u32>().ok();
+            let signed = |at: usize| number(at).map(|number| number as i32);
+            match (words[0], signed(1), signed(2)) {
+                ("called", ..) => told.called = true,
+                ("told", Some(pid), _) => drop(told.told.insert(pid)),
+                ("created", Some(pid), Some(id)) if words.get(3) == Some(&&*here) => {
+                    told.created.insert(id, pid);
+                }
+                ("created", _, Some(id)) => drop(elsewhere.insert((id, number(3)))),
+                _ => {}
+            }
+        }
+        told.elsewhere = elsewhere.len();
+        told
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+/// The number of this process' IPC namespace; 0 if it cannot be told.
+fn namespace() -> String {
+    fs::metadata("/proc/self/ns/ipc").map_or("0".to_owned(), |file| file.ino().to_string())
+}

@@ -1,0 +1,102 @@
+//! What `shmkey trace` is told beside the trace: who has made a call, who has created which segment,
+//! and who has told what it left. It tells at the end what is left of processes that could not: those
+//! that were killed, called `_exit` or were replaced by `exec`.
+//!
+//! The notes go to a file without a name. Programs inherit its descriptor; where one has closed that,
+//! `/proc` leads to the command's own. Each note is a line and one write.
+
+use super::{os, sink};
+use crate::{
+    backend::{self, Place},
+    sys::{self, Path},
+};
+use core::{ffi::c_int, fmt, fmt::Write as _, str};
+
+/// Where the notes go, as `SHMKEY_TRACE_REPORTER` says it: five numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Reporter {
+    /// The command's process.
+    pub process: c_int,
+    descriptor: c_int,
+    /// What the descriptor leads to.
+    file: u64,
+    /// The IPC namespace that the command can look into; 0 if it could not tell.
+    namespace: u64,
+}
+
+impl Reporter {
+    pub fn parse(text: &[u8]) -> Option<Reporter> {
+        let mut words = str::from_utf8(text).ok()?.split(' ');
+        let mut number = || words.next()?.parse::<u64>().ok();
+        Some(Reporter {
+            process: number()?.try_into().ok()?,
+            descriptor: number()?.try_into().ok()?,
+            file: os::identity_of(number()?, number()?),
+            namespace: number()?,
+        })
+    }
+
+    /// Whether this process' segments are those that the command sees.
+    pub fn shares_namespace(&self) -> bool {
+        self.namespace != 0 && self.namespace == namespace()
+    }
+}
+
+/// The number of the IPC namespace; 0 if it cannot be told.
+fn namespace() -> u64 {
+    sys::file_id(c"/proc/thread-self/ns/ipc").map_or(0, |file| file.inode)
+}
+
+/// This process has made its first call.
+pub(super) fn called() {
+    note(format_args!("called {}\n", sys::process_id()));
+}
+
+/// This process has opened a segment that it has perhaps created.
+pub(super) fn opened(id: c_int) {
+    // Looking it up is spared where nobody wants to know.
+    if sink::reporter().is_none() {
+        return;
+    }
+    let me = sys::process_id();
+    if let Ok(Place::Holds(record)) = backend::find(id)
+        && record.shm_cpid == me
+    {
+        note(format_args!("created {me} {id} {}\n", namespace()));
+    }
+}
+
+/// This process has told what it leaves.
+pub(super) fn told() {
+    note(format_args!("told {}\n", sys::process_id()));
+}
+
+fn note(what: fmt::Arguments<'_>) {
+    let Some(reporter) = sink::reporter() else {
+        return;
+    };
+    let mut text = Path::default();
+    let (Ok(()), Some(line)) = (text.write_fmt(what), text.as_c_str()) else {
+        return;
+    };
+    if os::identity(reporter.descriptor) == Some(reporter.file) {
+        let _ = os::write_quietly(reporter.descriptor, line.to_bytes());
+        return;
+    }
+    let mut path = Path::default();
+    let (process, descriptor) = (reporter.process, reporter.descriptor);
+    let Some(path) = write!(path, "/proc/{process}/fd/{descriptor}")
+        .ok()
+        .and_then(|()| path.as_c_str())
+    else {
+        return;
+    };
+    // In another PID namespace, this may be another process' file, which is not even opened.
+    let file = sys::file_id(path).map(|file| os::identity_of(file.device, file.inode));
+    if file == Ok(reporter.file)
+        && let Ok(fd) = os::open_to_append(path, os::Waiting::Never)
+    {
+        let _ = os::write_quietly(fd, line.to_bytes());
+        os::close(fd);
+    }
+}

@@ -1,0 +1,139 @@
+//! What this thread may do: its user, its groups, its capabilities, and which users its namespace
+//! knows. `None` where it cannot be read.
+
+use super::{
+    Errno,
+    errno::check,
+    lines::{for_each_line, word_after},
+};
+use core::{ffi::CStr, ops::ControlFlow, str};
+
+/// The effective user id, which the kernel checks permissions against.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
+}
+
+/// Whether this thread is in a group. More groups than a few hundred are not looked through.
+pub(crate) fn is_in_group(group: u32) -> Option<bool> {
+    const STATUS: &CStr = c"/proc/thread-self/status";
+    // Real, effective, saved, and the one that counts, which is the effective one unless
+    // setfsgid(2) was called.
+    if word_after(STATUS, "Gid:", 3, parse)? == group {
+        return Some(true);
+    }
+    let mut groups = [0_u32; 256];
+    // SAFETY: the kernel writes at most as many groups as there is room for.
+    let count =
+        check(unsafe { libc::syscall(libc::SYS_getgroups, groups.len(), groups.as_mut_ptr()) });
+    Some(groups.get(..count.ok()? as usize)?.contains(&group))
+}
+
+/// Capabilities, by their bits; see capabilities(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Capability {
+    IpcLock = 14,
+    IpcOwner = 15,
+    SysRawio = 17,
+    SysAdmin = 21,
+}
+
+/// Whether this thread has a capability over the segments it sees. In a user namespace that does not
+/// own the IPC namespace, it has none, whatever its status says.
+pub(crate) fn may_override(capability: Capability) -> Option<bool> {
+    match has(capability)? {
+        true => is_over_ipc(),
+        false => Some(false),
+    }
+}
+
+/// Whether this thread has a capability over the whole machine: one had in another user namespace
+/// than the first does not count.
+pub(crate) fn is_privileged(capability: Capability) -> Option<bool> {
+    /// The number of the first user namespace, the same on every system (`<linux/nsfs.h>`).
+    const FIRST: u64 = 0xefff_fffd;
+    let namespace = super::file_id(c"/proc/self/ns/user");
+    Some(has(capability)? && namespace.ok()?.inode == FIRST)
+}
+
+fn has(capability: Capability) -> Option<bool> {
+    let hexadecimal = |word: &str| u64::from_str_radix(word, 16).ok();
+    let all = word_after(c"/proc/thread-self/status", "CapEff:", 0, hexadecimal)?;
+    Some(all & 1 << capability as u32 != 0)
+}
+
+/// Whether the IPC namespace is owned by this thread's user namespace or by one below it.
+fn is_over_ipc() -> Option<bool> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    let path = c"/proc/thread-self/ns/ipc".as_ptr();
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, 0) });
+    let fd = fd.ok()?;
+    // SAFETY: this ioctl takes nothing and answers with a new descriptor.
+    let owner = check(unsafe { libc::syscall(libc::SYS_ioctl, fd, NS_GET_USERNS) });
+    for opened in [Ok(fd), owner].into_iter().flatten() {
+        // SAFETY: both descriptors were opened above and are nobody else's.
+        unsafe { libc::syscall(libc::SYS_close, opened) };
+    }
+    match owner {
+        Ok(_) => Some(true),
+        // Only namespaces that are not below this one are kept from it.
+        Err(Errno(libc::EPERM)) => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// Whether this user namespace knows a user. The kernel shows those it does not know by a number
+/// that it does not know either.
+pub(crate) fn knows_user(user: u32) -> Option<bool> {
+    is_mapped(c"/proc/self/uid_map", user)
+}
+
+/// The same for a group.
+pub(crate) fn knows_group(group: u32) -> Option<bool> {
+    is_mapped(c"/proc/self/gid_map", group)
+}
+
+/// Whether an id is in one of the ranges of such a file: `first outside count`.
+fn is_mapped(map: &CStr, id: u32) -> Option<bool> {
+    let mut found = false;
+    for_each_line(map, |line| {
+        let mut numbers = str::from_utf8(line)
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+            .filter_map(|word| word.parse::<u32>().ok());
+        if let (Some(first), Some(count)) = (numbers.next(), numbers.nth(1)) {
+            found |= id.checked_sub(first).is_some_and(|offset| offset < count);
+        }
+        ControlFlow::Continue(())
+    })
+    .ok()?;
+    Some(found)
+}
+
+fn parse(word: &str) -> Option<u32> {
+    word.parse().ok()
+}
+
+/// The lowest address that a process without `CAP_SYS_RAWIO` may map.
+pub(crate) fn lowest_address() -> Option<usize> {
+    super::lines::number_in(c"/proc/sys/vm/mmap_min_addr").map(|lowest| lowest as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_thread_is_known_to_itself() {
+        // SAFETY: these take nothing and cannot fail.
+        let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+        assert_eq!(effective_user(), user);
+        assert_eq!(is_in_group(group), Some(true));
+        assert_eq!(is_in_group(4_000_000_123), Some(false));
+        assert_eq!(knows_user(user), Some(true));
+        assert_eq!(knows_user(u32::MAX), Some(false));
+        assert!(may_override(Capability::IpcOwner).is_some());
+    }
+}
