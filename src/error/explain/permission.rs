@@ -93,20 +93,21 @@ pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights) -> Caus
 
 /// `None` if something that counts cannot be read.
 fn judge(segment: &libc::ipc_perm, mode: u32, wanted: Rights) -> Option<Verdict> {
+    let filter = sys::has_seccomp_filter();
+    let overrides = sys::may_override(Capability::IpcOwner);
+    if overrides == Some(true) {
+        return Some(Verdict::Overridden { filter });
+    }
     let class = class(segment)?;
     let may = Rights(match class {
         Class::Owner => mode >> 6 & 7,
         Class::Group(_) => mode >> 3 & 7,
         Class::Other => mode & 7,
     });
-    let filter = sys::has_seccomp_filter();
-    Some(if wanted.0 & !may.0 == 0 {
-        Verdict::Allowed { filter }
-    } else if sys::may_override(Capability::IpcOwner)? {
-        Verdict::Overridden { filter }
-    } else {
-        Verdict::Forbidden { class, may }
-    })
+    if wanted.0 & !may.0 == 0 {
+        return Some(Verdict::Allowed { filter });
+    }
+    overrides.map(|_| Verdict::Forbidden { class, may })
 }
 
 fn class(segment: &libc::ipc_perm) -> Option<Class> {
