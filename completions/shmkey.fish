@@ -66,7 +66,7 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l path -d 'Under 
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l project -d 'A number from 1 to 255, or a letter' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l mode -d 'Who may use it, in octal' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l existing -d 'Take it as it is if there is one already'
-complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l ring -d 'Make a ring in it, for messages of so many bytes together as --size says'
+complete -c shmkey -n "__fish_shmkey_using_subcommand create" -l ring -d 'Make a ring in it, for messages of so many bytes together as --size says. The segment is larger: it also keeps who sends and who receives'
 complete -c shmkey -n "__fish_shmkey_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand put" -l timeout -d 'Wait so long for room in a ring, also while nobody receives: 10s, 500ms, 0, forever' -r

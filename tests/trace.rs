@@ -9,7 +9,7 @@ use stage::{Artifacts, Ending, Process, Sandbox};
 use std::{
     fs,
     io::Read,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, LazyLock},
@@ -1046,6 +1046,14 @@ fn the_command_passes_signals_on() {
         );
         let mut command = traced_script(&[], &script);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A shell that puts a job into the background has it ignore some, and that is inherited.
+        let heed = move || {
+            // SAFETY: gives a signal back its default.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: the closure makes one system call.
+        unsafe { command.pre_exec(heed) };
         let mut child = command.spawn().unwrap();
         let mut byte = [0];
         child

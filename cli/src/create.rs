@@ -2,7 +2,7 @@
 
 use crate::output::{self, Failure};
 use clap::Args;
-use shmkey::{Key, Place, Ring, Segment};
+use shmkey::{Holding, Key, Place, Ring, Segment};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -28,7 +28,8 @@ pub struct Options {
     /// Take it as it is if there is one already
     #[arg(long)]
     existing: bool,
-    /// Make a ring in it, for messages of so many bytes together as --size says
+    /// Make a ring in it, for messages of so many bytes together as --size says. The segment is
+    /// larger: it also keeps who sends and who receives
     #[arg(long)]
     ring: bool,
 }
@@ -40,6 +41,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         (_, _, Some(path)) => Key::from_path(path, options.project.unwrap_or(0))?,
         _ => Key::PRIVATE,
     };
+    if !key.is_private()
+        && !options.existing
+        && let Ok(found) = Segment::open(key)
+    {
+        return Err(Failure::Because(format!(
+            "there is a segment under the key {key} already (id {id}); --existing takes it as it is, and \
+             shmkey remove {id} removes it",
+            id = found.id()
+        )));
+    }
     let id = match options.ring {
         true => ring(options, key)?,
         false => Segment::options()
@@ -64,15 +75,20 @@ fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
             "nobody finds a ring without a key: give it a --name, a --key or a --path".to_owned(),
         ));
     }
-    if !options.existing && Segment::open(key).is_ok() {
-        return Err(Failure::Because(format!(
-            "there is a segment under the key {key} already; --existing takes it as it is"
-        )));
-    }
-    if options.size == 0 {
+    if options.size < 64 {
         return Err(Failure::Because(
-            "a ring of 0 bytes has no room for a message: 64 is the least".to_owned(),
+            "a ring has room for 64 bytes at least".to_owned(),
         ));
+    }
+    if let Ok(there) = Segment::open(key)
+        && let Some(contents) = there.contents()?
+        && let Holding::Ring { capacity, .. } = contents.holding
+        && capacity != options.size.next_multiple_of(8) as u64
+    {
+        return Err(Failure::Because(format!(
+            "the ring that is there has room for {capacity} bytes, and {} were asked for",
+            options.size
+        )));
     }
     let place = match &options.name {
         Some(name) => Place::named(name),

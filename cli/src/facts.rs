@@ -1,6 +1,9 @@
 //! All that is known of the segments of this machine, gathered from the kernel and `/proc`.
 
-use crate::process::{self, Attached, Attachments, Census, Life, Named};
+use crate::{
+    attached::{Attached, Attachments},
+    process::{self, Census, Life, Named},
+};
 use shmkey::{Contents, Error, Segment, Status};
 use std::{
     collections::HashMap,
@@ -60,11 +63,7 @@ pub enum Look {
 
 impl Facts {
     pub fn gather(look: Look) -> Result<Facts, Error> {
-        let statuses = Segment::list()?;
-        let mut attachments = match statuses.iter().any(|status| status.nattch > 0) {
-            true => Attachments::read(),
-            false => Attachments::none(),
-        };
+        let (statuses, mut attachments) = Facts::consistent()?;
         let unseen = attachments.unseen;
         let mut census = Census::default();
         let mut segments: Vec<Fact> = statuses
@@ -84,6 +83,26 @@ impl Facts {
             limits: Limits::read(),
             unseen,
         })
+    }
+
+    /// The segments, and who has them attached: looked at again if somebody was missed who came or
+    /// went in between.
+    fn consistent() -> Result<(Vec<Status>, Attachments), Error> {
+        const TRIES: usize = 4;
+        let mut statuses = Segment::list()?;
+        for _ in 1..TRIES {
+            let attachments = Attachments::of(&statuses);
+            if !attachments.misses(&statuses) {
+                return Ok((statuses, attachments));
+            }
+            let now = Segment::list()?;
+            if now == statuses {
+                return Ok((statuses, attachments));
+            }
+            statuses = now;
+        }
+        let attachments = Attachments::of(&statuses);
+        Ok((statuses, attachments))
     }
 
     /// How many pages all segments have together.
@@ -159,8 +178,7 @@ impl Fact {
 
     /// Whether this process may remove it.
     pub fn is_ours(&self) -> bool {
-        let us = uzers::get_effective_uid();
-        us == 0 || [self.status.uid, self.status.cuid].contains(&us)
+        is_ours(&self.status)
     }
 
     /// Whether it is made of huge pages; `None` if nobody was found who has it attached, for only
@@ -181,6 +199,12 @@ impl Fact {
         let found: u64 = self.attached.iter().map(|attached| attached.areas).sum();
         self.status.nattch.saturating_sub(found)
     }
+}
+
+/// Whether this process may remove a segment.
+pub fn is_ours(status: &Status) -> bool {
+    let us = uzers::get_effective_uid();
+    us == 0 || [status.uid, status.cuid].contains(&us)
 }
 
 /// Looks into a segment that may be managed. Preferably through a process that has it attached: to

@@ -264,7 +264,7 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
             limits.join("; ")
         ));
     }
-    text + &orphans(facts) + &unseen(facts)
+    text + &orphans(facts) + &unknown(facts)
 }
 
 fn orphans(facts: &Facts) -> String {
@@ -289,25 +289,9 @@ fn orphans(facts: &Facts) -> String {
     ))
 }
 
-fn unseen(facts: &Facts) -> String {
-    let mut text = String::new();
-    let is_root = uzers::get_effective_uid() == 0;
-    if facts.is_partial() {
-        let (who, remedy) = match facts.unseen {
-            0 => (
-                "processes of other containers".to_owned(),
-                " Outside of this one they can be seen.",
-            ),
-            unseen if is_root => (words::count(unseen as u64, "process"), ""),
-            unseen => (
-                words::count(unseen as u64, "process"),
-                " Run it as root to see them.",
-            ),
-        };
-        text += &output::note(&format!(
-            "Not all users were found: {who} may not be looked at.{remedy}"
-        ));
-    }
+/// What could not be found out.
+fn unknown(facts: &Facts) -> String {
+    let mut text = unseen(facts);
     let closed = facts.segments.iter().filter(|fact| fact.closed).count() as u64;
     if closed > 0 {
         text += &output::note(&format!(
@@ -317,4 +301,23 @@ fn unseen(facts: &Facts) -> String {
         ));
     }
     text
+}
+
+/// That some users were not found, and why, as far as that is known.
+pub fn unseen(facts: &Facts) -> String {
+    let is_root = uzers::get_effective_uid() == 0;
+    let why = match facts.unseen as u64 {
+        _ if !facts.is_partial() => return String::new(),
+        0 => "they are in another container, or come and go too quickly".to_owned(),
+        unseen => {
+            let remedy = if is_root {
+                ""
+            } else {
+                "; run it as root to see all"
+            };
+            let processes = words::count(unseen, "process");
+            format!("{processes} may not be looked at{remedy}")
+        }
+    };
+    output::note(&format!("Not all users were found: {why}."))
 }

@@ -1,6 +1,7 @@
 //! `shmkey`: the System V shared memory segments of this machine: listed, looked into, watched, filled
 //! and removed.
 
+mod attached;
 mod create;
 mod dump;
 mod facts;

@@ -2,6 +2,7 @@
 
 use crate::{
     facts::{Fact, Facts, Look},
+    list,
     output::{self, Failure},
     table, words,
 };
@@ -31,7 +32,7 @@ struct Map {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let facts = Facts::gather(Look::Inside)?;
-    let partial = facts.is_partial();
+    let unseen = list::unseen(&facts);
     let map = Map::new(facts.segments);
     if let Some(path) = &options.svg {
         if path.as_os_str() == "-" {
@@ -41,9 +42,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .map_err(|error| Failure::Because(format!("{}: {error}", path.display())));
     }
     let mut text = map.text(output::width());
-    if partial {
-        text += &output::note("Some users were not found; run it as root to see all.");
-    }
+    text += &unseen;
     output::print(&text)
 }
 

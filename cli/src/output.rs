@@ -62,10 +62,21 @@ pub fn complain(what: impl fmt::Display) {
 /// Writes lines to standard output: with colours on a terminal, and without them elsewhere or if
 /// NO_COLOR is set.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = anstream::stdout();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    let mut out = io::stdout().lock();
+    // At once: line by line would take as long as all the rest.
+    let written = match anstream::AutoStream::choice(&out) {
+        anstream::ColorChoice::Never => {
+            let plain = anstream::adapter::strip_str(text).to_string();
+            out.write_all(plain.as_bytes())
+        }
+        _ => out.write_all(text.as_bytes()),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Because(format!("standard output: {error}")))
+        }
+        result => Ok(result?),
+    }
 }
 
 /// How wide the terminal is; `None` if standard output is none.

@@ -1,7 +1,7 @@
-//! Processes, as far as `/proc` tells: who lives, what they are called, and what they have attached.
+//! Processes, as far as `/proc` tells: who lives, and what they are called.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs,
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
@@ -28,81 +28,13 @@ pub struct Named {
     pub name: Option<String>,
 }
 
-/// A process that has a segment attached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    pub pid: i32,
-    pub name: String,
-    /// How many times it has it attached.
-    pub times: u64,
-    /// In how many areas of its memory that is, which is what the kernel counts: an attachment of
-    /// which a part was protected or locked has several.
-    pub areas: u64,
-    /// It may not write.
-    pub read_only: bool,
-    /// Where it has the beginning of the segment.
-    pub address: Option<u64>,
-    /// The segment is made of huge pages.
-    pub huge: bool,
-}
-
-/// All that is attached, by all processes that this one may look at.
-pub struct Attachments {
-    of: HashMap<i32, Vec<Attached>>,
-    /// How many processes there are that could not be looked at.
-    pub unseen: usize,
-}
-
-impl Attachments {
-    /// Looks at all processes of this IPC namespace.
-    pub fn read() -> Attachments {
-        let mut found = Attachments::none();
-        let ours = ipc_namespace(std::process::id() as i32);
-        for pid in all() {
-            match maps_of(pid) {
-                Some(maps) if maps.is_empty() => {}
-                // In another IPC namespace, the same ids are other segments.
-                Some(maps) if ours.is_none() || ipc_namespace(pid) == ours => {
-                    let name = name_of(pid).unwrap_or_default();
-                    for (id, attached) in maps {
-                        let name = name.clone();
-                        let whole = Attached {
-                            pid,
-                            name,
-                            ..attached
-                        };
-                        found.of.entry(id).or_default().push(whole);
-                    }
-                }
-                Some(_) => {}
-                None if matches!(look(pid), Seen::Process(stat) if !stat.lives) => {}
-                None if matches!(look(pid), Seen::Nobody) => {}
-                None => found.unseen += 1,
-            }
-        }
-        found
-    }
-
-    /// Nobody has anything attached.
-    pub fn none() -> Attachments {
-        Attachments {
-            of: HashMap::new(),
-            unseen: 0,
-        }
-    }
-
-    pub fn take(&mut self, id: i32) -> Vec<Attached> {
-        self.of.remove(&id).unwrap_or_default()
-    }
-}
-
 /// The numbers of all processes.
-fn all() -> impl Iterator<Item = i32> {
+pub fn all() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn ipc_namespace(pid: i32) -> Option<u64> {
+pub fn ipc_namespace(pid: i32) -> Option<u64> {
     let link = fs::metadata(format!("/proc/{pid}/ns/ipc"));
     let link = link.or_else(|error| {
         let path = another_thread(pid, "ns/ipc").ok_or(error)?;
@@ -112,112 +44,9 @@ fn ipc_namespace(pid: i32) -> Option<u64> {
 }
 
 /// A file of a process, as another thread than the first shows it; `None` if there is no other.
-fn another_thread(pid: i32, file: &str) -> Option<String> {
+pub fn another_thread(pid: i32, file: &str) -> Option<String> {
     let thread = threads(pid).find(|&thread| thread != pid)?;
     Some(format!("/proc/{pid}/task/{thread}/{file}"))
-}
-
-/// What a process has attached, by segment; `None` if this process may not know.
-fn maps_of(pid: i32) -> Option<BTreeMap<i32, Attached>> {
-    let text = fs::read(format!("/proc/{pid}/maps"));
-    let text = match text {
-        Ok(text) if !text.is_empty() => text,
-        // A process whose first thread has ended shows its memory in the others.
-        other => another_thread(pid, "maps")
-            .and_then(|path| fs::read(path).ok())
-            .or(other.ok())?,
-    };
-    let mut found = BTreeMap::new();
-    for line in text.split(|&byte| byte == b'\n') {
-        let line = String::from_utf8_lossy(line);
-        let Some(area) = Area::parse(&line) else {
-            continue;
-        };
-        let is_usual = SEGMENTS
-            .as_deref()
-            .is_none_or(|device| device == area.device);
-        let huge = !is_usual && has_huge_pages(pid, area.range);
-        // Somebody's own file with the name of a segment.
-        if !is_usual && !huge {
-            continue;
-        }
-        let attached = found.entry(area.id).or_insert(Attached {
-            pid,
-            name: String::new(),
-            times: 0,
-            areas: 0,
-            read_only: true,
-            address: None,
-            huge,
-        });
-        attached.areas += 1;
-        if u64::from_str_radix(area.offset, 16) == Ok(0) {
-            attached.times += 1;
-            let start = area.range.split('-').next().unwrap_or_default();
-            attached.address = u64::from_str_radix(start, 16).ok();
-        }
-        attached.read_only &= area.permissions.as_bytes().get(1) != Some(&b'w');
-    }
-    for attached in found.values_mut() {
-        // Its beginning may have been unmapped.
-        attached.times = attached.times.max(1);
-    }
-    Some(found)
-}
-
-/// A line of `/proc/PID/maps`, if it is of a segment:
-/// `7f00-7f10 rw-s 00000000 00:01 32770      /SYSV4102002f (deleted)`.
-struct Area<'a> {
-    range: &'a str,
-    permissions: &'a str,
-    offset: &'a str,
-    device: &'a str,
-    id: i32,
-}
-
-impl Area<'_> {
-    fn parse(line: &str) -> Option<Area<'_>> {
-        let mut fields = line.split_ascii_whitespace();
-        let mut next = || fields.next();
-        let (range, permissions, offset, device) = (next()?, next()?, next()?, next()?);
-        let (inode, path, note) = (next()?, next()?, next()?);
-        let key = path.strip_prefix("/SYSV")?;
-        let is_segment = key.len() == 8 && u32::from_str_radix(key, 16).is_ok();
-        (is_segment && note == "(deleted)").then_some(Area {
-            range,
-            permissions,
-            offset,
-            device,
-            id: inode.parse::<u32>().ok()? as i32,
-        })
-    }
-}
-
-/// The device that segments are on: one of the kernel's own, which it also takes for memory that is
-/// shared without a name. Huge pages are on others.
-static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
-    let page = page_size() as usize;
-    let (kind, nothing) = (libc::MAP_SHARED | libc::MAP_ANONYMOUS, std::ptr::null_mut());
-    // SAFETY: a new mapping where the kernel chooses, which touches nothing that is there.
-    let memory = unsafe { libc::mmap(nothing, page, libc::PROT_READ, kind, -1, 0) };
-    if memory == libc::MAP_FAILED {
-        return None;
-    }
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    // SAFETY: it is this mapping of one page, and nothing points there.
-    unsafe { libc::munmap(memory, page) };
-    let start = format!("{:x}-", memory as usize);
-    let line = maps.lines().find(|line| line.starts_with(&start))?;
-    Some(line.split_ascii_whitespace().nth(3)?.to_owned())
-});
-
-/// Whether a mapping is made of pages larger than the usual ones.
-fn has_huge_pages(pid: i32, range: &str) -> bool {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
-    let mut lines = text.lines().skip_while(|line| !line.starts_with(range));
-    let size = lines.find_map(|line| line.strip_prefix("KernelPageSize:"));
-    size.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .is_some_and(|kilobytes| kilobytes * 1024 > page_size())
 }
 
 /// The size of a page, in bytes.
@@ -261,6 +90,15 @@ impl Census {
             (Seen::Hidden, _) => (Life::Unknown, None),
         };
         Named { pid, life, name }
+    }
+}
+
+/// Whether there is a process that this one may not look at.
+pub fn is_hidden(pid: i32) -> bool {
+    match look(pid) {
+        Seen::Process(stat) => stat.lives,
+        Seen::Nobody => false,
+        Seen::Hidden => true,
     }
 }
 

@@ -1,14 +1,14 @@
 //! `shmkey remove`.
 
 use crate::{
-    facts::{Fact, Facts, Look},
+    facts::{Fact, Facts, Look, is_ours},
     list,
     output::{self, Failure, complain},
     target::Target,
     words,
 };
-use clap::Args;
-use shmkey::{ErrorKind, Segment};
+use clap::{ArgGroup, Args};
+use shmkey::{Error, ErrorKind, Segment, Status};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -16,6 +16,7 @@ use std::{
 };
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["segments", "orphans"])))]
 pub struct Options {
     /// The segments: ids, keys or names. One that is in use is removed by its id or key, but not by
     /// its name
@@ -28,7 +29,7 @@ pub struct Options {
     /// All that nobody uses and whose creator has ended. On a terminal it asks first; in a script,
     /// without a terminal, it does not. What shmkey create has made is one of them until a program
     /// uses it
-    #[arg(long, conflicts_with = "segments")]
+    #[arg(long)]
     orphans: bool,
     /// Only those that have been there for so long, since they were created or their owner or mode
     /// was changed: 90s, 10min, 2h, 1day
@@ -72,34 +73,52 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
     let id = segment.id();
-    if let Target::Name(_) = target {
-        let fact = crate::show::find(target)?;
-        if fact.status.nattch > 0 {
-            return Err(Failure::Because(format!(
-                "the segment {target} is in use by {}; shmkey remove {id} removes it all the same",
-                list::users(&fact)
-            )));
-        }
-    }
-    let fact = crate::show::find(target)?;
-    if dry_run && !fact.is_ours() {
+    let status = status(id).map_err(because)?;
+    let missing = || Failure::Because(target.missing());
+    let status = status.ok_or_else(missing)?;
+    if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} belongs to {}; only its owner, its creator and root can remove it",
-            words::user(fact.status.uid)
+            "the segment {target} is in use by {}; shmkey remove {id} removes it all the same",
+            users(id)?
         )));
     }
-    let users = match fact.status.nattch {
-        0 => String::new(),
-        _ => format!(
-            "; its memory goes when it is let go of by {}",
-            list::users(&fact)
-        ),
-    };
+    if dry_run && !is_ours(&status) {
+        return Err(Failure::Because(format!(
+            "the segment {target} belongs to {}; only its owner, its creator and root can remove it",
+            words::user(status.uid)
+        )));
+    }
     if dry_run {
-        return Ok(format!("would remove {id}{users}\n"));
+        return Ok(format!("would remove {id}\n"));
     }
     segment.remove().map_err(because)?;
-    Ok(format!("removed {id}{users}\n"))
+    Ok(format!("removed {id}{}\n", rest(id)?))
+}
+
+/// What is to be said of one that was removed: who still has it. That can also be somebody who came
+/// in the very moment.
+fn rest(id: i32) -> Result<String, Failure> {
+    Ok(match status(id)? {
+        Some(status) if status.nattch > 0 => {
+            format!("; its memory goes when it is let go of by {}", users(id)?)
+        }
+        _ => String::new(),
+    })
+}
+
+fn users(id: i32) -> Result<String, Failure> {
+    let fact = Fact::of(id)?;
+    Ok(fact.map_or("somebody".to_owned(), |fact| list::users(&fact)))
+}
+
+/// How a segment is; `None` if there is none.
+fn status(id: i32) -> Result<Option<Status>, Error> {
+    match Segment::from_id(id).status() {
+        Ok(status) => Ok(Some(status)),
+        Err(error) if is_gone(error.kind()) => Ok(None),
+        // Its mode keeps even its owner from asking.
+        Err(_) => Ok(Segment::list()?.into_iter().find(|status| status.id == id)),
+    }
 }
 
 /// Removes what nobody uses any more.
@@ -153,7 +172,13 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     for fact in &mine {
         match still_orphan(fact) {
             Ok(true) => match Segment::from_id(fact.status.id).remove() {
-                Ok(()) => removed += 1,
+                Ok(()) => {
+                    removed += 1;
+                    let rest = rest(fact.status.id)?;
+                    if !rest.is_empty() {
+                        output::print(&format!("removed {}{rest}\n", fact.status.id))?;
+                    }
+                }
                 // Somebody else has done it.
                 Err(error) if is_gone(error.kind()) => {}
                 Err(error) => {
@@ -191,13 +216,7 @@ fn still_orphan(fact: &Fact) -> Result<bool, Failure> {
 }
 
 fn is_unused(fact: &Fact) -> Result<bool, Failure> {
-    let id = fact.status.id;
-    let now = match Segment::from_id(id).status() {
-        Ok(now) => Some(now),
-        Err(error) if is_gone(error.kind()) => None,
-        // Its mode keeps even its owner from asking.
-        Err(_) => Segment::list()?.into_iter().find(|status| status.id == id),
-    };
+    let now = status(fact.status.id)?;
     Ok(now.is_some_and(|now| now.nattch == 0 && now.cpid == fact.status.cpid))
 }
 

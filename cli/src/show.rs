@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 pub fn find(target: &Target) -> Result<Fact, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
-    let gone = || Failure::Because(format!("there is no segment {target} ({})", target.hint()));
+    let gone = || Failure::Because(target.missing());
     Fact::of(segment.id()).map_err(because)?.ok_or_else(gone)
 }
 

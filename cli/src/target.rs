@@ -78,15 +78,18 @@ impl Target {
     /// The segment that it means.
     pub fn find(&self) -> Result<Segment, Error> {
         match self {
-            // The kernel keeps nothing under an id but its own record; ask for that.
             Target::Id(id) => Ok(Segment::from_id(*id)),
             Target::Key(key) => Segment::open(*key),
             Target::Name(name) => Segment::open(Key::from_name(name)?),
         }
     }
 
-    /// What to do when it is not there.
-    pub fn hint(&self) -> String {
+    /// What is said when it is not there.
+    pub fn missing(&self) -> String {
+        format!("there is no segment {self} ({})", self.hint())
+    }
+
+    fn hint(&self) -> String {
         if let Target::Id(id) = self {
             let name = Key::from_name(id.to_string());
             if name.and_then(Segment::open).is_ok() {
@@ -96,11 +99,11 @@ impl Target {
         "shmkey list shows all".to_owned()
     }
 
-    /// What is said when it is not there.
+    /// What is said when it cannot be had.
     pub fn explain(&self, error: Error) -> String {
         match error.kind() {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
-                format!("there is no segment {self} ({})", self.hint())
+                self.missing()
             }
             _ => format!("the segment {self}: {}", output::why(&error)),
         }

@@ -21,7 +21,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     process,
     time::{Duration, Instant},
 };
@@ -142,7 +142,7 @@ impl Top {
         let mut facts = Facts::gather(Look::Outside)?;
         self.now = Instant::now();
         let now = self.now;
-        let is_there: Vec<i32> = facts.segments.iter().map(|fact| fact.status.id).collect();
+        let is_there: HashSet<i32> = facts.segments.iter().map(|fact| fact.status.id).collect();
         for fact in &mut facts.segments {
             match self.known.get_mut(&fact.status.id) {
                 Some(known) => known.update(fact, now),
@@ -260,7 +260,7 @@ impl Top {
         frame.render_widget(Paragraph::new(lines), body);
         frame.render_widget(Paragraph::new(self.sums(area.width)), sums);
         let footer = match &self.complaint {
-            Some(why) => Line::from(why.clone()).red().bold(),
+            Some(why) => Line::from(table::cut(why, area.width.into())).red().bold(),
             None => screen::keys(&KEYS, area.width),
         };
         frame.render_widget(Paragraph::new(footer), keys);
@@ -297,11 +297,6 @@ impl Top {
         if self.rows.is_empty() {
             return Vec::new();
         }
-        let rows: Vec<Vec<Cell>> = self.rows.iter().map(|fact| self.row(fact)).collect();
-        let width = usize::from(area.width).saturating_sub(MARK);
-        let mut lines = table::cells(&list::COLUMNS, &rows, Some(width))
-            .into_iter()
-            .map(screen::line);
         let room = usize::from(area.height).saturating_sub(1);
         let least = (self.at + 1).saturating_sub(room);
         self.first = self.first.clamp(least, self.at.max(least));
@@ -310,13 +305,15 @@ impl Top {
             .first
             .min(self.rows.len().saturating_sub(room))
             .max(least);
-        let titles = lines.next().unwrap_or_default();
-        let mut seen = vec![marked(" ", titles)];
-        for (place, line) in lines.enumerate().skip(self.first).take(room) {
-            let mark = if place == self.at { "▸" } else { " " };
-            seen.push(marked(mark, line));
-        }
-        seen
+        // Only these: thousands of rows take longer than a key is pressed.
+        let in_sight = self.rows.iter().skip(self.first).take(room);
+        let rows: Vec<Vec<Cell>> = in_sight.map(|fact| self.row(fact)).collect();
+        let width = usize::from(area.width).saturating_sub(MARK);
+        let lines = table::cells(&list::COLUMNS, &rows, Some(width));
+        let chosen = 1 + self.at - self.first; // the titles come first
+        let marks = (0..).map(|place| if place == chosen { "▸" } else { " " });
+        let lines = marks.zip(lines.into_iter().map(screen::line));
+        lines.map(|(mark, line)| marked(mark, line)).collect()
     }
 
     /// A row of the list, with what has changed in it.

@@ -1,7 +1,12 @@
 //! `shmkey put` and `shmkey get`: bytes from standard input into a segment or a ring, and out of them
 //! to standard output.
 
-use crate::{output::Failure, show, target::Target, words};
+use crate::{
+    output::{self, Failure},
+    show,
+    target::Target,
+    words,
+};
 use clap::Args;
 use shmkey::{Contents, Error, ErrorKind, Holding, Place, Ring, Segment, Sender};
 use std::{
@@ -153,17 +158,38 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
     }
     let mut sender = ring(segment, contents)?.sender()?;
     let mut input = io::stdin().lock();
-    // A message that is longer will be refused, so no more of it needs to be known.
-    let most = contents.size.saturating_add(2);
+    let capacity = match contents.holding {
+        Holding::Ring { capacity, .. } => capacity,
+        _ => u64::MAX,
+    };
+    // Of a message that is longer no more needs to be known.
+    let most = capacity.saturating_add(2);
     if !options.lines {
         let mut message = Vec::new();
         input.take(most).read_to_end(&mut message)?;
+        if message.len() as u64 > capacity {
+            return Err(Failure::Because(format!(
+                "the input is longer than the {capacity} bytes that a message in this ring may have; nothing was sent"
+            )));
+        }
         return Ok(send_one(&mut sender, &message, options.timeout)?);
     }
-    let mut line = Vec::new();
+    let (mut line, mut sent) = (Vec::new(), 0);
     while input.by_ref().take(most).read_until(b'\n', &mut line)? > 0 {
         let message = line.strip_suffix(b"\n").unwrap_or(&line);
-        send_one(&mut sender, message, options.timeout)?;
+        let failed = |why: String| {
+            let lines = words::count(sent, "line");
+            Failure::Because(format!("{why}; {lines} before it went out"))
+        };
+        if message.len() as u64 > capacity {
+            return Err(failed(format!(
+                "line {} is longer than the {capacity} bytes that a message in this ring may have",
+                sent + 1
+            )));
+        }
+        send_one(&mut sender, message, options.timeout)
+            .map_err(|error| failed(output::why(&error)))?;
+        sent += 1;
         line.clear();
     }
     Ok(())

@@ -222,9 +222,8 @@ impl Watch {
         let nobody_else = |nattch| nattch <= 1;
         match status {
             Ok(status) if !(status.removed && nobody_else(status.nattch)) => {
-                let known = &self.fact.status;
-                let same = (status.removed, status.nattch) == (known.removed, known.nattch + 1);
-                if same && self.asked.elapsed() < Duration::from_secs(1) {
+                self.fact.status.removed = status.removed;
+                if self.asked.elapsed() < Duration::from_secs(1) {
                     return;
                 }
                 self.asked = Instant::now();

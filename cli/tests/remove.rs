@@ -229,7 +229,7 @@ fn orphans_of_an_ordinary_user() {
         // What it may not see, it says.
         let said = as_nobody(&["list"]);
         assert!(
-            said.contains("1 unseen") && said.contains("Run it as root"),
+            said.contains("1 unseen") && said.contains("run it as root"),
             "{said}"
         );
     });

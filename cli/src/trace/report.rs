@@ -3,7 +3,10 @@
 //! for a program that could not say anything any more.
 
 use super::{notes::Told, output::Output};
-use crate::process::{Attachments, Census, Life};
+use crate::{
+    attached::Attachments,
+    process::{Census, Life},
+};
 use shmkey::{Segment, Status};
 use std::{
     collections::HashSet,
@@ -200,10 +203,7 @@ fn remedy(id: i32) -> String {
 fn name_users(left: &mut [Left]) {
     // Of more, the rest are not named.
     const NAMED: usize = 4;
-    if left.iter().all(|left| left.segment.nattch == 0) {
-        return;
-    }
-    let mut attachments = Attachments::read();
+    let mut attachments = Attachments::of(left.iter().map(|left| &left.segment));
     for left in left {
         let users = attachments.take(left.segment.id);
         left.users = users

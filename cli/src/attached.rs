@@ -1,0 +1,226 @@
+//! What processes have attached, as far as `/proc/*/maps` tells.
+
+use crate::process;
+use shmkey::{Key, Status};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    sync::LazyLock,
+};
+
+/// A process that has a segment attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    pub pid: i32,
+    pub name: String,
+    /// How many times it has it attached.
+    pub times: u64,
+    /// In how many areas of its memory that is, which is what the kernel counts: an attachment of
+    /// which a part was protected or locked has several.
+    pub areas: u64,
+    /// It may not write.
+    pub read_only: bool,
+    /// Where it has the beginning of the segment.
+    pub address: Option<u64>,
+    /// The segment is made of huge pages.
+    pub huge: bool,
+}
+
+/// All that is attached, by all processes that this one may look at.
+pub struct Attachments {
+    of: HashMap<i32, Vec<Attached>>,
+    /// How many processes there are that could not be looked at.
+    pub unseen: usize,
+}
+
+impl Attachments {
+    /// Looks at all processes of this IPC namespace for some segments.
+    pub fn of<'a>(segments: impl IntoIterator<Item = &'a Status>) -> Attachments {
+        let used = segments.into_iter().filter(|status| status.nattch > 0);
+        let keys: HashMap<i32, Key> = used.map(|status| (status.id, status.key)).collect();
+        let mut found = Attachments {
+            of: HashMap::new(),
+            unseen: 0,
+        };
+        if keys.is_empty() {
+            return found;
+        }
+        let ours = process::ipc_namespace(std::process::id() as i32);
+        for pid in process::all() {
+            let maps = match maps_of(pid) {
+                Ok(maps) => String::from_utf8_lossy(&maps).into_owned(),
+                // It has ended, or has no memory, as the kernel's own have none.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
+                Err(_) => {
+                    found.unseen += usize::from(process::is_hidden(pid));
+                    continue;
+                }
+            };
+            let areas = maps.lines().filter_map(Area::parse);
+            let areas: Vec<Area> = areas.filter(|area| area.is_of(&keys)).collect();
+            // In another IPC namespace, the same ids are other segments.
+            if !areas.is_empty() && (ours.is_none() || process::ipc_namespace(pid) == ours) {
+                let name = process::name_of(pid).unwrap_or_default();
+                for (id, attached) in summed_up(pid, &name, &areas) {
+                    found.of.entry(id).or_default().push(attached);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether some of these segments are attached more often than was found.
+    pub fn misses(&self, segments: &[Status]) -> bool {
+        segments.iter().any(|status| {
+            let of = self.of.get(&status.id).map_or(&[][..], Vec::as_slice);
+            of.iter().map(|attached| attached.areas).sum::<u64>() < status.nattch
+        })
+    }
+
+    pub fn take(&mut self, id: i32) -> Vec<Attached> {
+        self.of.remove(&id).unwrap_or_default()
+    }
+}
+
+fn maps_of(pid: i32) -> io::Result<Vec<u8>> {
+    match fs::read(format!("/proc/{pid}/maps")) {
+        Ok(maps) if !maps.is_empty() => Ok(maps),
+        // A process whose first thread has ended shows its memory in the others.
+        other => match process::another_thread(pid, "maps").map(fs::read) {
+            Some(Ok(maps)) => Ok(maps),
+            _ => other,
+        },
+    }
+}
+
+/// What a process has attached, by segment.
+fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
+    let mut huge = HugePages { pid, known: None };
+    let mut found = BTreeMap::new();
+    for area in areas {
+        let is_usual = SEGMENTS
+            .as_deref()
+            .is_none_or(|device| device == area.device);
+        let huge = !is_usual && huge.has(area.range);
+        // Somebody's own file with the name of a segment.
+        if !is_usual && !huge {
+            continue;
+        }
+        let attached = found.entry(area.id).or_insert(Attached {
+            pid,
+            name: name.to_owned(),
+            times: 0,
+            areas: 0,
+            read_only: true,
+            address: None,
+            huge,
+        });
+        attached.areas += 1;
+        if u64::from_str_radix(area.offset, 16) == Ok(0) {
+            attached.times += 1;
+            let start = area.range.split('-').next().unwrap_or_default();
+            attached.address = u64::from_str_radix(start, 16).ok();
+        }
+        attached.read_only &= area.permissions.as_bytes().get(1) != Some(&b'w');
+    }
+    for attached in found.values_mut() {
+        // Its beginning may have been unmapped.
+        attached.times = attached.times.max(1);
+    }
+    found
+}
+
+/// A line of `/proc/PID/maps`, if it is of a segment:
+/// `7f00-7f10 rw-s 00000000 00:01 32770      /SYSV4102002f (deleted)`.
+struct Area<'a> {
+    range: &'a str,
+    permissions: &'a str,
+    offset: &'a str,
+    device: &'a str,
+    id: i32,
+    /// That it was created under.
+    key: Key,
+}
+
+impl Area<'_> {
+    fn parse(line: &str) -> Option<Area<'_>> {
+        // Most lines are none, and of those there are many.
+        if !line.contains("/SYSV") {
+            return None;
+        }
+        let mut fields = line.split_ascii_whitespace();
+        let mut next = || fields.next();
+        let (range, permissions, offset, device) = (next()?, next()?, next()?, next()?);
+        let (inode, path, note) = (next()?, next()?, next()?);
+        let key = path.strip_prefix("/SYSV")?;
+        let is_segment = key.len() == 8 && note == "(deleted)";
+        let key = u32::from_str_radix(key, 16).ok()?;
+        is_segment.then_some(Area {
+            range,
+            permissions,
+            offset,
+            device,
+            id: inode.parse::<u32>().ok()? as i32,
+            key: Key::from_raw(key as i32),
+        })
+    }
+
+    /// Whether it is of one of these segments. One that was removed has lost its key.
+    fn is_of(&self, keys: &HashMap<i32, Key>) -> bool {
+        let known = keys.get(&self.id);
+        known.is_some_and(|key| *key == self.key || key.is_private())
+    }
+}
+
+/// The device that segments are on: one of the kernel's own, which it also takes for memory that is
+/// shared without a name. Huge pages are on others.
+static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
+    let page = process::page_size() as usize;
+    let (kind, nothing) = (libc::MAP_SHARED | libc::MAP_ANONYMOUS, std::ptr::null_mut());
+    // SAFETY: a new mapping where the kernel chooses, which touches nothing that is there.
+    let memory = unsafe { libc::mmap(nothing, page, libc::PROT_READ, kind, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return None;
+    }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    // SAFETY: it is this mapping of one page, and nothing points there.
+    unsafe { libc::munmap(memory, page) };
+    let start = format!("{:x}-", memory as usize);
+    let line = maps.lines().find(|line| line.starts_with(&start))?;
+    Some(line.split_ascii_whitespace().nth(3)?.to_owned())
+});
+
+/// Which mappings of a process are made of pages larger than the usual ones. To find that out takes
+/// the kernel long, so it is asked at most once.
+struct HugePages {
+    pid: i32,
+    known: Option<HashSet<String>>,
+}
+
+impl HugePages {
+    fn has(&mut self, range: &str) -> bool {
+        let known = self.known.get_or_insert_with(|| HugePages::of(self.pid));
+        known.contains(range)
+    }
+
+    fn of(pid: i32) -> HashSet<String> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+        let mut huge = HashSet::new();
+        let mut range = "";
+        for line in text.lines() {
+            let first = line.split(' ').next().unwrap_or_default();
+            match line.strip_prefix("KernelPageSize:") {
+                None if !first.ends_with(':') => range = first,
+                None => {}
+                Some(size) => {
+                    let kilobytes = size.trim().strip_suffix(" kB").unwrap_or_default();
+                    let kilobytes = kilobytes.parse().unwrap_or(0u64);
+                    if kilobytes * 1024 > process::page_size() {
+                        huge.insert(range.to_owned());
+                    }
+                }
+            }
+        }
+        huge
+    }
+}
