@@ -3,7 +3,8 @@
 use crate::{processes::Failure, stopwatch::quartiles};
 use shmkey::{Key, Segment};
 use std::{
-    env, io,
+    env,
+    io::{self, Read, Write},
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -11,6 +12,9 @@ use std::{
 
 const SEGMENTS: usize = 4_000;
 const ROUNDS: usize = 31;
+
+/// How many processes have how many segments attached each.
+const USERS: [(usize, usize); 2] = [(1, 2_000), (300, 20)];
 
 /// Prints a table: our command and its peers, in turn, and the ratios of neighbours.
 pub fn print() -> Result<(), Failure> {
@@ -29,33 +33,94 @@ pub fn print() -> Result<(), Failure> {
     options.create(true).size(4096).remove_on_drop(true);
     let made: Result<Vec<Segment>, _> = (0..SEGMENTS).map(|_| options.open(Key::PRIVATE)).collect();
     let made = made?;
-    // A half of them in use, as segments are: by this process.
-    let used: Result<Vec<_>, _> = made.iter().step_by(2).map(Segment::attach).collect();
-    let _used = used?;
 
-    println!("| {SEGMENTS} segments | peer | shmkey | ratio (quartiles) |");
-    println!("|---|--:|--:|--:|");
-    for ours in [&["list"][..], &["list", "--json"]] {
-        for peer in [["lsipc", "-m"], ["ipcs", "-m"]] {
-            let (mut theirs, mut us, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                let peer = time(Path::new(peer[0]), &peer[1..])?;
-                let own = time(&shmkey, ours)?;
-                theirs.push(peer);
-                us.push(own);
-                ratio.push(own / peer);
+    println!("| {SEGMENTS} segments | attached by | peer | shmkey | ratio (quartiles) |");
+    println!("|---|---|--:|--:|--:|");
+    for (processes, each) in USERS {
+        let _users: Vec<User> = (0..processes)
+            .map(|number| User::new(&made, number, each))
+            .collect::<Result<_, _>>()?;
+        for ours in [&["list"][..], &["list", "--json"]] {
+            for peer in [["lsipc", "-m"], ["ipcs", "-m"]] {
+                let [theirs, us, ratio] = compare(&shmkey, ours, &peer)?;
+                let [low, middle, high] = ratio;
+                println!(
+                    "| `shmkey {}` / `{}` | {processes} × {each} | {:.0} ms | {:.0} ms | **{middle:.2}** ({low:.2} to {high:.2}) |",
+                    ours.join(" "),
+                    peer.join(" "),
+                    theirs[1],
+                    us[1],
+                );
             }
-            let [low, middle, high] = quartiles(ratio);
-            println!(
-                "| `shmkey {}` / `{}` | {:.0} ms | {:.0} ms | **{middle:.2}** ({low:.2} to {high:.2}) |",
-                ours.join(" "),
-                peer.join(" "),
-                quartiles(theirs)[1],
-                quartiles(us)[1],
-            );
         }
     }
     Ok(())
+}
+
+/// Quartiles of the peer's times, of ours, and of the ratios of neighbours.
+fn compare(shmkey: &Path, ours: &[&str], peer: &[&str]) -> Result<[[f64; 3]; 3], Failure> {
+    let (mut theirs, mut us, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let peer = || time(Path::new(peer[0]), &peer[1..]);
+        let own = || time(shmkey, ours);
+        // Whoever comes first has a disadvantage now and then, so they take turns in that, too.
+        let (peer, own) = match round % 2 {
+            0 => (peer()?, own()?),
+            _ => {
+                let own = own()?;
+                (peer()?, own)
+            }
+        };
+        theirs.push(peer);
+        us.push(own);
+        ratio.push(own / peer);
+    }
+    Ok([theirs, us, ratio].map(quartiles))
+}
+
+/// A process that has segments attached, until this is dropped.
+struct User(libc::pid_t);
+
+impl User {
+    /// Of all segments, `each`, and other ones than its neighbours.
+    fn new(all: &[Segment], number: usize, each: usize) -> Result<User, Failure> {
+        let (mut reader, writer) = io::pipe()?;
+        // SAFETY: this program has one thread so far.
+        let pid = unsafe { libc::fork() };
+        if pid < 0 {
+            return Err(io::Error::last_os_error().into());
+        }
+        if pid == 0 {
+            // SAFETY: ends with its parent, whatever becomes of that.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            let segments = all.iter().cycle().skip(number * each).take(each);
+            let attached = segments.map(Segment::attach);
+            let all: Result<Vec<_>, _> = attached.collect();
+            let _ = (&writer).write_all(&[u8::from(all.is_ok())]);
+            loop {
+                // SAFETY: waits for the signal that ends it.
+                unsafe { libc::pause() };
+            }
+        }
+        let user = User(pid);
+        drop(writer);
+        let mut done = [0];
+        reader.read_exact(&mut done)?;
+        match done {
+            [1] => Ok(user),
+            _ => Err("a process could not attach its segments".into()),
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // SAFETY: a child of ours that nobody has waited for.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
 }
 
 /// Milliseconds that a program takes whose output nobody wants.

@@ -59,23 +59,28 @@ const GAP: usize = 2;
 /// The lines of a table, the titles first, that are at most so wide, if that is possible. Columns
 /// that have nothing to say are left out.
 pub fn lines(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
-    let lines = cells(columns, rows, width);
-    lines.iter().map(|line| text(line)).collect()
+    cells(columns, rows, width)
+        .map(|line| text(&line))
+        .collect()
 }
 
 /// The same, each line as the texts that it is made of, from left to right.
-pub fn cells(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<Vec<Cell>> {
+pub fn cells(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    width: Option<usize>,
+) -> impl Iterator<Item = Vec<Cell>> {
     let (shown, widths) = layout(columns, rows, width);
     let bold = Style::new().bold();
     let titles = columns.iter().map(|column| Cell {
         text: column.title.to_owned(),
         style: bold,
     });
-    let titles: Vec<Cell> = titles.collect();
-    std::iter::once(&titles)
-        .chain(rows)
-        .map(|row| line(columns, row, &shown, &widths))
-        .collect()
+    let titles = line(columns, &titles.collect::<Vec<_>>(), &shown, &widths);
+    let rows = rows
+        .iter()
+        .map(move |row| line(columns, row, &shown, &widths));
+    std::iter::once(titles).chain(rows)
 }
 
 /// A line for the terminal.

@@ -312,7 +312,7 @@ impl Top {
         let lines = table::cells(&list::COLUMNS, &rows, Some(width));
         let chosen = 1 + self.at - self.first; // the titles come first
         let marks = (0..).map(|place| if place == chosen { "▸" } else { " " });
-        let lines = marks.zip(lines.into_iter().map(screen::line));
+        let lines = marks.zip(lines.map(screen::line));
         lines.map(|(mark, line)| marked(mark, line)).collect()
     }
 

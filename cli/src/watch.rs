@@ -345,7 +345,10 @@ impl Watch {
     }
 
     fn rates(&self) -> String {
-        let changes = format!("{} bytes per second of those below", self.changes.text());
+        let changes = format!(
+            "{} of the bytes below change per second",
+            self.changes.text()
+        );
         let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
             Some(Holding::Latest { .. }) => "versions",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",

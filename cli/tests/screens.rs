@@ -252,7 +252,7 @@ fn watch_lights_up_what_changes() {
         memory.write_at(100, text.as_bytes()).unwrap();
         let look = || terminal.coloured();
         let screen = terminal.wait("how often it changes", |screen| {
-            !screen.contains("changes  0 bytes")
+            !screen.contains("changes  0 of")
         });
         assert!(screen.contains(&format!("{text}.")), "{screen}");
         terminal.wait_for("what has faded", look, |seen| !seen.contains("\x1b[7m"));
