@@ -233,6 +233,17 @@ pub fn keys(keys: &[(&'static str, &'static str)], width: u16) -> Line<'static> 
     spans.into()
 }
 
+/// What would be seen on a terminal of this size, line by line.
+#[cfg(test)]
+pub fn picture(width: u16, height: u16, draw: impl FnOnce(&mut Frame)) -> Vec<String> {
+    use ratatui::{Terminal, backend::TestBackend, buffer::Cell};
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(draw).unwrap();
+    let cells = &terminal.backend().buffer().content;
+    let text = |line: &[Cell]| line.iter().map(Cell::symbol).collect();
+    cells.chunks(width.into()).map(text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

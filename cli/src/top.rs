@@ -405,16 +405,10 @@ fn texts(fact: &Fact) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratatui::{Terminal, backend::TestBackend};
     use shmkey::{Key, Segment};
 
     fn picture(top: &mut Top, width: u16, height: u16) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| top.draw(frame)).unwrap();
-        let cells = &terminal.backend().buffer().content;
-        let lines = cells.chunks(width.into());
-        let text = |line: &[ratatui::buffer::Cell]| line.iter().map(|cell| cell.symbol()).collect();
-        lines.map(text).collect()
+        screen::picture(width, height, |frame| top.draw(frame))
     }
 
     fn note(top: &Top, id: i32) -> Option<String> {

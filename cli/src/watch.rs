@@ -483,18 +483,12 @@ fn dim(text: &str) -> Span<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratatui::{Terminal, backend::TestBackend};
     use shmkey::{Key, Ring};
 
     fn picture(watch: &mut Watch, width: u16, height: u16) -> Vec<String> {
         let area = Rect::new(0, 0, width, height);
         watch.look(area).unwrap();
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| watch.draw(frame)).unwrap();
-        let cells = &terminal.backend().buffer().content;
-        let lines = cells.chunks(width.into());
-        let text = |line: &[ratatui::buffer::Cell]| line.iter().map(|cell| cell.symbol()).collect();
-        lines.map(text).collect()
+        screen::picture(width, height, |frame| watch.draw(frame))
     }
 
     /// A ring that is removed however the test ends.
