@@ -1,5 +1,6 @@
-//! Killed at any instruction: a child does one operation, is stepped through it instruction by
-//! instruction, and is killed after the k-th. Then the survivors must find everything in order.
+//! Killed at any instruction: one child does an operation, instruction by instruction, while its way
+//! is written down. Each further child is sent along that way up to the k-th instruction, and killed
+//! there. Then the survivors must find everything in order.
 //!
 //! By default a sample of all k, from a seed that is printed (`SHMKEY_SEED=…` repeats it); `cargo
 //! test --release --test torture -- --ignored` takes every k.
@@ -12,14 +13,14 @@ mod victims;
 use libtest_mimic::{Arguments, Failed, Trial};
 use stage::Random;
 use std::process::ExitCode;
+use stepping::Way;
 use victims::{Scene, VICTIMS, Victim};
 
-/// How many k a sample has at most, and how many instructions all its children may make together.
-const SAMPLE: usize = 150;
-const BUDGET: usize = if cfg!(debug_assertions) {
-    20_000 // the same instructions, and many more between them
+/// How many k a sample has.
+const SAMPLE: usize = if cfg!(debug_assertions) {
+    40 // the same instructions, and many more between them
 } else {
-    100_000
+    150
 };
 
 fn main() -> ExitCode {
@@ -61,36 +62,37 @@ fn stay_on_one_core() {
 }
 
 fn kill_at_some(victim: Victim, random: &mut Random) -> Result<(), String> {
-    let all = kill_after(victim, usize::MAX)?;
-    for _ in 0..(BUDGET / all).clamp(1, SAMPLE) {
-        kill_after(victim, random.below(all + 1))?;
+    let way = way(victim)?;
+    for _ in 0..SAMPLE {
+        kill_after(victim, &way, random.below(way.len() + 1))?;
     }
     Ok(())
 }
 
 fn kill_at_all(victim: Victim) -> Result<(), String> {
-    let all = kill_after(victim, usize::MAX)?;
-    for k in 0..=all {
-        kill_after(victim, k)?;
+    let way = way(victim)?;
+    for k in 0..=way.len() {
+        kill_after(victim, &way, k)?;
     }
     Ok(())
 }
 
-/// Kills a child after so many instructions of its act, or lets it come to its end. Returns how
-/// many instructions it made.
-fn kill_after(victim: Victim, instructions: usize) -> Result<usize, String> {
+/// The instructions that an operation makes, undisturbed.
+fn way(victim: Victim) -> Result<Way, String> {
     let scene = Scene::new()?;
     let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
-    let mut made = 0;
-    let mut done = false;
-    while made < instructions && !done {
-        done = !stepping::step(child)?;
-        made += 1;
-    }
+    let way = Way::of(child)?;
+    (victim.check)(&scene, true).map_err(|error| format!("not killed: {error}"))?;
+    Ok(way)
+}
+
+/// Kills a child after so many instructions of its act, or lets it come to its end.
+fn kill_after(victim: Victim, way: &Way, k: usize) -> Result<(), String> {
+    let scene = Scene::new()?;
+    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let done = !way.send(child, k)?;
     if !done {
         stepping::kill(child)?;
     }
-    (victim.check)(&scene, done)
-        .map_err(|error| format!("killed after instruction {made}: {error}"))?;
-    Ok(made)
+    (victim.check)(&scene, done).map_err(|error| format!("killed after instruction {k}: {error}"))
 }

@@ -1,6 +1,7 @@
-//! A child that makes one instruction at a time.
+//! A child that makes one instruction at a time, and children that are sent after it to a place on its
+//! way at full speed.
 
-use std::ptr;
+use std::{io, ptr};
 
 /// Forks a child that prepares, stops, and then acts.
 pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> {
@@ -38,6 +39,135 @@ pub fn step(child: libc::pid_t) -> Result<bool, String> {
         status if libc::WIFSTOPPED(status) => Ok(true),
         status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => Ok(false),
         status => Err(format!("the child ended by itself: status {status:#x}")),
+    }
+}
+
+/// The way that a child goes: where its instructions are, in order. Another child of the same parent
+/// has the same memory, and goes the same way, but for loops that wait for the time.
+pub struct Way(Vec<u64>);
+
+impl Way {
+    /// Follows a child to its end.
+    pub fn of(child: libc::pid_t) -> Result<Way, String> {
+        let mut way = vec![place(child)?];
+        while step(child)? {
+            way.push(place(child)?);
+        }
+        Ok(Way(way))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Sends a child to where the first one was after `k` instructions. False if it ends before.
+    pub fn send(&self, child: libc::pid_t, k: usize) -> Result<bool, String> {
+        if k >= self.len() {
+            return finish(child).map(|()| false);
+        }
+        let is_new = |i: usize| i == 0 || self.0[i] != self.0[i - 1];
+        // An instruction that repeats itself is many steps, and one place to stop at.
+        let anchor = (0..=k).rev().find(|&i| is_new(i)).unwrap_or(0);
+        let target = self.0[anchor];
+        let visits = (1..=anchor).filter(|&i| self.0[i] == target && is_new(i));
+        for _ in visits {
+            if !leave(child, target)? || !run_to(child, target)? {
+                return Ok(false);
+            }
+        }
+        for _ in anchor..k {
+            if !step(child)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Lets a child come to its end.
+fn finish(child: libc::pid_t) -> Result<(), String> {
+    // SAFETY: the child is stopped and traced by this thread.
+    unsafe { libc::ptrace(libc::PTRACE_CONT, child, ptr::null_mut::<libc::c_void>(), 0) };
+    match wait_for(child)? {
+        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => Ok(()),
+        status => Err(format!("the child ended by itself: status {status:#x}")),
+    }
+}
+
+/// Steps on, if a child is at a place.
+fn leave(child: libc::pid_t, from: u64) -> Result<bool, String> {
+    while place(child)? == from {
+        if !step(child)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Lets a child run until it comes to a place. False if it ends before.
+fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
+    const BREAKPOINT: i64 = 0xcc;
+    if place(child)? == target {
+        return Ok(true);
+    }
+    let there = peek(child, target)?;
+    poke(child, target, there & !0xff | BREAKPOINT)?;
+    let nothing = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the child is stopped and traced by this thread.
+    unsafe { libc::ptrace(libc::PTRACE_CONT, child, nothing, 0) };
+    match wait_for(child)? {
+        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => return Ok(false),
+        status if libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP => {}
+        status => return Err(format!("the child ended by itself: status {status:#x}")),
+    }
+    poke(child, target, there)?;
+    let mut registers = registers(child)?;
+    // It has made the breakpoint, which is one byte, and is behind it.
+    registers.rip -= 1;
+    if registers.rip != target {
+        return Err(format!("the child stopped at {:#x}", registers.rip));
+    }
+    // SAFETY: as above; the registers are those that it had.
+    unsafe { libc::ptrace(libc::PTRACE_SETREGS, child, nothing, &raw mut registers) };
+    Ok(true)
+}
+
+fn place(child: libc::pid_t) -> Result<u64, String> {
+    Ok(registers(child)?.rip)
+}
+
+fn registers(child: libc::pid_t) -> Result<libc::user_regs_struct, String> {
+    // SAFETY: plain data, of which zeroes are valid.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let nothing = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the child is stopped and traced by this thread; the kernel writes that structure.
+    let done = unsafe { libc::ptrace(libc::PTRACE_GETREGS, child, nothing, &raw mut registers) };
+    match done {
+        0 => Ok(registers),
+        _ => Err(format!("its registers: {}", io::Error::last_os_error())),
+    }
+}
+
+/// The eight bytes at an address of the child's.
+fn peek(child: libc::pid_t, address: u64) -> Result<i64, String> {
+    // SAFETY: sets this thread's errno; a word may be -1.
+    unsafe { *libc::__errno_location() = 0 };
+    let address = ptr::without_provenance_mut::<libc::c_void>(address as usize);
+    // SAFETY: the child is stopped and traced by this thread; it is its memory that is read.
+    let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, child, address, 0) };
+    match io::Error::last_os_error() {
+        error if word == -1 && error.raw_os_error() != Some(0) => Err(format!("its code: {error}")),
+        _ => Ok(word),
+    }
+}
+
+/// Changes the child's own copy of its code.
+fn poke(child: libc::pid_t, address: u64, word: i64) -> Result<(), String> {
+    let address = ptr::without_provenance_mut::<libc::c_void>(address as usize);
+    // SAFETY: the child is stopped and traced by this thread; it is its memory that is changed.
+    match unsafe { libc::ptrace(libc::PTRACE_POKETEXT, child, address, word) } {
+        0 => Ok(()),
+        _ => Err(format!("its code: {}", io::Error::last_os_error())),
     }
 }
 
