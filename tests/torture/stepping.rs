@@ -1,7 +1,7 @@
 //! A child that makes one instruction at a time, and children that are sent after it to a place on its
 //! way at full speed.
 
-use std::{io, ptr};
+use std::{collections::HashMap, io, ptr};
 
 /// Forks a child that prepares, stops, and then acts.
 pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> {
@@ -44,20 +44,32 @@ pub fn step(child: libc::pid_t) -> Result<bool, String> {
 
 /// The way that a child goes: where its instructions are, in order. Another child of the same parent
 /// has the same memory, and goes the same way, but for loops that wait for the time.
-pub struct Way(Vec<u64>);
+pub struct Way {
+    places: Vec<u64>,
+    /// The how manieth time it comes to each of them, not counting where it begins.
+    visits: Vec<usize>,
+}
 
 impl Way {
     /// Follows a child to its end.
     pub fn of(child: libc::pid_t) -> Result<Way, String> {
-        let mut way = vec![place(child)?];
+        let mut places = vec![place(child)?];
         while step(child)? {
-            way.push(place(child)?);
+            places.push(place(child)?);
         }
-        Ok(Way(way))
+        let mut times = HashMap::new();
+        let mut visits = vec![0];
+        for pair in places.windows(2) {
+            let time = times.entry(pair[1]).or_insert(0);
+            // An instruction that repeats itself is many steps, and one place to come to.
+            *time += usize::from(pair[0] != pair[1]);
+            visits.push(*time);
+        }
+        Ok(Way { places, visits })
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.places.len()
     }
 
     /// Sends a child to where the first one was after `k` instructions. False if it ends before.
@@ -65,12 +77,17 @@ impl Way {
         if k >= self.len() {
             return finish(child).map(|()| false);
         }
-        let is_new = |i: usize| i == 0 || self.0[i] != self.0[i - 1];
-        // An instruction that repeats itself is many steps, and one place to stop at.
-        let anchor = (0..=k).rev().find(|&i| is_new(i)).unwrap_or(0);
-        let target = self.0[anchor];
-        let visits = (1..=anchor).filter(|&i| self.0[i] == target && is_new(i));
-        for _ in visits {
+        /// What a visit costs, in steps.
+        const VISIT: usize = 6;
+        /// From how far back to step is still worth it.
+        const FAR: usize = 10_000;
+        let is_new = |i: &usize| *i == 0 || self.places[*i] != self.places[*i - 1];
+        let cost = |i: &usize| VISIT * self.visits[*i] + (k - *i);
+        // Inside a loop, it is better to stop before it, and to step from there.
+        let near = (k.saturating_sub(FAR)..=k).filter(is_new);
+        let anchor = near.min_by_key(cost).unwrap_or(0);
+        let target = self.places[anchor];
+        for _ in 0..self.visits[anchor] {
             if !leave(child, target)? || !run_to(child, target)? {
                 return Ok(false);
             }
