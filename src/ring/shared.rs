@@ -11,8 +11,8 @@ use crate::{
     },
     sys::{self, Life, Task},
 };
+use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 /// How many senders a ring for many can have at a time.
 const SENDERS: usize = 64;
@@ -539,15 +539,15 @@ impl Shared {
 /// Remembers when the other side was last asked for, so as not to do that again and again.
 #[derive(Default)]
 struct Watch {
-    asked: Cell<Option<Instant>>,
+    asked: Cell<Option<Duration>>,
 }
 
 impl Watch {
     /// Whether it is not yet time to ask again. If it is, the caller asks.
     fn trusts(&self) -> bool {
-        let now = Instant::now();
+        let now = sys::about_now();
         let asked = self.asked.get();
-        if asked.is_some_and(|asked| now.duration_since(asked) < TRUST) {
+        if asked.is_some_and(|asked| now - asked < TRUST) {
             return true;
         }
         self.asked.set(Some(now));

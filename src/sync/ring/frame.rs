@@ -55,7 +55,8 @@ const CPU_SHIFT: u32 = 48;
 impl Frame {
     #[inline(always)]
     pub fn new(kind: Kind, len: usize) -> Frame {
-        let size = kind.header() + len.next_multiple_of(WORD);
+        // No message is so long that this wraps.
+        let size = kind.header() + (len.wrapping_add(WORD - 1) & !(WORD - 1));
         Frame { kind, len, size }
     }
 
@@ -77,22 +78,15 @@ impl Frame {
         }
     }
 
-    /// The same for a short message, which is what comes most often; `None` is anything else.
-    #[inline(always)]
-    pub fn parse_message(word: u64, room: usize) -> Option<Frame> {
-        let size = (word & SIZE) as usize;
-        let pad = (word >> PAD_SHIFT) as usize % WORD;
-        let len = size.checked_sub(WORD + pad)?;
-        (word & KIND == 1 && size <= room).then_some(Frame {
-            kind: Kind::Message,
-            len,
-            size,
-        })
+    /// The same for a short message; `None` is anything else.
+    pub fn parse_message(word: u64) -> Option<Frame> {
+        let frame = Frame::parse(word, usize::MAX).ok()?;
+        (frame.kind == Kind::Message).then_some(frame)
     }
 
-    /// The word for it, with the processor that its sender runs on.
+    /// The word for it, with the [`processor`] that its sender runs on.
     #[inline(always)]
-    pub fn word(self, cpu: Option<u32>) -> u64 {
+    pub fn word(self, processor: u64) -> u64 {
         let kind = match self.kind {
             Kind::Message => 1,
             Kind::Gap => 2,
@@ -100,9 +94,7 @@ impl Frame {
             Kind::Done => 4,
         };
         let pad = (self.size - self.kind.header() - self.len) as u64;
-        // One more than its number, so that 0 is "unknown".
-        let cpu = cpu.map_or(0, |cpu| u64::from(cpu.min(0xfffe)) + 1);
-        cpu << CPU_SHIFT | pad << PAD_SHIFT | self.size as u64 | kind
+        processor | pad << PAD_SHIFT | self.size as u64 | kind
     }
 
     /// Where its bytes begin.
@@ -123,6 +115,11 @@ impl Kind {
     }
 }
 
+/// A processor as a frame's word has it: one more than its number, so that 0 is "unknown".
+pub(crate) fn processor(cpu: Option<u32>) -> u64 {
+    cpu.map_or(0, |cpu| u64::from(cpu.min(0xfffe)) + 1) << CPU_SHIFT
+}
+
 /// The processor that a frame's sender ran on.
 #[inline(always)]
 pub(crate) fn sender_cpu(word: u64) -> Option<u32> {
@@ -139,7 +136,7 @@ mod tests {
             for len in [0, 1, 7, 8, 9, 1 << 33, LEN_MAX] {
                 for cpu in [None, Some(0), Some(5), Some(0xfffe)] {
                     let frame = Frame::new(kind, len);
-                    let word = frame.word(cpu);
+                    let word = frame.word(processor(cpu));
                     assert_ne!(word as u32, 0, "the lower half tells it from nothing");
                     assert_eq!(Frame::parse(word, usize::MAX), Ok(frame));
                     assert_eq!(Frame::parse(word, frame.size - 1), Err(Damaged));

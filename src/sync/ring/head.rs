@@ -32,8 +32,28 @@ pub(crate) struct Head {
     offset: usize,
     /// Where it stood after the last message that it had to wait for.
     waited: u64,
-    /// The word of the last message.
-    last: u64,
+    /// The processor that the sender ran on, when its messages last changed.
+    sender: Option<u32>,
+    known: Known,
+}
+
+/// The word of the last short message, and what it says. Most messages are as long as the one before
+/// them; and whether it is the same word again is something that the processor guesses, so that it
+/// copies the message, and goes on to the next, while the word is still on its way.
+struct Known {
+    word: u64,
+    len: usize,
+    /// Of the frame.
+    size: usize,
+}
+
+impl Known {
+    /// What no frame has.
+    const NONE: Known = Known {
+        word: 0,
+        len: 0,
+        size: usize::MAX,
+    };
 }
 
 /// A message that was found and not yet released.
@@ -58,7 +78,8 @@ impl Head {
             pos,
             offset: track.offset(pos),
             waited: pos,
-            last: 0,
+            sender: None,
+            known: Known::NONE,
         };
         head.say_where(track);
         head
@@ -120,8 +141,7 @@ impl Head {
     fn shares_cpu_with_sender(&self) -> bool {
         #[cfg(not(loom))]
         {
-            let sender = sender_cpu(self.last);
-            sender.is_some() && sender == crate::sys::cpu()
+            self.sender.is_some() && self.sender == crate::sys::cpu()
         }
         #[cfg(loom)]
         false
@@ -187,9 +207,26 @@ impl Head {
         }
         // Acquire: with the frame's word come its bytes.
         let word = track.area.word(self.offset).load(Acquire);
-        let frame = Frame::parse_message(word, track.room() - self.offset)?;
-        self.last = word;
-        Some(self.message(frame))
+        if word != self.known.word {
+            self.learn(word)?;
+        }
+        let Known { len, size, .. } = self.known;
+        (size <= track.room() - self.offset).then_some(Message {
+            pos: self.pos,
+            offset: self.offset + WORD,
+            len,
+            size,
+            begun: false,
+        })
+    }
+
+    /// Gets to know another word, if it is a short message's.
+    #[cold]
+    fn learn(&mut self, word: u64) -> Option<()> {
+        let Frame { len, size, .. } = Frame::parse_message(word)?;
+        self.known = Known { word, len, size };
+        self.sender = sender_cpu(word);
+        Some(())
     }
 
     #[inline(always)]
@@ -227,7 +264,7 @@ impl Head {
                     }
                 }
                 Ok(frame) => {
-                    self.last = word;
+                    self.sender = sender_cpu(word);
                     return Ok(Some(self.message(frame)));
                 }
                 Err(_) if self.was_overtaken(track) => {}
@@ -327,7 +364,7 @@ impl Head {
         mut look: impl FnMut(&mut Head) -> Option<Result<Message, Damaged>>,
         peers: impl Fn() -> Peers,
     ) -> Result<Message, Refused> {
-        if let Some(found) = wait::stay_awake(sender_cpu(self.last), || look(self)) {
+        if let Some(found) = wait::stay_awake(self.sender, || look(self)) {
             return Ok(found?);
         }
         loop {
@@ -387,7 +424,7 @@ impl Head {
                 Some((_, there)) if there <= copied => None,
                 _ => Some(()),
             };
-            if wait::stay_awake(sender_cpu(self.last), look).is_some() {
+            if wait::stay_awake(self.sender, look).is_some() {
                 continue;
             }
             let slept =

@@ -2,7 +2,7 @@
 
 use super::{
     Peers, Refused, Track,
-    frame::{Damaged, Frame, Kind, WORD},
+    frame::{Damaged, Frame, Kind, WORD, processor},
 };
 use crate::sync::{
     atomic::{
@@ -37,8 +37,8 @@ pub(crate) struct Tail {
     /// Where the next frame goes, and its offset.
     pos: u64,
     offset: usize,
-    /// A `head` that was seen: all before it is free.
-    head: u64,
+    /// How far there is room, as far as is known: up to a whole ring behind a `head` that was seen.
+    limit: u64,
     /// The first of the frames that were written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
     cpu: Cpu,
@@ -63,7 +63,7 @@ impl Tail {
         let mut found = Tail {
             pos,
             offset: track.offset(pos),
-            head,
+            limit: head.saturating_add(track.room() as u64),
             pending: None,
             cpu: Cpu::default(),
         };
@@ -74,12 +74,12 @@ impl Tail {
                 0 => break,
                 value => {
                     let frame = Frame::parse(value, track.room() - found.offset)?;
-                    if found.used() + frame.size as u64 > track.room() as u64 {
+                    if found.pos + frame.size as u64 > found.limit {
                         return Err(Damaged);
                     }
                     if frame.kind == Kind::Begun {
                         // Its sender is dead. Release: orders it behind what that one wrote.
-                        word.store(gap(frame.size).word(None), Release);
+                        word.store(gap(frame.size).word(processor(None)), Release);
                     }
                     found.advance(track, frame.size);
                     if frame.kind == Kind::Begun {
@@ -91,12 +91,6 @@ impl Tail {
         // Release: for the next one to find.
         track.words.sender.tail.store(found.pos, Release);
         Ok(found)
-    }
-
-    /// How far `head` is behind, as far as is known.
-    #[inline(always)]
-    fn used(&self) -> u64 {
-        self.pos.wrapping_sub(self.head)
     }
 
     /// Goes on where others have sent meanwhile.
@@ -117,26 +111,26 @@ impl Tail {
         let frame = message(bytes.len());
         let size = frame.size;
         let fits = self.pending.is_none()
-            && bytes.len() <= PIECE.min(track.capacity)
+            && bytes.len() <= PIECE
+            && bytes.len() <= track.capacity
             && size <= track.room() - self.offset
-            && self.knows_room(track, size);
+            && self.knows_room(size);
         if !fits {
             return false;
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(track, size);
-        // The line with the frame's word comes last, all at once: a receiver that looks at it takes
-        // it away from here each time. Short copies do so by themselves.
-        let first = match bytes.len() {
-            0..=SHORT => bytes.len(),
-            _ => LINE - WORD - offset % LINE,
-        };
         // Relaxed: `publish` releases it.
         track.area.word(self.offset).store(0, Relaxed);
-        if first < bytes.len() {
-            track.area.write(offset + WORD + first, &bytes[first..]);
+        if bytes.len() <= SHORT {
+            track.area.write(offset + WORD, bytes);
+        } else {
+            // The line with the frame's word comes last, all at once: a receiver that looks at it
+            // takes it away from here each time. Short copies do so by themselves.
+            let (first, rest) = bytes.split_at(LINE - WORD - offset % LINE);
+            track.area.write(offset + WORD + first.len(), rest);
+            track.area.write(offset + WORD, first);
         }
-        track.area.write(offset + WORD, &bytes[..first]);
         self.publish(track, offset, word);
         true
     }
@@ -289,7 +283,7 @@ impl Tail {
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), Refused> {
-        if size <= track.room() - self.offset && self.knows_room(track, size) {
+        if size <= track.room() - self.offset && self.knows_room(size) {
             return Ok(());
         }
         self.find_room(track, size, deadline, peers)
@@ -297,8 +291,8 @@ impl Tail {
 
     /// Whether there is room for a frame of this size and the word behind it, as far as is known.
     #[inline(always)]
-    fn knows_room(&self, track: Track, size: usize) -> bool {
-        self.used().saturating_add((size + WORD) as u64) <= track.room() as u64
+    fn knows_room(&self, size: usize) -> bool {
+        self.pos.saturating_add((size + WORD) as u64) <= self.limit
     }
 
     #[cold]
@@ -331,18 +325,18 @@ impl Tail {
         loop {
             // Acquire: what was released is no longer read by anybody.
             let head = track.words.receiver.head.load(Acquire);
-            self.head = head;
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
-            if !possible || self.used() > track.room() as u64 {
+            self.limit = head.saturating_add(track.room() as u64);
+            if !possible || self.pos > self.limit {
                 return Err(Damaged);
             }
-            if self.knows_room(track, size) {
+            if self.knows_room(size) {
                 return Ok(Ok(()));
             }
             if !track.drops {
-                let needed = (size + WORD) as u64;
-                let until = head.wrapping_add(self.used() + needed - track.room() as u64);
+                let needed = self.pos + (size + WORD) as u64;
+                let until = head + (needed - self.limit);
                 return Ok(Err(Full { until }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
@@ -455,13 +449,14 @@ fn gap(size: usize) -> Frame {
 /// the receiver a little time, and asking for every message costs more.
 #[derive(Default)]
 struct Cpu {
-    known: Option<u32>,
+    /// As frames have it.
+    known: u64,
     age: u8,
 }
 
 impl Cpu {
     #[inline(always)]
-    fn get(&mut self) -> Option<u32> {
+    fn get(&mut self) -> u64 {
         if self.age == 0 {
             self.refresh();
         }
@@ -472,7 +467,7 @@ impl Cpu {
     fn refresh(&mut self) {
         #[cfg(not(loom))]
         {
-            self.known = crate::sys::cpu();
+            self.known = processor(crate::sys::cpu());
         }
     }
 }
