@@ -32,7 +32,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let id = show::find(&options.segment)?.status.id;
     let memory = Segment::from_id(id).attach_read_only()?;
-    let (from, to) = range(memory.size()?, options)?;
+    let (from, to) = range(&memory, options.offset, options.length)?;
     if let Some(path) = &options.output {
         let failed = |error: io::Error| Failure::Because(format!("{}: {error}", path.display()));
         let mut file = File::create(path).map_err(failed)?;
@@ -54,12 +54,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn range(size: usize, options: &Options) -> Result<(usize, usize), Failure> {
-    let from = options.offset;
-    let to = options
-        .length
-        .map_or(Some(size), |length| from.checked_add(length));
-    match to {
+/// The bytes that were asked for: from one offset to another.
+pub fn range(
+    memory: &Attachment,
+    from: usize,
+    length: Option<usize>,
+) -> Result<(usize, usize), Failure> {
+    let size = memory.size()?;
+    match length.map_or(Some(size), |length| from.checked_add(length)) {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
             "the segment has {size} bytes, of which {} follow that offset, and more were asked for",

@@ -2,6 +2,7 @@
 //! to standard output.
 
 use crate::{
+    dump,
     output::{self, Failure},
     show,
     target::Target,
@@ -126,19 +127,9 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
 
 fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
     let memory = segment.attach_read_only()?;
-    let size = memory.size()?;
-    let from = options.offset.unwrap_or(0);
-    let to = options
-        .length
-        .map_or(Some(size), |length| from.checked_add(length));
-    let Some(to) = to.filter(|&to| from <= to && to <= size) else {
-        return Err(Failure::Because(format!(
-            "the segment has {size} bytes, of which {} follow that offset, and more were asked for",
-            size.saturating_sub(from)
-        )));
-    };
+    let (from, to) = dump::range(&memory, options.offset.unwrap_or(0), options.length)?;
     let mut out = io::stdout().lock();
-    crate::dump::pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;
+    dump::pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;
     Ok(out.flush()?)
 }
 
