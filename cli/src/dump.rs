@@ -1,6 +1,6 @@
 //! `shmkey dump`.
 
-use crate::{output::Failure, show, target::Target};
+use crate::{output::Failure, target::Target};
 use anstyle::Style;
 use clap::Args;
 use shmkey::{Attachment, Segment};
@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let id = show::find(&options.segment)?.status.id;
+    let id = options.segment.status()?.id;
     let memory = Segment::from_id(id).attach_read_only()?;
     let (from, to) = range(&memory, options.offset, options.length)?;
     if let Some(path) = &options.output {

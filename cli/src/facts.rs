@@ -4,7 +4,7 @@ use crate::{
     attached::{Attached, Attachments},
     process::{self, Census, Life, Named},
 };
-use shmkey::{Contents, Error, Segment, Status};
+use shmkey::{Contents, Error, ErrorKind, Segment, Status};
 use std::{
     collections::HashMap,
     fs,
@@ -199,6 +199,21 @@ impl Fact {
         let found: u64 = self.attached.iter().map(|attached| attached.areas).sum();
         self.status.nattch.saturating_sub(found)
     }
+}
+
+/// How a segment is, from the kernel alone; `None` if there is none.
+pub fn status(id: i32) -> Result<Option<Status>, Error> {
+    match Segment::from_id(id).status() {
+        Ok(status) => Ok(Some(status)),
+        Err(error) if is_gone(error.kind()) => Ok(None),
+        // Its mode keeps even its owner from asking.
+        Err(_) => Ok(Segment::list()?.into_iter().find(|status| status.id == id)),
+    }
+}
+
+/// Whether something failed because there is no such segment any more.
+pub fn is_gone(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NoSuchSegment | ErrorKind::Removed)
 }
 
 /// Whether this process may remove a segment.

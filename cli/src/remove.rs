@@ -1,14 +1,14 @@
 //! `shmkey remove`.
 
 use crate::{
-    facts::{Fact, Facts, Look, is_ours},
+    facts::{Fact, Facts, Look, is_gone, is_ours, status},
     list,
     output::{self, Failure, complain},
     target::Target,
     words,
 };
 use clap::{ArgGroup, Args};
-use shmkey::{Error, ErrorKind, Segment, Status};
+use shmkey::Segment;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -70,12 +70,8 @@ fn these(options: &Options) -> Result<(), Failure> {
 }
 
 fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
-    let because = |error| Failure::Because(target.explain(error));
-    let segment = target.find().map_err(because)?;
-    let id = segment.id();
-    let status = status(id).map_err(because)?;
-    let missing = || Failure::Because(target.missing());
-    let status = status.ok_or_else(missing)?;
+    let status = target.status()?;
+    let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
             "the segment {target} is in use by {}; shmkey remove {id} removes it all the same",
@@ -91,7 +87,8 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     if dry_run {
         return Ok(format!("would remove {id}\n"));
     }
-    segment.remove().map_err(because)?;
+    let because = |error| Failure::Because(target.explain(error));
+    Segment::from_id(id).remove().map_err(because)?;
     Ok(format!("removed {id}{}\n", rest(id)?))
 }
 
@@ -109,16 +106,6 @@ fn rest(id: i32) -> Result<String, Failure> {
 fn users(id: i32) -> Result<String, Failure> {
     let fact = Fact::of(id)?;
     Ok(fact.map_or("somebody".to_owned(), |fact| list::users(&fact)))
-}
-
-/// How a segment is; `None` if there is none.
-fn status(id: i32) -> Result<Option<Status>, Error> {
-    match Segment::from_id(id).status() {
-        Ok(status) => Ok(Some(status)),
-        Err(error) if is_gone(error.kind()) => Ok(None),
-        // Its mode keeps even its owner from asking.
-        Err(_) => Ok(Segment::list()?.into_iter().find(|status| status.id == id)),
-    }
 }
 
 /// Removes what nobody uses any more.
@@ -199,10 +186,6 @@ fn orphans(options: &Options) -> Result<(), Failure> {
         true => Err(Failure::Said),
         false => Ok(()),
     }
-}
-
-fn is_gone(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NoSuchSegment | ErrorKind::Removed)
 }
 
 /// Whether nobody has come since it was listed. (Between this and the removal there is nothing that

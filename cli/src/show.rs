@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// The segment that is meant, and all that can be found out about it.
-pub fn find(target: &Target) -> Result<Fact, Failure> {
+fn find(target: &Target) -> Result<Fact, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
     let gone = || Failure::Because(target.missing());

@@ -1,7 +1,10 @@
 //! Which segment is meant: its id, its key, or the name that its key was made from.
 
-use crate::output;
-use shmkey::{Error, ErrorKind, Key, Segment};
+use crate::{
+    facts,
+    output::{self, Failure},
+};
+use shmkey::{Error, ErrorKind, Key, Segment, Status};
 use std::{fmt, str::FromStr};
 
 /// `32770`, `0x4102002f`, `orders`; `id:`, `key:` or `name:` in front says which it is.
@@ -82,6 +85,14 @@ impl Target {
             Target::Key(key) => Segment::open(*key),
             Target::Name(name) => Segment::open(Key::from_name(name)?),
         }
+    }
+
+    /// How that is, or what is said when it is not there or cannot be had.
+    pub fn status(&self) -> Result<Status, Failure> {
+        let because = |error| Failure::Because(self.explain(error));
+        let id = self.find().map_err(because)?.id();
+        let missing = || Failure::Because(self.missing());
+        facts::status(id).map_err(because)?.ok_or_else(missing)
     }
 
     /// What is said when it is not there.

@@ -4,7 +4,6 @@
 use crate::{
     dump,
     output::{self, Failure},
-    show,
     target::Target,
     words,
 };
@@ -64,8 +63,7 @@ pub struct Get {
 }
 
 pub fn put(options: &Put) -> Result<(), Failure> {
-    let fact = show::find(&options.segment)?;
-    let segment = Segment::from_id(fact.status.id);
+    let segment = Segment::from_id(options.segment.status()?.id);
     match holds(&segment, options.raw)? {
         Some(contents) => send(options, &segment, &contents),
         None if options.lines => Err(Failure::Because(
@@ -76,8 +74,7 @@ pub fn put(options: &Put) -> Result<(), Failure> {
 }
 
 pub fn get(options: &Get) -> Result<(), Failure> {
-    let fact = show::find(&options.segment)?;
-    let segment = Segment::from_id(fact.status.id);
+    let segment = Segment::from_id(options.segment.status()?.id);
     match holds(&segment, options.raw)? {
         Some(contents) => receive(options, &segment, &contents),
         None if options.lines || options.follow || options.count.is_some() => {

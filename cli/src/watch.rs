@@ -6,7 +6,7 @@ use crate::{
     list,
     output::Failure,
     screen::{self, Input, Screen},
-    show, table,
+    table,
     target::Target,
     window::{self, Window},
     words,
@@ -68,8 +68,7 @@ space           pause, and go on
 ?               this help, and back";
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let segment = &options.segment;
-    let id = show::find(segment)?.status.id;
+    let id = options.segment.status()?.id;
     let mut watch = Watch::begin(id, options.interval, options.offset)?;
     let mut screen = Screen::open("watch", &format!("shmkey dump {id}"))?;
     watch.run(&mut screen)
