@@ -90,18 +90,18 @@ impl Facts {
     fn consistent() -> Result<(Vec<Status>, Attachments), Error> {
         const TRIES: usize = 4;
         let mut statuses = Segment::list()?;
+        let mut attachments = Attachments::of(&statuses);
         for _ in 1..TRIES {
-            let attachments = Attachments::of(&statuses);
             if !attachments.misses(&statuses) {
-                return Ok((statuses, attachments));
+                break;
             }
             let now = Segment::list()?;
             if now == statuses {
-                return Ok((statuses, attachments));
+                break;
             }
             statuses = now;
+            attachments = Attachments::of(&statuses);
         }
-        let attachments = Attachments::of(&statuses);
         Ok((statuses, attachments))
     }
 
