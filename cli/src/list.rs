@@ -63,7 +63,6 @@ pub enum Sort {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let mut facts = Facts::gather(Look::Inside)?;
-    let all = facts.segments.len();
     let totals = json::Totals::of(&facts);
     options.choice.apply(&mut facts.segments)?;
     if options.json {
@@ -77,7 +76,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         text.push('\n');
     }
-    text += &summary(&facts, &totals, all);
+    text += &summary(&facts, &totals);
     output::print(&text)
 }
 
@@ -230,10 +229,10 @@ pub fn holds(fact: &Fact) -> String {
 }
 
 /// What is below the table.
-pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
+pub fn summary(facts: &Facts, totals: &json::Totals) -> String {
     let mut text = String::new();
-    let shown = facts.segments.len();
-    let segments = words::count(all as u64, "segment");
+    let (all, shown) = (totals.segments, facts.segments.len() as u64);
+    let segments = words::count(all, "segment");
     let size = words::size(totals.bytes.try_into().unwrap_or(u64::MAX));
     text += &match (all, shown) {
         (0, _) => "There are no segments.\n".to_owned(),
@@ -246,7 +245,7 @@ pub fn summary(facts: &Facts, totals: &json::Totals, all: usize) -> String {
         format!("{used} of {limit} {what} ({name}), {percent}%")
     };
     if let Some(shmmni) = facts.limits.shmmni {
-        limits.push(limit(totals.segments, shmmni, "segments", "shmmni"));
+        limits.push(limit(all, shmmni, "segments", "shmmni"));
     }
     if let Some(shmall) = facts.limits.shmall {
         // The usual limit stands for none, and its digits say nothing.

@@ -167,9 +167,9 @@ impl Top {
 
     /// Chooses and orders the rows, of what is known.
     fn arrange(&mut self, mut facts: Facts) -> Result<(), Failure> {
-        let (all, totals) = (facts.segments.len(), Totals::of(&facts));
+        let totals = Totals::of(&facts);
         self.choice.apply(&mut facts.segments)?;
-        let summary = list::summary(&facts, &totals, all);
+        let summary = list::summary(&facts, &totals);
         self.summary = anstream::adapter::strip_str(&summary).to_string();
         self.reorder()
     }
