@@ -5,11 +5,7 @@ use crate::{
     process::{self, Census, Life, Named},
 };
 use shmkey::{Contents, Error, ErrorKind, Segment, Status};
-use std::{
-    collections::HashMap,
-    fs,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, fs, time::Duration};
 
 /// A segment, and those who have to do with it.
 #[derive(Clone, Debug)]
@@ -130,7 +126,7 @@ impl Fact {
         let last_use = status.attached_at.max(status.detached_at);
         let last = last_use.map(|_| census.at(status.lpid, last_use));
         let mut fact = Fact {
-            idle: last_use.and_then(|time| SystemTime::now().duration_since(time).ok()),
+            idle: last_use.and_then(|time| time.elapsed().ok()),
             status,
             creator,
             last,
@@ -189,9 +185,7 @@ impl Fact {
 
     /// How long ago it was created, or its owner or mode last changed.
     pub fn age(&self) -> Option<Duration> {
-        SystemTime::now()
-            .duration_since(self.status.changed_at?)
-            .ok()
+        self.status.changed_at?.elapsed().ok()
     }
 
     /// How many of those who have it attached were not found.

@@ -10,7 +10,7 @@ use crate::{
 use anstyle::Style;
 use clap::Args;
 use shmkey::Holding;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 #[derive(Args)]
 pub struct Options {
@@ -53,12 +53,15 @@ fn find(target: &Target) -> Result<Fact, Failure> {
 
 fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     let status = &fact.status;
-    let when = |time: Option<SystemTime>, ago: Option<Duration>| match (time, ago) {
-        (Some(time), Some(ago)) => format!("{} ({} ago)", words::moment(time), words::span(ago)),
-        (Some(time), None) => words::moment(time),
-        _ => "never".to_owned(),
+    let when = |time: Option<SystemTime>| {
+        let Some(time) = time else {
+            return "never".to_owned();
+        };
+        match time.elapsed() {
+            Ok(ago) => format!("{} ({} ago)", words::moment(time), words::span(ago)),
+            Err(_) => words::moment(time),
+        }
     };
-    let ago = |time: Option<SystemTime>| SystemTime::now().duration_since(time?).ok();
     let mut lines = vec![
         ("id", status.id.to_string()),
         ("key", key(fact)),
@@ -82,15 +85,9 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
                 .as_ref()
                 .map_or("nobody".to_owned(), words::process),
         ),
-        (
-            "attached",
-            when(status.attached_at, ago(status.attached_at)),
-        ),
-        (
-            "detached",
-            when(status.detached_at, ago(status.detached_at)),
-        ),
-        ("changed", when(status.changed_at, ago(status.changed_at))),
+        ("attached", when(status.attached_at)),
+        ("detached", when(status.detached_at)),
+        ("changed", when(status.changed_at)),
     ];
     if let (Some(resident), Some(swapped)) = (fact.resident, fact.swapped) {
         let swapped = match swapped {
