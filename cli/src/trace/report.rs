@@ -59,9 +59,8 @@ impl Report {
             }
             let creator = *told.created.get(&segment.id)?;
             // Who goes on has not left it.
-            let goes_on = exists(segment.cpid)
-                && census.at(segment.cpid, segment.changed_at).life == Life::Alive;
-            (!goes_on).then_some(creator)
+            let life = census.at(segment.cpid, segment.changed_at).life;
+            (life != Life::Alive).then_some(creator)
         };
         let left = Segment::list().ok().map(|segments| {
             let left = segments
@@ -187,12 +186,6 @@ impl Report {
         );
         text
     }
-}
-
-/// Whether there is a process of this number here. A /proc of another PID namespace has others.
-fn exists(pid: i32) -> bool {
-    // SAFETY: signal 0 asks whether the process exists and sends nothing.
-    pid > 0 && unsafe { libc::kill(pid, 0) == 0 || *libc::__errno_location() != libc::ESRCH }
 }
 
 fn remedy(id: i32) -> String {
