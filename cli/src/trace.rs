@@ -7,6 +7,7 @@ mod program;
 mod report;
 mod signals;
 
+use crate::output::complain;
 use clap::Args;
 use notes::Notes;
 use output::Output;
@@ -102,7 +103,7 @@ pub fn run(options: &TraceOptions) -> ExitCode {
             code.map_or(ExitCode::FAILURE, ExitCode::from)
         }
         Err(Refusal(code, why)) => {
-            eprintln!("shmkey: {why}");
+            complain(why);
             ExitCode::from(code)
         }
     }

@@ -1,6 +1,7 @@
 //! Where the trace goes, for what this command has to add to it.
 
 use super::{NOT_POSSIBLE, Refusal};
+use crate::output::complain;
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{File, OpenOptions},
@@ -62,11 +63,10 @@ impl Output {
         };
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let _ = writeln!(
-                    io::stderr(),
-                    "shmkey: the trace cannot be written to {}: {error}",
+                complain(format_args!(
+                    "the trace cannot be written to {}: {error}",
                     path.display()
-                );
+                ));
             }
             _ => {}
         }
