@@ -1,6 +1,9 @@
 //! The terminal, for the commands that fill it.
 
-use crate::{output::Failure, table::Cell};
+use crate::{
+    output::Failure,
+    table::{self, Cell},
+};
 use anstyle::{AnsiColor, Effects};
 use ratatui::{
     DefaultTerminal, Frame,
@@ -210,6 +213,15 @@ pub fn line(cells: Vec<Cell>) -> Line<'static> {
         .into_iter()
         .map(|cell| Span::styled(cell.text, style(cell.style)));
     spans.collect::<Vec<_>>().into()
+}
+
+/// What is looked at, as much of it as fits, and at the end of the line how.
+pub fn title(what: &str, how: Span<'static>, width: u16) -> Line<'static> {
+    let width = usize::from(width);
+    let what = table::cut(what, width.saturating_sub(how.width() + 1));
+    let what = Span::styled(what, Style::new().add_modifier(Modifier::BOLD));
+    let gap = width.saturating_sub(what.width() + how.width());
+    Line::from(vec![what, " ".repeat(gap).into(), how])
 }
 
 /// Keys and what they do, with the keys standing out; as many as there is room for.

@@ -17,7 +17,7 @@ use ratatui::{
     crossterm::event::KeyCode,
     layout::{Constraint, Layout, Rect},
     style::{Modifier, Stylize},
-    text::{Line, Span},
+    text::Line,
     widgets::Paragraph,
 };
 use std::{
@@ -279,10 +279,7 @@ impl Top {
             title += if is { what } else { "" };
         }
         let pace = format!("every {}", humantime::format_duration(self.interval));
-        let room = usize::from(width).saturating_sub(pace.len() + 1);
-        let title = Span::from(table::cut(&title, room)).bold();
-        let gap = usize::from(width).saturating_sub(title.width() + pace.len());
-        Line::from(vec![title, " ".repeat(gap).into(), pace.dim()])
+        screen::title(&title, pace.dim(), width)
     }
 
     fn sums(&self, width: u16) -> Vec<Line<'static>> {

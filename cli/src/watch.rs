@@ -244,14 +244,13 @@ impl Watch {
         let facts = (self.facts(area.width).len() as u16).min(area.height / 2);
         let rule = u16::from(area.height > 5);
         let keys = u16::from(area.height > 2);
-        let [facts, rule, bytes, keys] = Layout::vertical([
+        Layout::vertical([
             Constraint::Length(facts),
             Constraint::Length(rule),
             Constraint::Min(0),
             Constraint::Length(keys),
         ])
-        .areas(area);
-        [facts, rule, bytes, keys]
+        .areas(area)
     }
 
     fn draw(&self, frame: &mut Frame) {
@@ -337,10 +336,7 @@ impl Watch {
                 title += &format!(", {flag}");
             }
         }
-        let room = usize::from(width).saturating_sub(pace.width() + 1);
-        let title = Span::styled(table::cut(&title, room), bold());
-        let gap = usize::from(width).saturating_sub(title.width() + pace.width());
-        Line::from(vec![title, " ".repeat(gap).into(), pace])
+        screen::title(&title, pace, width)
     }
 
     fn rates(&self) -> String {
