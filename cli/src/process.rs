@@ -30,7 +30,17 @@ pub struct Named {
 
 /// The numbers of all processes.
 pub fn all() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    numbers_in("/proc")
+}
+
+/// The threads of a process.
+fn threads(pid: i32) -> impl Iterator<Item = i32> {
+    numbers_in(&format!("/proc/{pid}/task"))
+}
+
+/// The entries of a directory that are numbers.
+fn numbers_in(directory: &str) -> impl Iterator<Item = i32> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
@@ -135,13 +145,6 @@ static PROC_IS_OURS: LazyLock<bool> = LazyLock::new(|| {
     let us = fs::read_link("/proc/self");
     us.is_ok_and(|link| link.as_os_str() == &*std::process::id().to_string())
 });
-
-/// The threads of a process.
-fn threads(pid: i32) -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task"));
-    let entries = entries.into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
 
 struct Stat {
     lives: bool,
