@@ -45,7 +45,7 @@ impl Attachments {
         if keys.is_empty() {
             return found;
         }
-        let ours = process::ipc_namespace(std::process::id() as i32);
+        let ours = process::our_ipc_namespace();
         for pid in process::all() {
             let maps = match maps_of(pid) {
                 Ok(maps) => String::from_utf8_lossy(&maps).into_owned(),

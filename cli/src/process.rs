@@ -44,6 +44,11 @@ fn numbers_in(directory: &str) -> impl Iterator<Item = i32> + use<> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// The number of this process' own IPC namespace.
+pub fn our_ipc_namespace() -> Option<u64> {
+    Some(fs::metadata("/proc/self/ns/ipc").ok()?.ino())
+}
+
 pub fn ipc_namespace(pid: i32) -> Option<u64> {
     let link = fs::metadata(format!("/proc/{pid}/ns/ipc"));
     let link = link.or_else(|error| {

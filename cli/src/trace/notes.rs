@@ -1,9 +1,10 @@
 //! What the drop-in tells this command beside the trace: see dropin/src/trace/notes.rs, which writes
 //! what is read here. A program can write there, too, and then deceives but itself.
 
+use crate::process::our_ipc_namespace;
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File},
+    fs::File,
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -89,5 +90,5 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 /// The number of this process' IPC namespace; 0 if it cannot be told.
 fn namespace() -> String {
-    fs::metadata("/proc/self/ns/ipc").map_or("0".to_owned(), |file| file.ino().to_string())
+    our_ipc_namespace().unwrap_or(0).to_string()
 }
