@@ -61,18 +61,41 @@ pub(crate) unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {
     })
 }
 
-/// Reads the start of a file, as much as the buffer takes. Allocates nothing.
-pub(crate) fn read_start(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path is a C string.
-    let fd =
-        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })?;
-    // SAFETY: the kernel writes at most the buffer's length into it.
-    let read =
-        check(unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) });
-    // SAFETY: the descriptor was opened above and is nobody else's.
-    unsafe { libc::syscall(libc::SYS_close, fd) };
-    Ok(read? as usize)
+/// An open file, closed when dropped. Allocates nothing.
+pub(crate) struct Descriptor(pub(super) libc::c_long);
+
+impl Descriptor {
+    /// Opens a file or a directory to be read.
+    pub fn open(path: &CStr) -> Result<Descriptor, Errno> {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        // SAFETY: the path is a C string.
+        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
+            .map(Descriptor)
+    }
+
+    /// Reads on, as much as the buffer takes.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.fill(libc::SYS_read, buffer)
+    }
+
+    /// The next entries of a directory, as many as fit; how many bytes they have, 0 at the end.
+    #[allow(dead_code)] // the drop-in asks
+    pub fn read_directory(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.fill(libc::SYS_getdents64, buffer)
+    }
+
+    fn fill(&self, call: libc::c_long, buffer: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: with both calls the kernel writes at most the buffer's length into it.
+        let read = unsafe { libc::syscall(call, self.0, buffer.as_mut_ptr(), buffer.len()) };
+        check(read).map(|len| len as usize)
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is nobody else's.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
 }
 
 /// What a symbolic link holds, as much of it as the buffer takes.

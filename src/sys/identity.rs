@@ -4,6 +4,7 @@
 use super::{
     Errno,
     errno::check,
+    file::Descriptor,
     lines::{for_each_line, word_after},
 };
 use core::{ffi::CStr, ops::ControlFlow, str};
@@ -65,18 +66,10 @@ fn has(capability: Capability) -> Option<bool> {
 /// Whether the IPC namespace is owned by this thread's user namespace or by one below it.
 fn is_over_ipc() -> Option<bool> {
     const NS_GET_USERNS: libc::c_ulong = 0xb701;
-    let path = c"/proc/thread-self/ns/ipc".as_ptr();
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path is a C string.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, 0) });
-    let fd = fd.ok()?;
+    let namespace = Descriptor::open(c"/proc/thread-self/ns/ipc").ok()?;
     // SAFETY: this ioctl takes nothing and answers with a new descriptor.
-    let owner = check(unsafe { libc::syscall(libc::SYS_ioctl, fd, NS_GET_USERNS) });
-    for opened in [Ok(fd), owner].into_iter().flatten() {
-        // SAFETY: both descriptors were opened above and are nobody else's.
-        unsafe { libc::syscall(libc::SYS_close, opened) };
-    }
-    match owner {
+    let owner = check(unsafe { libc::syscall(libc::SYS_ioctl, namespace.0, NS_GET_USERNS) });
+    match owner.map(Descriptor) {
         Ok(_) => Some(true),
         // Only namespaces that are not below this one are kept from it.
         Err(Errno(libc::EPERM)) => Some(false),

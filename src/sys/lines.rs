@@ -1,7 +1,7 @@
 //! Files below `/proc` and `/sys`, line by line or number by number, without allocating: what they
 //! say is asked for in signal handlers and when memory has run out, too.
 
-use super::{Errno, errno::check};
+use super::{Errno, file::Descriptor};
 use core::{ffi::CStr, ops::ControlFlow, str};
 
 /// As much of a line as is looked at. Nothing that is asked for here is longer.
@@ -85,39 +85,13 @@ pub(crate) fn word_after<T>(
 /// The number that a file begins with, such as `/proc/sys/vm/max_map_count`.
 pub(crate) fn number_in(path: &CStr) -> Option<u64> {
     let mut start = [0; 64];
-    let len = super::file::read_start(path, &mut start).ok()?;
+    let len = Descriptor::open(path).ok()?.read(&mut start).ok()?;
     first_number(&start[..len])
 }
 
 fn first_number(text: &[u8]) -> Option<u64> {
     let word = str::from_utf8(text).ok()?.split_ascii_whitespace().next()?;
     word.parse().ok()
-}
-
-/// An open file, closed when dropped.
-struct Descriptor(libc::c_long);
-
-impl Descriptor {
-    fn open(path: &CStr) -> Result<Descriptor, Errno> {
-        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-        // SAFETY: the path is a C string.
-        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
-            .map(Descriptor)
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        // SAFETY: the kernel writes at most the buffer's length into it.
-        let read =
-            unsafe { libc::syscall(libc::SYS_read, self.0, buffer.as_mut_ptr(), buffer.len()) };
-        check(read).map(|len| len as usize)
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor was opened by `open` and is nobody else's.
-        unsafe { libc::syscall(libc::SYS_close, self.0) };
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod task;
 
 #[allow(unused_imports)] // the drop-in uses these
 pub(crate) use {
-    file::{Path, read_link},
+    file::{Descriptor, Path, read_link},
     lines::for_each_line,
     maps::{for_each_attachment, is_of_segment},
     memory::Scratch,

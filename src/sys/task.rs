@@ -4,7 +4,11 @@
 //! thread's start time, in clock ticks since boot, it is unique as long as the system runs. Source:
 //! `proc(5)`, `/proc/pid/stat`.
 
-use super::{Errno, errno::check, file::Path};
+use super::{
+    Errno,
+    errno::check,
+    file::{Descriptor, Path},
+};
 use core::{
     cell::Cell,
     ffi::{CStr, c_int, c_void},
@@ -239,7 +243,7 @@ impl Stat {
     /// Reads such a file, without allocating.
     fn read(path: &CStr) -> Option<Stat> {
         let mut buffer = [0; 1024];
-        let len = super::file::read_start(path, &mut buffer).ok()?;
+        let len = Descriptor::open(path).ok()?.read(&mut buffer).ok()?;
         Stat::parse(buffer.get(..len)?)
     }
 

@@ -105,21 +105,6 @@ pub(super) fn open_to_append(path: &CStr, waiting: Waiting) -> Result<c_int, Err
     Ok(fd)
 }
 
-/// Opens a directory to list it.
-pub(super) fn open_directory(path: &CStr) -> Result<c_int, Errno> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    let at = libc::AT_FDCWD;
-    // SAFETY: the path is a C string.
-    check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, 0) })
-}
-
-/// The next entries of a directory, as many as fit; how many bytes they have, 0 at the end.
-pub(super) fn read_directory(fd: c_int, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: the kernel writes at most the buffer's length into it.
-    check(unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) })
-        .map(|len| len as usize)
-}
-
 /// Another descriptor for the same file, with a high number that programs do not come upon, and not
 /// for programs that this one starts.
 pub(super) fn duplicate_high(fd: c_int) -> Result<c_int, Errno> {

@@ -1,6 +1,6 @@
 //! Who has a segment attached, as `/proc` tells it of the processes that this user may look into.
 
-use crate::sys::{self, Errno, Path};
+use crate::sys::{self, Descriptor, Errno, Path};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Write as _},
@@ -75,19 +75,13 @@ fn has_attached(pid: c_int, id: c_int) -> bool {
 
 /// Hands over the ids of all processes that `/proc` shows.
 fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
-    let directory = super::os::open_directory(c"/proc")?;
+    let directory = Descriptor::open(c"/proc")?;
     let mut buffer = [0; 1024];
-    let mut result = Ok(());
-    'all: loop {
-        let len = match super::os::read_directory(directory, &mut buffer) {
-            Ok(0) => break,
-            Ok(len) => len,
-            Err(errno) => {
-                result = Err(errno);
-                break;
-            }
+    loop {
+        let mut entries = match directory.read_directory(&mut buffer)? {
+            0 => return Ok(()),
+            len => &buffer[..len],
         };
-        let mut entries = &buffer[..len];
         // A struct linux_dirent64: its length in bytes 16 and 17, its name from byte 19 on.
         while let Some(&[low, high]) = entries.get(16..18) {
             let len = usize::from(u16::from_ne_bytes([low, high]));
@@ -97,12 +91,10 @@ fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<()
                 .ok()
                 .and_then(|name| name.parse().ok());
             if pid.is_some_and(|pid| each(pid).is_break()) {
-                break 'all;
+                return Ok(());
             }
             // No entry is empty; should one say so, this is the end.
             entries = entries.get(len.max(1)..).unwrap_or_default();
         }
     }
-    super::os::close(directory);
-    result
 }
