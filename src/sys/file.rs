@@ -3,7 +3,7 @@
 use super::{Errno, errno::check};
 use core::{
     ffi::{CStr, c_char, c_int},
-    fmt,
+    fmt::{self, Write as _},
     mem::MaybeUninit,
 };
 
@@ -120,18 +120,17 @@ pub(crate) struct Path {
     len: usize,
 }
 
-impl Default for Path {
-    fn default() -> Path {
-        Path {
-            text: [0; 96],
-            len: 0,
-        }
-    }
-}
-
 impl Path {
-    pub fn as_c_str(&self) -> Option<&CStr> {
-        CStr::from_bytes_until_nul(&self.text).ok()
+    /// `None` if it would be too long.
+    pub fn new(parts: fmt::Arguments<'_>) -> Option<Path> {
+        let (text, len) = ([0; 96], 0);
+        let mut path = Path { text, len };
+        path.write_fmt(parts).ok()?;
+        Some(path)
+    }
+
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.text).unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     file::Path,
     lines::{for_each_line, number_after, number_in},
 };
-use core::{fmt::Write as _, mem::MaybeUninit, ops::ControlFlow};
+use core::{mem::MaybeUninit, ops::ControlFlow};
 
 /// Memory that processes may have, in KiB, as `/proc/meminfo` tells it.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,8 @@ pub(crate) fn huge_page_kib() -> Option<u64> {
 /// `Ok(None)` if the system has none of that size.
 pub(crate) fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {
     let of_this_size = |file| -> Option<u64> {
-        let mut path = Path::default();
-        write!(path, "/sys/kernel/mm/hugepages/hugepages-{kib}kB/{file}").ok()?;
-        number_in(path.as_c_str()?)
+        let path = format_args!("/sys/kernel/mm/hugepages/hugepages-{kib}kB/{file}");
+        number_in(Path::new(path)?.as_c_str())
     };
     match (
         of_this_size("nr_hugepages"),

@@ -12,7 +12,6 @@ use super::{
 use core::{
     cell::Cell,
     ffi::{CStr, c_int, c_void},
-    fmt::Write as _,
     ptr,
     sync::atomic::{
         AtomicPtr, AtomicU64,
@@ -134,11 +133,8 @@ impl Task {
         if let Err(Errno(libc::ESRCH | libc::EINVAL)) = exists {
             return Life::Dead;
         }
-        let mut path = Path::default();
-        if write!(path, "/proc/{tid}/stat").is_err() {
-            return Life::Unknown;
-        }
-        match path.as_c_str().and_then(Stat::read) {
+        let path = Path::new(format_args!("/proc/{tid}/stat"));
+        match path.and_then(|path| Stat::read(path.as_c_str())) {
             Some(stat) if !lives(&stat) => Life::Dead,
             Some(stat) if stat.start & START_MASK == self.start() => Life::Alive,
             // The id was given again; or whoever wrote it had no /proc to read its start time from.

@@ -10,7 +10,7 @@ use crate::{
     backend::{self, Place},
     sys::{self, Path},
 };
-use core::{ffi::c_int, fmt, fmt::Write as _, str};
+use core::{ffi::c_int, fmt, str};
 
 /// Where the notes go, as `SHMKEY_TRACE_REPORTER` says it: five numbers.
 #[derive(Clone, Copy)]
@@ -72,25 +72,19 @@ pub(super) fn told() {
 }
 
 fn note(what: fmt::Arguments<'_>) {
-    let Some(reporter) = sink::reporter() else {
+    let (Some(reporter), Some(line)) = (sink::reporter(), Path::new(what)) else {
         return;
     };
-    let mut text = Path::default();
-    let (Ok(()), Some(line)) = (text.write_fmt(what), text.as_c_str()) else {
-        return;
-    };
+    let line = line.as_c_str();
     if os::identity(reporter.descriptor) == Some(reporter.file) {
         let _ = os::write_quietly(reporter.descriptor, line.to_bytes());
         return;
     }
-    let mut path = Path::default();
     let (process, descriptor) = (reporter.process, reporter.descriptor);
-    let Some(path) = write!(path, "/proc/{process}/fd/{descriptor}")
-        .ok()
-        .and_then(|()| path.as_c_str())
-    else {
+    let Some(path) = Path::new(format_args!("/proc/{process}/fd/{descriptor}")) else {
         return;
     };
+    let path = path.as_c_str();
     // In another PID namespace, this may be another process' file, which is not even opened.
     let file = sys::file_id(path).map(|file| os::identity_of(file.device, file.inode));
     if file == Ok(reporter.file)

@@ -3,7 +3,7 @@
 use crate::sys::{self, Descriptor, Errno, Path};
 use core::{
     ffi::{CStr, c_int},
-    fmt::{self, Write as _},
+    fmt,
     ops::ControlFlow,
     str,
 };
@@ -57,12 +57,9 @@ impl fmt::Display for Users {
 
 /// Whether a process has a segment attached; false if that cannot be told.
 fn has_attached(pid: c_int, id: c_int) -> bool {
-    let mut path = Path::default();
     let mut found = false;
-    if write!(path, "/proc/{pid}/maps").is_ok()
-        && let Some(path) = path.as_c_str()
-    {
-        let _ = sys::for_each_line(path, |line| {
+    if let Some(path) = Path::new(format_args!("/proc/{pid}/maps")) {
+        let _ = sys::for_each_line(path.as_c_str(), |line| {
             found = sys::is_of_segment(line, id);
             match found {
                 true => ControlFlow::Break(()),
