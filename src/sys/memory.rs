@@ -1,6 +1,6 @@
 //! Address space: reserving it, filling it in advance, asking for huge pages.
 
-use super::{Errno, errno::check};
+use super::{Errno, errno::check, process::process_id};
 use core::{ffi::c_void, ptr, slice};
 
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
@@ -214,7 +214,7 @@ unsafe fn copy_by_kernel(
     let copied = check(unsafe {
         libc::syscall(
             call,
-            libc::getpid(),
+            process_id(),
             &raw const local,
             one,
             &raw const remote,

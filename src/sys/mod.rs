@@ -22,6 +22,7 @@ pub(crate) use {
     lines::for_each_line,
     maps::{for_each_attachment, is_of_segment},
     memory::Scratch,
+    process::thread_id,
 };
 
 pub(crate) use errno::Errno;

@@ -8,6 +8,12 @@ pub(crate) fn process_id() -> i32 {
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
+/// The id of this thread.
+pub(crate) fn thread_id() -> i32 {
+    // SAFETY: gettid takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
 /// In place of namespaces that cannot be told.
 pub(crate) const NO_NAMESPACE: u64 = u64::MAX;
 

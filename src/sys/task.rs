@@ -8,6 +8,7 @@ use super::{
     Errno,
     errno::check,
     file::{Descriptor, Path},
+    process::{process_id, thread_id},
 };
 use core::{
     cell::Cell,
@@ -66,20 +67,16 @@ impl Task {
 
     /// Asks the kernel who this is.
     fn ask() -> Task {
-        // SAFETY: gettid takes nothing and cannot fail.
-        let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u64;
         // Without /proc the start time is 0, and life can only be asked by the id.
         let start = Stat::read(c"/proc/thread-self/stat").map_or(0, |stat| stat.start);
-        Task::new(tid, start)
+        Task::new(thread_id() as u64, start)
     }
 
     /// The calling process: its first thread stands for it, also when that has ended and others go
     /// on.
     pub fn process() -> Task {
-        // SAFETY: getpid takes nothing and cannot fail.
-        let pid = unsafe { libc::syscall(libc::SYS_getpid) } as u64;
         let start = Stat::read(c"/proc/self/stat").map_or(0, |stat| stat.start);
-        Task::new(pid, start)
+        Task::new(process_id() as u64, start)
     }
 
     fn new(tid: u64, start: u64) -> Task {
@@ -89,9 +86,8 @@ impl Task {
     /// Whether this process has a thread of this id.
     pub fn may_be_of_this_process(self) -> bool {
         // SAFETY: signal 0 asks whether this process has such a thread, and sends nothing.
-        let found = check(unsafe {
-            libc::syscall(libc::SYS_tgkill, libc::getpid(), self.tid() as c_int, 0)
-        });
+        let found =
+            check(unsafe { libc::syscall(libc::SYS_tgkill, process_id(), self.tid() as c_int, 0) });
         found.is_ok()
     }
 
@@ -215,8 +211,6 @@ const NO_PAGE: *mut AtomicU64 = ptr::without_provenance_mut(1);
 /// Whether `/proc` is there, and tells of this process' own PID namespace. Needs no descriptor, of
 /// which there may be none left.
 pub(crate) fn proc_is_ours() -> bool {
-    // SAFETY: gettid takes nothing and cannot fail.
-    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
     let mut buffer = [0; 64];
     // `PID/task/TID`
     let link = super::file::read_link(c"/proc/thread-self", &mut buffer);
@@ -224,7 +218,7 @@ pub(crate) fn proc_is_ours() -> bool {
         .ok()
         .and_then(|link| link.rsplit(|&byte| byte == b'/').next());
     let name = name.and_then(|name| core::str::from_utf8(name).ok());
-    name.and_then(|name| name.parse().ok()) == Some(tid)
+    name.and_then(|name| name.parse().ok()) == Some(thread_id())
 }
 
 /// What `/proc/tid/stat` says.

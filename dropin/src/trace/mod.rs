@@ -258,7 +258,7 @@ impl Event<'_> {
             r#"{{"event":"call","time":{},"pid":{},"tid":{},"call":"{}","arguments":{},"words":{},"#,
             Time(self.began),
             sys::process_id(),
-            os::thread_id(),
+            sys::thread_id(),
             self.call.name(),
             Numbers(self.call),
             Json(self.call),

@@ -53,11 +53,6 @@ pub(super) fn second_of(start: u64) -> i64 {
     (boot / 1_000_000_000 + start / ticks) as i64
 }
 
-pub(super) fn thread_id() -> c_int {
-    // SAFETY: gettid takes nothing and cannot fail.
-    unsafe { libc::syscall(libc::SYS_gettid) as c_int }
-}
-
 pub(super) fn parent_id() -> c_int {
     // SAFETY: getppid takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_getppid) as c_int }
