@@ -64,7 +64,7 @@ impl Key {
         }
         match sys::file_id(path) {
             Ok(file) => Ok(Key(file.ftok(proj_id))),
-            Err(errno) => Err(Error::ftok(errno, path)),
+            Err(errno) => Err(Error::ftok(errno, path, proj_id)),
         }
     }
 

@@ -118,9 +118,9 @@ pub(super) unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Resul
         // These say that the kernel has read the whole string, and found no file by it.
         Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP)) => {
             // SAFETY: so it is there, and the caller does not change it.
-            Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) }))
+            Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) }, proj_id))
         }
-        Err(errno) => Err(Error::ftok(errno, c"...")),
+        Err(errno) => Err(Error::ftok(errno, c"...", proj_id)),
     }
 }
 

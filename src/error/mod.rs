@@ -165,7 +165,7 @@ impl Error {
 
     /// One of the five calls failed: looks for the cause.
     #[cold]
-    fn found(errno: Errno, name: &'static str, subject: Subject, call: Call) -> Error {
+    fn found(errno: Errno, name: &'static str, subject: Subject, call: Call<'_>) -> Error {
         let cause = explain::why(call, errno);
         Error {
             subject,
@@ -176,13 +176,13 @@ impl Error {
 
     /// A file that gives no key.
     #[cold]
-    pub(crate) fn ftok(errno: Errno, path: &CStr) -> Error {
+    pub(crate) fn ftok(errno: Errno, path: &CStr, proj_id: c_int) -> Error {
+        let path = path.to_bytes();
         let call = Call::Ftok {
-            relative: !path.to_bytes().starts_with(b"/"),
-            empty: path.is_empty(),
+            path: Some(path),
+            proj_id,
         };
-        let subject = Subject::Path(path.to_bytes().into());
-        Error::found(errno, "ftok", subject, call)
+        Error::found(errno, "ftok", Subject::Path(path.into()), call)
     }
 
     /// `shmget` failed.
@@ -209,7 +209,7 @@ impl Error {
         let call = Call::Control {
             id,
             command,
-            buffer: None,
+            buffer: 0,
         };
         Error::found(errno, name, Subject::Id(id), call)
     }

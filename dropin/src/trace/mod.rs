@@ -37,7 +37,7 @@ mod users;
 mod words;
 
 use crate::{
-    explain,
+    explain::{self, Call},
     sys::{self, Errno},
     sysv,
 };
@@ -48,7 +48,7 @@ use core::{
     slice,
 };
 use line::{Duration, Json, Line, OrNull, Time};
-use words::{Call, Numbers, Outcome};
+use words::{Numbers, Outcome};
 
 /// Whether calls are traced.
 #[inline(always)]
@@ -182,7 +182,7 @@ impl Explanation {
             _ => None,
         };
         Explanation {
-            cause: explain::why(call.to_explain(), errno),
+            cause: explain::why(call, errno),
             origin,
         }
     }

@@ -1,39 +1,11 @@
 //! The five calls, their arguments and their results, in words and in numbers.
 
 use super::line::{Json, OrNull};
-use crate::explain::{self, Bytes, ShownPath};
+use crate::explain::{Bytes, Call, ShownPath};
 use core::{
     ffi::c_int,
     fmt::{self, Write as _},
 };
-
-/// A call with its arguments.
-#[derive(Clone, Copy)]
-pub(super) enum Call<'a> {
-    Ftok {
-        /// `None` if the pointer leads nowhere.
-        path: Option<&'a [u8]>,
-        proj_id: c_int,
-    },
-    Get {
-        key: c_int,
-        size: usize,
-        flags: c_int,
-    },
-    Attach {
-        id: c_int,
-        address: usize,
-        flags: c_int,
-    },
-    Detach {
-        address: usize,
-    },
-    Control {
-        id: c_int,
-        command: c_int,
-        buffer: usize,
-    },
-}
 
 // Of <linux/shm.h> and <linux/ipc.h>; libc has them for some targets only.
 pub(super) const IPC_INFO: c_int = 3;
@@ -49,28 +21,6 @@ impl Call<'_> {
             Call::Attach { .. } => "shmat",
             Call::Detach { .. } => "shmdt",
             Call::Control { .. } => "shmctl",
-        }
-    }
-
-    /// What the explaining part wants to know.
-    pub fn to_explain(self) -> explain::Call {
-        match self {
-            Call::Ftok { path, .. } => explain::Call::Ftok {
-                relative: path.is_some_and(|path| !path.starts_with(b"/")),
-                empty: path == Some(b""),
-            },
-            Call::Get { key, size, flags } => explain::Call::Get { key, size, flags },
-            Call::Attach { id, address, flags } => explain::Call::Attach { id, address, flags },
-            Call::Detach { address } => explain::Call::Detach { address },
-            Call::Control {
-                id,
-                command,
-                buffer,
-            } => explain::Call::Control {
-                id,
-                command,
-                buffer: Some(buffer),
-            },
         }
     }
 }

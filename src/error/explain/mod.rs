@@ -21,12 +21,14 @@ use crate::{
 use core::{ffi::c_int, mem};
 use permission::Rights;
 
-/// A call with its arguments, as far as they can be to blame.
+/// A call with its arguments.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Call {
+pub(crate) enum Call<'a> {
     Ftok {
-        relative: bool,
-        empty: bool,
+        /// `None` if the pointer leads nowhere.
+        path: Option<&'a [u8]>,
+        #[allow(dead_code)] // the drop-in's trace shows it
+        proj_id: c_int,
     },
     Get {
         key: c_int,
@@ -44,17 +46,21 @@ pub(crate) enum Call {
     Control {
         id: c_int,
         command: c_int,
-        /// The address of the program's buffer, where there is one to blame.
-        buffer: Option<usize>,
+        /// The address of the program's buffer; 0 also where the library has one of its own, which
+        /// is not to blame.
+        buffer: usize,
     },
 }
 
 /// Why this call has just failed with this number.
 #[cold]
-pub(crate) fn why(call: Call, errno: Errno) -> Cause {
+pub(crate) fn why(call: Call<'_>, errno: Errno) -> Cause {
     match (call, errno.0) {
         (_, libc::ENOSYS) => no_such_call(),
-        (Call::Ftok { relative, empty }, libc::ENOENT) => Cause::NoFile { relative, empty },
+        (Call::Ftok { path, .. }, libc::ENOENT) => Cause::NoFile {
+            relative: path.is_some_and(|path| !path.starts_with(b"/")),
+            empty: path == Some(b""),
+        },
         (Call::Ftok { .. }, _) => Cause::plain(file(errno)),
         (Call::Get { key, size, flags }, _) => get(errno, key, size, flags),
         (Call::Attach { id, address, flags }, _) => attach(errno, id, address, flags),
@@ -299,7 +305,7 @@ fn nothing_attached(address: usize) -> Cause {
 }
 
 /// `shmctl`.
-fn control(errno: Errno, id: c_int, command: c_int, buffer: Option<usize>) -> Cause {
+fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
     let locking = matches!(command, libc::SHM_LOCK | libc::SHM_UNLOCK);
     match errno.0 {
         libc::EINVAL if !is_command(command) => {
@@ -339,7 +345,7 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: Option<usize>) -> Ca
             _ => Cause::plain("the segment cannot be locked into memory; see shmctl(2)"),
         },
         libc::EFAULT => Cause::plain(match (buffer, command) {
-            (Some(0), _) => "the buffer is NULL",
+            (0, _) => "the buffer is NULL",
             (_, libc::IPC_SET) => {
                 "the buffer's address leads nowhere, or to memory that this process may not read"
             }
@@ -351,14 +357,13 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: Option<usize>) -> Ca
 }
 
 /// `EINVAL` of `shmctl` for a segment that is there: what it was to be changed to.
-fn bad_change(command: c_int, buffer: Option<usize>) -> Cause {
+fn bad_change(command: c_int, buffer: usize) -> Cause {
     let mut permissions = [0; size_of::<libc::ipc_perm>()];
     let (user, group) = (
         mem::offset_of!(libc::ipc_perm, uid),
         mem::offset_of!(libc::ipc_perm, gid),
     );
     if command == libc::IPC_SET
-        && let Some(buffer) = buffer
         && sys::read_foreign(buffer as *const u8, &mut permissions) == Ok(permissions.len())
     {
         // shm_perm is what a shmid_ds begins with.
