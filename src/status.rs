@@ -45,10 +45,6 @@ pub struct Status {
     pub locked: bool,
 }
 
-// Mode bits beyond the permissions, from <linux/shm.h>.
-const SHM_DEST: u32 = 0o1000;
-const SHM_LOCKED: u32 = 0o2000;
-
 impl Status {
     pub(crate) fn of(id: c_int) -> Result<Status, Error> {
         match backend::stat(id) {
@@ -74,8 +70,8 @@ impl Status {
             attached_at: time(record.shm_atime),
             detached_at: time(record.shm_dtime),
             changed_at: time(record.shm_ctime),
-            removed: mode & SHM_DEST != 0,
-            locked: mode & SHM_LOCKED != 0,
+            removed: mode & backend::SHM_DEST != 0,
+            locked: mode & backend::SHM_LOCKED != 0,
         }
     }
 }

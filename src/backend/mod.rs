@@ -7,5 +7,8 @@
 
 mod kernel;
 
-pub(crate) use kernel::{Place, SHM_INFO, find, limits, remove, stat, stat_at, usage};
+#[allow(unused_imports)] // the drop-in's
+pub(crate) use kernel::IPC_INFO;
+pub(crate) use kernel::{Place, find, limits, remove, stat, stat_at, usage};
+pub(crate) use kernel::{SHM_DEST, SHM_INFO, SHM_LOCKED, SHM_STAT, SHM_STAT_ANY};
 pub(crate) use kernel::{attach, control, create_or_get, detach};

@@ -110,16 +110,13 @@ fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), 
         let Ok((id, record)) = backend::stat_at(index) else {
             continue;
         };
-        let to_be_destroyed = u32::from(record.shm_perm.mode) & SHM_DEST != 0;
+        let to_be_destroyed = u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
         if record.shm_cpid == me && record.shm_ctime >= start && !to_be_destroyed {
             each(id, &record);
         }
     }
     Ok(())
 }
-
-/// The segment is removed, and destroyed when the last process detaches it. From <linux/shm.h>.
-const SHM_DEST: u32 = 0o1000;
 
 fn write(what: impl FnOnce(&mut Line, bool) -> fmt::Result) {
     let mut line = Line::new();

@@ -1,17 +1,14 @@
 //! The five calls, their arguments and their results, in words and in numbers.
 
 use super::line::{Json, OrNull};
-use crate::explain::{Bytes, Call, ShownPath};
+use crate::{
+    backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY},
+    explain::{Bytes, Call, ShownPath},
+};
 use core::{
     ffi::c_int,
     fmt::{self, Write as _},
 };
-
-// Of <linux/shm.h> and <linux/ipc.h>; libc has them for some targets only.
-pub(super) const IPC_INFO: c_int = 3;
-pub(super) const SHM_STAT: c_int = 13;
-pub(super) const SHM_INFO: c_int = 14;
-pub(super) const SHM_STAT_ANY: c_int = 15;
 
 impl Call<'_> {
     pub fn name(&self) -> &'static str {

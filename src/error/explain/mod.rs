@@ -390,7 +390,7 @@ fn is_command(command: c_int) -> bool {
 
 /// `SHM_STAT` and `SHM_STAT_ANY` take a place in the kernel's table, and not an id.
 fn takes_index(command: c_int) -> bool {
-    matches!(command, 13 | 15)
+    matches!(command, backend::SHM_STAT | backend::SHM_STAT_ANY)
 }
 
 /// `EINVAL` of a call on an id that no segment has.
