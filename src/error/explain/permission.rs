@@ -189,22 +189,18 @@ fn forbidding(f: &mut fmt::Formatter<'_>, filter: Option<bool>) -> fmt::Result {
 pub(super) fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
     let (owner, creator) = (record.shm_perm.uid, record.shm_perm.cuid);
     let user = sys::effective_user();
-    let capability = match locking {
-        true => Capability::IpcLock,
-        false => Capability::SysAdmin,
+    let (wanted, capability) = match locking {
+        true => (Capability::IpcLock, "CAP_IPC_LOCK"),
+        false => (Capability::SysAdmin, "CAP_SYS_ADMIN"),
     };
-    let limit = sys::locked_limit();
-    match sys::may_override(capability) {
+    match sys::may_override(wanted) {
         Some(false) if user != owner && user != creator => Cause::NotYours {
             owner,
             creator,
             user,
-            capability: match locking {
-                true => "CAP_IPC_LOCK",
-                false => "CAP_SYS_ADMIN",
-            },
+            capability,
         },
-        Some(false) if locking && limit == Some(0) => Cause::LockedNone,
+        Some(false) if locking && sys::locked_limit() == Some(0) => Cause::LockedNone,
         _ => refused(),
     }
 }
