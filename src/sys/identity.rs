@@ -20,6 +20,7 @@ pub(crate) fn is_in_group(group: u32) -> Option<bool> {
     const STATUS: &CStr = c"/proc/thread-self/status";
     // Real, effective, saved, and the one that counts, which is the effective one unless
     // setfsgid(2) was called.
+    let parse = |word: &str| word.parse::<u32>().ok();
     if word_after(STATUS, "Gid:", 3, parse)? == group {
         return Some(true);
     }
@@ -103,15 +104,6 @@ fn is_mapped(map: &CStr, id: u32) -> Option<bool> {
     })
     .ok()?;
     Some(found)
-}
-
-fn parse(word: &str) -> Option<u32> {
-    word.parse().ok()
-}
-
-/// The lowest address that a process without `CAP_SYS_RAWIO` may map.
-pub(crate) fn lowest_address() -> Option<usize> {
-    super::lines::number_in(c"/proc/sys/vm/mmap_min_addr").map(|lowest| lowest as usize)
 }
 
 #[cfg(test)]

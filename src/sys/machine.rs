@@ -85,6 +85,11 @@ pub(crate) fn mappings_limit() -> Option<u64> {
     number_in(c"/proc/sys/vm/max_map_count")
 }
 
+/// The lowest address that a process without `CAP_SYS_RAWIO` may map (`vm.mmap_min_addr`).
+pub(crate) fn lowest_address() -> Option<usize> {
+    number_in(c"/proc/sys/vm/mmap_min_addr").map(|lowest| lowest as usize)
+}
+
 /// Whether a seccomp filter judges the system calls of this thread.
 pub(crate) fn has_seccomp_filter() -> Option<bool> {
     number_after(c"/proc/thread-self/status", "Seccomp:").map(|mode| mode == 2)

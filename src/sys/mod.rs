@@ -28,12 +28,11 @@ pub(crate) use {
 pub(crate) use errno::Errno;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use identity::{
-    Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user,
-    lowest_address, may_override,
+    Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user, may_override,
 };
 pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
-    mappings_limit, memory, user_name,
+    lowest_address, mappings_limit, memory, user_name,
 };
 pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
 pub(crate) use memory::{
