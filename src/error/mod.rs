@@ -311,10 +311,7 @@ impl fmt::Display for Error {
             Subject::Id(id) => write!(f, "(id {id})")?,
             Subject::Address(address) => write!(f, "({address:#x})")?,
         }
-        match self.errno.name() {
-            Some(name) => write!(f, ": {name}: ")?,
-            None => write!(f, ": errno {}: ", self.errno.0)?,
-        }
+        write!(f, ": {}: ", self.errno)?;
         Explanation(self).fmt(f)
     }
 }

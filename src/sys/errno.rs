@@ -1,6 +1,6 @@
 //! The kernel's error numbers, with their names.
 
-use core::ffi::c_int;
+use core::{ffi::c_int, fmt};
 
 /// An error number, as `errno(3)` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,16 @@ impl Errno {
             libc::ESTALE => "ESTALE",
             _ => return None,
         })
+    }
+}
+
+/// `EINVAL`, or `errno 95` of one without a name here.
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
     }
 }
 

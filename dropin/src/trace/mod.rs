@@ -239,7 +239,7 @@ impl Event<'_> {
         write!(line, "shmkey[{pid}] {name}({})", self.call)?;
         match (&self.explanation, self.errno) {
             (Some(explanation), Some(errno)) => {
-                write!(line, " failed ({took}): {}: {explanation}", Number(errno))
+                write!(line, " failed ({took}): {errno}: {explanation}")
             }
             _ => {
                 write!(line, " = {} ({took})", self.outcome)?;
@@ -278,18 +278,6 @@ impl Event<'_> {
             OrNull(self.note.map(Json)),
             self.took,
         )
-    }
-}
-
-/// `ENOENT`, or the number of an error without a name.
-struct Number(Errno);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "errno {}", self.0.0),
-        }
     }
 }
 
