@@ -26,18 +26,16 @@ pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> 
 
 /// One instruction. False if that was the last.
 pub fn step(child: libc::pid_t) -> Result<bool, String> {
+    Ok(go_on(child, libc::PTRACE_SINGLESTEP)?.is_some())
+}
+
+/// Lets a child go on. The signal that stops it, or none if it comes to its end.
+fn go_on(child: libc::pid_t, how: libc::c_uint) -> Result<Option<i32>, String> {
     // SAFETY: the child is stopped and traced by this thread.
-    unsafe {
-        libc::ptrace(
-            libc::PTRACE_SINGLESTEP,
-            child,
-            ptr::null_mut::<libc::c_void>(),
-            0,
-        )
-    };
+    unsafe { libc::ptrace(how, child, ptr::null_mut::<libc::c_void>(), 0) };
     match wait_for(child)? {
-        status if libc::WIFSTOPPED(status) => Ok(true),
-        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => Ok(false),
+        status if libc::WIFSTOPPED(status) => Ok(Some(libc::WSTOPSIG(status))),
+        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => Ok(None),
         status => Err(format!("the child ended by itself: status {status:#x}")),
     }
 }
@@ -75,7 +73,10 @@ impl Way {
     /// Sends a child to where the first one was after `k` instructions. False if it ends before.
     pub fn send(&self, child: libc::pid_t, k: usize) -> Result<bool, String> {
         if k >= self.len() {
-            return finish(child).map(|()| false);
+            return match go_on(child, libc::PTRACE_CONT)? {
+                None => Ok(false),
+                Some(signal) => Err(stopped_by(signal)),
+            };
         }
         /// What a visit costs, in steps.
         const VISIT: usize = 6;
@@ -101,14 +102,8 @@ impl Way {
     }
 }
 
-/// Lets a child come to its end.
-fn finish(child: libc::pid_t) -> Result<(), String> {
-    // SAFETY: the child is stopped and traced by this thread.
-    unsafe { libc::ptrace(libc::PTRACE_CONT, child, ptr::null_mut::<libc::c_void>(), 0) };
-    match wait_for(child)? {
-        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => Ok(()),
-        status => Err(format!("the child ended by itself: status {status:#x}")),
-    }
+fn stopped_by(signal: i32) -> String {
+    format!("the child was stopped by signal {signal}")
 }
 
 /// Steps on, if a child is at a place.
@@ -129,13 +124,10 @@ fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
     }
     let there = peek(child, target)?;
     poke(child, target, there & !0xff | BREAKPOINT)?;
-    let nothing = ptr::null_mut::<libc::c_void>();
-    // SAFETY: the child is stopped and traced by this thread.
-    unsafe { libc::ptrace(libc::PTRACE_CONT, child, nothing, 0) };
-    match wait_for(child)? {
-        status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => return Ok(false),
-        status if libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP => {}
-        status => return Err(format!("the child ended by itself: status {status:#x}")),
+    match go_on(child, libc::PTRACE_CONT)? {
+        Some(libc::SIGTRAP) => {}
+        Some(signal) => return Err(stopped_by(signal)),
+        None => return Ok(false),
     }
     poke(child, target, there)?;
     let mut registers = registers(child)?;
@@ -144,7 +136,8 @@ fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
     if registers.rip != target {
         return Err(format!("the child stopped at {:#x}", registers.rip));
     }
-    // SAFETY: as above; the registers are those that it had.
+    let nothing = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the child is stopped and traced by this thread; the registers are those that it had.
     unsafe { libc::ptrace(libc::PTRACE_SETREGS, child, nothing, &raw mut registers) };
     Ok(true)
 }
@@ -193,7 +186,7 @@ fn wait_for(child: libc::pid_t) -> Result<i32, String> {
     // SAFETY: the status is ours to write.
     match unsafe { libc::waitpid(child, &mut status, 0) } {
         id if id == child => Ok(status),
-        _ => Err(format!("waitpid: {}", std::io::Error::last_os_error())),
+        _ => Err(format!("waitpid: {}", io::Error::last_os_error())),
     }
 }
 
