@@ -80,13 +80,27 @@ fn lines(text: &[u8]) -> Vec<String> {
 /// The lines of failures.
 fn failures(words: &[&str]) -> Vec<String> {
     let all = trace_of(words);
-    let failed: Vec<String> = all
-        .iter()
-        .filter(|line| line.contains(") failed ("))
-        .cloned()
-        .collect();
+    let failed = failed(&all);
     assert!(!failed.is_empty(), "{all:#?}");
     failed
+}
+
+fn failed(all: &[String]) -> Vec<String> {
+    let failed = all.iter().filter(|line| line.contains(") failed ("));
+    failed.cloned().collect()
+}
+
+/// The id that a line has as the result of its call.
+fn id_in(line: &str) -> &str {
+    let (_, rest) = line.split_once(" = id ").expect(line);
+    rest.split(' ').next().unwrap()
+}
+
+/// The objects of a trace in JSON.
+fn events(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
 }
 
 #[track_caller]
@@ -488,14 +502,7 @@ fn the_end_tells_what_is_left() {
     let ids: Vec<&str> = all
         .iter()
         .filter(|line| line.starts_with("shmget"))
-        .map(|line| {
-            line.split(" = id ")
-                .nth(1)
-                .unwrap()
-                .split(' ')
-                .next()
-                .unwrap()
-        })
+        .map(|line| id_in(line))
         .collect();
     let end = all.join("\n");
     for id in &ids[..2] {
@@ -569,11 +576,7 @@ fn json_is_a_valid_object_a_line() {
         .filter(|path| path.extension().is_some())
         .collect();
     assert_eq!(files.len(), 1, "{files:?}");
-    let text = fs::read_to_string(&files[0]).unwrap();
-    let events: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let events = events(&fs::read_to_string(&files[0]).unwrap());
     let pid = events[0]["pid"].as_u64().unwrap();
     assert!(files[0].ends_with(format!("of {pid}.json")), "{files:?}");
 
@@ -633,9 +636,8 @@ fn all_json_is_valid() {
         let sandbox = Sandbox::new().unwrap();
         let json = [("SHMKEY_TRACE", "stderr"), ("SHMKEY_TRACE_FORMAT", "json")];
         let ending = play(situation(&sandbox, words, &json));
-        for line in String::from_utf8(ending.stderr).unwrap().lines() {
-            let event: Value = serde_json::from_str(line).expect(line);
-            assert!(event["event"].is_string(), "{line}");
+        for event in events(&String::from_utf8(ending.stderr).unwrap()) {
+            assert!(event["event"].is_string(), "{event}");
         }
     }
 }
@@ -723,24 +725,12 @@ fn a_program_may_close_what_it_does_not_know() {
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
     play(situation(&sandbox, &["closer"], &trace));
     let all = lines(&fs::read(&file).unwrap());
-    assert_eq!(
-        all.iter()
-            .filter(|line| line.contains(") failed ("))
-            .count(),
-        4,
-        "{all:#?}"
-    );
+    assert_eq!(failed(&all).len(), 4, "{all:#?}");
     assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
     // Standard error is still there under its own number.
     let ending = play(situation(&sandbox, &["closer"], &[("SHMKEY_TRACE", "1")]));
     let all = lines(&ending.stderr);
-    assert_eq!(
-        all.iter()
-            .filter(|line| line.contains(") failed ("))
-            .count(),
-        4,
-        "{all:#?}"
-    );
+    assert_eq!(failed(&all).len(), 4, "{all:#?}");
     assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
 }
 
@@ -860,8 +850,7 @@ fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
             format!("{}:{}", dropin.display(), library.display()),
         );
     let all = lines(&play(command).stderr);
-    let failed = all.iter().filter(|line| line.contains(") failed ("));
-    assert_eq!(failed.count(), 2, "{all:#?}");
+    assert_eq!(failed(&all).len(), 2, "{all:#?}");
 }
 
 #[test]
@@ -893,17 +882,24 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
     }
 }
 
-/// `shmkey trace` with a situation.
-fn command_trace(sandbox: &Sandbox, options: &[&str], words: &[&str]) -> Ending {
-    let (artifacts, program) = linked();
+/// `shmkey trace`.
+fn shmkey_trace(options: &[&str]) -> Command {
+    let (artifacts, _) = linked();
     let mut command = artifacts.command(&artifacts.built("shmkey"));
+    command.arg("trace").args(options);
     command
-        .current_dir(sandbox.path())
-        .arg("trace")
-        .args(options)
-        .arg(program)
-        .args(words);
+}
+
+fn run(command: Command) -> Ending {
     Process::run("shmkey trace", command, b"").unwrap()
+}
+
+/// The same with a situation.
+fn command_trace(sandbox: &Sandbox, options: &[&str], words: &[&str]) -> Ending {
+    let (_, program) = linked();
+    let mut command = shmkey_trace(options);
+    command.current_dir(sandbox.path()).arg(program).args(words);
+    run(command)
 }
 
 #[test]
@@ -970,8 +966,7 @@ fn the_command_tells_what_a_child_has_left_that_could_not() {
         let ending = command_trace(&sandbox, &[], &["killed-child", signal]);
         assert!(ending.status.success());
         let all = lines(&ending.stderr);
-        let id = all[0].split(" = id ").nth(1).unwrap();
-        let id: i32 = id.split(' ').next().unwrap().parse().unwrap();
+        let id: i32 = id_in(&all[0]).parse().unwrap();
         Segment::from_id(id).remove().unwrap();
         expect(
             &all[1],
@@ -1012,18 +1007,14 @@ fn the_end_of_a_program_with_very_many() {
 
 /// A shell's script below `shmkey trace`.
 fn traced_script(options: &[&str], script: &str) -> Command {
-    let (artifacts, _) = linked();
-    let mut command = artifacts.command(&artifacts.built("shmkey"));
-    command
-        .arg("trace")
-        .args(options)
-        .args(["sh", "-c", script]);
+    let mut command = shmkey_trace(options);
+    command.args(["sh", "-c", script]);
     command
 }
 
 #[test]
 fn the_command_says_that_nothing_was_traced() {
-    let ending = Process::run("shmkey trace", traced_script(&[], "exit 3"), b"").unwrap();
+    let ending = run(traced_script(&[], "exit 3"));
     assert_eq!(ending.status.code(), Some(3));
     assert_eq!(
         lines(&ending.stderr),
@@ -1081,7 +1072,7 @@ fn the_command_passes_on_how_broken_pipes_are_taken() {
             ))
             .arg("sh")
             .arg(artifacts.built("shmkey"));
-        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        let ending = run(command);
         let said = String::from_utf8(ending.stdout).unwrap();
         let set = u64::from_str_radix(said.trim_start_matches("SigIgn:").trim(), 16).unwrap();
         assert_eq!(set & 1 << (libc::SIGPIPE - 1) != 0, ignored, "{said}");
@@ -1091,8 +1082,7 @@ fn the_command_passes_on_how_broken_pipes_are_taken() {
 #[test]
 fn the_command_runs_nothing_without_a_place_for_the_trace() {
     for file in ["/no/such/place/file", "/no/such/place/%p"] {
-        let command = traced_script(&["-o", file], "echo ran");
-        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        let ending = run(traced_script(&["-o", file], "echo ran"));
         assert_eq!(ending.status.code(), Some(125));
         assert!(ending.stdout.is_empty());
         let said = String::from_utf8(ending.stderr).unwrap();
@@ -1106,11 +1096,7 @@ fn the_command_writes_json_to_a_file() {
     let ending = command_trace(&sandbox, &["--json", "--output", "1"], &["killed", "15"]);
     assert_eq!(ending.status.code(), Some(128 + 15));
     assert!(ending.stderr.is_empty());
-    let text = fs::read_to_string(sandbox.path().join("1")).unwrap();
-    let events: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect(line))
-        .collect();
+    let events = events(&fs::read_to_string(sandbox.path().join("1")).unwrap());
     let last = events.last().unwrap();
     assert_eq!(
         (&last["event"], &last["signal"]),
@@ -1151,20 +1137,18 @@ fn the_command_says_what_cannot_be_traced() {
             "is linked statically",
         ),
     ] {
-        let mut command = artifacts.command(&artifacts.built("shmkey"));
-        command.current_dir(sandbox.path()).args(["trace", program]);
-        let ending = Process::run("shmkey trace", command, b"").unwrap();
+        let mut command = shmkey_trace(&[program]);
+        command.current_dir(sandbox.path());
+        let ending = run(command);
         assert_eq!(ending.status.code(), Some(status), "{program}");
         expect(
             &String::from_utf8(ending.stderr).unwrap(),
             &["shmkey: ", words],
         );
     }
-    let mut command = artifacts.command(&artifacts.built("shmkey"));
-    command
-        .args(["trace", "true"])
-        .env("SHMKEY_DROPIN", "/no/such/library.so");
-    let ending = Process::run("shmkey trace", command, b"").unwrap();
+    let mut command = shmkey_trace(&["true"]);
+    command.env("SHMKEY_DROPIN", "/no/such/library.so");
+    let ending = run(command);
     assert_eq!(ending.status.code(), Some(125));
     expect(
         &String::from_utf8(ending.stderr).unwrap(),
