@@ -1,0 +1,276 @@
+//! `shmkey trace`: it passes on what the program is to hear and how it ends, and tells what is left of
+//! those that could not.
+
+use super::{
+    events, expect, expect_fields_of_exit, id_in, lines, linked,
+    stage::{Ending, Process, Sandbox},
+};
+use serde_json::Value;
+use shmkey::Segment;
+use std::{
+    fs,
+    io::Read,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Command, Stdio},
+};
+
+/// `shmkey trace`.
+fn shmkey_trace(options: &[&str]) -> Command {
+    let (artifacts, _) = linked();
+    let mut command = artifacts.command(&artifacts.built("shmkey"));
+    command.arg("trace").args(options);
+    command
+}
+
+fn run(command: Command) -> Ending {
+    Process::run("shmkey trace", command, b"").unwrap()
+}
+
+/// The same with a situation.
+fn command_trace(sandbox: &Sandbox, options: &[&str], words: &[&str]) -> Ending {
+    let (_, program) = linked();
+    let mut command = shmkey_trace(options);
+    command.current_dir(sandbox.path()).arg(program).args(words);
+    run(command)
+}
+
+#[test]
+fn the_command_traces_and_passes_the_status_on() {
+    let sandbox = Sandbox::new().unwrap();
+    let ending = command_trace(&sandbox, &[], &["too-small"]);
+    assert!(ending.status.success());
+    let all = lines(&ending.stderr);
+    expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+    assert_eq!(
+        all.last().unwrap(),
+        "has ended and has left no segment behind"
+    );
+
+    let ending = command_trace(&sandbox, &[], &["exit-at-once", "3"]);
+    assert_eq!(ending.status.code(), Some(3));
+    let all = lines(&ending.stderr);
+    expect(
+        &all[2],
+        &[
+            "has left behind the segment ",
+            "1000 bytes",
+            "nobody has attached",
+        ],
+    );
+    expect(
+        &all[3],
+        &["has ended with status 3 and has left 1 segment behind"],
+    );
+}
+
+#[test]
+fn the_command_tells_what_a_killed_program_has_left() {
+    let sandbox = Sandbox::new().unwrap();
+    let ending = command_trace(&sandbox, &[], &["killed", "9"]);
+    assert_eq!(
+        ending.status.code(),
+        Some(128 + 9),
+        "{:?}",
+        ending.status.signal()
+    );
+    let all = lines(&ending.stderr);
+    let id = Segment::open(sandbox.keys.writer_reader).unwrap().id();
+    expect(
+        &all[2],
+        &[
+            &format!(
+                "has left behind the segment {id} (key {}",
+                sandbox.keys.writer_reader
+            ),
+            &format!("shmkey remove {id}"),
+        ],
+    );
+    assert_eq!(
+        all[3],
+        "was killed by SIGKILL (signal 9) and has left 1 segment behind"
+    );
+}
+
+#[test]
+fn the_command_tells_what_a_child_has_left_that_could_not() {
+    for signal in ["9", "0"] {
+        let sandbox = Sandbox::new().unwrap();
+        let ending = command_trace(&sandbox, &[], &["killed-child", signal]);
+        assert!(ending.status.success());
+        let all = lines(&ending.stderr);
+        let id: i32 = id_in(&all[0]).parse().unwrap();
+        Segment::from_id(id).remove().unwrap();
+        expect(
+            &all[1],
+            &[&format!("has left behind the segment {id} (1000 bytes")],
+        );
+        expect(
+            &all[2],
+            &["has ended; with the processes it started, it has left 1 segment behind"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn the_command_does_not_speak_for_another_namespace() {
+    let sandbox = Sandbox::new().unwrap();
+    let all = lines(&command_trace(&sandbox, &[], &["apart"]).stderr);
+    expect(&all[2], &["leaves behind the segment 0 (key "]);
+    expect(&all[3], &["ends and leaves 1 segment behind"]);
+    expect(
+        &all[4],
+        &["what was created in another IPC namespace cannot be seen from here"],
+    );
+}
+
+/// A shell's script below `shmkey trace`.
+fn traced_script(options: &[&str], script: &str) -> Command {
+    let mut command = shmkey_trace(options);
+    command.args(["sh", "-c", script]);
+    command
+}
+
+#[test]
+fn the_command_says_that_nothing_was_traced() {
+    let ending = run(traced_script(&[], "exit 3"));
+    assert_eq!(ending.status.code(), Some(3));
+    assert_eq!(
+        lines(&ending.stderr),
+        ["has ended with status 3 and has left no segment behind; no call was traced"]
+    );
+}
+
+#[test]
+fn the_command_passes_signals_on() {
+    for (name, signal) in [
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("ALRM", libc::SIGALRM),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("TERM", libc::SIGTERM),
+    ] {
+        let script = format!(
+            "trap 'exit 7' {name}; echo; i=0; while [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done"
+        );
+        let mut command = traced_script(&[], &script);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A shell that puts a job into the background has it ignore some, and that is inherited.
+        let heed = move || {
+            // SAFETY: gives a signal back its default.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: the closure makes one system call.
+        unsafe { command.pre_exec(heed) };
+        let mut child = command.spawn().unwrap();
+        let mut byte = [0];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut byte)
+            .unwrap();
+        // SAFETY: sends a signal to a child that was not waited for.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        let ending = child.wait_with_output().unwrap();
+        assert_eq!(ending.status.code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn the_command_passes_on_how_broken_pipes_are_taken() {
+    let (artifacts, _) = linked();
+    for (first, ignored) in [("trap '' PIPE", true), ("trap - PIPE", false)] {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!(
+                "{first}; exec \"$1\" trace grep SigIgn: /proc/self/status"
+            ))
+            .arg("sh")
+            .arg(artifacts.built("shmkey"));
+        let ending = run(command);
+        let said = String::from_utf8(ending.stdout).unwrap();
+        let set = u64::from_str_radix(said.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+        assert_eq!(set & 1 << (libc::SIGPIPE - 1) != 0, ignored, "{said}");
+    }
+}
+
+#[test]
+fn the_command_runs_nothing_without_a_place_for_the_trace() {
+    for file in ["/no/such/place/file", "/no/such/place/%p"] {
+        let ending = run(traced_script(&["-o", file], "echo ran"));
+        assert_eq!(ending.status.code(), Some(125));
+        assert!(ending.stdout.is_empty());
+        let said = String::from_utf8(ending.stderr).unwrap();
+        expect(&said, &[&format!("shmkey: {file}: No such file")]);
+    }
+}
+
+#[test]
+fn the_command_writes_json_to_a_file() {
+    let sandbox = Sandbox::new().unwrap();
+    let ending = command_trace(&sandbox, &["--json", "--output", "1"], &["killed", "15"]);
+    assert_eq!(ending.status.code(), Some(128 + 15));
+    assert!(ending.stderr.is_empty());
+    let events = events(&fs::read_to_string(sandbox.path().join("1")).unwrap());
+    let last = events.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["signal"]),
+        (&Value::from("exit"), &Value::from(15))
+    );
+    assert_eq!(last["status"], Value::Null);
+    assert_eq!(last["segments"], 1);
+    assert_eq!(last["called"], true);
+    expect_fields_of_exit(last);
+    assert_eq!(events[events.len() - 2]["event"], "left");
+    assert_eq!(events[events.len() - 2]["bytes"], 1000);
+}
+
+#[test]
+fn the_command_says_what_cannot_be_traced() {
+    let (artifacts, _) = linked();
+    let sandbox = Sandbox::new().unwrap();
+    let static_program = artifacts.directory().join("static");
+    artifacts
+        .link(
+            "tests/c/trace.c",
+            None,
+            &["-static", "-pthread"],
+            &static_program,
+        )
+        .unwrap();
+    for (program, status, words) in [
+        (
+            "no-such-program-anywhere",
+            127,
+            "there is no program no-such-program-anywhere in PATH",
+        ),
+        ("/no/such/file", 127, "No such file"),
+        ("/etc/passwd", 126, "is no program that can be run"),
+        (
+            static_program.to_str().unwrap(),
+            126,
+            "is linked statically",
+        ),
+    ] {
+        let mut command = shmkey_trace(&[program]);
+        command.current_dir(sandbox.path());
+        let ending = run(command);
+        assert_eq!(ending.status.code(), Some(status), "{program}");
+        expect(
+            &String::from_utf8(ending.stderr).unwrap(),
+            &["shmkey: ", words],
+        );
+    }
+    let mut command = shmkey_trace(&["true"]);
+    command.env("SHMKEY_DROPIN", "/no/such/library.so");
+    let ending = run(command);
+    assert_eq!(ending.status.code(), Some(125));
+    expect(
+        &String::from_utf8(ending.stderr).unwrap(),
+        &["SHMKEY_DROPIN is /no/such/library.so"],
+    );
+}
