@@ -2,9 +2,9 @@
 
 use crate::{
     attached::{Attached, Attachments},
-    process::{self, Census, Life, Named},
+    process::{self, Census, Named},
 };
-use shmkey::{Contents, Error, ErrorKind, Segment, Status};
+use shmkey::{Contents, Error, ErrorKind, Life, Segment, Status};
 use std::{collections::HashMap, fs, time::Duration};
 
 /// A segment, and those who have to do with it.

@@ -3,11 +3,11 @@
 
 use crate::{
     facts::{Fact, Facts},
-    process::{Life, Named},
+    process::Named,
     words,
 };
 use serde::Serialize;
-use shmkey::{Contents, Holding, Party};
+use shmkey::{Contents, Holding, Life, Party};
 use std::time::SystemTime;
 
 /// What the fields mean.
@@ -244,11 +244,7 @@ impl Process {
     fn of(named: &Named) -> Process {
         Process {
             pid: named.pid,
-            life: match named.life {
-                Life::Alive => "alive",
-                Life::Dead => "dead",
-                Life::Unknown => "unknown",
-            },
+            life: life(named.life),
             name: named.name.clone(),
         }
     }
@@ -258,11 +254,7 @@ impl Someone {
     fn of(party: &Party) -> Someone {
         Someone {
             id: party.id,
-            life: match party.life {
-                shmkey::Life::Alive => "alive",
-                shmkey::Life::Dead => "dead",
-                shmkey::Life::Unknown => "unknown",
-            },
+            life: life(party.life),
         }
     }
 }
@@ -324,6 +316,14 @@ impl Kind {
             },
             _ => Kind::Unknown,
         }
+    }
+}
+
+fn life(life: Life) -> &'static str {
+    match life {
+        Life::Alive => "alive",
+        Life::Dead => "dead",
+        Life::Unknown => "unknown",
     }
 }
 

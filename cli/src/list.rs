@@ -5,13 +5,12 @@ use crate::{
     facts::{Fact, Facts, Look},
     json,
     output::{self, Failure},
-    process::Life,
     table::{self, Cell, Column},
     words,
 };
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
-use shmkey::Key;
+use shmkey::{Key, Life};
 use std::cmp::Reverse;
 
 #[derive(Args, Default)]

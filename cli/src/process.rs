@@ -1,5 +1,6 @@
 //! Processes, as far as `/proc` tells: who lives, and what they are called.
 
+use shmkey::Life;
 use std::{
     collections::HashMap,
     fs,
@@ -9,20 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Whether a process lives, as far as can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    Alive,
-    Dead,
-    /// It is in another PID namespace, or `/proc` does not tell, or there is one of its number that
-    /// seems to be younger.
-    Unknown,
-}
-
-/// A process that the kernel, or a segment, names by its number.
+/// A process that the kernel names by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub pid: i32,
+    /// Unknown also if there is one of its number that seems to be younger.
     pub life: Life,
     /// What it is called, if it lives.
     pub name: Option<String>,

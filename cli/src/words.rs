@@ -1,10 +1,7 @@
 //! How things are said: sizes, times, users, processes, states.
 
-use crate::{
-    facts::Fact,
-    process::{Life, Named},
-};
-use shmkey::{Contents, Holding, Key, Party};
+use crate::{facts::Fact, process::Named};
+use shmkey::{Contents, Holding, Key, Life, Party};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -163,9 +160,9 @@ fn by(publisher: &Option<Party>) -> String {
 /// `42`, `42 (dead)`.
 pub fn party(party: &Party) -> String {
     match party.life {
-        shmkey::Life::Alive => party.id.to_string(),
-        shmkey::Life::Dead => format!("{} (dead)", party.id),
-        shmkey::Life::Unknown => format!("{} (?)", party.id),
+        Life::Alive => party.id.to_string(),
+        Life::Dead => format!("{} (dead)", party.id),
+        Life::Unknown => format!("{} (?)", party.id),
     }
 }
 

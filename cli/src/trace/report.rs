@@ -3,11 +3,8 @@
 //! for a program that could not say anything any more.
 
 use super::{notes::Told, output::Output};
-use crate::{
-    attached::Attachments,
-    process::{Census, Life},
-};
-use shmkey::{Segment, Status};
+use crate::{attached::Attachments, process::Census};
+use shmkey::{Life, Segment, Status};
 use std::{
     collections::HashSet,
     fmt::Write as _,
