@@ -46,15 +46,18 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Failure> {
     match options.orphans {
         true => orphans(options),
-        false => these(options),
+        false => each(&options.segments, |target| one(target, options.dry_run)),
     }
 }
 
-/// Removes what was named, and goes on after what cannot be removed.
-fn these(options: &Options) -> Result<(), Failure> {
+/// Removes all, and goes on after what cannot be removed.
+fn each<T>(
+    all: &[T],
+    mut remove: impl FnMut(&T) -> Result<String, Failure>,
+) -> Result<(), Failure> {
     let mut failed = false;
-    for target in &options.segments {
-        match one(target, options.dry_run) {
+    for one in all {
+        match remove(one) {
             Ok(said) => output::print(&said)?,
             Err(Failure::Because(why)) => {
                 complain(why);
@@ -155,37 +158,25 @@ fn orphans(options: &Options) -> Result<(), Failure> {
             "nothing was removed, as nobody can be asked; say --yes".to_owned(),
         ));
     }
-    let (mut removed, mut failed) = (0, false);
-    for fact in &mine {
-        match still_orphan(fact) {
-            Ok(true) => match Segment::from_id(fact.status.id).remove() {
-                Ok(()) => {
-                    removed += 1;
-                    let rest = rest(fact.status.id)?;
-                    if !rest.is_empty() {
-                        output::print(&format!("removed {}{rest}\n", fact.status.id))?;
-                    }
-                }
-                // Somebody else has done it.
-                Err(error) if is_gone(error.kind()) => {}
-                Err(error) => {
-                    complain(output::why(&error));
-                    failed = true;
-                }
-            },
-            Ok(false) => output::print(&format!("{} is no orphan any more.\n", fact.status.id))?,
-            Err(Failure::Because(why)) => {
-                complain(why);
-                failed = true;
-            }
-            Err(failure) => return Err(failure),
+    let mut removed = 0;
+    let done = each(&mine, |fact| {
+        let id = fact.status.id;
+        if !still_orphan(fact)? {
+            return Ok(format!("{id} is no orphan any more.\n"));
         }
-    }
+        match Segment::from_id(id).remove() {
+            // Somebody else has done it.
+            Err(error) if is_gone(error.kind()) => return Ok(String::new()),
+            done => done?,
+        }
+        removed += 1;
+        Ok(match rest(id)? {
+            rest if rest.is_empty() => rest,
+            rest => format!("removed {id}{rest}\n"),
+        })
+    });
     output::print(&format!("Removed {}.\n", words::count(removed, "segment")))?;
-    match failed {
-        true => Err(Failure::Said),
-        false => Ok(()),
-    }
+    done
 }
 
 /// Whether nobody has come since it was listed. (Between this and the removal there is nothing that
