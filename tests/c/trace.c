@@ -207,10 +207,21 @@ static void key_of_failed_ftok(void)
     drop(get(key, 512, IPC_CREAT | 0600));
 }
 
+/* Waits for a child, and ends as it did if that was not well. */
+static void wait_well(int id)
+{
+    int status;
+
+    wait(&status);
+    drop(id);
+    if (status != 0) {
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+}
+
 static void stranger(void)
 {
     int id = get(the_key(), 512, IPC_CREAT | 0600);
-    int status;
 
     if (fork() == 0) {
         struct shmid_ds ds;
@@ -222,23 +233,7 @@ static void stranger(void)
         FAILS(shmctl(id, IPC_RMID, NULL), EPERM);
         exit(0);
     }
-    wait(&status);
-    drop(id);
-    if (status != 0) {
-        exit(WEXITSTATUS(status));
-    }
-}
-
-/* Waits for a child, and ends as it did if that was not well. */
-static void wait_well(int id)
-{
-    int status;
-
-    wait(&status);
-    drop(id);
-    if (status != 0) {
-        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
-    }
+    wait_well(id);
 }
 
 /* A segment of another owner, group and mode. */
