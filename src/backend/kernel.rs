@@ -17,8 +17,8 @@ pub(crate) const SHM_STAT: c_int = 13;
 pub(crate) const SHM_INFO: c_int = 14;
 pub(crate) const SHM_STAT_ANY: c_int = 15;
 
-// Bits of a segment's mode beyond the permissions, from <linux/shm.h>: it is destroyed when the last
-// process detaches it; it is locked into memory.
+// Bits of a segment's mode beyond the permissions, from <linux/shm.h>: it is destroyed when the
+// last process detaches it; it is locked into memory.
 pub(crate) const SHM_DEST: u32 = 0o1000;
 pub(crate) const SHM_LOCKED: u32 = 0o2000;
 

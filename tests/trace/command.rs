@@ -1,5 +1,5 @@
-//! `shmkey trace`: it passes on what the program is to hear and how it ends, and tells what is left of
-//! those that could not.
+//! `shmkey trace`: it passes on what the program is to hear and how it ends, and tells what those
+//! have left that could not say so.
 
 use super::{
     events, expect, expect_fields_of_exit, id_in, lines, linked,
