@@ -33,6 +33,24 @@ pub(crate) unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
     unsafe { relaxed(shared, private, len, Shared::Destination) }
 }
 
+/// Asks the processor for the line of the cache that an address lies in, to be written soon. A hint:
+/// it changes nothing, and the address may be anything. All x86-64 processors have the instruction,
+/// some as one that does nothing.
+#[inline(always)]
+pub(crate) fn fetch_to_write(address: *mut u8) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, shmkey_tsan))))]
+    // SAFETY: the instruction accesses no memory as far as a program can see, and never faults.
+    unsafe {
+        core::arch::asm!(
+            "prefetchw [{address}]",
+            address = in(reg) address,
+            options(nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, shmkey_tsan)))))]
+    let _ = address;
+}
+
 /// Which side others may use meanwhile.
 #[cfg_attr(
     all(target_arch = "x86_64", not(any(miri, shmkey_tsan))),

@@ -91,6 +91,12 @@ impl Area<'_> {
         unsafe { crate::copy::copy_out(from, to, len) }
     }
 
+    /// The line of the cache at an offset, or the last one, will be written soon.
+    #[inline(always)]
+    pub fn fetch_to_write(self, offset: usize) {
+        crate::copy::fetch_to_write(self.base.wrapping_add(offset.min(self.len - 8)));
+    }
+
     /// The address of an offset, which is inside or just behind the area.
     #[inline(always)]
     pub fn address(self, offset: usize) -> *mut u8 {
@@ -121,6 +127,8 @@ impl Area<'_> {
                 .store(u64::from_ne_bytes(word), super::atomic::Ordering::Relaxed);
         }
     }
+
+    pub fn fetch_to_write(self, _: usize) {}
 
     pub unsafe fn read_to(self, offset: usize, to: *mut u8, len: usize) {
         // SAFETY: in a model, they are initialised.

@@ -26,6 +26,11 @@ const LINE: usize = 64;
 /// Up to here, the first bytes of a copy are written last (see `copy`).
 const SHORT: usize = 128;
 
+/// The lines that a short message brings here from the receiver, for messages to come, by how far
+/// they are ahead. They come while others do their work; those of its own would be waited for, all
+/// the more by the next one who takes the senders' lock.
+const AHEAD: [usize; 2] = [3 * LINE, 4 * LINE];
+
 /// How often a sender that has run out of room looks whether there is plenty, before it makes do
 /// with what it needs: else it would look again for every message, and take the line with `head`
 /// away from the receiver each time.
@@ -132,6 +137,9 @@ impl Tail {
             track.area.write(offset + WORD, first);
         }
         self.publish(track, offset, word);
+        for ahead in AHEAD {
+            track.area.fetch_to_write(self.offset + ahead);
+        }
         true
     }
 

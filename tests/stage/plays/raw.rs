@@ -156,7 +156,7 @@ pub(super) fn invalid_message(
     sandbox.expect_gone(key)
 }
 
-/// The receiver is given time to see both messages, and whatever it says besides would be wrong.
+/// The receiver is given time to see both messages, and says little besides.
 pub(super) fn both_at_once(
     cast: &Cast,
     sandbox: &Sandbox,
@@ -173,9 +173,13 @@ pub(super) fn both_at_once(
     })?;
     stop(sender, "sender", cast.writer)?;
     let out = stop(receiver, "receiver", cast.reader)?;
+    // A plain program copies byte by byte and asks nobody: once in a long while it meets the other.
+    let mut torn = usize::from(cast.writer.is_plain() || cast.reader.is_plain());
     for line in out.split_inclusive(|&byte| byte == b'\n') {
-        if line != b"Received: CIEPLO\n" && line != b"Received: ZIMNO\n" {
-            return Err(format!("the receiver printed \"{}\"", line.escape_ascii()));
+        match line {
+            b"Received: CIEPLO\n" | b"Received: ZIMNO\n" => {}
+            b"Error: Invalid message\n" if torn > 0 => torn -= 1,
+            _ => return Err(format!("the receiver printed \"{}\"", line.escape_ascii())),
         }
     }
     if !cast.reader.is_plain() {
