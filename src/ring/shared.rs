@@ -547,7 +547,7 @@ impl Watch {
     fn trusts(&self) -> bool {
         let now = sys::about_now();
         let asked = self.asked.get();
-        if asked.is_some_and(|asked| now - asked < TRUST) {
+        if asked.is_some_and(|asked| now.abs_diff(asked) < TRUST) {
             return true;
         }
         self.asked.set(Some(now));
