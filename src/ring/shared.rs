@@ -289,33 +289,30 @@ impl Shared {
         }
     }
 
-    /// Takes the senders' lock, if there are many. Whether the last owner died with it.
-    #[inline]
-    fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
-        if !self.has_many_senders() {
-            return Ok(false);
-        }
+    /// Takes the senders' lock.
+    #[inline(always)]
+    fn lock(&self, deadline: Deadline) -> Result<Acquired, Error> {
         let me = self.object.introduce();
         let lock = &self.words().parties.lock;
         match lock.lock(me, |task| self.object.life(task), deadline) {
-            Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
-            Err(sync::Refused::TimedOut) => Err(self.object.late(deadline)),
-            Err(sync::Refused::Deadlock) => Err(self.object.error(ErrorKind::Deadlock)),
-            Err(sync::Refused::NotRecoverable) => Err(self.object.error(ErrorKind::Damaged)),
+            Ok(acquired) => Ok(acquired),
+            Err(refused) => Err(self.not_locked(refused, deadline)),
         }
     }
 
-    fn consistent(&self) {
-        if self.has_many_senders() {
-            // An error means that somebody has overwritten the lock.
-            let _ = self.words().parties.lock.consistent();
+    #[cold]
+    fn not_locked(&self, refused: sync::Refused, deadline: Deadline) -> Error {
+        match refused {
+            sync::Refused::TimedOut => self.object.late(deadline),
+            sync::Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
+            sync::Refused::NotRecoverable => self.object.error(ErrorKind::Damaged),
         }
     }
 
     #[inline]
     fn unlock(&self) {
         if self.has_many_senders() {
-            // As above.
+            // An error means that somebody has overwritten the lock.
             let _ = self.words().parties.lock.unlock();
         }
     }
@@ -324,27 +321,27 @@ impl Shared {
     #[inline(always)]
     fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
         self.expect_ours(&end.part)?;
-        match self.has_many_senders() {
-            true => self.begin_as_one_of_many(end, deadline),
-            false => Ok(()),
+        if self.has_many_senders() {
+            match self.lock(deadline)? {
+                Acquired::Clean => end.tail.catch_up(self.track()),
+                Acquired::OwnerDied => self.put_in_order(end)?,
+            }
         }
+        Ok(())
     }
 
-    #[inline(never)]
-    fn begin_as_one_of_many(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
-        if self.lock(deadline)? {
-            // What the dead one left is put in order.
-            match Tail::find(self.track()) {
-                Ok(tail) => end.tail = tail,
-                Err(_) => {
-                    self.consistent();
-                    self.unlock();
-                    return Err(self.object.error(ErrorKind::Damaged));
-                }
+    /// Finds the ring's end after a sender that died while it had the lock.
+    #[cold]
+    fn put_in_order(&self, end: &mut SendEnd) -> Result<(), Error> {
+        let found = Tail::find(self.track());
+        // An error means that somebody has overwritten the lock.
+        let _ = self.words().parties.lock.consistent();
+        match found {
+            Ok(tail) => end.tail = tail,
+            Err(_) => {
+                self.unlock();
+                return Err(self.object.error(ErrorKind::Damaged));
             }
-            self.consistent();
-        } else {
-            end.tail.catch_up(self.track());
         }
         Ok(())
     }

@@ -34,6 +34,11 @@ pub(crate) enum Life {
     Unknown,
 }
 
+thread_local! {
+    /// What this thread has found out about itself, and the mark of the process in which it did.
+    static KNOWN: Cell<(u64, Task)> = const { Cell::new((0, Task(0))) };
+}
+
 const TID_BITS: u32 = 22;
 const TID_MASK: u64 = (1 << TID_BITS) - 1;
 const START_MASK: u64 = (1 << 41) - 1;
@@ -47,22 +52,22 @@ impl Task {
 
     /// The calling thread, and a number that its process has for itself and no child of it; 0 where
     /// there is no such number.
+    #[inline]
     pub fn current_in_process() -> (Task, u64) {
-        thread_local! {
-            /// What was found out, and in which process: see `ProcessMark`.
-            static KNOWN: Cell<(u64, Task)> = const { Cell::new((0, Task(0))) };
+        let (process, task) = KNOWN.get();
+        // Acquire: as in `ProcessMark::get`.
+        match ProcessMark::at(PAGE.load(Acquire)) {
+            Some(mark) if process != 0 && process == mark.load() => (task, process),
+            _ => Task::get_to_know(),
         }
-        let mark = ProcessMark::get();
-        KNOWN.with(|known| {
-            let (process, task) = known.get();
-            if process != 0 && process == mark.load() {
-                return (task, process);
-            }
-            let task = Task::ask();
-            let process = mark.settle(task);
-            known.set((process, task));
-            (task, process)
-        })
+    }
+
+    #[cold]
+    fn get_to_know() -> (Task, u64) {
+        let task = Task::ask();
+        let process = ProcessMark::get().settle(task);
+        KNOWN.set((process, task));
+        (task, process)
     }
 
     /// Asks the kernel who this is.
