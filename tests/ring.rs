@@ -6,7 +6,10 @@ mod stage;
 use shmkey::{Attachment, Error, ErrorKind, Key, Place, Ring, RingOptions, Segment};
 use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -519,6 +522,62 @@ fn what_is_received_while_others_are_dropped_is_whole() {
     assert_eq!(count + ring.dropped(), 30_000);
 }
 
+/// What stands where a frame was before it was dropped is not taken for a frame.
+#[test]
+fn no_length_is_made_up_of_what_others_sent() {
+    let name = Name::new();
+    let ring = dropping().open(name.0.as_str(), 128).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let sent = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // As a frame's word, this is a message of 120 bytes.
+            let bytes = 0x81_u64.to_le_bytes().repeat(7);
+            let mut random = Random::new();
+            for _ in 0..2_000_000 {
+                sender.send(&bytes[..random.below(56) + 1]).unwrap();
+            }
+            sent.store(true, Relaxed);
+        });
+        let mut buffer = [0; 56];
+        let mut received = 0;
+        while !sent.load(Relaxed) {
+            match receiver.try_recv(&mut buffer) {
+                Ok(_) => received += 1,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        assert!(received > 0);
+    });
+}
+
+/// Somebody has scribbled over the word that says what was released, and put it back.
+#[test]
+fn a_full_ring_stays_full_after_damage() {
+    let name = Name::new();
+    let ring = open(&name, 256);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let mut sent = 0_u64;
+    while sender.try_send(&sent.to_le_bytes()).is_ok() {
+        sent += 1;
+    }
+    const HEAD: usize = 640;
+    let memory = ring.segment().attach().unwrap();
+    let mut head = [0; 8];
+    memory.read_at(HEAD, &mut head).unwrap();
+    memory
+        .write_at(HEAD, &(u64::MAX / 2).to_le_bytes())
+        .unwrap();
+    assert_eq!(kind(sender.try_send(&[0; 8])), ErrorKind::Damaged);
+    memory.write_at(HEAD, &head).unwrap();
+    assert_eq!(kind(sender.try_send(&[0; 8])), ErrorKind::WouldBlock);
+    for number in 0..sent {
+        let mut buffer = [0; 8];
+        assert_eq!(receiver.try_recv(&mut buffer).unwrap(), 8);
+        assert_eq!(u64::from_le_bytes(buffer), number);
+    }
+}
+
 #[test]
 fn a_ring_is_what_it_was_made_as() {
     let name = Name::new();
@@ -528,10 +587,12 @@ fn a_ring_is_what_it_was_made_as() {
             ErrorKind::InvalidArgument
         );
     }
-    assert_eq!(
-        kind(Ring::open(name.0.as_str(), usize::MAX)),
-        ErrorKind::InvalidArgument
-    );
+    for too_large in [1 << 44, usize::MAX - 7, usize::MAX] {
+        assert_eq!(
+            kind(Ring::open(name.0.as_str(), too_large)),
+            ErrorKind::InvalidArgument
+        );
+    }
     assert_eq!(kind(Ring::open(name.0.as_str(), 0)), ErrorKind::KeyNotFound);
     let ring = many().open(name.0.as_str(), 100).unwrap();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The receiving end.
 
 use super::{
-    Peers, Refused, Track, Words,
+    PIECE, Peers, Refused, Track, Words,
     frame::{Damaged, Frame, Kind, WORD, sender_cpu},
 };
 use crate::sync::{
@@ -211,7 +211,8 @@ impl Head {
             self.learn(word)?;
         }
         let Known { len, size, .. } = self.known;
-        (size <= track.room() - self.offset).then_some(Message {
+        let is_true = size <= track.room() - self.offset && !self.was_overtaken(track);
+        is_true.then_some(Message {
             pos: self.pos,
             offset: self.offset + WORD,
             len,
@@ -242,54 +243,56 @@ impl Head {
 
     /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
     fn look(&mut self, track: Track) -> Result<Option<Message>, Damaged> {
-        let mut passed = 0;
+        // There is one at the end of the ring, and one for each long message whose sender died; and
+        // senders may write on, and die, where this has passed. But not again and again.
+        let most = 2 * (track.room() / PIECE + 2);
+        let mut gaps = most;
         loop {
-            if track.drops {
-                self.follow(track);
+            if track.drops && self.follow(track) {
+                gaps = most;
             }
             // Acquire: as in `next`.
             let word = track.area.word(self.offset).load(Acquire);
+            let found = Frame::parse(word, track.room() - self.offset);
+            if self.was_overtaken(track) {
+                continue;
+            }
             if word == 0 {
                 return Ok(None);
             }
-            match Frame::parse(word, track.room() - self.offset) {
-                // Gaps that fill the ring are nothing that a sender writes.
-                Ok(frame) if frame.kind == Kind::Gap && passed + frame.size >= track.room() => {
-                    return Err(Damaged);
-                }
-                Ok(frame) if frame.kind == Kind::Gap => {
-                    match self.release(track, self.message(frame)) {
-                        true => passed += frame.size,
-                        false => passed = 0,
-                    }
-                }
-                Ok(frame) => {
-                    self.sender = sender_cpu(word);
-                    return Ok(Some(self.message(frame)));
-                }
-                Err(_) if self.was_overtaken(track) => {}
-                Err(damaged) => return Err(damaged),
+            let frame = found?;
+            if frame.kind != Kind::Gap {
+                self.sender = sender_cpu(word);
+                return Ok(Some(self.message(frame)));
             }
+            gaps = gaps.checked_sub(1).ok_or(Damaged)?;
+            self.release(track, self.message(frame));
         }
     }
 
-    /// Goes to where the sender has moved `head`.
+    /// Goes to where the sender has moved `head`, and says whether it has.
     #[inline]
-    fn follow(&mut self, track: Track) {
+    fn follow(&mut self, track: Track) -> bool {
         // Acquire: with it comes what the sender did before.
         let pos = track.words.receiver.head.load(Acquire);
-        if pos != self.pos {
+        let moved = pos != self.pos;
+        if moved {
             self.pos = pos;
             self.offset = track.offset(pos);
         }
+        moved
     }
 
     /// Whether the sender has moved `head`, so that what was read may be anything.
+    #[inline]
     fn was_overtaken(&self, track: Track) -> bool {
+        if !track.drops {
+            return false;
+        }
         // Acquire: see `Tail::drop_oldest`.
         fence(Acquire);
         // Relaxed: the fence orders it.
-        track.drops && track.words.receiver.head.load(Relaxed) != self.pos
+        track.words.receiver.head.load(Relaxed) != self.pos
     }
 
     /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
@@ -483,4 +486,48 @@ fn wake_sender(words: &Words, wanted: u64) {
     let asleep = &words.asleep.wanted;
     // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
     let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Area, ring::frame::processor};
+
+    /// As many bytes as these gaps have, and what the receiver finds there.
+    fn look_at(gaps: &[usize]) -> Result<Option<Message>, Damaged> {
+        let room = gaps.iter().sum();
+        let mut memory = vec![0_u64; room / WORD];
+        let mut offset = 0;
+        for size in gaps {
+            let gap = Frame::new(Kind::Gap, size - WORD);
+            memory[offset / WORD] = gap.word(processor(None));
+            offset += size;
+        }
+        // SAFETY: words are atomics, of which all zeroes are valid.
+        let words = unsafe { core::mem::zeroed::<Words>() };
+        let track = Track {
+            words: &words,
+            // SAFETY: the memory lives as long as the area, has this length, and is aligned.
+            area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
+            capacity: room - 4 * WORD,
+            drops: false,
+        };
+        // The last one is where a message will be.
+        track
+            .area
+            .word(offset - gaps[gaps.len() - 1])
+            .store(0, Relaxed);
+        Head::find(track).look(track)
+    }
+
+    #[test]
+    fn gaps_are_passed_over_and_do_not_go_on_for_ever() {
+        assert!(look_at(&[40, 64]).unwrap().is_none());
+        assert!(
+            look_at(&[PIECE + 16, PIECE + 24, PIECE + 16, 72])
+                .unwrap()
+                .is_none()
+        );
+        assert!(look_at(&[8; 100]).is_err());
+    }
 }

@@ -102,6 +102,13 @@ impl Words {
     }
 }
 
+/// A message above this is published in pieces of this size, so that the receiver copies the
+/// first while the sender still writes the next. In bytes.
+#[cfg(not(loom))]
+const PIECE: usize = 16 << 10;
+#[cfg(loom)]
+const PIECE: usize = 8;
+
 /// A ring as this process sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Track<'a> {
@@ -157,7 +164,7 @@ impl Peers {
 /// words, and the word behind it. `None` if no ring is as large.
 pub(crate) fn room_for(capacity: usize) -> Option<usize> {
     let whole = capacity.checked_next_multiple_of(WORD)?;
-    (capacity <= LEN_MAX).then_some(whole + 4 * WORD)
+    (capacity <= LEN_MAX).then(|| whole + 4 * WORD)
 }
 
 impl Track<'_> {

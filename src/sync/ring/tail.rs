@@ -1,7 +1,7 @@
 //! The sending end.
 
 use super::{
-    Peers, Refused, Track,
+    PIECE, Peers, Refused, Track,
     frame::{Damaged, Frame, Kind, WORD, processor},
 };
 use crate::sync::{
@@ -12,13 +12,6 @@ use crate::sync::{
     },
     wait::{self, Deadline},
 };
-
-/// A message above this is published in pieces of this size, so that the receiver copies the
-/// first while the sender still writes the next. In bytes.
-#[cfg(not(loom))]
-const PIECE: usize = 16 << 10;
-#[cfg(loom)]
-const PIECE: usize = 8;
 
 /// The size of a line of the cache in bytes.
 const LINE: usize = 64;
@@ -315,11 +308,16 @@ impl Tail {
         loop {
             let to_end = track.room() - self.offset;
             let needed = size.min(to_end);
-            match self.look_for_room(track, needed)? {
-                Ok(()) if size <= to_end => return Ok(()),
+            match self.look_for_room(track, needed) {
+                Ok(Ok(())) if size <= to_end => return Ok(()),
                 // A frame does not go round the end.
-                Ok(()) => self.append(track, gap(to_end)),
-                Err(full) => {
+                Ok(Ok(())) => self.append(track, gap(to_end)),
+                Err(damaged) => {
+                    // It is for this call to commit: others may send before the next one.
+                    self.commit(track);
+                    return Err(damaged.into());
+                }
+                Ok(Err(full)) => {
                     // The receiver may have to take this, to make room.
                     self.commit(track);
                     self.wait_for_room(track, full.until, deadline, &peers)?;
@@ -335,10 +333,11 @@ impl Tail {
             let head = track.words.receiver.head.load(Acquire);
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
-            self.limit = head.saturating_add(track.room() as u64);
-            if !possible || self.pos > self.limit {
+            let limit = head.saturating_add(track.room() as u64);
+            if !possible || self.pos > limit {
                 return Err(Damaged);
             }
+            self.limit = limit;
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
