@@ -70,6 +70,12 @@ impl Way {
         self.places.len()
     }
 
+    /// Whether this is inside an instruction that repeats itself, which `rep movsb` does for each byte.
+    pub fn repeats(&self, k: usize) -> bool {
+        let around = self.places.get(k.wrapping_sub(1)..k + 2);
+        around.is_some_and(|around| around.iter().all(|&place| place == around[0]))
+    }
+
     /// Sends a child to where the first one was after `k` instructions. False if it ends before.
     pub fn send(&self, child: libc::pid_t, k: usize) -> Result<bool, String> {
         if k >= self.len() {
