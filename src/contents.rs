@@ -1,11 +1,12 @@
 //! What a segment holds, for those who only look.
 
 use crate::{
-    Error, Segment, latest,
+    Error, Segment,
+    holder::{self, Holder},
+    latest,
     object::{Kind, SNAPSHOT, Snapshot},
     ring,
     sync::{Condition, Counter, Lock},
-    sys::{self, Task},
 };
 use std::time::{Duration, SystemTime};
 
@@ -109,12 +110,12 @@ pub enum Life {
     Unknown,
 }
 
-impl From<sys::Life> for Life {
-    fn from(life: sys::Life) -> Life {
+impl From<holder::Life> for Life {
+    fn from(life: holder::Life) -> Life {
         match life {
-            sys::Life::Alive => Life::Alive,
-            sys::Life::Dead => Life::Dead,
-            sys::Life::Unknown => Life::Unknown,
+            holder::Life::Alive => Life::Alive,
+            holder::Life::Dead => Life::Dead,
+            holder::Life::Unknown => Life::Unknown,
         }
     }
 }
@@ -134,7 +135,7 @@ impl Contents {
             name: snapshot.name(),
             layout: snapshot.layout(),
             ready: snapshot.is_ready(),
-            maker: thread(&snapshot, snapshot.maker()),
+            maker: party(&snapshot, snapshot.maker()),
             made_at: SystemTime::UNIX_EPOCH.checked_add(made),
             size: snapshot.size(),
             holding,
@@ -169,7 +170,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             let lock: &Lock = unsafe { snapshot.words() };
             let (owner, condition) = lock.look();
             Holding::Mutex {
-                owner: owner.map(|task| thread(snapshot, task)),
+                owner: owner.map(|owner| party(snapshot, Holder::from_bits(owner))),
                 suspect: condition == Condition::Suspect,
                 lost: condition == Condition::Lost,
             }
@@ -186,7 +187,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             Holding::Latest {
                 version,
                 value_size: snapshot.options(),
-                publisher: publisher.map(|task| process(snapshot, task)),
+                publisher: publisher.map(|holder| party(snapshot, holder)),
             }
         }
         Kind::Ring => {
@@ -201,24 +202,17 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                 senders: seen
                     .senders
                     .into_iter()
-                    .map(|task| process(snapshot, task))
+                    .map(|holder| party(snapshot, holder))
                     .collect(),
-                receiver: seen.receiver.map(|task| process(snapshot, task)),
+                receiver: seen.receiver.map(|holder| party(snapshot, holder)),
             }
         }
     }
 }
 
-fn thread(snapshot: &Snapshot, task: Task) -> Party {
+fn party(snapshot: &Snapshot, holder: Holder) -> Party {
     Party {
-        id: task.tid() as u32,
-        life: snapshot.life(task).into(),
-    }
-}
-
-fn process(snapshot: &Snapshot, task: Task) -> Party {
-    Party {
-        id: task.tid() as u32,
-        life: snapshot.life_of_process(task).into(),
+        id: holder.id(),
+        life: snapshot.life(holder).into(),
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
+    holder::Holder,
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
         Area, Claim, Deadline,
         newest::{self, Newest},
     },
-    sys::{self, Task},
+    sys,
 };
 use core::{
     borrow::Borrow,
@@ -104,10 +105,13 @@ struct Words {
 }
 
 /// The version and the publisher, in a copy.
-pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Task>) {
+pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Holder>) {
     // SAFETY: the words are atomics, and cope with any bytes.
     let words: &Words = unsafe { snapshot.words() };
-    (words.newest.version(), words.writer.holder())
+    (
+        words.newest.version(),
+        words.writer.holder().map(Holder::from_bits),
+    )
 }
 
 impl Shared {

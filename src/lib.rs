@@ -71,6 +71,7 @@ mod contents;
 mod copy;
 mod error;
 mod hash;
+mod holder;
 mod key;
 mod latest;
 mod mutex;

@@ -89,9 +89,8 @@ impl Shared {
     /// Locks it. Whether the last owner died with it.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
-        let me = self.object.introduce();
-        let life = |task| self.object.life(task);
-        match self.core().lock(me, life, deadline) {
+        let me = self.object.me().bits();
+        match self.core().lock(me, &self.object, deadline) {
             Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
             Err(Refused::TimedOut) => Err(self.object.late(deadline)),
             Err(Refused::Deadlock) => Err(self.object.error(ErrorKind::Deadlock)),
@@ -102,12 +101,12 @@ impl Shared {
     #[inline]
     pub fn unlock(&self) -> Result<(), Error> {
         let not_owner = |_| self.object.error(ErrorKind::NotOwner);
-        self.core().unlock().map_err(not_owner)
+        self.core().unlock(&self.object).map_err(not_owner)
     }
 
     pub fn consistent(&self) -> Result<(), Error> {
         let not_owner = |_| self.object.error(ErrorKind::NotOwner);
-        self.core().consistent().map_err(not_owner)
+        self.core().consistent(&self.object).map_err(not_owner)
     }
 
     fn core(&self) -> &Lock {

@@ -8,11 +8,11 @@
 //! | 0 | 8 | `shmkey\r\n` |
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
-//! | 16 | 4 | the version of this layout: 1 |
+//! | 16 | 4 | the version of this layout: 2 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces has opened it |
-//! | 32 | 8 | who makes it, or has made it: bits 0 to 21 a thread's id, above them its start time in clock ticks since boot |
+//! | 32 | 8 | who makes it, or has made it: the number of a thread, as in `holder` |
 //! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
 //! | 48 | 8 | when it was made, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
@@ -36,10 +36,11 @@
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
     hash::fnv1a,
+    holder::{Holder, Life},
     place::{Place, Site},
     status::Status,
-    sync::{Deadline, MAGIC, READY, Ready, State, wait},
-    sys::{self, Life, Task, futex},
+    sync::{Deadline, MAGIC, READY, Ready, Sleep, State, Threads},
+    sys::{self, futex},
 };
 use core::{
     ptr::NonNull,
@@ -84,7 +85,7 @@ const ALIGN: usize = 64;
 
 const ORDER: u32 = 0x0102_0304;
 const WIDTH: u32 = usize::BITS;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The header as it lies in the segment.
 #[repr(C)]
@@ -113,7 +114,7 @@ struct Header {
 const _: () = assert!(size_of::<Header>() == HEADER);
 
 impl Header {
-    /// Whether the numbers of threads in this object mean something to this process.
+    /// Whether the ids of all threads in this object are from this process' PID namespace.
     fn is_of_our_namespaces(&self) -> bool {
         // Relaxed: both were written before any number from there was (see `introduce`), and that
         // number was read with acquire.
@@ -169,8 +170,8 @@ impl Snapshot {
         self.header.state.load(Relaxed) == READY
     }
 
-    pub fn maker(&self) -> Task {
-        Task::from_bits(self.header.maker.load(Relaxed))
+    pub fn maker(&self) -> Holder {
+        Holder::from_bits(self.header.maker.load(Relaxed))
     }
 
     /// When it was made, in seconds since 1970.
@@ -197,20 +198,9 @@ impl Snapshot {
         text_of(&self.header.layout, &self.header.layout_len)
     }
 
-    /// Whether a thread lives, as far as can be told from here.
-    pub fn life(&self, task: Task) -> Life {
-        match self.header.is_of_our_namespaces() {
-            true => task.life(),
-            false => Life::Unknown,
-        }
-    }
-
-    /// The same of a process.
-    pub fn life_of_process(&self, task: Task) -> Life {
-        match self.header.is_of_our_namespaces() {
-            true => task.life_of_process(),
-            false => Life::Unknown,
-        }
+    /// Whether a holder lives, as far as can be told from here.
+    pub fn life(&self, holder: Holder) -> Life {
+        holder.life(|| self.header.is_of_our_namespaces())
     }
 
     /// The object's own words.
@@ -261,7 +251,7 @@ pub(crate) struct Object {
     memory: Arc<Attachment>,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
-    /// The mark of the process that has introduced itself (see `introduce`): a forked child has not.
+    /// The process that has introduced itself (see `introduce`): a forked child has not.
     introduced: AtomicU64,
 }
 
@@ -291,7 +281,7 @@ impl Object {
                 let object = Object::at(memory, 0, size, spec)?;
                 object.meet(text, spec, place.create, deadline, &init)?;
                 let removed = Status::of(object.memory.id())?.removed;
-                if !removed || deadline.slice().is_none() {
+                if !removed || deadline.is_over() {
                     return Ok(object);
                 }
             },
@@ -408,26 +398,26 @@ impl Object {
         Segment::from_id(self.id())
     }
 
-    /// Whether a thread lives, if that can be told: not across PID namespaces, unless nobody else
-    /// has the segment attached.
-    pub fn life(&self, task: Task) -> Life {
-        self.judge(task, Task::life)
+    /// Whether a holder lives. If the kernel does not tell, because it is in another PID namespace,
+    /// it is dead when this process alone has the segment attached, and is not its process.
+    pub fn life(&self, holder: Holder) -> Life {
+        match holder.life(|| self.header().is_of_our_namespaces()) {
+            Life::Unknown if self.is_attached_here_only() && !holder.may_be_of_this_process() => {
+                Life::Dead
+            }
+            life => life,
+        }
     }
 
-    /// The same of a process.
-    pub fn life_of_process(&self, task: Task) -> Life {
-        self.judge(task, Task::life_of_process)
-    }
-
-    fn judge(&self, task: Task, life: impl Fn(Task) -> Life) -> Life {
-        if self.header().is_of_our_namespaces() {
-            return life(task);
-        }
-        match Status::of(self.id()) {
-            // Nobody else is left, so it is one of this process' own threads, or dead.
-            Ok(status) if status.nattch == 1 && !task.may_be_of_this_process() => Life::Dead,
-            _ => Life::Unknown,
-        }
+    fn is_attached_here_only(&self) -> bool {
+        let mut here = 0;
+        let counted = sys::find_attachment(|mapping| {
+            here += u64::from(mapping.id == self.id());
+            false
+        });
+        // Without /proc, this attachment is the one that is known of.
+        let here = if counted.is_ok() { here } else { 1 };
+        Status::of(self.id()).is_ok_and(|status| status.nattch <= here)
     }
 
     /// Makes the object, or waits until it is made, and checks that it is what it should be.
@@ -445,6 +435,7 @@ impl Object {
             state: &header.state,
             maker: &header.maker,
         };
+        let mut sleep = Sleep::until(deadline);
         loop {
             let state = match ready.look(|| self.is_blank()) {
                 State::Ready => return self.verify(text, spec),
@@ -453,8 +444,8 @@ impl Object {
                 State::Unmade(state) => state,
             };
             if create && self.is_writable() {
-                let me = self.introduce().bits();
-                let is_dead = |maker| self.life(Task::from_bits(maker)) == Life::Dead;
+                let me = self.me().bits();
+                let is_dead = |maker| self.is_dead(maker);
                 if ready.make(me, is_dead, |after_another| {
                     self.write(text, spec, after_another, &init);
                 }) {
@@ -462,7 +453,7 @@ impl Object {
                     continue;
                 }
             }
-            if !wait::sleep(&header.state, state, deadline) {
+            if !sleep.on(&header.state, state) {
                 return Err(Error::object(ErrorKind::TimedOut, self.id()));
             }
         }
@@ -498,29 +489,37 @@ impl Object {
                 .all(|byte| byte.load(Relaxed) == 0)
     }
 
-    /// Says from which namespaces this process' numbers are, before any of them is written here.
-    /// Once a process, so also in a child that has inherited the object. Returns the calling thread.
+    /// The calling thread, as it stands in this object.
     #[inline]
-    pub fn introduce(&self) -> Task {
-        let (me, process) = Task::current_in_process();
+    pub fn me(&self) -> Holder {
+        Holder::thread(self.introduce())
+    }
+
+    /// Says from which namespaces this process' ids are, before any of them is written here: once a
+    /// process, so also in a child that has inherited the object. Returns whether processes of
+    /// several namespaces use it.
+    #[inline]
+    pub fn introduce(&self) -> bool {
         // Relaxed: says nothing of other memory.
-        if process == 0 || self.introduced.load(Relaxed) != process {
-            self.introduce_now(process);
+        if !Holder::from_bits(self.introduced.load(Relaxed)).is_mine() {
+            self.introduce_now();
         }
-        me
+        // Relaxed: one who comes from another namespace now cannot be known of now.
+        self.header().mixed.load(Relaxed) != 0
     }
 
     #[cold]
-    fn introduce_now(&self, process: u64) {
+    fn introduce_now(&self) {
         let header = self.header();
         let mine = sys::namespaces();
         // Relaxed: what comes later, the maker's or a lock's word, is written with release and read
         // with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
-        if first.is_err_and(|namespace| namespace != mine) {
+        if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);
         }
-        self.introduced.store(process, Relaxed);
+        self.introduced
+            .store(Holder::process(false).bits(), Relaxed);
     }
 
     /// Writes the header, and has `init` write the rest. Only for the maker.
@@ -622,6 +621,18 @@ fn has_text(room: &[AtomicU8], len: u32, text: &[u8]) -> bool {
             .all(|(byte, &value)| byte.load(Relaxed) == value)
 }
 
+/// The threads that use the locks of an object.
+impl Threads for Object {
+    #[inline(always)]
+    fn is_mine(&self, owner: u64) -> bool {
+        Holder::from_bits(owner).is_mine()
+    }
+
+    fn is_dead(&self, owner: u64) -> bool {
+        self.life(Holder::from_bits(owner)) == Life::Dead
+    }
+}
+
 /// Refuses what cannot be opened, before anything is created.
 fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     let refuse = |why| Err(Error::invalid("open", why));
@@ -690,7 +701,7 @@ fn attach(
         match attached {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NoSuchSegment | ErrorKind::Removed)
-                    && deadline.slice().is_some() => {}
+                    && !deadline.is_over() => {}
             // The kernel gives no segment that is smaller than asked for.
             attached => return Ok((Arc::new(attached?), total)),
         }

@@ -1,34 +1,23 @@
-//! A part that this process plays in an object: its sender, its receiver, its writer.
+//! A role that this process has in an object: its sender, its receiver, its publisher.
 
 use crate::{
     Error, ErrorKind,
+    holder::{Holder, Life},
     object::Object,
     sync::Claim,
-    sys::{Life, ProcessMark, Task},
 };
 
-/// The proof that this process has a part.
-pub(crate) struct Part {
-    me: Task,
-    /// The process' own mark: a child made by `fork` has another one, and not the part.
-    mark: u64,
-    /// Where it stands.
-    process: ProcessMark,
-}
+/// The proof that this process has a role.
+pub(crate) struct Part(Holder);
 
 impl Part {
-    /// Takes a part, also after a process that has died.
+    /// Takes a role, also after a process that has died.
     pub fn take(object: &Object, claim: &Claim) -> Result<Part, Error> {
         object.expect_writable()?;
-        object.introduce();
-        let me = Task::process();
-        let process = ProcessMark::get();
-        match claim.take(me, |task| object.life_of_process(task) == Life::Dead) {
-            true => Ok(Part {
-                me,
-                mark: process.load(),
-                process,
-            }),
+        let me = Holder::process(object.introduce());
+        let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
+        match claim.take(me.bits(), is_dead) {
+            true => Ok(Part(me)),
             false => Err(object.error(ErrorKind::Busy)),
         }
     }
@@ -36,13 +25,13 @@ impl Part {
     /// Whether this is the process that has taken it, and not a child.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
-        self.mark == self.process.load()
+        self.0.is_mine()
     }
 
-    /// Gives it back.
+    /// Releases it.
     pub fn release(&self, claim: &Claim) {
         if self.is_ours() {
-            claim.release(self.me);
+            claim.release(self.0.bits());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Segments: creating, opening, removing.
 
-use crate::{AttachOptions, Attachment, Error, Key, Status, backend, status, sys::Errno};
+use crate::{
+    AttachOptions, Attachment, Error, Key, Status, backend, holder::Holder, status, sys::Errno,
+};
 use core::ffi::c_int;
 
 /// How to open or create a segment, in the manner of [`std::fs::OpenOptions`].
@@ -115,7 +117,7 @@ impl SegmentOptions {
         let (id, created) = self
             .get(key)
             .map_err(|errno| Error::open(errno, key, self.size, self.flags))?;
-        let remove_by = (self.remove_on_drop && created).then(std::process::id);
+        let remove_by = (self.remove_on_drop && created).then(|| Holder::process(false));
         Ok(Segment { id, remove_by })
     }
 
@@ -183,7 +185,7 @@ impl Default for SegmentOptions {
 pub struct Segment {
     id: c_int,
     /// The process that created it and is to remove it when it drops this.
-    remove_by: Option<u32>,
+    remove_by: Option<Holder>,
 }
 
 impl Segment {
@@ -268,10 +270,7 @@ impl Segment {
 impl Drop for Segment {
     #[inline]
     fn drop(&mut self) {
-        if self
-            .remove_by
-            .is_some_and(|creator| creator == std::process::id())
-        {
+        if self.remove_by.is_some_and(Holder::is_mine) {
             // Whoever wants to know whether it worked calls `remove`. That somebody else has
             // removed it is no failure.
             let _ = backend::remove(self.id);

@@ -160,7 +160,7 @@ fn whatever_else_lies_there_is_named() {
         (8, &[1, 2, 3, 4][..], ErrorKind::WrongMachine),
         (8, &[0, 0, 0, 0], ErrorKind::Damaged),
         (12, &[32, 0, 0, 0], ErrorKind::WrongMachine),
-        (16, &[2, 0, 0, 0], ErrorKind::WrongVersion),
+        (16, &[1, 0, 0, 0], ErrorKind::WrongVersion),
         (20, &[9, 0, 0, 0], ErrorKind::WrongKind),
         (24, &[9, 0, 0, 0], ErrorKind::Damaged),
         (56, &[9, 0, 0, 0], ErrorKind::WrongLayout),

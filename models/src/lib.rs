@@ -18,7 +18,9 @@ mod sync;
 
 #[cfg(test)]
 mod tests {
+    mod claim;
     mod counter;
+    mod lock;
     mod newest;
     mod ready;
     mod ring;

@@ -3,13 +3,14 @@
 
 use crate::{
     Error, ErrorKind, Place,
+    holder::{Holder, Life},
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
         self, Acquired, Area, AtomicU32, Claim, Deadline, Lock,
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
-    sys::{self, Life, Task},
+    sys,
 };
 use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
@@ -24,7 +25,7 @@ pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// How long the other side is not looked at again, after it was seen alive: asking takes some
 /// microseconds.
-const TRUST: Duration = Duration::from_millis(10);
+const TRUST: Duration = Duration::from_millis(4);
 
 /// What both ends have.
 #[derive(Debug)]
@@ -66,8 +67,8 @@ pub(crate) struct Seen {
     pub used: u64,
     pub dropped: u64,
     /// The processes that have a part.
-    pub senders: Vec<Task>,
-    pub receiver: Option<Task>,
+    pub senders: Vec<Holder>,
+    pub receiver: Option<Holder>,
 }
 
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
@@ -81,9 +82,9 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
             .payload()
             .take(SENDERS)
             .filter(|&bits| bits != 0)
-            .map(Task::from_bits)
+            .map(Holder::from_bits)
             .collect(),
-        receiver: words.parties.receiver.holder(),
+        receiver: words.parties.receiver.holder().map(Holder::from_bits),
     }
 }
 
@@ -222,10 +223,10 @@ impl Shared {
     /// Gives back the parts of senders that have died: another one has come.
     fn forget_the_dead(&self) {
         for claim in self.senders() {
-            if let Some(task) = claim.holder()
-                && self.object.life_of_process(task) == Life::Dead
+            if let Some(holder) = claim.holder()
+                && self.object.life(Holder::from_bits(holder)) == Life::Dead
             {
-                claim.release(task);
+                claim.release(holder);
             }
         }
     }
@@ -279,7 +280,7 @@ impl Shared {
                 _ => Peers::Gone,
             };
         }
-        let is_dead = |task| self.object.life_of_process(task) == Life::Dead;
+        let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
         match watch.trusts() || !holders.all(is_dead) {
             true => Peers::Expected,
             false => {
@@ -292,9 +293,9 @@ impl Shared {
     /// Takes the senders' lock.
     #[inline(always)]
     fn lock(&self, deadline: Deadline) -> Result<Acquired, Error> {
-        let me = self.object.introduce();
+        let me = self.object.me().bits();
         let lock = &self.words().parties.lock;
-        match lock.lock(me, |task| self.object.life(task), deadline) {
+        match lock.lock(me, &self.object, deadline) {
             Ok(acquired) => Ok(acquired),
             Err(refused) => Err(self.not_locked(refused, deadline)),
         }
@@ -313,7 +314,7 @@ impl Shared {
     fn unlock(&self) {
         if self.has_many_senders() {
             // An error means that somebody has overwritten the lock.
-            let _ = self.words().parties.lock.unlock();
+            let _ = self.words().parties.lock.unlock(&self.object);
         }
     }
 
@@ -335,7 +336,7 @@ impl Shared {
     fn put_in_order(&self, end: &mut SendEnd) -> Result<(), Error> {
         let found = Tail::find(self.track());
         // An error means that somebody has overwritten the lock.
-        let _ = self.words().parties.lock.consistent();
+        let _ = self.words().parties.lock.consistent(&self.object);
         match found {
             Ok(tail) => end.tail = tail,
             Err(_) => {

@@ -6,33 +6,46 @@ pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use super::wait::Deadline;
+use super::wait::Sleep;
 
 /// Two accesses of one thread, a store and then a load, that must not change places: the side that
-/// runs often. It costs nothing, because the other side does [`heavy_barrier`]. Source:
+/// runs often. It costs next to nothing, because the other side does [`heavy_barrier`]; only a
+/// process that the kernel does not include there makes a barrier of its own. Source:
 /// `membarrier(2)`.
 #[inline(always)]
 pub(crate) fn light_barrier() {
     #[cfg(not(loom))]
-    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    if crate::sys::barrier::takes_part() {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
     #[cfg(loom)]
     fence(Ordering::SeqCst);
 }
 
 /// The side that runs seldom, before it sleeps: afterwards each other thread that takes part has
-/// done the two accesses in their order, or sees what this one has stored. Where the kernel cannot
-/// do that, a wake-up may be missed, and the sleeper wakes after its slice.
+/// done the two accesses in their order, or sees what this one has stored. False where the kernel
+/// cannot do that: a wake-up may be missed.
 #[cold]
-pub(crate) fn heavy_barrier() {
+pub(crate) fn heavy_barrier() -> bool {
     fence(Ordering::SeqCst);
     #[cfg(not(loom))]
-    crate::sys::barrier::all_processes();
+    return crate::sys::barrier::all_processes();
+    #[cfg(loom)]
+    true
 }
 
 /// Sleeps for a slice while the lower half of a word is as expected. False when the time is over.
 #[cfg(not(loom))]
-pub(crate) fn sleep(word: &AtomicU64, expected: u64, deadline: Deadline) -> bool {
-    super::wait::sleep(lower_half(word), expected as u32, deadline)
+pub(crate) fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
+    sleep.on(lower_half(word), expected as u32)
+}
+
+/// Wakes one who sleeps on the lower half of a word, and says whether there was one.
+#[cfg(not(loom))]
+pub(crate) fn wake_one(word: &AtomicU64) -> bool {
+    crate::sys::futex::wake(lower_half(word), 1) > 0
 }
 
 /// Wakes all who sleep on the lower half of a word.
@@ -44,14 +57,14 @@ pub(crate) fn wake(word: &AtomicU64) {
 
 /// Sleeps for a slice while a word of 32 bits is as expected. False when the time is over.
 #[cfg(not(loom))]
-pub(crate) fn sleep_half(word: &AtomicU32, expected: u32, deadline: Deadline) -> bool {
-    super::wait::sleep(word, expected, deadline)
+pub(crate) fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
+    sleep.on(word, expected)
 }
 
-/// Wakes one who sleeps on a word of 32 bits, and says how many there were.
+/// Wakes one who sleeps on a word of 32 bits.
 #[cfg(not(loom))]
-pub(crate) fn wake_one(word: &AtomicU32) -> u32 {
-    crate::sys::futex::wake(word, 1)
+pub(crate) fn wake_half(word: &AtomicU32) {
+    crate::sys::futex::wake(word, 1);
 }
 
 /// The lower half of a word, for the kernel to compare. Only the kernel reads it by itself.
@@ -65,4 +78,4 @@ pub(crate) fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub(crate) use super::loom::{sleep, sleep_half, wake, wake_one};
+pub(crate) use super::loom::{sleep, sleep_half, wake, wake_half, wake_one};

@@ -1,45 +1,47 @@
-//! A part that one process plays at a time: the sender, the receiver, the writer.
+//! A role that one process has at a time: the sender, the receiver, the publisher.
 
-use crate::sys::Task;
-use core::sync::atomic::{
+use super::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-/// Who plays a part, as it lies in a segment: the number of a process, or 0. It may hold anything: a
-/// number that is nobody's is a dead process'.
-#[repr(transparent)]
+/// Who has a role, as it lies in a segment: the number of a process, or 0. It may hold anything: a
+/// number that no process has is a dead one's.
+#[cfg_attr(not(loom), repr(transparent))]
 pub(crate) struct Claim(AtomicU64);
 
 impl Claim {
-    /// Takes the part for the calling process, `me`, if nobody has it who lives. Asked twice, the
+    #[cfg(loom)]
+    pub fn new() -> Claim {
+        Claim(AtomicU64::new(0))
+    }
+
+    /// Takes the role for the calling process, `me`, if no live process has it. Asked twice, the
     /// same process is refused, too.
-    pub fn take(&self, me: Task, is_dead: impl Fn(Task) -> bool) -> bool {
-        // Acquire: with the number comes the namespace of whoever it is.
+    pub fn take(&self, me: u64, is_dead: impl Fn(u64) -> bool) -> bool {
+        // Acquire: with the number comes the namespace of its process.
         let holder = self.0.load(Acquire);
-        if holder != 0 && !is_dead(Task::from_bits(holder)) {
+        if holder != 0 && !is_dead(holder) {
             return false;
         }
-        // Acquire: what the last one did in its part is seen. Release: whoever sees this number sees
-        // what its process wrote before, its namespaces.
-        self.0
-            .compare_exchange(holder, me.bits(), AcqRel, Relaxed)
-            .is_ok()
+        // Acquire: what the last holder did in its role is seen. Release: whoever sees this number
+        // sees what its process wrote before, its namespaces.
+        self.0.compare_exchange(holder, me, AcqRel, Relaxed).is_ok()
     }
 
-    /// Gives the part back, if this process has it.
-    pub fn release(&self, me: Task) {
-        // Release: whoever takes it next sees what was done. Relaxed: else there is nothing to see.
-        let _ = self.0.compare_exchange(me.bits(), 0, Release, Relaxed);
+    /// Releases the role, if this process has it.
+    pub fn release(&self, me: u64) {
+        // Release: the next holder sees what was done. Relaxed: else there is nothing to see.
+        let _ = self.0.compare_exchange(me, 0, Release, Relaxed);
     }
 
-    /// Who has it.
+    /// The number of the process that has it.
     #[inline]
-    pub fn holder(&self) -> Option<Task> {
+    pub fn holder(&self) -> Option<u64> {
         // Acquire: as in `take`.
         match self.0.load(Acquire) {
             0 => None,
-            bits => Some(Task::from_bits(bits)),
+            number => Some(number),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
         self, AtomicU32,
         Ordering::{Acquire, Relaxed, Release},
     },
-    wait::{self, Deadline},
+    wait::{self, Deadline, Sleep},
 };
 
 /// The semaphore as it lies in a segment: 8 bytes.
@@ -64,7 +64,7 @@ impl Counter {
                 Ok(_) if word & W == 0 => return Ok(()),
                 Ok(_) => {
                     // The kernel takes any address, also one where nothing is any more.
-                    atomic::wake_one(&self.word);
+                    atomic::wake_half(&self.word);
                     return Ok(());
                 }
                 Err(now) => word = now,
@@ -103,7 +103,7 @@ impl Counter {
         };
         if word >= ONE {
             // Posted by one who saw no W, because it was taken away to wake us.
-            atomic::wake_one(&self.word);
+            atomic::wake_half(&self.word);
         }
         true
     }
@@ -122,6 +122,7 @@ impl Counter {
         if wait::spin(|| self.try_take().then_some(())).is_some() {
             return true;
         }
+        let mut sleep = Sleep::until(deadline);
         loop {
             // Relaxed: W orders nothing; the kernel compares the word again.
             let word = self.word.fetch_or(W, Relaxed) | W;
@@ -131,7 +132,7 @@ impl Counter {
                 }
                 continue;
             }
-            if !atomic::sleep_half(&self.word, word, deadline) {
+            if !atomic::sleep_half(&self.word, word, &mut sleep) {
                 return self.take_after_sleep() || self.give_up();
             }
             if self.take_after_sleep() {

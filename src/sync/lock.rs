@@ -1,50 +1,78 @@
-//! The robust lock: one 64-bit word that says who has it, and beside it whether somebody sleeps.
+//! The robust lock: one 64-bit word that says who has it and whether others sleep.
 //!
-//! *Lock* is one compare-and-swap of 0 by the caller's number (its thread id and start time), *unlock*
-//! is one store of 0. There is no moment in which the lock is taken and the word does not say by
-//! whom. So whoever finds it taken can ask whether the owner still lives, and take it over from a
-//! dead one by the same compare-and-swap.
+//! ```text
+//! 0            free
+//! owner        taken
+//! owner | W    taken, and others sleep, or did so a moment ago
+//! owner | W F  taken, and one of them has slept for long
+//!         W F  free, for those who have slept
+//! ```
 //!
-//! *Sleep.* Whoever goes to sleep counts itself in `asleep`, and then looks at the word once more;
-//! whoever unlocks stores 0, and then looks at `asleep`. Each does a store and then a load, and one
-//! of the two must see the other: the sleeper, who has time, pays for that with a barrier in all
-//! processes. They sleep on `asleep` itself, so whoever counts itself and is then too slow to fall
-//! asleep before it is cleared does not fall asleep.
+//! *Lock* is one compare-and-swap of 0 by the caller's number, *unlock* is one back. There is no
+//! moment in which the lock is taken and the word does not say by which thread. So a thread that
+//! finds it taken can ask whether the owner still lives, and take it over from a dead one by the
+//! same compare-and-swap.
 //!
-//! Nothing here is a pointer, and the word may hold anything: a number that is nobody's is a dead
+//! *Sleep.* A thread that wants to sleep sets W, and sleeps while the word is that one: the kernel
+//! compares the lower half, in which W is. Unlocking takes W away and wakes one sleeper. When that
+//! one takes the lock it sets W again, as others may sleep, too. So each unlock wakes one thread at
+//! most, and no wake-up is lost: whoever was woken either takes the lock or sets W before it sleeps
+//! again or gives up.
+//!
+//! *Fairness.* A thread that comes at the right moment takes the lock before those that sleep: that
+//! is what makes it fast. One that has slept for [`PATIENCE`] sets F, and the next unlock leaves the
+//! lock free for those who have slept only. A thread that comes then sleeps, for a slice at least.
+//!
+//! *Deaths.* An unlock that was killed before it woke a sleeper, or a sleeper that was killed when it
+//! was woken, costs the others the rest of their slice; then they look at the word by themselves.
+//!
+//! Nothing here is a pointer, and the word may hold anything: a number that no thread has is a dead
 //! owner's.
 
 use super::{
-    atomic::{heavy_barrier, light_barrier},
-    wait::{self, Deadline},
+    atomic::{
+        self, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+    wait::{self, Deadline, Sleep},
 };
-use crate::sys::{Life, Task, futex};
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
-use std::time::Instant;
+use std::time::Duration;
 
-/// The lock as it lies in a segment: 24 bytes. All zero, it is free, and its data consistent.
-#[repr(C)]
+/// The lock as it lies in a segment: 16 bytes. All zero, it is free, and its data consistent.
+#[cfg_attr(not(loom), repr(C))]
 pub(crate) struct Lock {
-    /// Who has it; 0 if nobody has.
     word: AtomicU64,
     /// What is known of the data that the lock protects: one of the three below.
     data: AtomicU32,
-    /// The id of a thread that has waited for long: the others let it pass. 0 if there is none.
-    hungry: AtomicU32,
-    /// How many went to sleep since somebody was last woken; 0 if nobody sleeps.
-    asleep: AtomicU32,
-    unused: AtomicU32,
+    reserved: AtomicU32,
 }
+
+/// Others sleep.
+const W: u64 = 1;
+/// One of them has slept for long.
+const F: u64 = 2;
+/// The bits of the word that are not the owner's number, which has zeroes there.
+const FLAGS: u64 = W | F;
+
+/// How long a thread sleeps before it wants to be next. The lock is idle until the next owner has
+/// woken up, some 50 µs on an idle processor; so this must not happen for each turn.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The data is as its last owner left it.
 const CONSISTENT: u32 = 0;
-/// An owner has died, and nobody has said since that the data is in order.
+/// An owner has died, and no later one has said since that the data is in order.
 const SUSPECT: u32 = 1;
-/// Somebody unlocked it while it was suspect. There is no way back.
+/// It was unlocked while it was suspect. There is no way back.
 const LOST: u32 = 2;
+
+/// What a lock has to know of the threads that use it, who are numbers other than 0 with zeroes in
+/// their two lowest bits.
+pub(crate) trait Threads {
+    /// Whether that is the calling thread.
+    fn is_mine(&self, owner: u64) -> bool;
+    /// Whether that thread is known to be dead.
+    fn is_dead(&self, owner: u64) -> bool;
+}
 
 /// How it was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +97,7 @@ pub(crate) enum Refused {
 pub(crate) enum Condition {
     /// It is as its last owner left it.
     Consistent,
-    /// An owner has died, and nobody has said since that it is in order.
+    /// An owner has died, and no later one has said since that it is in order.
     Suspect,
     /// It was suspect, and given up.
     Lost,
@@ -80,107 +108,129 @@ pub(crate) enum Condition {
 pub(crate) struct NotOwner;
 
 impl Lock {
-    /// Acquires it for the calling thread, `me`. `life` says whether a task lives.
+    #[cfg(any(test, loom))]
+    pub fn new() -> Lock {
+        Lock {
+            word: AtomicU64::new(0),
+            data: AtomicU32::new(CONSISTENT),
+            reserved: AtomicU32::new(0),
+        }
+    }
+
+    /// Acquires it for the calling thread, whose number is `me`.
     #[inline]
     pub fn lock(
         &self,
-        me: Task,
-        life: impl Fn(Task) -> Life,
+        me: u64,
+        threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
-        let me = me.bits();
-        // Relaxed: politeness orders nothing.
-        if self.hungry.load(Relaxed) == 0 {
-            // Acquire: what the last owner wrote before it released the lock is seen from here on.
-            // Release: whoever sees this number sees what its process wrote before, its namespaces.
-            if self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() {
-                return self.acquired(false);
-            }
+        // Acquire: what the last owner wrote before it released the lock is seen from here on.
+        // Release: whoever sees this number sees what its process wrote before, its namespaces.
+        match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
+            Ok(_) => self.acquired(false),
+            Err(_) => self.lock_taken(me, threads, deadline),
         }
-        self.lock_taken(me, life, deadline)
     }
 
     #[cold]
     fn lock_taken(
         &self,
         me: u64,
-        life: impl Fn(Task) -> Life,
+        threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
         // Relaxed: only this thread can have written its own number.
-        if self.word.load(Relaxed) == me {
+        if threads.is_mine(owner(self.word.load(Relaxed))) {
             return Err(Refused::Deadlock);
         }
-        let mut queue = Queue::enter(self, me);
-        let free = |owner| owner == 0;
-        let dead = |owner| owner != 0 && life(Task::from_bits(owner)) == Life::Dead;
-        let look = || queue.may_pass().then(|| self.take_if(free, me)).flatten();
-        let found = match deadline {
-            Deadline::Now => None,
-            _ => wait::spin_gently(look),
-        };
-        if found.is_some() {
+        let at_once = matches!(deadline, Deadline::Now);
+        // The kernel would wake this thread no sooner.
+        // Relaxed: `take` acquires.
+        let look = || (self.word.load(Relaxed) == 0 && self.take(0, me, false)).then_some(());
+        if !at_once && wait::spin_gently(look).is_some() {
             return self.acquired(false);
         }
-        let mut slept = false;
+        let mut sleep = Sleep::until(deadline);
+        let mut has_slept = false;
+        // The owner that was last seen alive.
+        let mut alive = 0;
         loop {
-            if queue.may_pass() && self.take_if(free, me).is_some() {
-                return self.acquired_after_sleep(slept, false);
-            }
-            // Politeness ends here: whoever is next may be dead, too.
-            if self.take_if(dead, me).is_some() {
-                return self.acquired_after_sleep(slept, true);
-            }
-            if matches!(deadline, Deadline::Now) {
-                return self.last_try(slept, me);
-            }
-            // Relaxed, here and below: ordered by the barrier.
-            let count = self.asleep.fetch_add(1, Relaxed).wrapping_add(1);
-            heavy_barrier();
-            let free = self.word.load(Relaxed) == 0;
-            if free && queue.may_pass() {
+            // Acquire: with the number comes the namespace of its process.
+            let word = self.word.load(Acquire);
+            let is_free = owner(word) == 0;
+            // A thread that does not wait is not refused a lock that is free.
+            let may_pass = is_free && (word & F == 0 || has_slept || at_once);
+            // To look takes some microseconds, so this does not follow each wake-up.
+            let may_look = owner(word) != alive && (!has_slept || sleep.has_expired());
+            if may_pass || !is_free && may_look && threads.is_dead(owner(word)) {
+                if self.take(word, me, has_slept) {
+                    return self.acquired(!is_free);
+                }
                 continue;
             }
-            if free {
-                // It is another one's turn, who may be asleep.
-                futex::wake(&self.asleep, u32::MAX >> 1);
+            if at_once {
+                return Err(Refused::TimedOut);
             }
-            slept = true;
-            if !wait::sleep(&self.asleep, count, deadline) {
-                return self.last_try(slept, me);
+            alive = owner(word);
+            let wishes = match sleep.elapsed() > PATIENCE {
+                true => FLAGS,
+                false => W,
+            };
+            if !self.announce(word, wishes) {
+                continue;
             }
-            queue.has_slept(free);
+            if !atomic::sleep(&self.word, word | wishes, &mut sleep) {
+                return self.last_try(me);
+            }
+            has_slept = true;
+            if sleep.has_expired() {
+                alive = 0;
+            }
         }
     }
 
-    /// The time is over, and politeness, too: a lock that is free is not refused. Whoever was to be
-    /// next has not come while this one slept, and may be dead: it has its turn no longer.
-    fn last_try(&self, slept: bool, me: u64) -> Result<Acquired, Refused> {
-        let hungry = self.hungry.load(Relaxed);
-        if self.take_if(|owner| owner == 0, me).is_none() {
-            return Err(Refused::TimedOut);
+    /// The time is over: what was free for others has not been taken in all this time.
+    fn last_try(&self, me: u64) -> Result<Acquired, Refused> {
+        // Acquire: as above.
+        let word = self.word.load(Acquire);
+        match owner(word) == 0 && self.take(word, me, true) {
+            true => self.acquired(false),
+            false => Err(Refused::TimedOut),
         }
-        if slept && hungry != 0 {
-            let _ = self.hungry.compare_exchange(hungry, 0, Relaxed, Relaxed);
-        }
-        self.acquired_after_sleep(slept, false)
     }
 
-    /// There may be others asleep, whom whoever woke this one has left to it.
-    fn acquired_after_sleep(&self, slept: bool, from_the_dead: bool) -> Result<Acquired, Refused> {
-        if slept {
-            // Relaxed: this thread itself will look, when it unlocks.
-            self.asleep.fetch_add(1, Relaxed);
-        }
-        self.acquired(from_the_dead)
+    /// Takes the lock, if its word is still that one.
+    fn take(&self, word: u64, me: u64, has_slept: bool) -> bool {
+        let flags = match has_slept {
+            // Others may sleep, of whom the unlock that woke this one did not say so. And F was for
+            // a thread that has slept.
+            true => W,
+            false => word & FLAGS,
+        };
+        // Both as in `lock`. From a dead owner nothing was released, and nothing is relied on until
+        // the data is repaired.
+        self.word
+            .compare_exchange(word, me | flags, AcqRel, Relaxed)
+            .is_ok()
     }
 
-    /// Who has it, and whether the data is suspect or lost: to look at.
-    pub fn look(&self) -> (Option<Task>, Condition) {
+    /// Sets flags in the word, if it is still that one.
+    fn announce(&self, word: u64, flags: u64) -> bool {
+        // Relaxed: the flags order nothing; the kernel compares the word again.
+        word & flags == flags
+            || self
+                .word
+                .compare_exchange(word, word | flags, Relaxed, Relaxed)
+                .is_ok()
+    }
+
+    /// The number of the thread that has it, and whether the data is suspect or lost: to look at.
+    pub fn look(&self) -> (Option<u64>, Condition) {
         // Relaxed, both: the answer may be old as soon as it is given.
-        let owner = match self.word.load(Relaxed) {
+        let owner = match owner(self.word.load(Relaxed)) {
             0 => None,
-            word => Some(Task::from_bits(word)),
+            owner => Some(owner),
         };
         let condition = match self.data.load(Relaxed) {
             CONSISTENT => Condition::Consistent,
@@ -188,19 +238,6 @@ impl Lock {
             _ => Condition::Lost,
         };
         (owner, condition)
-    }
-
-    /// Takes the lock if its owner is such a one.
-    fn take_if(&self, owner: impl Fn(u64) -> bool, me: u64) -> Option<()> {
-        // Acquire: with the number comes the namespace of whoever it is.
-        let word = self.word.load(Acquire);
-        if !owner(word) {
-            return None;
-        }
-        // Both as in `lock`. From a dead owner nothing was released, and nothing is relied on until
-        // somebody has repaired the data.
-        let taken = self.word.compare_exchange(word, me, AcqRel, Relaxed);
-        taken.ok().map(drop)
     }
 
     /// What the new owner has to know.
@@ -217,152 +254,135 @@ impl Lock {
     #[cold]
     fn acquired_suspect(&self, data: u32) -> Result<Acquired, Refused> {
         if data > SUSPECT {
-            self.release();
+            // Relaxed: this thread has written the word.
+            self.release(self.word.load(Relaxed));
             return Err(Refused::NotRecoverable);
         }
-        // Should we die before this, the next one finds a dead owner again.
+        // Should this thread die before that, the next one finds a dead owner again.
         self.data.store(SUSPECT, Relaxed);
         Ok(Acquired::OwnerDied)
     }
 
     /// The data is in order again, says the owner.
-    pub fn consistent(&self) -> Result<(), NotOwner> {
-        self.expect_mine()?;
+    pub fn consistent(&self, threads: &impl Threads) -> Result<(), NotOwner> {
+        self.expect_mine(threads)?;
         self.data.store(CONSISTENT, Relaxed);
         Ok(())
     }
 
     /// Releases it. Data that is still suspect is lost from now on.
     #[inline]
-    pub fn unlock(&self) -> Result<(), NotOwner> {
-        self.expect_mine()?;
+    pub fn unlock(&self, threads: &impl Threads) -> Result<(), NotOwner> {
+        let word = self.expect_mine(threads)?;
         if self.data.load(Relaxed) != CONSISTENT {
             self.data.store(LOST, Relaxed);
         }
-        self.release();
+        self.release(word);
         Ok(())
     }
 
+    /// Releases it, of which the owner has seen this word.
     #[inline]
-    fn release(&self) {
-        // Release: whoever acquires it next sees what this owner wrote.
-        self.word.store(0, Release);
-        light_barrier();
-        // Relaxed: ordered by the barriers.
-        if self.asleep.load(Relaxed) != 0 {
-            self.wake();
+    fn release(&self, word: u64) {
+        // Release: the next owner sees what this one wrote. Relaxed: if it fails, others have set
+        // flags, which order nothing.
+        let alone = word & FLAGS == 0
+            && self
+                .word
+                .compare_exchange(word, 0, Release, Relaxed)
+                .is_ok();
+        if !alone {
+            self.release_and_wake(owner(word));
         }
     }
 
     #[cold]
-    fn wake(&self) {
-        // Relaxed: the kernel orders it before whoever falls asleep on it or is woken.
-        self.asleep.store(0, Relaxed);
-        futex::wake(&self.asleep, 1);
+    fn release_and_wake(&self, me: u64) {
+        let free = loop {
+            let word = self.word.load(Relaxed);
+            if owner(word) != me {
+                return; // it was overwritten
+            }
+            let free = match word & F {
+                0 => 0,
+                _ => FLAGS,
+            };
+            // Both as above.
+            let released = self.word.compare_exchange(word, free, Release, Relaxed);
+            if released.is_ok() {
+                break free;
+            }
+        };
+        if atomic::wake_one(&self.word) || free == 0 {
+            return;
+        }
+        // Those who have slept are awake, or have given up: it is free for all. One who has come
+        // meanwhile may sleep on the word as it was. Release: a later owner sees what this one wrote.
+        if self
+            .word
+            .compare_exchange(free, 0, Release, Relaxed)
+            .is_ok()
+        {
+            atomic::wake_one(&self.word);
+        }
     }
 
+    /// The word, if the calling thread is the owner.
     #[inline]
-    fn expect_mine(&self) -> Result<(), NotOwner> {
+    fn expect_mine(&self, threads: &impl Threads) -> Result<u64, NotOwner> {
         // Relaxed: only this thread can have written its own number.
-        match self.word.load(Relaxed) == Task::current().bits() {
-            true => Ok(()),
+        let word = self.word.load(Relaxed);
+        match threads.is_mine(owner(word)) {
+            true => Ok(word),
             false => Err(NotOwner),
         }
     }
 }
 
-/// How those who wait let each other pass: whoever comes at the right moment takes the lock, until
-/// one has waited in vain for a slice or two. That one is next.
-struct Queue<'a> {
-    lock: &'a Lock,
-    tid: u32,
-    /// Since when it has waited, or since it last had a say.
-    since: Option<Instant>,
+/// The owner's number, 0 if there is none.
+fn owner(word: u64) -> u64 {
+    word & !FLAGS
 }
 
-impl Queue<'_> {
-    fn enter(lock: &Lock, me: u64) -> Queue<'_> {
-        Queue {
-            lock,
-            tid: Task::from_bits(me).tid() as u32,
-            since: None,
-        }
-    }
-
-    /// Whether this thread may take the lock when it is free.
-    fn may_pass(&self) -> bool {
-        // Relaxed, here and below: politeness orders nothing.
-        let hungry = self.lock.hungry.load(Relaxed);
-        hungry == 0 || hungry == self.tid
-    }
-
-    /// Sleep is over. `free` if the lock was free when it began, and it was another one's turn.
-    fn has_slept(&mut self, free: bool) {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < wait::SLICE {
-            return;
-        }
-        self.since = Some(Instant::now());
-        let hungry = self.lock.hungry.load(Relaxed);
-        let next = match hungry {
-            0 => self.tid,
-            // It was free all the time, so whoever was to have it is dead, or has given up.
-            _ if free && hungry != self.tid => 0,
-            _ => return,
-        };
-        let _ = self
-            .lock
-            .hungry
-            .compare_exchange(hungry, next, Relaxed, Relaxed);
-    }
-}
-
-impl Drop for Queue<'_> {
-    fn drop(&mut self) {
-        if self.lock.hungry.load(Relaxed) == self.tid {
-            let _ = self
-                .lock
-                .hungry
-                .compare_exchange(self.tid, 0, Relaxed, Relaxed);
-        }
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::{sync::atomic::AtomicBool, thread, time::Duration};
+    use crate::holder::{Holder, Life};
+    use std::{sync::atomic::AtomicBool, thread, time::Instant};
 
-    fn free() -> Lock {
-        crate::sys::barrier::take_part();
-        Lock {
-            word: AtomicU64::new(0),
-            data: AtomicU32::new(CONSISTENT),
-            hungry: AtomicU32::new(0),
-            asleep: AtomicU32::new(0),
-            unused: AtomicU32::new(0),
+    /// The threads of this process.
+    struct Real;
+
+    impl Threads for Real {
+        fn is_mine(&self, owner: u64) -> bool {
+            Holder::from_bits(owner).is_mine()
         }
+
+        fn is_dead(&self, owner: u64) -> bool {
+            Holder::from_bits(owner).life(|| true) == Life::Dead
+        }
+    }
+
+    fn me() -> u64 {
+        Holder::thread(false).bits()
     }
 
     fn lock(lock: &Lock) -> Result<Acquired, Refused> {
-        lock.lock(
-            Task::current(),
-            Task::life,
-            Deadline::after(Some(Duration::from_secs(60))),
-        )
+        let deadline = Deadline::after(Some(Duration::from_secs(60)));
+        lock.lock(me(), &Real, deadline)
     }
 
     fn try_lock(lock: &Lock) -> Result<Acquired, Refused> {
-        lock.lock(
-            Task::current(),
-            Task::life,
-            Deadline::after(Some(Duration::ZERO)),
-        )
+        lock.lock(me(), &Real, Deadline::Now)
+    }
+
+    fn unlock(lock: &Lock) -> Result<(), NotOwner> {
+        lock.unlock(&Real)
     }
 
     #[test]
     fn it_excludes() {
-        let shared = free();
+        let shared = Lock::new();
         let counter = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -371,7 +391,7 @@ mod tests {
                         assert_eq!(lock(&shared), Ok(Acquired::Clean));
                         let seen = counter.load(Relaxed);
                         counter.store(seen + 1, Relaxed);
-                        shared.unlock().unwrap();
+                        unlock(&shared).unwrap();
                     }
                 });
             }
@@ -382,53 +402,53 @@ mod tests {
 
     #[test]
     fn it_knows_its_owner() {
-        let shared = free();
-        assert_eq!(shared.unlock(), Err(NotOwner));
+        let shared = Lock::new();
+        assert_eq!(unlock(&shared), Err(NotOwner));
         lock(&shared).unwrap();
         assert_eq!(lock(&shared), Err(Refused::Deadlock));
         thread::scope(|scope| {
             scope.spawn(|| {
-                assert_eq!(shared.unlock(), Err(NotOwner));
-                assert_eq!(shared.consistent(), Err(NotOwner));
+                assert_eq!(unlock(&shared), Err(NotOwner));
+                assert_eq!(shared.consistent(&Real), Err(NotOwner));
                 assert_eq!(try_lock(&shared), Err(Refused::TimedOut));
             });
         });
-        shared.unlock().unwrap();
+        unlock(&shared).unwrap();
         assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
     }
 
     #[test]
     fn a_dead_owners_lock_is_taken_over_and_repaired() {
-        let shared = free();
+        let shared = Lock::new();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
         assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
-        shared.consistent().unwrap();
-        shared.unlock().unwrap();
+        shared.consistent(&Real).unwrap();
+        unlock(&shared).unwrap();
         assert_eq!(lock(&shared), Ok(Acquired::Clean));
     }
 
     #[test]
     fn suspect_data_that_nobody_repairs_is_lost() {
-        let shared = free();
+        let shared = Lock::new();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
         assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
-        shared.unlock().unwrap();
+        unlock(&shared).unwrap();
         assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
         assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
     }
 
     #[test]
     fn a_sleeper_notices_its_owners_death() {
-        let shared = free();
+        let shared = Lock::new();
         let asleep = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
                 lock(&shared).unwrap();
-                while shared.asleep.load(Relaxed) == 0 {
+                while shared.word.load(Relaxed) & W == 0 {
                     thread::yield_now();
                 }
                 asleep.store(true, Relaxed);
@@ -443,17 +463,41 @@ mod tests {
 
     #[test]
     fn an_owner_that_cannot_be_judged_is_left_alone() {
-        let shared = free();
+        struct Unknown;
+        impl Threads for Unknown {
+            fn is_mine(&self, owner: u64) -> bool {
+                Real.is_mine(owner)
+            }
+            fn is_dead(&self, _: u64) -> bool {
+                false
+            }
+        }
+        let shared = Lock::new();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
         let deadline = Deadline::after(Some(Duration::from_millis(10)));
         let start = Instant::now();
         assert_eq!(
-            shared.lock(Task::current(), |_| Life::Unknown, deadline),
+            shared.lock(me(), &Unknown, deadline),
             Err(Refused::TimedOut)
         );
         assert!(start.elapsed() >= Duration::from_millis(10));
+    }
+
+    /// While the lock is free for those who have slept, a thread that does not wait still gets it,
+    /// and one that waits gets it when it has slept.
+    #[test]
+    fn a_lock_that_is_kept_for_a_dead_sleeper_is_not_lost() {
+        let shared = Lock::new();
+        shared.word.store(FLAGS, Relaxed);
+        assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
+        unlock(&shared).unwrap();
+        assert_eq!(shared.word.load(Relaxed), 0, "no thread sleeps");
+        shared.word.store(FLAGS, Relaxed);
+        assert_eq!(lock(&shared), Ok(Acquired::Clean));
+        unlock(&shared).unwrap();
+        assert_eq!(shared.word.load(Relaxed), 0);
     }
 
     #[test]
@@ -461,14 +505,14 @@ mod tests {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         for round in 0..1000 {
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            let shared = free();
+            let shared = Lock::new();
             shared.word.store(seed, Relaxed);
             shared
                 .data
                 .store((seed >> 13) as u32 >> (round % 32), Relaxed);
-            let _ = shared.unlock();
+            let _ = unlock(&shared);
             match try_lock(&shared) {
-                Ok(_) => shared.unlock().unwrap(),
+                Ok(_) => unlock(&shared).unwrap(),
                 Err(Refused::NotRecoverable | Refused::TimedOut) => {}
                 Err(Refused::Deadlock) => panic!("{seed:#x} is not this thread"),
             }

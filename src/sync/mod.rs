@@ -5,10 +5,8 @@
 
 mod area;
 mod atomic;
-#[cfg(not(loom))]
 mod claim;
 mod counter;
-#[cfg(not(loom))]
 mod lock;
 #[cfg(loom)]
 mod loom;
@@ -22,10 +20,8 @@ pub(crate) use area::Area;
 pub(crate) use atomic::AtomicU32;
 #[cfg(loom)]
 pub(crate) use atomic::AtomicU64;
-#[cfg(not(loom))]
 pub(crate) use claim::Claim;
 pub(crate) use counter::{Counter, MAX as COUNTER_MAX};
-#[cfg(not(loom))]
-pub(crate) use lock::{Acquired, Condition, Lock, Refused};
+pub(crate) use lock::{Acquired, Condition, Lock, Refused, Threads};
 pub(crate) use ready::{MAGIC, READY, Ready, State};
-pub(crate) use wait::Deadline;
+pub(crate) use wait::{Deadline, Sleep};

@@ -19,7 +19,7 @@ use super::{
         fence,
     },
     sleepers::Sleepers,
-    wait::{self, Deadline},
+    wait::{self, Deadline, Sleep},
 };
 
 /// What lies beside the slots.
@@ -181,6 +181,7 @@ impl Newest<'_> {
             return true;
         }
         let word = &self.words.current;
+        let mut sleep = Sleep::until(deadline);
         loop {
             let now = self.version();
             if is_newer(now) {
@@ -190,9 +191,9 @@ impl Newest<'_> {
             let slept = match writable {
                 true => {
                     let look = || self.version() != now;
-                    self.words.sleepers.sleep(now, word, now, deadline, look)
+                    self.words.sleepers.sleep(now, word, now, &mut sleep, look)
                 }
-                false => atomic::sleep(word, now, deadline),
+                false => atomic::sleep(word, now, &mut sleep),
             };
             if look().is_some() {
                 return true;

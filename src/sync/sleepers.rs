@@ -9,7 +9,7 @@
 
 use super::{
     atomic::{self, AtomicU64, Ordering::Relaxed, heavy_barrier, light_barrier},
-    wait::Deadline,
+    wait::Sleep,
 };
 
 /// One more than the highest count that somebody sleeps after; 0 if nobody does.
@@ -52,13 +52,15 @@ impl Sleepers {
         count: u64,
         word: &AtomicU64,
         expected: u64,
-        deadline: Deadline,
+        sleep: &mut Sleep,
         mut look: impl FnMut() -> bool,
     ) -> bool {
         // Relaxed: ordered by the barriers. The highest, so that one who is late and finds
         // something new at once does not stand in for one who sleeps.
         self.0.fetch_max(count.wrapping_add(1), Relaxed);
-        heavy_barrier();
-        look() || atomic::sleep(word, expected, deadline)
+        if !heavy_barrier() {
+            sleep.stay_light();
+        }
+        look() || atomic::sleep(word, expected, sleep)
     }
 }

@@ -1,13 +1,18 @@
 //! Waiting: a little spinning or yielding, then sleep, in slices.
 //!
 //! Sleep is cut into slices so that three things heal by themselves: a wake-up that a killed process
-//! never sent, one that was missed because the kernel has no barrier for it, and a lock whose owner
-//! dies while others sleep. Each costs a sleeper one slice.
+//! never sent, one that was missed because the kernel has no barrier for it, and a lock or a role
+//! whose holder dies while others sleep. Each costs a sleeper one slice. What is waited for mostly
+//! comes soon, or takes long; so slices are short at first, and long later.
 
 use std::time::{Duration, Instant};
 
-/// The longest sleep without looking again.
-pub(crate) const SLICE: Duration = Duration::from_millis(4);
+/// How long slices are short.
+const AT_FIRST: Duration = Duration::from_millis(100);
+
+/// The length of a slice at first, and later.
+const SHORT: Duration = Duration::from_millis(8);
+const LONG: Duration = Duration::from_millis(250);
 
 /// How often to look before sleeping. A look takes a PAUSE, 20 to 60 ns.
 #[cfg(not(loom))]
@@ -46,16 +51,84 @@ impl Deadline {
         }
     }
 
-    /// How long to sleep now; `None` when the time is over.
-    pub fn slice(self) -> Option<Duration> {
+    /// Whether the time is over.
+    pub fn is_over(self) -> bool {
         match self {
-            Deadline::Now => None,
-            Deadline::Never => Some(SLICE),
-            Deadline::At(end) => {
-                let left = end.saturating_duration_since(Instant::now());
-                (left > Duration::ZERO).then(|| left.min(SLICE))
-            }
+            Deadline::Now => true,
+            Deadline::Never => false,
+            Deadline::At(end) => Instant::now() >= end,
         }
+    }
+}
+
+/// The sleep of one who waits, slice after slice.
+pub(crate) struct Sleep {
+    pub(super) deadline: Deadline,
+    #[cfg(not(loom))]
+    since: Option<Instant>,
+    /// A wake-up may be missed: slices stay short.
+    #[cfg(not(loom))]
+    light: bool,
+    /// The last slice came to its end.
+    pub(super) expired: bool,
+    /// In a model, how many slices there are.
+    #[cfg(loom)]
+    pub(super) slices: u32,
+}
+
+impl Sleep {
+    /// Whether the last slice came to its end: this one was not woken. In a model slices have no
+    /// end, and it is as if each had.
+    pub fn has_expired(&self) -> bool {
+        self.expired || cfg!(loom)
+    }
+}
+
+#[cfg(not(loom))]
+impl Sleep {
+    pub fn until(deadline: Deadline) -> Sleep {
+        Sleep {
+            deadline,
+            since: None,
+            light: false,
+            expired: false,
+        }
+    }
+
+    /// From now on, slices are short: a wake-up may be missed.
+    pub fn stay_light(&mut self) {
+        self.light = true;
+    }
+
+    /// How long this one has slept, and been awake between.
+    pub fn elapsed(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Sleeps for a slice, while the word is as expected. False when the time is over.
+    pub fn on(&mut self, word: *const core::sync::atomic::AtomicU32, expected: u32) -> bool {
+        match self.slice() {
+            Some(slice) => {
+                self.expired = crate::sys::futex::wait(word, expected, slice);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How long to sleep now; `None` when the time is over.
+    fn slice(&mut self) -> Option<Duration> {
+        let left = match self.deadline {
+            Deadline::Now => return None,
+            Deadline::Never => Duration::MAX,
+            Deadline::At(end) => end.saturating_duration_since(Instant::now()),
+        };
+        let elapsed = self.since.get_or_insert_with(Instant::now).elapsed();
+        let slice = match self.light || elapsed < AT_FIRST {
+            true => SHORT,
+            false => LONG,
+        };
+        (left > Duration::ZERO).then(|| left.min(slice))
     }
 }
 
@@ -112,20 +185,4 @@ pub(crate) fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<
 #[cfg(loom)]
 pub(crate) fn stay_awake<T>(_: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     look()
-}
-
-/// Sleeps for a slice, while the word is as expected. False when the time is over.
-#[cfg(not(loom))]
-pub(crate) fn sleep(
-    word: *const core::sync::atomic::AtomicU32,
-    expected: u32,
-    deadline: Deadline,
-) -> bool {
-    match deadline.slice() {
-        Some(slice) => {
-            crate::sys::futex::wait(word, expected, slice);
-            true
-        }
-        None => false,
-    }
 }

@@ -6,23 +6,34 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
 const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 
+/// Whether this process takes part. Children made by `fork` do if their parent does.
+static TAKES_PART: AtomicBool = AtomicBool::new(false);
+
 /// Has this process take part: from now on, its running threads are reached by
-/// [`all_processes`]. Children made by `fork` are registered with it. Where the kernel is older
-/// than 4.16 or a seccomp policy forbids it, nothing happens.
+/// [`all_processes`]. Where the kernel is older than 4.16 or a seccomp policy forbids it, nothing
+/// happens.
 pub(crate) fn take_part() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    // Relaxed: says nothing of other memory, and doing it twice does no harm.
-    if !DONE.swap(true, Relaxed) {
-        call(REGISTER_GLOBAL_EXPEDITED);
+    // Relaxed, both: the kernel has registered the process before another thread can see this; and
+    // doing it twice does no harm.
+    if !takes_part() && call(REGISTER_GLOBAL_EXPEDITED) {
+        TAKES_PART.store(true, Relaxed);
     }
 }
 
-/// A full barrier in every running thread of every process that takes part.
-pub(crate) fn all_processes() {
-    call(GLOBAL_EXPEDITED);
+/// Whether this process' threads are reached by [`all_processes`].
+#[inline(always)]
+pub(crate) fn takes_part() -> bool {
+    // Relaxed: as above.
+    TAKES_PART.load(Relaxed)
 }
 
-fn call(command: libc::c_int) {
+/// A full barrier in every running thread of every process that takes part. False if the kernel
+/// does not make one.
+pub(crate) fn all_processes() -> bool {
+    call(GLOBAL_EXPEDITED)
+}
+
+fn call(command: libc::c_int) -> bool {
     // SAFETY: it orders memory accesses and changes nothing.
-    let _ = check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0 as libc::c_uint, 0) });
+    check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0 as libc::c_uint, 0) }).is_ok()
 }

@@ -41,16 +41,28 @@ pub(crate) fn file_id(path: &CStr) -> Result<FileId, Errno> {
 /// the meaning of the call depends on a raw pointer.
 #[inline]
 pub(crate) unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {
+    // SAFETY: as promised here.
+    unsafe { stat_at(libc::AT_FDCWD.into(), path, 0) }
+}
+
+/// # Safety
+/// As for `file_id_at`.
+#[inline]
+unsafe fn stat_at(
+    directory: libc::c_long,
+    path: *const c_char,
+    flags: c_int,
+) -> Result<FileId, Errno> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel reads `path` with its own checks and writes one `stat`, for which there is
     // room.
     check(unsafe {
         libc::syscall(
             libc::SYS_newfstatat,
-            libc::AT_FDCWD,
+            directory,
             path,
             stat.as_mut_ptr(),
-            0,
+            flags,
         )
     })?;
     // SAFETY: the call succeeded, so the kernel has filled the structure.
@@ -71,6 +83,12 @@ impl Descriptor {
         // SAFETY: the path is a C string.
         check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
             .map(Descriptor)
+    }
+
+    /// Identifies the open file.
+    pub fn id(&self) -> Result<FileId, Errno> {
+        // SAFETY: the path is a C string.
+        unsafe { stat_at(self.0, c"".as_ptr(), libc::AT_EMPTY_PATH) }
     }
 
     /// Reads on, as much as the buffer takes.

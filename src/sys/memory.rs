@@ -1,7 +1,10 @@
 //! Address space: reserving it, filling it in advance, asking for huge pages.
 
 use super::{Errno, errno::check, process::process_id};
-use core::{ffi::c_void, ptr, slice};
+use core::{
+    ffi::{c_int, c_void},
+    ptr, slice,
+};
 
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
@@ -36,20 +39,21 @@ fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Err
     Ok(start as *mut c_void)
 }
 
-/// A page of zeroes that is zeroes again in every child made by `fork` (`MADV_WIPEONFORK`, Linux
-/// 4.14). It is never unmapped.
-pub(crate) fn wiped_on_fork() -> Result<*mut c_void, Errno> {
+/// A page of zeroes, never unmapped, and whether it is zeroes again in every child made by `fork`
+/// (`MADV_WIPEONFORK`, Linux 4.14).
+pub(crate) fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {
     let len = page_size();
     let page = map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)?;
-    // SAFETY: the advice concerns the page made above.
-    match check(unsafe { libc::syscall(libc::SYS_madvise, page, len, libc::MADV_WIPEONFORK) }) {
-        Ok(_) => Ok(page),
-        Err(errno) => {
-            // SAFETY: nobody else knows of this page.
-            unsafe { release(page, len) };
-            Err(errno)
-        }
-    }
+    // Some emulators accept every advice and follow none: such a one accepts this, too.
+    const NO_ADVICE: c_int = -1;
+    let wiped =
+        advise(page, len, NO_ADVICE).is_err() && advise(page, len, libc::MADV_WIPEONFORK).is_ok();
+    Ok((page, wiped))
+}
+
+/// Keeps a mapping out of children made by `fork`: they do not inherit it.
+pub(crate) fn keep_from_children(addr: *mut c_void, len: usize) -> Result<(), Errno> {
+    advise(addr, len, libc::MADV_DONTFORK)
 }
 
 /// Room for so many numbers, outside of the heap and of the stack; given back when dropped.
@@ -115,16 +119,20 @@ pub(crate) fn populate(addr: *mut c_void, len: usize, write: bool) -> Result<(),
     } else {
         libc::MADV_POPULATE_READ
     };
-    // SAFETY: populating reads or rewrites pages without changing a byte; a range that is not
-    // mapped is an error.
-    check(unsafe { libc::syscall(libc::SYS_madvise, addr, len, advice) })?;
-    Ok(())
+    advise(addr, len, advice)
 }
 
 /// Asks for huge pages in a range.
 pub(crate) fn advise_huge(addr: *mut c_void, len: usize) -> Result<(), Errno> {
-    // SAFETY: the advice changes how memory is backed, not what it holds.
-    check(unsafe { libc::syscall(libc::SYS_madvise, addr, len, libc::MADV_HUGEPAGE) })?;
+    advise(addr, len, libc::MADV_HUGEPAGE)
+}
+
+/// `madvise(2)`, with advice that changes no byte of this process' memory: how it is backed, and
+/// what children inherit.
+fn advise(addr: *mut c_void, len: usize, advice: c_int) -> Result<(), Errno> {
+    // SAFETY: none of the advice given in this file changes what this process reads; a range that
+    // is not mapped is an error.
+    check(unsafe { libc::syscall(libc::SYS_madvise, addr, len, advice) })?;
     Ok(())
 }
 

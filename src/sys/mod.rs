@@ -12,9 +12,10 @@ mod lines;
 mod machine;
 mod maps;
 mod memory;
+mod pidfd;
 mod process;
 mod shm;
-mod task;
+mod stat;
 
 #[allow(unused_imports)] // the drop-in uses these
 pub(crate) use {
@@ -22,7 +23,6 @@ pub(crate) use {
     lines::for_each_line,
     maps::{for_each_attachment, is_of_segment},
     memory::Scratch,
-    process::thread_id,
 };
 
 pub(crate) use errno::Errno;
@@ -36,8 +36,13 @@ pub(crate) use machine::{
 };
 pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
 pub(crate) use memory::{
-    HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
+    HUGE_PAGE, advise_huge, find_room, is_mapped, keep_from_children, page_size,
+    page_wiped_on_fork, populate, read_foreign, release, write_foreign,
 };
-pub(crate) use process::{NO_NAMESPACE, about_now, cpu, namespaces, process_id, yield_now};
+pub(crate) use pidfd::{PidFd, Scope, has_thread, thread_exists};
+pub(crate) use process::{
+    NO_NAMESPACE, about_now, cpu, namespaces, process_id, random, sees_all_processes,
+    shares_pid_namespace, thread_id, yield_now,
+};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
-pub(crate) use task::{Life, ProcessMark, Task};
+pub(crate) use stat::Stat;

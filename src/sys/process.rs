@@ -1,5 +1,6 @@
 //! Who this process is, where it runs, and about when.
 
+use super::file::{Path, file_id, read_link};
 use core::time::Duration;
 
 /// The id of this process.
@@ -17,19 +18,76 @@ pub(crate) fn thread_id() -> i32 {
 /// In place of namespaces that cannot be told.
 pub(crate) const NO_NAMESPACE: u64 = u64::MAX;
 
+/// The inode number of the initial PID namespace, which sees all processes: `PROC_PID_INIT_INO` of
+/// <linux/proc_ns.h>.
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
 /// The namespaces of this process in which a thread's id and its start time mean something: of
 /// PIDs, and of time (0 on kernels that have none).
 pub(crate) fn namespaces() -> u64 {
     // A `/proc` that was mounted for another PID namespace tells of other processes.
-    if !super::task::proc_is_ours() {
+    if !proc_is_ours() {
         return NO_NAMESPACE;
     }
-    match super::file_id(c"/proc/self/ns/pid") {
+    match file_id(c"/proc/self/ns/pid") {
         Ok(pid) => {
-            let time = super::file_id(c"/proc/self/ns/time").map_or(0, |time| time.inode);
+            let time = file_id(c"/proc/self/ns/time").map_or(0, |time| time.inode);
             pid.inode & 0xffff_ffff | time << 32
         }
         Err(_) => NO_NAMESPACE,
+    }
+}
+
+/// Whether this process is known to be in the initial PID namespace, from which every process can
+/// be seen.
+pub(crate) fn sees_all_processes() -> bool {
+    let namespaces = namespaces();
+    namespaces != NO_NAMESPACE && namespaces & 0xffff_ffff == INITIAL_PID_NAMESPACE
+}
+
+/// Whether another process is known to be in this process' PID namespace.
+pub(crate) fn shares_pid_namespace(pid: i32) -> bool {
+    if pid == process_id() {
+        return true;
+    }
+    let path = Path::new(format_args!("/proc/{pid}/ns/pid"));
+    let theirs = path.and_then(|path| file_id(path.as_c_str()).ok());
+    let ours = file_id(c"/proc/self/ns/pid").ok();
+    theirs.is_some_and(|theirs| Some(theirs.inode) == ours.map(|ours| ours.inode))
+}
+
+/// Whether `/proc` is there, and tells of this process' own PID namespace. Needs no descriptor, of
+/// which there may be none left.
+fn proc_is_ours() -> bool {
+    let mut buffer = [0; 64];
+    // `PID/task/TID`
+    let link = read_link(c"/proc/thread-self", &mut buffer);
+    let name = link
+        .ok()
+        .and_then(|link| link.rsplit(|&byte| byte == b'/').next());
+    let name = name.and_then(|name| core::str::from_utf8(name).ok());
+    name.and_then(|name| name.parse().ok()) == Some(thread_id())
+}
+
+/// A number that nothing else has, most likely.
+pub(crate) fn random() -> u64 {
+    let mut number = [0; 8];
+    // SAFETY: the kernel writes at most so many bytes there.
+    let filled = unsafe {
+        libc::syscall(
+            libc::SYS_getrandom,
+            number.as_mut_ptr(),
+            number.len(),
+            libc::GRND_NONBLOCK,
+        )
+    };
+    match filled {
+        8 => u64::from_ne_bytes(number),
+        // The next best: when, and which address this stack has.
+        _ => {
+            (about_now().as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                ^ number.as_ptr() as u64
+        }
     }
 }
 

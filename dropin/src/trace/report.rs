@@ -13,7 +13,7 @@ use super::{
 use crate::{
     backend,
     explain::Bytes,
-    sys::{self, Errno, Mapping, Scratch, Task},
+    sys::{self, Errno, Mapping, Scratch, Stat},
 };
 use core::{
     ffi::c_int,
@@ -100,11 +100,8 @@ impl Own {
 fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
     let me = sys::process_id();
     // An earlier process can have had this one's id. Without /proc that cannot be told.
-    let start = match Task::process().start() {
-        0 => 0,
-        // Both clocks are rounded.
-        start => os::second_of(start) - 1,
-    };
+    // Both clocks are rounded.
+    let start = Stat::of_this_process().map_or(0, |stat| os::second_of(stat.start) - 1);
     let (highest, _) = backend::usage()?;
     for index in 0..=highest {
         let Ok((id, record)) = backend::stat_at(index) else {

@@ -10,7 +10,7 @@ use crate::sync::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
-    wait::{self, Deadline},
+    wait::{self, Deadline, Sleep},
 };
 
 /// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
@@ -177,7 +177,7 @@ impl Head {
             overtaken += 1;
             let late = match deadline {
                 Deadline::Now => overtaken > OVERTAKEN,
-                _ => deadline.slice().is_none(),
+                _ => deadline.is_over(),
             };
             if late {
                 return Err(Refused::TimedOut);
@@ -370,6 +370,7 @@ impl Head {
         if let Some(found) = wait::stay_awake(self.sender, || look(self)) {
             return Ok(found?);
         }
+        let mut sleep = Sleep::until(deadline);
         loop {
             self.say_where(track);
             let (pos, offset) = (self.pos, self.offset);
@@ -378,7 +379,7 @@ impl Head {
             let seen = word.load(Relaxed);
             let mut found = None;
             let sleepers = &track.words.asleep.receivers;
-            let slept = sleepers.sleep(pos, word, seen, deadline, || {
+            let slept = sleepers.sleep(pos, word, seen, &mut sleep, || {
                 found = look(self);
                 found.is_some() || self.offset != offset || word.load(Relaxed) != seen
             });
@@ -409,6 +410,7 @@ impl Head {
         let word = track.area.word(message.offset - 2 * WORD);
         let progress = track.area.word(message.offset - WORD);
         let mut copied = 0;
+        let mut sleep = Sleep::until(deadline);
         loop {
             let (seen, there) = match self.progress(track, message, word, progress) {
                 None => return Ok(false),
@@ -435,7 +437,7 @@ impl Head {
                     .words
                     .asleep
                     .receivers
-                    .sleep(message.pos, word, seen, deadline, || look().is_some());
+                    .sleep(message.pos, word, seen, &mut sleep, || look().is_some());
             if look().is_none() {
                 let gone = peers().check();
                 if look().is_none() {

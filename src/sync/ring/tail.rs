@@ -10,7 +10,7 @@ use crate::sync::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, heavy_barrier,
     },
-    wait::{self, Deadline},
+    wait::{self, Deadline, Sleep},
 };
 
 /// The size of a line of the cache in bytes.
@@ -411,12 +411,15 @@ impl Tail {
             return Ok(());
         }
         let look = || has_come(until);
+        let mut sleep = Sleep::until(deadline);
         loop {
             // Relaxed: ordered by the barriers.
             track.words.asleep.wanted.store(wanted, Relaxed);
-            heavy_barrier();
+            if !heavy_barrier() {
+                sleep.stay_light();
+            }
             let seen = head.load(Relaxed);
-            let slept = seen >= until || atomic::sleep(head, seen, deadline);
+            let slept = seen >= until || atomic::sleep(head, seen, &mut sleep);
             let gone = match look() {
                 Some(()) => Ok(()),
                 None => peers().check(),

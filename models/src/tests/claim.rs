@@ -1,0 +1,72 @@
+use crate::sync::Claim;
+use loom::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+
+/// A number of a process that has died.
+const DEAD: u64 = 400;
+
+struct Shared {
+    role: Claim,
+    /// Changed by the holder only, by a load and a store.
+    turns: AtomicU64,
+}
+
+/// Two processes want the role, once it is free or its holder is dead: one has it at a time, and
+/// sees what the one before it did.
+fn race(holder: Option<u64>) {
+    let shared = Arc::new(Shared {
+        role: Claim::new(),
+        turns: AtomicU64::new(0),
+    });
+    if let Some(holder) = holder {
+        assert!(shared.role.take(holder, |_| false));
+    }
+    let play = |shared: &Shared, me: u64| {
+        let taken = shared.role.take(me, |holder| holder == DEAD);
+        if taken {
+            let turns = shared.turns.load(Relaxed);
+            shared.turns.store(turns + 1, Relaxed);
+            shared.role.release(me);
+        }
+        u64::from(taken)
+    };
+    let others: Vec<_> = [8, 12]
+        .map(|me| {
+            let shared = shared.clone();
+            thread::spawn(move || play(&shared, me))
+        })
+        .into();
+    let mut taken = play(&shared, 4);
+    for other in others {
+        taken += other.join().unwrap();
+    }
+    assert!(taken >= 1);
+    assert_eq!(shared.turns.load(Relaxed), taken);
+    assert_eq!(shared.role.holder(), None);
+}
+
+#[test]
+fn one_has_a_free_role_at_a_time() {
+    loom::model(|| race(None));
+}
+
+#[test]
+fn one_follows_a_dead_holder() {
+    loom::model(|| race(Some(DEAD)));
+}
+
+#[test]
+fn a_live_holder_keeps_its_role() {
+    loom::model(|| {
+        let role = Claim::new();
+        assert!(role.take(4, |_| false));
+        assert!(!role.take(4, |holder| holder == DEAD));
+        role.release(8);
+        assert_eq!(role.holder(), Some(4));
+    });
+}

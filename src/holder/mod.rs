@@ -1,0 +1,379 @@
+//! Who holds something, in one number that other processes can judge: is it this thread, does it
+//! live, or is it dead?
+//!
+//! A thread's id is not enough: it is given again after the thread's death, and each PID namespace
+//! counts its own. So the number holds, beside the id, what no other holder has:
+//!
+//! | bits | what |
+//! |--:|---|
+//! | 0, 1 | 0 (a lock keeps its own flags there) |
+//! | 2 | 1 for a process, which lives as long as one of its threads |
+//! | 3 to 24 | the id of the thread or process, in its own PID namespace |
+//! | 25 to 61 | a value that depends on the kind |
+//! | 62, 63 | the kind: 0 inode, 1 ticks, 2 token, 3 random |
+//!
+//! *Inode* (Linux 6.9 and later): the inode number on pidfs, unique as long as the machine is up.
+//! *Ticks* (older kernels): a hash of the start time in clock ticks and of the namespaces in which
+//! it counts. *Random*: where the kernel tells neither. *Token*: the id of a segment that exists as
+//! long as its process does (see [`token`]), and 6 bits of the thread. The kernel answers for a
+//! token in every PID namespace and without `/proc`, and so a process uses it if it is not in the
+//! initial PID namespace, or if it shares an object with processes of other namespaces.
+//!
+//! What the kernel does not tell is [`Life::Unknown`]: never this thread, and never dead.
+
+mod process;
+mod token;
+
+use crate::{
+    hash::fnv1a,
+    sys::{self, Errno, PidFd, Scope, Stat},
+};
+use core::{cell::Cell, ffi::c_int};
+use process::Process;
+
+/// A thread or a process, as it stands in shared memory. Any bits may have been written there:
+/// those that nothing has are a dead holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder(u64);
+
+/// What could be found out about a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Alive,
+    Dead,
+    /// The kernel does not tell. Nothing may be taken from such a holder.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Inode = 0,
+    Ticks = 1,
+    Token = 2,
+    Random = 3,
+}
+
+/// The numbers of one thread or process. A holder that was written before the token was made is
+/// known by the first.
+#[derive(Clone, Copy)]
+struct Names {
+    plain: u64,
+    /// 0 if there is none.
+    token: u64,
+}
+
+const PROCESS: u64 = 1 << 2;
+const ID_SHIFT: u32 = 3;
+const ID_BITS: u32 = 22; // the kernel's limit is 4,194,304
+const VALUE_SHIFT: u32 = ID_SHIFT + ID_BITS;
+const VALUE_BITS: u32 = 37;
+const KIND_SHIFT: u32 = VALUE_SHIFT + VALUE_BITS;
+/// Of a token's value, how much tells the threads of its process apart.
+const TAG_BITS: u32 = 6;
+
+const fn mask(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
+
+/// The bits of a holder's number that are always 0.
+pub(crate) const FREE_BITS: u64 = 0b11;
+
+/// Inode numbers from here on do not fit into a holder, and so cannot be looked up by it. A machine
+/// that starts 10,000 threads a second needs five months to come here; the number can be this near
+/// to the end without being known to, because each processor counts in batches.
+const INODES_END: u64 = mask(VALUE_BITS) - (1 << 30);
+
+thread_local! {
+    /// What this thread knows of itself, and the number of the process in which it found that out.
+    static KNOWN: Cell<(u64, Names)> = const { Cell::new((0, Names { plain: 0, token: 0 })) };
+}
+
+impl Holder {
+    /// The calling thread. `abroad` if processes of other PID namespaces are to judge it.
+    #[inline]
+    pub fn thread(abroad: bool) -> Holder {
+        let process = Process::current();
+        let (of, names) = KNOWN.get();
+        match of != 0 && of == process.plain() && !(abroad && names.token == 0) {
+            true => names.best(),
+            false => Holder::learn(process, abroad),
+        }
+    }
+
+    #[cold]
+    fn learn(process: &Process, abroad: bool) -> Holder {
+        let token = process.settle(abroad);
+        let tid = sys::thread_id();
+        let plain = Holder::plain(tid, Scope::Thread);
+        let names = Names {
+            plain: plain.0,
+            token: token.map_or(0, |id| Holder::of_token(id, tid, plain.tag()).0),
+        };
+        KNOWN.set((process.plain(), names));
+        names.best()
+    }
+
+    /// The calling process. `abroad` as for [`thread`](Holder::thread).
+    pub fn process(abroad: bool) -> Holder {
+        let process = Process::current();
+        process.settle(abroad);
+        process.names().best()
+    }
+
+    /// Whether this is the calling thread, or the calling process: no child made by `fork`, and no
+    /// thread or process of any PID namespace that has the same id.
+    #[inline(always)]
+    pub fn is_mine(self) -> bool {
+        let process = Process::current();
+        if self.0 & PROCESS != 0 {
+            return process.names().are(self);
+        }
+        let (of, names) = KNOWN.get();
+        of != 0 && of == process.plain() && names.are(self)
+    }
+
+    /// The number that stands for it: never 0, and [`FREE_BITS`] are.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What a number stands for, which may have come from anywhere.
+    pub fn from_bits(bits: u64) -> Holder {
+        Holder(bits & !FREE_BITS)
+    }
+
+    /// The id of the thread or process, in the PID namespace that it lives in.
+    pub fn id(self) -> u32 {
+        (self.0 >> ID_SHIFT & mask(ID_BITS)) as u32
+    }
+
+    /// Whether it is a process, and not a thread.
+    pub fn is_process(self) -> bool {
+        self.0 & PROCESS != 0
+    }
+
+    fn new(kind: Kind, id: c_int, value: u64, scope: Scope) -> Holder {
+        let process = match scope {
+            Scope::Process => PROCESS,
+            Scope::Thread => 0,
+        };
+        Holder(
+            (kind as u64) << KIND_SHIFT
+                | (value & mask(VALUE_BITS)) << VALUE_SHIFT
+                | (id as u64 & mask(ID_BITS)) << ID_SHIFT
+                | process,
+        )
+    }
+
+    /// The number of the calling thread or process, but for tokens.
+    fn plain(id: c_int, scope: Scope) -> Holder {
+        let new = |kind, value| Holder::new(kind, id, value, scope);
+        if let Some(inode) = PidFd::open(id, scope).ok().and_then(|fd| fd.inode()) {
+            return new(Kind::Inode, inode);
+        }
+        let stat = match scope {
+            Scope::Thread => Stat::of_this_thread(),
+            Scope::Process => Stat::of_this_process(),
+        };
+        match (stat, sys::namespaces()) {
+            (Some(stat), namespaces) if namespaces != sys::NO_NAMESPACE => {
+                new(Kind::Ticks, ticks(stat.start, namespaces))
+            }
+            _ => new(Kind::Random, sys::random()),
+        }
+    }
+
+    /// The thread with this id, and this tag, of the process that has a token.
+    fn of_token(token: c_int, tid: c_int, tag: u64) -> Holder {
+        Holder::new(
+            Kind::Token,
+            tid,
+            (token as u64) << TAG_BITS | tag,
+            Scope::Thread,
+        )
+    }
+
+    /// The process that has a token.
+    fn of_process_token(token: c_int, pid: c_int) -> Holder {
+        Holder::new(Kind::Token, pid, (token as u64) << TAG_BITS, Scope::Process)
+    }
+
+    fn kind(self) -> Kind {
+        match self.0 >> KIND_SHIFT {
+            0 => Kind::Inode,
+            1 => Kind::Ticks,
+            2 => Kind::Token,
+            _ => Kind::Random,
+        }
+    }
+
+    fn value(self) -> u64 {
+        self.0 >> VALUE_SHIFT & mask(VALUE_BITS)
+    }
+
+    /// What tells this thread from others of its process.
+    fn tag(self) -> u64 {
+        self.value() & mask(TAG_BITS)
+    }
+
+    fn token(self) -> c_int {
+        (self.value() >> TAG_BITS) as c_int
+    }
+
+    fn scope(self) -> Scope {
+        match self.is_process() {
+            true => Scope::Process,
+            false => Scope::Thread,
+        }
+    }
+}
+
+/// Liveness checks.
+impl Holder {
+    /// Whether it lives. A thread that has ended and was not yet waited for is dead; a process is
+    /// when its last thread has ended. `is_home` says whether the id was written by a process of
+    /// this one's PID namespace; it is asked only if need be.
+    pub fn life(self, is_home: impl Fn() -> bool) -> Life {
+        match self.kind() {
+            Kind::Inode => self.life_by_inode(is_home),
+            Kind::Ticks => self.life_by_ticks(is_home),
+            Kind::Token => self.life_by_token(is_home),
+            Kind::Random => match sys::thread_exists(self.id() as c_int) || !is_home() {
+                true => Life::Unknown,
+                false => Life::Dead,
+            },
+        }
+    }
+
+    /// Whether it is a thread of the calling process, or that process; true if that cannot be told.
+    pub fn may_be_of_this_process(self) -> bool {
+        if self.is_process() {
+            return self.is_mine();
+        }
+        let tid = self.id() as c_int;
+        match self.kind() {
+            Kind::Token => Process::current().token() == Some(self.token()),
+            Kind::Inode if sys::has_thread(sys::process_id(), tid) => {
+                let inode = PidFd::open(tid, Scope::Thread)
+                    .ok()
+                    .and_then(|fd| fd.inode());
+                inode.is_none_or(|inode| inode & mask(VALUE_BITS) == self.value())
+            }
+            _ => sys::has_thread(sys::process_id(), tid),
+        }
+    }
+
+    fn life_by_inode(self, is_home: impl Fn() -> bool) -> Life {
+        let id = self.id() as c_int;
+        match PidFd::open(id, self.scope()) {
+            Ok(fd) => match fd.inode() {
+                Some(inode) if inode & mask(VALUE_BITS) == self.value() => return life_of(&fd),
+                Some(_) => {}
+                None => return Life::Unknown,
+            },
+            Err(_) if !sys::thread_exists(id) => {}
+            // A process' id that is a thread's now.
+            Err(Errno(libc::EINVAL | libc::ENOENT)) if self.is_process() => {}
+            Err(_) => return Life::Unknown,
+        }
+        // What this namespace has under that id, if anything, is another one.
+        if is_home() {
+            return Life::Dead;
+        }
+        let mine = PidFd::open(sys::process_id(), Scope::Process);
+        let newest = mine.ok().and_then(|fd| fd.inode());
+        if newest.is_none_or(|inode| inode > INODES_END) {
+            return Life::Unknown;
+        }
+        match PidFd::open_by_inode(self.value(), self.scope()) {
+            Ok(fd) => life_of(&fd),
+            Err(Errno(libc::ESTALE)) if sys::sees_all_processes() => Life::Dead,
+            Err(_) => Life::Unknown,
+        }
+    }
+
+    fn life_by_ticks(self, is_home: impl Fn() -> bool) -> Life {
+        let id = self.id() as c_int;
+        match Stat::of(id) {
+            Some(stat) if ticks(stat.start, sys::namespaces()) == self.value() => {
+                match stat.lives || self.is_process() && stat.threads > 1 {
+                    true => Life::Alive,
+                    false => Life::Dead,
+                }
+            }
+            // The id was given again.
+            Some(_) if is_home() => Life::Dead,
+            None if !sys::thread_exists(id) && is_home() => Life::Dead,
+            _ => Life::Unknown,
+        }
+    }
+
+    fn life_by_token(self, is_home: impl Fn() -> bool) -> Life {
+        match token::look(self.token()) {
+            Ok(None) => Life::Dead,
+            Ok(Some(_)) if self.is_process() => Life::Alive,
+            // Its process lives. A thread's id means something in its own namespace only.
+            Ok(Some(pid)) if pid != 0 && (sys::shares_pid_namespace(pid) || is_home()) => {
+                self.life_in(pid)
+            }
+            _ => Life::Unknown,
+        }
+    }
+
+    /// Whether it lives, as a thread of a process that does.
+    fn life_in(self, pid: c_int) -> Life {
+        let tid = self.id() as c_int;
+        if !sys::has_thread(pid, tid) {
+            return Life::Dead;
+        }
+        match PidFd::open(tid, Scope::Thread) {
+            Ok(fd)
+                if fd
+                    .inode()
+                    .is_some_and(|inode| inode & mask(TAG_BITS) != self.tag()) =>
+            {
+                Life::Dead
+            }
+            Ok(fd) => life_of(&fd),
+            // Before Linux 6.9.
+            Err(_) => match Stat::of(tid) {
+                Some(stat) if !stat.lives => Life::Dead,
+                Some(_) => Life::Alive,
+                None => Life::Unknown,
+            },
+        }
+    }
+}
+
+impl Names {
+    #[inline]
+    fn best(self) -> Holder {
+        Holder(match self.token {
+            0 => self.plain,
+            token => token,
+        })
+    }
+
+    /// Whether a holder, whose number is not 0, goes by one of these.
+    #[inline]
+    fn are(self, holder: Holder) -> bool {
+        holder.0 == self.plain || holder.0 == self.token && holder.0 != 0
+    }
+}
+
+fn life_of(fd: &PidFd) -> Life {
+    match fd.has_ended() {
+        Ok(true) => Life::Dead,
+        Ok(false) => Life::Alive,
+        Err(_) => Life::Unknown,
+    }
+}
+
+/// The value of a start time, in the namespaces in which it counts.
+fn ticks(start: u64, namespaces: u64) -> u64 {
+    let numbers = [start, namespaces].map(u64::to_ne_bytes);
+    fnv1a(numbers.into_iter().flatten()) & mask(VALUE_BITS)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! What this process knows of itself, and no child of it takes for its own.
+//!
+//! Three means tell a child made by `fork` from its parent. The numbers stand in a page that the
+//! kernel clears in a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`);
+//! and where the kernel does not clear the page, the process' id is compared each time, for a child
+//! that was made without libc's `fork` has run no handler.
+
+use super::{Holder, Names, token};
+use crate::sys::{self, Scope};
+use core::{
+    ffi::c_int,
+    ptr,
+    sync::atomic::{
+        AtomicI32, AtomicPtr, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+/// The numbers of this process. All zero: it has not asked for them yet.
+#[repr(C)]
+pub(super) struct Process {
+    /// Its number, but for a token.
+    plain: AtomicU64,
+    /// The number that its token makes; 0 if it has none.
+    token: AtomicU64,
+    /// Where the page is not cleared in a child, the id of the process that these numbers are of.
+    of: AtomicI32,
+}
+
+static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
+
+/// In place of a page that is cleared.
+static NOT_WIPED: Process = Process {
+    plain: AtomicU64::new(0),
+    token: AtomicU64::new(0),
+    of: AtomicI32::new(0),
+};
+
+/// In `of`, while the numbers are cleared.
+const CLEARING: i32 = -1;
+
+impl Process {
+    /// The calling process.
+    #[inline(always)]
+    pub fn current() -> &'static Process {
+        // Acquire: pairs with the exchange in `make`, after which the page is complete.
+        let page = PAGE.load(Acquire);
+        if page.is_null() {
+            return Process::make();
+        }
+        // SAFETY: PAGE is null, or the address of a static or of a page that is never unmapped.
+        let process = unsafe { &*page };
+        if ptr::eq(process, &NOT_WIPED) {
+            process.forget_parent();
+        }
+        process
+    }
+
+    #[cold]
+    fn make() -> &'static Process {
+        let (page, room) = match sys::page_wiped_on_fork() {
+            Ok((page, true)) => (page.cast(), Some(page)),
+            Ok((page, false)) => (ptr::from_ref(&NOT_WIPED).cast_mut(), Some(page)),
+            Err(_) => (ptr::from_ref(&NOT_WIPED).cast_mut(), None),
+        };
+        // Release in AcqRel: whoever sees the address sees a page of zeroes. Acquire: as in
+        // `current`.
+        let first = PAGE.compare_exchange(ptr::null_mut(), page, AcqRel, Acquire);
+        if let Some(room) = room
+            && (first.is_err() || room != page.cast())
+        {
+            // SAFETY: this function has mapped the page, and its address was not published.
+            unsafe { sys::release(room, sys::page_size()) };
+        }
+        if first.is_ok() {
+            // SAFETY: the handler only stores to atomics. If it cannot be registered for lack of
+            // memory, the other means remain.
+            let _ = unsafe { libc::pthread_atfork(None, None, Some(clear_in_child)) };
+        }
+        Process::current()
+    }
+
+    /// Clears what is a parent's.
+    #[cold]
+    fn forget_parent(&self) {
+        let me = sys::process_id();
+        loop {
+            // Acquire: pairs with the release below; what is then read of the numbers is cleared.
+            let of = self.of.load(Acquire);
+            if of == me {
+                return;
+            }
+            // Relaxed: if it fails, the load above looks again.
+            let first = of != CLEARING
+                && self
+                    .of
+                    .compare_exchange(of, CLEARING, Relaxed, Relaxed)
+                    .is_ok();
+            if first {
+                self.clear();
+                // Release: as above.
+                self.of.store(me, Release);
+                return;
+            }
+            sys::yield_now();
+        }
+    }
+
+    fn clear(&self) {
+        // Relaxed, both: a new process has one thread; `forget_parent` orders it for others.
+        self.plain.store(0, Relaxed);
+        self.token.store(0, Relaxed);
+    }
+
+    /// The number of this process, but for a token; 0 before [`settle`](Process::settle).
+    #[inline(always)]
+    pub fn plain(&self) -> u64 {
+        // Relaxed: the number says nothing of other memory.
+        self.plain.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub fn names(&self) -> Names {
+        Names {
+            plain: self.plain(),
+            // Relaxed: as above.
+            token: self.token.load(Relaxed),
+        }
+    }
+
+    /// The id of its token, if it has one.
+    pub fn token(&self) -> Option<c_int> {
+        match self.names().token {
+            0 => None,
+            bits => Some(Holder(bits).token()),
+        }
+    }
+
+    /// Makes sure that the process has a number, and a token if it needs one. Returns the token's
+    /// id.
+    #[cold]
+    pub fn settle(&self, abroad: bool) -> Option<c_int> {
+        let pid = sys::process_id();
+        if self.plain() == 0 {
+            let plain = Holder::plain(pid, Scope::Process).0;
+            // Relaxed, both: as in `plain`. If another thread was first, its number is the one.
+            let _ = self.plain.compare_exchange(0, plain, Relaxed, Relaxed);
+        }
+        if self.token().is_none()
+            && (abroad || !sys::sees_all_processes())
+            && let Some(token) = token::Token::make()
+        {
+            let bits = Holder::of_process_token(token.id(), pid).0;
+            match self.token.compare_exchange(0, bits, Relaxed, Relaxed) {
+                Ok(_) => token.keep(),
+                Err(_) => drop(token),
+            }
+        }
+        self.token()
+    }
+}
+
+extern "C" fn clear_in_child() {
+    // Acquire: as in `current`.
+    let page = PAGE.load(Acquire);
+    // SAFETY: as in `current`.
+    if let Some(process) = unsafe { page.as_ref() } {
+        process.clear();
+    }
+}

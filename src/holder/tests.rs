@@ -1,0 +1,202 @@
+use super::*;
+use std::{process::Command, thread};
+
+fn here() -> bool {
+    true
+}
+
+fn elsewhere() -> bool {
+    false
+}
+
+/// Runs `check` in a child made by `fork`, and fails if it returns false.
+fn in_child(check: impl FnOnce() -> bool) {
+    // SAFETY: the child makes system calls and compares numbers, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let status = i32::from(!check());
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(status) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_thread_is_itself_while_it_lives() {
+    let me = Holder::thread(false);
+    assert!(me.is_mine() && !me.is_process());
+    assert_eq!(me, Holder::thread(false));
+    assert_eq!(me.life(elsewhere), Life::Alive);
+    let other = thread::spawn(|| {
+        let other = Holder::thread(false);
+        assert!(other.is_mine());
+        other
+    });
+    let other = other.join().unwrap();
+    assert!(me != other && !other.is_mine());
+    // The kernel may take a moment to clear away a thread that was joined.
+    while other.life(here) == Life::Alive {
+        thread::yield_now();
+    }
+    assert_eq!(other.life(here), Life::Dead);
+}
+
+#[test]
+fn a_process_is_another_holder_than_its_first_thread() {
+    let process = Holder::process(false);
+    assert!(process.is_mine() && process.is_process());
+    assert_eq!(process.id(), std::process::id());
+    assert_eq!(process.life(elsewhere), Life::Alive);
+    thread::spawn(move || assert!(process.is_mine()))
+        .join()
+        .unwrap();
+}
+
+/// An id that was given again, in the same tick or not, is another holder's.
+#[test]
+fn an_id_alone_is_nothing() {
+    let me = Holder::thread(false);
+    let earlier = Holder(me.0 ^ 1 << VALUE_SHIFT);
+    assert!(!earlier.is_mine());
+    assert_eq!(earlier.life(here), Life::Dead);
+    for nothing in [0, u64::MAX, 1 << 62, 2 << 62, 3 << 62, PROCESS] {
+        let nothing = Holder::from_bits(nothing);
+        assert!(!nothing.is_mine());
+        assert_ne!(nothing.life(here), Life::Alive, "{nothing:x?}");
+    }
+}
+
+#[test]
+fn ticks_tell_where_there_are_no_inode_numbers() {
+    let stat = Stat::of_this_thread().unwrap();
+    let ticks = |start| {
+        Holder::new(
+            Kind::Ticks,
+            sys::thread_id(),
+            ticks(start, sys::namespaces()),
+            Scope::Thread,
+        )
+    };
+    assert_eq!(ticks(stat.start).life(elsewhere), Life::Alive);
+    assert_eq!(ticks(stat.start - 1).life(here), Life::Dead);
+    assert_eq!(ticks(stat.start - 1).life(elsewhere), Life::Unknown);
+}
+
+#[test]
+fn a_random_number_is_dead_when_its_id_is_and_else_unknown() {
+    let random = |id| Holder::new(Kind::Random, id, 7, Scope::Thread);
+    assert_eq!(random(sys::thread_id()).life(here), Life::Unknown);
+    assert!(!random(sys::thread_id()).is_mine());
+    assert_eq!(random(0).life(here), Life::Dead);
+    assert_eq!(random(0).life(elsewhere), Life::Unknown);
+}
+
+#[test]
+fn a_child_that_was_not_waited_for_is_dead() {
+    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+    let id = child.id() as i32;
+    let inode = PidFd::open(id, Scope::Process).unwrap().inode();
+    // Before Linux 6.9 there is no inode number.
+    let holder = match inode {
+        Some(inode) => Holder::new(Kind::Inode, id, inode, Scope::Process),
+        None => {
+            let start = Stat::of(id).unwrap().start;
+            Holder::new(
+                Kind::Ticks,
+                id,
+                ticks(start, sys::namespaces()),
+                Scope::Process,
+            )
+        }
+    };
+    assert_eq!(holder.life(here), Life::Alive);
+    child.kill().unwrap();
+    while holder.life(here) == Life::Alive {
+        thread::yield_now();
+    }
+    assert_eq!(holder.life(here), Life::Dead);
+    child.wait().unwrap();
+    assert_eq!(holder.life(here), Life::Dead);
+}
+
+#[test]
+fn a_forked_child_is_another_holder() {
+    let (thread, process) = (Holder::thread(false), Holder::process(false));
+    in_child(|| {
+        !thread.is_mine()
+            && !process.is_mine()
+            && thread.life(here) == Life::Alive
+            && process.life(here) == Life::Alive
+            && Holder::thread(false).is_mine()
+            && Holder::thread(false) != thread
+            && Holder::process(false).id() == std::process::id()
+    });
+    assert!(thread.is_mine() && process.is_mine());
+}
+
+/// A token answers for its process, by its id alone, and is no child's.
+#[test]
+fn a_token_lives_as_long_as_its_process() {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for the two ends.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: the child makes system calls, and is killed or ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let names = [Holder::process(true).bits(), Holder::thread(true).bits()];
+        // SAFETY: so many bytes are there; the child of the child only sleeps, and both are ended.
+        unsafe {
+            if libc::fork() == 0 {
+                libc::alarm(20);
+            } else {
+                libc::write(ends[1], names.as_ptr().cast(), 16);
+            }
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    let mut names = [0_u64; 2];
+    // SAFETY: there is room for so many bytes.
+    let read = unsafe { libc::read(ends[0], names.as_mut_ptr().cast(), 16) };
+    assert_eq!(read, 16);
+    let [process, thread] = names.map(Holder::from_bits);
+    assert!(
+        [process, thread]
+            .iter()
+            .all(|holder| holder.kind() == Kind::Token)
+    );
+    assert_eq!(process.life(elsewhere), Life::Alive);
+    assert_eq!(thread.life(elsewhere), Life::Alive);
+    assert!(!process.is_mine() && !process.may_be_of_this_process());
+    // SAFETY: the child is killed and waited for.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, &mut 0, 0);
+        libc::close(ends[0]);
+        libc::close(ends[1]);
+    }
+    assert_eq!(process.life(elsewhere), Life::Dead);
+    assert_eq!(thread.life(elsewhere), Life::Dead);
+}
+
+/// What was written before the process had a token is still its own.
+#[test]
+fn a_thread_has_both_names() {
+    thread::spawn(|| {
+        in_child(|| {
+            let (thread, process) = (Holder::thread(false), Holder::process(false));
+            let abroad = (Holder::thread(true), Holder::process(true));
+            let all = [thread, process, abroad.0, abroad.1];
+            all.iter().all(|holder| holder.is_mine())
+                && all.iter().all(|holder| holder.life(here) == Life::Alive)
+                && abroad.0.kind() == Kind::Token
+                && Holder::thread(false) == abroad.0
+        });
+    })
+    .join()
+    .unwrap();
+}

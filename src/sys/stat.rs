@@ -1,0 +1,71 @@
+//! What `/proc/PID/stat` says of a thread or a process. Source: `proc(5)`.
+
+use super::file::{Descriptor, Path};
+use core::ffi::{CStr, c_int};
+
+/// A line of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    /// It has not ended; one that has, and was not yet waited for, is still listed.
+    pub lives: bool,
+    /// How many threads its process has.
+    pub threads: u64,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+}
+
+impl Stat {
+    /// The calling thread's.
+    pub fn of_this_thread() -> Option<Stat> {
+        Stat::read(c"/proc/thread-self/stat")
+    }
+
+    /// The calling process'.
+    pub fn of_this_process() -> Option<Stat> {
+        Stat::read(c"/proc/self/stat")
+    }
+
+    /// That of any thread that `/proc` shows.
+    pub fn of(tid: c_int) -> Option<Stat> {
+        Stat::read(Path::new(format_args!("/proc/{tid}/stat"))?.as_c_str())
+    }
+
+    /// Reads such a file, without allocating.
+    fn read(path: &CStr) -> Option<Stat> {
+        let mut buffer = [0; 1024];
+        let len = Descriptor::open(path).ok()?.read(&mut buffer).ok()?;
+        Stat::parse(buffer.get(..len)?)
+    }
+
+    /// `pid (name) state ppid …`: the name can hold anything, parentheses too, so what counts comes
+    /// behind the last one. The state is field 3, the number of threads field 20, the start time
+    /// field 22.
+    fn parse(text: &[u8]) -> Option<Stat> {
+        let name_end = text.iter().rposition(|&byte| byte == b')')?;
+        let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        Some(Stat {
+            lives: !matches!(state, "Z" | "X" | "x"),
+            threads: fields.nth(16)?.parse().ok()?,
+            start: fields.nth(1)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_confuses_nothing() {
+        let text = b"7 (a) R 1) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        let stat = Stat::parse(text).unwrap();
+        assert!(!stat.lives);
+        assert_eq!(stat.start, 4242);
+        assert!(Stat::parse(b"").is_none());
+        assert!(Stat::parse(b"7 (a").is_none());
+        assert!(Stat::parse(b"7 (a) R 1").is_none());
+        assert!(Stat::parse(b"7 (a) \xff").is_none());
+    }
+}
