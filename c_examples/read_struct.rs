@@ -5,7 +5,7 @@ mod record;
 mod support;
 
 use record::{RECORD_LAYOUT, Record};
-use shmkey::{Key, Latest, Place, Pod};
+use shmkey::{Latest, Place, Pod};
 use std::{
     env,
     ffi::OsString,
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn run(key_file: OsString, count: u64) -> support::Outcome {
     let signals = StopSignals::hold();
-    let place = Place::key(Key::from_path(key_file, i32::from(b'R'))?);
+    let place = Place::path(key_file, i32::from(b'R'))?;
     // What has another size or layout is an error, before anything of it is read.
     let latest = Latest::<Pod<Record>>::open(place.existing().layout(RECORD_LAYOUT))?;
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{ErrorKind, Key, Ring, Segment};
+use shmkey::{ErrorKind, Place, Ring};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -19,9 +19,8 @@ fn main() -> ExitCode {
 
 fn run() -> support::Outcome {
     let signals = StopSignals::hold();
-    let key = Key::from_path("shmfile", 115)?;
-    let ring = Ring::open(key, CAPACITY)?;
-    let segment = Segment::open(key)?;
+    let ring = Ring::open(Place::path("shmfile", 115)?, CAPACITY)?;
+    let segment = ring.segment();
     let mut receiver = ring.receiver()?;
 
     let ended = loop {

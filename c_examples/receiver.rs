@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Key, Latest, Place, Segment};
+use shmkey::{Latest, Place};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
 
 fn run(count: u64, interval: Duration) -> support::Outcome {
     let signals = StopSignals::hold();
-    let key = Key::from_path(".", i32::from(b'S'))?;
-    let latest = Latest::open(Place::key(key).layout("message"))?;
-    let segment = Segment::open(key)?;
+    let place = Place::path(".", i32::from(b'S'))?;
+    let latest = Latest::open(place.layout("message"))?;
+    let segment = latest.segment();
 
     let looked = look(&latest, count, interval, &signals);
     drop(latest);

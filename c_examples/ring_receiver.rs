@@ -3,7 +3,7 @@
 
 mod support;
 
-use shmkey::{ErrorKind, Key, Ring, Segment};
+use shmkey::{ErrorKind, Place, Ring};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -24,9 +24,8 @@ fn main() -> ExitCode {
 
 fn run(count: u64, interval: Duration) -> support::Outcome {
     let signals = StopSignals::hold();
-    let key = Key::from_path(".", i32::from(b'Q'))?;
-    let ring = Ring::open(key, CAPACITY)?;
-    let segment = Segment::open(key)?;
+    let ring = Ring::open(Place::path(".", i32::from(b'Q'))?, CAPACITY)?;
+    let segment = ring.segment();
 
     let received = receive(&ring, count, interval, &signals);
     drop(ring);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use shmkey::{Error, Key, Ring, Segment};
+use shmkey::{Error, Place, Ring};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
@@ -21,9 +21,8 @@ fn main() -> ExitCode {
 
 fn run(count: u64, interval: Duration) -> support::Outcome {
     let signals = StopSignals::hold();
-    let key = Key::from_path(".", i32::from(b'Q'))?;
-    let ring = Ring::open(key, CAPACITY)?;
-    let segment = Segment::open(key)?;
+    let ring = Ring::open(Place::path(".", i32::from(b'Q'))?, CAPACITY)?;
+    let segment = ring.segment();
 
     let sent = send(&ring, count, interval, &signals);
 

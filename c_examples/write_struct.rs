@@ -4,7 +4,7 @@ mod record;
 mod support;
 
 use record::{RECORD_LAYOUT, Record};
-use shmkey::{Key, Latest, Place, Pod, Segment};
+use shmkey::{Latest, Place, Pod};
 use std::{
     env,
     ffi::OsString,
@@ -70,9 +70,9 @@ fn parse(arguments: &[OsString]) -> Option<(Record, OsString)> {
 
 fn run(record: Record, key_file: OsString) -> support::Outcome {
     let signals = StopSignals::hold();
-    let key = Key::from_path(key_file, i32::from(b'R'))?;
-    let latest = Latest::open(Place::key(key).layout(RECORD_LAYOUT))?;
-    let segment = Segment::open(key)?;
+    let place = Place::path(key_file, i32::from(b'R'))?;
+    let latest = Latest::open(place.layout(RECORD_LAYOUT))?;
+    let segment = latest.segment();
     let published = latest
         .publisher()
         .and_then(|mut publisher| publisher.publish(Pod(record)));

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Key, Ring, Segment};
+use shmkey::{Place, Ring};
 use std::{
     io::{self, BufRead, Write},
     process::ExitCode,
@@ -32,9 +32,8 @@ fn run() -> support::Outcome {
     // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
     // half of it.
     let signals = StopSignals::hold();
-    let key = Key::from_path("shmfile", 115)?;
-    let ring = Ring::open(key, CAPACITY)?;
-    let segment = Segment::open(key)?;
+    let ring = Ring::open(Place::path("shmfile", 115)?, CAPACITY)?;
+    let segment = ring.segment();
     let sent = ring
         .sender()
         .and_then(|mut sender| signals.unless(|time| sender.send_timeout(&line, time)));

@@ -215,6 +215,8 @@ inline constexpr timeout now = std::chrono::nanoseconds(0);
 [[nodiscard]] constexpr int create(int mode = 0600) noexcept { return IPC_CREAT | mode; }
 // Flags for opening: only what exists.
 inline constexpr int existing = 0;
+// Flags for opening a latest value, or attaching a segment: for reading only. Nothing is created.
+inline constexpr int read_only = SHM_RDONLY;
 
 // The version of the library in use, such as "0.1.0".
 [[nodiscard]] inline std::string_view version() noexcept { return shm_version(); }
@@ -551,6 +553,11 @@ public:
     {
         return detail::number<int>(shm_semaphore_id(handle_.get()));
     }
+    // Whether that segment has been removed: a process that opens it anew gets another one.
+    [[nodiscard]] result<bool> removed() const noexcept
+    {
+        return detail::number<bool>(shm_semaphore_removed(handle_.get()));
+    }
     // Removes that segment. Those who have it open go on.
     result<void> remove() noexcept
     {
@@ -665,6 +672,11 @@ public:
     {
         return detail::number<int>(shm_mutex_id(handle_.get()));
     }
+    // Whether that segment has been removed: a process that opens it anew gets another one.
+    [[nodiscard]] result<bool> removed() const noexcept
+    {
+        return detail::number<bool>(shm_mutex_removed(handle_.get()));
+    }
     // Removes that segment. Those who have it open go on.
     result<void> remove() noexcept { return detail::done(shm_remove(shm_mutex_id(handle_.get()))); }
 
@@ -683,7 +695,8 @@ template <class T> class [[nodiscard]] latest {
 
 public:
     // Opens it, or makes it without a value. layout: a name for the type, at most 128 bytes, that
-    // all who open it give alike; or none. Read permission is enough to read.
+    // all who open it give alike; or none. Read permission is enough to read; with read_only as
+    // flags, this process cannot write.
     static result<latest> open(place where, int flags = create(),
                                std::string_view layout = {}) noexcept
     {
@@ -705,7 +718,7 @@ public:
     }
     // Makes this the newest value. The first who does so is the publisher, until it destroys this
     // or ends.
-    // Errors: EBUSY somebody else who lives is the publisher; EACCES read only.
+    // Errors: EBUSY another handle or a live process is the publisher; EACCES read only.
     result<void> publish(const T &value) noexcept
     {
         return detail::done(shm_latest_publish(handle_.get(), &value));
@@ -758,6 +771,11 @@ public:
     [[nodiscard]] result<int> id() const noexcept
     {
         return detail::number<int>(shm_latest_id(handle_.get()));
+    }
+    // Whether that segment has been removed: a process that opens it anew gets another one.
+    [[nodiscard]] result<bool> removed() const noexcept
+    {
+        return detail::number<bool>(shm_latest_removed(handle_.get()));
     }
     // Removes that segment. Those who have it open go on.
     result<void> remove() noexcept
@@ -1083,6 +1101,11 @@ public:
     [[nodiscard]] result<int> id() const noexcept
     {
         return detail::number<int>(shm_ring_id(handle_.get()));
+    }
+    // Whether that segment has been removed: a process that opens it anew gets another one.
+    [[nodiscard]] result<bool> removed() const noexcept
+    {
+        return detail::number<bool>(shm_ring_removed(handle_.get()));
     }
     // Removes that segment. Those who have it open go on.
     result<void> remove() noexcept { return detail::done(shm_remove(shm_ring_id(handle_.get()))); }

@@ -27,8 +27,13 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Contents {
-    /// The name that it was opened by; empty if that was a key. Any bytes, at most 256.
+    /// The name that it was opened by; empty if it was opened by a path or a key. Any bytes, at most
+    /// 256.
     pub name: Vec<u8>,
+    /// What tells the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
+    /// from others of the same key: a hash of the device, the inode number and the project id. 0 if it
+    /// was opened by a name or a key.
+    pub file: u64,
     /// The name of its layout; mostly empty. Any bytes, at most 128.
     pub layout: Vec<u8>,
     /// Its maker has got done.
@@ -133,6 +138,7 @@ impl Contents {
         let made = Duration::from_secs(snapshot.made());
         Some(Contents {
             name: snapshot.name(),
+            file: snapshot.file(),
             layout: snapshot.layout(),
             ready: snapshot.is_ready(),
             maker: party(&snapshot, snapshot.maker()),

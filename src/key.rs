@@ -1,6 +1,10 @@
 //! Keys: how processes that know nothing of each other mean the same segment.
 
-use crate::{Error, hash::fnv1a, sys};
+use crate::{
+    Error,
+    hash::fnv1a,
+    sys::{self, FileId},
+};
 use core::{ffi::CStr, fmt, mem::MaybeUninit, slice};
 use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
@@ -28,7 +32,9 @@ impl Key {
     /// content plays no part; a file that is deleted and made again gives another key.
     ///
     /// Two files can give one key: 16 bits of an inode number are not many. [`Key::from_name`] has
-    /// 31, and needs no file.
+    /// 31, and needs no file. The key is a number that does not tell which file it was made from; an
+    /// object that is opened by [`Place::path`](crate::Place::path) keeps that, and notices another
+    /// file.
     ///
     /// # Errors
     /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) if the low 8 bits of `proj_id` are zero
@@ -36,36 +42,7 @@ impl Key {
     /// [`PathNotFound`](crate::ErrorKind::PathNotFound) if there is no such file, where `ftok`
     /// gives −1, which programs then use as a key; what `stat(2)` gives otherwise.
     pub fn from_path(path: impl AsRef<Path>, proj_id: i32) -> Result<Key, Error> {
-        /// Longest path, with its NUL, that is copied to the stack and not to the heap.
-        const SHORT: usize = 256;
-        let path = path.as_ref().as_os_str().as_bytes();
-        let mut short = [const { MaybeUninit::<u8>::uninit() }; SHORT];
-        if path.len() < SHORT {
-            // SAFETY: there is room for the path and a NUL, and all of these bytes are written
-            // before they are read.
-            let c_path = unsafe {
-                let start = short.as_mut_ptr().cast::<u8>();
-                start.copy_from_nonoverlapping(path.as_ptr(), path.len());
-                start.add(path.len()).write(0);
-                slice::from_raw_parts(start, path.len() + 1)
-            };
-            let c_path = CStr::from_bytes_with_nul(c_path).map_err(|_| Error::path_with_nul())?;
-            return Key::from_c_path(c_path, proj_id);
-        }
-        let path = CString::new(path).map_err(|_| Error::path_with_nul())?;
-        Key::from_c_path(&path, proj_id)
-    }
-
-    /// [`Key::from_path`] for a path in C's form.
-    #[inline]
-    pub(crate) fn from_c_path(path: &CStr, proj_id: i32) -> Result<Key, Error> {
-        if proj_id & 0xff == 0 {
-            return Err(Error::project_id_zero(proj_id));
-        }
-        match sys::file_id(path) {
-            Ok(file) => Ok(Key(file.ftok(proj_id))),
-            Err(errno) => Err(Error::ftok(errno, path, proj_id)),
-        }
+        file_of(path.as_ref(), proj_id).map(|file| Key(file.ftok(proj_id)))
     }
 
     /// A key from any text, the same in every process and every program that uses this library:
@@ -101,6 +78,36 @@ impl Key {
     pub const fn is_private(self) -> bool {
         self.0 == Key::PRIVATE.0
     }
+}
+
+/// The file that a key is to be made from.
+pub(crate) fn file_of(path: &Path, proj_id: i32) -> Result<FileId, Error> {
+    /// Longest path, with its NUL, that is copied to the stack and not to the heap.
+    const SHORT: usize = 256;
+    let path = path.as_os_str().as_bytes();
+    let mut short = [const { MaybeUninit::<u8>::uninit() }; SHORT];
+    if path.len() < SHORT {
+        // SAFETY: there is room for the path and a NUL, and all of these bytes are written
+        // before they are read.
+        let c_path = unsafe {
+            let start = short.as_mut_ptr().cast::<u8>();
+            start.copy_from_nonoverlapping(path.as_ptr(), path.len());
+            start.add(path.len()).write(0);
+            slice::from_raw_parts(start, path.len() + 1)
+        };
+        let c_path = CStr::from_bytes_with_nul(c_path).map_err(|_| Error::path_with_nul())?;
+        return file_of_c_path(c_path, proj_id);
+    }
+    let path = CString::new(path).map_err(|_| Error::path_with_nul())?;
+    file_of_c_path(&path, proj_id)
+}
+
+#[inline]
+fn file_of_c_path(path: &CStr, proj_id: i32) -> Result<FileId, Error> {
+    if proj_id & 0xff == 0 {
+        return Err(Error::project_id_zero(proj_id));
+    }
+    sys::file_id(path).map_err(|errno| Error::ftok(errno, path, proj_id))
 }
 
 /// As `ipcs(1)` writes it: `0x4102002f`.

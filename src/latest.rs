@@ -54,8 +54,16 @@ use std::{sync::Arc, time::Duration};
 /// Another process can then become the publisher. A program that is started by `exec` in the place of
 /// the publisher keeps that part and cannot use it; give it back before.
 ///
-/// *Read permission is enough* to read. A reader that may only read cannot say that it sleeps, so
-/// nobody wakes it: it notices a newer value within 4 ms. Others are woken at once.
+/// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that
+/// have the value open keep it; a process that opens the name afterwards gets a new one, and what it
+/// publishes is not seen by the readers of the old one. [`is_removed`](Latest::is_removed) says whether
+/// that has happened: a reader that has seen nothing new for long asks, and if so drops the value and
+/// opens it anew.
+///
+/// *Read permission is enough* to read, and a reader that asks for
+/// [`Place::read_only`](crate::Place::read_only) gets memory that it cannot write, whatever the
+/// permissions are; it creates nothing. A reader that only reads cannot say that it sleeps, so it is
+/// not woken: it notices a newer value within 4 ms. Others are woken at once.
 ///
 /// *Cost.* Publishing and reading are a copy each and make no system call; publishing makes one if
 /// a reader sleeps. Reading is repeated if the writer has come round meanwhile, which takes it
@@ -231,7 +239,8 @@ impl<T: Plain> Latest<T> {
     /// Opens it, or makes it without a value.
     ///
     /// # Errors
-    /// Those of [`Mutex::open`](crate::Mutex::open); but reading only is no error here.
+    /// Those of [`Mutex::open`](crate::Mutex::open), without [`ReadOnly`](ErrorKind::ReadOnly): where
+    /// the segment's mode allows no more, it is opened for reading only.
     pub fn open(place: impl Into<Place>) -> Result<Latest<T>, Error> {
         const {
             assert!(
@@ -249,7 +258,8 @@ impl<T: Plain> Latest<T> {
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while a process that lives is the publisher, this one included;
-    /// [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`ReadOnly`](ErrorKind::ReadOnly) if it was opened for reading only, or the segment's mode
+    /// allows no more.
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
         let writer = self.shared.claim()?;
         Ok(Publisher {
@@ -337,6 +347,15 @@ impl<T: Plain> Latest<T> {
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
         self.shared.object.segment()
+    }
+
+    /// Whether its segment has been removed: this process still has the value, and a process that opens
+    /// it anew gets another one. One system call, some 0.3 µs.
+    ///
+    /// # Errors
+    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.shared.object.is_removed()
     }
 
     /// Removes the segment that the value lies in: its name is free at once, and it goes when the

@@ -21,7 +21,8 @@
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
 //! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
-//! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by its key |
+//! | 96 | 8 | what tells the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
+//! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by a path or by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
@@ -37,7 +38,7 @@ use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
     hash::fnv1a,
     holder::{Holder, Life},
-    place::{Place, Site},
+    place::{Origin, Place, Site},
     status::Status,
     sync::{Deadline, MAGIC, READY, Ready, Sleep, State, Threads},
     sys::{self, futex},
@@ -63,6 +64,11 @@ pub(crate) enum Kind {
 
 impl Kind {
     const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+
+    /// Whether a process can use it that may only read it.
+    fn can_be_read_only(self) -> bool {
+        self == Kind::Latest
+    }
 }
 
 /// What an object must be for this process: all of it known here, nothing taken from the segment.
@@ -106,7 +112,9 @@ struct Header {
     key_len: AtomicU32,
     layout_len: AtomicU32,
     options: AtomicU32,
-    reserved: [AtomicU32; 9],
+    reserved: AtomicU32,
+    file: AtomicU64,
+    reserved_words: [AtomicU32; 6],
     key: [AtomicU8; 256],
     layout: [AtomicU8; 128],
 }
@@ -193,6 +201,11 @@ impl Snapshot {
         text_of(&self.header.key, &self.header.key_len)
     }
 
+    /// What tells the file and project id that its key was made from; 0 for none.
+    pub fn file(&self) -> u64 {
+        self.header.file.load(Relaxed)
+    }
+
     /// The name of its layout.
     pub fn layout(&self) -> Vec<u8> {
         text_of(&self.header.layout, &self.header.layout_len)
@@ -249,6 +262,8 @@ impl Spec<'_> {
 #[derive(Debug)]
 pub(crate) struct Object {
     memory: Arc<Attachment>,
+    /// It was asked for so, and is not written even where `memory` is writable.
+    read_only: bool,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
     /// The process that has introduced itself (see `introduce`): a forked child has not.
@@ -267,22 +282,21 @@ impl Object {
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
-        let text = place.site.name();
         match &place.site {
             Site::Within { memory, offset } => {
-                let object = Object::at(Arc::clone(memory), *offset, memory.size()?, spec)?;
-                object.meet(text, spec, place.create, deadline, init)?;
+                let (memory, size) = (Arc::clone(memory), memory.size()?);
+                let object = Object::at(memory, *offset, size, spec, place.read_only)?;
+                object.meet(place, spec, deadline, init)?;
                 Ok(object)
             }
             Site::Key { key, .. } => loop {
-                // Between finding a segment and having it attached, somebody may remove it. Then
-                // another one is found or made.
+                // Another process may remove the segment after it was found. Then what it holds, be
+                // it right or wrong, does not count: another segment is found or made.
                 let (memory, size) = attach(*key, place, spec, deadline)?;
-                let object = Object::at(memory, 0, size, spec)?;
-                object.meet(text, spec, place.create, deadline, &init)?;
-                let removed = Status::of(object.memory.id())?.removed;
-                if !removed || deadline.is_over() {
-                    return Ok(object);
+                let object = Object::at(memory, 0, size, spec, place.read_only)?;
+                let met = object.meet(place, spec, deadline, &init);
+                if !object.is_removed().unwrap_or(false) || deadline.is_over() {
+                    return met.map(|()| object);
                 }
             },
         }
@@ -294,6 +308,7 @@ impl Object {
         offset: usize,
         size: usize,
         spec: &Spec,
+        read_only: bool,
     ) -> Result<Object, Error> {
         if !offset.is_multiple_of(ALIGN) {
             return Err(Error::invalid(
@@ -319,6 +334,7 @@ impl Object {
         let base = NonNull::new(base).ok_or_else(|| Error::invalid("open", "no memory"))?;
         Ok(Object {
             memory,
+            read_only,
             base,
             introduced: AtomicU64::new(0),
         })
@@ -365,7 +381,12 @@ impl Object {
 
     /// Whether this process may write it.
     pub fn is_writable(&self) -> bool {
-        self.memory.is_writable()
+        !self.read_only && self.memory.is_writable()
+    }
+
+    /// Whether its segment was removed: a process that opens it anew gets another one.
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.memory.is_removed()
     }
 
     /// The id of the segment it lies in.
@@ -387,9 +408,15 @@ impl Object {
     }
 
     pub fn expect_writable(&self) -> Result<(), Error> {
-        match self.is_writable() {
-            true => Ok(()),
-            false => Err(Error::read_only(self.id())),
+        if self.is_writable() {
+            Ok(())
+        } else if self.read_only {
+            Err(Error::asked_read_only(
+                "write",
+                "the object was opened for reading only; open it without SHM_RDONLY (Place::read_only) to write",
+            ))
+        } else {
+            Err(Error::read_only(self.id()))
         }
     }
 
@@ -423,9 +450,8 @@ impl Object {
     /// Makes the object, or waits until it is made, and checks that it is what it should be.
     fn meet(
         &self,
-        text: &[u8],
+        place: &Place,
         spec: &Spec,
-        create: bool,
         deadline: Deadline,
         init: impl Fn(&Object),
     ) -> Result<(), Error> {
@@ -438,25 +464,40 @@ impl Object {
         let mut sleep = Sleep::until(deadline);
         loop {
             let state = match ready.look(|| self.is_blank()) {
-                State::Ready => return self.verify(text, spec),
+                State::Ready => {
+                    self.verify(&place.site, spec)?;
+                    return self.expect_usable(spec.kind);
+                }
                 State::Foreign => return Err(Error::object(ErrorKind::Foreign, self.id())),
                 State::Damaged => return Err(Error::object(ErrorKind::Damaged, self.id())),
                 State::Unmade(state) => state,
             };
-            if create && self.is_writable() {
+            if place.create && self.is_writable() {
                 let me = self.me().bits();
                 let is_dead = |maker| self.is_dead(maker);
                 if ready.make(me, is_dead, |after_another| {
-                    self.write(text, spec, after_another, &init);
+                    self.write(&place.site, spec, after_another, &init);
                 }) {
                     futex::wake(&header.state, u32::MAX >> 1);
                     continue;
                 }
             }
-            if !sleep.on(&header.state, state) {
+            self.expect_usable(spec.kind)?;
+            // A removed segment is not found by others any more: `open` goes on with the next one.
+            let is_in_vain =
+                matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
+            if is_in_vain || !sleep.on(&header.state, state) {
                 return Err(Error::object(ErrorKind::TimedOut, self.id()));
             }
         }
+    }
+
+    /// Refuses an object of a kind that this process would have to write, if it may not.
+    fn expect_usable(&self, kind: Kind) -> Result<(), Error> {
+        if kind.can_be_read_only() {
+            return Ok(());
+        }
+        self.expect_writable()
     }
 
     /// Nobody has written a header here: all is zero but what those write who are about to.
@@ -471,17 +512,22 @@ impl Object {
             &header.key_len,
             &header.layout_len,
             &header.options,
+            &header.reserved,
         ];
         let longs = [
             &header.made,
             &header.size,
             &header.align,
             &header.fingerprint,
+            &header.file,
         ];
         // Relaxed: see `Ready::look`.
         words.iter().all(|word| word.load(Relaxed) == 0)
             && longs.iter().all(|long| long.load(Relaxed) == 0)
-            && header.reserved.iter().all(|word| word.load(Relaxed) == 0)
+            && header
+                .reserved_words
+                .iter()
+                .all(|word| word.load(Relaxed) == 0)
             && header
                 .key
                 .iter()
@@ -523,7 +569,7 @@ impl Object {
     }
 
     /// Writes the header, and has `init` write the rest. Only for the maker.
-    fn write(&self, text: &[u8], spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
+    fn write(&self, site: &Site, spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
         let header = self.header();
         // Relaxed, from here on: *ready* releases all of it.
         header.order.store(ORDER, Relaxed);
@@ -540,7 +586,8 @@ impl Object {
             .fingerprint
             .store(spec.fingerprint(spec.size as u64), Relaxed);
         header.options.store(spec.options.unwrap_or(0), Relaxed);
-        put_text(&header.key, &header.key_len, text);
+        header.file.store(site.file(), Relaxed);
+        put_text(&header.key, &header.key_len, site.name());
         put_text(&header.layout, &header.layout_len, spec.layout.as_bytes());
         if after_another {
             self.clear(spec);
@@ -562,7 +609,7 @@ impl Object {
     }
 
     /// Checks that a header that is ready is the one that is wanted.
-    fn verify(&self, text: &[u8], spec: &Spec) -> Result<(), Error> {
+    fn verify(&self, site: &Site, spec: &Spec) -> Result<(), Error> {
         let header = self.header();
         let wrong = |kind| Err(Error::object(kind, self.id()));
         // Relaxed: *ready* has been acquired.
@@ -580,8 +627,14 @@ impl Object {
         if header.version.load(Relaxed) != VERSION {
             return wrong(ErrorKind::WrongVersion);
         }
-        // Whoever opens or made it by its key alone has no name to compare.
-        if lengths.0 != 0 && !text.is_empty() && !has_text(&header.key, lengths.0, text) {
+        // Where one of the two knows the key as a number alone, there is nothing to compare.
+        let file = header.file.load(Relaxed);
+        let is_number = |len: usize, file: u64| len == 0 && file == 0;
+        let same_key = file == site.file() && has_text(&header.key, lengths.0, site.name());
+        if !same_key
+            && !is_number(lengths.0 as usize, file)
+            && !is_number(site.name().len(), site.file())
+        {
             return wrong(ErrorKind::KeyCollision);
         }
         if header.kind.load(Relaxed) != spec.kind as u32 {
@@ -639,12 +692,21 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     if spec.layout.len() > 128 {
         return refuse("the name of an object's layout has at most 128 bytes");
     }
+    if place.read_only && !spec.kind.can_be_read_only() {
+        return Err(Error::asked_read_only(
+            "open",
+            "every process that uses a mutex, a semaphore or a ring writes it, also one that only waits or \
+             receives; open it without SHM_RDONLY (Place::read_only)",
+        ));
+    }
     match &place.site {
         Site::Key {
-            name: Some(name), ..
+            origin: Origin::Name(name),
+            ..
         } if name.is_empty() => Err(Error::empty_name()),
         Site::Key {
-            name: Some(name), ..
+            origin: Origin::Name(name),
+            ..
         } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
         Site::Key { key, .. } if key.is_private() => {
             refuse("nobody finds an object in a private segment; attach one and use Place::within")
@@ -682,16 +744,11 @@ fn attach(
             false => open(),
         };
         let attached = match segment {
-            Ok(segment) => match segment.attach() {
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    segment.attach_read_only()
-                }
-                Err(error) => {
+            Ok(segment) => attach_segment(&segment, place.read_only).inspect_err(|_| {
+                if place.create {
                     remove_if_just_made(&segment);
-                    Err(error)
                 }
-                attached => attached,
-            },
+            }),
             // Something else lies there. It says itself what it is.
             Err(error) if error.kind() == ErrorKind::TooSmall => {
                 return Err(what_is_there(key, place, spec).err().unwrap_or(error));
@@ -705,6 +762,17 @@ fn attach(
             // The kernel gives no segment that is smaller than asked for.
             attached => return Ok((Arc::new(attached?), total)),
         }
+    }
+}
+
+/// Attaches a segment for an object: for reading only if that is asked for, or no more is allowed.
+pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attachment, Error> {
+    if read_only {
+        return segment.attach_read_only();
+    }
+    match segment.attach() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only(),
+        attached => attached,
     }
 }
 
@@ -728,9 +796,9 @@ fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
         return Err(Error::object(ErrorKind::Truncated, memory.id()));
     }
     let small = Spec { size: 0, ..*spec };
-    let object = Object::at(memory, 0, size, &small)?;
+    let object = Object::at(memory, 0, size, &small, true)?;
     match object.header().magic.load(Acquire) {
-        MAGIC => object.verify(place.site.name(), spec),
+        MAGIC => object.verify(&place.site, spec),
         _ => Err(Error::object(ErrorKind::Foreign, object.id())),
     }
 }

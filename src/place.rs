@@ -1,8 +1,8 @@
 //! Where an object lies: in a segment of its own, found by name or key, or somewhere in a segment
 //! that the user has attached.
 
-use crate::{Attachment, Key};
-use std::{sync::Arc, time::Duration};
+use crate::{Attachment, Error, Key, hash::fnv1a, key, sys::FileId};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where an object lies, and how to open it.
 ///
@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 pub struct Place {
     pub(crate) site: Site,
     pub(crate) create: bool,
+    pub(crate) read_only: bool,
     pub(crate) mode: u32,
     pub(crate) timeout: Option<Duration>,
     pub(crate) layout: Box<str>,
@@ -27,8 +28,8 @@ pub struct Place {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// A segment of its own. The name is kept in it, to tell it from another with the same key.
-    Key { key: Key, name: Option<Box<[u8]>> },
+    /// A segment of its own.
+    Key { key: Key, origin: Origin },
     /// At an offset of a segment that is attached already.
     Within {
         memory: Arc<Attachment>,
@@ -36,14 +37,47 @@ pub(crate) enum Site {
     },
 }
 
+/// What a key was made from. The object keeps it, to tell it from another with the same key.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A number says nothing more.
+    Number,
+    Name(Box<[u8]>),
+    /// A file and a project id, as [`hash_of_file`] has them.
+    File(u64),
+}
+
 impl Site {
-    /// The name, by which it is told from another with the same key; empty if it has none.
+    /// The name that its key was made from; empty if it was not made from a name.
     pub fn name(&self) -> &[u8] {
         match self {
-            Site::Key { name, .. } => name.as_deref().unwrap_or_default(),
-            Site::Within { .. } => b"",
+            Site::Key {
+                origin: Origin::Name(name),
+                ..
+            } => name,
+            _ => b"",
         }
     }
+
+    /// The hash of the file and project id that its key was made from; 0 if it was not made from
+    /// these.
+    pub fn file(&self) -> u64 {
+        match *self {
+            Site::Key {
+                origin: Origin::File(hash),
+                ..
+            } => hash,
+            _ => 0,
+        }
+    }
+}
+
+/// What an object keeps of a file and a project id: FNV-1a of the device number and the inode
+/// number, eight bytes each, the lowest first, and of the low 8 bits of the project id. Never 0.
+fn hash_of_file(file: FileId, proj_id: i32) -> u64 {
+    let numbers = [file.device, file.inode].map(u64::to_le_bytes);
+    let bytes = numbers.into_iter().flatten().chain([proj_id as u8]);
+    fnv1a(bytes).max(1)
 }
 
 impl Place {
@@ -51,6 +85,7 @@ impl Place {
         Place {
             site,
             create: true,
+            read_only: false,
             mode: 0o600,
             timeout: Some(Duration::from_secs(5)),
             layout: "".into(),
@@ -63,16 +98,36 @@ impl Place {
         let name: Box<[u8]> = name.as_ref().into();
         // An empty name is refused when it is opened.
         let key = Key::from_name(&name).unwrap_or(Key::PRIVATE);
+        let origin = Origin::Name(name);
+        Place::new(Site::Key { key, origin })
+    }
+
+    /// A segment of its own, under the key that [`Key::from_path`] makes of a file that exists and a
+    /// project id. The key has 16 bits of the file's inode number, so two files can share one; the
+    /// object keeps a hash of the whole number, the device and the project id, and if they are another
+    /// file's, or the object was opened by a name, opening fails with
+    /// [`KeyCollision`](crate::ErrorKind::KeyCollision).
+    ///
+    /// # Errors
+    /// Those of [`Key::from_path`].
+    pub fn path(path: impl AsRef<Path>, proj_id: i32) -> Result<Place, Error> {
+        key::file_of(path.as_ref(), proj_id).map(|file| Place::file(file, proj_id))
+    }
+
+    pub(crate) fn file(file: FileId, proj_id: i32) -> Place {
         Place::new(Site::Key {
-            key,
-            name: Some(name),
+            key: Key::from_raw(file.ftok(proj_id)),
+            origin: Origin::File(hash_of_file(file, proj_id)),
         })
     }
 
     /// A segment of its own, under this key, which must not be [`Key::PRIVATE`]. It is the same place
-    /// as a name that makes this key.
+    /// as any name, and any path and project id, that make this key: a number does not tell where it
+    /// comes from, so collisions go unnoticed, also with a key of [`Key::from_path`]. Prefer
+    /// [`named`](Place::named) and [`path`](Place::path).
     pub fn key(key: Key) -> Place {
-        Place::new(Site::Key { key, name: None })
+        let origin = Origin::Number;
+        Place::new(Site::Key { key, origin })
     }
 
     /// A part of a segment that is attached, from this offset on, which is a multiple of 64. All
@@ -86,6 +141,19 @@ impl Place {
     pub fn existing(mut self) -> Place {
         self.create = false;
         self
+    }
+
+    /// Opens for reading only: the segment is attached so (`SHM_RDONLY`), and this process can neither
+    /// write it nor create it. If there is no segment, opening fails with
+    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound); an object that another process is creating is
+    /// waited for. The memory of [`within`](Place::within) stays attached as it is, and nothing is
+    /// written there through the object.
+    ///
+    /// Only a [`Latest`](crate::Latest) can be opened so; the other objects are written by every
+    /// process that uses them, and fail with [`ReadOnly`](crate::ErrorKind::ReadOnly).
+    pub fn read_only(mut self) -> Place {
+        self.read_only = true;
+        self.existing()
     }
 
     /// The permission bits, if a segment is created: 0600 unless told otherwise.

@@ -27,6 +27,12 @@ use std::time::Duration;
 /// and should one be killed between raising the count and waking who sleeps, that one wakes by
 /// itself within milliseconds.
 ///
+/// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
+/// that have the semaphore open keep it and wake each other as before; a process that opens the name
+/// afterwards gets a new semaphore, and what it posts reaches none of them. [`is_removed`](Semaphore::is_removed)
+/// says whether that has happened. A process that runs for long asks now and then, and if so drops
+/// the semaphore and opens it anew.
+///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
 pub struct Semaphore {
@@ -58,7 +64,6 @@ impl Semaphore {
             // SAFETY: as in `core`.
             unsafe { object.words::<Counter>() }.init(first);
         })?;
-        object.expect_writable()?;
         Ok(Semaphore { object })
     }
 
@@ -113,6 +118,15 @@ impl Semaphore {
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
         self.object.segment()
+    }
+
+    /// Whether its segment has been removed: this process still has the semaphore, and a process that opens
+    /// it anew gets another one. One system call, some 0.3 µs.
+    ///
+    /// # Errors
+    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.object.is_removed()
     }
 
     /// Removes the segment that the semaphore lies in: its name is free at once, and it goes when

@@ -93,6 +93,30 @@ pub(crate) fn any(id: c_int) -> Option<Status> {
     }
 }
 
+/// Whether a segment that has existed was removed, whoever may read it: it has no key any more, and
+/// goes with its last user if it is not gone already.
+pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
+    let is_removed =
+        |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
+    match backend::stat(id) {
+        Ok(record) => Ok(is_removed(record)),
+        // The mode has changed, or there is no segment with this id any more.
+        Err(errno) => match backend::find(id) {
+            Ok(backend::Place::Holds(record)) => Ok(is_removed(record)),
+            Ok(backend::Place::GivenTo(_) | backend::Place::Empty) => Ok(true),
+            Err(_) => Err(Error::control(errno, "shmctl IPC_STAT", id, libc::IPC_STAT)),
+        },
+    }
+}
+
+/// What an error says of a segment that has been removed, if waiting for another process has failed.
+pub(crate) fn removed_note(id: c_int) -> Option<&'static str> {
+    is_removed(id).is_ok_and(|removed| removed).then_some(
+        "its segment has been removed, so only the processes that have it open already can change that; \
+         a process that opens it anew gets another object",
+    )
+}
+
 /// All segments of this IPC namespace, in the order of the kernel's table.
 pub(crate) fn list() -> Result<Vec<Status>, Error> {
     let failed = |errno| Error::control(errno, "shmctl SHM_INFO", 0, backend::SHM_INFO);

@@ -2,10 +2,14 @@
 
 mod stage;
 
-use shmkey::{Error, ErrorKind, Latest, Place, Segment};
+use shmkey::{Attachment, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -222,4 +226,123 @@ fn a_child_does_not_publish_for_its_parent() {
     unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!((status, latest.version()), (0, 0));
     publisher.publish([2; 8]).unwrap();
+}
+
+/// How many mappings of a segment this process can write, and how many it can only read.
+fn mappings(segment: &Segment) -> (usize, usize) {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let id = segment.id().to_string();
+    let rights: Vec<&str> = maps
+        .lines()
+        .filter_map(|line| {
+            let parts: Vec<&str> = line.split_whitespace().collect();
+            let file = parts.get(5).filter(|file| file.starts_with("/SYSV"));
+            (file.is_some() && parts[4] == id).then(|| parts[1])
+        })
+        .collect();
+    let writable = rights.iter().filter(|rights| rights.contains('w')).count();
+    (writable, rights.len() - writable)
+}
+
+#[test]
+fn a_reader_that_asks_for_it_cannot_write() {
+    let name = Name::new();
+    let read_only = || Place::named(&name.0).read_only();
+    assert_eq!(
+        kind(Latest::<Small>::open(read_only())),
+        ErrorKind::KeyNotFound
+    );
+    let writer = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let mut publisher = writer.publisher().unwrap();
+    publisher.publish([1; 8]).unwrap();
+    let reader = Latest::<Small>::open(read_only()).unwrap();
+    assert_eq!(mappings(&writer.segment()), (1, 1));
+    let by_key = Latest::<Small>::open(Place::key(name.key()).read_only()).unwrap();
+    assert_eq!(mappings(&writer.segment()), (1, 2));
+    let mut seen = 0;
+    assert_eq!(by_key.read().unwrap(), Some([1; 8]));
+    assert_eq!(reader.wait_newer(&mut seen, SOON).unwrap(), [1; 8]);
+    assert_eq!(
+        kind(reader.wait_newer(&mut seen, SOON)),
+        ErrorKind::TimedOut
+    );
+    // Free, and not for this one.
+    drop(publisher);
+    let error = reader.publisher().map(drop).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::ReadOnly, libc::EACCES)
+    );
+    assert!(error.to_string().contains("read_only"), "{error}");
+    writer.publisher().unwrap().publish([2; 8]).unwrap();
+    assert_eq!(reader.wait_newer(&mut seen, AGES).unwrap(), [2; 8]);
+}
+
+#[test]
+fn a_reader_in_a_segment_writes_nothing() {
+    let mut options = Segment::options();
+    let options = options.size(8192).remove_on_drop(true);
+    let segment = options.open(Key::PRIVATE).unwrap();
+    let memory: Arc<Attachment> = segment.attach().unwrap().into();
+    let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
+    let places = || {
+        [
+            Place::within(Arc::clone(&read), 64),
+            Place::within(Arc::clone(&read), 64).read_only(),
+            Place::within(Arc::clone(&memory), 64).read_only(),
+        ]
+    };
+    // Nothing is there, and none of them makes it.
+    for place in places() {
+        let opened = Latest::<Small>::open(place.timeout(SOON));
+        assert_eq!(kind(opened), ErrorKind::TimedOut);
+    }
+    let mut bytes = vec![1; 8192];
+    memory.read_at(0, &mut bytes).unwrap();
+    assert!(bytes.iter().all(|&byte| byte == 0));
+
+    let writer = Latest::<Small>::open(Place::within(Arc::clone(&memory), 64)).unwrap();
+    writer.publisher().unwrap().publish([3; 8]).unwrap();
+    let mut before = vec![0; 8192];
+    memory.read_at(0, &mut before).unwrap();
+    for place in places() {
+        let reader = Latest::<Small>::open(place).unwrap();
+        assert_eq!(reader.read().unwrap(), Some([3; 8]));
+        assert_eq!(kind(reader.wait_newer(&mut 1, SOON)), ErrorKind::TimedOut);
+        assert_eq!(kind(reader.publisher().map(drop)), ErrorKind::ReadOnly);
+    }
+    memory.read_at(0, &mut bytes).unwrap();
+    assert!(bytes == before, "what was read has changed");
+}
+
+/// What every use of it writes cannot be had for reading only, and that is said at once: neither
+/// created, nor waited for.
+#[test]
+fn what_cannot_be_read_only_is_refused() {
+    let name = Name::new();
+    let mut options = Segment::options();
+    let options = options.size(8192).remove_on_drop(true);
+    let segment = options.open(Key::PRIVATE).unwrap();
+    let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
+    for place in [
+        Place::named(&name.0).read_only(),
+        Place::key(name.key()).read_only(),
+        Place::within(Arc::clone(&read), 0),
+        Place::within(Arc::clone(&read), 0).read_only(),
+    ] {
+        let place = || place.clone().timeout(AGES);
+        let refused = [
+            Mutex::<u64>::open(place(), 0).map(drop),
+            Semaphore::open(place(), 0).map(drop),
+            Ring::open(place(), 64).map(drop),
+            Ring::open(place(), 0).map(drop),
+        ];
+        for error in refused.map(Result::unwrap_err) {
+            assert_eq!(
+                (error.kind(), error.errno()),
+                (ErrorKind::ReadOnly, libc::EACCES)
+            );
+        }
+    }
+    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
 }

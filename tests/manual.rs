@@ -72,6 +72,7 @@ const PAGES: [(&str, &str, &[&str]); 11] = [
             "shm_ring_used",
             "shm_ring_dropped",
             "shm_ring_id",
+            "shm_ring_removed",
             "shm_ring_close",
         ],
     ),

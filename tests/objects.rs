@@ -3,9 +3,15 @@
 
 mod stage;
 
-use shmkey::{Attachment, Error, ErrorKind, Key, Mutex, Place, Segment, Semaphore};
+use shmkey::{
+    Attachment, Contents, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+};
 use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
+    collections::HashMap,
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -166,6 +172,7 @@ fn whatever_else_lies_there_is_named() {
         (56, &[9, 0, 0, 0], ErrorKind::WrongLayout),
         (80, &[0xff; 4], ErrorKind::Damaged),
         (84, &[0xff; 4], ErrorKind::Damaged),
+        (96, &[1], ErrorKind::KeyCollision),
         (128, b"another name", ErrorKind::KeyCollision),
         (0, b"SHMKEY", ErrorKind::Foreign),
     ] {
@@ -515,4 +522,259 @@ fn no_descriptors_are_needed_to_take_part() {
     let mut mixed = [0xff; 4];
     memory.read_at(28, &mut mixed).unwrap();
     assert_eq!((status, mixed), (0, [0; 4]));
+}
+
+/// A name and the segment's key, so that the segment goes with the test.
+struct Gone(Key);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Ok(segment) = Segment::open(self.0) {
+            let _ = segment.remove();
+        }
+    }
+}
+
+/// A key has 16 bits of an inode number. Two files that share them share nothing else.
+#[test]
+fn two_files_that_give_one_key_are_told_apart() {
+    // tmpfs numbers its files one after the other, so that the 65,536th has the same low 16 bits.
+    let Ok(directory) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("not tried: there is no tmpfs at /dev/shm");
+        return;
+    };
+    let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+    let inode = |path: &Path| File::create(path).unwrap().metadata().unwrap().ino();
+    let first = inode(&one);
+    let collides = (0..300_000).any(|_| {
+        let same = inode(&other) & 0xffff == first & 0xffff;
+        if !same {
+            fs::remove_file(&other).unwrap();
+        }
+        same
+    });
+    if !collides {
+        eprintln!("not tried: /dev/shm uses the numbers of its files again");
+        return;
+    }
+    let key = Key::from_path(&one, 7).unwrap();
+    assert_eq!(key, Key::from_path(&other, 7).unwrap());
+    let _gone = Gone(key);
+    let place = |path| Place::path(path, 7).unwrap();
+
+    let mutex = Mutex::<u64>::open(place(&one), 1).unwrap();
+    let error = Mutex::<u64>::open(place(&other), 1).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::KeyCollision, libc::ENOTUNIQ)
+    );
+    assert_eq!(
+        kind(Mutex::<u64>::open(place(&other).existing(), 1)),
+        ErrorKind::KeyCollision
+    );
+    assert_eq!(
+        kind(Ring::open(place(&other), 100_000)),
+        ErrorKind::KeyCollision,
+        "also where what is there is too small"
+    );
+    // The same file by another way, and 8 bits of the project id.
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&one, &link).unwrap();
+    Mutex::<u64>::open(Place::path(&link, 0x107).unwrap(), 0).unwrap();
+    // A number meets anything, as it always did.
+    Mutex::<u64>::open(Place::key(key), 0).unwrap();
+    let contents = mutex.segment().contents().unwrap().unwrap();
+    assert!(contents.file != 0 && contents.name.is_empty());
+    mutex.remove().unwrap();
+    let semaphore = Semaphore::open(Place::key(key), 5).unwrap();
+    assert_eq!(Semaphore::open(place(&one), 0).unwrap().value(), 5);
+    assert_eq!(Semaphore::open(place(&other), 0).unwrap().value(), 5);
+    semaphore.remove().unwrap();
+}
+
+/// A name and a path that give the same key are two, also when the name was first.
+#[test]
+fn a_name_and_a_path_that_give_one_key_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let files: HashMap<i32, _> = (0..256)
+        .map(|n| {
+            let path = directory.path().join(n.to_string());
+            File::create(&path).unwrap();
+            let key = Key::from_path(&path, 1).unwrap();
+            (key.as_raw() & 0xff_ffff, path)
+        })
+        .collect();
+    // The top byte is the project id.
+    let (name, key, file) = (0..)
+        .find_map(|n| {
+            let name = format!("{} {n}", directory.path().display());
+            let key = Key::from_name(&name).unwrap();
+            let file = files.get(&(key.as_raw() & 0xff_ffff))?;
+            (key.as_raw() >> 24 != 0).then_some((name, key, file))
+        })
+        .unwrap();
+    let project = key.as_raw() >> 24;
+    assert_eq!(Key::from_path(file, project).unwrap(), key);
+    let _gone = Gone(key);
+    let by_path = || Place::path(file, project).unwrap();
+    let named = Mutex::<u64>::open(name.as_str(), 0).unwrap();
+    assert_eq!(
+        kind(Mutex::<u64>::open(by_path(), 0)),
+        ErrorKind::KeyCollision
+    );
+    Mutex::<u64>::open(key, 0).unwrap();
+    named.remove().unwrap();
+    Mutex::<u64>::open(by_path(), 0).unwrap();
+    assert_eq!(
+        kind(Mutex::<u64>::open(name.as_str(), 0)),
+        ErrorKind::KeyCollision
+    );
+}
+
+/// What the header keeps of a file is written down: programs of other languages and versions come to
+/// the same number.
+#[test]
+fn the_header_keeps_which_file_it_was() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let place = || Place::path(file.path(), 0x1207).unwrap();
+    let _gone = Gone(Key::from_path(file.path(), 7).unwrap());
+    let mutex = Mutex::<u64>::open(place(), 0).unwrap();
+    let about = fs::metadata(file.path()).unwrap();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let bytes = [about.dev().to_le_bytes(), about.ino().to_le_bytes()];
+    for byte in bytes.into_iter().flatten().chain([7]) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let memory = mutex.segment().attach().unwrap();
+    let mut kept = [0; 8];
+    memory.read_at(96, &mut kept).unwrap();
+    assert_eq!(u64::from_ne_bytes(kept), hash);
+    let mut bytes = vec![0; Contents::LEN];
+    memory.read_at(0, &mut bytes[..1024]).unwrap();
+    assert_eq!(Contents::of(&bytes).unwrap().file, hash);
+    Mutex::<u64>::open(place(), 0).unwrap();
+    for other in [1, hash ^ 1, hash.swap_bytes(), u64::MAX] {
+        memory.write_at(96, &other.to_ne_bytes()).unwrap();
+        assert_eq!(
+            kind(Mutex::<u64>::open(place(), 0)),
+            ErrorKind::KeyCollision
+        );
+    }
+    // Opened by a number first: it cannot be told.
+    memory.write_at(96, &[0; 8]).unwrap();
+    Mutex::<u64>::open(place(), 0).unwrap();
+    assert_eq!(
+        kind(Place::path("/no such file", 7).map(drop)),
+        ErrorKind::PathNotFound
+    );
+    assert_eq!(
+        kind(Place::path(file.path(), 0x1200).map(drop)),
+        ErrorKind::ProjectIdZero
+    );
+}
+
+/// Who has an object open can ask whether it was removed under it; who opens it anew has another one.
+#[test]
+fn a_removed_object_says_so() {
+    let names: Vec<Name> = (0..4).map(|_| Name::new()).collect();
+    let name = |n: usize| names[n].0.as_str();
+    let mutex = Mutex::<u64>::open(name(0), 1).unwrap();
+    let semaphore = Semaphore::open(name(1), 0).unwrap();
+    let latest = Latest::<u64>::open(name(2)).unwrap();
+    let reader = Latest::<u64>::open(Place::named(name(2)).read_only()).unwrap();
+    let ring = Ring::open(name(3), 64).unwrap();
+    let removed = || {
+        [
+            mutex.is_removed().unwrap(),
+            semaphore.is_removed().unwrap(),
+            latest.is_removed().unwrap(),
+            reader.is_removed().unwrap(),
+            ring.is_removed().unwrap(),
+        ]
+    };
+    assert_eq!(removed(), [false; 5]);
+    let error = semaphore.wait_timeout(SOON).unwrap_err().to_string();
+    assert!(!error.contains("has been removed"), "{error}");
+    names
+        .iter()
+        .for_each(|name| Segment::open(name.key()).unwrap().remove().unwrap());
+    assert_eq!(removed(), [true; 5]);
+    let anew = Mutex::<u64>::open(name(0), 2).unwrap();
+    assert!(!anew.is_removed().unwrap() && mutex.is_removed().unwrap());
+    assert_eq!(mutex.lock().unwrap().get(), 1);
+    let error = semaphore.wait_timeout(SOON).unwrap_err().to_string();
+    assert!(error.contains("has been removed"), "{error}");
+}
+
+#[test]
+fn a_removed_segment_says_so_to_those_who_have_it_attached() {
+    let segment = private();
+    let memory: Arc<Attachment> = segment.attach().unwrap().into();
+    let place = Place::within(Arc::clone(&memory), 1024);
+    let semaphore = Semaphore::open(place, 0).unwrap();
+    assert!(!semaphore.is_removed().unwrap() && !memory.is_removed().unwrap());
+
+    // A process that has it attached and may not read its status any more, nor anything else of it.
+    // SAFETY: the kernel writes and reads one structure, which is made of integers.
+    unsafe {
+        let mut status: libc::shmid_ds = std::mem::zeroed();
+        assert_eq!(libc::shmctl(segment.id(), libc::IPC_STAT, &mut status), 0);
+        status.shm_perm.mode = 0;
+        assert_eq!(libc::shmctl(segment.id(), libc::IPC_SET, &mut status), 0);
+    }
+    let before = in_child_as_nobody(|| semaphore.is_removed().map_err(|error| error.errno()));
+    segment.remove().unwrap();
+    let after = in_child_as_nobody(|| semaphore.is_removed().map_err(|error| error.errno()));
+    assert_eq!((before, after), (0, 1));
+    assert!(semaphore.is_removed().unwrap() && memory.is_removed().unwrap());
+
+    // Destroyed, as it was detached behind its users' backs; and its id is perhaps given again.
+    // SAFETY: nothing uses that memory from now on.
+    assert_eq!(unsafe { libc::shmdt(memory.as_ptr().cast()) }, 0);
+    assert!(memory.is_removed().unwrap());
+    // Nor does their end detach what is attached at that address by then.
+    std::mem::forget(semaphore);
+    let memory = std::mem::ManuallyDrop::new(memory);
+    let others: Vec<Segment> = (0..3).map(|_| private()).collect();
+    assert!(others.iter().all(|other| other.id() != segment.id()));
+    assert!(memory.is_removed().unwrap());
+}
+
+/// What a child says as a user without rights (if this one may become that): 0 no, 1 yes, or an errno.
+fn in_child_as_nobody(ask: impl Fn() -> Result<bool, i32>) -> i32 {
+    // SAFETY: the child makes system calls and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: these change nothing but the child; and it ends without the parent's destructors.
+        unsafe {
+            libc::setgid(65534);
+            libc::setuid(65534);
+            libc::_exit(ask().map_or_else(|errno| errno, i32::from));
+        }
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    libc::WEXITSTATUS(status)
+}
+
+/// A process that waits for the maker of an object does not go on waiting when that is removed: it
+/// opens what others open now.
+#[test]
+fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
+    let name = Name::new();
+    drop(Mutex::<u64>::open(name.0.as_str(), 5).unwrap());
+    let old = Segment::open(name.key()).unwrap();
+    let memory = old.attach().unwrap();
+    memory.write_at(24, &1_u32.to_ne_bytes()).unwrap(); // by this thread, which lives
+    thread::scope(|scope| {
+        let opener = scope.spawn(|| Mutex::<u64>::open(name.0.as_str(), 6));
+        while old.status().unwrap().nattch < 2 {
+            thread::yield_now();
+        }
+        old.remove().unwrap();
+        let mutex = opener.join().unwrap().expect("it is made anew");
+        assert_eq!(mutex.lock().unwrap().get(), 6);
+        assert_ne!(mutex.segment().id(), old.id());
+    });
 }

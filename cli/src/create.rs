@@ -90,9 +90,10 @@ fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
             options.size
         )));
     }
-    let place = match &options.name {
-        Some(name) => Place::named(name),
-        None => Place::key(key),
+    let place = match (&options.name, &options.path) {
+        (Some(name), _) => Place::named(name),
+        (_, Some(path)) => Place::path(path, options.project.unwrap_or(0))?,
+        _ => Place::key(key),
     };
     let ring = Ring::open(place.mode(options.mode), options.size)?;
     Ok(ring.segment().id())

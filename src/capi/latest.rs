@@ -21,8 +21,9 @@ use core::{
 ///
 /// The first process that publishes is the publisher until it closes the object or ends; then another
 /// one can be. Killed at any instruction, it leaves the last value that it has published. Read
-/// permission on the segment is enough to read, but such a reader is not woken when it waits: it
-/// notices within 4 ms.
+/// permission on the segment is enough to read; a reader with SHM_RDONLY in its flags gets memory
+/// that it cannot write, whatever the permissions are. A reader that only reads is not woken when it
+/// waits: it notices within 4 ms.
 /// Threads: reading and waiting by any number at a time; publishing by one at a time.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
@@ -36,6 +37,7 @@ pub struct shm_latest {
 ///
 /// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
 /// alike; NULL or "" for none.
+/// flags: also SHM_RDONLY.
 ///
 /// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 /// Errors: those of opening.
@@ -93,8 +95,8 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
 /// Publishes a value: the `size` bytes that it was opened with.
 ///
 /// Returns: 0, or -1.
-/// Errors: EBUSY somebody else who lives is the publisher; EACCES the segment's mode does not let
-/// this process write.
+/// Errors: EBUSY another handle or a live process is the publisher; EACCES it was opened with
+/// SHM_RDONLY, or the segment's mode does not let this process write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_publish(
     latest: *mut shm_latest,
@@ -207,6 +209,21 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     // SAFETY: the caller hands over an open one.
     or_minus_one(unsafe { object(latest) }.map(|latest| latest.shared.object().id()))
+}
+
+/// Whether the segment that it lies in has been removed. Then this value is left to the processes that
+/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
+/// and open it anew. One system call, some 0.3 us.
+///
+/// Returns: 1 if it has been removed, 0 if not; or -1.
+/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let removed = unsafe { object(latest) }?.shared.object().is_removed()?;
+        Ok(c_int::from(removed))
+    }))
 }
 
 /// Closes it. If this process was the publisher, another one can be.

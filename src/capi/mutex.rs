@@ -127,6 +127,21 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     or_minus_one(unsafe { object(mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
+/// Whether the segment that it lies in has been removed. Then this mutex is left to the processes that
+/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
+/// and open it anew. One system call, some 0.3 us.
+///
+/// Returns: 1 if it has been removed, 0 if not; or -1.
+/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let removed = unsafe { object(mutex) }?.0.object().is_removed()?;
+        Ok(c_int::from(removed))
+    }))
+}
+
 /// Closes it. Unlock it before: one that is closed while it is locked stays so until its thread ends.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {

@@ -3,9 +3,9 @@
 
 use super::{
     failure::or_null,
-    open::{NAME_MAX, key_from_path, read_name},
+    open::{NAME_MAX, file_at, read_name},
 };
-use crate::{Error, Key, Place, Segment, sync::Deadline};
+use crate::{Error, Place, Segment, object::attach_segment, sync::Deadline};
 use core::{
     ffi::{c_char, c_int, c_void},
     ptr::NonNull,
@@ -14,7 +14,7 @@ use core::{
 use std::sync::Arc;
 
 /// The flags that the objects' functions know.
-const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT;
+const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::SHM_RDONLY;
 
 /// A place by its name.
 ///
@@ -33,13 +33,13 @@ pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, E
 /// If `path` leads to a string, nobody may change it meanwhile.
 pub(super) unsafe fn keyed(path: *const c_char, id: c_int, flags: c_int) -> Result<Place, Error> {
     // SAFETY: the caller's promise.
-    let key: Key = unsafe { key_from_path(path, id) }?;
-    with_flags(Place::key(key), flags)
+    let file = unsafe { file_at(path, id) }?;
+    with_flags(Place::file(file, id), flags)
 }
 
 /// A place in a segment.
 pub(super) fn within(id: c_int, offset: usize, flags: c_int) -> Result<Place, Error> {
-    let memory = Segment::from_id(id).attach()?;
+    let memory = attach_segment(&Segment::from_id(id), flags & libc::SHM_RDONLY != 0)?;
     with_flags(Place::within(Arc::new(memory), offset), flags)
 }
 
@@ -47,11 +47,14 @@ fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
     if flags & !OPEN_FLAGS != 0 {
         return Err(Error::undefined_flags("open", flags & !OPEN_FLAGS));
     }
-    let place = place.mode((flags & 0o777) as u32);
-    Ok(match flags & libc::IPC_CREAT {
-        0 => place.existing(),
-        _ => place,
-    })
+    let mut place = place.mode((flags & 0o777) as u32);
+    if flags & libc::IPC_CREAT == 0 {
+        place = place.existing();
+    }
+    if flags & libc::SHM_RDONLY != 0 {
+        place = place.read_only();
+    }
+    Ok(place)
 }
 
 /// Adds the name of a layout, which may be NULL.

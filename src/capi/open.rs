@@ -3,7 +3,7 @@
 use super::failure::{keeping_errno, or_minus_one};
 use crate::{
     Error, ErrorKind, Key, Segment, backend,
-    sys::{self, Errno},
+    sys::{self, Errno, FileId},
 };
 use core::ffi::{CStr, c_char, c_int};
 
@@ -42,9 +42,10 @@ pub unsafe extern "C" fn shm_open_key(
     if path.is_null() {
         return shm_open_private(size, flags);
     }
-    // SAFETY: key_from_path accepts every pointer but one to memory that changes meanwhile, which
-    // no C function does.
-    or_minus_one(unsafe { key_from_path(path, proj_id) }.and_then(|key| open(key, size, flags)))
+    // SAFETY: file_at accepts every pointer but one to memory that changes meanwhile, which no C
+    // function does.
+    let file = unsafe { file_at(path, proj_id) };
+    or_minus_one(file.and_then(|file| open(Key::from_raw(file.ftok(proj_id)), size, flags)))
 }
 
 /// Opens or creates the segment that a name stands for. No file is needed: the name's bytes are
@@ -106,15 +107,17 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
         .map_err(|errno| Error::open(errno, key, size, flags))
 }
 
+/// The file that a key is to be made from.
+///
 /// # Safety
-/// If `path` leads to a string, nobody may change it meanwhile.
-pub(super) unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Error> {
+/// If `path` leads to a string, it must not change until this returns.
+pub(super) unsafe fn file_at(path: *const c_char, proj_id: c_int) -> Result<FileId, Error> {
     if proj_id & 0xff == 0 {
         return Err(Error::project_id_zero(proj_id));
     }
     // SAFETY: the kernel reads the path, with its own checks.
     match unsafe { sys::file_id_at(path) } {
-        Ok(file) => Ok(Key::from_raw(file.ftok(proj_id))),
+        Ok(file) => Ok(file),
         // These say that the kernel has read the whole string, and found no file by it.
         Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP)) => {
             // SAFETY: so it is there, and the caller does not change it.

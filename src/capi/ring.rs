@@ -538,6 +538,21 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.object().id()))
 }
 
+/// Whether the segment that it lies in has been removed. Then this ring is left to the processes that
+/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
+/// and open it anew. One system call, some 0.3 us.
+///
+/// Returns: 1 if it has been removed, 0 if not; or -1.
+/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let removed = unsafe { object(ring) }?.shared.object().is_removed()?;
+        Ok(c_int::from(removed))
+    }))
+}
+
 /// Closes it, and gives back what parts this process has in it. What was sent stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {

@@ -5,7 +5,7 @@ mod kind;
 
 pub use kind::ErrorKind;
 
-use crate::{Key, sys::Errno};
+use crate::{Key, status, sys::Errno};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Write as _},
@@ -287,10 +287,34 @@ impl Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "semaphore")
     }
 
+    /// Something that writes, where the caller has asked for reading only.
+    pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
+        Error {
+            reason: Reason::Because(why),
+            ..Error::new(ErrorKind::ReadOnly, libc::EACCES, call)
+        }
+    }
+
     pub(crate) fn read_only(id: c_int) -> Error {
         Error {
             subject: Subject::Id(id),
             ..Error::new(ErrorKind::ReadOnly, libc::EACCES, "write")
+        }
+    }
+}
+
+/// What an error adds that has to do with other processes.
+impl Error {
+    /// Something that others did not do in time, or no longer do: perhaps because they have another
+    /// object by now.
+    fn removed_note(&self) -> Option<&'static str> {
+        let waited = matches!(
+            self.kind,
+            ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::PeerDied
+        );
+        match self.subject {
+            Subject::Id(id) if waited => status::removed_note(id),
+            _ => None,
         }
     }
 }
@@ -339,7 +363,13 @@ impl fmt::Display for Explanation<'_> {
                 f,
                 "the message has {len} bytes, more than the buffer or the ring's capacity; nothing was sent or taken"
             ),
-            Reason::Kind => f.write_str(self.0.kind.advice(self.0.errno)),
+            Reason::Kind => {
+                f.write_str(self.0.kind.advice(self.0.errno))?;
+                match self.0.removed_note() {
+                    Some(note) => write!(f, "; {note}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

@@ -52,6 +52,12 @@ use std::{sync::Arc, time::Duration};
 /// one that was not is never seen. A message that the receiver had not yet released when it died
 /// is received by the next one: so a message that it was just working on can come twice.
 ///
+/// *Removal.* [`remove`](Ring::remove), or `shmkey remove`, frees the name at once. The processes that
+/// have the ring open keep it and go on; a process that opens the name afterwards gets a new ring, and
+/// what it sends is not received from the old one. [`is_removed`](Ring::is_removed) says whether that
+/// has happened: a receiver that has waited for long asks, and if so drops the ring and opens it
+/// anew. What is still in the old ring is received there and nowhere else.
+///
 /// *Fork and exec.* A child made by `fork` has none of its parent's parts. A program that is started by
 /// `exec` in the place of one that has a part has it still, and cannot use it: give it back before.
 ///
@@ -177,6 +183,15 @@ impl Ring {
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
         self.shared.object().segment()
+    }
+
+    /// Whether its segment has been removed: this process still has the ring, and a process that opens
+    /// it anew gets another one. One system call, some 0.3 µs.
+    ///
+    /// # Errors
+    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.shared.object().is_removed()
     }
 
     /// Removes the segment that the ring lies in: its name is free at once, and it goes when the

@@ -26,6 +26,8 @@ pub(crate) use {
 };
 
 pub(crate) use errno::Errno;
+#[allow(unused_imports)] // the library names the type
+pub(crate) use file::FileId;
 pub(crate) use file::{file_id, file_id_at};
 pub(crate) use identity::{
     Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user, may_override,

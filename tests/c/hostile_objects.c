@@ -44,16 +44,19 @@ static void no_object(void)
     FAILS(shm_semaphore_wait(NULL, 0), EFAULT);
     FAILS(shm_semaphore_value(NULL), EFAULT);
     FAILS(shm_semaphore_id(NULL), EFAULT);
+    FAILS(shm_semaphore_removed(NULL), EFAULT);
     FAILS(shm_mutex_lock(NULL, -1), EFAULT);
     FAILS_NULL(shm_mutex_data(NULL), EFAULT);
     FAILS(shm_mutex_consistent(NULL), EFAULT);
     FAILS(shm_mutex_unlock(NULL), EFAULT);
     FAILS(shm_mutex_id(NULL), EFAULT);
+    FAILS(shm_mutex_removed(NULL), EFAULT);
     FAILS(shm_latest_publish(NULL, buffer), EFAULT);
     FAILS(shm_latest_read(NULL, buffer), EFAULT);
     FAILS(shm_latest_read_newer(NULL, 0, buffer, -1), EFAULT);
     FAILS(shm_latest_version(NULL), EFAULT);
     FAILS(shm_latest_id(NULL), EFAULT);
+    FAILS(shm_latest_removed(NULL), EFAULT);
     FAILS(shm_ring_send(NULL, "a", 1, -1), EFAULT);
     FAILS(shm_ring_send_batch(NULL, &bytes, 1, -1), EFAULT);
     FAILS_NULL(shm_ring_reserve(NULL, 1, -1), EFAULT);
@@ -71,6 +74,7 @@ static void no_object(void)
     FAILS(shm_ring_used(NULL), EFAULT);
     FAILS(shm_ring_dropped(NULL), EFAULT);
     FAILS(shm_ring_id(NULL), EFAULT);
+    FAILS(shm_ring_removed(NULL), EFAULT);
     QUIET(shm_semaphore_close(NULL));
     QUIET(shm_mutex_close(NULL));
     QUIET(shm_latest_close(NULL));

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,8 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/time.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -769,13 +772,234 @@ static void slow_paths(void)
     WORKS(shm_detach(memory));
 }
 
+/* How many mappings this process has of a segment, and how many of them it can write. */
+static int mappings(int id, int *writable)
+{
+    char line[400], rights[5], file[10];
+    unsigned long inode;
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+
+    *writable = 0;
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%*s %4s %*s %*s %lu %9s", rights, &inode, file) == 3 && inode == (unsigned long) id &&
+            strncmp(file, "/SYSV", 5) == 0) {
+            count++;
+            *writable += rights[1] == 'w';
+        }
+    }
+    CHECK(maps != NULL && fclose(maps) == 0);
+    return count;
+}
+
+/* A reader that has asked for it cannot write. */
+static void read_only(void)
+{
+    const int ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
+    struct shm_latest *writer, *reader;
+    char *memory;
+    int id, in, before, writable, still, value = 42;
+
+    for (size_t i = 0; i < 2; i++) { /* it creates nothing */
+        FAILS_NULL(shm_latest_open(own("latest"), sizeof value, NULL, ways[i]), ENOENT);
+        FAILS_NULL(shm_latest_open_key("shmfile", 115, sizeof value, NULL, ways[i]), ENOENT);
+    }
+    OPENS(writer, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
+    WORKS(shm_latest_publish(writer, &value));
+    id = shm_latest_id(writer);
+    for (size_t i = 0; i < 2; i++) {
+        before = mappings(id, &writable);
+        OPENS(reader, shm_latest_open(own("latest"), sizeof value, NULL, ways[i]));
+        CHECK(mappings(id, &still) == before + 1 && still == writable);
+        value = 0;
+        GIVES(shm_latest_read(reader, &value), 1);
+        CHECK(value == 42);
+        GIVES(shm_latest_read_newer(reader, 0, &value, 0), 1);
+        FAILS(shm_latest_read_newer(reader, 1, &value, SOON), ETIMEDOUT);
+        FAILS(shm_latest_publish(reader, &value), EACCES);
+        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
+        QUIET(shm_latest_close(reader));
+    }
+    WORKS(shm_latest_publish(writer, &value)); /* and nobody has taken its part */
+    WORKS(shm_remove(id));
+    QUIET(shm_latest_close(writer));
+
+    OPENS(writer, shm_latest_open_key("shmfile", 115, sizeof value, NULL, MAKE));
+    OPENS(reader, shm_latest_open_key("shmfile", 115, sizeof value, NULL, SHM_RDONLY));
+    CHECK(mappings(shm_latest_id(writer), &writable) == 2 && writable == 1);
+    WORKS(shm_remove(shm_latest_id(writer)));
+    QUIET(shm_latest_close(reader));
+    QUIET(shm_latest_close(writer));
+
+    in = private_segment(16384, &memory);
+    OPENS(writer, shm_latest_open_in(in, 4096, sizeof value, NULL, MAKE));
+    WORKS(shm_latest_publish(writer, &value));
+    before = mappings(in, &writable);
+    OPENS(reader, shm_latest_open_in(in, 4096, sizeof value, NULL, SHM_RDONLY));
+    CHECK(mappings(in, &still) == before + 1 && still == writable);
+    GIVES(shm_latest_read(reader, &value), 1);
+    FAILS(shm_latest_publish(reader, &value), EACCES);
+    QUIET(shm_latest_close(reader));
+    QUIET(shm_latest_close(writer));
+
+    /* What every use of it writes cannot be had so, and is not even looked for. */
+    for (size_t i = 0; i < 2; i++) {
+        FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, ways[i]), EACCES);
+        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
+        FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, NULL, ways[i]), EACCES);
+        FAILS_NULL(shm_mutex_open_in(in, 0, 8, NULL, ways[i]), EACCES);
+        FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, ways[i]), EACCES);
+        FAILS_NULL(shm_semaphore_open_key("shmfile", 115, 0, ways[i]), EACCES);
+        FAILS_NULL(shm_semaphore_open_in(in, 0, 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 64, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open_key("shmfile", 115, 64, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open_in(in, 0, 64, ways[i]), EACCES);
+    }
+    CHECK(memory[0] == 0 && shm_open_name(own("mutex"), 0, 0) == -1);
+    WORKS(shm_detach(memory));
+}
+
+/* Who has an object open can ask whether it was removed; who opens it anew has another one. */
+static void removed(void)
+{
+    struct shm_mutex *mutex, *anew;
+    struct shm_semaphore *semaphore;
+    struct shm_latest *latest, *reader;
+    struct shm_ring *ring;
+    char *memory, buffer[8];
+    int value = 0, id;
+
+    OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, MAKE));
+    OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, MAKE));
+    OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
+    OPENS(reader, shm_latest_open(own("latest"), sizeof value, NULL, SHM_RDONLY));
+    OPENS(ring, shm_ring_open(own("ring"), 64, MAKE));
+    GIVES(shm_mutex_removed(mutex), 0);
+    GIVES(shm_semaphore_removed(semaphore), 0);
+    GIVES(shm_latest_removed(latest), 0);
+    GIVES(shm_latest_removed(reader), 0);
+    GIVES(shm_ring_removed(ring), 0);
+    FAILS(shm_semaphore_wait(semaphore, SOON), ETIMEDOUT);
+    CHECK(strstr(shm_last_error(), "has been removed") == NULL);
+    WORKS(shm_remove(shm_mutex_id(mutex)));
+    WORKS(shm_remove(shm_semaphore_id(semaphore)));
+    WORKS(shm_remove(shm_latest_id(latest)));
+    WORKS(shm_remove(shm_ring_id(ring)));
+    GIVES(shm_mutex_removed(mutex), 1);
+    GIVES(shm_semaphore_removed(semaphore), 1);
+    GIVES(shm_latest_removed(latest), 1);
+    GIVES(shm_latest_removed(reader), 1);
+    GIVES(shm_ring_removed(ring), 1);
+    OPENS(anew, shm_mutex_open(own("mutex"), 8, NULL, MAKE));
+    CHECK(shm_mutex_id(anew) != shm_mutex_id(mutex));
+    GIVES(shm_mutex_removed(anew), 0);
+    GIVES(shm_mutex_removed(mutex), 1);
+    WORKS(shm_remove(shm_mutex_id(anew)));
+    /* A process that waits for others that do not come is told. */
+    FAILS(shm_semaphore_wait(semaphore, SOON), ETIMEDOUT);
+    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
+    FAILS(shm_latest_read_newer(reader, 0, &value, SOON), ETIMEDOUT);
+    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, SOON), ETIMEDOUT);
+    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
+    WORKS(shm_ring_begin_sending(ring));
+    WORKS(shm_ring_end_sending(ring));
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, SOON), EPIPE);
+    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
+    QUIET(shm_mutex_close(mutex));
+    QUIET(shm_mutex_close(anew));
+    QUIET(shm_semaphore_close(semaphore));
+    QUIET(shm_latest_close(latest));
+    QUIET(shm_latest_close(reader));
+    QUIET(shm_ring_close(ring));
+
+    id = shm_open_private(4096, 0600);
+    OPENS(memory, shm_attach(id, 0));
+    OPENS(semaphore, shm_semaphore_open_in(id, 1024, 0, MAKE));
+    GIVES(shm_semaphore_removed(semaphore), 0);
+    WORKS(shm_remove(id));
+    GIVES(shm_semaphore_removed(semaphore), 1);
+    QUIET(shm_semaphore_close(semaphore));
+    WORKS(shm_detach(memory));
+}
+
+/* Two files of one directory whose inode numbers agree in the 16 bits that a key has of them. */
+static int two_files_of_one_key(char names[2][64])
+{
+    struct statfs system;
+    struct stat first, other;
+    int file;
+
+    /* Only tmpfs is sure to give numbers one after the other, also to files that are gone again. */
+    if (statfs("/dev/shm", &system) != 0 || system.f_type != 0x01021994) {
+        return 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(names[i], 64, "/dev/shm/shmkey-test-%d-%d", (int) getpid(), i);
+    }
+    file = open(names[0], O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    CHECK(file >= 0 && fstat(file, &first) == 0 && close(file) == 0);
+    for (int tries = 0; tries < 4 * 65536; tries++) {
+        file = open(names[1], O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        CHECK(file >= 0 && fstat(file, &other) == 0 && close(file) == 0);
+        if ((other.st_ino & 0xffff) == (first.st_ino & 0xffff)) {
+            CHECK(other.st_ino != first.st_ino);
+            return 1;
+        }
+        unlink(names[1]);
+    }
+    unlink(names[0]);
+    return 0;
+}
+
+/* The keys of two files are the same: that is no object in common. */
+static void collisions(void)
+{
+    char names[2][64];
+    struct shm_mutex *mutex, *other;
+    struct shm_semaphore *semaphore;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+
+    if (watched || !two_files_of_one_key(names)) {
+        return;
+    }
+    CHECK(ftok(names[0], 7) == ftok(names[1], 7));
+    OPENS(mutex, shm_mutex_open_key(names[0], 7, 8, NULL, MAKE));
+    OPENS(other, shm_mutex_open_key(names[0], 0x107, 8, NULL, 0)); /* 8 bits of it count */
+    QUIET(shm_mutex_close(other));
+    FAILS_NULL(shm_mutex_open_key(names[1], 7, 8, NULL, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_mutex_open_key(names[1], 7, 8, NULL, 0), ENOTUNIQ);
+    FAILS_NULL(shm_semaphore_open_key(names[1], 7, 0, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_ring_open_key(names[1], 7, 100000, MAKE), ENOTUNIQ); /* also where it is too small */
+    OPENS(other, shm_mutex_open_in(shm_mutex_id(mutex), 0, 8, NULL, 0));
+    QUIET(shm_mutex_close(other));
+    WORKS(shm_remove(shm_mutex_id(mutex)));
+    QUIET(shm_mutex_close(mutex));
+    OPENS(semaphore, shm_semaphore_open_key(names[1], 7, 0, MAKE));
+    FAILS_NULL(shm_semaphore_open_key(names[0], 7, 0, MAKE), ENOTUNIQ);
+    WORKS(shm_remove(shm_semaphore_id(semaphore)));
+    QUIET(shm_semaphore_close(semaphore));
+    OPENS(latest, shm_latest_open_key(names[1], 7, 8, NULL, MAKE));
+    FAILS_NULL(shm_latest_open_key(names[0], 7, 8, NULL, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_latest_open_key(names[0], 7, 8, NULL, SHM_RDONLY), ENOTUNIQ);
+    WORKS(shm_remove(shm_latest_id(latest)));
+    QUIET(shm_latest_close(latest));
+    OPENS(ring, shm_ring_open_key(names[1], 7, 64, MAKE));
+    FAILS_NULL(shm_ring_open_key(names[0], 7, 64, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_ring_open_key(names[0], 7, 0, 0), ENOTUNIQ);
+    WORKS(shm_remove(shm_ring_id(ring)));
+    QUIET(shm_ring_close(ring));
+    CHECK(unlink(names[0]) == 0 && unlink(names[1]) == 0);
+}
+
 /* What others may only read, as somebody who is not root: the names are of objects with the mode 0644. */
-static void as_a_reader(void *unused)
+static void as_a_reader(void *readable)
 {
     struct shm_latest *latest;
-    int value = 0;
+    int value = 0, in = *(int *) readable;
 
-    (void) unused;
     if (setgid(65534) != 0 || setuid(65534) != 0) {
         return; /* is nobody already; and its own segments it may write */
     }
@@ -793,6 +1017,13 @@ static void as_a_reader(void *unused)
     FAILS(shm_latest_publish(latest, &value), EACCES);
     FAILS(shm_remove(shm_latest_id(latest)), EPERM);
     QUIET(shm_latest_close(latest));
+    if (!watched) {
+        OPENS(latest, shm_latest_open_in(in, 0, sizeof value, NULL, 0)); /* reading is enough here, too */
+        GIVES(shm_latest_read(latest, &value), 1);
+        FAILS(shm_latest_publish(latest, &value), EACCES);
+        QUIET(shm_latest_close(latest));
+        FAILS_NULL(shm_semaphore_open_in(in, 2048, 0, 0), EACCES);
+    }
 }
 
 static void permissions(void)
@@ -802,15 +1033,24 @@ static void permissions(void)
     struct shm_semaphore *semaphore;
     struct shm_latest *latest;
     struct shm_ring *ring;
-    int value = 42;
+    char *memory;
+    int value = 42, in = shm_open_private(4096, 0644);
 
+    OPENS(memory, shm_attach(in, 0));
+    OPENS(latest, shm_latest_open_in(in, 0, sizeof value, NULL, MAKE));
+    WORKS(shm_latest_publish(latest, &value));
+    QUIET(shm_latest_close(latest));
+    OPENS(semaphore, shm_semaphore_open_in(in, 2048, 0, MAKE));
+    QUIET(shm_semaphore_close(semaphore));
     OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, open_to_readers));
     OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, open_to_readers));
     OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, open_to_readers));
     OPENS(ring, shm_ring_open(own("ring"), 64, open_to_readers));
     OPENS(secret, shm_mutex_open(own("other"), 8, NULL, MAKE));
     WORKS(shm_latest_publish(latest, &value));
-    in_child(as_a_reader, NULL);
+    in_child(as_a_reader, &in);
+    WORKS(shm_remove(in));
+    WORKS(shm_detach(memory));
     WORKS(shm_remove(shm_mutex_id(mutex)));
     WORKS(shm_remove(shm_semaphore_id(semaphore)));
     WORKS(shm_remove(shm_latest_id(latest)));
@@ -839,5 +1079,8 @@ int main(int count, char **arguments)
     reserved_across_fork();
     slow_paths();
     permissions();
+    read_only();
+    removed();
+    collisions();
     return wrong;
 }

@@ -431,6 +431,34 @@ void rings()
     CHECK(crowd.send("one") && another.send("two") && crowd.recv(text) && crowd.recv(text) && text == "two");
 }
 
+// A reader that asks for it cannot write, and creates nothing; whoever has an object open can ask whether it was removed.
+void read_only_and_removed()
+{
+    FAILS(shmkey::latest<int>::open(own("latest"), shmkey::read_only), ENOENT);
+    auto writer = TAKE(shmkey::latest<int>::open(own("latest")));
+    auto reader = TAKE(shmkey::latest<int>::open(own("latest"), shmkey::read_only));
+    CHECK(writer.publish(42) && TAKE(reader.read()) == 42);
+    FAILS(reader.publish(43), EACCES);
+    auto [id, memory] = private_segment(8192);
+    auto in = TAKE(shmkey::latest<int>::open(shmkey::place::in(id, 0)));
+    FAILS(TAKE(shmkey::latest<int>::open(shmkey::place::in(id, 0), shmkey::read_only)).publish(1), EACCES);
+    FAILS(shmkey::mutex<int>::open(own("mutex"), shmkey::read_only), EACCES);
+    FAILS(shmkey::semaphore::open(own("semaphore"), 0, shmkey::read_only), EACCES);
+    FAILS(shmkey::ring::open(own("ring"), 64, shmkey::read_only), EACCES);
+
+    auto mutex = TAKE(shmkey::mutex<int>::open(own("mutex")));
+    auto semaphore = TAKE(shmkey::semaphore::open(own("semaphore")));
+    auto ring = TAKE(shmkey::ring::open(own("ring"), 64));
+    CHECK(!TAKE(writer.removed()) && !TAKE(reader.removed()) && !TAKE(mutex.removed()));
+    CHECK(!TAKE(semaphore.removed()) && !TAKE(ring.removed()) && TAKE(in.removed()));
+    CHECK(writer.remove() && mutex.remove() && semaphore.remove() && ring.remove());
+    CHECK(TAKE(writer.removed()) && TAKE(reader.removed()) && TAKE(mutex.removed()));
+    CHECK(TAKE(semaphore.removed()) && TAKE(ring.removed()));
+    auto moved(std::move(mutex));
+    FAILS(mutex.removed(), EFAULT);
+    CHECK(TAKE(moved.removed()));
+}
+
 } // namespace
 
 int main(int count, char **arguments)
@@ -447,6 +475,7 @@ int main(int count, char **arguments)
     mutexes();
     latest_values();
     rings();
+    read_only_and_removed();
     CHECK(another_file(arguments[1]) == 1);
     return wrong;
 }
