@@ -2,6 +2,8 @@
 
 pub(crate) mod explain;
 mod kind;
+#[cfg(test)]
+mod removal;
 
 pub use kind::ErrorKind;
 
@@ -10,7 +12,7 @@ use core::{
     ffi::{CStr, c_int},
     fmt::{self, Write as _},
 };
-use explain::{Bytes, Call, Cause, ShownPath};
+use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 
 /// Why an operation failed.
 ///
@@ -340,6 +342,13 @@ impl fmt::Display for Explanation<'_> {
                 "the message has {len} bytes, more than the buffer or the ring's capacity; nothing was sent or taken"
             ),
             Reason::Kind => f.write_str(self.0.kind.advice(self.0.errno)),
+        }?;
+        match self.0.subject {
+            Subject::Id(id) if self.0.kind.asks_for_another_segment() => {
+                let ownership = Ownership::of(id);
+                ownership.map_or(Ok(()), |ownership| write!(f, "; {ownership}"))
+            }
+            _ => Ok(()),
         }
     }
 }

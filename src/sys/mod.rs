@@ -12,15 +12,16 @@ mod lines;
 mod machine;
 mod maps;
 mod memory;
+mod others;
 mod process;
 mod shm;
 mod task;
 
 #[allow(unused_imports)] // the drop-in uses these
 pub(crate) use {
-    file::{Descriptor, Path, read_link},
+    file::{Descriptor, FileId, Path, read_link},
     lines::for_each_line,
-    maps::{for_each_attachment, is_of_segment},
+    maps::for_each_attachment,
     memory::Scratch,
     process::thread_id,
 };
@@ -34,10 +35,12 @@ pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
     lowest_address, mappings_limit, memory, user_name,
 };
-pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
+pub(crate) use maps::{Mapping, attached_at, attached_in, find_attachment, mappings_in};
 pub(crate) use memory::{
-    HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
+    HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign,
+    read_memory_of, write_foreign,
 };
+pub(crate) use others::{for_each_process, has_ended, ipc_namespace, ipc_namespace_of, parent_id};
 pub(crate) use process::{NO_NAMESPACE, about_now, cpu, namespaces, process_id, yield_now};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
 pub(crate) use task::{Life, ProcessMark, Task};
