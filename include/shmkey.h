@@ -203,8 +203,10 @@ extern "C" {
 // size: in bytes, 1 to the limit shmmax, for a segment that is created; the bytes of a new segment
 // are 0. A segment that exists must have at least as many; 0 takes it as it is.
 // flags: exactly shmget's, from <sys/shm.h>: IPC_CREAT, IPC_EXCL, SHM_HUGETLB (with a page size of
-// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. When many
-// processes create the same key at once, one segment comes to be and all get it.
+// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. These are octal: 666
+// without the leading 0 is 01232, which is IPC_CREAT and the mode 0232. As with shmget(2), that is not
+// refused; the text of the EACCES that attaching then gives says so. When many processes create the
+// same key at once, one segment comes to be and all get it.
 //
 // Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
 // until shm_remove().

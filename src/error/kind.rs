@@ -89,6 +89,7 @@ impl ErrorKind {
         match *cause {
             Cause::NoFile { .. } => return ErrorKind::PathNotFound,
             Cause::NoId { .. }
+            | Cause::NotAnId { .. }
             | Cause::Gone { .. }
             | Cause::Inside { .. }
             | Cause::NotAttached(_) => {
@@ -115,6 +116,18 @@ impl ErrorKind {
         }
     }
 
+    /// Whether what helps is another segment in this one's place, so that it matters who uses this one.
+    pub(super) fn asks_for_another_segment(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::Foreign
+                | ErrorKind::WrongLayout
+                | ErrorKind::WrongVersion
+                | ErrorKind::Damaged
+                | ErrorKind::NotRecoverable
+        )
+    }
+
     /// What is known from the kind alone.
     pub(super) fn advice(self, errno: Errno) -> &'static str {
         match self {
@@ -126,18 +139,18 @@ impl ErrorKind {
                 "this process may only read the segment: it was attached so, or the segment's mode allows no more"
             }
             ErrorKind::Foreign => {
-                "this segment was not made by this library: another program uses the same key; take another name, \
-                 or remove it if nobody needs it"
+                "this segment was not made by this library: another program uses the same key; take another name"
             }
             ErrorKind::WrongKind => {
                 "the segment holds an object of another kind; take another name"
             }
             ErrorKind::WrongLayout => {
                 "what the object holds is another thing here than where it was made: another size or capacity, other options, \
-                 or another name of its layout; bring both programs to the same, then remove the segment"
+                 or another name of its layout; bring both programs to the same, and make the object again in a new segment"
             }
             ErrorKind::WrongVersion => {
-                "another version of this library made the object; use one version everywhere, then remove the segment"
+                "another version of this library made the object; use one version everywhere, and make the object again in a new \
+                 segment"
             }
             ErrorKind::WrongMachine => {
                 "a program with another order of bytes or width of pointers made the object"
@@ -147,7 +160,7 @@ impl ErrorKind {
             }
             ErrorKind::Truncated => "the segment is too small to hold an object of this library",
             ErrorKind::Damaged => {
-                "the object's header makes no sense: somebody has overwritten it; remove the segment and start anew"
+                "the object's header is malformed: another program has overwritten it; make the object again in a new segment"
             }
             ErrorKind::TimedOut => "it did not happen in time",
             ErrorKind::WouldBlock => {
@@ -171,7 +184,7 @@ impl ErrorKind {
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
                 "an owner died with the lock, and the next one unlocked without saying that the value is in order; \
-                 remove the segment and start anew"
+                 make the object again in a new segment"
             }
             ErrorKind::Overflow => "the count would exceed 2147483647",
             ErrorKind::InvalidArgument => "an argument is not valid",

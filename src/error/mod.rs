@@ -2,6 +2,8 @@
 
 pub(crate) mod explain;
 mod kind;
+#[cfg(test)]
+mod removal;
 
 pub use kind::ErrorKind;
 
@@ -10,7 +12,7 @@ use core::{
     ffi::{CStr, c_int},
     fmt::{self, Write as _},
 };
-use explain::{Bytes, Call, Cause, ShownPath};
+use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 
 /// Why an operation failed.
 ///
@@ -370,6 +372,13 @@ impl fmt::Display for Explanation<'_> {
                     None => Ok(()),
                 }
             }
+        }?;
+        match self.0.subject {
+            Subject::Id(id) if self.0.kind.asks_for_another_segment() => {
+                let ownership = Ownership::of(id);
+                ownership.map_or(Ok(()), |ownership| write!(f, "; {ownership}"))
+            }
+            _ => Ok(()),
         }
     }
 }

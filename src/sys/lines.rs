@@ -17,6 +17,7 @@ pub(crate) fn for_each_line(
 }
 
 /// The same for what `read` gives, piece by piece.
+#[inline(never)] // so that its room on the stack is free again while others are in use
 fn split(
     mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
     mut each: impl FnMut(&[u8]) -> ControlFlow<()>,

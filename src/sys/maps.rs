@@ -5,7 +5,7 @@
 //! recorded when a segment is attached, and attachments made by others (a library, a parent before
 //! `fork`, plain `shmat`) are found as well.
 
-use super::{Errno, lines::for_each_line};
+use super::{Errno, file::Path, lines::for_each_line};
 use core::{
     ffi::{CStr, c_int},
     ops::ControlFlow,
@@ -94,10 +94,20 @@ pub(crate) fn mappings_in(
     Ok((count, first))
 }
 
-/// Whether a line of some process' maps belongs to a segment.
-#[allow(dead_code)] // the drop-in asks
-pub(crate) fn is_of_segment(line: &[u8], id: c_int) -> bool {
-    Area::parse(line).is_some_and(|area| area.id == id)
+/// Where a process has a segment attached, from its first byte on. `None` also if that cannot be told.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+pub(crate) fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
+    let mut found = None;
+    let path = Path::new(format_args!("/proc/{pid}/maps"))?;
+    let _ = for_each_line(path.as_c_str(), |line| {
+        let area = Area::parse(line).filter(|area| area.id == id && area.offset == 0);
+        found = area.map(|area| area.start);
+        match found {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    found
 }
 
 /// `start-end …`

@@ -140,17 +140,7 @@ fn advise(addr: *mut c_void, len: usize, advice: c_int) -> Result<(), Errno> {
 /// does it, and answers `EFAULT` where this process would crash. Returns how many bytes could be
 /// read; fewer than asked for only if the rest is not readable.
 pub(crate) fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: the kernel writes at most `to.len()` bytes of `to`, and reads `from` with its own
-    // checks.
-    unsafe {
-        copy_by_kernel(
-            libc::SYS_process_vm_readv,
-            to.as_mut_ptr(),
-            from.cast_mut(),
-            to.len(),
-        )
-    }
-    .or_else(|errno| match errno {
+    read_memory_of(process_id(), from as usize, to).or_else(|errno| match errno {
         // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
         Errno(libc::ENOSYS | libc::EPERM) => {
             let pipe = Pipe::new()?;
@@ -160,6 +150,22 @@ pub(crate) fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errn
         }
         errno => Err(errno),
     })
+}
+
+/// Copies bytes from an address of some process, which the kernel allows to those who may trace it.
+/// Returns how many could be read.
+pub(crate) fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `to.len()` bytes of `to`, and reads `from` with its own
+    // checks.
+    unsafe {
+        copy_by_kernel(
+            libc::SYS_process_vm_readv,
+            pid,
+            to.as_mut_ptr(),
+            ptr::without_provenance_mut(from),
+            to.len(),
+        )
+    }
 }
 
 /// Copies bytes to a pointer that a C program handed over and that may lead nowhere: then the
@@ -178,6 +184,7 @@ pub(crate) unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno
     let written = unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_writev,
+            process_id(),
             there.as_mut_ptr(),
             to,
             there.len(),
@@ -201,12 +208,13 @@ pub(crate) unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno
     Ok(())
 }
 
-/// `process_vm_readv(2)` or its twin, on this very process.
+/// `process_vm_readv(2)` or its twin, which needs the right to trace the process.
 ///
 /// # Safety
 /// `local` must have `len` bytes: writable for reading, readable for writing.
 unsafe fn copy_by_kernel(
     call: libc::c_long,
+    pid: libc::c_int,
     local: *mut u8,
     remote: *mut u8,
     len: usize,
@@ -222,7 +230,7 @@ unsafe fn copy_by_kernel(
     let copied = check(unsafe {
         libc::syscall(
             call,
-            process_id(),
+            pid,
             &raw const local,
             one,
             &raw const remote,

@@ -12,6 +12,7 @@ mod lines;
 mod machine;
 mod maps;
 mod memory;
+mod others;
 mod pidfd;
 mod process;
 mod shm;
@@ -21,7 +22,7 @@ mod stat;
 pub(crate) use {
     file::{Descriptor, Path, read_link},
     lines::for_each_line,
-    maps::{for_each_attachment, is_of_segment},
+    maps::for_each_attachment,
     memory::Scratch,
 };
 
@@ -36,11 +37,12 @@ pub(crate) use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
     lowest_address, mappings_limit, memory, user_name,
 };
-pub(crate) use maps::{Mapping, attached_at, find_attachment, mappings_in};
+pub(crate) use maps::{Mapping, attached_at, attached_in, find_attachment, mappings_in};
 pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, keep_from_children, page_size,
-    page_wiped_on_fork, populate, read_foreign, release, write_foreign,
+    page_wiped_on_fork, populate, read_foreign, read_memory_of, release, write_foreign,
 };
+pub(crate) use others::{for_each_process, has_ended, ipc_namespace, ipc_namespace_of, parent_id};
 pub(crate) use pidfd::{PidFd, Scope, has_thread, thread_exists};
 pub(crate) use process::{
     NO_NAMESPACE, about_now, cpu, namespaces, process_id, random, sees_all_processes,

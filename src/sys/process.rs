@@ -58,7 +58,7 @@ pub(crate) fn shares_pid_namespace(pid: i32) -> bool {
 
 /// Whether `/proc` is there, and tells of this process' own PID namespace. Needs no descriptor, of
 /// which there may be none left.
-fn proc_is_ours() -> bool {
+pub(crate) fn proc_is_ours() -> bool {
     let mut buffer = [0; 64];
     // `PID/task/TID`
     let link = read_link(c"/proc/thread-self", &mut buffer);

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -160,6 +161,8 @@ static void become_nobody(void)
     }
 }
 
+static void no_key(void);
+
 static void too_small(void)
 {
     int id = get(the_key(), 512, IPC_CREAT | 0600);
@@ -187,6 +190,185 @@ static void exists(void)
 
     FAILS(shmget(the_key(), 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
     drop(id);
+}
+
+/* This process has it attached. */
+static void exists_in_use(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0600);
+
+    attach(id);
+    FAILS(shmget(the_key(), 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    FAILS(shmget(the_key(), 1024, 0600), EINVAL);
+    drop(id);
+}
+
+/* Its creator, a child, has ended. */
+static void exists_orphaned(void)
+{
+    if (fork() == 0) {
+        attach(get(the_key(), 512, IPC_CREAT | 0600));
+        exit(0);
+    }
+    wait(NULL);
+    FAILS(shmget(the_key(), 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    FAILS(shmget(the_key(), 1024, 0600), EINVAL);
+    drop(shmget(the_key(), 0, 0));
+}
+
+/* The number whose hexadecimal digits are the decimal ones of this. */
+static int as_hexadecimal(int number)
+{
+    char digits[16];
+
+    snprintf(digits, sizeof digits, "%d", number);
+    return (int) strtol(digits, NULL, 16);
+}
+
+/* Keys where ids belong, and the other way round. */
+static void keys_and_ids(void)
+{
+    int number = 50000000 + getpid() % 1000000, key, id;
+    struct shmid_ds ds;
+
+    /* An id that is hardly anybody's key. */
+    while ((id = get(number, 512, IPC_CREAT | IPC_EXCL | 0600)) < 1 << 15) {
+        drop(id);
+    }
+    FAILS_AS(FAILED, shmat(number, NULL, 0), EINVAL);
+    FAILS(shmctl(number, IPC_RMID, NULL), EINVAL);
+    FAILS(shmctl(number, IPC_STAT, &ds), EINVAL);
+    FAILS(shmdt((void *) (long) id), EINVAL);
+    FAILS(shmget(id, 512, 0600), ENOENT);
+    drop(id);
+    id = get(-number, 512, IPC_CREAT | IPC_EXCL | 0600);
+    FAILS(shmctl(-number, IPC_RMID, NULL), EINVAL);
+    drop(id);
+    key = as_hexadecimal(number);
+    id = get(key, 512, IPC_CREAT | IPC_EXCL | 0600);
+    FAILS(shmctl(number, IPC_RMID, NULL), EINVAL);
+    FAILS(shmget(number, 512, 0600), ENOENT);
+    drop(id);
+}
+
+/* A mode without its leading 0, and none at all. */
+static void decimal_modes(void)
+{
+    key_t key = the_key();
+    int id;
+
+    /* No mode keeps root out. */
+    if (geteuid() == 0) {
+        become_nobody();
+    }
+    id = get(key, 512, 666 | IPC_CREAT);
+    FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+    drop(id);
+    id = get(key, 512, IPC_CREAT);
+    FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
+    drop(id);
+    id = get(key, 512, IPC_CREAT | 0400);
+    FAILS(shmget(key, 0, 644 & ~IPC_CREAT), EACCES);
+    drop(id);
+    drop(get(key, 512, IPC_CREAT | 0666));
+}
+
+/* Two files that give one key. What a descriptor leads to has an inode number, too, and a new one is soon made. */
+static void one_key_of_two_files(void)
+{
+    int first = memfd_create("first", 0), second, id, tries;
+    struct stat one, other;
+    char path[32], other_path[32];
+    key_t key;
+
+    fstat(first, &one);
+    for (tries = 0; tries < 20000000; tries++) {
+        second = memfd_create("second", 0);
+        if (fstat(second, &other) == 0 && (one.st_ino & 0xffff) == (other.st_ino & 0xffff)) {
+            break;
+        }
+        close(second);
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", first);
+    snprintf(other_path, sizeof other_path, "/proc/self/fd/%d", second);
+    key = ftok(path, 77);
+    if (ftok(path, 77) != key || ftok(other_path, 77) != key || ftok(path, 78) == key) {
+        exit(1);
+    }
+    id = get(key, 512, IPC_CREAT | 0600);
+    FAILS(shmget(key, 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    drop(id);
+}
+
+/* A file that is made again under its name, and one that is deleted. */
+static void replaced(void)
+{
+    key_t key = the_key(), later;
+    int id;
+
+    close(open("another", O_WRONLY | O_CREAT, 0600));
+    if (rename("another", "shmfile") != 0) {
+        exit(1);
+    }
+    FAILS(shmget(key, 512, 0600), ENOENT);
+    id = get(key, 512, IPC_CREAT | 0600);
+    later = the_key();
+    FAILS(shmget(later, 512, 0600), ENOENT);
+    drop(id);
+    unlink("shmfile");
+    FAILS(shmget(later, 512, 0600), ENOENT);
+}
+
+/* Waits for a segment that does not come, beside one whose key is like it. */
+static void asks_again(void)
+{
+    int id = get(the_key(), 512, IPC_CREAT | 0600), i;
+
+    for (i = 0; i < 200; i++) {
+        FAILS(shmget(the_key() ^ 1, 512, 0600), ENOENT);
+    }
+    drop(id);
+}
+
+/* In an IPC namespace apart from all others. */
+static void namespace_of_its_own(void)
+{
+    own_namespace(NULL, NULL);
+    no_key();
+}
+
+/* The first process of a PID namespace, and a child of it that has another IPC namespace. */
+static void namespace_of_another(void)
+{
+    int ready[2], done[2], status;
+    char byte;
+
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) {
+        exit(NOT_HERE);
+    }
+    if (fork() == 0) {
+        if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("proc", "/proc", "proc", 0, NULL) != 0) {
+            exit(NOT_HERE);
+        }
+        if (pipe(ready) != 0 || pipe(done) != 0) {
+            exit(1);
+        }
+        if (fork() == 0) {
+            close(done[1]);
+            own_namespace(NULL, NULL);
+            close(ready[1]);
+            exit(read(done[0], &byte, 1) > 0);
+        }
+        close(ready[1]);
+        if (read(ready[0], &byte, 1) == 0) {
+            FAILS(shmget(0x7b5a1234, 512, 0600), ENOENT);
+        }
+        close(done[1]);
+        wait(NULL);
+        exit(0);
+    }
+    wait(&status);
+    exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
 static void no_key(void)
@@ -414,9 +596,13 @@ static void odd_arguments(void)
 static void too_many(void)
 {
     own_namespace("/proc/sys/kernel/shmmni", "3");
+    if (fork() == 0) {
+        get(IPC_PRIVATE, 1, 0600);
+        exit(0);
+    }
+    wait(NULL);
     get(IPC_PRIVATE, 1, 0600);
-    get(IPC_PRIVATE, 1, 0600);
-    get(IPC_PRIVATE, 1, 0600);
+    attach(get(IPC_PRIVATE, 1, 0600));
     FAILS(shmget(IPC_PRIVATE, 1, 0600), ENOSPC);
 }
 
@@ -761,7 +947,11 @@ int main(int argc, char **argv)
         {"filtered-root", filtered_root}, {"classes", classes},             {"toggled", toggled},
         {"unknown-owner", stranger_to_the_namespace},                       {"locked", locked},
         {"odd-arguments", odd_arguments}, {"apart", apart},                 {"plenty", plenty},
-        {"closer-that-waits", closer_that_waits},
+        {"closer-that-waits", closer_that_waits},                           {"exists-in-use", exists_in_use},
+        {"exists-orphaned", exists_orphaned},                               {"keys-and-ids", keys_and_ids},
+        {"decimal-modes", decimal_modes}, {"replaced", replaced},           {"one-key-of-two-files", one_key_of_two_files},
+        {"asks-again", asks_again},
+        {"namespace-of-its-own", namespace_of_its_own},                     {"namespace-of-another", namespace_of_another},
     };
     const char *what = argc > 1 ? argv[1] : "";
     int number = argc > 2 ? atoi(argv[2]) : 0;

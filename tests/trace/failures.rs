@@ -1,11 +1,12 @@
 //! Every failure is provoked in earnest, and explained by the facts that were at hand.
 
 use super::{
-    expect, failed, lines, play, situation,
+    expect, failed, id_in, lines, play, situation,
     stage::{Process, Sandbox},
     trace_of,
 };
-use shmkey::Segment;
+use shmkey::{ErrorKind, Key, Segment};
+use std::fs;
 
 /// The lines of failures.
 fn failures(words: &[&str]) -> Vec<String> {
@@ -93,6 +94,275 @@ fn eexist() {
         &[
             "create, only if there is none yet, mode 0600",
             "EEXIST: a segment with this key exists (id ",
+        ],
+    );
+}
+
+/// Nothing says that a segment is to be removed but where its users are named, and only then.
+#[test]
+fn eexist_and_einval_say_who_uses_the_segment() {
+    let of = |words: &[&str]| -> Vec<String> {
+        let failed = failures(words);
+        failed
+            .into_iter()
+            .filter(|line| line.starts_with("shmget"))
+            .collect()
+    };
+    for line in of(&["exists"]).iter().chain(&of(&["too-small"])) {
+        expect(
+            line,
+            &[
+                "; the segment ",
+                " belongs to uid ",
+                ", was created by this process and never attached; its creator may still need it",
+            ],
+        );
+        assert!(!line.contains("ipcrm"), "{line}");
+    }
+    let in_use = of(&["exists-in-use"]);
+    assert_eq!(in_use.len(), 2);
+    for line in in_use {
+        expect(
+            &line,
+            &[
+                ", was created and last used by this process, and is attached once; it is in use, so end the programs",
+            ],
+        );
+        assert!(!line.contains("ipcrm"), "{line}");
+    }
+    let orphaned = of(&["exists-orphaned"]);
+    assert_eq!(orphaned.len(), 2);
+    for line in orphaned {
+        expect(
+            &line,
+            &[
+                ", was created and last used by process ",
+                " (dead), and no process has it attached; if its content is not needed, remove it (ipcrm -m ",
+            ],
+        );
+    }
+}
+
+#[test]
+fn einval_a_key_in_the_place_of_an_id() {
+    let all = trace_of(&["keys-and-ids"]);
+    let created: Vec<(&str, &str)> = all
+        .iter()
+        .filter(|line| line.contains(" = id "))
+        .map(|line| (&line["shmget(key ".len()..][..10], id_in(line)))
+        .collect();
+    let [.., (plain, first), (negative, second), (digits, third)] = &created[..] else {
+        panic!("{all:#?}");
+    };
+    let number = i32::from_str_radix(&plain[2..], 16).unwrap();
+    let failed = failed(&all);
+    let key = |number: i32, key: &str, id: &str| {
+        format!(
+            "EINVAL: no segment has the id {number}: {number} is the key {key} of the segment with the id {id}"
+        )
+    };
+    for line in &failed[..3] {
+        expect(line, &[&key(number, plain, first)]);
+    }
+    expect(
+        &failed[3],
+        &["EINVAL: this number is the id of a segment, and shmdt takes the address"],
+    );
+    expect(
+        &failed[4],
+        &[
+            "ENOENT: there is no segment with this key",
+            &format!("; a segment has the id {first}, and if that is meant"),
+        ],
+    );
+    expect(&failed[5], &[&key(-number, negative, second)]);
+    let by_digits = format!(
+        "the segment with the id {third} has the key {digits}, and {number} without 0x is another number"
+    );
+    assert_eq!(
+        *digits,
+        format!(
+            "{:#010x}",
+            i64::from_str_radix(&number.to_string(), 16).unwrap()
+        )
+    );
+    expect(&failed[6], &["EINVAL: no segment has the id ", &by_digits]);
+    expect(
+        &failed[7],
+        &["ENOENT: there is no segment with this key", &by_digits],
+    );
+}
+
+#[test]
+fn a_mode_without_its_leading_0() {
+    let all = trace_of(&["decimal-modes"]);
+    let decimal =
+        "the mode 0232 is what 666 in decimal gives: a missing leading 0? (in C, 0666 is octal)";
+    let none = "the mode 0000 is what flags without permission bits give; add them, as in IPC_CREAT | 0600";
+    let created: Vec<&String> = all.iter().filter(|line| line.contains(" = id ")).collect();
+    expect(
+        created[0],
+        &["create, mode 0232) = id ", &format!("; note: {decimal}")],
+    );
+    expect(
+        created[1],
+        &["create, mode 0000) = id ", &format!("; note: {none}")],
+    );
+    for line in &created[2..] {
+        assert!(!line.contains("note"), "{line}");
+    }
+    let failed = failed(&all);
+    expect(
+        &failed[0],
+        &["shmat", "EACCES", "has mode 0232", &format!("; {decimal}")],
+    );
+    expect(
+        &failed[1],
+        &["shmat", "EACCES", "has mode 0000", &format!("; {none}")],
+    );
+    expect(
+        &failed[2],
+        &[
+            "shmget",
+            "EACCES",
+            "has mode 0400",
+            "; the mode 0204 is what 644 in decimal gives",
+        ],
+    );
+}
+
+#[test]
+fn two_files_that_give_one_key() {
+    let all = trace_of(&["one-key-of-two-files"]);
+    let ftok: Vec<&String> = all.iter().filter(|line| line.starts_with("ftok")).collect();
+    let path = |line: &str| line.split('"').nth(1).unwrap().to_owned();
+    let (first, second) = (path(ftok[0]), path(ftok[2]));
+    for line in [ftok[0], ftok[1], ftok[3]] {
+        assert!(!line.contains("note"), "{line}");
+    }
+    let both = format!(
+        "ftok(\"{second}\", project 77 ('M')) and ftok(\"{first}\", project 77 ('M')) give one key, though the files differ"
+    );
+    expect(ftok[2], &["; note: ", &both]);
+    let shmget: Vec<&String> = all
+        .iter()
+        .filter(|line| line.starts_with("shmget"))
+        .collect();
+    expect(shmget[0], &[" = id ", "; note: ", &both]);
+    expect(shmget[1], &["EEXIST: ", &both]);
+}
+
+#[test]
+fn enoent_of_a_file_that_was_replaced() {
+    let all = trace_of(&["replaced"]);
+    let key = |line: &String| {
+        line.split_once(" = key ")
+            .unwrap()
+            .1
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let ftok: Vec<&String> = all.iter().filter(|line| line.starts_with("ftok")).collect();
+    let (before, now) = (key(ftok[0]), key(ftok[1]));
+    let old = all
+        .iter()
+        .find(|line| line.contains(" = id "))
+        .map(|line| id_in(line))
+        .unwrap();
+    let failed = failed(&all);
+    expect(
+        &failed[0],
+        &[
+            "here ftok(\"shmfile\", project 115 ('s')) has made this key of a file that was replaced since: it was inode ",
+            &format!("is there now, which gives the key {now}"),
+        ],
+    );
+    expect(
+        ftok[1],
+        &[&format!(
+            "; note: the same call gave the key {before} before, and the file was replaced since: "
+        )],
+    );
+    expect(
+        &failed[1],
+        &[&format!(
+            "; the segment {old} has the key {before}, and if ftok made both of one path, its file was replaced"
+        )],
+    );
+    expect(
+        &failed[2],
+        &["has made this key of a file that was deleted since"],
+    );
+}
+
+/// Without the trace, too: by what the kernel knows.
+#[test]
+fn the_library_tells_of_a_file_that_was_replaced() {
+    let sandbox = Sandbox::new().unwrap();
+    // No other test has this project.
+    let path = sandbox.path().join("shmfile");
+    let key = |path| Key::from_path(path, 0xee).unwrap();
+    let before = Segment::options()
+        .create(true)
+        .size(10)
+        .remove_on_drop(true)
+        .open(key(&path))
+        .unwrap();
+    let old = key(&path);
+    fs::write(sandbox.path().join("another"), "").unwrap();
+    fs::rename(sandbox.path().join("another"), &path).unwrap();
+    let new = key(&path);
+    let said = Segment::open(new).unwrap_err().to_string();
+    expect(
+        &said,
+        &[&format!(
+            "; the segment {} has the key {old}, and if ftok made both of one path, its file was replaced after that segment was \
+             created: the low 16 bits of its inode number were {:#06x} and are {:#06x} now",
+            before.id(),
+            old.as_raw() & 0xffff,
+            new.as_raw() & 0xffff
+        )],
+    );
+    drop(before);
+    let said = Segment::open(new).unwrap_err().to_string();
+    assert!(!said.contains(&old.to_string()), "{said}");
+}
+
+/// The rest takes looks at other segments and processes, which would slow the program down each time.
+#[test]
+fn a_program_that_asks_again_and_again_is_told_the_rest_now_and_then() {
+    let failed = failures(&["asks-again"]);
+    let told = |line: &&String| line.contains("; the segment ");
+    assert!(told(&&failed[0]), "{}", failed[0]);
+    assert_eq!(failed.len(), 200);
+    assert!(failed.iter().filter(told).count() <= 100);
+    for line in failed {
+        expect(
+            &line,
+            &["ENOENT: there is no segment with this key; start the program"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root, for an IPC namespace of its own"]
+fn enoent_in_another_ipc_namespace() {
+    let failed = failures(&["namespace-of-its-own"]);
+    expect(
+        &failed[0],
+        &[
+            "ENOENT",
+            "; this process has another IPC namespace than process ",
+        ],
+    );
+    let failed = failures(&["namespace-of-another"]);
+    expect(
+        &failed[0],
+        &[
+            "ENOENT",
+            "; process 2 has another IPC namespace than this one, as in a container",
         ],
     );
 }
@@ -285,13 +555,17 @@ fn enospc() {
     let failed = failures(&["too-many"]);
     expect(
         &failed[0],
-        &["ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; this is not about the disk"],
+        &[
+            "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; this is not about the disk; 1 of them no process has attached, and \
+             the creators have ended",
+        ],
     );
     let failed = failures(&["too-many-pages"]);
     expect(
         &failed[0],
         &[
-            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too many",
+            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too many; this is not about the disk; \
+             none is known to be an orphan",
         ],
     );
 }
@@ -389,13 +663,33 @@ fn the_library_gives_the_same_explanation() {
             .1
             .to_owned()
     };
+    // What follows tells of segments that other tests create and remove.
     let ours = cause(Segment::open(key).unwrap_err());
+    let ours = ours.split_inclusive("; ").take(2).collect::<String>();
     let traced = play(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[1], &[&ours]);
 
     let ours = cause(Segment::from_id(-1).attach().unwrap_err());
     let traced = play(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[0], &[&ours]);
+
+    let number = 0x4000_0000 | key.as_raw() & 0xffff;
+    let segment = Segment::options()
+        .create(true)
+        .size(1)
+        .remove_on_drop(true)
+        .open(Key::from_raw(number))
+        .unwrap();
+    let error = Segment::from_id(number).remove().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSuchSegment);
+    assert_eq!(error.errno(), libc::EINVAL);
+    expect(
+        &error.to_string(),
+        &[&format!(
+            "no segment has the id {number}: {number} is the key {number:#010x} of the segment with the id {}",
+            segment.id()
+        )],
+    );
 
     let ours = cause(Segment::from_id(0x7fff_fff1).attach().unwrap_err());
     expect(&lines(&traced.stderr)[1], &[&ours]);

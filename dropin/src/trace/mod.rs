@@ -22,7 +22,7 @@
 //! with their numbers (`null` if the segments cannot be listed). `shmkey-trace(1)` lists all fields.
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
-//! nothing, so it may be made in signal handlers and after `fork`. It needs about 12 KiB of stack: a
+//! nothing, so it may be made in signal handlers and after `fork`. It needs about 15 KiB of stack: a
 //! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc` and writes,
 //! which a sandbox has to allow.
 //! Without a trace, all this is one look at a number.
@@ -37,7 +37,8 @@ mod users;
 mod words;
 
 use crate::{
-    explain::{self, Call},
+    backend::{self, Place},
+    explain::{self, Call, Cause, ModeDoubt},
     sys::{self, Errno},
     sysv,
 };
@@ -46,8 +47,10 @@ use core::{
     fmt::{self, Write as _},
     mem::MaybeUninit,
     slice,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 use line::{Duration, Json, Line, OrNull, Time};
+use origins::{Doubt, Origin};
 use words::{Numbers, Outcome};
 
 /// Whether calls are traced.
@@ -64,10 +67,10 @@ pub(crate) unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
     let watched = Watched::new(|| unsafe { sysv::ftok(path, proj_id) });
     let mut buffer = [0; 1024];
     let path = read_string(path, &mut buffer);
-    if let Some(path) = path {
-        origins::remember(watched.result, path, proj_id, watched.errno);
-    }
-    watched.tell(Call::Ftok { path, proj_id }, None)
+    let result = watched.errno.map_or(Ok(watched.result), Err);
+    let origin = path.and_then(|path| Origin::new(path, proj_id, result));
+    let doubt = origin.as_ref().and_then(origins::remember);
+    watched.tell(Call::Ftok { path, proj_id }, None, doubt.as_ref())
 }
 
 #[cold]
@@ -76,7 +79,8 @@ pub(crate) fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
     if watched.errno.is_none() && (key == libc::IPC_PRIVATE || flags & libc::IPC_CREAT != 0) {
         notes::opened(watched.result);
     }
-    watched.tell(Call::Get { key, size, flags }, None)
+    let doubt = origins::shared(key);
+    watched.tell(Call::Get { key, size, flags }, None, doubt.as_ref())
 }
 
 /// # Safety
@@ -86,7 +90,7 @@ pub(crate) unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut
     // SAFETY: the caller keeps the contract.
     let watched = Watched::new(|| unsafe { sysv::shmat(id, addr, flags) } as isize);
     let address = addr as usize;
-    watched.tell(Call::Attach { id, address, flags }, None) as *mut c_void
+    watched.tell(Call::Attach { id, address, flags }, None, None) as *mut c_void
 }
 
 /// # Safety
@@ -96,7 +100,7 @@ pub(crate) unsafe fn shmdt(addr: *const c_void) -> c_int {
     // SAFETY: the caller keeps the contract.
     let watched = Watched::new(|| unsafe { sysv::shmdt(addr) });
     let address = addr as usize;
-    watched.tell(Call::Detach { address }, None)
+    watched.tell(Call::Detach { address }, None, None)
 }
 
 /// # Safety
@@ -113,7 +117,7 @@ pub(crate) unsafe fn shmctl(id: c_int, command: c_int, buf: *mut libc::shmid_ds)
         command,
         buffer: buf as usize,
     };
-    watched.tell(call, status)
+    watched.tell(call, status, None)
 }
 
 /// A call that was made.
@@ -147,14 +151,21 @@ impl<T: Copy + PartialEq + TryInto<i64> + From<i8>> Watched<T> {
     }
 
     /// Writes the line, and leaves errno as the call did.
-    fn tell(self, call: Call<'_>, status: Option<libc::shmid_ds>) -> T {
+    fn tell(self, call: Call<'_>, status: Option<libc::shmid_ds>, doubt: Option<&Doubt>) -> T {
         let result = self.result.try_into().unwrap_or(-1);
         report::called();
+        let (explanation, note) = match self.errno {
+            Some(errno) => {
+                let explanation = Explanation::new(call, errno, doubt, self.began);
+                (Some(explanation), None)
+            }
+            None => (None, Note::new(call, result, doubt)),
+        };
         let event = Event {
             call,
             errno: self.errno,
-            explanation: self.errno.map(|errno| Explanation::new(call, errno)),
-            note: self.errno.is_none().then(|| note(call)).flatten(),
+            explanation,
+            note,
             outcome: Outcome {
                 call,
                 result,
@@ -170,50 +181,117 @@ impl<T: Copy + PartialEq + TryInto<i64> + From<i8>> Watched<T> {
 }
 
 /// A failure's cause, and where its key comes from.
-struct Explanation {
-    cause: explain::Cause,
-    origin: Option<origins::Origin>,
+struct Explanation<'a> {
+    cause: Cause,
+    origin: Option<Origin>,
+    doubt: Option<&'a Doubt>,
 }
 
-impl Explanation {
-    fn new(call: Call<'_>, errno: Errno) -> Explanation {
+impl<'a> Explanation<'a> {
+    /// `time` is when the call began, in nanoseconds.
+    fn new(call: Call<'_>, errno: Errno, doubt: Option<&'a Doubt>, time: u64) -> Explanation<'a> {
         let origin = match call {
             Call::Get { key, .. } if errno == Errno(libc::ENOENT) => origins::of(key),
             _ => None,
         };
+        let cause = match explain::why(call, errno) {
+            Cause::NoKey(no_key) if is_repeated(no_key.key(), time) => Cause::NoKey(no_key.brief()),
+            cause => cause,
+        };
         Explanation {
-            cause: explain::why(call, errno),
+            cause,
             origin,
+            doubt,
         }
     }
 }
 
-impl fmt::Display for Explanation {
+/// Whether the last key that led nowhere was this one, in the same second: a program that waits for a
+/// segment in this way is not to wait for looks at all processes each time.
+fn is_repeated(key: c_int, time: u64) -> bool {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let this = (time / 1_000_000_000) << 32 | u64::from(key as u32);
+    // Relaxed: the number says nothing of other memory.
+    LAST.swap(this, Relaxed) == this
+}
+
+impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cause.fmt(f)?;
-        self.origin.iter().try_for_each(|origin| origin.fmt(f))
+        // Both name the file.
+        match (&self.doubt, &self.origin) {
+            (Some(doubt), _) => write!(f, "; {doubt}"),
+            (None, Some(origin)) => origin.fmt(f),
+            (None, None) => Ok(()),
+        }
     }
 }
 
-/// What is to be said of a call that succeeded.
-fn note(call: Call<'_>) -> Option<&'static str> {
-    match call {
-        Call::Ftok { proj_id, .. } if proj_id & 0xff == 0 => Some(
-            "only the low 8 bits of the project count, and all of them are 0 here; use 1 to 255 or a letter",
-        ),
-        Call::Get { key: -1, .. } => Some(
-            "the key 0xffffffff is the number -1, which ftok returns when it fails; programs that do not look at its result meet \
-             here by mistake",
-        ),
-        _ => None,
+/// What is to be said of a call that succeeded: one of these at least.
+struct Note<'a> {
+    argument: Option<&'static str>,
+    mode: Option<ModeDoubt>,
+    doubt: Option<&'a Doubt>,
+}
+
+impl<'a> Note<'a> {
+    fn new(call: Call<'_>, result: i64, doubt: Option<&'a Doubt>) -> Option<Note<'a>> {
+        let argument = match call {
+            Call::Ftok { proj_id, .. } if proj_id & 0xff == 0 => Some(
+                "only the low 8 bits of the project count, and all of them are 0 here; use 1 to 255 or a letter",
+            ),
+            Call::Get { key: -1, .. } => Some(
+                "the key 0xffffffff is the number -1, which ftok returns when it fails; programs that do not look at its result \
+                 meet here by mistake",
+            ),
+            _ => None,
+        };
+        let mode = match call {
+            Call::Get { key, flags, .. }
+                if key == libc::IPC_PRIVATE || flags & libc::IPC_CREAT != 0 =>
+            {
+                ModeDoubt::of(flags as u32).filter(|_| has_mode_of(result as c_int, flags))
+            }
+            _ => None,
+        };
+        (argument.is_some() || mode.is_some() || doubt.is_some()).then_some(Note {
+            argument,
+            mode,
+            doubt,
+        })
+    }
+}
+
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: [Option<&dyn fmt::Display>; 3] = [
+            self.argument.as_ref().map(|part| part as _),
+            self.mode.as_ref().map(|part| part as _),
+            self.doubt.as_ref().map(|part| part as _),
+        ];
+        for (index, part) in parts.into_iter().flatten().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            part.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a segment has the mode that these flags create one with: one that existed may have another.
+fn has_mode_of(id: c_int, flags: c_int) -> bool {
+    match backend::find(id) {
+        Ok(Place::Holds(record)) => c_int::from(record.shm_perm.mode) & 0o777 == flags & 0o777,
+        _ => false,
     }
 }
 
 struct Event<'a> {
     call: Call<'a>,
     errno: Option<Errno>,
-    explanation: Option<Explanation>,
-    note: Option<&'static str>,
+    explanation: Option<Explanation<'a>>,
+    note: Option<Note<'a>>,
     outcome: Outcome<'a>,
     began: u64,
     took: u64,
@@ -243,7 +321,7 @@ impl Event<'_> {
             }
             _ => {
                 write!(line, " = {} ({took})", self.outcome)?;
-                match self.note {
+                match &self.note {
                     Some(note) => write!(line, "; note: {note}"),
                     None => Ok(()),
                 }
@@ -275,7 +353,7 @@ impl Event<'_> {
             line,
             r#""explanation":{},"note":{},"duration_ns":{}}}"#,
             OrNull(self.explanation.as_ref().map(Json)),
-            OrNull(self.note.map(Json)),
+            OrNull(self.note.as_ref().map(Json)),
             self.took,
         )
     }

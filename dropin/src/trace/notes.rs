@@ -44,7 +44,7 @@ impl Reporter {
 
 /// The number of the IPC namespace; 0 if it cannot be told.
 fn namespace() -> u64 {
-    sys::file_id(c"/proc/thread-self/ns/ipc").map_or(0, |file| file.inode)
+    sys::ipc_namespace().unwrap_or(0)
 }
 
 /// This process has made its first call.

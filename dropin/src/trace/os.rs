@@ -53,11 +53,6 @@ pub(super) fn second_of(start: u64) -> i64 {
     (boot / 1_000_000_000 + start / ticks) as i64
 }
 
-pub(super) fn parent_id() -> c_int {
-    // SAFETY: getppid takes nothing and cannot fail.
-    unsafe { libc::syscall(libc::SYS_getppid) as c_int }
-}
-
 /// Whether this program has rights that whoever started it may not have: then the environment is not
 /// to be followed.
 pub(super) fn is_privileged() -> bool {

@@ -152,7 +152,8 @@ fn left(
     let (key, bytes) = (record.shm_perm.__key, record.shm_segsz);
     let mode = record.shm_perm.mode & 0o777;
     let others = users.count;
-    let remedy = Remedy { id };
+    let in_use = others > 0;
+    let remedy = Remedy { id, in_use };
     if json {
         begin(line, "left")?;
         return write!(
@@ -172,14 +173,19 @@ fn left(
 
 struct Remedy {
     id: c_int,
+    in_use: bool,
 }
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id;
+        f.write_str(match self.in_use {
+            true => "it is in use; once no process needs its content, remove it: ",
+            false => "if its content is not needed, remove it: ",
+        })?;
         write!(
             f,
-            "if nobody needs it any more, remove it: shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
+            "shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
         )
     }
 }

@@ -121,7 +121,7 @@ extern "C" fn start() {
     let settings = unsafe { &mut *SETTINGS.0.get() };
     settings.json = format == Some(b"json");
     settings.reporter = reporter.and_then(Reporter::parse);
-    if settings.reporter.map(|reporter| reporter.process) == Some(os::parent_id()) {
+    if settings.reporter.map(|reporter| reporter.process) == Some(sys::parent_id()) {
         settings.reported = sys::process_id();
     }
     if !matches!(wanted, b"1" | b"stderr") {

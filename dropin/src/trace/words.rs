@@ -3,7 +3,7 @@
 use super::line::{Json, OrNull};
 use crate::{
     backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY},
-    explain::{Bytes, Call, ShownPath},
+    explain::{Bytes, Call, ShownPath, Times},
 };
 use core::{
     ffi::c_int,
@@ -230,19 +230,6 @@ impl fmt::Display for Outcome<'_> {
                     )
                 }
             },
-        }
-    }
-}
-
-/// How often something is attached.
-pub(super) struct Times(pub u64);
-
-impl fmt::Display for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("nowhere"),
-            1 => f.write_str("once"),
-            n => write!(f, "{n} times"),
         }
     }
 }

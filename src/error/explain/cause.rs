@@ -1,6 +1,8 @@
 //! What was found out, and the sentences that say it: the cause, then a remedy.
 
 use super::{
+    key::{Meant, NoKey},
+    ownership::{Orphans, Ownership},
     permission::Access,
     words::{Bytes, Kib, User},
 };
@@ -16,6 +18,7 @@ pub(crate) enum Cause {
         empty: bool,
     },
     KeyOfFailedFtok,
+    NoKey(NoKey),
     ZeroSize,
     TooLarge(&'static str),
     BeyondLimit {
@@ -25,9 +28,11 @@ pub(crate) enum Cause {
         id: c_int,
         have: usize,
         asked: usize,
+        ownership: Ownership,
     },
     Exists {
         id: c_int,
+        ownership: Ownership,
     },
     Access(Access),
     NotYours {
@@ -85,6 +90,11 @@ pub(crate) enum Cause {
     LockedNone,
     NoId {
         id: c_int,
+    },
+    /// The number that was given for an id is something else.
+    NotAnId {
+        id: c_int,
+        meant: Meant,
     },
     Gone {
         other: c_int,
@@ -160,16 +170,22 @@ impl fmt::Display for Cause {
                 f,
                 "the largest segment that the limit kernel.shmmax allows has {shmmax} bytes; ask for less, or raise the limit"
             ),
-            Cause::Smaller { id, have, asked } => write!(
+            Cause::NoKey(no_key) => no_key.fmt(f),
+            Cause::Smaller {
+                id,
+                have,
+                asked,
+                ownership,
+            } => write!(
                 f,
                 "the segment under this key (id {id}) has {}, and {asked} were asked for; \
-                 ask for its size or for 0, or remove it (ipcrm -m {id}) and create it again",
+                 ask for its size or for 0; {ownership}",
                 Bytes(have)
             ),
-            Cause::Exists { id } => write!(
+            Cause::Exists { id, ownership } => write!(
                 f,
                 "a segment with this key exists (id {id}) and it was to be created exclusively; \
-                 open it without exclusive (IPC_EXCL), or remove it first (ipcrm -m {id})"
+                 open it without exclusive (IPC_EXCL); {ownership}"
             ),
             Cause::Access(access) => access.fmt(f),
             Cause::NotYours {
@@ -186,8 +202,7 @@ impl fmt::Display for Cause {
             ),
             Cause::Ids { used, shmmni } => write!(
                 f,
-                "{used} of {shmmni} segments (kernel.shmmni) are in use; this is not about the disk: \
-                 remove segments that nobody needs (ipcs -m, ipcrm -m) or raise the limit"
+                "{used} of {shmmni} segments (kernel.shmmni) are in use; this is not about the disk; {Orphans}"
             ),
             Cause::Pages {
                 asked,
@@ -196,7 +211,7 @@ impl fmt::Display for Cause {
             } => write!(
                 f,
                 "{used} of {shmall} pages of shared memory (kernel.shmall) are in use, and {asked} more are too many; \
-                 this is not about the disk: remove segments that nobody needs (ipcs -m, ipcrm -m) or raise the limit"
+                 this is not about the disk; {Orphans}"
             ),
             Cause::NoSuchHugePages { kib } => write!(
                 f,
@@ -266,6 +281,10 @@ impl fmt::Display for Cause {
             }
             Cause::NoId { .. } => f.write_str(
                 "there is no segment with this id; it may have been removed, so open it again by its key",
+            ),
+            Cause::NotAnId { id, meant } => write!(
+                f,
+                "no segment has the id {id}: {meant}; pass that id, which is what shmget returned"
             ),
             Cause::Gone { other } => write!(
                 f,

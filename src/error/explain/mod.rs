@@ -5,20 +5,31 @@
 //! what is claimed has been looked at, and where nothing could be read, only the number's meaning
 //! is given; facts may have changed since the call, so one that does not explain the failure is not
 //! brought up; nothing is allocated, locked or kept, because a trace may run in a signal handler.
+//!
+//! What takes long to find out (which processes live, which keys are like this one, which namespaces
+//! differ) is looked up when the sentence is made: a program that calls `shmget` until a segment is
+//! there does not pay for sentences that it does not ask for.
 
 mod cause;
+mod key;
 mod memory;
+mod ownership;
 mod permission;
 mod words;
 
 pub(crate) use cause::Cause;
+#[allow(unused_imports)] // the library's errors show it
+pub(crate) use ownership::Ownership;
 pub(crate) use words::{Bytes, ShownPath};
+#[allow(unused_imports)] // the drop-in's trace shows these
+pub(crate) use words::{ModeDoubt, Times};
 
 use crate::{
     backend::{self, Place},
     sys::{self, Capability, Errno},
 };
 use core::{ffi::c_int, mem};
+use key::{Meant, NoKey};
 use permission::Rights;
 
 /// A call with its arguments.
@@ -94,19 +105,20 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => bad_size(key, size, flags),
         libc::EACCES => match existing(key) {
-            Some((id, record)) => permission::denied(id, &record, Rights::of_open(flags)),
+            Some((id, record)) => permission::denied(id, &record, Rights::of_open(flags), flags),
             None => Cause::plain(UNKNOWN_OWNER),
         },
         libc::EEXIST => match existing(key) {
-            Some((id, _)) => Cause::Exists { id },
+            Some((id, record)) => Cause::Exists {
+                id,
+                ownership: Ownership::new(id, &record),
+            },
             None => Cause::plain(
                 "a segment with this key existed, and it was to be created exclusively (IPC_EXCL)",
             ),
         },
         libc::ENOENT if key == FAILED => Cause::KeyOfFailedFtok,
-        libc::ENOENT => Cause::plain(
-            "there is no segment with this key; start the program that creates it first, or ask to create it (IPC_CREAT)",
-        ),
+        libc::ENOENT => Cause::NoKey(NoKey::new(key)),
         libc::ENOSPC => reached_limit(size),
         libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => memory::too_few_huge_pages(size, flags),
         libc::ENOMEM => memory::too_little_memory(size),
@@ -134,10 +146,7 @@ const FAILED: c_int = -1;
 /// The segment under a key. Without any flag, `shmget` asks for no permission: it tells the id to
 /// everybody.
 fn existing(key: c_int) -> Option<(c_int, libc::shmid_ds)> {
-    if key == libc::IPC_PRIVATE {
-        return None;
-    }
-    let id = backend::create_or_get(key, 0, 0).ok()?;
+    let id = key::holder(key)?;
     match backend::find(id) {
         Ok(Place::Holds(record)) => Some((id, record)),
         _ => None,
@@ -153,9 +162,10 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
                 id,
                 have,
                 asked: size,
+                ownership: Ownership::new(id, &record),
             }
         } else {
-            Cause::plain("an argument makes no sense together with the segment under this key")
+            Cause::plain("an argument does not suit the segment under this key")
         };
     }
     let Ok(limits) = backend::limits() else {
@@ -182,7 +192,7 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
         }
     } else {
         Cause::plain(
-            "an argument makes no sense, and looking at the limits and at the segments does not tell which",
+            "an argument is not valid, and looking at the limits and at the segments does not tell which",
         )
     }
 }
@@ -219,10 +229,9 @@ fn reached_limit(size: usize) -> Cause {
 fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => match backend::find(id) {
-            _ if id < 0 => Cause::NoId { id },
             Ok(Place::Holds(record)) => bad_address(address, record.shm_segsz, flags),
-            Ok(place) => no_such_id(id, place),
-            Err(_) => Cause::plain(
+            place if place.is_ok() || id < 0 => no_such_id(id, place),
+            _ => Cause::plain(
                 "there is no segment with this id, or the address is not one to attach at; which of these cannot be told",
             ),
         },
@@ -295,6 +304,9 @@ fn nothing_attached(address: usize) -> Cause {
             id: area.id,
             start: area.start,
         },
+        Ok(None) if is_id(address) => Cause::NotAttached(
+            "this number is the id of a segment, and shmdt takes the address that shmat has returned for it",
+        ),
         Ok(None) => Cause::NotAttached(
             "no segment is attached at this address; it is the very address that attaching returned, and only until it is detached",
         ),
@@ -302,6 +314,11 @@ fn nothing_attached(address: usize) -> Cause {
             "what is needed is the very address that attaching returned, and only until it is detached; what is attached where cannot be told",
         ),
     }
+}
+
+/// Whether a segment has this number as its id.
+fn is_id(number: usize) -> bool {
+    c_int::try_from(number).is_ok_and(|id| matches!(backend::find(id), Ok(Place::Holds(_))))
 }
 
 /// `shmctl`.
@@ -318,16 +335,15 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
             }
         },
         libc::EINVAL => match backend::find(id) {
-            _ if id < 0 => Cause::NoId { id },
             Ok(Place::Holds(_)) => bad_change(command, buffer),
-            Ok(place) => no_such_id(id, place),
-            Err(_) => Cause::plain(
+            place if place.is_ok() || id < 0 => no_such_id(id, place),
+            _ => Cause::plain(
                 "most likely there is no segment with this id, which cannot be told for sure",
             ),
         },
         libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
         libc::EACCES if takes_index(command) => match backend::stat_at(id) {
-            Ok((id, record)) => permission::denied(id, &record, Rights::READ),
+            Ok((id, record)) => permission::denied(id, &record, Rights::READ, 0),
             Err(_) => Cause::plain(UNKNOWN_OWNER),
         },
         libc::EACCES => denied(id, Rights::READ),
@@ -379,7 +395,7 @@ fn bad_change(command: c_int, buffer: usize) -> Cause {
             return Cause::NoSuchGroup { group };
         }
     }
-    Cause::plain("an argument makes no sense; see shmctl(2)")
+    Cause::plain("an argument is not valid; see shmctl(2)")
 }
 
 /// The commands of `shmctl(2)`: 0 to 3 are those of all System V IPC, 11 to 15 those of shared
@@ -394,9 +410,10 @@ fn takes_index(command: c_int) -> bool {
 }
 
 /// `EINVAL` of a call on an id that no segment has.
-fn no_such_id(id: c_int, place: Place) -> Cause {
-    match place {
-        Place::GivenTo(other) => Cause::Gone { other },
+fn no_such_id(id: c_int, place: Result<Place, Errno>) -> Cause {
+    match (Meant::by_id(id), place) {
+        (Some(meant), _) => Cause::NotAnId { id, meant },
+        (None, Ok(Place::GivenTo(other))) if id >= 0 => Cause::Gone { other },
         _ => Cause::NoId { id },
     }
 }
@@ -404,7 +421,7 @@ fn no_such_id(id: c_int, place: Place) -> Cause {
 /// `EACCES` of a call on an id that wants these rights.
 fn denied(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => permission::denied(id, &record, wanted),
+        Ok(Place::Holds(record)) => permission::denied(id, &record, wanted, 0),
         _ => Cause::plain(UNKNOWN_OWNER),
     }
 }

@@ -1,7 +1,10 @@
 //! `EACCES` and `EPERM`: whether the kernel's own rules forbid a call, and what is said if they do
 //! not. The rules are those of `ipcperms` and `ipcctl_obtain_check` in the kernel's ipc/util.c.
 
-use super::{Cause, words::User};
+use super::{
+    Cause,
+    words::{ModeDoubt, User},
+};
 use crate::sys::{self, Capability};
 use core::{ffi::c_int, fmt};
 
@@ -75,11 +78,13 @@ pub(crate) struct Access {
     mode: u32,
     user: u32,
     wanted: Rights,
+    /// The flags of `shmget`, whose mode says what is wanted; else 0.
+    flags: c_int,
     verdict: Verdict,
 }
 
 /// `EACCES` of a call on this segment that wants these rights.
-pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights) -> Cause {
+pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights, flags: c_int) -> Cause {
     let mode = u32::from(record.shm_perm.mode) & 0o777;
     Cause::Access(Access {
         id,
@@ -87,6 +92,7 @@ pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights) -> Caus
         mode,
         user: sys::effective_user(),
         wanted,
+        flags,
         verdict: judge(&record.shm_perm, mode, wanted).unwrap_or(Verdict::Unknown),
     })
 }
@@ -135,6 +141,7 @@ impl fmt::Display for Access {
             mode,
             user,
             wanted,
+            flags,
             verdict,
         } = *self;
         let (owner, user) = (User(owner), User(user));
@@ -153,12 +160,20 @@ impl fmt::Display for Access {
                 write!(
                     f,
                     " may {may} it, and this call asks to {wanted} it; its owner can change the mode, or create it with another"
-                )
+                )?;
+                // Both may be meant otherwise, and mostly are the same.
+                let of_segment = ModeDoubt::of(mode);
+                let of_call = ModeDoubt::of(flags as u32).filter(|_| flags & 0o777 != 0);
+                let of_call = of_call.filter(|doubt| Some(*doubt) != of_segment);
+                [of_segment, of_call]
+                    .into_iter()
+                    .flatten()
+                    .try_for_each(|doubt| write!(f, "; {doubt}"))
             }
             Verdict::Allowed { filter } => {
                 write!(
                     f,
-                    ", which now allows {user} to {wanted} it: the mode was changed meanwhile, or "
+                    ", which now allows {user} to {wanted} it: the mode was changed since the call, or "
                 )?;
                 forbidding(f, filter)
             }

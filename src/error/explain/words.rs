@@ -79,6 +79,67 @@ impl fmt::Display for Kib {
     }
 }
 
+/// How often something is attached.
+pub(crate) struct Times(pub u64);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("nowhere"),
+            1 => f.write_str("once"),
+            n => write!(f, "{n} times"),
+        }
+    }
+}
+
+/// A mode of which a C program's author has perhaps thought another one: see [`ModeDoubt::of`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ModeDoubt {
+    mode: u32,
+    /// The decimal number whose low nine bits are the mode; `None` if the mode is 0.
+    decimal: Option<u32>,
+}
+
+impl ModeDoubt {
+    /// What may be wrong with a mode that does not let the owner read and write: in C, 666 without a
+    /// leading 0 is a decimal number, 01232, which gives `IPC_CREAT` and the mode 0232; and flags
+    /// without permission bits give 0000.
+    pub fn of(mode: u32) -> Option<ModeDoubt> {
+        let mode = mode & 0o777;
+        if mode & 0o600 == 0o600 {
+            return None;
+        }
+        // The decimal numbers 600 to 777 have one more bit than a mode: that of IPC_CREAT.
+        let number = mode + 0o1000;
+        let decimal = is_usual(number).then_some(number);
+        (mode == 0 || decimal.is_some()).then_some(ModeDoubt { mode, decimal })
+    }
+}
+
+/// Whether a number's decimal digits are those of a mode that people give: the owner may read and
+/// write, and neither the group nor others may do more than those before them.
+fn is_usual(number: u32) -> bool {
+    let digits = [number / 100, number / 10 % 10, number % 10];
+    matches!(digits[0], 6 | 7)
+        && digits.iter().all(|&digit| digit < 8)
+        && digits.windows(2).all(|pair| pair[1] & !pair[0] == 0)
+}
+
+impl fmt::Display for ModeDoubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = self.mode;
+        match self.decimal {
+            Some(number) => write!(
+                f,
+                "the mode {mode:04o} is what {number} in decimal gives: a missing leading 0? (in C, 0{number} is octal)"
+            ),
+            None => f.write_str(
+                "the mode 0000 is what flags without permission bits give; add them, as in IPC_CREAT | 0600",
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +162,21 @@ mod tests {
         assert_eq!(Kib(12 << 20).to_string(), "12 GiB");
         assert_eq!(User(0).to_string(), "uid 0 (root)");
         assert_eq!(User(4_000_000_123).to_string(), "uid 4000000123");
+    }
+
+    #[test]
+    fn modes_of_decimal_numbers_are_noticed() {
+        let number = |mode| ModeDoubt::of(mode).and_then(|doubt| doubt.decimal);
+        for decimal in [600, 640, 644, 660, 664, 666, 700, 750, 755, 770, 775, 777] {
+            assert_eq!(number(decimal & 0o777), Some(decimal));
+        }
+        // Those let the owner read and write, or are nothing that is given in decimal.
+        for mode in [
+            0o600, 0o644, 0o666, 0o777, 0o400, 0o440, 0o444, 0o220, 0o066,
+        ] {
+            assert_eq!(ModeDoubt::of(mode), None, "{mode:o}");
+        }
+        assert_eq!(number(0), None);
+        assert!(ModeDoubt::of(0).is_some());
     }
 }

@@ -1,0 +1,62 @@
+//! Tests: no error advises another segment without saying who uses this one. (Explanations are compiled
+//! into the drop-in as well, which has no objects.)
+
+use super::explain::Ownership;
+use crate::{Key, Latest, Mutex, Ring, Segment, Semaphore};
+use core::ffi::c_int;
+
+fn of(id: c_int) -> String {
+    Ownership::of(id).unwrap().to_string()
+}
+
+#[test]
+fn each_kind_of_object_is_told_without_attaching() {
+    let name = |kind| format!("explained {kind} {}", std::process::id());
+    let semaphore = Semaphore::open(name("semaphore").as_str(), 4).unwrap();
+    let (mutex, ring) = (name("mutex"), name("ring"));
+    let mutex = Mutex::open(mutex.as_str(), 7_u32).unwrap();
+    let ring = Ring::open(ring.as_str(), 100).unwrap();
+    let latest = Latest::<u64>::open(name("latest").as_str()).unwrap();
+    for (id, object) in [
+        (semaphore.segment().id(), "a semaphore"),
+        (mutex.segment().id(), "a mutex"),
+        (ring.segment().id(), "a ring"),
+        (latest.segment().id(), "a latest value"),
+    ] {
+        let before = Segment::from_id(id).status().unwrap();
+        let text = of(id);
+        assert!(
+            text.contains(&format!(
+                ", holds {object}, and is attached once; it is in use"
+            )),
+            "{text}"
+        );
+        assert_eq!(Segment::from_id(id).status().unwrap(), before);
+        Segment::from_id(id).remove().unwrap();
+    }
+}
+
+#[test]
+fn an_error_that_asks_for_another_segment_says_who_uses_this_one() {
+    let name = format!("explained foreign {}", std::process::id());
+    let key = Key::from_name(&name).unwrap();
+    let segment = Segment::options()
+        .create(true)
+        .size(4097)
+        .remove_on_drop(true)
+        .open(key)
+        .unwrap();
+    segment
+        .attach()
+        .unwrap()
+        .write_at(0, b"something else")
+        .unwrap();
+    let error = Mutex::open(name.as_str(), 7_u32).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Foreign);
+    let text = error.to_string();
+    let part = "; the segment ";
+    assert!(
+        text.contains(part) && text.contains(", was created and last used by this process"),
+        "{text}"
+    );
+}
