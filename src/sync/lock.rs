@@ -243,10 +243,32 @@ impl Lock {
         Ok(())
     }
 
+    /// Releases it for a thread, `owner`, that has it and does not come back to it; its data is
+    /// consistent. False if that thread does not have it.
+    pub fn unlock_for(&self, owner: Task) -> bool {
+        // Release: as in `release`. If the owner has died, another thread may take the lock from it at
+        // any time; so this takes it from the owner alone. Relaxed: else nothing is done.
+        let bits = owner.bits();
+        if self
+            .word
+            .compare_exchange(bits, 0, Release, Relaxed)
+            .is_err()
+        {
+            return false;
+        }
+        self.wake_one();
+        true
+    }
+
     #[inline]
     fn release(&self) {
         // Release: whoever acquires it next sees what this owner wrote.
         self.word.store(0, Release);
+        self.wake_one();
+    }
+
+    #[inline]
+    fn wake_one(&self) {
         light_barrier();
         // Relaxed: ordered by the barriers.
         if self.asleep.load(Relaxed) != 0 {
