@@ -6,7 +6,7 @@
 enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 }; /* as the server says */
 
 /* Waits for the next message, until the program is told to stop. */
-static ptrdiff_t next_message(struct shm_ring *messages, const void **message, const sigset_t *signals)
+static ptrdiff_t next_message(struct shm_ring *messages, struct shm_message *message, const sigset_t *signals)
 {
     ptrdiff_t length;
 
@@ -32,7 +32,7 @@ int main(void)
     sigset_t signals;
     struct shm_ring *messages = NULL;
     struct shm_ring *answers = NULL;
-    const void *message;
+    struct shm_message message;
     ptrdiff_t length;
     int id;
 
@@ -63,12 +63,12 @@ int main(void)
         give_up(messages, answers, NULL);
     }
     printf("Data read from memory: ");
-    fwrite(message, 1, (size_t) length, stdout);
+    fwrite(message.data, 1, message.size, stdout);
     printf("\n");
     if (!output_arrived()) {
         give_up(messages, answers, "the message could not be printed, so the server is not told that it was read");
     }
-    if (shm_ring_release(messages) != 0 || shm_ring_send(answers, "*", 1, 0) != 0) {
+    if (shm_ring_release(messages, &message) != 0 || shm_ring_send(answers, "*", 1, 0) != 0) {
         give_up(messages, answers, NULL);
     }
 

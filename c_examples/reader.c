@@ -9,7 +9,7 @@ int main(void)
 {
     sigset_t signals;
     struct shm_ring *ring;
-    const void *line;
+    struct shm_message line;
     ptrdiff_t length;
     int error;
     int id;
@@ -30,13 +30,13 @@ int main(void)
             break;
         }
         printf("Data read from memory: ");
-        fwrite(line, 1, (size_t) length, stdout);
+        fwrite(line.data, 1, line.size, stdout);
         printf("\n");
         if (!output_arrived()) {
             fail_with("reader", "the line could not be printed; it is still in the segment");
         }
         /* Only now is it gone, whatever happens to this process. */
-        if (shm_ring_release(ring) != 0) {
+        if (shm_ring_release(ring, &line) != 0) {
             fail("reader", -1);
         }
     }

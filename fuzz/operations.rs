@@ -154,8 +154,7 @@ fn use_ring(ring: &Ring, operation: u8) -> Result<(), Error> {
             let mut sender = ring.sender()?;
             let mut slot = sender.reserve(300, NOW)?;
             slot.write_at(100, &[3; 50])?;
-            slot.commit();
-            Ok(())
+            slot.commit()
         }
         4 => ring.receiver()?.try_recv(&mut buffer).map(drop),
         5 => ring

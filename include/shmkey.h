@@ -78,6 +78,13 @@
  * Made by cbindgen from src/capi; changes made here are lost.
  */
 
+/* What a function returns that has acquired something, or has failed to: the compiler warns where it is ignored. */
+#if defined(__GNUC__) && !defined(SHMKEY_MUST_USE)
+#define SHMKEY_MUST_USE __attribute__((warn_unused_result))
+#elif !defined(SHMKEY_MUST_USE)
+#define SHMKEY_MUST_USE
+#endif
+
 
 #ifndef SHMKEY_H
 #define SHMKEY_H
@@ -190,6 +197,26 @@ typedef struct shm_bytes {
   size_t size;
 } shm_bytes;
 
+// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
+typedef struct shm_slot {
+  // The first of its bytes, 8-byte aligned.
+  void *data;
+  // How many there are.
+  size_t size;
+  // A number that no other slot of this process has, never 0.
+  uint64_t number;
+} shm_slot;
+
+// A message in place, from shm_ring_peek() to shm_ring_release().
+typedef struct shm_message {
+  // The first of its bytes, 8-byte aligned.
+  const void *data;
+  // How many there are.
+  size_t size;
+  // A number that no other access to a message in this process has, never 0.
+  uint64_t number;
+} shm_message;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -215,7 +242,7 @@ extern "C" {
 // IPC_CREAT | IPC_EXCL; EACCES the file or the segment does not allow it; ENOSPC the limit shmmni
 // or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
 // points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
-int shm_open_key(const char *path, int proj_id, size_t size, int flags);
+SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 
 // Opens or creates the segment that a name stands for. No file is needed: the name's bytes are
 // hashed to a positive key, the same in every program that uses this library, in C or Rust. Two
@@ -225,19 +252,19 @@ int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 // size, flags, result: as for shm_open_key(), with which it also shares its errors; EINVAL also
 // for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
 // leads nowhere.
-int shm_open_name(const char *name, size_t size, int flags);
+SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 
 // Opens or creates the segment with a key that was agreed on otherwise, such as a number in an old
 // program's header. Every number is a key, -1 too; 0 is IPC_PRIVATE and makes a new segment.
 //
 // size, flags, result, errors: as for shm_open_key().
-int shm_open_raw(int key, size_t size, int flags);
+SHMKEY_MUST_USE int shm_open_raw(int key, size_t size, int flags);
 
 // Creates a segment without a key. Others reach it by its id, or have it attached when fork(2)
 // makes them.
 //
 // size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
-int shm_open_private(size_t size, int flags);
+SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
 // Removes a segment: its key is free at once, and its memory goes when the last process detaches
 // it. Those who have it attached notice nothing.
@@ -257,14 +284,14 @@ int shm_remove(int id);
 // shm_detach(), exec or the end of the process; a child made by fork() has it, too.
 // Errors: EINVAL no such id, or flags that nobody defined; EIDRM removed and destroyed; EACCES the
 // segment's mode does not allow it; ENOMEM no address space left; ENOSYS.
-void *shm_attach(int id, int flags);
+SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
 // Attaches a segment at an address of the caller's choosing: a multiple of the page size, or any
 // with SHM_RND, which rounds it down. NULL lets the kernel choose. What is mapped there is never
 // replaced, unless flags has SHM_REMAP: then it is, whatever it was.
 //
 // flags, result, errors: as for shm_attach(); EINVAL also if the address is not aligned or in use.
-void *shm_attach_at(int id, const void *address, int flags);
+SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
 // Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2
 // MiB, with the kernel advised to use huge pages (MADV_HUGEPAGE;
@@ -273,7 +300,7 @@ void *shm_attach_at(int id, const void *address, int flags);
 //
 // flags: SHM_RDONLY and SHM_EXEC. Result, errors: as for shm_attach(); EACCES also without read
 // permission.
-void *shm_attach_huge(int id, int flags);
+SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
 // Detaches the segment at an address, which must be the very one that attaching returned. From
 // then on the memory is gone for all threads of the process.
@@ -316,13 +343,13 @@ int shm_get_status(int id, struct shm_status *status);
 // Returns: a semaphore, to be closed by shm_semaphore_close(); or NULL.
 // Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
 // let this process write.
-struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
+SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
 // The same by path and project id; EFAULT if path is NULL.
-struct shm_semaphore *shm_semaphore_open_key(const char *path, int proj_id, unsigned int first, int flags);
+SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_key(const char *path, int proj_id, unsigned int first, int flags);
 
 // The same in a segment, at an offset: 1024 bytes.
-struct shm_semaphore *shm_semaphore_open_in(int id, size_t offset, unsigned int first, int flags);
+SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_in(int id, size_t offset, unsigned int first, int flags);
 
 // Raises the count by one, and wakes one who waits.
 //
@@ -334,7 +361,7 @@ int shm_semaphore_post(struct shm_semaphore *semaphore);
 //
 // Returns: 0, or -1.
 // Errors: ETIMEDOUT, EAGAIN.
-int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
+SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
 // The count at this moment.
 //
@@ -364,13 +391,13 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 //
 // Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
 // Errors: those of opening; EACCES if the segment's mode does not let this process write.
-struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
 // The same by path and project id; EFAULT if path is NULL.
-struct shm_mutex *shm_mutex_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
 
 // The same in a segment, at an offset: 1024 bytes and `size`.
-struct shm_mutex *shm_mutex_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
 
 // Locks it for the calling thread.
 //
@@ -378,7 +405,7 @@ struct shm_mutex *shm_mutex_open_in(int id, size_t offset, size_t size, const ch
 // had it: put the bytes in order and call shm_mutex_consistent(), or they are lost when it is
 // unlocked; or -1, not locked.
 // Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
-int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
+SHMKEY_MUST_USE int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
 
 // The bytes, 64-byte aligned. They are the calling thread's to read and write while it has the
 // lock; the address stays the same until the mutex is closed.
@@ -422,14 +449,14 @@ void shm_mutex_close(struct shm_mutex *mutex);
 //
 // Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 // Errors: those of opening.
-struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
 // The same by path and project id; EFAULT if path is NULL.
-struct shm_latest *shm_latest_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_latest *shm_latest_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
 
 // The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
 // of 64 if that is at most 256, else twice.
-struct shm_latest *shm_latest_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE struct shm_latest *shm_latest_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
 
 // Publishes a value: the `size` bytes that it was opened with.
 //
@@ -481,13 +508,13 @@ void shm_latest_close(struct shm_latest *latest);
 //
 // Returns: a ring, to be closed by shm_ring_close(); or NULL.
 // Errors: those of opening; EACCES if the segment's mode does not let this process write.
-struct shm_ring *shm_ring_open(const char *name, size_t capacity, int flags);
+SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int flags);
 
 // The same by path and project id; EFAULT if path is NULL.
-struct shm_ring *shm_ring_open_key(const char *path, int proj_id, size_t capacity, int flags);
+SHMKEY_MUST_USE struct shm_ring *shm_ring_open_key(const char *path, int proj_id, size_t capacity, int flags);
 
 // The same in a segment, at an offset: 1568 bytes and the capacity.
-struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int flags);
+SHMKEY_MUST_USE struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int flags);
 
 // Sends a message, waiting for room.
 //
@@ -507,23 +534,31 @@ int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64
 ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
 
 // Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-// shm_ring_abort() gives it up. A sender of many keeps the others out meanwhile, and both must be
-// done by the thread that has reserved it.
+// shm_ring_abort() gives it up; until then the handle sends nothing else. A sender of many keeps the
+// others out until then, and both must be called by the thread that has reserved it.
 //
-// Returns: where its bytes begin, 8-byte aligned; or NULL.
-// Errors: those of shm_ring_send().
-void *shm_ring_reserve(struct shm_ring *ring, size_t size, int64_t timeout);
+// If that thread ends before, the next call that sends gives the slot up, with this handle or another
+// one. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
+// written any more.
+//
+// slot: where to store the slot.
+//
+// Returns: 0, or -1.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
 
 // Sends the message that was written in place, with its first `size` bytes.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL no slot is reserved, or it has fewer bytes; then it stays reserved.
-int shm_ring_commit(struct shm_ring *ring, size_t size);
+// Returns: 0, or -1; then nothing is changed, and a slot that is reserved stays so.
+// Errors: EPERM the slot is not reserved any more (it was committed or given up), or another thread or
+// a parent of this process has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
+int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
 
-// Gives up what was reserved, if anything was.
+// Gives up what was reserved.
 //
-// Returns: 0, or -1.
-int shm_ring_abort(struct shm_ring *ring);
+// Returns: 0, or -1; then nothing is changed.
+// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
+int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 
 // Receives a message into a buffer of `size` bytes, waiting for it.
 //
@@ -531,7 +566,7 @@ int shm_ring_abort(struct shm_ring *ring);
 // Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
 // else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
 // more; EBADMSG somebody has overwritten the ring.
-ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
+SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
 // Receives several messages, one behind the other in the buffer, and stores their lengths: waits for
 // the first, and takes those that are there with it and fit.
@@ -540,23 +575,25 @@ ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_
 //
 // Returns: how many were received; or -1, none.
 // Errors: those of shm_ring_recv().
-ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
 // Waits for a message, and gives access to it in place. It stays the next one until
-// shm_ring_release(); looking again, or receiving, begins with it.
+// shm_ring_release(). To peek again, or to receive, begins with the same message, and ends the access
+// that this call has given, also if it fails.
 //
-// message: where to store where its bytes begin, 8-byte aligned.
+// message: where to store the message.
 //
 // Returns: its length, 0 or more; or -1.
 // Errors: those of shm_ring_recv(); EFAULT message is NULL.
-ptrdiff_t shm_ring_peek(struct shm_ring *ring, const void **message, int64_t timeout);
+SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Is done with the message that was peeked at.
+// Releases the message that was peeked at: the next one comes next.
 //
 // Returns: 0, or -1.
-// Errors: EINVAL there is none; EBUSY in a child of the process that has peeked; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
-// meanwhile: what was read of it may be anything.
-int shm_ring_release(struct shm_ring *ring);
+// Errors: EPERM it was released or received, or peeked at again, or it is a parent's of this process;
+// then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what was
+// read of it may be anything; EFAULT message is NULL.
+int shm_ring_release(struct shm_ring *ring, const struct shm_message *message);
 
 // Becomes the sender, or one of them, before there is anything to send.
 //

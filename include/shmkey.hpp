@@ -58,6 +58,7 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -274,6 +275,14 @@ template <class End> void keeping_errno(End end) noexcept
     const int before = errno;
     end();
     errno = before;
+}
+
+// A number that the calling thread has, and no other thread of this process ever had.
+inline std::uint64_t this_thread() noexcept
+{
+    static std::atomic<std::uint64_t> count{0};
+    thread_local const std::uint64_t number = count.fetch_add(1, std::memory_order_relaxed);
+    return number;
 }
 
 template <class Object, void (*Close)(Object *)> struct closer {
@@ -578,14 +587,16 @@ template <class T> class [[nodiscard]] mutex {
     static_assert(alignof(T) <= 64, "the bytes are aligned to 64");
 
 public:
-    // The lock, and the T as long as one has it. Its end unlocks, in the thread that has locked.
+    // The lock, and the T as long as one has it. Its end unlocks, in the thread that has locked; in
+    // another thread it does nothing, also if that one has locked the mutex itself.
     class [[nodiscard]] guard {
     public:
         guard(const guard &) = delete;
         guard &operator=(const guard &) = delete;
         guard(guard &&other) noexcept
-            : mutex_(std::exchange(other.mutex_, nullptr)), value_(other.value_),
-              owner_died_(other.owner_died_)
+            : mutex_(std::exchange(other.mutex_, nullptr)),
+              value_(std::exchange(other.value_, nullptr)), owner_died_(other.owner_died_),
+              thread_(other.thread_)
         {
         }
         guard &operator=(guard &&other) noexcept
@@ -594,31 +605,40 @@ public:
             std::swap(mutex_, taken.mutex_);
             std::swap(value_, taken.value_);
             std::swap(owner_died_, taken.owner_died_);
+            std::swap(thread_, taken.thread_);
             return *this;
         }
         ~guard()
         {
-            if (mutex_ != nullptr) {
+            if (mutex_ != nullptr && is_of_this_thread()) {
                 detail::keeping_errno([this] { shm_mutex_unlock(mutex_); });
             }
         }
 
-        // The value. No longer once it is unlocked.
+        // The value. Undefined once it is unlocked or moved from, as with std::optional.
         [[nodiscard]] T &operator*() const noexcept { return *value_; }
         [[nodiscard]] T *operator->() const noexcept { return value_; }
         // The last owner died while it had the lock: the value may be half changed. Put it in
         // order and call mark_consistent(), or it is lost when this ends.
         [[nodiscard]] bool owner_died() const noexcept { return owner_died_; }
         // Says that the value is in order again.
-        // Errors: EPERM another thread has the lock.
+        // Errors: EPERM this is not the thread that has locked; EFAULT it was unlocked.
         result<void> mark_consistent() noexcept
         {
+            if (!is_of_this_thread()) {
+                return not_owner();
+            }
             return detail::done(shm_mutex_consistent(mutex_));
         }
         // Unlocks now, and says whether that worked.
-        // Errors: EPERM another thread has the lock.
+        // Errors: EPERM this is not the thread that has locked, and then nothing is changed; EFAULT
+        // it was unlocked.
         result<void> unlock() noexcept
         {
+            if (!is_of_this_thread()) {
+                return not_owner();
+            }
+            value_ = nullptr;
             return detail::done(shm_mutex_unlock(std::exchange(mutex_, nullptr)));
         }
 
@@ -626,13 +646,22 @@ public:
         friend class mutex;
         guard(shm_mutex *locked, bool owner_died) noexcept
             : mutex_(locked), value_(static_cast<T *>(shm_mutex_data(locked))),
-              owner_died_(owner_died)
+              owner_died_(owner_died), thread_(detail::this_thread())
         {
+        }
+        [[nodiscard]] bool is_of_this_thread() const noexcept
+        {
+            return thread_ == detail::this_thread();
+        }
+        static error not_owner() noexcept
+        {
+            return {EPERM, "EPERM: another thread has locked the mutex"};
         }
 
         shm_mutex *mutex_;
         T *value_;
         bool owner_died_;
+        std::uint64_t thread_;
     };
 
     // Opens it, or makes it. layout: a name for the type, at most 128 bytes, that all who open it
@@ -812,70 +841,69 @@ inline constexpr int drop_oldest = SHM_DROP_OLDEST;
 // the ring, or calls end_sending() or end_receiving().
 class [[nodiscard]] ring {
 public:
-    // Room for a message that is written in place. Its end gives it up, unless it was committed.
-    // Meanwhile the ring sends nothing else (EINVAL).
+    // Room for a message that is written in place. Its end gives it up, unless it was committed; until
+    // then the ring sends nothing else (EINVAL). A slot that the ring has given up since, by
+    // end_sending(), commits nothing and gives up nothing (EPERM).
     class [[nodiscard]] slot {
     public:
         slot(const slot &) = delete;
         slot &operator=(const slot &) = delete; // the ring has one at a time
         slot(slot &&other) noexcept
-            : ring_(std::exchange(other.ring_, nullptr)),
-              data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
+            : ring_(std::exchange(other.ring_, nullptr)), slot_(std::exchange(other.slot_, {}))
         {
         }
         ~slot()
         {
             if (ring_ != nullptr) {
-                detail::keeping_errno([this] { shm_ring_abort(ring_); });
+                detail::keeping_errno([this] { shm_ring_abort(ring_, &slot_); });
             }
         }
 
         // Where its bytes begin, 8-byte aligned. No longer once it is committed or given up.
-        [[nodiscard]] void *data() const noexcept { return data_; }
-        [[nodiscard]] std::size_t size() const noexcept { return size_; }
+        [[nodiscard]] void *data() const noexcept { return slot_.data; }
+        [[nodiscard]] std::size_t size() const noexcept { return slot_.size; }
 #if __cplusplus >= 202002L
         [[nodiscard]] std::span<std::byte> bytes() const noexcept
         {
-            return {static_cast<std::byte *>(data_), size_};
+            return {static_cast<std::byte *>(slot_.data), slot_.size};
         }
 #endif
         // Sends the message.
-        // Errors: EINVAL it was sent or given up already.
-        result<void> commit() noexcept { return commit(size_); }
+        // Errors: EFAULT it was sent or given up; EPERM the ring has given it up, or another thread
+        // has reserved it.
+        result<void> commit() noexcept { return commit(slot_.size); }
         // Sends its first `size` bytes.
         // Errors: EINVAL it has fewer; then it stays reserved.
         result<void> commit(std::size_t size) noexcept
         {
-            auto sent = detail::done(shm_ring_commit(ring_, size));
+            auto sent = detail::done(shm_ring_commit(ring_, &slot_, size));
             if (sent) {
                 forget();
             }
             return sent;
         }
         // Gives it up now.
+        // Errors: those of commit(); then it stays as it is.
         result<void> abort() noexcept
         {
-            auto given_up = detail::done(shm_ring_abort(ring_));
-            forget();
+            auto given_up = detail::done(shm_ring_abort(ring_, &slot_));
+            if (given_up) {
+                forget();
+            }
             return given_up;
         }
 
     private:
         friend class ring;
-        slot(shm_ring *reserved, void *data, std::size_t size) noexcept
-            : ring_(reserved), data_(data), size_(size)
-        {
-        }
+        slot(shm_ring *ring, const shm_slot &reserved) noexcept : ring_(ring), slot_(reserved) {}
         void forget() noexcept
         {
             ring_ = nullptr;
-            data_ = nullptr;
-            size_ = 0;
+            slot_ = {};
         }
 
         shm_ring *ring_;
-        void *data_;
-        std::size_t size_;
+        shm_slot slot_;
     };
 
     // A message in place. It stays the next one until it is released: its end alone does nothing.
@@ -885,46 +913,43 @@ public:
         message &operator=(const message &) = delete; // the ring has one at a time
         message(message &&other) noexcept
             : ring_(std::exchange(other.ring_, nullptr)),
-              data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
+              message_(std::exchange(other.message_, {}))
         {
         }
         ~message() = default;
 
         // Where its bytes begin, 8-byte aligned. No longer once it is released, or the ring was
         // looked at or received from again.
-        [[nodiscard]] const void *data() const noexcept { return data_; }
-        [[nodiscard]] std::size_t size() const noexcept { return size_; }
+        [[nodiscard]] const void *data() const noexcept { return message_.data; }
+        [[nodiscard]] std::size_t size() const noexcept { return message_.size; }
         [[nodiscard]] std::string_view text() const noexcept
         {
-            return {static_cast<const char *>(data_), size_};
+            return {static_cast<const char *>(message_.data), message_.size};
         }
 #if __cplusplus >= 202002L
         [[nodiscard]] std::span<const std::byte> bytes() const noexcept
         {
-            return {static_cast<const std::byte *>(data_), size_};
+            return {static_cast<const std::byte *>(message_.data), message_.size};
         }
 #endif
-        // Is done with it. The next one comes next.
-        // Errors: EINVAL it was released already, or the ring was received from since; ESTALE the
-        // sender of a ring with drop_oldest has dropped it meanwhile: what was read of it may be
-        // anything.
+        // Releases it: the next one comes next.
+        // Errors: EFAULT it was released; EPERM the ring was looked at or received from since, or
+        // has ended receiving; ESTALE the sender of a ring with drop_oldest has dropped it: what
+        // was read of it may be anything.
         result<void> release() noexcept
         {
-            data_ = nullptr;
-            size_ = 0;
-            return detail::done(shm_ring_release(std::exchange(ring_, nullptr)));
+            const shm_message released = std::exchange(message_, {});
+            return detail::done(shm_ring_release(std::exchange(ring_, nullptr), &released));
         }
 
     private:
         friend class ring;
-        message(shm_ring *peeked, const void *data, std::size_t size) noexcept
-            : ring_(peeked), data_(data), size_(size)
+        message(shm_ring *ring, const shm_message &peeked) noexcept : ring_(ring), message_(peeked)
         {
         }
 
         shm_ring *ring_;
-        const void *data_;
-        std::size_t size_;
+        shm_message message_;
     };
 
     // Opens it, or makes it, for messages of `capacity` bytes together, 64 at least; 0 opens one
@@ -985,11 +1010,11 @@ public:
     // Errors: those of send().
     [[nodiscard]] result<slot> reserve(std::size_t size, timeout time = forever) noexcept
     {
-        void *const room = shm_ring_reserve(handle_.get(), size, time.nanoseconds());
-        if (room == nullptr) {
+        shm_slot reserved{};
+        if (shm_ring_reserve(handle_.get(), size, &reserved, time.nanoseconds()) == -1) {
             return error::last();
         }
-        return slot(handle_.get(), room, size);
+        return slot(handle_.get(), reserved);
     }
 
     // Receives a message into a buffer, waiting for it. Its length.
@@ -1050,12 +1075,11 @@ public:
     // Errors: those of recv(), without EMSGSIZE.
     [[nodiscard]] result<message> peek(timeout time = forever) noexcept
     {
-        const void *data = nullptr;
-        const std::ptrdiff_t size = shm_ring_peek(handle_.get(), &data, time.nanoseconds());
-        if (size == -1) {
+        shm_message peeked{};
+        if (shm_ring_peek(handle_.get(), &peeked, time.nanoseconds()) == -1) {
             return error::last();
         }
-        return message(handle_.get(), data, static_cast<std::size_t>(size));
+        return message(handle_.get(), peeked);
     }
 
     // Becomes the sender, or one of them, before there is anything to send.

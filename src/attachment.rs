@@ -27,6 +27,7 @@ use core::{
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until a segment is attached with them"]
 pub struct AttachOptions {
     read_only: bool,
     address: usize,
@@ -159,6 +160,7 @@ pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error>
 /// An attachment outlives its [`Segment`] and the segment's removal. A child made by `fork` has it,
 /// too, and the kernel counts it.
 #[derive(Debug)]
+#[must_use = "the memory is detached when it is dropped"]
 pub struct Attachment {
     address: NonNull<u8>,
     id: c_int,

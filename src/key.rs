@@ -20,6 +20,7 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 /// # }
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[must_use = "a key does nothing until a segment is opened with it"]
 pub struct Key(i32);
 
 impl Key {

@@ -78,6 +78,7 @@ pub struct Latest<T: Plain> {
 }
 
 /// The right to publish, which one process has at a time. Dropping it gives it back.
+#[must_use = "the right to publish is given back when it is dropped"]
 pub struct Publisher<T: Plain> {
     shared: Arc<Shared>,
     writer: Writer,

@@ -201,6 +201,7 @@ impl<T: Plain> Mutex<T> {
 }
 
 /// The right to the value of a [`Mutex`]. Dropping it unlocks.
+#[must_use = "the mutex is unlocked when its guard is dropped"]
 pub struct MutexGuard<'a, T: Plain> {
     mutex: &'a Mutex<T>,
     owner_died: bool,

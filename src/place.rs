@@ -17,6 +17,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 ///     .timeout(Duration::from_secs(1));   // for whoever creates it to be done
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "a place does nothing until an object is opened in it"]
 pub struct Place {
     pub(crate) site: Site,
     pub(crate) create: bool,

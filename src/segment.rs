@@ -26,6 +26,7 @@ use core::ffi::c_int;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "options do nothing until `open` is called"]
 pub struct SegmentOptions {
     create: bool,
     exclusive: bool,

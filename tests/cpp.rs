@@ -93,6 +93,16 @@ fn refused(cpp: Cpp) {
     for (line, reason) in [
         ("done();", "nodiscard|unused"),
         ("open().send(\"a\");", "nodiscard|unused"),
+        ("open().reserve(8);", "nodiscard|unused"),
+        ("open().peek();", "nodiscard|unused"),
+        ("(*open().reserve(8)).commit();", "nodiscard|unused"),
+        ("shmkey::ring::open(\"a\", 64);", "nodiscard|unused"),
+        (
+            "auto mutex = shmkey::mutex<int>::open(\"a\"); mutex->lock();",
+            "nodiscard|unused",
+        ),
+        ("shmkey::segment::from_id(1).attach();", "nodiscard|unused"),
+        ("shmkey::place::in(1, 64);", "nodiscard|unused"),
         ("auto a = open(); auto b = a;", "delete|copy"),
         (
             "(void) open().send_bytes(\"a\", 1, 5);",

@@ -67,7 +67,7 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
             shm_latest *latest = shm_latest_open_in(1, 64, sizeof(int), \"an int\", 0600);
             shm_ring *ring = shm_ring_open(\"ring\", 1000, 0600 | SHM_MANY_SENDERS | SHM_DROP_OLDEST);
             struct shm_bytes bytes = {\"a\", 1};
-            const void *message;
+            struct shm_message message;
             int value = 0;
             int64_t version = shm_latest_read_newer(latest, 0, &value, INT64_C(1000000));
             ptrdiff_t sent = shm_ring_send_batch(ring, &bytes, 1, -1);

@@ -214,7 +214,7 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
             4 => {
                 let mut slot = sender.reserve(len / 4, TIMEOUT)?;
                 slot.write_at(0, &buffer[..len / 5])?;
-                slot.commit();
+                slot.commit()?;
             }
             5 => drop(receiver.recv_batch(&mut buffer, &mut lengths, TIMEOUT)?),
             6 => {

@@ -82,6 +82,7 @@ const PAGES: [(&str, &str, &[&str]); 11] = [
         &[
             "shm_ring_send*",
             "shm_bytes",
+            "shm_slot",
             "shm_ring_reserve",
             "shm_ring_commit",
             "shm_ring_abort",
@@ -90,7 +91,12 @@ const PAGES: [(&str, &str, &[&str]); 11] = [
     (
         "shm_ring_recv",
         "receive messages from a ring",
-        &["shm_ring_recv*", "shm_ring_peek", "shm_ring_release"],
+        &[
+            "shm_ring_recv*",
+            "shm_message",
+            "shm_ring_peek",
+            "shm_ring_release",
+        ],
     ),
     (
         "shm_last_error",

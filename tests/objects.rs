@@ -382,7 +382,7 @@ fn a_thread_does_not_wait_for_itself() {
     let again = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
     assert_eq!(kind(again.lock()), ErrorKind::Deadlock);
     drop(guard);
-    again.lock().unwrap();
+    drop(again.lock().unwrap());
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn whoever_is_next_may_die_before_its_turn() {
     helper.kill();
     drop(guard);
     for _ in 0..100 {
-        mutex.lock_timeout(Duration::ZERO).unwrap();
+        drop(mutex.lock_timeout(Duration::ZERO).unwrap());
     }
 }
 

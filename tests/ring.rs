@@ -311,7 +311,7 @@ fn in_place_on_both_ends() {
         slot.truncate(33);
         slot.truncate(1000);
         assert_eq!(slot.len(), 33);
-        slot.commit();
+        slot.commit().unwrap();
         for _ in 0..2 {
             let found = receiver.peek(NOW).unwrap();
             assert_eq!(found.to_vec(), [round; 33]);
@@ -450,7 +450,7 @@ fn there_are_64_senders_at_most() {
     let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
     assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
     drop(senders);
-    ring.sender().unwrap();
+    drop(ring.sender().unwrap());
 }
 
 #[test]
@@ -464,7 +464,7 @@ fn a_reserved_slot_keeps_the_others_out() {
         scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
     });
     slot.write_at(0, &[1; 8]).unwrap();
-    slot.commit();
+    slot.commit().unwrap();
     other.send(b"x").unwrap();
     let mut receiver = ring.receiver().unwrap();
     assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 8]);
@@ -703,11 +703,11 @@ fn a_childs_copy_of_a_slot_is_nothing() {
             libc::alarm(60);
             libc::read(ends[0], (&raw mut ends).cast(), 1);
         }
-        slot.commit();
+        let refused = kind(slot.commit()) == ErrorKind::NotOwner;
         // SAFETY: ends this process, without the destructors that are the parent's.
-        unsafe { libc::_exit(0) };
+        unsafe { libc::_exit((!refused).into()) };
     }
-    slot.commit();
+    slot.commit().unwrap();
     sender.send(b"second").unwrap();
     sender.send(b"third").unwrap();
     let mut status = 0;
@@ -740,4 +740,189 @@ fn a_forgotten_slot_does_no_harm() {
     std::mem::forget(sender.reserve(90, NOW).unwrap());
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
+}
+
+/// All four kinds of rings, for messages of 256 bytes together.
+fn every_kind(name: &Name) -> impl Iterator<Item = Ring> {
+    (0..4).map(|kind| {
+        let name = format!("{} {kind}", name.0);
+        let mut options = Ring::options();
+        options
+            .many_senders(kind & 1 != 0)
+            .drop_oldest(kind & 2 != 0);
+        let ring = options.open(name.as_str(), 256).unwrap();
+        ring.remove().unwrap(); // it goes with its last user
+        ring
+    })
+}
+
+/// Brings the end of what was sent to 64 bytes before the end of a ring for 256 bytes: what is longer
+/// leaves a gap there, and begins anew.
+fn go_near_the_end(sender: &mut shmkey::Sender, receiver: &mut shmkey::Receiver) {
+    for _ in 0..2 {
+        sender.send_timeout(&[0; 100], AGES).unwrap();
+        assert_eq!(receiver.recv_timeout(&mut [0; 100], AGES).unwrap(), 100);
+    }
+}
+
+/// A thread has reserved a slot and ended; others have sent where the slot was. The handle of the slot,
+/// used again, writes nothing there.
+#[test]
+fn a_slot_of_a_dead_thread_overwrites_nothing() {
+    let name = Name::new();
+    for ring in every_kind(&name).filter(is_for_many) {
+        let (mut stale, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
+        let mut receiver = ring.receiver().unwrap();
+        go_near_the_end(&mut other, &mut receiver);
+        thread::scope(|scope| {
+            scope.spawn(|| std::mem::forget(stale.reserve(90, NOW).unwrap()));
+        });
+        // Takes the lock over from the dead one, and goes round.
+        for len in [56, 240] {
+            other.send_timeout(&vec![7; len], AGES).unwrap();
+            if len == 56 {
+                assert_eq!(receiver.recv_timeout(&mut [0; 56], AGES).unwrap(), 56);
+            }
+        }
+        stale.send_timeout(b"x", AGES).unwrap();
+        let mut buffer = [0; 256];
+        assert_eq!(receiver.recv_timeout(&mut buffer, AGES).unwrap(), 240);
+        assert!(buffer[..240].iter().all(|&byte| byte == 7));
+        assert_eq!(receiver.recv_timeout(&mut buffer, AGES).unwrap(), 1);
+        assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+    }
+}
+
+fn is_for_many(ring: &Ring) -> bool {
+    let one = ring.sender().unwrap();
+    let two = ring.sender().is_ok();
+    drop(one);
+    two
+}
+
+/// The next call with its sender gives up a slot that was forgotten, in whichever thread, and so does
+/// dropping the sender. Nothing of the slot is ever received.
+#[test]
+fn a_forgotten_slot_is_given_up() {
+    let name = Name::new();
+    for ring in every_kind(&name) {
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        let mut buffer = [0; 256];
+        let mut expect = |bytes: &[u8]| {
+            assert_eq!(
+                receiver.recv_timeout(&mut buffer, AGES).unwrap(),
+                bytes.len()
+            );
+            assert_eq!(&buffer[..bytes.len()], bytes);
+            assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+        };
+        for round in 0..20 {
+            let forget = |sender: &mut shmkey::Sender| {
+                std::mem::forget(sender.reserve(90 + round, NOW).unwrap());
+            };
+            forget(&mut sender);
+            sender.try_send(b"sent").unwrap();
+            expect(b"sent");
+            forget(&mut sender);
+            let mut slot = sender.reserve(50, NOW).unwrap();
+            slot.write_at(0, &[0; 50]).unwrap();
+            slot.commit().unwrap();
+            expect(&[0; 50]);
+            forget(&mut sender);
+            thread::scope(|scope| {
+                scope.spawn(|| sender.try_send(b"by another thread").unwrap());
+            });
+            expect(b"by another thread");
+            forget(&mut sender);
+            assert_eq!(sender.send_batch(&[b"a batch"], NOW).unwrap(), 1);
+            expect(b"a batch");
+            forget(&mut sender);
+            drop(sender);
+            // The lock is not this thread's any more.
+            sender = ring.sender().unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| sender.try_send(b"the next sender").unwrap());
+            });
+            expect(b"the next sender");
+        }
+    }
+}
+
+/// A child's copies of a slot and a message that its parent holds: each use is refused, and dropping them,
+/// or forgetting them and dropping their ends, takes nothing from the parent.
+#[test]
+fn what_a_parent_holds_is_not_its_childs() {
+    let name = Name::new();
+    for ring in every_kind(&name) {
+        let is_for_many = is_for_many(&ring);
+        for forgets in [false, true] {
+            let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+            sender.send_timeout(b"first", AGES).unwrap();
+            let found = receiver.peek(NOW).unwrap();
+            let mut slot = sender.reserve(200, NOW).unwrap();
+            slot.write_at(0, &[1; 200]).unwrap();
+            // SAFETY: the child tries, and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let refused = kind(slot.write_at(0, &[2; 200])) == ErrorKind::NotOwner
+                    && slot.as_mut_ptr().is_null()
+                    && kind(found.release()) == ErrorKind::NotOwner;
+                if forgets {
+                    std::mem::forget(slot);
+                } else {
+                    drop(slot);
+                }
+                drop((sender, receiver));
+                // SAFETY: ends this process, without the destructors that are the parent's.
+                unsafe { libc::_exit((!refused).into()) };
+            }
+            let mut status = 0;
+            // SAFETY: the status is ours to write.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            assert_eq!(status, 0);
+            if is_for_many {
+                let mut other = ring.sender().unwrap();
+                thread::scope(|scope| {
+                    scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
+                });
+            }
+            assert_eq!(found.to_vec(), b"first");
+            found.release().unwrap();
+            slot.commit().unwrap();
+            assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 200]);
+            receiver.peek(NOW).unwrap().release().unwrap();
+            assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+        }
+    }
+}
+
+/// Another process has taken the end of a ring away from its holder, by mistake or by malice, and used
+/// it: what the old holder has reserved or peeked at comes to nothing.
+#[test]
+fn what_was_taken_over_is_no_longer_held() {
+    /// Where the object's words say who receives, and where its payload begins: with who sends.
+    const RECEIVER: usize = 512 + 24;
+    const SENDERS: usize = 1024;
+    let name = Name::new();
+    for ring in every_kind(&name).filter(|ring| !is_for_many(ring)) {
+        let memory = ring.segment().attach().unwrap();
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        sender.send(b"first").unwrap();
+        sender.send(b"second").unwrap();
+        let found = receiver.peek(NOW).unwrap();
+        let mut slot = sender.reserve(8, NOW).unwrap();
+        memory.write_at(RECEIVER, &[0; 8]).unwrap();
+        memory.write_at(SENDERS, &[0; 8]).unwrap();
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        let mut buffer = [0; 8];
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
+        sender.send(b"third").unwrap();
+        assert_eq!(kind(slot.write_at(0, &[9; 8])), ErrorKind::NotOwner);
+        assert_eq!(kind(slot.commit()), ErrorKind::NotOwner);
+        let kind = found.release().unwrap_err().kind();
+        assert!([ErrorKind::NotOwner, ErrorKind::Overtaken].contains(&kind));
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 6);
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
+        assert_eq!(&buffer[..5], b"third");
+    }
 }

@@ -156,7 +156,7 @@ pub const FAST_PATHS: &[FastPath] = &[
         walk: |count| {
             with_ring(false, |sender, receiver| {
                 (0..count).try_for_each(|_| {
-                    sender.reserve(64, Duration::ZERO)?.commit();
+                    sender.reserve(64, Duration::ZERO)?.commit()?;
                     receiver.peek(Duration::ZERO)?.release()
                 })
             })

@@ -24,6 +24,7 @@ const ATTACH_FLAGS: c_int = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP |
 /// shm_detach(), exec or the end of the process; a child made by fork() has it, too.
 /// Errors: EINVAL no such id, or flags that nobody defined; EIDRM removed and destroyed; EACCES the
 /// segment's mode does not allow it; ENOMEM no address space left; ENOSYS.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
     // SAFETY: the kernel refuses SHM_REMAP where no address is given.
@@ -35,6 +36,7 @@ pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
 /// replaced, unless flags has SHM_REMAP: then it is, whatever it was.
 ///
 /// flags, result, errors: as for shm_attach(); EINVAL also if the address is not aligned or in use.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_attach_at(
     id: c_int,
@@ -52,6 +54,7 @@ pub unsafe extern "C" fn shm_attach_at(
 ///
 /// flags: SHM_RDONLY and SHM_EXEC. Result, errors: as for shm_attach(); EACCES also without read
 /// permission.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
     let unknown = flags & !(libc::SHM_RDONLY | libc::SHM_EXEC);

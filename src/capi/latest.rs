@@ -41,6 +41,7 @@ pub struct shm_latest {
 ///
 /// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 /// Errors: those of opening.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_open(
     name: *const c_char,
@@ -53,6 +54,7 @@ pub unsafe extern "C" fn shm_latest_open(
 }
 
 /// The same by path and project id; EFAULT if path is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_open_key(
     path: *const c_char,
@@ -69,6 +71,7 @@ pub unsafe extern "C" fn shm_latest_open_key(
 
 /// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
 /// of 64 if that is at most 256, else twice.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_latest_open_in(
     id: c_int,

@@ -22,6 +22,7 @@ pub struct shm_mutex(mutex::Shared);
 ///
 /// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
 /// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_open(
     name: *const c_char,
@@ -34,6 +35,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 }
 
 /// The same by path and project id; EFAULT if path is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_open_key(
     path: *const c_char,
@@ -49,6 +51,7 @@ pub unsafe extern "C" fn shm_mutex_open_key(
 }
 
 /// The same in a segment, at an offset: 1024 bytes and `size`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_open_in(
     id: c_int,
@@ -75,6 +78,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// had it: put the bytes in order and call shm_mutex_consistent(), or they are lost when it is
 /// unlocked; or -1, not locked.
 /// Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {

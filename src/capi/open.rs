@@ -34,6 +34,7 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 /// IPC_CREAT | IPC_EXCL; EACCES the file or the segment does not allow it; ENOSPC the limit shmmni
 /// or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
 /// points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_open_key(
     path: *const c_char,
@@ -58,6 +59,7 @@ pub unsafe extern "C" fn shm_open_key(
 /// size, flags, result: as for shm_open_key(), with which it also shares its errors; EINVAL also
 /// for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
 /// leads nowhere.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: c_int) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -72,6 +74,7 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
 /// program's header. Every number is a key, -1 too; 0 is IPC_PRIVATE and makes a new segment.
 ///
 /// size, flags, result, errors: as for shm_open_key().
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::from_raw(key), size, flags))
@@ -81,6 +84,7 @@ pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
 /// makes them.
 ///
 /// size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::PRIVATE, size, flags))

@@ -1,19 +1,19 @@
 //! Rings for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one, or_null},
+    failure::{keeping_errno, or_minus_one},
     latest::{bytes, bytes_mut},
     object::{close, deadline, expect_bytes, handle, keyed, named, object, within},
 };
 use crate::{
-    Error, Place,
+    Error, ErrorKind, Place,
     ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
     sync,
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
-    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Messages from one process to another: of any length up to the ring's capacity, in order, and
@@ -44,19 +44,19 @@ pub struct shm_ring {
 }
 
 /// What the sending side has.
-#[derive(Default)]
 struct Sending {
     end: Option<SendEnd>,
-    /// A slot was reserved, of so many bytes, and neither committed nor aborted.
-    reserved: Option<usize>,
+    /// The number of the last slot that was reserved.
+    slot: u64,
 }
 
 /// What the receiving side has.
-#[derive(Default)]
 struct Receiving {
     end: Option<ReceiveEnd>,
     /// A message was peeked at, and not released.
     peeked: Option<sync::ring::Message>,
+    /// The number of the last message that was peeked at.
+    message: u64,
 }
 
 /// A flag of shm_ring_open(): up to 64 processes send at a time. Each of them gets its turn.
@@ -75,6 +75,32 @@ pub struct shm_bytes {
     pub size: usize,
 }
 
+/// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
+#[allow(non_camel_case_types)]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_slot {
+    /// The first of its bytes, 8-byte aligned.
+    pub data: *mut c_void,
+    /// How many there are.
+    pub size: usize,
+    /// A number that no other slot of this process has, never 0.
+    pub number: u64,
+}
+
+/// A message in place, from shm_ring_peek() to shm_ring_release().
+#[allow(non_camel_case_types)]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_message {
+    /// The first of its bytes, 8-byte aligned.
+    pub data: *const c_void,
+    /// How many there are.
+    pub size: usize,
+    /// A number that no other access to a message in this process has, never 0.
+    pub number: u64,
+}
+
 /// Opens a ring, or makes it.
 ///
 /// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. 0 opens
@@ -83,6 +109,7 @@ pub struct shm_bytes {
 ///
 /// Returns: a ring, to be closed by shm_ring_close(); or NULL.
 /// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_open(
     name: *const c_char,
@@ -94,6 +121,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// The same by path and project id; EFAULT if path is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_open_key(
     path: *const c_char,
@@ -108,6 +136,7 @@ pub unsafe extern "C" fn shm_ring_open_key(
 }
 
 /// The same in a segment, at an offset: 1568 bytes and the capacity.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_ring_open_in(
     id: c_int,
@@ -118,6 +147,9 @@ pub extern "C" fn shm_ring_open_in(
     open(capacity, flags, |flags| within(id, offset, flags))
 }
 
+/// Where the next handle begins to number its slots and messages.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
 fn open(
     capacity: usize,
     flags: c_int,
@@ -127,10 +159,19 @@ fn open(
     let options = option(SHM_MANY_SENDERS, MANY_SENDERS) | option(SHM_DROP_OLDEST, DROP_OLDEST);
     handle(keeping_errno(|| {
         let place = place(flags & !(SHM_MANY_SENDERS | SHM_DROP_OLDEST))?;
+        // Relaxed: only has to differ from all others. No handle lives to have as many slots.
+        let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
             shared: Shared::open(place, capacity, options)?,
-            sending: UnsafeCell::default(),
-            receiving: UnsafeCell::default(),
+            sending: UnsafeCell::new(Sending {
+                end: None,
+                slot: first,
+            }),
+            receiving: UnsafeCell::new(Receiving {
+                end: None,
+                peeked: None,
+                message: first,
+            }),
         })
     }))
 }
@@ -160,7 +201,8 @@ unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Rece
 impl Sending {
     /// The sending end, which this process takes when it first sends.
     fn end(&mut self, shared: &Shared) -> Result<&mut SendEnd, Error> {
-        if self.reserved.is_some() {
+        let reserved = |end: &SendEnd| shared.has_slot(end) || shared.has_anothers_slot(end);
+        if self.end.as_ref().is_some_and(reserved) {
             return Err(Error::invalid(
                 "shm_ring",
                 "a slot is reserved; commit or abort it first",
@@ -174,27 +216,50 @@ impl Sending {
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
     }
 
+    /// The end that has reserved this slot, if that was the last one.
+    ///
+    /// # Safety
+    /// `slot` must be NULL, or lead to a slot.
+    unsafe fn end_of(
+        &mut self,
+        shared: &Shared,
+        slot: *const shm_slot,
+    ) -> Result<&mut SendEnd, Error> {
+        // SAFETY: the caller's promise.
+        let number = unsafe { slot.as_ref() }.ok_or_else(no_slot)?.number;
+        match &mut self.end {
+            Some(end) if number == self.slot => Ok(end),
+            _ => Err(shared.object().error(ErrorKind::NotOwner)),
+        }
+    }
+
     fn give_back(&mut self, shared: &Shared) {
-        let reserved = self.reserved.take().is_some();
         if let Some(mut end) = self.end.take() {
-            // A child's copy of its parent's slot is not its own to give up.
-            if reserved && end.is_ours() {
-                shared.abort(&mut end);
-            }
             shared.drop_sender(&mut end);
         }
     }
 }
 
+#[cold]
+fn no_slot() -> Error {
+    Error::bad_pointer("shm_ring", "the slot or message is NULL")
+}
+
 impl Receiving {
-    /// The receiving end, the same way. A message that was peeked at is looked at anew.
+    /// The receiving end, the same way.
     fn end(&mut self, shared: &Shared) -> Result<&mut ReceiveEnd, Error> {
-        self.peeked = None;
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
+            self.peeked = None;
             self.end = Some(shared.receiver()?);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
+    }
+
+    /// The same for a call that looks for a message: one that was peeked at is looked at anew.
+    fn end_to_receive(&mut self, shared: &Shared) -> Result<&mut ReceiveEnd, Error> {
+        self.peeked = None;
+        self.end(shared)
     }
 
     fn give_back(&mut self, shared: &Shared) {
@@ -276,65 +341,77 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 }
 
 /// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-/// shm_ring_abort() gives it up. A sender of many keeps the others out meanwhile, and both must be
-/// done by the thread that has reserved it.
+/// shm_ring_abort() gives it up; until then the handle sends nothing else. A sender of many keeps the
+/// others out until then, and both must be called by the thread that has reserved it.
 ///
-/// Returns: where its bytes begin, 8-byte aligned; or NULL.
-/// Errors: those of shm_ring_send().
+/// If that thread ends before, the next call that sends gives the slot up, with this handle or another
+/// one. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
+/// written any more.
+///
+/// slot: where to store the slot.
+///
+/// Returns: 0, or -1.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_reserve(
     ring: *mut shm_ring,
     size: usize,
+    slot: *mut shm_slot,
     timeout: i64,
-) -> *mut c_void {
-    or_null(keeping_errno(|| {
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
+        if slot.is_null() {
+            return Err(no_slot());
+        }
         let end = sending.end(shared)?;
         let offset = shared.reserve(end, size, deadline(timeout)?)?;
-        let address = shared.track().area.address(offset);
-        sending.reserved = Some(size);
-        NonNull::new(address).ok_or_else(|| Error::invalid("shm_ring", "no memory"))
+        sending.slot += 1;
+        let reserved = shm_slot {
+            data: shared.track().area.address(offset).cast(),
+            size,
+            number: sending.slot,
+        };
+        // SAFETY: the caller hands over room for a slot.
+        unsafe { *slot = reserved };
+        Ok(0)
     }))
 }
 
 /// Sends the message that was written in place, with its first `size` bytes.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL no slot is reserved, or it has fewer bytes; then it stays reserved.
+/// Returns: 0, or -1; then nothing is changed, and a slot that is reserved stays so.
+/// Errors: EPERM the slot is not reserved any more (it was committed or given up), or another thread or
+/// a parent of this process has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shm_ring_commit(ring: *mut shm_ring, size: usize) -> c_int {
+pub unsafe extern "C" fn shm_ring_commit(
+    ring: *mut shm_ring,
+    slot: *const shm_slot,
+    size: usize,
+) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        match (sending.reserved, &mut sending.end) {
-            (Some(reserved), Some(end)) if size <= reserved && end.is_ours() => {
-                shared.commit(end, size);
-                sending.reserved = None;
-                Ok(0)
-            }
-            _ => Err(Error::invalid(
-                "shm_ring_commit",
-                "no slot is reserved by this process, or it has fewer bytes",
-            )),
-        }
+        // SAFETY: the caller hands over a slot.
+        let end = unsafe { sending.end_of(shared, slot) }?;
+        shared.commit(end, size).map(|()| 0)
     }))
 }
 
-/// Gives up what was reserved, if anything was.
+/// Gives up what was reserved.
 ///
-/// Returns: 0, or -1.
+/// Returns: 0, or -1; then nothing is changed.
+/// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring) -> c_int {
+pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        if let (Some(_), Some(end)) = (sending.reserved.take(), &mut sending.end)
-            && end.is_ours()
-        {
-            shared.abort(end);
-        }
-        Ok(0)
+        // SAFETY: the caller hands over a slot.
+        let end = unsafe { sending.end_of(shared, slot) }?;
+        shared.abort(end).map(|()| 0)
     }))
 }
 
@@ -344,6 +421,7 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring) -> c_int {
 /// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
 /// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
 /// more; EBADMSG somebody has overwritten the ring.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_recv(
     ring: *mut shm_ring,
@@ -355,7 +433,7 @@ pub unsafe extern "C" fn shm_ring_recv(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
         expect_bytes(buffer, size)?;
-        let end = receiving.end(shared)?;
+        let end = receiving.end_to_receive(shared)?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { bytes_mut(buffer, size) };
         let len = shared.receive(end, buffer, deadline(timeout)?)?;
@@ -370,6 +448,7 @@ pub unsafe extern "C" fn shm_ring_recv(
 ///
 /// Returns: how many were received; or -1, none.
 /// Errors: those of shm_ring_recv().
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_recv_batch(
     ring: *mut shm_ring,
@@ -395,55 +474,71 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
             };
             (bytes_mut(buffer, size), lengths)
         };
-        let end = receiving.end(shared)?;
+        let end = receiving.end_to_receive(shared)?;
         let received = shared.receive_batch(end, buffer, lengths, deadline(timeout)?)?;
         Ok(received as isize)
     }))
 }
 
 /// Waits for a message, and gives access to it in place. It stays the next one until
-/// shm_ring_release(); looking again, or receiving, begins with it.
+/// shm_ring_release(). To peek again, or to receive, begins with the same message, and ends the access
+/// that this call has given, also if it fails.
 ///
-/// message: where to store where its bytes begin, 8-byte aligned.
+/// message: where to store the message.
 ///
 /// Returns: its length, 0 or more; or -1.
 /// Errors: those of shm_ring_recv(); EFAULT message is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_peek(
     ring: *mut shm_ring,
-    message: *mut *const c_void,
+    message: *mut shm_message,
     timeout: i64,
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        expect_bytes(message.cast(), size_of::<*const c_void>())?;
-        let end = receiving.end(shared)?;
+        if message.is_null() {
+            return Err(no_slot());
+        }
+        let end = receiving.end_to_receive(shared)?;
         let found = shared.peek(end, deadline(timeout)?)?;
-        let address = shared.track().area.address(found.offset);
-        // SAFETY: the caller hands over room for an address.
-        unsafe { *message = address.cast() };
         receiving.peeked = Some(found);
+        receiving.message += 1;
+        let in_place = shm_message {
+            data: shared.track().area.address(found.offset).cast(),
+            size: found.len,
+            number: receiving.message,
+        };
+        // SAFETY: the caller hands over room for a message.
+        unsafe { *message = in_place };
         Ok(found.len as isize)
     }))
 }
 
-/// Is done with the message that was peeked at.
+/// Releases the message that was peeked at: the next one comes next.
 ///
 /// Returns: 0, or -1.
-/// Errors: EINVAL there is none; EBUSY in a child of the process that has peeked; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it
-/// meanwhile: what was read of it may be anything.
+/// Errors: EPERM it was released or received, or peeked at again, or it is a parent's of this process;
+/// then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what was
+/// read of it may be anything; EFAULT message is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shm_ring_release(ring: *mut shm_ring) -> c_int {
+pub unsafe extern "C" fn shm_ring_release(
+    ring: *mut shm_ring,
+    message: *const shm_message,
+) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        match (receiving.peeked.take(), &mut receiving.end) {
-            (Some(message), Some(end)) => shared.release(end, message).map(|()| 0),
-            _ => Err(Error::invalid(
-                "shm_ring_release",
-                "no message was peeked at, or it was released",
-            )),
+        // SAFETY: the caller hands over a message, or NULL.
+        let number = unsafe { message.as_ref() }.ok_or_else(no_slot)?.number;
+        let last = receiving.message;
+        match (
+            receiving.peeked.take_if(|_| number == last),
+            &mut receiving.end,
+        ) {
+            (Some(found), Some(end)) => shared.release(end, found).map(|()| 0),
+            _ => Err(shared.object().error(ErrorKind::NotOwner)),
         }
     }))
 }

@@ -19,6 +19,7 @@ pub struct shm_semaphore(Semaphore);
 /// Returns: a semaphore, to be closed by shm_semaphore_close(); or NULL.
 /// Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
 /// let this process write.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_semaphore_open(
     name: *const c_char,
@@ -30,6 +31,7 @@ pub unsafe extern "C" fn shm_semaphore_open(
 }
 
 /// The same by path and project id; EFAULT if path is NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_semaphore_open_key(
     path: *const c_char,
@@ -42,6 +44,7 @@ pub unsafe extern "C" fn shm_semaphore_open_key(
 }
 
 /// The same in a segment, at an offset: 1024 bytes.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_semaphore_open_in(
     id: c_int,
@@ -74,6 +77,7 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
 ///
 /// Returns: 0, or -1.
 /// Errors: ETIMEDOUT, EAGAIN.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {

@@ -65,7 +65,7 @@ pub enum ErrorKind {
     TooLong,
     /// `ESTALE`: the writer was faster than the reader.
     Overtaken,
-    /// `EPERM`: this thread does not have the lock.
+    /// `EPERM`: the calling thread does not hold the lock, the slot or the message.
     NotOwner,
     /// `EDEADLK`: this thread has the lock already.
     Deadlock,
@@ -180,7 +180,9 @@ impl ErrorKind {
             ErrorKind::Overtaken => {
                 "the writer was faster than this reader, and what was read may be anything"
             }
-            ErrorKind::NotOwner => "this thread does not have the lock",
+            ErrorKind::NotOwner => {
+                "the calling thread does not hold it: it was released or taken over, or another thread holds it"
+            }
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
                 "an owner died with the lock, and the next one unlocked without saying that the value is in order; \

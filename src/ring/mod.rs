@@ -6,14 +6,12 @@ pub(crate) use shared::{
     DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared, capacity_of, look,
 };
 
-#[cfg(doc)]
-use crate::ErrorKind;
 use crate::{
-    Error, Place, Segment,
+    Error, ErrorKind, Place, Segment,
     object::Object,
     sync::{Deadline, ring},
 };
-use core::{marker::PhantomData, mem::ManuallyDrop};
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr};
 use std::{sync::Arc, time::Duration};
 
 /// Messages from one process to another: of any length up to the ring's capacity, in order, and
@@ -91,6 +89,7 @@ pub struct Ring {
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until `open` is called"]
 pub struct RingOptions {
     many_senders: bool,
     drop_oldest: bool,
@@ -206,6 +205,7 @@ impl Ring {
 
 /// The right to send. Dropping it gives it back.
 #[derive(Debug)]
+#[must_use = "the sender's role is released when it is dropped"]
 pub struct Sender {
     shared: Arc<Shared>,
     end: SendEnd,
@@ -255,7 +255,10 @@ impl Sender {
     }
 
     /// Reserves room for a message of `len` bytes, to be written in place, within this time. A
-    /// sender of many keeps the others out until it is committed.
+    /// sender of many keeps the others out until the slot is committed or dropped.
+    ///
+    /// A slot that is forgotten ([`mem::forget`](core::mem::forget)) is given up by the next call with
+    /// this sender, in whichever thread, or when the sender is dropped or its thread ends.
     ///
     /// # Errors
     /// Those of [`send_timeout`](Sender::send_timeout).
@@ -279,7 +282,11 @@ impl Drop for Sender {
 
 /// Room for a message that is written in place. Dropping it without
 /// [`commit`](Slot::commit) leaves the ring as it was.
+///
+/// A child made by `fork` has a copy of its parent's slot, which is not the child's: writing and
+/// committing it fail, and dropping it does nothing.
 #[derive(Debug)]
+#[must_use = "a slot that is dropped without `commit` sends nothing"]
 pub struct Slot<'a> {
     sender: &'a mut Sender,
     offset: usize,
@@ -307,38 +314,54 @@ impl Slot<'_> {
     /// Writes bytes of the message.
     ///
     /// # Errors
-    /// [`OutOfRange`](ErrorKind::OutOfRange).
+    /// [`OutOfRange`](ErrorKind::OutOfRange); [`NotOwner`](ErrorKind::NotOwner) as for
+    /// [`commit`](Slot::commit).
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let object = self.sender.shared.object();
-        expect_inside(object, offset, bytes.len(), self.len)?;
-        let area = self.sender.shared.track().area;
-        area.write(self.offset + offset, bytes);
+        let Sender { shared, end } = &*self.sender;
+        expect_inside(shared.object(), offset, bytes.len(), self.len)?;
+        if !shared.has_slot(end) {
+            return Err(shared.object().error(ErrorKind::NotOwner));
+        }
+        shared.track().area.write(self.offset + offset, bytes);
         Ok(())
     }
 
-    /// Where the message's bytes begin, 8-byte aligned: [`len`](Slot::len) bytes that others could
-    /// write, too, if they wanted to do harm.
+    /// Returns where the message's bytes begin, 8-byte aligned: [`len`](Slot::len) bytes that another
+    /// process can write, too. NULL where [`commit`](Slot::commit) would fail with
+    /// [`NotOwner`](ErrorKind::NotOwner).
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.sender.shared.track().area.address(self.offset)
+        let Sender { shared, end } = &*self.sender;
+        if shared.has_slot(end) {
+            shared.track().area.address(self.offset)
+        } else {
+            ptr::null_mut()
+        }
     }
 
-    /// Sends the message. In a child made by `fork`, whose parent has reserved it, it does nothing.
-    pub fn commit(self) {
+    /// Sends the message.
+    ///
+    /// # Errors
+    /// [`NotOwner`](ErrorKind::NotOwner) if the slot is no longer this thread's, and then nothing is
+    /// changed: in a child made by `fork`, whose parent has reserved it, or if another process has taken
+    /// the senders' lock or the sender's role and has sent.
+    pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that nothing is given up
         let len = slot.len;
         let sender = &mut *slot.sender;
-        sender.shared.commit(&mut sender.end, len);
+        sender.shared.commit(&mut sender.end, len)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.sender.shared.abort(&mut self.sender.end);
+        // If it is no longer this thread's, there is nothing to give up.
+        let _ = self.sender.shared.abort(&mut self.sender.end);
     }
 }
 
 /// The right to receive. Dropping it gives it back.
 #[derive(Debug)]
+#[must_use = "the receiver's role is released when it is dropped"]
 pub struct Receiver {
     shared: Arc<Shared>,
     end: ReceiveEnd,
@@ -415,6 +438,7 @@ impl Drop for Receiver {
 
 /// A message in place.
 #[derive(Debug)]
+#[must_use = "a message that is dropped without `release` stays the next one"]
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
     found: ring::Message,
@@ -456,11 +480,13 @@ impl Message<'_> {
         self.receiver.shared.track().area.address(self.found.offset)
     }
 
-    /// Is done with it. The next one comes next.
+    /// Releases it: the next message comes next.
     ///
     /// # Errors
     /// [`Overtaken`](ErrorKind::Overtaken) if the sender of a ring that drops the oldest has dropped
-    /// this one meanwhile: what was read of it may be anything.
+    /// this one: what was read of it may be anything. [`NotOwner`](ErrorKind::NotOwner) in a child made
+    /// by `fork`, whose parent has peeked at it, or if another process has taken the receiver's role and
+    /// released the message; then nothing is changed.
     pub fn release(self) -> Result<(), Error> {
         let shared = &self.receiver.shared;
         shared.release(&mut self.receiver.end, self.found)

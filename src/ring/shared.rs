@@ -59,7 +59,17 @@ pub(crate) struct SendEnd {
     part: Part,
     /// Which of the claims it has.
     claim: usize,
+    /// What was reserved, and neither committed nor given up.
+    reserved: Option<Reserved>,
     watch: Watch,
+}
+
+/// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
+struct Reserved {
+    /// The thread that has reserved it, and so has the senders' lock of a ring for many.
+    by: Holder,
+    /// The bytes that it has.
+    len: usize,
 }
 
 /// What a ring's words say, in a copy.
@@ -215,6 +225,7 @@ impl Shared {
             tail,
             part,
             claim,
+            reserved: None,
             watch: Watch::default(),
         })
     }
@@ -232,6 +243,7 @@ impl Shared {
 
     pub fn drop_sender(&self, end: &mut SendEnd) {
         if end.part.is_ours() {
+            self.give_up(end);
             end.part.release(&self.senders()[end.claim]);
             end.tail.wake_receivers(self.track());
         }
@@ -321,6 +333,9 @@ impl Shared {
     #[inline(always)]
     fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
         self.expect_ours(&end.part)?;
+        if end.reserved.is_some() {
+            self.give_up(end);
+        }
         if self.has_many_senders() {
             match self.lock(deadline)? {
                 Acquired::Clean => end.tail.catch_up(self.track()),
@@ -409,28 +424,92 @@ impl Shared {
         self.begin(end, deadline)?;
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
-        let reserved = tail.reserve(self.track(), len, deadline, peers);
-        reserved.map_err(|refused| {
-            self.unlock();
-            self.explain(refused, deadline)
-        })
+        match tail.reserve(self.track(), len, deadline, peers) {
+            Ok(offset) => {
+                let by = self.lock_owner().unwrap_or(Holder::thread(false));
+                end.reserved = Some(Reserved { by, len });
+                Ok(offset)
+            }
+            Err(refused) => {
+                self.unlock();
+                Err(self.explain(refused, deadline))
+            }
+        }
     }
 
-    pub fn commit(&self, end: &mut SendEnd, len: usize) {
-        if !end.part.is_ours() {
-            return; // a child's copy of a slot
+    /// Whether the calling thread may write and commit what was reserved: it has reserved it itself, or
+    /// the ring is for one sender, and nobody else has sent since.
+    pub fn has_slot(&self, end: &SendEnd) -> bool {
+        end.part.is_ours()
+            && end.reserved.as_ref().is_some_and(|reserved| {
+                let by_me = || reserved.by.is_mine() && self.is_locked_by(reserved.by);
+                (!self.has_many_senders() || by_me()) && end.tail.is_last(self.track())
+            })
+    }
+
+    /// Whether another thread, which lives, may do so.
+    pub fn has_anothers_slot(&self, end: &SendEnd) -> bool {
+        self.has_many_senders()
+            && end.part.is_ours()
+            && end.reserved.as_ref().is_some_and(|reserved| {
+                !reserved.by.is_mine()
+                    && self.is_locked_by(reserved.by)
+                    // A thread of this process, so its id means something here.
+                    && reserved.by.life(|| true) != Life::Dead
+            })
+    }
+
+    /// The thread that has the senders' lock.
+    fn lock_owner(&self) -> Option<Holder> {
+        let (owner, _) = self.words().parties.lock.look();
+        owner.map(Holder::from_bits)
+    }
+
+    fn is_locked_by(&self, thread: Holder) -> bool {
+        self.lock_owner() == Some(thread)
+    }
+
+    /// Sends the first bytes of what was reserved.
+    pub fn commit(&self, end: &mut SendEnd, len: usize) -> Result<(), Error> {
+        if !self.has_slot(end) {
+            return Err(self.object.error(ErrorKind::NotOwner));
+        }
+        if end
+            .reserved
+            .take_if(|reserved| len <= reserved.len)
+            .is_none()
+        {
+            return Err(Error::invalid(
+                "commit",
+                "the slot has fewer bytes than that",
+            ));
         }
         end.tail.append_message(self.track(), len);
         end.tail.commit(self.track());
         self.unlock();
+        Ok(())
     }
 
-    pub fn abort(&self, end: &mut SendEnd) {
-        if !end.part.is_ours() {
-            return; // as above
+    /// Gives up what was reserved.
+    pub fn abort(&self, end: &mut SendEnd) -> Result<(), Error> {
+        if !self.has_slot(end) {
+            return Err(self.object.error(ErrorKind::NotOwner));
         }
-        end.tail.commit(self.track()); // a gap, perhaps
-        self.unlock();
+        self.give_up(end);
+        Ok(())
+    }
+
+    /// Gives up what was reserved, whichever thread has done that, and whether or not the lock is still
+    /// its own: the end's user has no other use for it, and nothing is written.
+    #[inline(never)]
+    fn give_up(&self, end: &mut SendEnd) {
+        if let Some(reserved) = end.reserved.take() {
+            end.tail.abort();
+            if self.has_many_senders() {
+                // If it no longer has the lock, there is nothing to unlock.
+                self.words().parties.lock.unlock_for(reserved.by.bits());
+            }
+        }
     }
 
     #[inline(always)]
@@ -514,7 +593,9 @@ impl Shared {
     }
 
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
-        self.expect_ours(&end.part)?;
+        if !end.part.is_ours() || !end.head.is_first(self.track(), &message) {
+            return Err(self.object.error(ErrorKind::NotOwner));
+        }
         match end.head.release(self.track(), message) {
             true => Ok(()),
             false => Err(self.object.error(ErrorKind::Overtaken)),

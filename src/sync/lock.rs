@@ -281,6 +281,13 @@ impl Lock {
         Ok(())
     }
 
+    /// Releases it for a thread, whose number is `owner`, that does not come back to it; its data is
+    /// consistent. False if that thread does not have it.
+    #[cold]
+    pub fn unlock_for(&self, owner: u64) -> bool {
+        self.release_and_wake(owner)
+    }
+
     /// Releases it, of which the owner has seen this word.
     #[inline]
     fn release(&self, word: u64) {
@@ -296,12 +303,13 @@ impl Lock {
         }
     }
 
+    /// Releases it, and wakes one sleeper. False if that thread does not have it.
     #[cold]
-    fn release_and_wake(&self, me: u64) {
+    fn release_and_wake(&self, thread: u64) -> bool {
         let free = loop {
             let word = self.word.load(Relaxed);
-            if owner(word) != me {
-                return; // it was overwritten
+            if owner(word) != thread {
+                return false; // it was taken over, or overwritten
             }
             let free = match word & F {
                 0 => 0,
@@ -313,18 +321,19 @@ impl Lock {
                 break free;
             }
         };
-        if atomic::wake_one(&self.word) || free == 0 {
-            return;
-        }
-        // Those who have slept are awake, or have given up: it is free for all. One who has come
-        // meanwhile may sleep on the word as it was. Release: a later owner sees what this one wrote.
-        if self
-            .word
-            .compare_exchange(free, 0, Release, Relaxed)
-            .is_ok()
+        // If none sleeps who may pass, because they are awake or have given up, it is free for all.
+        // One who has come meanwhile may sleep on the word as it was. Release: a later owner sees
+        // what this one wrote.
+        if !atomic::wake_one(&self.word)
+            && free != 0
+            && self
+                .word
+                .compare_exchange(free, 0, Release, Relaxed)
+                .is_ok()
         {
             atomic::wake_one(&self.word);
         }
+        true
     }
 
     /// The word, if the calling thread is the owner.

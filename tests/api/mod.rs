@@ -142,6 +142,7 @@ fn structure<'header>(name: &str, lines: &mut impl Iterator<Item = &'header str>
 
 /// The name of a function and what it takes and gives: its prototype stands on one line.
 fn function(line: &str) -> Option<(String, Kind)> {
+    let line = line.strip_prefix("SHMKEY_MUST_USE ").unwrap_or(line);
     let (before, parameters) = line.strip_suffix(");")?.split_once('(')?;
     // Neither a pointer to a function nor a parameter that is one.
     if before.starts_with("typedef") || parameters.contains(['(', ')', ';']) {

@@ -47,9 +47,9 @@ static size_t next(size_t size)
 static void ring(int id, size_t offset, int options)
 {
     struct shm_ring *ring;
-    const void *message;
+    struct shm_message message;
     size_t length;
-    char *room;
+    struct shm_slot slot;
 
     OPENS(ring, shm_ring_open_in(id, offset, CAPACITY, MAKE | options));
     for (size_t size = 0; size <= LONGEST; size = next(size)) {
@@ -65,13 +65,13 @@ static void ring(int id, size_t offset, int options)
 
             GIVES(shm_ring_send_batch(ring, &batch, 1, 0), 1);
             GIVES(shm_ring_peek(ring, &message, 0), expected);
-            CHECK((uintptr_t) message % 8 == 0 && memcmp(message, bytes, size) == 0);
-            WORKS(shm_ring_release(ring));
+            CHECK((uintptr_t) message.data % 8 == 0 && message.size == size && memcmp(message.data, bytes, size) == 0);
+            WORKS(shm_ring_release(ring, &message));
 
-            OPENS(room, shm_ring_reserve(ring, size, 0));
-            CHECK((uintptr_t) room % 8 == 0);
-            memcpy(room, bytes, size);
-            WORKS(shm_ring_commit(ring, size));
+            WORKS(shm_ring_reserve(ring, size, &slot, 0));
+            CHECK((uintptr_t) slot.data % 8 == 0 && slot.size == size);
+            memcpy(slot.data, bytes, size);
+            WORKS(shm_ring_commit(ring, &slot, size));
             GIVES(shm_ring_recv_batch(ring, empty(shift, size), size, &length, 1, 0), 1);
             CHECK(length == size && beside(shift, size) && memcmp(to + 1 + shift, bytes, size) == 0);
         }

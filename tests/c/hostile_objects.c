@@ -36,7 +36,8 @@ static int private_segment(size_t size, char **memory)
 static void no_object(void)
 {
     char buffer[8];
-    const void *message;
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0};
     size_t length;
     struct shm_bytes bytes = {"a", 1};
 
@@ -59,13 +60,13 @@ static void no_object(void)
     FAILS(shm_latest_removed(NULL), EFAULT);
     FAILS(shm_ring_send(NULL, "a", 1, -1), EFAULT);
     FAILS(shm_ring_send_batch(NULL, &bytes, 1, -1), EFAULT);
-    FAILS_NULL(shm_ring_reserve(NULL, 1, -1), EFAULT);
-    FAILS(shm_ring_commit(NULL, 1), EFAULT);
-    FAILS(shm_ring_abort(NULL), EFAULT);
+    FAILS(shm_ring_reserve(NULL, 1, &slot, -1), EFAULT);
+    FAILS(shm_ring_commit(NULL, &slot, 1), EFAULT);
+    FAILS(shm_ring_abort(NULL, &slot), EFAULT);
     FAILS(shm_ring_recv(NULL, buffer, 8, -1), EFAULT);
     FAILS(shm_ring_recv_batch(NULL, buffer, 8, &length, 1, -1), EFAULT);
     FAILS(shm_ring_peek(NULL, &message, -1), EFAULT);
-    FAILS(shm_ring_release(NULL), EFAULT);
+    FAILS(shm_ring_release(NULL, &message), EFAULT);
     FAILS(shm_ring_begin_sending(NULL), EFAULT);
     FAILS(shm_ring_begin_receiving(NULL), EFAULT);
     FAILS(shm_ring_end_sending(NULL), EFAULT);
@@ -117,6 +118,7 @@ static void no_name(int watched)
 
 static void no_memory(void)
 {
+    struct shm_slot slot = {NULL, 0, 0};
     char *memory, *room = page_before_nothing(), buffer[64];
     size_t page = (size_t) sysconf(_SC_PAGESIZE), lengths[2];
     int id = private_segment(16384, &memory);
@@ -138,9 +140,9 @@ static void no_memory(void)
     FAILS(shm_ring_send(ring, NULL, 1, 0), EFAULT);
     FAILS(shm_ring_send(ring, "a", (size_t) -1, 0), EFAULT);
     FAILS(shm_ring_send(ring, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
-    FAILS_NULL(shm_ring_reserve(ring, (size_t) -1, 0), EMSGSIZE);
-    FAILS_NULL(shm_ring_reserve(ring, (size_t) LONG_MAX, 0), EMSGSIZE);
-    FAILS_NULL(shm_ring_reserve(ring, (size_t) -8, 0), EMSGSIZE);
+    FAILS(shm_ring_reserve(ring, (size_t) -1, &slot, 0), EMSGSIZE);
+    FAILS(shm_ring_reserve(ring, (size_t) LONG_MAX, &slot, 0), EMSGSIZE);
+    FAILS(shm_ring_reserve(ring, (size_t) -8, &slot, 0), EMSGSIZE);
     FAILS(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT);
     FAILS(shm_ring_send_batch(ring, batch, (size_t) -1, 0), EINVAL);
     FAILS(shm_ring_send_batch(ring, batch, (size_t) LONG_MAX / 16 + 1, 0), EFAULT);
@@ -188,7 +190,8 @@ static void timeouts(void)
 {
     const int64_t bad[] = {-2, -1000000000, INT64_MIN};
     char *memory, buffer[64];
-    const void *message;
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0};
     size_t length;
     int id = private_segment(16384, &memory);
     struct shm_bytes bytes = {"a", 1};
@@ -209,7 +212,7 @@ static void timeouts(void)
         FAILS(shm_latest_read_newer(latest, 0, buffer, bad[i]), EINVAL);
         FAILS(shm_ring_send(ring, "a", 1, bad[i]), EINVAL);
         FAILS(shm_ring_send_batch(ring, &bytes, 1, bad[i]), EINVAL);
-        FAILS_NULL(shm_ring_reserve(ring, 1, bad[i]), EINVAL);
+        FAILS(shm_ring_reserve(ring, 1, &slot, bad[i]), EINVAL);
         FAILS(shm_ring_recv(ring, buffer, sizeof buffer, bad[i]), EINVAL);
         FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, &length, 1, bad[i]), EINVAL);
         FAILS(shm_ring_peek(ring, &message, bad[i]), EINVAL);
@@ -229,8 +232,9 @@ static void timeouts(void)
 /* What is done twice, in the wrong order, or not at all. */
 static void order(void)
 {
-    char *memory, *room, buffer[64];
-    const void *message;
+    char *memory, buffer[64];
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0}, old;
     int id = private_segment(16384, &memory);
     const int options[] = {0, SHM_MANY_SENDERS, SHM_DROP_OLDEST, SHM_MANY_SENDERS | SHM_DROP_OLDEST};
     struct shm_ring *ring, *again;
@@ -239,38 +243,47 @@ static void order(void)
         memset(memory, 0, 16384);
         OPENS(ring, shm_ring_open_in(id, 0, 64, MAKE | options[i]));
         OPENS(again, shm_ring_open_in(id, 0, 64, options[i]));
-        FAILS(shm_ring_commit(ring, 0), EINVAL);
-        FAILS(shm_ring_commit(ring, (size_t) -1), EINVAL);
-        FAILS(shm_ring_release(ring), EINVAL);
-        WORKS(shm_ring_abort(ring));
-        WORKS(shm_ring_abort(ring));
-        OPENS(room, shm_ring_reserve(ring, 64, 0));
-        FAILS(shm_ring_commit(ring, 65), EINVAL);
-        FAILS(shm_ring_commit(ring, (size_t) -1), EINVAL);
-        FAILS(shm_ring_commit(again, 1), EINVAL);
+        FAILS(shm_ring_commit(ring, &slot, 0), EPERM);
+        FAILS(shm_ring_commit(ring, &slot, (size_t) -1), EPERM);
+        FAILS(shm_ring_commit(ring, NULL, 0), EFAULT);
+        FAILS(shm_ring_abort(ring, NULL), EFAULT);
+        FAILS(shm_ring_reserve(ring, 1, NULL, 0), EFAULT);
+        FAILS(shm_ring_release(ring, &message), EPERM);
+        FAILS(shm_ring_release(ring, NULL), EFAULT);
+        FAILS(shm_ring_peek(ring, NULL, 0), EFAULT);
+        FAILS(shm_ring_abort(ring, &slot), EPERM);
+        WORKS(shm_ring_reserve(ring, 64, &slot, 0));
+        FAILS(shm_ring_commit(ring, &slot, 65), EINVAL);
+        FAILS(shm_ring_commit(ring, &slot, (size_t) -1), EINVAL);
+        FAILS(shm_ring_commit(again, &slot, 1), EPERM);
+        FAILS(shm_ring_abort(again, &slot), EPERM);
         FAILS(shm_ring_begin_sending(ring), EINVAL);
-        memset(room, 'a', 64);
-        WORKS(shm_ring_abort(ring));
+        memset(slot.data, 'a', 64);
+        WORKS(shm_ring_abort(ring, &slot));
+        FAILS(shm_ring_abort(ring, &slot), EPERM);
         FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EAGAIN);
-        OPENS(room, shm_ring_reserve(ring, 64, 0));
+        WORKS(shm_ring_reserve(ring, 64, &slot, 0));
         WORKS(shm_ring_end_sending(ring)); /* gives the slot up, too */
-        FAILS(shm_ring_commit(ring, 1), EINVAL);
+        FAILS(shm_ring_commit(ring, &slot, 1), EPERM);
         FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EPIPE);
-        OPENS(room, shm_ring_reserve(ring, 5, 0));
-        memcpy(room, "hello", 5);
-        WORKS(shm_ring_commit(ring, 5));
+        old = slot;
+        WORKS(shm_ring_reserve(ring, 5, &slot, 0));
+        FAILS(shm_ring_abort(ring, &old), EPERM); /* although it was at the same place */
+        memcpy(slot.data, "hello", 5);
+        WORKS(shm_ring_commit(ring, &slot, 5));
         GIVES(shm_ring_peek(again, &message, 0), 5);
         WORKS(shm_ring_end_receiving(again)); /* the message stays */
-        FAILS(shm_ring_release(again), EINVAL);
+        FAILS(shm_ring_release(again, &message), EPERM);
         GIVES(shm_ring_peek(again, &message, 0), 5);
-        WORKS(shm_ring_release(again));
-        FAILS(shm_ring_release(again), EINVAL);
+        FAILS(shm_ring_release(ring, &message), EPERM);
+        WORKS(shm_ring_release(again, &message));
+        FAILS(shm_ring_release(again, &message), EPERM);
         WORKS(shm_ring_send(ring, NULL, 0, 0));
         GIVES(shm_ring_peek(again, &message, 0), 0);
         QUIET(shm_ring_close(again)); /* with a message that was peeked at */
         OPENS(again, shm_ring_open_in(id, 0, 0, 0));
         GIVES(shm_ring_recv(again, buffer, sizeof buffer, 0), 0);
-        OPENS(room, shm_ring_reserve(ring, 64, 0));
+        WORKS(shm_ring_reserve(ring, 64, &slot, 0));
         QUIET(shm_ring_close(ring)); /* with a slot that was reserved */
         FAILS(shm_ring_recv(again, buffer, sizeof buffer, 0), EPIPE);
         WORKS(shm_ring_send(again, "end", 3, 0)); /* both ends by one handle */
@@ -283,8 +296,9 @@ static void order(void)
 /* A child uses what its parent has opened; a lock, a slot and a part are the parent's. */
 static void forked(void)
 {
-    char *memory, *room, buffer[64];
-    const void *message;
+    char *memory, buffer[64];
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0};
     int id = private_segment(16384, &memory), status = 1;
     struct shm_semaphore *semaphore;
     struct shm_mutex *mutex;
@@ -301,7 +315,7 @@ static void forked(void)
     WORKS(shm_latest_publish(latest, "parent's"));
     WORKS(shm_ring_send(ring, "hello", 5, 0));
     GIVES(shm_ring_peek(ring, &message, 0), 5);
-    OPENS(room, shm_ring_reserve(many, 8, 0));
+    WORKS(shm_ring_reserve(many, 8, &slot, 0));
     fflush(stdout);
     child = fork();
     if (child == 0) {
@@ -312,12 +326,12 @@ static void forked(void)
         FAILS(shm_mutex_lock(mutex, MS), ETIMEDOUT);
         FAILS(shm_latest_publish(latest, "a child's"), EBUSY);
         GIVES(shm_latest_read(latest, buffer), 1);
-        FAILS(shm_ring_release(ring), EBUSY);
+        FAILS(shm_ring_release(ring, &message), EPERM);
         FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
         FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
-        FAILS(shm_ring_commit(many, 8), EINVAL);
-        FAILS(shm_ring_send(many, "a", 1, 0), EINVAL);
-        WORKS(shm_ring_abort(many)); /* forgets about it */
+        FAILS(shm_ring_commit(many, &slot, 8), EPERM);
+        FAILS(shm_ring_abort(many, &slot), EPERM);
+        FAILS(shm_ring_send(many, "a", 1, 0), EAGAIN);
         FAILS(shm_ring_send(many, "a", 1, MS), ETIMEDOUT);
         QUIET(shm_semaphore_close(semaphore));
         QUIET(shm_mutex_close(mutex));
@@ -331,9 +345,9 @@ static void forked(void)
     GIVES(shm_semaphore_value(semaphore), 0);
     WORKS(shm_mutex_unlock(mutex));
     WORKS(shm_latest_publish(latest, "parent's"));
-    WORKS(shm_ring_release(ring));
-    memset(room, 'm', 8);
-    WORKS(shm_ring_commit(many, 8));
+    WORKS(shm_ring_release(ring, &message));
+    memset(slot.data, 'm', 8);
+    WORKS(shm_ring_commit(many, &slot, 8));
     GIVES(shm_ring_recv(many, buffer, sizeof buffer, 0), 8);
     CHECK(memcmp(buffer, "mmmmmmmm", 8) == 0);
     QUIET(shm_semaphore_close(semaphore));
@@ -366,7 +380,8 @@ static uint64_t random_number(void)
 static void overwritten(int rounds)
 {
     char *memory, buffer[2000];
-    const void *message;
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0};
     size_t lengths[5];
     int id = private_segment(16384, &memory);
     struct shm_semaphore *semaphore;
@@ -406,12 +421,12 @@ static void overwritten(int rounds)
             SURVIVES(shm_ring_send(ring, buffer, (size_t) (random_number() % 900), 0));
             SURVIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0));
             SURVIVES(shm_ring_peek(ring, &message, 0));
-            SURVIVES(shm_ring_release(ring));
+            SURVIVES(shm_ring_release(ring, &message));
             SURVIVES(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, 5, 0));
             SURVIVES(shm_ring_used(ring));
             SURVIVES(shm_ring_dropped(ring));
-            if (shm_ring_reserve(ring, 10, 0) != NULL) {
-                SURVIVES(shm_ring_commit(ring, 10));
+            if (shm_ring_reserve(ring, 10, &slot, 0) == 0) {
+                SURVIVES(shm_ring_commit(ring, &slot, 10));
             }
         }
         QUIET(shm_semaphore_close(semaphore));

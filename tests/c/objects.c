@@ -412,13 +412,15 @@ static void latest_values(void)
 
 static void send_and_die(void *ring)
 {
+    struct shm_slot slot;
+
     WORKS(shm_ring_send(ring, "the last", 8, AGES));
-    CHECK(shm_ring_reserve(ring, 8, AGES) != NULL);
+    WORKS(shm_ring_reserve(ring, 8, &slot, AGES));
 }
 
 static void peek_and_die(void *ring)
 {
-    const void *message;
+    struct shm_message message;
 
     GIVES(shm_ring_peek(ring, &message, AGES), 8);
 }
@@ -426,10 +428,11 @@ static void peek_and_die(void *ring)
 static void have_no_part(void *ring)
 {
     char buffer[100];
-    const void *message;
+    struct shm_message message;
+    struct shm_slot slot;
 
     FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
-    FAILS_NULL(shm_ring_reserve(ring, 1, 0), EBUSY);
+    FAILS(shm_ring_reserve(ring, 1, &slot, 0), EBUSY);
     FAILS(shm_ring_begin_sending(ring), EBUSY);
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
     FAILS(shm_ring_peek(ring, &message, 0), EBUSY);
@@ -452,8 +455,9 @@ static void fill(struct shm_ring *ring)
 static void rings(void)
 {
     struct shm_ring *one, *two, *in;
-    char buffer[1000], *memory, *room;
-    const void *message;
+    char buffer[1000], *memory;
+    struct shm_message message = {NULL, 0, 0}, old;
+    struct shm_slot slot = {NULL, 0, 0}, other;
     size_t lengths[10];
     struct shm_bytes batch[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
     int id;
@@ -499,32 +503,39 @@ static void rings(void)
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 3);
 
     /* In place. */
-    FAILS(shm_ring_commit(one, 0), EINVAL);
-    WORKS(shm_ring_abort(one));
-    FAILS(shm_ring_release(two), EINVAL);
-    FAILS_NULL(shm_ring_reserve(one, 1009, 0), EMSGSIZE);
-    OPENS(room, shm_ring_reserve(one, 10, -1));
-    CHECK((uintptr_t) room % 8 == 0);
+    FAILS(shm_ring_commit(one, &slot, 0), EPERM);
+    FAILS(shm_ring_abort(one, &slot), EPERM);
+    FAILS(shm_ring_release(two, &message), EPERM);
+    FAILS(shm_ring_reserve(one, 1009, &slot, 0), EMSGSIZE);
+    WORKS(shm_ring_reserve(one, 10, &slot, -1));
+    CHECK((uintptr_t) slot.data % 8 == 0 && slot.size == 10);
     FAILS(shm_ring_send(one, "a", 1, -1), EINVAL);
     FAILS(shm_ring_send_batch(one, batch, 1, -1), EINVAL);
-    FAILS_NULL(shm_ring_reserve(one, 1, -1), EINVAL);
+    FAILS(shm_ring_reserve(one, 1, &other, -1), EINVAL);
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, 0), EAGAIN);
-    memcpy(room, "in place..", 10);
-    FAILS(shm_ring_commit(one, 11), EINVAL);
-    WORKS(shm_ring_commit(one, 8));
-    FAILS(shm_ring_commit(one, 8), EINVAL);
-    OPENS(room, shm_ring_reserve(one, 10, -1));
-    WORKS(shm_ring_abort(one));
-    OPENS(room, shm_ring_reserve(one, 0, -1));
-    WORKS(shm_ring_commit(one, 0));
+    memcpy(slot.data, "in place..", 10);
+    FAILS(shm_ring_commit(one, &slot, 11), EINVAL);
+    WORKS(shm_ring_commit(one, &slot, 8));
+    FAILS(shm_ring_commit(one, &slot, 8), EPERM);
+    FAILS(shm_ring_abort(one, &slot), EPERM);
+    WORKS(shm_ring_reserve(one, 10, &slot, -1));
+    WORKS(shm_ring_abort(one, &slot));
+    FAILS(shm_ring_abort(one, &slot), EPERM);
+    WORKS(shm_ring_reserve(one, 0, &other, -1)); /* at the same place */
+    FAILS(shm_ring_commit(one, &slot, 0), EPERM);
+    FAILS(shm_ring_abort(one, &slot), EPERM);
+    WORKS(shm_ring_commit(one, &other, 0));
     GIVES(shm_ring_peek(two, &message, -1), 8);
-    CHECK((uintptr_t) message % 8 == 0 && memcmp(message, "in place", 8) == 0);
+    CHECK((uintptr_t) message.data % 8 == 0 && message.size == 8 && memcmp(message.data, "in place", 8) == 0);
+    old = message;
     GIVES(shm_ring_peek(two, &message, 0), 8); /* the same */
-    WORKS(shm_ring_release(two));
-    FAILS(shm_ring_release(two), EINVAL);
+    FAILS(shm_ring_release(two, &old), EPERM); /* but another access to it */
+    WORKS(shm_ring_begin_receiving(two)); /* changes nothing */
+    WORKS(shm_ring_release(two, &message));
+    FAILS(shm_ring_release(two, &message), EPERM);
     GIVES(shm_ring_peek(two, &message, 0), 0);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, 0), 0); /* it has taken what was peeked at */
-    FAILS(shm_ring_release(two), EINVAL);
+    FAILS(shm_ring_release(two, &message), EPERM);
     FAILS(shm_ring_peek(two, &message, 0), EAGAIN);
 
     /* Who has which part. */
@@ -556,7 +567,7 @@ static void rings(void)
     WORKS(shm_ring_end_receiving(two));
     fill(one);
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EPIPE);
-    FAILS_NULL(shm_ring_reserve(one, 8, -1), EPIPE);
+    FAILS(shm_ring_reserve(one, 8, &slot, -1), EPIPE);
     FAILS(shm_ring_send_batch(one, batch, 1, -1), EPIPE);
     in_child(peek_and_die, two);
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EOWNERDEAD);
@@ -577,7 +588,7 @@ static void rings(void)
         WORKS(shm_ring_send(one, "second", 6, 0));
     }
     CHECK(shm_ring_dropped(one) > 0);
-    FAILS(shm_ring_release(one), ESTALE);
+    FAILS(shm_ring_release(one, &message), ESTALE);
     GIVES(shm_ring_recv(one, buffer, sizeof buffer, 0), 6);
     WORKS(shm_remove(shm_ring_id(one)));
     QUIET(shm_ring_close(one));
@@ -600,7 +611,8 @@ static void many(void)
 {
     struct shm_ring *all[65];
     char buffer[10];
-    char *memory, *room;
+    char *memory;
+    struct shm_slot slot;
     int id = private_segment(8192, &memory);
 
     for (int i = 0; i < 65; i++) {
@@ -613,15 +625,15 @@ static void many(void)
     FAILS(shm_ring_send(all[64], "a", 1, 0), ENOSPC);
     WORKS(shm_ring_end_sending(all[0]));
     WORKS(shm_ring_send(all[64], "a", 1, 0));
-    OPENS(room, shm_ring_reserve(all[1], 2, 0)); /* keeps the others out */
+    WORKS(shm_ring_reserve(all[1], 2, &slot, 0)); /* keeps the others out */
     CHECK(shm_ring_send(all[2], "b", 1, SOON) == -1);
-    memcpy(room, "bb", 2);
-    WORKS(shm_ring_commit(all[1], 2));
+    memcpy(slot.data, "bb", 2);
+    WORKS(shm_ring_commit(all[1], &slot, 2));
     WORKS(shm_ring_send(all[2], "ccc", 3, SOON));
     for (int i = 1; i <= 3; i++) {
         GIVES(shm_ring_recv(all[5], buffer, sizeof buffer, 0), i);
     }
-    OPENS(room, shm_ring_reserve(all[1], 2, 0));
+    WORKS(shm_ring_reserve(all[1], 2, &slot, 0));
     QUIET(shm_ring_close(all[1])); /* gives the slot up, and the lock back */
     WORKS(shm_ring_send(all[2], "d", 1, SOON));
     all[1] = NULL;
@@ -640,8 +652,9 @@ static void many(void)
 /* A parent that has reserved a slot where the ring begins anew, and a child that closes its copy late: nothing is undone. */
 static void reserved_across_fork(void)
 {
-    char *memory, *room, buffer[64];
+    char *memory, buffer[64];
     int id = private_segment(8192, &memory);
+    struct shm_slot slot;
     struct shm_ring *ring;
     int status = 1, ready[2];
     pid_t child;
@@ -652,7 +665,7 @@ static void reserved_across_fork(void)
         WORKS(shm_ring_send(ring, "sixteen bytes ..", 16, 0));
         GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
     }
-    OPENS(room, shm_ring_reserve(ring, 60, 0));
+    WORKS(shm_ring_reserve(ring, 60, &slot, 0));
     fflush(stdout);
     child = fork();
     if (child == 0) {
@@ -661,13 +674,14 @@ static void reserved_across_fork(void)
             _exit(2);
         }
         wrong = 0;
-        FAILS(shm_ring_commit(ring, 1), EINVAL);
+        FAILS(shm_ring_commit(ring, &slot, 1), EPERM);
+        FAILS(shm_ring_abort(ring, &slot), EPERM);
         QUIET(shm_ring_close(ring));
         fflush(stdout);
         _exit(wrong);
     }
-    memset(room, 'r', 60);
-    WORKS(shm_ring_commit(ring, 60));
+    memset(slot.data, 'r', 60);
+    WORKS(shm_ring_commit(ring, &slot, 60));
     GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 60);
     CHECK(buffer[0] == 'r' && buffer[59] == 'r');
     for (int i = 0; i < 4; i++) {
@@ -685,6 +699,125 @@ static void reserved_across_fork(void)
     GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
     QUIET(shm_ring_close(ring));
+    WORKS(shm_detach(memory));
+}
+
+/* A thread that reserves a slot, and ends with it or waits. */
+struct reserver {
+    struct shm_ring *ring;
+    struct shm_slot slot;
+    pthread_barrier_t barrier;
+    int stays;
+};
+
+static void *reserve_it(void *argument)
+{
+    struct reserver *reserver = argument;
+
+    WORKS(shm_ring_reserve(reserver->ring, 90, &reserver->slot, 0));
+    if (reserver->stays) {
+        pthread_barrier_wait(&reserver->barrier); /* it is reserved */
+        pthread_barrier_wait(&reserver->barrier); /* it was tried */
+        if (reserver->stays == 1) {
+            memset(reserver->slot.data, 's', 90);
+            WORKS(shm_ring_commit(reserver->ring, &reserver->slot, 90));
+        } else {
+            FAILS(shm_ring_commit(reserver->ring, &reserver->slot, 90), EPERM);
+            FAILS(shm_ring_abort(reserver->ring, &reserver->slot), EPERM);
+        }
+        pthread_barrier_wait(&reserver->barrier);
+    }
+    return NULL;
+}
+
+/* What a thread has reserved is that thread's, and the ring goes on when it has ended or its handle is closed. */
+static void slots_of_threads(void)
+{
+    char *memory, buffer[256];
+    int id = private_segment(8192, &memory);
+    struct shm_ring *ring, *other;
+    struct reserver reserver;
+    pthread_t thread;
+
+    pthread_barrier_init(&reserver.barrier, NULL, 2);
+    for (int options = SHM_MANY_SENDERS; options < 4 << 16; options += 2 << 16) {
+        memset(memory, 0, 8192);
+        OPENS(ring, shm_ring_open_in(id, 0, 256, MAKE | options));
+        OPENS(other, shm_ring_open_in(id, 0, 256, options));
+        for (int i = 0; i < 2; i++) { /* so that the slot leaves a gap in front of it, at the end of the ring */
+            memset(buffer, 0, sizeof buffer);
+            WORKS(shm_ring_send(ring, buffer, 100, 0));
+            GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 100);
+        }
+
+        /* The thread ends. Others send, and come round. */
+        reserver.ring = ring;
+        reserver.stays = 0;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
+        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
+        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
+        WORKS(shm_ring_send(other, "A", 1, AGES));
+        WORKS(shm_ring_send(other, "B", 1, 0));
+        memset(buffer, 'c', 200);
+        WORKS(shm_ring_send(other, buffer, 200, 0));
+        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
+        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 1);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 1);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 200);
+        CHECK(buffer[0] == 'c' && buffer[199] == 'c');
+        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
+        WORKS(shm_ring_send(ring, "later", 5, 0));
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 5);
+
+        /* The thread ends, and its handle goes on by itself. */
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
+        do { /* the kernel may take a moment until the thread is gone */
+            errno = 0;
+        } while (shm_ring_send(ring, "alone", 5, 0) != 0 && errno == EINVAL);
+        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 5);
+
+        /* The thread lives, so the slot is reserved: for both handles. */
+        reserver.stays = 1;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
+        pthread_barrier_wait(&reserver.barrier);
+        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
+        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
+        FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
+        FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
+        pthread_barrier_wait(&reserver.barrier);
+        pthread_barrier_wait(&reserver.barrier);
+        CHECK(pthread_join(thread, NULL) == 0);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 90);
+        CHECK(buffer[0] == 's' && buffer[89] == 's');
+
+        /* It lives, and another thread ends its sending: that gives the slot up, and the lock back. */
+        reserver.stays = 2;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
+        pthread_barrier_wait(&reserver.barrier);
+        WORKS(shm_ring_end_sending(ring));
+        WORKS(shm_ring_send(other, "on", 2, 0));
+        pthread_barrier_wait(&reserver.barrier);
+        pthread_barrier_wait(&reserver.barrier);
+        CHECK(pthread_join(thread, NULL) == 0);
+        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 2);
+
+        /* The same by closing: the thread lives on. */
+        reserver.stays = 3;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
+        pthread_barrier_wait(&reserver.barrier);
+        QUIET(shm_ring_close(ring));
+        reserver.ring = other;
+        WORKS(shm_ring_send(other, "on", 2, 0));
+        pthread_barrier_wait(&reserver.barrier);
+        pthread_barrier_wait(&reserver.barrier);
+        CHECK(pthread_join(thread, NULL) == 0);
+        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 2);
+        FAILS(shm_ring_recv(other, buffer, sizeof buffer, 0), EAGAIN);
+        QUIET(shm_ring_close(other));
+    }
+    pthread_barrier_destroy(&reserver.barrier);
     WORKS(shm_detach(memory));
 }
 
@@ -1077,6 +1210,7 @@ int main(int count, char **arguments)
     rings();
     many();
     reserved_across_fork();
+    slots_of_threads();
     slow_paths();
     permissions();
     read_only();

@@ -154,7 +154,7 @@ static void semaphore_victim(void)
 
     EXPECT(tokens != NULL && shm_semaphore_wait(tokens, AGES) == 0);
     ready();
-    (void) shm_semaphore_wait(never, -1);
+    EXPECT(shm_semaphore_wait(never, -1) == 0);
 }
 
 static void semaphore_survivor(void)
@@ -265,11 +265,11 @@ static void ring_send(struct shm_ring *ring, uint64_t first, uint64_t last)
         if (i % 3 == 0) {
             EXPECT(shm_ring_send(ring, message, size, AGES) == 0);
         } else if (i % 3 == 1) {
-            void *slot = shm_ring_reserve(ring, PEER_LONGEST, AGES);
+            struct shm_slot slot;
 
-            EXPECT(slot != NULL);
-            memcpy(slot, message, size);
-            EXPECT(shm_ring_commit(ring, size) == 0);
+            EXPECT(shm_ring_reserve(ring, PEER_LONGEST, &slot, AGES) == 0);
+            memcpy(slot.data, message, size);
+            EXPECT(shm_ring_commit(ring, &slot, size) == 0);
         } else {
             struct shm_bytes batch[2] = {{message, size}, {message + size, 0}};
 
@@ -309,7 +309,7 @@ static int others_come;
 
 static void wait_for_one(struct shm_ring *ring)
 {
-    const void *message;
+    struct shm_message message;
 
     while (others_come && shm_ring_peek(ring, &message, AGES) < 0) {
         EXPECT(errno == EPIPE);
@@ -325,7 +325,7 @@ static void ring_receive(struct shm_ring *ring, uint64_t messages)
     size_t lengths[5];
 
     for (uint64_t i = 0; i < messages;) {
-        const void *message;
+        struct shm_message message;
         ptrdiff_t size;
 
         wait_for_one(ring);
@@ -337,8 +337,8 @@ static void ring_receive(struct shm_ring *ring, uint64_t messages)
         } else if (i % 3 == 1) {
             size = shm_ring_peek(ring, &message, AGES);
             EXPECT(size >= 0);
-            expect_message(message, (size_t) size);
-            EXPECT(shm_ring_release(ring) == 0);
+            expect_message(message.data, message.size);
+            EXPECT(shm_ring_release(ring, &message) == 0);
             i++;
         } else {
             size_t left = messages - i < 5 ? (size_t) (messages - i) : 5, at = 0;
@@ -384,11 +384,12 @@ static void many_receiver(void)
 
 static void ring_sender_victim(int options)
 {
+    struct shm_slot slot;
     struct shm_ring *ring = open_ring(options);
 
     number = 1;
     ring_send(ring, 0, 10);
-    EXPECT(shm_ring_reserve(ring, 100, AGES) != NULL);
+    EXPECT(shm_ring_reserve(ring, 100, &slot, AGES) == 0);
     wait_for_death();
 }
 
@@ -408,7 +409,7 @@ static void ring_receiver_survivor(void)
 static void ring_receiver_victim(void)
 {
     struct shm_ring *ring = open_ring(0);
-    const void *message;
+    struct shm_message message;
 
     ring_receive(ring, 1);
     EXPECT(shm_ring_peek(ring, &message, AGES) >= 0);

@@ -459,6 +459,76 @@ void read_only_and_removed()
     CHECK(TAKE(moved.removed()));
 }
 
+// Handles of what is no longer held act on nothing.
+void stale_handles()
+{
+    auto [id, memory] = private_segment(8192);
+    auto ring = TAKE(shmkey::ring::open(shmkey::place::in(id, 0), 256));
+    std::string text;
+
+    CHECK(ring.send("first") && ring.send("second") && ring.send("third"));
+    {
+        auto first = TAKE(ring.peek(shmkey::now));
+        CHECK(ring.recv(text, shmkey::now) && text == "first");
+        auto second = TAKE(ring.peek(shmkey::now));
+        FAILS(first.release(), EPERM);
+        auto again = TAKE(ring.peek(shmkey::now));
+        FAILS(second.release(), EPERM); // looked at again
+        CHECK(again.text() == "second" && again.release());
+        auto third = TAKE(ring.peek(shmkey::now));
+        CHECK(ring.end_receiving());
+        auto once_more = TAKE(ring.peek(shmkey::now));
+        FAILS(third.release(), EPERM);
+        CHECK(once_more.text() == "third" && once_more.release());
+    }
+
+    for (const bool late : {false, true}) {
+        std::optional<shmkey::ring::slot> old(TAKE(ring.reserve(8)));
+        CHECK(ring.end_sending()); // gives it up
+        auto slot = TAKE(ring.reserve(8));
+        CHECK(slot.data() == old->data()); // the same place
+        std::memcpy(slot.data(), "a slot!!", 8);
+        if (late) {
+            FAILS(old->commit(), EPERM);
+            FAILS(old->abort(), EPERM);
+        }
+        old.reset();
+        CHECK(slot.commit() && ring.recv(text, shmkey::now) && text == "a slot!!");
+    }
+}
+
+// A guard whose thread has ended, and another thread that has the lock meanwhile.
+void stale_guards()
+{
+    auto [id, memory] = private_segment(4096);
+    auto mutex = TAKE(shmkey::mutex<int>::open(shmkey::place::in(id, 0)));
+    std::optional<shmkey::mutex<int>::guard> left;
+
+    std::thread([&left, &mutex] { left.emplace(TAKE(mutex.lock())); }).join();
+    FAILS(left->unlock(), EPERM);
+    std::thread([&left, &mutex] {
+        auto locked = TAKE(mutex.lock(60s));
+        CHECK(locked.owner_died() && locked.mark_consistent());
+        left.emplace(std::move(locked));
+    }).join();
+    {
+        auto guard = TAKE(mutex.lock(60s));
+        CHECK(guard.owner_died());
+        FAILS(left->mark_consistent(), EPERM);
+        CHECK(guard.mark_consistent());
+        left.reset();
+        std::thread([&mutex] { FAILS(mutex.lock(shmkey::now), EAGAIN); }).join();
+        CHECK(guard.unlock());
+    }
+    auto guard = TAKE(mutex.lock());
+    auto moved(std::move(guard));
+    FAILS(guard.unlock(), EFAULT);
+    FAILS(guard.mark_consistent(), EFAULT);
+    *moved = 5;
+    CHECK(*moved == 5 && moved.unlock());
+    FAILS(moved.unlock(), EFAULT);
+}
+
 } // namespace
 
 int main(int count, char **arguments)
@@ -476,6 +546,8 @@ int main(int count, char **arguments)
     latest_values();
     rings();
     read_only_and_removed();
+    stale_handles();
+    stale_guards();
     CHECK(another_file(arguments[1]) == 1);
     return wrong;
 }

@@ -271,7 +271,7 @@ impl Part {
                     let mut slot = sender.reserve(LONGEST, AGES)?;
                     slot.write_at(0, &message)?;
                     slot.truncate(message.len());
-                    slot.commit();
+                    slot.commit()?;
                 }
                 _ => assert_eq!(sender.send_batch(&[&message], AGES)?, 1),
             }

@@ -225,7 +225,9 @@ impl Artifacts {
         }
         for file in message["filenames"].as_array().into_iter().flatten() {
             let file = Path::new(file.as_str().unwrap_or_default());
-            if [Some("so"), Some("a")].contains(&file.extension().and_then(OsStr::to_str)) {
+            if [Some("so"), Some("a"), Some("rlib")]
+                .contains(&file.extension().and_then(OsStr::to_str))
+            {
                 let copy = self.built(&format!(
                     "lib{name}.{}",
                     file.extension().unwrap().display()

@@ -554,7 +554,7 @@ fn reserve_and_commit(scene: &Scene) {
         if let Ok(mut slot) = sender.reserve(200, Duration::ZERO) {
             let _ = slot.write_at(0, SENT);
             slot.truncate(SENT.len());
-            slot.commit();
+            let _ = slot.commit();
         }
     });
 }

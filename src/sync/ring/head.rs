@@ -295,6 +295,13 @@ impl Head {
         track.words.receiver.head.load(Relaxed) != self.pos
     }
 
+    /// Whether a message that was found is still the first one. In a ring that drops the oldest it need
+    /// not be: `release` says so.
+    pub fn is_first(&self, track: Track, message: &Message) -> bool {
+        // Relaxed: this end has stored it, or another one has at any time since.
+        track.drops || track.words.receiver.head.load(Relaxed) == message.pos
+    }
+
     /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
     /// may be anything.
     #[inline(always)]

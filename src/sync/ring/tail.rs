@@ -91,9 +91,11 @@ impl Tail {
         Ok(found)
     }
 
-    /// Goes on where others have sent meanwhile.
+    /// Goes on where others have sent meanwhile. What was added and not committed before they did is
+    /// given up: its place is theirs.
     #[inline]
     pub fn catch_up(&mut self, track: Track) {
+        self.pending = None;
         // Relaxed: whoever sends has the senders' lock, which orders it.
         let pos = track.words.sender.tail.load(Relaxed);
         if pos != self.pos {
@@ -182,6 +184,21 @@ impl Tail {
         }
         self.make_room(track, message(len).size, deadline, peers)?;
         Ok(self.offset + WORD)
+    }
+
+    /// Gives up what was added and not committed, and what was reserved: others may write there.
+    pub fn abort(&mut self) {
+        if let Some((pos, offset, _)) = self.pending.take() {
+            (self.pos, self.offset) = (pos, offset);
+        }
+    }
+
+    /// Whether what was committed last was committed by this end: then what it has added or reserved
+    /// since is still its own.
+    pub fn is_last(&self, track: Track) -> bool {
+        let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
+        // Relaxed: this end has stored it, or another one has at any time since.
+        track.words.sender.tail.load(Relaxed) == committed
     }
 
     /// Adds the message whose bytes were written where [`reserve`](Tail::reserve) said; at most as
