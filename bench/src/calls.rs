@@ -1,6 +1,9 @@
 //! What the library costs over the bare calls.
 
-use crate::{dropin, pairs::Pair};
+use crate::{
+    dropin,
+    pairs::{MANY_ROUNDS, Pair},
+};
 use shmkey::{Key, Segment, capi};
 use std::{
     ffi::CString,
@@ -14,7 +17,7 @@ use std::{
 /// Measures, and prints the table.
 pub fn print() -> Result<(), Box<dyn std::error::Error>> {
     let file = tempfile::NamedTempFile::new()?;
-    let pairs = [
+    let mut pairs = [
         attaching(4 << 10)?,
         attaching(1 << 20)?,
         opening(file.path())?,
@@ -24,12 +27,12 @@ pub fn print() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("| what | bare calls | shmkey | ratio (quartiles) |");
     println!("|---|--:|--:|--:|");
-    for pair in pairs.iter().flatten() {
+    for pair in pairs.iter_mut().flatten() {
         if io::stderr().is_terminal() {
             eprint!("\r\x1b[Kmeasuring {}", pair.name);
             io::stderr().flush()?;
         }
-        let result = pair.measure();
+        let result = pair.measure(MANY_ROUNDS);
         if io::stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `shmkey-bench` | the functions against the bare calls below them |
 //! | `shmkey-bench sync` | what processes synchronise by, against what others offer |
+//! | `shmkey-bench locks` | hand-over, idle waiters, and tries in vain, beside pthread's and POSIX' locks |
 //! | `shmkey-bench list` | the command's list of 4,000 segments against `lsipc` and `ipcs` |
 //! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
 //!
@@ -24,6 +25,7 @@ mod peers;
 mod placement;
 mod plot;
 mod processes;
+mod progress;
 mod report;
 mod roundtrip;
 mod schedule;
@@ -33,13 +35,15 @@ mod suite;
 mod syscalls;
 
 use lexopt::prelude::*;
+use locks::Locks;
 use processes::{Cpus, Failure};
 use schedule::Plan;
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
 usage: shmkey-bench [calls]              our functions against bare calls
        shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore against their peers
+       shmkey-bench locks [OPTIONS]      Mutex and Semaphore, handed over, waited for, tried in vain
        shmkey-bench list                 our list of 4,000 segments against lsipc's (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
        shmkey-bench placement            how near the two CPUs are, now and again
@@ -51,6 +55,10 @@ options of sync:
   --cpus A,B       the two CPUs (default: the first two allowed)
   --near LOW..HIGH what is near, in nanoseconds of a bare round trip (default 75..190)
   --patience S     so many seconds to wait for the CPUs to be near (default 60)
+
+options of locks:
+  --rounds N       so many rounds of half a second for each lock in each hand-over (default 5)
+  --only TEXT      only the tables whose title contains it; may be given again
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +75,7 @@ enum Command {
     Help,
     Calls,
     List,
+    Locks(Locks),
     Sync(Sync),
     Placement,
     Syscalls,
@@ -89,6 +98,7 @@ impl Command {
             Some(Value(name)) => match name.to_str() {
                 Some("calls") => Command::Calls,
                 Some("list") => Command::List,
+                Some("locks") => return Ok(Command::Locks(Locks::parse(arguments)?)),
                 Some("sync") => return Ok(Command::Sync(Sync::parse(arguments)?)),
                 Some("placement") => Command::Placement,
                 Some("syscalls") => Command::Syscalls,
@@ -110,12 +120,33 @@ impl Command {
             Command::Help => print!("{USAGE}"),
             Command::Calls => calls::print()?,
             Command::List => listing::print()?,
+            Command::Locks(locks) => locks.print()?,
             Command::Sync(sync) => sync.run()?,
             Command::Placement => placement::watch(Cpus::first_two()?)?,
             Command::Syscalls => syscalls::print()?,
             Command::FastPath(path, count) => syscalls::walk(&path, count)?,
         }
         Ok(())
+    }
+}
+
+impl Locks {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Locks, Failure> {
+        let mut locks = Locks {
+            rounds: 5,
+            only: Vec::new(),
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("rounds") => {
+                    let rounds: NonZeroUsize = arguments.value()?.parse()?;
+                    locks.rounds = rounds.get();
+                }
+                Long("only") => locks.only.push(arguments.value()?.string()?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(locks)
     }
 }
 

@@ -10,13 +10,14 @@ use std::{
 
 /// How long a batch takes, about: short enough that both of a round see the same machine.
 const BATCH: Duration = Duration::from_micros(500);
-const ROUNDS: usize = 2001;
+/// So many rounds make a difference of some thousandths visible.
+pub const MANY_ROUNDS: usize = 2001;
 
 /// Two ways of doing one thing.
 pub struct Pair {
     pub name: String,
-    bare: Box<dyn Fn(u32) -> Duration>,
-    ours: Box<dyn Fn(u32) -> Duration>,
+    bare: Box<dyn FnMut(u32) -> Duration>,
+    ours: Box<dyn FnMut(u32) -> Duration>,
 }
 
 /// What was measured: nanoseconds an operation, and the ratio of the two.
@@ -29,7 +30,7 @@ pub struct Measured<'a> {
 }
 
 impl Pair {
-    pub fn new(name: String, bare: impl Fn() + 'static, ours: impl Fn() + 'static) -> Pair {
+    pub fn new(name: String, bare: impl FnMut() + 'static, ours: impl FnMut() + 'static) -> Pair {
         Pair {
             name,
             bare: Box::new(batch(bare)),
@@ -37,28 +38,25 @@ impl Pair {
         }
     }
 
-    pub fn measure(&self) -> Measured<'_> {
-        let mut count = 1;
-        while (self.bare)(count) < BATCH {
-            count *= 2;
-        }
-        (self.ours)(count);
-        let per_operation = |time: Duration| time.as_nanos() as f64 / f64::from(count);
-        let mut bare = Vec::with_capacity(ROUNDS);
-        let mut ours = Vec::with_capacity(ROUNDS);
-        let mut ratio = Vec::with_capacity(ROUNDS);
-        for round in 0..ROUNDS {
+    pub fn measure(&mut self, rounds: usize) -> Measured<'_> {
+        let (bare_count, ours_count) = (count(&mut self.bare), count(&mut self.ours));
+        let mut bare_time = || per_operation((self.bare)(bare_count), bare_count);
+        let mut ours_time = || per_operation((self.ours)(ours_count), ours_count);
+        let mut bare = Vec::with_capacity(rounds);
+        let mut ours = Vec::with_capacity(rounds);
+        let mut ratio = Vec::with_capacity(rounds);
+        for round in 0..rounds {
             // Whoever comes first has a disadvantage now and then, so they take turns in that, too.
             let (b, o) = if round % 2 == 0 {
-                let b = (self.bare)(count);
-                (b, (self.ours)(count))
+                let b = bare_time();
+                (b, ours_time())
             } else {
-                let o = (self.ours)(count);
-                ((self.bare)(count), o)
+                let o = ours_time();
+                (bare_time(), o)
             };
-            bare.push(per_operation(b));
-            ours.push(per_operation(o));
-            ratio.push(per_operation(o) / per_operation(b));
+            bare.push(b);
+            ours.push(o);
+            ratio.push(o / b);
         }
         Measured {
             name: &self.name,
@@ -69,8 +67,21 @@ impl Pair {
     }
 }
 
+/// How many operations make a batch.
+fn count(batch: &mut dyn FnMut(u32) -> Duration) -> u32 {
+    let mut count = 1;
+    while batch(count) < BATCH {
+        count *= 2;
+    }
+    count
+}
+
+fn per_operation(time: Duration, count: u32) -> f64 {
+    time.as_nanos() as f64 / f64::from(count)
+}
+
 /// Does something a number of times, and tells how long that took.
-fn batch(operation: impl Fn()) -> impl Fn(u32) -> Duration {
+fn batch(mut operation: impl FnMut()) -> impl FnMut(u32) -> Duration {
     move |count| {
         let start = Instant::now();
         for _ in 0..count {
@@ -91,8 +102,20 @@ impl fmt::Display for Measured<'_> {
         let [lower, median, upper] = self.ratio;
         write!(
             f,
-            "| {} | {:.0} ns | {:.0} ns | **{median:.3}** ({lower:.3} to {upper:.3}) |",
-            self.name, self.bare, self.ours
+            "| {} | {} | {} | **{median:.3}** ({lower:.3} to {upper:.3}) |",
+            self.name,
+            Time(self.bare),
+            Time(self.ours)
         )
+    }
+}
+
+/// Nanoseconds, with decimals where they matter.
+struct Time(f64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = if self.0 < 10.0 { 1 } else { 0 };
+        write!(f, "{:.decimals$} ns", self.0)
     }
 }

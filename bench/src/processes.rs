@@ -162,7 +162,7 @@ pub fn fork(work: impl FnOnce()) -> io::Result<libc::pid_t> {
 }
 
 /// Waits until all have ended; if one fails, the others are ended at once.
-fn wait_for(mut children: Vec<libc::pid_t>, mut failed: bool) -> Result<(), Failure> {
+pub fn wait_for(mut children: Vec<libc::pid_t>, mut failed: bool) -> Result<(), Failure> {
     let mut failure = String::from("could not start");
     while !children.is_empty() {
         if failed {

@@ -159,6 +159,35 @@ fn goal_cells(goal: &Goal, entry: &Entry, group: &Group) -> String {
     format!("{wanted} | {value} | {met}")
 }
 
+/// A Markdown table, row by row.
+pub struct Table {
+    text: String,
+}
+
+impl Table {
+    /// The first column is text, the others are numbers.
+    pub fn new<const N: usize>(columns: [&str; N]) -> Table {
+        let mut table = Table {
+            text: String::new(),
+        };
+        table.row(columns.map(str::to_owned));
+        table.text += "|---|";
+        table.text += &"--:|".repeat(N - 1);
+        table.text += "\n";
+        table
+    }
+
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.text += &format!("| {} |\n", cells.join(" | "));
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// Median and quartiles.
 struct Times([f64; 3]);
 
@@ -182,15 +211,15 @@ impl fmt::Display for Nanoseconds {
 }
 
 fn unit(nanoseconds: f64) -> (&'static str, f64) {
-    if nanoseconds < 1000.0 {
+    if nanoseconds < 1e3 {
         ("ns", 1.0)
     } else {
-        ("µs", 1000.0)
+        ("µs", 1e3)
     }
 }
 
 /// Three digits.
-fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.2}"),
         value if value < 100.0 => format!("{value:.1}"),

@@ -4,10 +4,10 @@
 use crate::{
     placement::{Placement, Probe},
     processes::{Cpus, Failure},
+    progress::Progress,
     stopwatch::Amount,
 };
 use std::{
-    io::{self, IsTerminal, Write},
     ops::RangeInclusive,
     thread,
     time::{Duration, Instant},
@@ -142,7 +142,7 @@ impl Plan {
     /// Measures until each entry has runs enough. Whether that took runs that were not near.
     pub fn measure(&self, groups: &mut [Group]) -> Result<bool, Failure> {
         self.try_out(groups)?;
-        let mut progress = Progress::new();
+        let progress = Progress::new();
         let mut waiting_since = None;
         let mut gave_up = false;
         let mut pass = 0;
@@ -193,7 +193,7 @@ impl Plan {
 
     /// Finds out what works, and how long an operation takes, about.
     fn try_out(&self, groups: &mut [Group]) -> Result<(), Failure> {
-        let mut progress = Progress::new();
+        let progress = Progress::new();
         for group in groups {
             for entry in &mut group.entries {
                 progress.show(&format!("trying {}: {}", group.title, entry.name));
@@ -245,42 +245,5 @@ impl Plan {
             before = after;
         }
         Ok(())
-    }
-}
-
-/// A line on the terminal, if there is one, that says what goes on.
-struct Progress {
-    shown: bool,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        Progress { shown: false }
-    }
-
-    fn show(&mut self, what: &str) {
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[K{what}");
-            let _ = io::stderr().flush();
-            self.shown = true;
-        }
-    }
-
-    fn say(&mut self, what: &str) {
-        self.clear();
-        eprintln!("{what}");
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
-            self.shown = false;
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.clear();
     }
 }

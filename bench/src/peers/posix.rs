@@ -30,17 +30,40 @@ impl RobustMutex {
         Ok(RobustMutex(memory))
     }
 
+    #[inline]
+    pub fn lock(&self) {
+        // SAFETY: `new` has initialised it.
+        assert_eq!(unsafe { libc::pthread_mutex_lock(self.mutex()) }, 0);
+    }
+
+    /// Locks it if it is free. Whether it was.
+    #[inline]
+    pub fn try_lock(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { libc::pthread_mutex_trylock(self.mutex()) == 0 }
+    }
+
+    #[inline]
+    pub fn unlock(&self) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::pthread_mutex_unlock(self.mutex()) }, 0);
+    }
+
+    fn mutex(&self) -> *mut libc::pthread_mutex_t {
+        self.0.as_ptr().cast()
+    }
+
     /// Adds one to the number, under the lock.
     #[inline]
     pub fn add_one(&self) {
         let guarded = self.0.as_ptr().cast::<Guarded>();
-        // SAFETY: `new` has initialised the mutex, and only who has locked it touches the number.
+        self.lock();
+        // SAFETY: the memory holds one, and only the owner of the mutex touches the number.
         unsafe {
-            assert_eq!(libc::pthread_mutex_lock(&raw mut (*guarded).mutex), 0);
             let number = &raw mut (*guarded).number;
             number.write_volatile(number.read_volatile() + 1);
-            assert_eq!(libc::pthread_mutex_unlock(&raw mut (*guarded).mutex), 0);
         }
+        self.unlock();
     }
 }
 
@@ -66,5 +89,12 @@ impl Semaphore {
     pub fn wait(&self) {
         // SAFETY: as above.
         while unsafe { libc::sem_wait(self.0.as_ptr().cast()) } != 0 {}
+    }
+
+    /// Lowers the count by one if it is not 0. Whether it was.
+    #[inline]
+    pub fn try_wait(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { libc::sem_trywait(self.0.as_ptr().cast()) == 0 }
     }
 }

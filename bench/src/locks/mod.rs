@@ -1,16 +1,59 @@
-//! What taking and giving a lock costs, alone and against another.
+//! What locks cost: uncontended, contended, handed over, waited for, and tried in vain.
+
+mod handover;
+mod idle;
+mod single;
 
 use crate::{
     peers::posix,
     processes::{self, Cpus, Failure},
+    progress::Progress,
     stopwatch::{Amount, time},
 };
 
-/// Something that is done again and again by one process, or by several at once.
+/// A lock that one process or several take.
 pub trait Lock: Sync + Sized {
     fn new() -> Result<Self, Failure>;
     /// Takes it, does next to nothing, and gives it back.
     fn take_and_give(&self);
+    /// Does the work while it has the lock.
+    fn locked(&self, work: impl FnOnce());
+}
+
+/// What `shmkey-bench locks` measures.
+pub struct Locks {
+    /// How many rounds each lock has in each scene of the hand-over.
+    pub rounds: usize,
+    /// Only the sections whose title contains one of these; all if there are none.
+    pub only: Vec<String>,
+}
+
+/// A table, and what fills it.
+struct Section {
+    title: String,
+    print: Print,
+}
+
+type Print = Box<dyn Fn(&Progress) -> Result<(), Failure>>;
+
+impl Locks {
+    /// Measures, and prints each table as soon as it is complete.
+    pub fn print(&self) -> Result<(), Failure> {
+        let sections = handover::sections(self.rounds)
+            .into_iter()
+            .chain([idle::section()])
+            .chain(single::sections());
+        let progress = Progress::new();
+        for section in sections {
+            let wanted = |only: &String| section.title.contains(only.as_str());
+            if self.only.is_empty() || self.only.iter().any(wanted) {
+                println!("### {}\n", section.title);
+                (section.print)(&progress)?;
+                println!();
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One process, which nobody disturbs.
@@ -47,6 +90,11 @@ impl Lock for shmkey::Mutex<u64> {
         let mut guard = self.lock().expect("all owners live");
         guard.update(|number| *number += 1);
     }
+    #[inline]
+    fn locked(&self, work: impl FnOnce()) {
+        let _guard = self.lock().expect("all owners live");
+        work();
+    }
 }
 
 impl Lock for posix::RobustMutex {
@@ -56,6 +104,12 @@ impl Lock for posix::RobustMutex {
     #[inline]
     fn take_and_give(&self) {
         self.add_one();
+    }
+    #[inline]
+    fn locked(&self, work: impl FnOnce()) {
+        self.lock();
+        work();
+        self.unlock();
     }
 }
 
@@ -71,6 +125,12 @@ impl Lock for shmkey::Semaphore {
         self.wait().expect("it waits for ever");
         self.post().expect("the count is low");
     }
+    #[inline]
+    fn locked(&self, work: impl FnOnce()) {
+        self.wait().expect("it waits for ever");
+        work();
+        self.post().expect("the count is low");
+    }
 }
 
 impl Lock for posix::Semaphore {
@@ -80,6 +140,12 @@ impl Lock for posix::Semaphore {
     #[inline]
     fn take_and_give(&self) {
         self.wait();
+        self.post();
+    }
+    #[inline]
+    fn locked(&self, work: impl FnOnce()) {
+        self.wait();
+        work();
         self.post();
     }
 }

@@ -1,0 +1,294 @@
+//! What one thread pays that nobody disturbs: for a lock that is free, and for a try in vain.
+
+use super::{Lock, Section};
+use crate::{
+    ours::nameless,
+    pairs::Pair,
+    peers::posix,
+    processes::{self, Failure, Shared},
+    progress::Progress,
+};
+use shmkey::{ErrorKind, capi};
+use std::{
+    ffi::CString,
+    hint::black_box,
+    io, ptr,
+    sync::atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Ratios of some hundredths are exact enough here.
+const ROUNDS: usize = 301;
+
+const CREATE: libc::c_int = libc::IPC_CREAT | 0o600;
+
+pub fn sections() -> Vec<Section> {
+    vec![
+        Section {
+            title: "Uncontended: lock and unlock".into(),
+            print: Box::new(|progress| {
+                println!("| | pthread or POSIX | shmkey | ratio (quartiles) |");
+                print(progress, uncontended()?)
+            }),
+        },
+        Section {
+            title: "Would-block: a try in vain, and a bare look".into(),
+            print: Box::new(|progress| {
+                let taken = Taken::new()?;
+                println!(
+                    "The bare look is a function that loads one word with Acquire and compares it; for C, it \
+                     also sets errno and returns -1.\n"
+                );
+                println!("| | bare look | the try | ratio (quartiles) |");
+                print(progress, would_block(taken.locks)?)
+            }),
+        },
+    ]
+}
+
+fn print(progress: &Progress, mut pairs: Vec<Pair>) -> Result<(), Failure> {
+    println!("|---|--:|--:|--:|");
+    for pair in &mut pairs {
+        progress.show(&pair.name);
+        let measured = pair.measure(ROUNDS);
+        progress.clear();
+        println!("{measured}");
+    }
+    Ok(())
+}
+
+/// Lives as long as the process does.
+fn kept<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+fn uncontended() -> Result<Vec<Pair>, Failure> {
+    let theirs = kept(posix::RobustMutex::new()?);
+    let bare = || theirs.take_and_give();
+    let ours = kept(<shmkey::Mutex<u64> as Lock>::new()?);
+    let in_c = c_mutex()?;
+    // SAFETY: the mutex is open; the address stays the same.
+    let number = unsafe { capi::shm_mutex_data(in_c) }.cast::<u64>();
+    let sem_t = kept(posix::Semaphore::new(1)?);
+    let semaphore = kept(<shmkey::Semaphore as Lock>::new()?);
+    Ok(vec![
+        Pair::new("robust pthread mutex twice".into(), bare, bare),
+        Pair::new("shmkey::Mutex".into(), bare, || ours.take_and_give()),
+        Pair::new("shm_mutex".into(), bare, move || {
+            // SAFETY: the mutex is open, and its bytes are the owner's.
+            unsafe {
+                assert_eq!(capi::shm_mutex_lock(in_c, -1), 0);
+                number.write_volatile(number.read_volatile() + 1);
+                assert_eq!(capi::shm_mutex_unlock(in_c), 0);
+            }
+        }),
+        Pair::new(
+            "shmkey::Semaphore, beside sem_t".into(),
+            || sem_t.take_and_give(),
+            || semaphore.take_and_give(),
+        ),
+    ])
+}
+
+/// What cannot be locked, as another process has it.
+struct Taken {
+    locks: &'static Locks,
+    holder: libc::pid_t,
+}
+
+struct Locks {
+    ours: shmkey::Mutex<u64>,
+    in_c: *mut capi::shm_mutex,
+    theirs: posix::RobustMutex,
+}
+
+impl Taken {
+    fn new() -> Result<Taken, Failure> {
+        let locks = kept(Locks {
+            ours: Lock::new()?,
+            in_c: c_mutex()?,
+            theirs: Lock::new()?,
+        });
+        let has_all: Shared<AtomicBool> = Shared::new()?;
+        let holder = processes::fork(|| {
+            std::mem::forget(locks.ours.lock().expect("it is free"));
+            // SAFETY: the mutex is open.
+            assert_eq!(unsafe { capi::shm_mutex_lock(locks.in_c, -1) }, 0);
+            locks.theirs.lock();
+            has_all.store(true, SeqCst);
+            loop {
+                thread::park();
+            }
+        })?;
+        let taken = Taken { locks, holder };
+        while !has_all.load(SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // SAFETY: a child that has not been waited for, so the number is still its own.
+        unsafe { libc::kill(self.holder, libc::SIGKILL) };
+        let _ = processes::wait_for(vec![self.holder], true);
+    }
+}
+
+fn would_block(taken: &'static Locks) -> Result<Vec<Pair>, Failure> {
+    let word: &'static Shared<AtomicU64> = kept(Shared::new()?);
+    let bare = move || assert!(!look(black_box(word)));
+    let bare_c = move || assert_eq!(look_in_c(black_box(word)), -1);
+
+    let ring = nameless(|name| shmkey::Ring::open(name, 4096), shmkey::Ring::remove)?;
+    let mut receiver = ring.receiver()?;
+    // After the last sender has gone, there would be another error.
+    kept(ring.sender()?);
+    let semaphore = kept(nameless(
+        |name| shmkey::Semaphore::open(name, 0),
+        shmkey::Semaphore::remove,
+    )?);
+    let latest = kept(nameless(
+        |name| shmkey::Latest::<u64>::open(name),
+        shmkey::Latest::remove,
+    )?);
+    let sem_t = kept(posix::Semaphore::new(0)?);
+    let c_ring = in_c(
+        // SAFETY: the name is a string.
+        |name| unsafe { capi::shm_ring_open(name, 4096, CREATE) },
+        // SAFETY: the ring is open.
+        |ring| unsafe { capi::shm_ring_id(ring) },
+    )?;
+    // SAFETY: the ring is open.
+    assert_eq!(unsafe { capi::shm_ring_begin_sending(c_ring) }, 0);
+    let c_semaphore = in_c(
+        // SAFETY: the name is a string.
+        |name| unsafe { capi::shm_semaphore_open(name, 0, CREATE) },
+        // SAFETY: the semaphore is open.
+        |semaphore| unsafe { capi::shm_semaphore_id(semaphore) },
+    )?;
+    let c_latest = in_c(
+        // SAFETY: the names are strings, or none.
+        |name| unsafe { capi::shm_latest_open(name, 8, ptr::null(), CREATE) },
+        // SAFETY: the latest value is open.
+        |latest| unsafe { capi::shm_latest_id(latest) },
+    )?;
+
+    Ok(vec![
+        Pair::new("the look twice".into(), bare, bare),
+        Pair::new("Ring::try_recv, empty".into(), bare, move || {
+            let tried = receiver.try_recv(&mut [0; 64]);
+            expect_would_block(tried);
+        }),
+        Pair::new("shm_ring_recv, empty".into(), bare_c, move || {
+            let mut buffer = [0u8; 64];
+            // SAFETY: the ring is open, and the buffer has that many bytes.
+            let tried =
+                unsafe { capi::shm_ring_recv(c_ring, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+            assert_eq!(black_box(tried), -1);
+        }),
+        Pair::new("Semaphore::try_wait at 0".into(), bare, || {
+            assert!(!black_box(semaphore.try_wait()));
+        }),
+        Pair::new("Semaphore::wait_timeout(0) at 0".into(), bare, || {
+            expect_would_block(semaphore.wait_timeout(Duration::ZERO));
+        }),
+        Pair::new("shm_semaphore_wait at 0".into(), bare_c, move || {
+            // SAFETY: the semaphore is open.
+            let tried = unsafe { capi::shm_semaphore_wait(c_semaphore, 0) };
+            assert_eq!(black_box(tried), -1);
+        }),
+        Pair::new("sem_trywait at 0".into(), bare_c, || {
+            assert!(!sem_t.try_wait());
+        }),
+        Pair::new("Mutex::lock_timeout(0), taken".into(), bare, || {
+            expect_would_block(taken.ours.lock_timeout(Duration::ZERO));
+        }),
+        Pair::new("shm_mutex_lock, taken".into(), bare_c, || {
+            // SAFETY: the mutex is open.
+            let tried = unsafe { capi::shm_mutex_lock(taken.in_c, 0) };
+            assert_eq!(black_box(tried), -1);
+        }),
+        Pair::new("pthread_mutex_trylock, taken".into(), bare_c, || {
+            assert!(!taken.theirs.try_lock());
+        }),
+        Pair::new("Latest::read_newer, nothing newer".into(), bare, || {
+            let newer = latest.read_newer(&mut black_box(0));
+            assert!(matches!(newer, Ok(None)));
+        }),
+        Pair::new("Latest::wait_newer(0), nothing newer".into(), bare, || {
+            let newer = latest.wait_newer(&mut black_box(0), Duration::ZERO);
+            expect_would_block(newer);
+        }),
+        Pair::new(
+            "shm_latest_read_newer, nothing newer".into(),
+            bare_c,
+            move || {
+                let mut value = 0u64;
+                // SAFETY: the latest value is open, and has the size of a u64.
+                let newer =
+                    unsafe { capi::shm_latest_read_newer(c_latest, 0, (&raw mut value).cast(), 0) };
+                assert_eq!(black_box(newer), -1);
+            },
+        ),
+    ])
+}
+
+/// What a try in vain cannot do without.
+#[inline(never)]
+fn look(word: &AtomicU64) -> bool {
+    word.load(Acquire) != 0
+}
+
+/// The same as C functions report it.
+#[inline(never)]
+extern "C" fn look_in_c(word: &AtomicU64) -> libc::c_int {
+    if word.load(Acquire) != 0 {
+        return 0;
+    }
+    // SAFETY: the address is this thread's errno.
+    unsafe { *libc::__errno_location() = libc::EAGAIN };
+    -1
+}
+
+/// Fails with what came instead, if something did.
+fn expect_would_block<T>(tried: Result<T, shmkey::Error>) {
+    match black_box(tried) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it did not have to wait"),
+    }
+}
+
+fn c_mutex() -> Result<*mut capi::shm_mutex, Failure> {
+    in_c(
+        // SAFETY: the names are strings, or none.
+        |name| unsafe { capi::shm_mutex_open(name, 8, ptr::null(), CREATE) },
+        // SAFETY: the mutex is open.
+        |mutex| unsafe { capi::shm_mutex_id(mutex) },
+    )
+}
+
+/// Opens an object of the C interface that has no name, like `nameless`.
+fn in_c<T>(
+    open: impl FnOnce(*const libc::c_char) -> *mut T,
+    id: impl FnOnce(*mut T) -> libc::c_int,
+) -> Result<*mut T, Failure> {
+    nameless(
+        |name| {
+            let name = CString::new(name).expect("no byte of it is 0");
+            let object = open(name.as_ptr());
+            assert!(!object.is_null(), "{}", io::Error::last_os_error());
+            Ok(object)
+        },
+        |object| {
+            assert_eq!(capi::shm_remove(id(*object)), 0);
+            Ok(())
+        },
+    )
+}
