@@ -78,6 +78,7 @@ mod object;
 mod part;
 mod place;
 mod plain;
+mod presence;
 mod ring;
 mod segment;
 mod semaphore;

@@ -40,6 +40,11 @@ pub fn our_ipc_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/ipc").ok()?.ino())
 }
 
+/// The number of this process' own PID namespace.
+pub fn our_pid_namespace() -> Option<u64> {
+    Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
+}
+
 pub fn ipc_namespace(pid: i32) -> Option<u64> {
     let link = fs::metadata(format!("/proc/{pid}/ns/ipc"));
     let link = link.or_else(|error| {
