@@ -413,7 +413,7 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__list)
-            opts="-r -h --sort --reverse --owner --mine --key --orphans --json --help"
+            opts="-r -h --sort --reverse --owner --mine --key --orphans --no-contents --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -439,7 +439,7 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__map)
-            opts="-h --svg --help"
+            opts="-h --svg --no-contents --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -483,12 +483,20 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__remove)
-            opts="-n -y -h --orphans --older-than --dry-run --yes --help"
+            opts="-n -y -h --orphans --owner --mine --key --older-than --with-data --dry-run --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --older-than)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -501,7 +509,7 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__show)
-            opts="-h --json --help"
+            opts="-h --no-contents --contents --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,7 +523,7 @@ _shmkey() {
             return 0
             ;;
         shmkey__subcmd__top)
-            opts="-i -r -h --interval --sort --reverse --owner --mine --key --orphans --help"
+            opts="-i -r -h --interval --sort --reverse --owner --mine --key --orphans --no-contents --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

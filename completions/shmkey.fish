@@ -49,11 +49,14 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l owner -d 'Only th
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l key -d 'Only the one under this key, such as 0x4102002f' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -s r -l reverse -d 'The other way round'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l mine -d 'Only mine'
-complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l orphans -d 'Only those that nobody uses, and whose creator has ended'
+complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l orphans -d 'Only those that no process uses, and whose creator has ended'
+complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l json -d 'For programs: one JSON object, described in shmkey-list(1)'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l contents -d 'Look for objects also in a segment that can only be read by attaching it, and was not made for one: then the kernel takes shmkey for its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l json -d 'For programs: one JSON object, described in shmkey-list(1)'
-complete -c shmkey -n "__fish_shmkey_using_subcommand show" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s n -l length -d 'So many bytes; all unless told otherwise' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s o -l output -d 'Into this file, the bytes themselves' -r -F
@@ -80,7 +83,7 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l timeout -d 'Wait s
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s f -l follow -d 'Receive until all senders have ended'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l lines -d 'End each message with a new line'
 complete -c shmkey -n "__fish_shmkey_using_subcommand get" -l raw -d 'Also where an object of this library lies: copy its bytes as they lie there'
-complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s h -l help -d 'Print help'
+complete -c shmkey -n "__fish_shmkey_using_subcommand get" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s i -l interval -d 'Look this often: 10ms to 1h' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l sort -d 'Order by this' -r -f -a "id\t''
 key\t''
@@ -93,18 +96,24 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l owner -d 'Only tho
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l key -d 'Only the one under this key, such as 0x4102002f' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s r -l reverse -d 'The other way round'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l mine -d 'Only mine'
-complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l orphans -d 'Only those that nobody uses, and whose creator has ended'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l orphans -d 'Only those that no process uses, and whose creator has ended'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s i -l interval -d 'Look this often: 10ms to 1h' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l svg -d 'Into this file, as a picture in SVG' -r -F
+complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s o -l output -d 'Append to FILE, and not to standard error; %p in it becomes each process\' id' -r -F
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -l json -d 'Write JSON, one object a line'
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l owner -d 'Only those of this user: a name or a number' -r
+complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l key -d 'Only the one under this key, such as 0x4102002f' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l older-than -d 'Only those that have been there for so long, since they were created or their owner or mode was changed: 90s, 10min, 2h, 1day' -r
-complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l orphans -d 'All that nobody uses and whose creator has ended. On a terminal it asks first; in a script, without a terminal, it does not. What shmkey create has made is one of them until a program uses it'
+complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l orphans -d 'All orphans: segments that no process has attached, and whose creator has ended. On a terminal it asks first; without one, --yes is needed. What shmkey create has made is an orphan until a program uses it. To see what they hold, they are attached for a moment'
+complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l mine -d 'Only mine'
+complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -l with-data -d 'Also those that hold data for a later process: a ring with undelivered messages, a latest value that was published and whose publisher has released its role'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s n -l dry-run -d 'Only show what would be removed'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s y -l yes -d 'Do not ask'
 complete -c shmkey -n "__fish_shmkey_using_subcommand remove" -s h -l help -d 'Print help'

@@ -79,6 +79,7 @@ mod object;
 mod part;
 mod place;
 mod plain;
+mod presence;
 mod ring;
 mod segment;
 mod semaphore;

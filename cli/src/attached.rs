@@ -20,8 +20,9 @@ pub struct Attached {
     pub areas: u64,
     /// It may not write.
     pub read_only: bool,
-    /// Where it has the beginning of the segment.
+    /// Where it has the beginning of the segment, and how many bytes from there on.
     pub address: Option<u64>,
+    pub len: u64,
     /// The segment is made of huge pages.
     pub huge: bool,
 }
@@ -113,13 +114,17 @@ fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
             areas: 0,
             read_only: true,
             address: None,
+            len: 0,
             huge,
         });
         attached.areas += 1;
-        if u64::from_str_radix(area.offset, 16) == Ok(0) {
-            attached.times += 1;
-            let start = area.range.split('-').next().unwrap_or_default();
-            attached.address = u64::from_str_radix(start, 16).ok();
+        if let Some((start, end, offset)) = area.bounds() {
+            if offset == 0 {
+                attached.times += 1;
+                (attached.address, attached.len) = (Some(start), end - start);
+            } else if attached.address == start.checked_sub(offset) && attached.len == offset {
+                attached.len += end - start;
+            }
         }
         attached.read_only &= area.permissions.as_bytes().get(1) != Some(&b'w');
     }
@@ -143,6 +148,14 @@ struct Area<'a> {
 }
 
 impl Area<'_> {
+    /// Where it begins and ends, and at which offset of the segment it begins.
+    fn bounds(&self) -> Option<(u64, u64, u64)> {
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        let (start, end) = self.range.split_once('-')?;
+        let (start, end) = (number(start)?, number(end)?);
+        (start <= end).then_some((start, end, number(self.offset)?))
+    }
+
     fn parse(line: &str) -> Option<Area<'_>> {
         // Most lines are none, and of those there are many.
         if !line.contains("/SYSV") {
@@ -182,13 +195,37 @@ static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
     if memory == libc::MAP_FAILED {
         return None;
     }
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let area = own_area(memory as usize);
     // SAFETY: it is this mapping of one page, and nothing points there.
     unsafe { libc::munmap(memory, page) };
-    let start = format!("{:x}-", memory as usize);
-    let line = maps.lines().find(|line| line.starts_with(&start))?;
-    Some(line.split_ascii_whitespace().nth(3)?.to_owned())
+    Some(area?.device)
 });
+
+/// A mapping of this process.
+pub struct OwnArea {
+    /// Its bounds, as `/proc/self/maps` has them.
+    pub range: String,
+    device: String,
+}
+
+impl OwnArea {
+    /// Whether it is made of pages of the usual size.
+    pub fn is_usual(&self) -> bool {
+        SEGMENTS.as_ref() == Some(&self.device)
+    }
+}
+
+/// The mapping that begins at an address.
+pub fn own_area(address: usize) -> Option<OwnArea> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let start = format!("{address:x}-");
+    let line = maps.lines().find(|line| line.starts_with(&start))?;
+    let mut fields = line.split_ascii_whitespace();
+    Some(OwnArea {
+        range: fields.next()?.to_owned(),
+        device: fields.nth(2)?.to_owned(),
+    })
+}
 
 /// Which mappings of a process are made of pages larger than the usual ones. To find that out takes
 /// the kernel long, so it is asked at most once.

@@ -1,6 +1,10 @@
 //! `shmkey create`.
 
-use crate::output::{self, Failure};
+use crate::{
+    facts::{Fact, Look},
+    list,
+    output::{self, Failure},
+};
 use clap::Args;
 use shmkey::{Holding, Key, Place, Ring, Segment};
 use std::path::PathBuf;
@@ -11,7 +15,7 @@ pub struct Options {
     #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
     size: usize,
     /// Under this key, such as 0x4102002f
-    #[arg(long, value_name = "KEY", value_parser = key, conflicts_with_all = ["name", "path"])]
+    #[arg(long, value_name = "KEY", value_parser = key, allow_negative_numbers = true, conflicts_with_all = ["name", "path"])]
     key: Option<Key>,
     /// Under the key that is made from this name
     #[arg(long, value_name = "NAME", conflicts_with = "path")]
@@ -45,10 +49,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         && !options.existing
         && let Ok(found) = Segment::open(key)
     {
+        let id = found.id();
+        let fact = Fact::of(id, Look::Outside)?;
+        let users = fact.map_or("unknown processes".to_owned(), |fact| list::users(&fact));
         return Err(Failure::Because(format!(
-            "there is a segment under the key {key} already (id {id}); --existing takes it as it is, and \
-             shmkey remove {id} removes it",
-            id = found.id()
+            "there is a segment under the key {key} already (id {id}, used by {users}); --existing takes it as it \
+             is, and shmkey remove {id} removes it"
         )));
     }
     let id = match options.ring {

@@ -1,9 +1,9 @@
 //! `shmkey dump`.
 
-use crate::{output::Failure, target::Target};
+use crate::{output::Failure, sparse::Sparse, target::Target};
 use anstyle::Style;
 use clap::Args;
-use shmkey::{Attachment, Segment};
+use shmkey::Segment;
 use std::{
     fs::File,
     io::{self, Write},
@@ -13,7 +13,7 @@ use std::{
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other)]
+    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes, default_value = "0")]
@@ -31,7 +31,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let id = options.segment.status()?.id;
-    let memory = Segment::from_id(id).attach_read_only()?;
+    let memory = Sparse::attach(&Segment::from_id(id))?;
     let (from, to) = range(&memory, options.offset, options.length)?;
     if let Some(path) = &options.output {
         let failed = |error: io::Error| Failure::Because(format!("{}: {error}", path.display()));
@@ -56,11 +56,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 /// The bytes that were asked for: from one offset to another.
 pub fn range(
-    memory: &Attachment,
+    memory: &Sparse,
     from: usize,
     length: Option<usize>,
 ) -> Result<(usize, usize), Failure> {
-    let size = memory.size()?;
+    let size = memory.size();
     match length.map_or(Some(size), |length| from.checked_add(length)) {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
@@ -72,18 +72,23 @@ pub fn range(
 
 /// Reads from one offset to another, in pieces of whole rows.
 pub fn pieces(
-    memory: &Attachment,
+    memory: &Sparse,
     from: usize,
     to: usize,
     mut take: impl FnMut(usize, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut at = from;
-    while at < to {
-        let bytes = &mut buffer[..(to - at).min(64 << 10)];
-        memory.read_at(at, bytes)?;
-        take(at, bytes)?;
-        at += bytes.len();
+    const PIECE: usize = 64 << 10;
+    // Which pages have memory is asked for many at once, but what is asked long before may be wrong.
+    const BLOCK: usize = 64 << 20;
+    let mut buffer = vec![0; PIECE];
+    for start in (from..to).step_by(BLOCK) {
+        let end = start.saturating_add(BLOCK).min(to);
+        let data = memory.data(start..end);
+        for at in (start..end).step_by(PIECE) {
+            let bytes = &mut buffer[..(end - at).min(PIECE)];
+            memory.read_data(&data, at, bytes)?;
+            take(at, bytes)?;
+        }
     }
     Ok(())
 }

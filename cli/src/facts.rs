@@ -2,6 +2,7 @@
 
 use crate::{
     attached::{Attached, Attachments},
+    objects::{self, Seen},
     process::{self, Census, Named},
 };
 use shmkey::{Contents, Error, ErrorKind, Life, Segment, Status};
@@ -10,6 +11,7 @@ use std::{collections::HashMap, fs, time::Duration};
 /// A segment, and those who have to do with it.
 #[derive(Clone, Debug)]
 pub struct Fact {
+    /// As it was before it was looked into.
     pub status: Status,
     pub creator: Named,
     /// Who attached or detached it last; `None` if nobody has.
@@ -18,10 +20,8 @@ pub struct Fact {
     pub idle: Option<Duration>,
     /// As far as they could be found.
     pub attached: Vec<Attached>,
-    /// What it holds, if this library has made it and this process may look.
-    pub contents: Option<Contents>,
-    /// It may hold something, and this process may not look.
-    pub closed: bool,
+    /// What it holds, as far as it was looked into.
+    pub seen: Seen,
     /// How much of it is in memory, and how much is swapped out, in bytes.
     pub resident: Option<u64>,
     pub swapped: Option<u64>,
@@ -48,13 +48,18 @@ pub struct Limits {
     pub page: u64,
 }
 
-/// How much to find out. Less is faster.
+/// How much to find out. Less is faster, and changes less: see `objects`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// What the kernel says.
     Outside,
-    /// And what managed segments hold.
+    /// And the objects at the beginning of segments, near it if that is possible without attaching.
+    /// A segment that no process has attached is attached only if it may have been made for an object.
     Inside,
+    /// The same, and further behind.
+    Closely,
+    /// The same; and every segment is attached that cannot be looked into without.
+    Everything,
 }
 
 impl Facts {
@@ -62,18 +67,17 @@ impl Facts {
         let (statuses, mut attachments) = Facts::consistent()?;
         let unseen = attachments.unseen;
         let mut census = Census::default();
-        let mut segments: Vec<Fact> = statuses
+        let memory = memory_use();
+        let segments = statuses
             .into_iter()
             .map(|status| {
                 let attached = attachments.take(status.id);
-                Fact::new(status, attached, look, &mut census)
+                let memory = memory.get(&status.id).copied();
+                let mut fact = Fact::new(status, attached, memory, &mut census);
+                fact.look_inside(look);
+                fact
             })
             .collect();
-        // After looking inside, which can bring a page into memory.
-        let memory = memory_use();
-        for fact in &mut segments {
-            (fact.resident, fact.swapped) = memory.get(&fact.status.id).copied().unzip();
-        }
         Ok(Facts {
             segments,
             limits: Limits::read(),
@@ -121,42 +125,76 @@ impl Facts {
 }
 
 impl Fact {
-    fn new(status: Status, attached: Vec<Attached>, look: Look, census: &mut Census) -> Fact {
+    fn new(
+        status: Status,
+        attached: Vec<Attached>,
+        memory: Option<(u64, u64)>,
+        census: &mut Census,
+    ) -> Fact {
         let creator = census.at(status.cpid, status.changed_at);
         let last_use = status.attached_at.max(status.detached_at);
         let last = last_use.map(|_| census.at(status.lpid, last_use));
-        let mut fact = Fact {
+        let (resident, swapped) = memory.unzip();
+        Fact {
             idle: last_use.and_then(|time| time.elapsed().ok()),
             status,
             creator,
             last,
             attached,
-            contents: None,
-            closed: false,
-            resident: None,
-            swapped: None,
-        };
-        if look == Look::Inside {
-            fact.look_inside();
+            seen: Seen::default(),
+            resident,
+            swapped,
         }
-        fact
     }
 
-    /// All that can be found out about one segment.
-    pub fn of(id: i32) -> Result<Option<Fact>, Error> {
+    /// What can be found out about one segment.
+    pub fn of(id: i32, look: Look) -> Result<Option<Fact>, Error> {
         let facts = Facts::gather(Look::Outside)?;
         let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
         Ok(found.map(|mut fact| {
-            fact.look_inside();
+            fact.look_inside(look);
             fact
         }))
     }
 
     /// Finds out what it holds.
-    pub fn look_inside(&mut self) {
-        let found = contents(&mut self.status, &self.attached);
-        self.closed = found.is_err();
-        self.contents = found.unwrap_or_default();
+    pub fn look_inside(&mut self, look: Look) {
+        let memory = self.resident.zip(self.swapped);
+        let memory = memory.map(|(resident, swapped)| resident.saturating_add(swapped));
+        self.seen = objects::look(&self.status, &self.attached, look, memory);
+        self.learn_creator();
+    }
+
+    /// The kernel tells the creator's number, which can be that of a younger process now. An object's
+    /// header tells its maker by more: if that is the creator, it also tells whether it lives.
+    pub fn learn_creator(&mut self) {
+        let Some(maker) = self.object().map(|object| object.maker) else {
+            return;
+        };
+        let creator = &mut self.creator;
+        if creator.pid as u32 == maker.id && maker.life != Life::Unknown {
+            let is_alive = maker.life == Life::Alive;
+            creator.name = is_alive.then(|| process::name_of(creator.pid)).flatten();
+            creator.life = maker.life;
+        }
+    }
+
+    /// The object that it begins with.
+    pub fn object(&self) -> Option<&Contents> {
+        let first = self.seen.objects.first();
+        first
+            .filter(|found| found.offset == 0)
+            .map(|found| &found.contents)
+    }
+
+    /// What it keeps for a process that comes later, in words.
+    pub fn data(&self) -> Option<&'static str> {
+        self.seen.objects.iter().find_map(objects::Found::data)
+    }
+
+    /// Whether this very process is its last user, by having looked at it.
+    pub fn is_looked_at(&self) -> bool {
+        self.seen.attached || self.last.is_some() && self.status.lpid == std::process::id() as i32
     }
 
     /// Nobody has it attached, and whoever made it is dead; `None` if that cannot be told.
@@ -216,29 +254,13 @@ pub fn is_ours(status: &Status) -> bool {
     us == 0 || [status.uid, status.cuid].contains(&us)
 }
 
-/// Looks into a segment that may be managed. Preferably through a process that has it attached: to
-/// attach it here changes when, and by whom, it was last used, and then `status` has that, too.
-fn contents(status: &mut Status, attached: &[Attached]) -> Result<Option<Contents>, Error> {
-    if !Contents::may_be_in(status.size) {
-        return Ok(None);
-    }
-    let len = status.size.min(Contents::LEN);
-    let theirs = attached
-        .iter()
-        .find_map(|attached| process::memory_of(attached.pid, attached.address?, len));
-    if let Some(bytes) = theirs {
-        return Ok(Contents::of(&bytes));
-    }
-    let segment = Segment::from_id(status.id);
-    let contents = segment.contents();
-    if let Ok(now) = segment.status() {
-        *status = now;
-    }
-    contents
+/// How much of a segment is swapped out, in bytes; `None` if the kernel does not tell.
+pub fn swapped(id: i32) -> Option<u64> {
+    memory_use().get(&id).map(|&(_, swapped)| swapped)
 }
 
 /// How much of each segment is in memory and swapped out, by id.
-fn memory_use() -> HashMap<i32, (u64, u64)> {
+pub fn memory_use() -> HashMap<i32, (u64, u64)> {
     let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let mut lines = text.lines();
     let names: Vec<&str> = lines

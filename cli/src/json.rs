@@ -26,12 +26,18 @@ segments: a list, an object for each:
   attached: a list of pid, name, times, areas (of memory, which nattch counts), read_only;
   unseen: how many of nattch are not in it,
   closed: it may hold something, and could not be looked into,
+  looked_at: it was attached to see what it holds, and so shmkey is its last user now; lpid, last, atime and dtime are
+    what they were before,
+  data: of an orphan, what it keeps for a later process (\"undelivered messages\", \"a published value\"); null if nothing,
   contents: null, or what a managed segment holds: kind (\"mutex\", \"semaphore\", \"latest\",
     \"ring\"), name, layout, ready, maker (id, life), made (seconds since 1970), size (bytes), and
     of a mutex: owner (null or id, life), suspect, lost;
     of a semaphore: value;
     of a latest value: version, value_size, publisher;
-    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver.
+    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver;
+  within: a list of the objects that were found behind its beginning: offset (bytes), and what contents has. Pages are
+    searched that are in the memory of a process that has the segment attached: list searches 64 of them in the first
+    GiB, show 16384 in the first 64 GiB.
 totals: segments, bytes, pages of all segments, whatever was filtered.
 limits: shmmni (segments), shmmax (bytes of one), shmall (pages of all), page_size (bytes);
   null if unknown.
@@ -91,7 +97,17 @@ struct Segment {
     attached: Vec<Attached>,
     unseen: u64,
     closed: bool,
+    looked_at: bool,
+    data: Option<&'static str>,
     contents: Option<Object>,
+    within: Vec<Within>,
+}
+
+#[derive(Serialize)]
+struct Within {
+    offset: u64,
+    #[serde(flatten)]
+    object: Object,
 }
 
 #[derive(Serialize)]
@@ -234,8 +250,20 @@ impl Segment {
                 })
                 .collect(),
             unseen: fact.hidden(),
-            closed: fact.closed,
-            contents: fact.contents.as_ref().map(Object::of),
+            closed: fact.seen.closed,
+            looked_at: fact.is_looked_at(),
+            data: fact.data().filter(|_| fact.is_orphan()),
+            contents: fact.object().map(Object::of),
+            within: fact
+                .seen
+                .objects
+                .iter()
+                .filter(|found| found.offset > 0)
+                .map(|found| Within {
+                    offset: found.offset,
+                    object: Object::of(&found.contents),
+                })
+                .collect(),
         }
     }
 }

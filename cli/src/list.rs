@@ -11,12 +11,14 @@ use crate::{
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use shmkey::{Key, Life};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 #[derive(Args, Default)]
 pub struct Options {
     #[command(flatten)]
     pub choice: Choice,
+    #[command(flatten)]
+    pub looking: Looking,
     /// For programs: one JSON object, described in shmkey-list(1)
     #[arg(long)]
     pub json: bool,
@@ -31,6 +33,17 @@ pub struct Choice {
     /// The other way round
     #[arg(long, short)]
     pub reverse: bool,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Only those that no process uses, and whose creator has ended
+    #[arg(long)]
+    pub orphans: bool,
+}
+
+/// Which segments.
+#[derive(Args, Clone, Default)]
+#[group(id = "filter", multiple = true)]
+pub struct Filter {
     /// Only those of this user: a name or a number
     #[arg(long, value_name = "USER")]
     pub owner: Option<String>,
@@ -38,11 +51,29 @@ pub struct Choice {
     #[arg(long, conflicts_with = "owner")]
     pub mine: bool,
     /// Only the one under this key, such as 0x4102002f
-    #[arg(long, value_name = "KEY", value_parser = create::key)]
+    #[arg(long, value_name = "KEY", value_parser = create::key, allow_negative_numbers = true)]
     pub key: Option<Key>,
-    /// Only those that nobody uses, and whose creator has ended
+}
+
+/// Whether to look into segments.
+#[derive(Args, Clone, Copy, Default)]
+pub struct Looking {
+    /// Do not look for what segments hold. Without this, a segment that may hold an object, and
+    /// that cannot be read through a process that has it attached, is attached for a moment: then the
+    /// kernel takes shmkey for its last user
     #[arg(long)]
-    pub orphans: bool,
+    pub no_contents: bool,
+}
+
+impl Looking {
+    /// How to look, if not told otherwise in this way.
+    pub fn or(self, look: Look) -> Look {
+        if self.no_contents {
+            Look::Outside
+        } else {
+            look
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -61,7 +92,7 @@ pub enum Sort {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let mut facts = Facts::gather(Look::Inside)?;
+    let mut facts = Facts::gather(options.looking.or(Look::Inside))?;
     let totals = json::Totals::of(&facts);
     options.choice.apply(&mut facts.segments)?;
     if options.json {
@@ -75,45 +106,48 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         text.push('\n');
     }
-    text += &summary(&facts, &totals);
+    text += &summary(&facts, &totals, &options.choice.filter);
     output::print(&text)
 }
 
 impl Choice {
     /// Leaves the segments that were chosen, and orders them.
     pub fn apply(&self, segments: &mut Vec<Fact>) -> Result<(), Failure> {
-        let chosen = Filter::new(self)?;
-        segments.retain(|fact| chosen.takes(fact));
+        self.filter.apply(segments)?;
+        segments.retain(|fact| !self.orphans || fact.is_orphan());
         sort(segments, self);
         Ok(())
     }
 }
 
-/// Which segments to list.
-struct Filter {
-    owner: Option<u32>,
-    key: Option<Key>,
-    orphans: bool,
-}
-
 impl Filter {
-    fn new(choice: &Choice) -> Result<Filter, Failure> {
-        let owner = match &choice.owner {
-            _ if choice.mine => Some(uzers::get_effective_uid()),
+    /// Leaves the segments that were chosen.
+    pub fn apply(&self, segments: &mut Vec<Fact>) -> Result<(), Failure> {
+        let owner = match &self.owner {
+            _ if self.mine => Some(uzers::get_effective_uid()),
             Some(owner) => Some(uid(owner)?),
             None => None,
         };
-        Ok(Filter {
-            owner,
-            key: choice.key,
-            orphans: choice.orphans,
-        })
+        segments.retain(|fact| {
+            owner.is_none_or(|uid| fact.status.uid == uid)
+                && self.key.is_none_or(|key| fact.status.key == key)
+        });
+        Ok(())
     }
 
-    fn takes(&self, fact: &Fact) -> bool {
-        self.owner.is_none_or(|uid| fact.status.uid == uid)
-            && self.key.is_none_or(|key| fact.status.key == key)
-            && (!self.orphans || fact.is_orphan())
+    /// As it is said on the command line, behind a command.
+    fn arguments(&self) -> String {
+        let mut text = String::new();
+        if let Some(owner) = &self.owner {
+            text += &format!(" --owner {}", words::plain(owner));
+        }
+        if self.mine {
+            text += " --mine";
+        }
+        if let Some(key) = self.key {
+            text += &format!(" --key {key}");
+        }
+        text
     }
 }
 
@@ -175,7 +209,7 @@ pub fn row(fact: &Fact) -> Vec<Cell> {
         span(fact.age()),
         fact.idle.map_or("never".to_owned(), words::span),
         holds(fact),
-        words::flags(fact).join(", "),
+        note(fact),
     ];
     let mut row: Vec<Cell> = texts.into_iter().map(Cell::from).collect();
     row[5].style = match status.nattch {
@@ -192,6 +226,14 @@ pub fn row(fact: &Fact) -> Vec<Cell> {
         _ => Style::new(),
     };
     row
+}
+
+/// `orphan, published value, looked at`.
+fn note(fact: &Fact) -> String {
+    let mut notes = words::flags(fact);
+    notes.extend(fact.data().filter(|_| fact.is_orphan()));
+    notes.extend(fact.is_looked_at().then_some("looked at"));
+    notes.join(", ")
 }
 
 /// `2: 4242 writer, 4243 reader`.
@@ -218,17 +260,20 @@ pub fn users(fact: &Fact) -> String {
     who.join(", ")
 }
 
-/// `ring "orders": 37% full`.
+/// `ring "orders": 37% full`; `mutex at 64: free; ring at 4096: empty`.
 pub fn holds(fact: &Fact) -> String {
-    match &fact.contents {
-        Some(contents) => format!("{}: {}", words::kind(contents), words::state(contents)),
-        None if fact.closed => "(you may not look)".to_owned(),
-        None => String::new(),
+    if fact.seen.closed {
+        return "(you may not look)".to_owned();
     }
+    let said = fact.seen.objects.iter().map(|found| {
+        let kind = words::kind_at(found);
+        format!("{kind}: {}", words::state(&found.contents))
+    });
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// What is below the table.
-pub fn summary(facts: &Facts, totals: &json::Totals) -> String {
+pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String {
     let mut text = String::new();
     let (all, shown) = (totals.segments, facts.segments.len() as u64);
     let segments = words::count(all, "segment");
@@ -262,35 +307,73 @@ pub fn summary(facts: &Facts, totals: &json::Totals) -> String {
             limits.join("; ")
         ));
     }
-    text + &orphans(facts) + &unknown(facts)
+    text + &orphans(facts, filter) + &looked_at(facts) + &unknown(facts)
 }
 
-fn orphans(facts: &Facts) -> String {
-    let orphans: Vec<&Fact> = facts
-        .segments
-        .iter()
-        .filter(|fact| fact.is_orphan())
-        .collect();
-    let ours = orphans.iter().filter(|fact| fact.is_ours()).count();
-    if orphans.is_empty() {
-        return String::new();
+fn orphans(facts: &Facts, filter: &Filter) -> String {
+    let orphans = facts.segments.iter().filter(|fact| fact.is_orphan());
+    let (data, orphans): (Vec<&Fact>, Vec<&Fact>) = orphans.partition(|fact| fact.data().is_some());
+    let command = format!("shmkey remove --orphans{}", filter.arguments());
+    let mut text = String::new();
+    if !orphans.is_empty() {
+        let those = removal(&orphans, &command);
+        let them = them(&orphans);
+        text += &output::note(&format!(
+            "{}: no process has {them} attached, and the process that created {them} has ended; {those}.",
+            words::count(orphans.len() as u64, "orphan"),
+        ));
     }
-    let them = if orphans.len() == 1 { "it" } else { "them" };
-    let those = match ours {
+    if !data.is_empty() {
+        let those = removal(&data, &format!("{command} --with-data"));
+        let hold = if data.len() == 1 { "holds" } else { "hold" };
+        text += &output::note(&format!(
+            "{} that {hold} data for a later process ({}); {those}, too.",
+            words::count(data.len() as u64, "orphan"),
+            kinds_of_data(&data),
+        ));
+    }
+    text
+}
+
+fn them(segments: &[&Fact]) -> &'static str {
+    if segments.len() == 1 { "it" } else { "them" }
+}
+
+/// Who can remove these, and how.
+fn removal(segments: &[&Fact], command: &str) -> String {
+    let ours = segments.iter().filter(|fact| fact.is_ours()).count();
+    match ours {
         0 => "root and their owners can remove them".to_owned(),
-        _ if ours == orphans.len() => format!("shmkey remove --orphans removes {them}"),
-        _ => format!("shmkey remove --orphans removes those {ours} that are yours"),
-    };
-    output::note(&format!(
-        "{}: nobody uses {them}, and whoever made {them} has ended; {those}.",
-        words::count(orphans.len() as u64, "orphan"),
-    ))
+        _ if ours == segments.len() => format!("{command} removes {}", them(segments)),
+        _ => format!("{command} removes those {ours} that are yours"),
+    }
+}
+
+/// `undelivered messages, a published value`.
+pub fn kinds_of_data(segments: &[&Fact]) -> String {
+    let kinds: BTreeSet<&str> = segments.iter().filter_map(|fact| fact.data()).collect();
+    kinds.into_iter().rev().collect::<Vec<_>>().join(", ")
+}
+
+fn looked_at(facts: &Facts) -> String {
+    let looked_at = facts.segments.iter().filter(|fact| fact.is_looked_at());
+    match looked_at.count() as u64 {
+        0 => String::new(),
+        count => output::note(&format!(
+            "{} looked at: attached by shmkey for a moment, which the kernel takes for the last use; --no-contents avoids that.",
+            words::count(count, "segment")
+        )),
+    }
 }
 
 /// What could not be found out.
 fn unknown(facts: &Facts) -> String {
     let mut text = unseen(facts);
-    let closed = facts.segments.iter().filter(|fact| fact.closed).count() as u64;
+    let closed = facts
+        .segments
+        .iter()
+        .filter(|fact| fact.seen.closed)
+        .count() as u64;
     if closed > 0 {
         text += &output::note(&format!(
             "{} may hold something, and you may not look into {}.",

@@ -10,11 +10,13 @@ mod list;
 #[cfg(test)]
 mod manual;
 mod map;
+mod objects;
 mod output;
 mod process;
 mod remove;
 mod screen;
 mod show;
+mod sparse;
 mod table;
 mod target;
 mod top;
@@ -49,15 +51,21 @@ no sense.";
 enum Command {
     /// List all segments: who uses them, who made them, what they hold
     ///
-    /// To look into a managed segment that nobody has attached, it is attached for a moment, which
-    /// the kernel takes for its last use.
+    /// What a segment holds is read through a process that has it attached, if this user may do that. A
+    /// segment that may hold an object, and cannot be read so, is attached for a moment, which the kernel
+    /// takes for its last use: the list shows the use before, and notes "looked at".
     #[command(after_long_help = format!("The object that --json prints:\n\n{}", json::SCHEMA))]
     List(list::Options),
     /// Show all that is known of one segment
+    ///
+    /// Objects are looked for at its beginning, and at multiples of 64 bytes in the pages that a process
+    /// which has it attached has in memory: 16384 of them at most, in the first 64 GiB. Otherwise as for
+    /// shmkey list.
     Show(show::Options),
     /// Show the bytes of a segment
     ///
-    /// A page that was never written gets memory when it is read, by this as by any program.
+    /// A page that was never written is zeroes, and gets no memory by being read. The exceptions are huge
+    /// pages, and, for users other than root, segments that are partly swapped out.
     Dump(dump::Options),
     /// Make a segment, and print its id
     ///
@@ -66,6 +74,8 @@ enum Command {
     /// Copy bytes from standard input into a segment or a ring
     Put(transfer::Put),
     /// Copy bytes out of a segment or a ring to standard output
+    ///
+    /// Of pages that were never written, see shmkey-dump(1).
     Get(transfer::Get),
     /// The list, live
     Top(top::Options),

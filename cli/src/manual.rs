@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The date in the pages: that of the last change of what they say.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-25";
 
 #[test]
 fn the_description_makes_sense() {

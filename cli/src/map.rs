@@ -22,6 +22,8 @@ pub struct Options {
     /// Into this file, as a picture in SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    #[command(flatten)]
+    looking: list::Looking,
 }
 
 /// The processes that have something attached, and the segments, in the order they are drawn.
@@ -31,7 +33,7 @@ struct Map {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let facts = Facts::gather(Look::Inside)?;
+    let facts = Facts::gather(options.looking.or(Look::Inside))?;
     let unseen = list::unseen(&facts);
     let map = Map::new(facts.segments);
     if let Some(path) = &options.svg {
@@ -205,9 +207,10 @@ impl Map {
 
 /// What a segment is called: by its id, and by what it holds or how large it is.
 fn title(fact: &Fact) -> String {
-    let what = match &fact.contents {
-        Some(contents) => words::kind(contents),
-        None => words::size(fact.status.size as u64),
+    let what = match fact.seen.objects.as_slice() {
+        [] => words::size(fact.status.size as u64),
+        [found] => words::kind_at(found),
+        objects => words::count(objects.len() as u64, "object"),
     };
     format!("{}: {what}", fact.status.id)
 }
@@ -215,8 +218,9 @@ fn title(fact: &Fact) -> String {
 fn subtitle(fact: &Fact) -> String {
     let size = || words::size(fact.status.size as u64);
     let mut said = vec![words::user(fact.status.uid)];
-    said.extend(fact.contents.as_ref().map(|_| size()));
-    said.extend(fact.contents.as_ref().map(words::state));
+    if let [found] = fact.seen.objects.as_slice() {
+        said.extend([size(), words::state(&found.contents)]);
+    }
     said.extend(words::flags(fact).into_iter().map(str::to_owned));
     said.extend((fact.hidden() > 0).then(|| format!("{} users unseen", fact.hidden())));
     said.join(", ")

@@ -3,9 +3,8 @@
 use shmkey::Life;
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    fs, io,
+    os::unix::fs::{FileExt, MetadataExt},
     sync::LazyLock,
     time::{Duration, SystemTime},
 };
@@ -41,6 +40,11 @@ pub fn our_ipc_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/ipc").ok()?.ino())
 }
 
+/// The number of this process' own PID namespace.
+pub fn our_pid_namespace() -> Option<u64> {
+    Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
+}
+
 pub fn ipc_namespace(pid: i32) -> Option<u64> {
     let link = fs::metadata(format!("/proc/{pid}/ns/ipc"));
     let link = link.or_else(|error| {
@@ -62,13 +66,55 @@ pub fn page_size() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// Bytes of a process' memory, as far as this process may read them.
-pub fn memory_of(pid: i32, address: u64, len: usize) -> Option<Vec<u8>> {
-    let mut file = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
-    file.seek(SeekFrom::Start(address)).ok()?;
-    let mut bytes = vec![0; len];
-    file.read_exact(&mut bytes).ok()?;
-    Some(bytes)
+/// The memory of a process that this one may read.
+pub struct Memory {
+    bytes: fs::File,
+    pages: Option<fs::File>,
+}
+
+impl Memory {
+    pub fn of(pid: i32) -> Option<Memory> {
+        let open = |name: &str| fs::File::open(format!("/proc/{pid}/{name}")).ok();
+        Some(Memory {
+            bytes: open("mem")?,
+            pages: open("pagemap"),
+        })
+    }
+
+    pub fn read(&self, address: u64, len: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.bytes.read_exact_at(&mut bytes, address).ok()?;
+        Some(bytes)
+    }
+
+    /// The pages of `len` bytes from an address on that the process has touched, to read which gives
+    /// no memory to any: their offsets from there, at most so many. None if that cannot be told.
+    pub fn touched(&self, address: u64, len: u64, most: usize) -> Vec<u64> {
+        /// The page is present; see pagemap in proc(5).
+        const PRESENT: u64 = 1 << 63;
+        const ENTRY: usize = size_of::<u64>();
+        const ENTRIES: u64 = 8192;
+        let (page, mut touched) = (page_size(), Vec::new());
+        let Some(pages) = &self.pages else {
+            return touched;
+        };
+        let count = len.div_ceil(page);
+        let mut entries = vec![0; ENTRIES as usize * ENTRY];
+        for first in (0..count).step_by(ENTRIES as usize) {
+            let entries = &mut entries[..(count - first).min(ENTRIES) as usize * ENTRY];
+            let from = (address / page + first) * ENTRY as u64;
+            if touched.len() >= most || pages.read_exact_at(entries, from).is_err() {
+                break;
+            }
+            let (entries, _) = entries.as_chunks::<ENTRY>();
+            let present = (first..)
+                .zip(entries)
+                .filter(|(_, entry)| u64::from_ne_bytes(**entry) & PRESENT != 0);
+            touched.extend(present.map(|(number, _)| number * page));
+        }
+        touched.truncate(most);
+        touched
+    }
 }
 
 /// What a process is called: its program, and what was made of that by the program itself.

@@ -2,13 +2,13 @@
 
 use crate::{
     facts::{Fact, Facts, Look, is_gone, is_ours, status},
-    list,
+    list::{self, Filter},
     output::{self, Failure, complain},
     target::Target,
     words,
 };
 use clap::{ArgGroup, Args};
-use shmkey::Segment;
+use shmkey::{Contents, Segment};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -23,18 +23,26 @@ pub struct Options {
     #[arg(
         value_name = "SEGMENT",
         required_unless_present = "orphans",
+        conflicts_with = "filter",
+        allow_negative_numbers = true,
         value_hint = clap::ValueHint::Other
     )]
     segments: Vec<Target>,
-    /// All that nobody uses and whose creator has ended. On a terminal it asks first; in a script,
-    /// without a terminal, it does not. What shmkey create has made is one of them until a program
-    /// uses it
+    /// All orphans: segments that no process has attached, and whose creator has ended. On a terminal
+    /// it asks first; without one, --yes is needed. What shmkey create has made is an orphan until a
+    /// program uses it. To see what they hold, they are attached for a moment
     #[arg(long)]
     orphans: bool,
+    #[command(flatten)]
+    filter: Filter,
     /// Only those that have been there for so long, since they were created or their owner or mode
     /// was changed: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
+    /// Also those that hold data for a later process: a ring with undelivered messages, a latest value
+    /// that was published and whose publisher has released its role
+    #[arg(long, requires = "orphans", conflicts_with = "segments")]
+    with_data: bool,
     /// Only show what would be removed
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -107,37 +115,13 @@ fn rest(id: i32) -> Result<String, Failure> {
 }
 
 fn users(id: i32) -> Result<String, Failure> {
-    let fact = Fact::of(id)?;
+    let fact = Fact::of(id, Look::Outside)?;
     Ok(fact.map_or("somebody".to_owned(), |fact| list::users(&fact)))
 }
 
-/// Removes what nobody uses any more.
+/// Removes what no process uses any more.
 fn orphans(options: &Options) -> Result<(), Failure> {
-    // To look inside would be to use them.
-    let facts = Facts::gather(Look::Outside)?;
-    let unclear = facts.segments.iter().filter(|fact| fact.orphan().is_none());
-    let unclear = unclear.count() as u64;
-    if unclear > 0 {
-        output::print(&output::note(&format!(
-            "{} that nobody uses left alone: it cannot be told whether their creators live.",
-            words::count(unclear, "segment")
-        )))?;
-    }
-    let old_enough = |fact: &Fact| match options.older_than {
-        Some(least) => fact.age().is_some_and(|age| age >= least),
-        None => true,
-    };
-    let (mine, others): (Vec<Fact>, Vec<Fact>) = facts
-        .segments
-        .into_iter()
-        .filter(|fact| fact.is_orphan() && !fact.status.removed && old_enough(fact))
-        .partition(Fact::is_ours);
-    if !others.is_empty() {
-        let orphans = words::count(others.len() as u64, "orphan");
-        output::print(&output::note(&format!(
-            "{orphans} of other users left alone."
-        )))?;
-    }
+    let mine = chosen(options)?;
     if mine.is_empty() {
         return output::print("There are no orphans to remove.\n");
     }
@@ -149,14 +133,15 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     if options.dry_run {
         return output::print(&format!("{what} would be removed.\n"));
     }
-    if !options.yes && io::stdin().is_terminal() && !agrees()? {
-        return output::print("Nothing was removed.\n");
-    }
-    // Somebody looks, who cannot be asked.
-    if !options.yes && !io::stdin().is_terminal() && io::stdout().is_terminal() {
-        return Err(Failure::Because(
-            "nothing was removed, as nobody can be asked; say --yes".to_owned(),
-        ));
+    if !options.yes {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return Err(Failure::Because(
+                "nothing was removed: without a terminal to ask on, --yes is needed".to_owned(),
+            ));
+        }
+        if !agrees()? {
+            return output::print("Nothing was removed.\n");
+        }
     }
     let mut removed = 0;
     let done = each(&mine, |fact| {
@@ -177,6 +162,68 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     });
     output::print(&format!("Removed {}.\n", words::count(removed, "segment")))?;
     done
+}
+
+/// The orphans to remove. What is left alone is said.
+fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
+    let mut unused = Facts::gather(Look::Outside)?.segments;
+    options.filter.apply(&mut unused)?;
+    let old_enough = |fact: &Fact| match options.older_than {
+        Some(least) => fact.age().is_some_and(|age| age >= least),
+        None => true,
+    };
+    unused.retain(|fact| fact.status.nattch == 0 && !fact.status.removed && old_enough(fact));
+    for fact in &mut unused {
+        // What cannot be removed anyway is not looked into; what was made for an object may name its
+        // creator more exactly than the kernel.
+        let is_likely = Contents::may_be_in(fact.status.size);
+        if fact.is_ours() && (is_likely || fact.orphan() != Some(false) && !options.with_data) {
+            fact.look_inside(Look::Everything);
+        }
+    }
+    let left_alone = |what: String| output::print(&output::note(&what));
+    let unclear = unused.iter().filter(|fact| fact.orphan().is_none());
+    let unclear = unclear.count() as u64;
+    if unclear > 0 {
+        left_alone(format!(
+            "{} that no process uses left alone: it cannot be told whether their creators live.",
+            words::count(unclear, "segment")
+        ))?;
+    }
+    unused.retain(Fact::is_orphan);
+    let (mut mine, others): (Vec<Fact>, Vec<Fact>) = unused.into_iter().partition(Fact::is_ours);
+    if !others.is_empty() {
+        let orphans = words::count(others.len() as u64, "orphan");
+        left_alone(format!("{orphans} of other users left alone."))?;
+    }
+    if options.with_data {
+        return Ok(mine);
+    }
+    let data: Vec<&Fact> = mine.iter().filter(|fact| fact.data().is_some()).collect();
+    if !data.is_empty() {
+        left_alone(format!(
+            "{} left alone that hold data for a later process ({}): {}; --with-data removes them, too.",
+            words::count(data.len() as u64, "orphan"),
+            list::kinds_of_data(&data),
+            ids(&data),
+        ))?;
+    }
+    let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
+    if !closed.is_empty() {
+        left_alone(format!(
+            "{} left alone, as you may not look whether data is in there: {}; --with-data removes them, too.",
+            words::count(closed.len() as u64, "orphan"),
+            ids(&closed),
+        ))?;
+    }
+    mine.retain(|fact| fact.data().is_none() && !fact.seen.closed);
+    Ok(mine)
+}
+
+/// `7, 32770`.
+fn ids(segments: &[&Fact]) -> String {
+    let ids = segments.iter().map(|fact| fact.status.id.to_string());
+    ids.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether nobody has come since it was listed. (Between this and the removal there is nothing that

@@ -1,29 +1,41 @@
 //! `shmkey show`.
 
 use crate::{
-    facts::Fact,
+    facts::{Fact, Look},
     json, list,
+    objects::Found,
     output::{self, Failure},
     target::Target,
     words,
 };
 use anstyle::Style;
 use clap::Args;
-use shmkey::Holding;
+use shmkey::{Contents, Holding};
 use std::time::SystemTime;
 
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other)]
+    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
     segment: Target,
+    #[command(flatten)]
+    looking: list::Looking,
+    /// Look for objects also in a segment that can only be read by attaching it, and was not made for
+    /// one: then the kernel takes shmkey for its last user
+    #[arg(long, conflicts_with = "no_contents")]
+    contents: bool,
     /// For programs: one JSON object, described in shmkey-list(1)
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let fact = find(&options.segment)?;
+    let look = if options.contents {
+        Look::Everything
+    } else {
+        Look::Closely
+    };
+    let fact = find(&options.segment, options.looking.or(look))?;
     if options.json {
         return output::print(&json::segment(&fact));
     }
@@ -44,11 +56,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// The segment that is meant, and all that can be found out about it.
-fn find(target: &Target) -> Result<Fact, Failure> {
+fn find(target: &Target, look: Look) -> Result<Fact, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
     let gone = || Failure::Because(target.missing());
-    Fact::of(segment.id()).map_err(because)?.ok_or_else(gone)
+    Fact::of(segment.id(), look)
+        .map_err(because)?
+        .ok_or_else(gone)
 }
 
 fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
@@ -79,12 +93,7 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         ),
         ("used by", list::users(fact)),
         ("created by", words::process(&fact.creator)),
-        (
-            "last used by",
-            fact.last
-                .as_ref()
-                .map_or("nobody".to_owned(), words::process),
-        ),
+        ("last used by", last_user(fact)),
         ("attached", when(status.attached_at)),
         ("detached", when(status.detached_at)),
         ("changed", when(status.changed_at)),
@@ -109,15 +118,28 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));
     }
     if fact.is_orphan() {
-        let what = "yes: nobody uses it, and whoever created it has ended";
+        let mut what =
+            "yes: no process has it attached, and the process that created it has ended".to_owned();
+        if let Some(data) = fact.data() {
+            what += &format!("; but it holds {data}");
+        }
         let remedy = match fact.is_ours() {
             true => format!("shmkey remove {} removes it", status.id),
             false => "its owner, its creator and root can remove it".to_owned(),
         };
         lines.push(("orphan", format!("{what}; {remedy}")));
     }
-    lines.extend(object(fact));
+    lines.extend(holds(fact));
     lines
+}
+
+fn last_user(fact: &Fact) -> String {
+    let last = fact.last.as_ref();
+    let last = last.map_or("nobody".to_owned(), words::process);
+    match fact.is_looked_at() {
+        true => format!("{last}; and now by shmkey, which has looked into it"),
+        false => last,
+    }
 }
 
 fn key(fact: &Fact) -> String {
@@ -167,14 +189,25 @@ fn permissions(mode: u32) -> String {
 }
 
 /// What it holds.
-fn object(fact: &Fact) -> Vec<(&'static str, String)> {
-    let Some(contents) = &fact.contents else {
-        let unknown = ("holds", "you may not look into it".to_owned());
-        return fact.closed.then_some(unknown).into_iter().collect();
-    };
+fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
+    let objects = &fact.seen.objects;
+    if fact.seen.closed {
+        return vec![("holds", "you may not look into it".to_owned())];
+    }
+    if fact.seen.unread {
+        let command = format!("shmkey show --contents {}", fact.status.id);
+        let why = "unknown, as it cannot be read without attaching it";
+        return vec![("holds", format!("{why}; {command} attaches it"))];
+    }
+    objects.iter().flat_map(object).collect()
+}
+
+/// What is known of an object.
+fn object(found: &Found) -> Vec<(&'static str, String)> {
+    let contents: &Contents = &found.contents;
     let someone = |party: &Option<_>| party.as_ref().map_or("nobody".to_owned(), words::party);
     let mut lines = vec![
-        ("holds", words::kind(contents)),
+        ("holds", words::kind_at(found)),
         ("state", words::state(contents)),
         ("made by", words::party(&contents.maker)),
     ];

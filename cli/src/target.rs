@@ -44,13 +44,27 @@ impl FromStr for Target {
             });
             return key.and_then(findable);
         }
-        if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        // Ids are not negative, and this is how `list --json` and /proc/sysvipc/shm write half of the
+        // keys.
+        if let Some(digits) = text.strip_prefix('-')
+            && is_number(digits)
+        {
+            let key = parse_key(text).ok_or_else(|| {
+                format!("{text} is no key: keys are 32 bits (name:{text} is a name)")
+            });
+            return key.and_then(findable);
+        }
+        if is_number(text) {
             return parse_id(text).ok_or_else(|| {
                 format!("{text} is no id: ids are 0 to 2147483647 (name:{text} is a name)")
             });
         }
         name(text)
     }
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty()
 }
 
 fn parse_id(text: &str) -> Option<Target> {
@@ -101,10 +115,17 @@ impl Target {
     }
 
     fn hint(&self) -> String {
-        if let Target::Id(id) = self {
-            let name = Key::from_name(id.to_string());
-            if name.and_then(Segment::open).is_ok() {
-                return format!("but one that is named so: say name:{id}");
+        if let Target::Id(number) = self {
+            let key = Key::from_raw(*number);
+            if let Some(id) = id_under(key) {
+                return format!(
+                    "but {number} is the key {key} of the segment with id {id}: say {id} or {key}"
+                );
+            }
+            if let Some(id) = Key::from_name(number.to_string()).ok().and_then(id_under) {
+                return format!(
+                    "but the segment with id {id} is named {number}: say {id} or name:{number}"
+                );
             }
         }
         "shmkey list shows all".to_owned()
@@ -119,6 +140,13 @@ impl Target {
             _ => format!("the segment {self}: {}", output::why(&error)),
         }
     }
+}
+
+/// The id of the segment under a key, also of one that this process may not open.
+fn id_under(key: Key) -> Option<i32> {
+    let all = Segment::list().unwrap_or_default();
+    let mut all = all.into_iter().filter(|_| !key.is_private());
+    Some(all.find(|status| status.key == key)?.id)
 }
 
 impl fmt::Display for Target {
@@ -145,6 +173,10 @@ mod tests {
             ("0x10", key(16)),
             ("0xffffffff", key(-1)),
             ("key:16", key(16)),
+            ("-939524095", key(-939_524_095)),
+            ("key:-939524095", key(-939_524_095)),
+            ("-", name("-")),
+            ("name:-1", name("-1")),
             ("orders", name("orders")),
             ("name:7", name("7")),
             ("name:0x10", name("0x10")),
@@ -160,6 +192,8 @@ mod tests {
             "key:",
             "key:0",
             "0x0",
+            "-2147483649",
+            "-0",
             "name:",
         ] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");

@@ -3,7 +3,7 @@
 use crate::{
     facts::{Fact, Facts, Look},
     json::Totals,
-    list::{self, Choice},
+    list::{self, Choice, Looking},
     output::Failure,
     screen::{self, Input, Screen},
     table::{self, Cell},
@@ -33,6 +33,8 @@ pub struct Options {
     interval: Duration,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 const KEYS: [(&str, &str); 8] = [
@@ -48,8 +50,8 @@ const KEYS: [(&str, &str); 8] = [
 
 const HELP: &str = "\
 What is new, has changed or is gone is bright, and fades; of gone segments the row stays for some \
-seconds. The columns are those of shmkey list. An orphan is a segment that nobody uses, and whose \
-creator has ended.
+seconds. The columns are those of shmkey list. An orphan is a segment that no process has attached, \
+and whose creator has ended.
 
 q, Esc, Ctrl-C  quit
 ↑ ↓ j k         the row above or below
@@ -70,7 +72,8 @@ const WATCH: Duration = Duration::from_millis(100);
 const GONE: Duration = Duration::from_secs(3);
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let mut top = Top::new(options.interval, options.choice.clone());
+    let look = options.looking.or(Look::Inside);
+    let mut top = Top::new(options.interval, options.choice.clone(), look);
     top.look()?;
     let mut screen = Screen::open("top", "shmkey list")?;
     loop {
@@ -93,6 +96,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 struct Top {
     interval: Duration,
     choice: Choice,
+    inside: Look,
     known: HashMap<i32, Known>,
     /// The rows, in order, gone ones among them.
     rows: Vec<Fact>,
@@ -120,10 +124,11 @@ struct Known {
 }
 
 impl Top {
-    fn new(interval: Duration, choice: Choice) -> Top {
+    fn new(interval: Duration, choice: Choice, inside: Look) -> Top {
         Top {
             interval,
             choice,
+            inside,
             known: HashMap::new(),
             rows: Vec::new(),
             summary: String::new(),
@@ -145,9 +150,9 @@ impl Top {
         let is_there: HashSet<i32> = facts.segments.iter().map(|fact| fact.status.id).collect();
         for fact in &mut facts.segments {
             match self.known.get_mut(&fact.status.id) {
-                Some(known) => known.update(fact, now),
+                Some(known) => known.update(fact, self.inside, now),
                 None => {
-                    fact.look_inside();
+                    fact.look_inside(self.inside);
                     let came = self.started.then_some(now);
                     self.known
                         .insert(fact.status.id, Known::new(fact.clone(), came));
@@ -169,7 +174,7 @@ impl Top {
     fn arrange(&mut self, mut facts: Facts) -> Result<(), Failure> {
         let totals = Totals::of(&facts);
         self.choice.apply(&mut facts.segments)?;
-        let summary = list::summary(&facts, &totals);
+        let summary = list::summary(&facts, &totals, &self.choice.filter);
         self.summary = anstream::adapter::strip_str(&summary).to_string();
         self.reorder()
     }
@@ -206,7 +211,7 @@ impl Top {
             }
             KeyCode::Char('r') => self.choice.reverse = !self.choice.reverse,
             KeyCode::Char('o') => self.choice.orphans = !self.choice.orphans,
-            KeyCode::Char('m') => self.choice.mine = !self.choice.mine,
+            KeyCode::Char('m') => self.choice.filter.mine = !self.choice.filter.mine,
             _ => {
                 if let Some(interval) = screen::paced(key, self.interval) {
                     self.interval = interval;
@@ -274,7 +279,7 @@ impl Top {
         for (is, what) in [
             (self.choice.reverse, ", reversed"),
             (self.choice.orphans, ", only orphans"),
-            (self.choice.mine, ", only mine"),
+            (self.choice.filter.mine, ", only mine"),
         ] {
             title += if is { what } else { "" };
         }
@@ -362,7 +367,7 @@ impl Known {
         }
     }
 
-    fn update(&mut self, fact: &mut Fact, now: Instant) {
+    fn update(&mut self, fact: &mut Fact, look: Look, now: Instant) {
         let before = &self.fact.status;
         let status = &fact.status;
         let unused = |nattch| nattch == 0;
@@ -372,10 +377,10 @@ impl Known {
         // To look into what nobody has attached is to use it. Once is enough, as long as nobody else does.
         match unused(status.nattch) && unused(before.nattch) && (us || same) {
             true => {
-                fact.contents = self.fact.contents.clone();
-                fact.closed = self.fact.closed;
+                fact.seen = self.fact.seen.clone();
+                fact.learn_creator();
             }
-            false => fact.look_inside(),
+            false => fact.look_inside(look),
         }
         let texts = texts(fact);
         for ((changed, before), after) in self.changed.iter_mut().zip(&self.texts).zip(&texts) {
@@ -421,7 +426,7 @@ mod tests {
             options.open(Key::PRIVATE).unwrap()
         };
         let first = make();
-        let mut top = Top::new(Duration::from_secs(1), Choice::default());
+        let mut top = Top::new(Duration::from_secs(1), Choice::default(), Look::Inside);
         top.look().unwrap();
         assert_eq!(note(&top, first.id()).as_deref(), Some(""));
         let second = make();

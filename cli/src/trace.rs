@@ -29,7 +29,9 @@ these were killed.
 
 All programs that the program starts are traced, except static ones that are not linked with the
 drop-in, those of another kind of processor, and those that run with rights of their own
-(set-user-id). If no call was traced at all, the last line says so. The segments of a process that
+(set-user-id). If no call was traced at all, the last line says so. Calls that a program makes through
+the library shmkey itself (libshmkey.so, libshmkey.a, the Rust crate) are not traced, because it asks
+the kernel directly; the last line says so, too. The segments of a process that
 still runs, such as a daemon, are not counted as left.
 
 Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A signal stack needs
@@ -59,7 +61,8 @@ left: id, key, bytes, mode of a segment that was left, attached_by_others (how m
 
 exit: attachments (how many were not detached; null from shmkey trace itself, which cannot tell),
   segments (how many were left; null if they cannot be listed), status and signal (how it ended;
-  null from the process itself), called (whether any call was traced).";
+  null from the process itself), called (whether any call was traced), library (whether a process has
+  the library shmkey in it, whose calls are not traced; null from the process itself).";
 
 /// What `shmkey trace` is told.
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@
 use crate::{
     dump,
     output::{self, Failure},
+    sparse::Sparse,
     target::Target,
     words,
 };
@@ -18,7 +19,7 @@ use std::{
 #[derive(Args)]
 pub struct Put {
     /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other)]
+    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
@@ -37,7 +38,7 @@ pub struct Put {
 #[derive(Args)]
 pub struct Get {
     /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other)]
+    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
     segment: Target,
     /// Begin here: bytes, or with a unit as in 4K
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
@@ -90,7 +91,12 @@ pub fn get(options: &Get) -> Result<(), Failure> {
 fn holds(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
     let contents = match raw {
         true => None,
-        false => segment.contents()?,
+        false => {
+            let memory = Sparse::attach(segment)?;
+            let mut bytes = vec![0; memory.size().min(Contents::LEN)];
+            memory.read_at(0, &mut bytes)?;
+            Contents::of(&bytes)
+        }
     };
     match contents {
         Some(contents) if !matches!(contents.holding, Holding::Ring { .. }) => {
@@ -123,7 +129,7 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
 }
 
 fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
-    let memory = segment.attach_read_only()?;
+    let memory = Sparse::attach(segment)?;
     let (from, to) = dump::range(&memory, options.offset.unwrap_or(0), options.length)?;
     let mut out = io::stdout().lock();
     dump::pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;

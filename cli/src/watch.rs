@@ -2,10 +2,11 @@
 
 use crate::{
     create,
-    facts::Fact,
+    facts::{Fact, Look},
     list,
     output::Failure,
     screen::{self, Input, Screen},
+    sparse::Sparse,
     table,
     target::Target,
     window::{self, Window},
@@ -21,7 +22,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use shmkey::{Attachment, Contents, Holding, Party, Segment};
+use shmkey::{Contents, Holding, Party, Segment};
 use std::{
     process,
     time::{Duration, Instant},
@@ -30,7 +31,7 @@ use std::{
 #[derive(Args)]
 pub struct Options {
     /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other)]
+    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
     segment: Target,
     /// Look this often: 10ms to 1h
     #[arg(long, short, value_name = "TIME", value_parser = screen::interval, default_value = "100ms")]
@@ -80,7 +81,7 @@ pub struct Watch {
     size: usize,
     interval: Duration,
     /// Until the segment is gone.
-    memory: Option<Attachment>,
+    memory: Option<Sparse>,
     /// Without this process.
     fact: Fact,
     asked: Instant,
@@ -123,15 +124,15 @@ impl Rate {
 
 impl Watch {
     pub fn begin(id: i32, interval: Duration, offset: Option<usize>) -> Result<Watch, Failure> {
-        let memory = Segment::from_id(id).attach_read_only()?;
-        let size = memory.size()?;
+        let memory = Sparse::attach(&Segment::from_id(id))?;
+        let size = memory.size();
         if offset.is_some_and(|offset| offset >= size) {
             return Err(Failure::Because(format!(
                 "the segment has {size} bytes, and that is beyond them"
             )));
         }
         let gone = || Failure::Because(format!("there is no segment with id {id}"));
-        let fact = Fact::of(id)?.ok_or_else(gone)?;
+        let fact = Fact::of(id, Look::Outside)?.ok_or_else(gone)?;
         let contents = look_into(&memory, size)?;
         let now = Instant::now();
         Ok(Watch {
@@ -226,7 +227,7 @@ impl Watch {
                     return;
                 }
                 self.asked = Instant::now();
-                if let Ok(Some(fact)) = Fact::of(self.id) {
+                if let Ok(Some(fact)) = Fact::of(self.id, Look::Outside) {
                     self.fact = without_us(fact);
                 }
             }
@@ -394,7 +395,7 @@ fn beginning(contents: Option<&Contents>) -> usize {
 }
 
 /// What a segment holds, if it was made by the library.
-fn look_into(memory: &Attachment, size: usize) -> Result<Option<Contents>, shmkey::Error> {
+fn look_into(memory: &Sparse, size: usize) -> Result<Option<Contents>, shmkey::Error> {
     if !Contents::may_be_in(size) {
         return Ok(None);
     }

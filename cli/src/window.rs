@@ -1,12 +1,12 @@
 //! A window onto the bytes of a segment, which remembers when each of them changed.
 
-use crate::{dump, screen};
+use crate::{dump, screen, sparse::Sparse};
 use anstyle::AnsiColor;
 use ratatui::{
     style::{Modifier, Style},
     text::{Line, Span},
 };
-use shmkey::{Attachment, Error};
+use shmkey::Error;
 use std::time::Instant;
 
 /// What was last seen of some bytes in a row.
@@ -34,7 +34,7 @@ impl Window {
     /// how many bytes that are is told.
     pub fn look(
         &mut self,
-        memory: &Attachment,
+        memory: &Sparse,
         offset: usize,
         len: usize,
         now: Instant,
@@ -61,7 +61,7 @@ impl Window {
     }
 
     /// Looks elsewhere, while what is seen already stays as it is.
-    pub fn shift(&mut self, memory: &Attachment, offset: usize, len: usize) -> Result<(), Error> {
+    pub fn shift(&mut self, memory: &Sparse, offset: usize, len: usize) -> Result<(), Error> {
         let mut next = Window::default();
         next.look(memory, offset, len, Instant::now())?;
         for place in 0..len {
@@ -138,12 +138,13 @@ mod tests {
             .open(shmkey::Key::PRIVATE);
         let memory = segment.unwrap();
         let writer = memory.attach().unwrap();
+        let reader = Sparse::attach(&memory).unwrap();
         memory.remove().unwrap();
         let mut window = Window::default();
         let now = Instant::now();
-        assert_eq!(window.look(&writer, 0, 32, now).unwrap(), 0);
+        assert_eq!(window.look(&reader, 0, 32, now).unwrap(), 0);
         writer.write_at(17, b"hello").unwrap();
-        assert_eq!(window.look(&writer, 16, 32, now).unwrap(), 5);
+        assert_eq!(window.look(&reader, 16, 32, now).unwrap(), 5);
         let lit = |window: &Window, now| {
             let lines = window.lines(16, 64, now);
             let spans = lines.iter().flat_map(|line| line.spans.clone());
@@ -157,7 +158,7 @@ mod tests {
 
         // What is seen already stays.
         writer.write_at(17, b"HELLO").unwrap();
-        window.shift(&writer, 8, 32).unwrap();
+        window.shift(&reader, 8, 32).unwrap();
         assert_eq!(lit(&window, now), "68656c6c6fhello");
         assert_eq!(window.end(), 40);
     }

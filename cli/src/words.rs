@@ -1,6 +1,6 @@
 //! How things are said: sizes, times, users, processes, states.
 
-use crate::{facts::Fact, process::Named};
+use crate::{facts::Fact, objects::Found, process::Named};
 use shmkey::{Contents, Holding, Key, Life, Party};
 use std::{
     cell::RefCell,
@@ -105,6 +105,15 @@ pub fn kind(contents: &Contents) -> String {
             "{kind} \"{}\"",
             plain(&String::from_utf8_lossy(&contents.name))
         ),
+    }
+}
+
+/// `ring "orders"`; `ring at 4096`.
+pub fn kind_at(found: &Found) -> String {
+    let kind = kind(&found.contents);
+    match found.offset {
+        0 => kind,
+        offset => format!("{kind} at {offset}"),
     }
 }
 

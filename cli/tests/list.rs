@@ -3,9 +3,9 @@
 mod stage;
 
 use serde_json::Value;
-use shmkey::{Key, Latest, Mutex, Ring, Segment, Semaphore};
-use stage::{Child, Name, alone, listed, listed_id, shmkey};
-use std::{collections::BTreeMap, fs, process::Command};
+use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use stage::{Child, Name, alone, listed, listed_id, refusal, shmkey};
+use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
 
 /// The kernel's own list, a line by its id.
 fn kernel() -> BTreeMap<i64, BTreeMap<String, i64>> {
@@ -263,6 +263,202 @@ fn looking_changes_nothing() {
     assert!(list.contains(&names[0].0), "{list}");
     shmkey(&["map"]);
     assert_eq!(look(), before);
+}
+
+/// Objects that lie behind the beginning of a segment are found without attaching it.
+#[test]
+fn objects_anywhere_in_a_segment() {
+    let segment = Segment::options()
+        .create(true)
+        .remove_on_drop(true)
+        .size(1 << 30)
+        .open(Key::PRIVATE)
+        .unwrap();
+    let id = segment.id();
+    let user = Child::new(|| {
+        let memory = Arc::new(segment.attach().unwrap());
+        let place = |offset| Place::within(Arc::clone(&memory), offset);
+        let mutex = Mutex::<u64>::open(place(64), 7).unwrap();
+        std::mem::forget(mutex.lock().unwrap());
+        // What is sent is no object, even if it looks like one.
+        let mut header = [0; 1024];
+        memory.read_at(64, &mut header).unwrap();
+        let ring = Ring::open(place(1 << 20), 8192).unwrap();
+        ring.sender().unwrap().send(&header).unwrap();
+        memory
+            .write_at(4096, b"shmkey\r\n and nothing else")
+            .unwrap();
+        std::mem::forget((mutex, ring, memory));
+    });
+    let before = (segment.status().unwrap(), resident(id));
+    let seen = listed_id(id);
+    assert_eq!(seen["contents"], Value::Null);
+    let within = seen["within"].as_array().unwrap();
+    assert_eq!(within.len(), 2, "{within:?}");
+    assert_eq!(
+        (&within[0]["offset"], &within[0]["kind"]),
+        (&64.into(), &"mutex".into())
+    );
+    assert_eq!(within[0]["owner"]["id"], user.pid());
+    assert_eq!(
+        (&within[1]["offset"], &within[1]["kind"]),
+        (&(1 << 20).into(), &"ring".into())
+    );
+    let text = shmkey(&["show", &id.to_string()]);
+    assert!(
+        text.contains("mutex at 64") && text.contains("ring at 1048576"),
+        "{text}"
+    );
+    assert!(shmkey(&["map"]).contains("2 objects"));
+    assert_eq!((segment.status().unwrap(), resident(id)), before);
+
+    // With nobody who has it attached, it is attached only if that is wanted.
+    user.kill();
+    let before = segment.status().unwrap();
+    let text = shmkey(&["show", &id.to_string()]);
+    assert!(
+        text.contains(&format!("shmkey show --contents {id}")),
+        "{text}"
+    );
+    assert_eq!(listed_id(id)["within"], Value::Array(Vec::new()));
+    assert_eq!(segment.status().unwrap(), before);
+    let text = shmkey(&["show", "--contents", &id.to_string()]);
+    assert!(
+        text.contains("mutex at 64") && text.contains("ring at 1048576"),
+        "{text}"
+    );
+    assert!(text.contains("and now by shmkey"), "{text}");
+    assert_ne!(segment.status().unwrap().lpid, before.lpid);
+}
+
+/// How much of a segment is in memory, in bytes.
+fn resident(id: i32) -> i64 {
+    kernel()[&id.into()]["rss"]
+}
+
+/// A segment that no process has attached can only be looked into by attaching it: that is said, and
+/// can be avoided.
+#[test]
+#[ignore = "needs root"]
+fn what_was_looked_at_is_marked() {
+    alone(|| {
+        let name = Name::new();
+        let segment = Ring::open(name.0.as_str(), 100).unwrap().segment();
+        let empty = Segment::options()
+            .create(true)
+            .size(6401)
+            .open(Key::PRIVATE);
+        let empty = empty.unwrap();
+        let before = (segment.status().unwrap(), empty.status().unwrap());
+        let look = || (segment.status().unwrap(), empty.status().unwrap());
+        for command in [
+            &["list"][..],
+            &["list", "--json"],
+            &["map"],
+            &["show", &name.0],
+        ] {
+            let text = shmkey(&[command, &["--no-contents"]].concat());
+            assert!(!text.contains("ring"), "{text}");
+            assert_eq!(look(), before);
+        }
+        let seen = listed_id(segment.id());
+        assert_eq!(seen["contents"]["kind"], "ring");
+        assert_eq!(seen["looked_at"], true);
+        assert_eq!(seen["lpid"], before.0.lpid, "as it was before");
+        assert_ne!(look().0.lpid, before.0.lpid);
+        // What was never written holds nothing, without a look.
+        assert_eq!(listed_id(empty.id())["looked_at"], false);
+        assert_eq!(look().1, before.1);
+        let list = shmkey(&["list"]);
+        assert!(
+            list.contains("looked at") && list.contains("--no-contents"),
+            "{list}"
+        );
+        empty.remove().unwrap();
+    });
+}
+
+/// The kernel keeps the number of the creator, which another process can have now. The header of an
+/// object tells them apart.
+#[test]
+#[ignore = "needs root"]
+fn a_creator_whose_number_was_given_away() {
+    let path = env!("CARGO_BIN_EXE_shmkey");
+    let name = Name::new();
+    let script = format!(
+        "{path} create --ring --size 64 --name '{}' > /dev/null & maker=$!; wait $maker; sleep 0.1
+        while [ \"$young\" != $maker ]; do
+            echo $((maker - 1)) > /proc/sys/kernel/ns_last_pid; sleep 1000 & young=$!
+        done
+        {path} list --json",
+        name.0
+    );
+    // In a PID namespace of its own, whose numbers it may give away.
+    let output = Command::new("unshare")
+        .args([
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "bash",
+            "-c",
+            &script,
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    let seen = &list["segments"][0];
+    assert_eq!(seen["creator"]["pid"], seen["contents"]["maker"]["id"]);
+    assert_eq!(seen["contents"]["maker"]["life"], "dead");
+    assert_eq!(seen["creator"]["life"], "dead");
+    assert_eq!(seen["orphan"], true);
+}
+
+/// `list --json` and /proc/sysvipc/shm write keys as signed numbers, and programs as decimal ones.
+#[test]
+fn keys_as_they_are_written_elsewhere() {
+    let raw = -0x3800_0000 | (std::process::id() as i32 & 0xff_ffff);
+    let positive = raw & 0x7fff_ffff;
+    let open = |raw| {
+        Segment::options()
+            .create(true)
+            .remove_on_drop(true)
+            .size(10)
+            .open(Key::from_raw(raw))
+            .unwrap()
+    };
+    let segment = open(raw);
+    let id = segment.id().to_string();
+    let key = listed_id(segment.id())["key"].to_string();
+    assert_eq!(key, raw.to_string());
+    for arguments in [
+        &["show", "--", &key][..],
+        &["show", &key],
+        &["show", &format!("key:{key}")],
+    ] {
+        let text = shmkey(arguments);
+        let mut words = text.split_whitespace();
+        assert_eq!(
+            (words.next(), words.next()),
+            (Some("id"), Some(&*id)),
+            "{text}"
+        );
+    }
+    assert_eq!(listed(&["--key", &key])[0]["id"], segment.id());
+    assert_eq!(listed(&[&format!("--key={key}")])[0]["id"], segment.id());
+
+    // A number without a sign is an id; if there is none, it may be a key.
+    let segment = open(positive);
+    for command in ["show", "remove", "dump", "get"] {
+        let why = refusal(&[command, &positive.to_string()]);
+        assert!(
+            why.contains(&format!("the segment with id {}", segment.id()))
+                && why.contains(&format!("is the key {positive:#010x}")),
+            "{why}"
+        );
+    }
 }
 
 /// Names come from other programs, which may be hostile to a terminal.

@@ -2,9 +2,9 @@
 
 mod stage;
 
-use shmkey::{Key, Segment};
+use shmkey::{Key, Latest, Place, Ring, Segment};
 use stage::{Child, Name, alone, listed, refusal, shmkey};
-use std::{os::unix::process::CommandExt, process::Command};
+use std::{os::unix::process::CommandExt, process::Command, sync::Arc};
 
 fn create(name: &Name) -> i32 {
     shmkey(&["create", "--size", "100", "--name", &name.0])
@@ -61,6 +61,9 @@ fn a_command_line_that_makes_no_sense() {
         &["remove"][..],
         &["remove", "--older-than", "1h"],
         &["remove", "--orphans", "7"],
+        &["remove", "--with-data", "7"],
+        &["remove", "--owner", "root", "7"],
+        &["remove", "--mine"],
     ] {
         assert_eq!(
             stage::run(arguments, b"").status.code(),
@@ -134,6 +137,110 @@ fn orphans_and_nothing_else() {
             shmkey(&["remove", "--orphans"]),
             "There are no orphans to remove.\n"
         );
+    });
+}
+
+/// In a script, which cannot be asked, nothing is removed that was not agreed to.
+#[test]
+#[ignore = "needs root"]
+fn without_a_terminal_it_wants_a_yes() {
+    alone(|| {
+        private(false).kill();
+        let output = stage::run(&["remove", "--orphans"], b"y\n");
+        assert_eq!(output.status.code(), Some(1));
+        let why = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            why.contains("nothing was removed") && why.contains("--yes"),
+            "{why}"
+        );
+        assert_eq!(ids().len(), 1);
+        shmkey(&["remove", "--orphans", "--yes"]);
+        assert_eq!(ids().len(), 0);
+    });
+}
+
+/// What was listed is what the advice removes.
+#[test]
+#[ignore = "needs root"]
+fn orphans_that_were_chosen() {
+    alone(|| {
+        for key in [0x11, 0x12, -3] {
+            let mut options = Segment::options();
+            Child::new(move || drop(options.create(true).size(1).open(Key::from_raw(key)))).kill();
+        }
+        let id = Segment::open(Key::from_raw(0x12)).unwrap().id();
+        // SAFETY: all zero is a record of users and modes.
+        let mut record: libc::shmid_ds = unsafe { std::mem::zeroed() };
+        record.shm_perm.uid = 65_534;
+        // SAFETY: the record is this one.
+        let done = unsafe { libc::shmctl(id, libc::IPC_SET, &mut record) };
+        assert_eq!(done, 0);
+
+        for (filter, left) in [("--owner 65534", 2), ("--key 0x00000011", 1), ("--mine", 0)] {
+            let arguments: Vec<&str> = filter.split(' ').collect();
+            let list = shmkey(&[&["list"][..], &arguments].concat());
+            let advice = format!("shmkey remove --orphans {filter} removes it.");
+            assert!(list.contains(&advice), "{list}");
+            let remove = [&["remove", "--orphans", "--yes"][..], &arguments].concat();
+            assert!(shmkey(&remove).contains("Removed 1 segment."));
+            assert_eq!(ids().len(), left);
+        }
+        let list = shmkey(&["list"]);
+        assert!(!list.contains("remove --orphans"), "{list}");
+    });
+}
+
+/// Data that was left for a process that comes later is not removed with the rest.
+#[test]
+#[ignore = "needs root"]
+fn data_for_a_later_process_is_kept() {
+    alone(|| {
+        let names: Vec<Name> = (0..6).map(|_| Name::new()).collect();
+        let id = |number: usize| {
+            let key = Key::from_name(&names[number].0).unwrap();
+            Segment::open(key).ok().map(|segment| segment.id())
+        };
+        let within = Key::from_name(&names[5].0).unwrap();
+        Child::new(|| {
+            let ring = |number: usize| Ring::open(names[number].0.as_str(), 100).unwrap();
+            ring(0).sender().unwrap().send(b"undelivered").unwrap();
+            ring(1);
+            let latest = |number: usize| Latest::<u64>::open(names[number].0.as_str()).unwrap();
+            latest(2).publisher().unwrap().publish(7).unwrap();
+            let mut killed = latest(3).publisher().unwrap();
+            killed.publish(7).unwrap();
+            std::mem::forget(killed);
+            latest(4);
+            let segment = Segment::options().create(true).size(100_000).open(within);
+            let memory = Arc::new(segment.unwrap().attach().unwrap());
+            let ring = Ring::open(Place::within(memory, 8192), 100).unwrap();
+            ring.sender().unwrap().send(b"undelivered").unwrap();
+        })
+        .kill();
+        let kept = [0, 2, 5].map(|number| id(number).unwrap());
+        let list = shmkey(&["list"]);
+        assert!(
+            list.contains("4 orphans:") && list.contains("2 orphans that hold data"),
+            "{list}"
+        );
+        assert!(
+            list.contains("orphan, undelivered messages")
+                && list.contains("orphan, a published value"),
+            "{list}"
+        );
+        assert!(
+            list.contains("shmkey remove --orphans --with-data"),
+            "{list}"
+        );
+        let said = shmkey(&["remove", "--orphans", "--dry-run"]);
+        assert!(said.ends_with("3 segments would be removed.\n"), "{said}");
+        let said = shmkey(&["remove", "--orphans", "--yes"]);
+        assert!(said.contains("--with-data"), "{said}");
+        let mut left: Vec<i32> = (0..6).filter_map(id).collect();
+        left.sort_unstable();
+        assert_eq!(left, kept);
+        shmkey(&["remove", "--orphans", "--with-data", "--yes"]);
+        assert_eq!(ids().len(), 0);
     });
 }
 

@@ -3,7 +3,7 @@
 mod stage;
 
 use shmkey::{Key, Ring, Segment, Semaphore};
-use stage::{Name, refusal, run, shmkey};
+use stage::{Name, listed_id, refusal, run, shmkey};
 use std::{thread, time::Duration};
 
 #[test]
@@ -32,6 +32,36 @@ fn bytes_of_a_segment() {
     let file = tempfile::NamedTempFile::new().unwrap();
     shmkey(&["dump", &name.0, "-o", file.path().to_str().unwrap()]);
     assert_eq!(&std::fs::read(file.path()).unwrap()[16..21], b"hello");
+}
+
+/// To read what was never written gives it no memory, and gives zeroes.
+#[test]
+fn what_has_no_memory_gets_none() {
+    const SIZE: usize = 32 << 20;
+    let name = Name::new();
+    shmkey(&["create", "--size", "32MiB", "--name", &name.0]);
+    let resident = || {
+        let id = Segment::open(Key::from_name(&name.0).unwrap())
+            .unwrap()
+            .id();
+        listed_id(id)["rss"].as_u64().unwrap()
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let expect_unchanged = |expected: &[u8]| {
+        let before = resident();
+        shmkey(&["dump", &name.0]);
+        assert_eq!(run(&["dump", "--raw", &name.0], b"").stdout, expected);
+        assert_eq!(run(&["get", &name.0], b"").stdout, expected);
+        shmkey(&["dump", &name.0, "-o", file.path().to_str().unwrap()]);
+        assert_eq!(std::fs::read(file.path()).unwrap(), expected);
+        assert_eq!(resident(), before);
+    };
+    let mut bytes = vec![0; SIZE];
+    assert_eq!(resident(), 0);
+    expect_unchanged(&bytes);
+    bytes[20 << 20..][..5].copy_from_slice(b"hello");
+    run(&["put", &name.0, "--offset", "20MiB"], b"hello");
+    expect_unchanged(&bytes);
 }
 
 #[test]
@@ -116,6 +146,7 @@ fn what_exists_is_not_made_again() {
     let create = ["create", "--size", "10", "--name", &name.0];
     let id = shmkey(&create);
     assert!(refusal(&create).contains("--existing"));
+    assert!(refusal(&create).contains("used by nobody"));
     assert_eq!(shmkey(&[&create[..], &["--existing"]].concat()), id);
     let key = Key::from_name(&name.0).unwrap().to_string();
     assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("--existing"));

@@ -11,6 +11,7 @@ use std::{
     fs,
     io::Read,
     os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -139,6 +140,53 @@ fn the_command_says_that_nothing_was_traced() {
         lines(&ending.stderr),
         ["has ended with status 3 and has left no segment behind; no call was traced"]
     );
+}
+
+/// The library asks the kernel itself, however a program got it; what it leaves is told all the same.
+#[test]
+fn the_command_says_that_the_library_is_not_traced() {
+    let (artifacts, situations) = linked();
+    let sandbox = Sandbox::new().unwrap();
+    let why = "no call was traced, because it is linked with the library shmkey";
+    let create = |sandbox: &Sandbox, program: &Path| {
+        let mut command = shmkey_trace(&[]);
+        // A child, which the command cannot know as its own.
+        let script = r#"echo line | "$0" > /dev/null; :"#;
+        command.args(["sh", "-c", script]).arg(program);
+        command.current_dir(sandbox.path());
+        let ending = run(command);
+        lines(&ending.stderr).concat()
+    };
+    for library in ["libshmkey.so", "libshmkey.a"] {
+        let program = artifacts.directory().join(format!("traced-{library}"));
+        let source = "c_examples/writer.c";
+        artifacts
+            .link(source, Some(library), &[], &program)
+            .unwrap();
+        let said = create(&sandbox, &program);
+        expect(&said, &[why, "has left 1 segment behind"]);
+        let left = Segment::open(sandbox.keys.writer_reader).unwrap();
+        left.remove().unwrap();
+    }
+    // A Rust program: the command is one.
+    let rust = artifacts.built("shmkey");
+    expect(&create(&sandbox, &rust), &[why]);
+    // A program that is not linked with it runs one that is.
+    let mut command = shmkey_trace(&["--json"]);
+    let script = r#""$0" too-small; "$1" > /dev/null"#;
+    command
+        .args(["sh", "-c", script])
+        .arg(situations)
+        .arg(&rust);
+    command.current_dir(sandbox.path());
+    let events = events(&String::from_utf8(run(command).stderr).unwrap());
+    let last = events.last().unwrap();
+    assert_eq!(
+        (&last["called"], &last["library"]),
+        (&true.into(), &true.into())
+    );
+    let said = lines(&command_trace(&sandbox, &[], &["too-small"]).stderr);
+    assert!(!said.last().unwrap().contains("library"));
 }
 
 #[test]

@@ -235,6 +235,7 @@ fn expect_fields_of_exit(event: &Value) {
             "attachments",
             "called",
             "event",
+            "library",
             "pid",
             "segments",
             "signal",

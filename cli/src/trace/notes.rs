@@ -1,7 +1,7 @@
-//! What the drop-in tells this command beside the trace: see dropin/src/trace/notes.rs, which writes
-//! what is read here. A program can write there, too, and then deceives but itself.
+//! What the drop-in tells this command beside the trace, and the library of itself: see
+//! dropin/src/trace/notes.rs and src/presence.rs, which write what is read here. A program can write there, too, and then deceives but itself.
 
-use crate::process::our_ipc_namespace;
+use crate::process::{our_ipc_namespace, our_pid_namespace};
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
@@ -26,6 +26,10 @@ pub(super) struct Told {
     pub elsewhere: usize,
     /// The processes that have told themselves what they leave.
     pub told: HashSet<i32>,
+    /// A process has the library shmkey in it, whose own calls are not traced.
+    pub library: bool,
+    /// The processes that have, of those whose numbers and segments are known here.
+    pub with_library: HashSet<i32>,
 }
 
 impl Notes {
@@ -62,6 +66,7 @@ impl Notes {
         }
         let (mut told, mut elsewhere) = (Told::default(), HashSet::new());
         let here = namespace();
+        let ours = (our_pid_namespace().map(|n| n.to_string()), &*here);
         for line in String::from_utf8_lossy(&text).lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words.get(at)?.parse::<u32>().ok();
@@ -69,6 +74,12 @@ impl Notes {
             match (words[0], signed(1), signed(2)) {
                 ("called", ..) => told.called = true,
                 ("told", Some(pid), _) => drop(told.told.insert(pid)),
+                ("library", Some(pid), _) => {
+                    told.library = true;
+                    if (words.get(2), words.get(3)) == (ours.0.as_deref().as_ref(), Some(&ours.1)) {
+                        told.with_library.insert(pid);
+                    }
+                }
                 ("created", Some(pid), Some(id)) if words.get(3) == Some(&&*here) => {
                     told.created.insert(id, pid);
                 }

@@ -51,10 +51,14 @@ impl Report {
         let since = before.time - Duration::from_secs(1);
         let mut census = Census::default();
         let mut creator = |segment: &Status| {
-            if segment.cpid == pid && segment.changed_at.is_some_and(|time| time >= since) {
+            let is_new = segment.changed_at.is_some_and(|time| time >= since);
+            if segment.cpid == pid && is_new {
                 return Some(pid);
             }
-            let creator = *told.created.get(&segment.id)?;
+            // The library's calls are not traced: the kernel alone names the creator.
+            let by_library = is_new && told.with_library.contains(&segment.cpid);
+            let noted = told.created.get(&segment.id).copied();
+            let creator = noted.or(by_library.then_some(segment.cpid))?;
             // Who goes on has not left it.
             let life = census.at(segment.cpid, segment.changed_at).life;
             (life != Life::Alive).then_some(creator)
@@ -143,9 +147,16 @@ impl Report {
             0 => "",
             _ => "; what was created in another IPC namespace cannot be seen from here",
         };
-        let silence = match self.told.called {
-            true => "",
-            false => "; no call was traced",
+        let silence = match (self.told.called, self.told.library) {
+            (true, false) => "",
+            (true, true) => {
+                "; calls that were made through the library shmkey were not traced: it asks the kernel itself"
+            }
+            (false, false) => "; no call was traced",
+            (false, true) => {
+                "; no call was traced, because it is linked with the library shmkey, which asks the kernel itself (its \
+                 errors say what the trace would have said)"
+            }
         };
         let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}");
         text
@@ -175,11 +186,12 @@ impl Report {
             |value: Option<i32>| value.map_or("null".to_owned(), |value| value.to_string());
         let _ = writeln!(
             text,
-            r#"{{"event":"exit","time":{time},"pid":{pid},"attachments":null,"segments":{},"status":{},"signal":{},"called":{}}}"#,
+            r#"{{"event":"exit","time":{time},"pid":{pid},"attachments":null,"segments":{},"status":{},"signal":{},"called":{},"library":{}}}"#,
             or_null(self.left.as_ref().map(|left| left.len() as i32)),
             or_null(self.status.code()),
             or_null(self.status.signal()),
             self.told.called,
+            self.told.library,
         );
         text
     }

@@ -196,7 +196,7 @@ fn ended(line: &mut Line, json: bool, attachments: usize, segments: Option<u64>)
         begin(line, "exit")?;
         return write!(
             line,
-            r#","attachments":{attachments},"segments":{segments},"status":null,"signal":null,"called":true}}"#
+            r#","attachments":{attachments},"segments":{segments},"status":null,"signal":null,"called":true,"library":null}}"#
         );
     }
     let pid = sys::process_id();

@@ -1,0 +1,219 @@
+//! The objects of this library that lie in a segment: at its beginning, where it was made for one, and
+//! at multiples of 64 bytes behind (`Place::within`).
+//!
+//! Looking is to change nothing, as far as the kernel allows. To attach a segment changes when it was
+//! last used, and by whom; to read a page that was never written gives it memory. So a segment is read
+//! through the processes that have it attached, in pages that they have touched; and is attached only
+//! if there is no such process, or none whose memory this one may read.
+
+use crate::{
+    attached::Attached,
+    facts::Look,
+    process::{self, Memory},
+    sparse::Sparse,
+};
+use shmkey::{Contents, Error, Holding, Segment, Status};
+use std::collections::BTreeMap;
+
+/// An object in a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub offset: u64,
+    pub contents: Contents,
+}
+
+impl Found {
+    /// What it keeps for a process that comes later: it has no use for one of its peers, but its
+    /// contents were meant to outlive them.
+    pub fn data(&self) -> Option<&'static str> {
+        match &self.contents.holding {
+            Holding::Ring { used: 1.., .. } => Some("undelivered messages"),
+            Holding::Latest {
+                version: 1..,
+                publisher: None,
+                ..
+            } => Some("a published value"),
+            _ => None,
+        }
+    }
+}
+
+/// What looking into a segment has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// In the order of their offsets.
+    pub objects: Vec<Found>,
+    /// It may hold something, and this process may not look.
+    pub closed: bool,
+    /// It could not be read without attaching it, and was not.
+    pub unread: bool,
+    /// It was attached for this, and so this process is its last user for the kernel.
+    pub attached: bool,
+}
+
+/// How much of a segment is searched: so many pages that have memory, up to so many bytes from its
+/// beginning.
+struct Bounds {
+    pages: usize,
+    span: u64,
+}
+
+impl Look {
+    fn bounds(self) -> Bounds {
+        match self {
+            Look::Outside | Look::Inside => Bounds {
+                pages: 64,
+                span: 1 << 30,
+            },
+            Look::Closely | Look::Everything => Bounds {
+                pages: 1 << 14,
+                span: 1 << 36,
+            },
+        }
+    }
+}
+
+/// Looks into a segment, of which so many bytes are in memory or swapped out.
+pub fn look(status: &Status, attached: &[Attached], look: Look, memory: Option<u64>) -> Seen {
+    let mut seen = Seen::default();
+    // Nothing was ever written into it.
+    if look == Look::Outside || memory == Some(0) {
+        return seen;
+    }
+    let size = status.size as u64;
+    let is_likely = Contents::may_be_in(status.size);
+    let peers = Peers::of(attached);
+    if !peers.0.is_empty() {
+        seen.objects = peers.search(size, is_likely, &look.bounds());
+    } else if !is_likely && look != Look::Everything {
+        seen.unread = true;
+    } else {
+        let found = attach(status.id, &look.bounds());
+        seen.closed = found.is_err();
+        seen.attached = found.is_ok();
+        seen.objects = found.unwrap_or_default();
+    }
+    seen
+}
+
+/// Searches a segment that is attached for that.
+fn attach(id: i32, bounds: &Bounds) -> Result<Vec<Found>, Error> {
+    let memory = Sparse::attach(&Segment::from_id(id))?;
+    let mut search = Search::new(memory.size() as u64, |offset, len| {
+        let mut bytes = vec![0; len];
+        memory.read_at(offset as usize, &mut bytes).ok()?;
+        Some(bytes)
+    });
+    // In steps: what lies behind the pages that are searched is not asked for.
+    const STEP: usize = 64 << 20;
+    let page = process::page_size() as usize;
+    let end = memory.size().min(bounds.span as usize);
+    let parts = (0..end).step_by(STEP);
+    let data = parts.flat_map(|start| memory.data(start..start.saturating_add(STEP).min(end)));
+    let pages = data.flat_map(|data| (data.start..data.end).step_by(page));
+    pages
+        .take(bounds.pages)
+        .for_each(|page| search.page(page as u64));
+    Ok(search.found)
+}
+
+/// Processes that have a segment attached, whose memory may be read.
+struct Peers<'a>(Vec<(&'a Attached, u64, Memory)>);
+
+impl Peers<'_> {
+    fn of(attached: &[Attached]) -> Peers<'_> {
+        // Of many, a few have touched what all use.
+        const MOST: usize = 4;
+        let readable = attached
+            .iter()
+            .filter_map(|attached| Some((attached, attached.address?, Memory::of(attached.pid)?)));
+        Peers(readable.take(MOST).collect())
+    }
+
+    fn search(&self, size: u64, is_likely: bool, bounds: &Bounds) -> Vec<Found> {
+        let page = process::page_size();
+        // By the offset of a page, a process that has touched it.
+        let mut pages: BTreeMap<u64, usize> = BTreeMap::new();
+        for (number, (attached, address, memory)) in self.0.iter().enumerate() {
+            let span = attached.len.min(bounds.span);
+            let touched = memory.touched(*address, span, bounds.pages);
+            pages.extend(touched.into_iter().map(|offset| (offset, number)));
+        }
+        // Memory may have been taken from a process that has touched it, and a header is worth a page.
+        if is_likely {
+            pages.entry(0).or_insert(0);
+        }
+        let mut search = Search::new(size, |offset, len| {
+            let holder = pages.get(&(offset - offset % page))?;
+            let (attached, address, memory) = self.0.get(*holder)?;
+            let is_mapped = offset + len as u64 <= attached.len;
+            is_mapped.then(|| memory.read(address + offset, len))?
+        });
+        pages
+            .keys()
+            .take(bounds.pages)
+            .for_each(|&page| search.page(page));
+        search.found
+    }
+}
+
+/// A search from the beginning to the end of a segment.
+struct Search<R> {
+    size: u64,
+    read: R,
+    found: Vec<Found>,
+    /// Where the next object can begin: objects do not overlap.
+    next: u64,
+}
+
+/// What an object begins with, and where.
+const MAGIC: &[u8] = b"shmkey\r\n";
+const ALIGN: usize = 64;
+/// The bytes that an object takes before its payload.
+const BEFORE_PAYLOAD: u64 = 1024;
+/// A segment with more is made to mislead.
+const MOST: usize = 1000;
+
+impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {
+    fn new(size: u64, read: R) -> Search<R> {
+        Search {
+            size,
+            read,
+            found: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Searches a page, which begins at this offset of the segment.
+    fn page(&mut self, at: u64) {
+        let end = self.size.min(at + process::page_size());
+        if end <= self.next || self.found.len() >= MOST {
+            return;
+        }
+        let Some(bytes) = (self.read)(at, (end - at) as usize) else {
+            return;
+        };
+        for (number, piece) in bytes.chunks(ALIGN).enumerate() {
+            let offset = at + (number * ALIGN) as u64;
+            if offset >= self.next && piece.starts_with(MAGIC) {
+                self.object(offset);
+            }
+        }
+    }
+
+    /// Takes what lies here, if it is an object.
+    fn object(&mut self, offset: u64) {
+        let len = (self.size - offset).min(Contents::LEN as u64) as usize;
+        let Some(contents) = (self.read)(offset, len).and_then(|bytes| Contents::of(&bytes)) else {
+            return;
+        };
+        let len = contents.size.checked_add(BEFORE_PAYLOAD);
+        match len.and_then(|len| len.checked_add(offset)) {
+            Some(end) if end <= self.size => self.next = end,
+            // The segment was made for it, but it is damaged.
+            _ if offset == 0 => {}
+            _ => return,
+        }
+        self.found.push(Found { offset, contents });
+    }
+}

@@ -1,0 +1,55 @@
+//! Tells `shmkey trace` that a process has this library in it.
+//!
+//! The library asks the kernel itself, and not through libc's functions, where the drop-in would see
+//! it. So its calls are not traced, and whoever traces a program is to know that this is the reason
+//! why nothing is seen. `shmkey trace` names a file in SHMKEY_TRACE_REPORTER; when this library is
+//! loaded, it appends a line to that: `library PID`, and the numbers of its PID and IPC namespaces.
+//! The four calls are not slowed by it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::unix::fs::MetadataExt,
+};
+
+/// Has `tell` called when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+pub(crate) static START: extern "C" fn() = start;
+
+extern "C" fn start() {
+    // SAFETY: getauxval takes a number and reads what the kernel gave this process.
+    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    // With rights that its caller may not have, a program does not follow the environment.
+    if !is_privileged && let Some(mut file) = reporter() {
+        let namespace = |name| fs::metadata(name).map_or(0, |file| file.ino());
+        let (pid, ipc) = (
+            namespace("/proc/self/ns/pid"),
+            namespace("/proc/self/ns/ipc"),
+        );
+        let line = format!("library {} {pid} {ipc}\n", std::process::id());
+        // One write is one line. That it cannot be told is nothing to fail for.
+        let _ = file.write(line.as_bytes());
+    }
+}
+
+/// The file that `shmkey trace` reads: the drop-in's `notes` say what the five numbers are.
+fn reporter() -> Option<File> {
+    let text = std::env::var("SHMKEY_TRACE_REPORTER").ok()?;
+    let mut words = text.split(' ').map(|word| word.parse::<u64>().ok());
+    let mut number = || words.next().flatten();
+    let (process, descriptor) = (number()?, number()?);
+    let identity = (number()?, number()?);
+    let is_it = |file: fs::Metadata| (file.dev(), file.ino()) == identity;
+    // Programs inherit the descriptor; where one has closed it, the command itself has it.
+    let paths = [
+        format!("/proc/self/fd/{descriptor}"),
+        format!("/proc/{process}/fd/{descriptor}"),
+    ];
+    // Another file is not even opened.
+    let path = paths
+        .into_iter()
+        .find(|path| fs::metadata(path).is_ok_and(is_it))?;
+    let file = OpenOptions::new().append(true).open(path).ok()?;
+    file.metadata().is_ok_and(is_it).then_some(file)
+}
