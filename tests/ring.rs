@@ -741,3 +741,112 @@ fn a_forgotten_slot_does_no_harm() {
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
 }
+
+/// A ring of C's, that goes with its handle.
+struct CRing {
+    ring: *mut shmkey::capi::shm_ring,
+}
+
+impl CRing {
+    fn new(options: i32) -> CRing {
+        let segment = Segment::options().size(64 << 10).open(Key::PRIVATE);
+        let segment = segment.unwrap();
+        let flags = 0o600 | libc::IPC_CREAT | options;
+        let ring = shmkey::capi::shm_ring_open_in(segment.id(), 0, 32 << 10, flags);
+        assert!(!ring.is_null());
+        segment.remove().unwrap();
+        CRing { ring }
+    }
+}
+
+impl Drop for CRing {
+    fn drop(&mut self) {
+        // SAFETY: it is open, and not used afterwards.
+        unsafe { shmkey::capi::shm_ring_close(self.ring) }
+    }
+}
+
+/// A batch of C's may lie in memory that another process writes. What is checked must be what is
+/// used: if it were read again, a NULL would be copied from.
+#[test]
+fn a_batch_that_others_change_is_read_once() {
+    use shmkey::capi::{SHM_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
+    use std::{ffi::c_void, sync::atomic::AtomicPtr};
+
+    const COUNT: usize = 64;
+    #[repr(C)]
+    struct Described {
+        data: AtomicPtr<c_void>,
+        size: usize,
+    }
+    let text: *mut c_void = (&raw const b"message"[0]).cast_mut().cast();
+    let batch: [Described; COUNT] = std::array::from_fn(|_| Described {
+        data: AtomicPtr::new(text),
+        size: 7,
+    });
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let last = &batch[COUNT - 1].data;
+            let text = last.load(Relaxed);
+            while !done.load(Relaxed) {
+                last.swap(std::ptr::null_mut(), Relaxed);
+                last.swap(text, Relaxed);
+            }
+        });
+        let ring = CRing::new(SHM_DROP_OLDEST);
+        let mut counts = [0; 2];
+        for _ in 0..20_000 {
+            let messages = (&raw const batch).cast::<shm_bytes>();
+            // SAFETY: the ring is open, and there are so many structures.
+            let sent = unsafe { shm_ring_send_batch(ring.ring, messages, COUNT, 0) };
+            counts[COUNT - sent as usize] += 1; // all, or all in front of the NULL
+        }
+        done.store(true, Relaxed);
+        assert!(counts[0] > 0);
+    });
+}
+
+/// Bytes of C's may be a message in a ring, or room for one.
+#[test]
+fn what_c_passes_may_lie_in_a_ring() {
+    use shmkey::capi::*;
+    use std::{ffi::c_void, ptr};
+
+    let (from, to) = (CRing::new(0), CRing::new(0));
+    let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
+    let segment = segment.unwrap();
+    let flags = 0o600 | libc::IPC_CREAT;
+    // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
+    // used after it was given back.
+    unsafe {
+        let latest = shm_latest_open_in(segment.id(), 0, 13, ptr::null(), flags);
+        segment.remove().unwrap();
+        let bytes = b"thirteen bytes";
+        assert_eq!(shm_ring_send(from.ring, bytes.as_ptr().cast(), 13, 0), 0);
+        let mut message: *const c_void = ptr::null();
+        assert_eq!(shm_ring_peek(from.ring, &mut message, 0), 13);
+
+        assert_eq!(shm_latest_publish(latest, message), 0);
+        assert_eq!(shm_ring_send(to.ring, message, 13, 0), 0);
+        let batch = shm_bytes {
+            data: message,
+            size: 13,
+        };
+        assert_eq!(shm_ring_send_batch(to.ring, &batch, 1, 0), 1);
+        assert_eq!(shm_ring_release(from.ring), 0);
+
+        let slot = shm_ring_reserve(from.ring, 13, 0);
+        assert_eq!(shm_latest_read(latest, slot), 1);
+        assert_eq!(shm_ring_commit(from.ring, 13), 0);
+        let slot = shm_ring_reserve(from.ring, 13, 0);
+        assert_eq!(shm_ring_recv(to.ring, slot, 13, 0), 13);
+        assert_eq!(shm_ring_commit(from.ring, 13), 0);
+        for ring in [&from, &from, &to] {
+            let mut buffer = [0_u8; 16];
+            let len = shm_ring_recv(ring.ring, buffer.as_mut_ptr().cast(), 16, 0);
+            assert_eq!((len, &buffer[..13]), (13, &bytes[..13]));
+        }
+        shm_latest_close(latest);
+    }
+}

@@ -42,8 +42,7 @@ pub unsafe extern "C" fn shm_open_key(
     if path.is_null() {
         return shm_open_private(size, flags);
     }
-    // SAFETY: key_from_path accepts every pointer but one to memory that changes meanwhile, which
-    // no C function does.
+    // SAFETY: key_from_path accepts every pointer.
     or_minus_one(unsafe { key_from_path(path, proj_id) }.and_then(|key| open(key, size, flags)))
 }
 
@@ -107,7 +106,7 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
 }
 
 /// # Safety
-/// If `path` leads to a string, nobody may change it meanwhile.
+/// None for this process' memory; the path means something only if it is a string.
 pub(super) unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Result<Key, Error> {
     if proj_id & 0xff == 0 {
         return Err(Error::project_id_zero(proj_id));
@@ -115,12 +114,17 @@ pub(super) unsafe fn key_from_path(path: *const c_char, proj_id: c_int) -> Resul
     // SAFETY: the kernel reads the path, with its own checks.
     match unsafe { sys::file_id_at(path) } {
         Ok(file) => Ok(Key::from_raw(file.ftok(proj_id))),
-        // These say that the kernel has read the whole string, and found no file by it.
-        Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP)) => {
-            // SAFETY: so it is there, and the caller does not change it.
-            Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) }, proj_id))
+        Err(errno) => {
+            // A copy: the string may lie in shared memory.
+            let mut buffer = [0; NAME_MAX + 1];
+            // SAFETY: read_name accepts every pointer.
+            let read = unsafe { read_name(path, &mut buffer) }.map(<[u8]>::len);
+            // The string's NUL is in the buffer, too.
+            let text = read
+                .ok()
+                .and_then(|len| CStr::from_bytes_with_nul(&buffer[..=len]).ok());
+            Err(Error::ftok(errno, text.unwrap_or(c"..."), proj_id))
         }
-        Err(errno) => Err(Error::ftok(errno, c"...", proj_id)),
     }
 }
 
