@@ -82,6 +82,9 @@ mod tests {
         ]
     }
 
+    /// Miri takes its time.
+    const STEP: usize = if cfg!(miri) { 5 } else { 1 };
+
     /// As long as the test's bytes and their neighbours, and aligned as a segment is.
     #[repr(align(64))]
     struct Shared([u8; 208]);
@@ -90,8 +93,8 @@ mod tests {
     fn every_length_and_alignment_arrives_and_nothing_beside_it() {
         let pattern: Vec<u8> = (0..200u8).collect();
         for [copy_in, copy_out] in ways() {
-            for offset in 0..17 {
-                for len in 0..180 {
+            for offset in (0..17).step_by(STEP) {
+                for len in (0..180).step_by(STEP) {
                     let mut shared = Shared([0xaa; 208]);
                     let mut back = [0x55; 200];
                     let address = shared.0.as_mut_ptr();
@@ -118,7 +121,9 @@ mod tests {
 
     #[test]
     fn a_long_copy_arrives() {
-        let pattern: Vec<u8> = (0..70_001u32).map(|i| (i % 251) as u8).collect();
+        let pattern: Vec<u8> = (0..70_001u32 / STEP.pow(3) as u32)
+            .map(|i| (i % 251) as u8)
+            .collect();
         for [copy_in, copy_out] in ways() {
             let mut shared = vec![0u64; 9_000];
             let mut back = vec![0; pattern.len()];

@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    const ROUNDS: usize = if cfg!(miri) { 100 } else { 200_000 };
+    const ROUNDS: usize = if cfg!(miri) { 50 } else { 200_000 };
 
     /// Two threads write values of which all bytes are equal: a word that is accessed as a whole is
     /// one or the other.

@@ -39,5 +39,5 @@ pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, page_size, populate, read_foreign, write_foreign,
 };
 pub(crate) use process::{NO_NAMESPACE, about_now, cpu, namespaces, process_id, yield_now};
-pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
+pub(crate) use shm::{key_of, shmat, shmctl, shmdt, shmget};
 pub(crate) use task::{Life, ProcessMark, Task};
