@@ -527,7 +527,11 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t 
 int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
 // Sends several messages, as many as there is room for in time; receivers see those that go
-// together at once.
+// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those in front of it
+// are sent, and the error is reported when a call begins with it.
+//
+// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
+// shared memory.
 //
 // Returns: how many were sent, from the first on; or -1, none.
 // Errors: those of shm_ring_send().

@@ -6,7 +6,7 @@ use crate::{
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
-        Area, Claim, Deadline,
+        Area, Claim, Deadline, Source,
         newest::{self, Newest},
     },
     sys,
@@ -16,7 +16,6 @@ use core::{
     fmt,
     marker::PhantomData,
     mem::{MaybeUninit, size_of},
-    slice,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -191,7 +190,7 @@ impl Shared {
     /// # Safety
     /// They must be as many as a value has.
     #[inline(always)]
-    pub unsafe fn publish(&self, writer: &mut Writer, bytes: &[u8]) -> Result<(), Error> {
+    pub unsafe fn publish(&self, writer: &mut Writer, bytes: Source) -> Result<(), Error> {
         if !writer.is_ours() {
             return Err(self.busy());
         }
@@ -378,7 +377,7 @@ impl<T: Plain> Publisher<T> {
     pub fn publish(&mut self, value: impl Borrow<T>) -> Result<(), Error> {
         let value: *const T = value.borrow();
         // SAFETY: a `T` is its bytes, none of which is padding.
-        let bytes = unsafe { slice::from_raw_parts(value.cast(), size_of::<T>()) };
+        let bytes = unsafe { Source::new(value.cast(), size_of::<T>()) };
         // SAFETY: it was opened with this size.
         unsafe { self.shared.publish(&mut self.writer, bytes) }
     }

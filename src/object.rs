@@ -137,10 +137,14 @@ impl Header {
 #[repr(C, align(64))]
 pub(crate) struct Snapshot {
     header: Header,
-    words: [u8; WORDS],
-    /// The first bytes of the payload.
-    payload: [u8; SNAPSHOT - PAYLOAD],
+    /// Atomics, as what they are looked at as is made of atomics: `words` makes a reference to it,
+    /// and that must not be got from one to memory that does not change.
+    words: [AtomicU64; WORDS / 8],
+    /// The words that the payload begins with.
+    payload: [AtomicU64; (SNAPSHOT - PAYLOAD) / 8],
 }
+
+const _: () = assert!(size_of::<Snapshot>() == SNAPSHOT);
 
 /// The size of a snapshot: what is looked at, of any object.
 pub(crate) const SNAPSHOT: usize = PAYLOAD + 512;
@@ -223,14 +227,14 @@ impl Snapshot {
     pub unsafe fn words<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
         // SAFETY: the words begin at a multiple of 64 of a structure with that alignment, and there
-        // are enough of them. The caller vouches for `T`.
+        // are enough of them. They are atomics, which may change, as those of `T`. The caller vouches
+        // for `T`.
         unsafe { &*self.words.as_ptr().cast() }
     }
 
     /// The words that the payload begins with.
     pub fn payload(&self) -> impl Iterator<Item = u64> {
-        let (words, _) = self.payload.as_chunks::<8>();
-        words.iter().map(|&word| u64::from_ne_bytes(word))
+        self.payload.iter().map(|word| word.load(Relaxed))
     }
 }
 
@@ -800,5 +804,38 @@ fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     match object.header().magic.load(Acquire) {
         MAGIC => object.verify(&place.site, spec),
         _ => Err(Error::object(ErrorKind::Foreign, object.id())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Counter;
+
+    /// For Miri: the bytes of a segment become words that are looked at as atomics.
+    #[test]
+    fn a_snapshot_is_looked_at_as_what_it_holds() {
+        let mut bytes = [0; SNAPSHOT];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, b"shmkey\r\n");
+        put(8, &ORDER.to_ne_bytes());
+        put(12, &WIDTH.to_ne_bytes());
+        put(16, &VERSION.to_ne_bytes());
+        put(20, &(Kind::Semaphore as u32).to_ne_bytes());
+        put(80, &4_u32.to_ne_bytes());
+        put(128, b"name");
+        put(HEADER, &14_u32.to_ne_bytes()); // a count of 7, and a bit beside it
+        put(PAYLOAD + 8, &9_u64.to_ne_bytes());
+        for len in [SNAPSHOT, PAYLOAD + 16] {
+            let snapshot = Snapshot::new(&bytes[..len]);
+            assert_eq!(snapshot.kind(), Some(Kind::Semaphore));
+            assert_eq!(snapshot.name(), b"name");
+            // SAFETY: a counter is made of atomics, and copes with any bytes.
+            let counter: &Counter = unsafe { snapshot.words() };
+            assert_eq!(counter.value(), 7);
+            assert!(counter.try_take());
+            assert_eq!(snapshot.payload().take(3).collect::<Vec<_>>(), [0, 9, 0]);
+        }
+        assert_eq!(Snapshot::new(&bytes[..10]).kind(), None);
     }
 }

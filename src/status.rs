@@ -1,6 +1,9 @@
 //! What the kernel knows of a segment.
 
-use crate::{Error, Key, backend, sys::Errno};
+use crate::{
+    Error, Key, backend,
+    sys::{self, Errno},
+};
 use core::ffi::c_int;
 use std::time::{Duration, SystemTime};
 
@@ -57,7 +60,7 @@ impl Status {
         let mode = u32::from(record.shm_perm.mode);
         Status {
             id,
-            key: Key::from_raw(record.shm_perm.__key),
+            key: Key::from_raw(sys::key_of(&record.shm_perm)),
             size: record.shm_segsz,
             nattch: record.shm_nattch,
             mode: mode & 0o777,

@@ -901,7 +901,7 @@ fn what_a_parent_holds_is_not_its_childs() {
 #[test]
 fn what_was_taken_over_is_no_longer_held() {
     /// Where the object's words say who receives, and where its payload begins: with who sends.
-    const RECEIVER: usize = 512 + 24;
+    const RECEIVER: usize = 512 + 16;
     const SENDERS: usize = 1024;
     let name = Name::new();
     for ring in every_kind(&name).filter(|ring| !is_for_many(ring)) {
@@ -924,5 +924,115 @@ fn what_was_taken_over_is_no_longer_held() {
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 6);
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
         assert_eq!(&buffer[..5], b"third");
+    }
+}
+
+/// A ring of C's, that goes with its handle.
+struct CRing {
+    ring: *mut shmkey::capi::shm_ring,
+}
+
+impl CRing {
+    fn new(options: i32) -> CRing {
+        let segment = Segment::options().size(64 << 10).open(Key::PRIVATE);
+        let segment = segment.unwrap();
+        let flags = 0o600 | libc::IPC_CREAT | options;
+        let ring = shmkey::capi::shm_ring_open_in(segment.id(), 0, 32 << 10, flags);
+        assert!(!ring.is_null());
+        segment.remove().unwrap();
+        CRing { ring }
+    }
+}
+
+impl Drop for CRing {
+    fn drop(&mut self) {
+        // SAFETY: it is open, and not used afterwards.
+        unsafe { shmkey::capi::shm_ring_close(self.ring) }
+    }
+}
+
+/// A batch of C's may lie in memory that another process writes. What is checked must be what is
+/// used: if it were read again, a NULL would be copied from.
+#[test]
+fn a_batch_that_others_change_is_read_once() {
+    use shmkey::capi::{SHM_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
+    use std::{ffi::c_void, sync::atomic::AtomicPtr};
+
+    const COUNT: usize = 64;
+    #[repr(C)]
+    struct Described {
+        data: AtomicPtr<c_void>,
+        size: usize,
+    }
+    let text: *mut c_void = (&raw const b"message"[0]).cast_mut().cast();
+    let batch: [Described; COUNT] = std::array::from_fn(|_| Described {
+        data: AtomicPtr::new(text),
+        size: 7,
+    });
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let last = &batch[COUNT - 1].data;
+            let text = last.load(Relaxed);
+            while !done.load(Relaxed) {
+                last.swap(std::ptr::null_mut(), Relaxed);
+                last.swap(text, Relaxed);
+            }
+        });
+        let ring = CRing::new(SHM_DROP_OLDEST);
+        let mut counts = [0; 2];
+        for _ in 0..20_000 {
+            let messages = (&raw const batch).cast::<shm_bytes>();
+            // SAFETY: the ring is open, and there are so many structures.
+            let sent = unsafe { shm_ring_send_batch(ring.ring, messages, COUNT, 0) };
+            counts[COUNT - sent as usize] += 1; // all, or all in front of the NULL
+        }
+        done.store(true, Relaxed);
+        assert!(counts[0] > 0);
+    });
+}
+
+/// Bytes of C's may be a message in a ring, or room for one.
+#[test]
+fn what_c_passes_may_lie_in_a_ring() {
+    use shmkey::capi::*;
+    use std::ptr;
+
+    let (from, to) = (CRing::new(0), CRing::new(0));
+    let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
+    let segment = segment.unwrap();
+    let flags = 0o600 | libc::IPC_CREAT;
+    // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
+    // used after it was given back.
+    unsafe {
+        let latest = shm_latest_open_in(segment.id(), 0, 13, ptr::null(), flags);
+        segment.remove().unwrap();
+        let bytes = b"thirteen bytes";
+        assert_eq!(shm_ring_send(from.ring, bytes.as_ptr().cast(), 13, 0), 0);
+        let mut message: shm_message = std::mem::zeroed();
+        assert_eq!(shm_ring_peek(from.ring, &mut message, 0), 13);
+
+        assert_eq!(shm_latest_publish(latest, message.data), 0);
+        assert_eq!(shm_ring_send(to.ring, message.data, 13, 0), 0);
+        let batch = shm_bytes {
+            data: message.data,
+            size: 13,
+        };
+        assert_eq!(shm_ring_send_batch(to.ring, &batch, 1, 0), 1);
+        assert_eq!(shm_ring_release(from.ring, &message), 0);
+
+        let mut slot: shm_slot = std::mem::zeroed();
+        assert_eq!(shm_ring_reserve(from.ring, 13, &mut slot, 0), 0);
+        assert_eq!(shm_latest_read(latest, slot.data), 1);
+        assert_eq!(shm_ring_commit(from.ring, &slot, 13), 0);
+        assert_eq!(shm_ring_reserve(from.ring, 13, &mut slot, 0), 0);
+        assert_eq!(shm_ring_recv(to.ring, slot.data, 13, 0), 13);
+        assert_eq!(shm_ring_commit(from.ring, &slot, 13), 0);
+        for ring in [&from, &from, &to] {
+            let mut buffer = [0_u8; 16];
+            let len = shm_ring_recv(ring.ring, buffer.as_mut_ptr().cast(), 16, 0);
+            assert_eq!((len, &buffer[..13]), (13, &bytes[..13]));
+        }
+        shm_latest_close(latest);
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    object::{close, deadline, expect_bytes, handle, keyed, named, object, with_layout, within},
+    object::{
+        close, deadline, expect_bytes, handle, keyed, named, object, source, with_layout, within,
+    },
 };
 use crate::{
     Error, ErrorKind, Place,
@@ -12,7 +14,6 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
-    slice,
 };
 
 /// The newest value of something: one process publishes it, any number of processes read it, and
@@ -108,10 +109,8 @@ pub unsafe extern "C" fn shm_latest_publish(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
         let latest = unsafe { object(latest) }?;
-        let size = latest.shared.size();
-        expect_bytes(value, size)?;
-        // SAFETY: the caller hands over that many bytes. An empty slice may lie anywhere.
-        let value = unsafe { bytes(value, size) };
+        // SAFETY: the caller hands over that many bytes.
+        let value = unsafe { source(value, latest.shared.size()) }?;
         // SAFETY: the caller publishes by one thread at a time.
         let own = unsafe { &mut *latest.writer.get() };
         let writer = match own {
@@ -122,26 +121,6 @@ pub unsafe extern "C" fn shm_latest_publish(
         // SAFETY: they are as many as it was opened with.
         unsafe { latest.shared.publish(writer, value) }.map(|()| 0)
     }))
-}
-
-/// # Safety
-/// As for `slice::from_raw_parts`, unless `len` is 0.
-pub(super) unsafe fn bytes<'a>(from: *const c_void, len: usize) -> &'a [u8] {
-    match len {
-        0 => &[],
-        // SAFETY: the caller's promise.
-        _ => unsafe { slice::from_raw_parts(from.cast(), len) },
-    }
-}
-
-/// # Safety
-/// As for `slice::from_raw_parts_mut`, unless `len` is 0.
-pub(super) unsafe fn bytes_mut<'a>(from: *mut c_void, len: usize) -> &'a mut [u8] {
-    match len {
-        0 => &mut [],
-        // SAFETY: the caller's promise.
-        _ => unsafe { slice::from_raw_parts_mut(from.cast(), len) },
-    }
 }
 
 /// Copies the newest value, `size` bytes.

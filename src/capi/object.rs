@@ -5,7 +5,11 @@ use super::{
     failure::or_null,
     open::{NAME_MAX, file_at, read_name},
 };
-use crate::{Error, Place, Segment, object::attach_segment, sync::Deadline};
+use crate::{
+    Error, Place, Segment,
+    object::attach_segment,
+    sync::{Buffer, Deadline, Source},
+};
 use core::{
     ffi::{c_char, c_int, c_void},
     ptr::NonNull,
@@ -30,7 +34,7 @@ pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, E
 /// A place by its path and project id.
 ///
 /// # Safety
-/// If `path` leads to a string, nobody may change it meanwhile.
+/// As for `named`.
 pub(super) unsafe fn keyed(path: *const c_char, id: c_int, flags: c_int) -> Result<Place, Error> {
     // SAFETY: the caller's promise.
     let file = unsafe { file_at(path, id) }?;
@@ -127,4 +131,24 @@ pub(super) fn expect_bytes(bytes: *const c_void, len: usize) -> Result<(), Error
         )),
         false => Ok(()),
     }
+}
+
+/// Bytes of the caller's to copy from. They may lie in shared memory.
+///
+/// # Safety
+/// Unless `len` is 0, `len` bytes from `bytes` on must be readable as long as the result is used.
+pub(super) unsafe fn source<'a>(bytes: *const c_void, len: usize) -> Result<Source<'a>, Error> {
+    expect_bytes(bytes, len)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Source::new(bytes.cast(), len) })
+}
+
+/// Bytes of the caller's to copy to. They may lie in shared memory.
+///
+/// # Safety
+/// Unless `len` is 0, `len` bytes from `bytes` on must be writable as long as the result is used.
+pub(super) unsafe fn buffer<'a>(bytes: *mut c_void, len: usize) -> Result<Buffer<'a>, Error> {
+    expect_bytes(bytes, len)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Buffer::new(bytes.cast(), len) })
 }

@@ -45,8 +45,7 @@ pub unsafe extern "C" fn shm_open_key(
     if path.is_null() {
         return shm_open_private(size, flags);
     }
-    // SAFETY: file_at accepts every pointer but one to memory that changes meanwhile, which no C
-    // function does.
+    // SAFETY: file_at accepts every pointer.
     let file = unsafe { file_at(path, proj_id) };
     or_minus_one(file.and_then(|file| open(Key::from_raw(file.ftok(proj_id)), size, flags)))
 }
@@ -116,7 +115,7 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
 /// The file that a key is to be made from.
 ///
 /// # Safety
-/// If `path` leads to a string, it must not change until this returns.
+/// None for this process' memory; the path means something only if it is a string.
 pub(super) unsafe fn file_at(path: *const c_char, proj_id: c_int) -> Result<FileId, Error> {
     if proj_id & 0xff == 0 {
         return Err(Error::project_id_zero(proj_id));
@@ -124,12 +123,17 @@ pub(super) unsafe fn file_at(path: *const c_char, proj_id: c_int) -> Result<File
     // SAFETY: the kernel reads the path, with its own checks.
     match unsafe { sys::file_id_at(path) } {
         Ok(file) => Ok(file),
-        // These say that the kernel has read the whole string, and found no file by it.
-        Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP)) => {
-            // SAFETY: so it is there, and the caller does not change it.
-            Err(Error::ftok(errno, unsafe { CStr::from_ptr(path) }, proj_id))
+        Err(errno) => {
+            // A copy: the string may lie in shared memory.
+            let mut buffer = [0; NAME_MAX + 1];
+            // SAFETY: read_name accepts every pointer.
+            let read = unsafe { read_name(path, &mut buffer) }.map(<[u8]>::len);
+            // The string's NUL is in the buffer, too.
+            let text = read
+                .ok()
+                .and_then(|len| CStr::from_bytes_with_nul(&buffer[..=len]).ok());
+            Err(Error::ftok(errno, text.unwrap_or(c"..."), proj_id))
         }
-        Err(errno) => Err(Error::ftok(errno, c"...", proj_id)),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    latest::{bytes, bytes_mut},
-    object::{close, deadline, expect_bytes, handle, keyed, named, object, within},
+    object::{buffer, close, deadline, expect_bytes, handle, keyed, named, object, source, within},
 };
 use crate::{
     Error, ErrorKind, Place,
@@ -295,16 +294,19 @@ pub unsafe extern "C" fn shm_ring_send(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        expect_bytes(message, size)?;
-        let end = sending.end(shared)?;
         // SAFETY: the caller hands over that many bytes.
-        let message = unsafe { bytes(message, size) };
+        let message = unsafe { source(message, size) }?;
+        let end = sending.end(shared)?;
         shared.send(end, message, deadline(timeout)?).map(|()| 0)
     }))
 }
 
 /// Sends several messages, as many as there is room for in time; receivers see those that go
-/// together at once.
+/// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those in front of it
+/// are sent, and the error is reported when a call begins with it.
+///
+/// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
+/// shared memory.
 ///
 /// Returns: how many were sent, from the first on; or -1, none.
 /// Errors: those of shm_ring_send().
@@ -322,17 +324,14 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
         };
         expect_bytes(messages.cast(), size)?;
-        for i in 0..count {
-            // SAFETY: `i` is below the number of structures that the caller hands over.
-            let message = unsafe { *messages.add(i) };
-            expect_bytes(message.data, message.size)?;
-        }
         let end = sending.end(shared)?;
+        // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
-            // SAFETY: as above, and each of them stands for bytes that the caller hands over.
+            // SAFETY: `i` is below the number of structures that the caller hands over, and each of
+            // them stands for bytes that the caller hands over.
             unsafe {
-                let message = *messages.add(i);
-                bytes(message.data, message.size)
+                let shm_bytes { data, size } = messages.add(i).read_volatile();
+                source(data, size)
             }
         });
         let sent = shared.send_batch(end, messages, deadline(timeout)?)?;
@@ -432,10 +431,9 @@ pub unsafe extern "C" fn shm_ring_recv(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        expect_bytes(buffer, size)?;
-        let end = receiving.end_to_receive(shared)?;
         // SAFETY: the caller hands over that many bytes.
-        let buffer = unsafe { bytes_mut(buffer, size) };
+        let buffer = unsafe { self::buffer(buffer, size) }?;
+        let end = receiving.end_to_receive(shared)?;
         let len = shared.receive(end, buffer, deadline(timeout)?)?;
         Ok(len as isize)
     }))
@@ -461,21 +459,16 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
-        expect_bytes(buffer, size)?;
+        // SAFETY: the caller hands over that many bytes.
+        let buffer = unsafe { self::buffer(buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
             return Err(Error::invalid("shm_ring", "that many messages cannot be"));
         };
         expect_bytes(lengths.cast(), room)?;
-        // SAFETY: the caller hands over both, of these sizes. An empty slice may lie anywhere.
-        let (buffer, lengths) = unsafe {
-            let lengths = match count {
-                0 => &mut [],
-                _ => core::slice::from_raw_parts_mut(lengths, count),
-            };
-            (bytes_mut(buffer, size), lengths)
-        };
+        // SAFETY: the caller hands over room for `count` of them.
+        let store = |at, len| unsafe { lengths.add(at).write(len) };
         let end = receiving.end_to_receive(shared)?;
-        let received = shared.receive_batch(end, buffer, lengths, deadline(timeout)?)?;
+        let received = shared.receive_batch(end, buffer, count, deadline(timeout)?, store)?;
         Ok(received as isize)
     }))
 }

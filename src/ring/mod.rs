@@ -221,7 +221,8 @@ impl Sender {
     /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.shared.send(&mut self.end, message, Deadline::Never)
+        self.shared
+            .send(&mut self.end, message.into(), Deadline::Never)
     }
 
     /// Sends a message if there is room for it now.
@@ -230,7 +231,8 @@ impl Sender {
     /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`send`](Sender::send).
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.shared.send(&mut self.end, message, Deadline::Now)
+        self.shared
+            .send(&mut self.end, message.into(), Deadline::Now)
     }
 
     /// Sends a message if there is room for it within this time on the monotonic clock.
@@ -240,7 +242,7 @@ impl Sender {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.shared.send(&mut self.end, message, deadline)
+        self.shared.send(&mut self.end, message.into(), deadline)
     }
 
     /// Sends several messages, as many as there is room for within this time; receivers see those
@@ -250,8 +252,8 @@ impl Sender {
     /// Those of [`send_timeout`](Sender::send_timeout), if not one was sent.
     pub fn send_batch(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.shared
-            .send_batch(&mut self.end, messages.iter().copied(), deadline)
+        let messages = messages.iter().map(|&message| Ok(message.into()));
+        self.shared.send_batch(&mut self.end, messages, deadline)
     }
 
     /// Reserves room for a message of `len` bytes, to be written in place, within this time. A
@@ -322,7 +324,8 @@ impl Slot<'_> {
         if !shared.has_slot(end) {
             return Err(shared.object().error(ErrorKind::NotOwner));
         }
-        shared.track().area.write(self.offset + offset, bytes);
+        let area = shared.track().area;
+        area.write(self.offset + offset, bytes.into());
         Ok(())
     }
 
@@ -377,7 +380,8 @@ impl Receiver {
     /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
     #[inline]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.shared.receive(&mut self.end, buffer, Deadline::Never)
+        self.shared
+            .receive(&mut self.end, buffer.into(), Deadline::Never)
     }
 
     /// Receives a message if there is one now.
@@ -386,7 +390,8 @@ impl Receiver {
     /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.shared.receive(&mut self.end, buffer, Deadline::Now)
+        self.shared
+            .receive(&mut self.end, buffer.into(), Deadline::Now)
     }
 
     /// Receives a message if there is one within this time on the monotonic clock.
@@ -396,7 +401,7 @@ impl Receiver {
     #[inline]
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.shared.receive(&mut self.end, buffer, deadline)
+        self.shared.receive(&mut self.end, buffer.into(), deadline)
     }
 
     /// Receives several messages, one behind the other in the buffer, and stores their lengths:
@@ -411,8 +416,10 @@ impl Receiver {
         timeout: Duration,
     ) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
+        let count = lengths.len();
+        let store = |at: usize, len| lengths[at] = len;
         self.shared
-            .receive_batch(&mut self.end, buffer, lengths, deadline)
+            .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
     /// Waits for a message within this time, and gives access to it in place. It stays the next one
@@ -462,7 +469,10 @@ impl Message<'_> {
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let shared = &self.receiver.shared;
         expect_inside(shared.object(), offset, bytes.len(), self.found.len)?;
-        shared.track().area.read(self.found.offset + offset, bytes);
+        shared
+            .track()
+            .area
+            .read(self.found.offset + offset, bytes.into());
         Ok(())
     }
 
@@ -470,7 +480,7 @@ impl Message<'_> {
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.found.len];
         let area = self.receiver.shared.track().area;
-        area.read(self.found.offset, &mut bytes);
+        area.read(self.found.offset, (&mut bytes).into());
         bytes
     }
 

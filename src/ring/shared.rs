@@ -7,7 +7,7 @@ use crate::{
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
-        self, Acquired, Area, AtomicU32, Claim, Deadline, Lock,
+        self, Acquired, Area, AtomicU32, Buffer, Claim, Deadline, Lock, Source,
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
     sys,
@@ -362,7 +362,7 @@ impl Shared {
     }
 
     #[inline(always)]
-    pub fn send(&self, end: &mut SendEnd, bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
+    pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: Deadline) -> Result<(), Error> {
         self.begin(end, deadline)?;
         if !end.tail.send_short(self.track(), bytes) {
             return self.send_otherwise(end, bytes, deadline);
@@ -376,7 +376,7 @@ impl Shared {
     fn send_otherwise(
         &self,
         end: &mut SendEnd,
-        bytes: &[u8],
+        bytes: Source,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let SendEnd { tail, watch, .. } = end;
@@ -386,29 +386,35 @@ impl Shared {
         sent.map_err(|refused| self.explain(refused, deadline))
     }
 
+    /// Sends messages until one is refused, or is none, and says how many were sent; the error is
+    /// that of the first.
     pub fn send_batch<'a>(
         &self,
         end: &mut SendEnd,
-        messages: impl Iterator<Item = &'a [u8]>,
+        messages: impl Iterator<Item = Result<Source<'a>, Error>>,
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.begin(end, deadline)?;
         let track = self.track();
         let SendEnd { tail, watch, .. } = end;
         let mut sent = 0;
-        let mut refused = None;
+        let mut failed = None;
         for message in messages {
             let peers = || self.look_at_receiver(watch);
-            if let Err(why) = tail.add(track, message, deadline, peers) {
-                refused = Some(why);
+            let added = message.and_then(|message| {
+                tail.add(track, message, deadline, peers)
+                    .map_err(|refused| self.explain(refused, deadline))
+            });
+            if let Err(error) = added {
+                failed = Some(error);
                 break;
             }
             sent += 1;
         }
         tail.commit(track);
         self.unlock();
-        match refused {
-            Some(why) if sent == 0 => Err(self.explain(why, deadline)),
+        match failed {
+            Some(error) if sent == 0 => Err(error),
             _ => Ok(sent),
         }
     }
@@ -529,7 +535,7 @@ impl Shared {
     pub fn receive(
         &self,
         end: &mut ReceiveEnd,
-        buffer: &mut [u8],
+        buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.expect_ours(&end.part)?;
@@ -549,7 +555,7 @@ impl Shared {
     fn receive_otherwise(
         &self,
         end: &mut ReceiveEnd,
-        buffer: &mut [u8],
+        buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
         let ReceiveEnd { head, watch, .. } = end;
@@ -558,22 +564,24 @@ impl Shared {
             .map_err(|refused| self.explain(refused, deadline))
     }
 
+    /// Receives up to `count` messages, and hands the place and the length of each to `store`.
     pub fn receive_batch(
         &self,
         end: &mut ReceiveEnd,
-        buffer: &mut [u8],
-        lengths: &mut [usize],
+        buffer: Buffer,
+        count: usize,
         deadline: Deadline,
+        mut store: impl FnMut(usize, usize),
     ) -> Result<usize, Error> {
         let mut deadline = deadline;
         let mut rest = buffer;
         let mut received = 0;
-        for length in lengths.iter_mut() {
+        while received < count {
             match self.receive(end, rest, deadline) {
                 Ok(len) => {
-                    *length = len;
+                    store(received, len);
                     received += 1;
-                    rest = &mut rest[len..];
+                    rest = rest.behind(len);
                     deadline = Deadline::Now;
                 }
                 Err(error) if received == 0 => return Err(error),

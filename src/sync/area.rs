@@ -2,6 +2,114 @@
 //! offset is asked for.
 
 use super::atomic::AtomicU64;
+use core::marker::PhantomData;
+
+/// Bytes to send or to publish: those of a slice, or those that a C program has passed the address of.
+/// These may lie in shared memory, where others can write them at any time (a message that was peeked
+/// at, say), so there is no `&[u8]` of them: they are copied, and nothing else.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    start: *const u8,
+    len: usize,
+    bytes: PhantomData<&'a [u8]>,
+}
+
+impl<'a, B: AsRef<[u8]> + ?Sized> From<&'a B> for Source<'a> {
+    #[inline(always)]
+    fn from(bytes: &'a B) -> Source<'a> {
+        let bytes = bytes.as_ref();
+        // SAFETY: a slice has so many bytes, as long as it is borrowed.
+        unsafe { Source::new(bytes.as_ptr(), bytes.len()) }
+    }
+}
+
+impl Source<'_> {
+    /// # Safety
+    /// `len` bytes from `start` on must be readable as long as this is used, and no other thread of
+    /// this process write them. With a `len` of 0, `start` may be anything.
+    #[inline(always)]
+    pub unsafe fn new(start: *const u8, len: usize) -> Self {
+        Source {
+            start,
+            len,
+            bytes: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// The first bytes, as many as are said and there, and the rest.
+    #[inline(always)]
+    pub fn split_at(self, len: usize) -> (Self, Self) {
+        let len = len.min(self.len);
+        let rest = Source {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+            ..self
+        };
+        (Source { len, ..self }, rest)
+    }
+}
+
+/// Room to receive into, of the same two kinds.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffer<'a> {
+    start: *mut u8,
+    len: usize,
+    bytes: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a, B: AsMut<[u8]> + ?Sized> From<&'a mut B> for Buffer<'a> {
+    #[inline(always)]
+    fn from(bytes: &'a mut B) -> Buffer<'a> {
+        let bytes = bytes.as_mut();
+        // SAFETY: a slice has so many bytes, which are the borrower's alone.
+        unsafe { Buffer::new(bytes.as_mut_ptr(), bytes.len()) }
+    }
+}
+
+impl Buffer<'_> {
+    /// # Safety
+    /// `len` bytes from `start` on must be writable as long as this is used, and no other thread of
+    /// this process use them. With a `len` of 0, `start` may be anything.
+    #[inline(always)]
+    pub unsafe fn new(start: *mut u8, len: usize) -> Self {
+        Buffer {
+            start,
+            len,
+            bytes: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// `len` bytes from an offset on, if they are there.
+    #[inline(always)]
+    pub fn part(self, offset: usize, len: usize) -> Option<Self> {
+        let fits = offset <= self.len && len <= self.len - offset;
+        fits.then_some(Buffer {
+            start: self.start.wrapping_add(offset),
+            len,
+            ..self
+        })
+    }
+
+    /// What is behind the first `len` bytes; nothing if there are no more.
+    pub fn behind(self, len: usize) -> Self {
+        let len = len.min(self.len);
+        Buffer {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+            ..self
+        }
+    }
+}
 
 /// A range of a segment, at least 8 bytes long and 8-byte aligned.
 #[cfg(not(loom))]
@@ -9,19 +117,20 @@ use super::atomic::AtomicU64;
 pub(crate) struct Area<'a> {
     base: *mut u8,
     len: usize,
-    memory: core::marker::PhantomData<&'a AtomicU64>,
+    memory: PhantomData<&'a AtomicU64>,
 }
 
 #[cfg(not(loom))]
 impl Area<'_> {
     /// # Safety
     /// `len` bytes from `base` on must be attached as long as the area lives (for reading, if it is
-    /// never written), and `base` and `len` be multiples of 8, `len` not 0.
+    /// never written), and `base` and `len` be multiples of 8, `len` not 0. So each aligned word that a
+    /// copy touches lies in the area.
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
         Area {
             base,
             len,
-            memory: core::marker::PhantomData,
+            memory: PhantomData,
         }
     }
 
@@ -67,28 +176,18 @@ impl Area<'_> {
 
     /// Copies bytes in; those that would not lie inside are left out.
     #[inline(always)]
-    pub fn write(self, offset: usize, bytes: &[u8]) {
-        let (to, len) = self.range(offset, bytes.len());
+    pub fn write(self, offset: usize, bytes: Source) {
+        let (to, len) = self.range(offset, bytes.len);
         // SAFETY: `len` bytes at `to` lie in the area, and no more than that are read of `bytes`.
-        unsafe { crate::copy::copy_in(bytes.as_ptr(), to, len) }
+        unsafe { crate::copy::copy_in(bytes.start, to, len) }
     }
 
     /// Copies bytes out; what does not lie inside is not changed.
     #[inline(always)]
-    pub fn read(self, offset: usize, bytes: &mut [u8]) {
-        // SAFETY: the slice has so many bytes.
-        unsafe { self.read_to(offset, bytes.as_mut_ptr(), bytes.len()) }
-    }
-
-    /// The same, to where there may be nothing yet.
-    ///
-    /// # Safety
-    /// `len` bytes from `to` on must be the caller's to write.
-    #[inline(always)]
-    pub unsafe fn read_to(self, offset: usize, to: *mut u8, len: usize) {
-        let (from, len) = self.range(offset, len);
-        // SAFETY: `len` bytes at `from` lie in the area, and the caller gives as many.
-        unsafe { crate::copy::copy_out(from, to, len) }
+    pub fn read(self, offset: usize, buffer: Buffer) {
+        let (from, len) = self.range(offset, buffer.len);
+        // SAFETY: `len` bytes at `from` lie in the area, and the buffer has as many.
+        unsafe { crate::copy::copy_out(from, buffer.start, len) }
     }
 
     /// The line of the cache at an offset, or the last one, will be written soon.
@@ -119,7 +218,9 @@ impl Area<'_> {
         &self.0[offset / 8]
     }
 
-    pub fn write(self, offset: usize, bytes: &[u8]) {
+    pub fn write(self, offset: usize, bytes: Source) {
+        // SAFETY: in a model, they are a slice's.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes.start, bytes.len) };
         for (i, piece) in bytes.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..piece.len()].copy_from_slice(piece);
@@ -130,12 +231,9 @@ impl Area<'_> {
 
     pub fn fetch_to_write(self, _: usize) {}
 
-    pub unsafe fn read_to(self, offset: usize, to: *mut u8, len: usize) {
-        // SAFETY: in a model, they are initialised.
-        self.read(offset, unsafe { core::slice::from_raw_parts_mut(to, len) });
-    }
-
-    pub fn read(self, offset: usize, bytes: &mut [u8]) {
+    pub fn read(self, offset: usize, buffer: Buffer) {
+        // SAFETY: in a model, they are a slice's.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(buffer.start, buffer.len) };
         for (i, piece) in bytes.chunks_mut(8).enumerate() {
             let word = self.0[offset / 8 + i].load(super::atomic::Ordering::Relaxed);
             piece.copy_from_slice(&word.to_ne_bytes()[..piece.len()]);

@@ -16,7 +16,7 @@ pub(crate) mod ring;
 mod sleepers;
 pub(crate) mod wait;
 
-pub(crate) use area::Area;
+pub(crate) use area::{Area, Buffer, Source};
 pub(crate) use atomic::AtomicU32;
 #[cfg(loom)]
 pub(crate) use atomic::AtomicU64;

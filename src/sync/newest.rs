@@ -12,7 +12,7 @@
 //! ```
 
 use super::{
-    area::Area,
+    area::{Area, Buffer, Source},
     atomic::{
         self, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -104,7 +104,7 @@ impl Newest<'_> {
     /// Makes these bytes the newest value, and says which version it is. Only for the one writer,
     /// who knows the version of the last one.
     #[inline(always)]
-    pub fn publish(self, last: u64, bytes: &[u8]) -> u64 {
+    pub fn publish(self, last: u64, bytes: Source) -> u64 {
         let next = match last.wrapping_add(1) {
             // Zero is "none yet".
             0 => slots(self.size) as u64,
@@ -143,7 +143,8 @@ impl Newest<'_> {
     #[inline(always)]
     unsafe fn copy(self, version: u64, to: *mut u8) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { self.area.read_to(self.slot(version), to, self.size) };
+        let buffer = unsafe { Buffer::new(to, self.size) };
+        self.area.read(self.slot(version), buffer);
         // Acquire: see `publish`.
         fence(Acquire);
         // Relaxed: the fence orders it.

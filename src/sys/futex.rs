@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Memory that is mapped for reading only will do.
 pub(crate) fn wait(word: *const AtomicU32, expected: u32, time: Duration) -> bool {
     let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the kernel reads the word and the time, and checks the word's address itself.

@@ -59,20 +59,27 @@ pub(crate) fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {
 /// The limit on this process' address space in bytes (`RLIMIT_AS`), and how much it has. `None` if
 /// there is no limit, too.
 pub(crate) fn address_space() -> Option<(u64, u64)> {
-    let limit = resource_limit(libc::RLIMIT_AS)?;
+    let limit = resource_limit(|limit| {
+        // SAFETY: there is room for one rlimit.
+        unsafe { libc::getrlimit(libc::RLIMIT_AS, limit) }
+    })?;
     let pages = number_in(c"/proc/self/statm")?;
     Some((limit, pages.saturating_mul(super::page_size() as u64)))
 }
 
 /// The limit on locked memory in bytes (`RLIMIT_MEMLOCK`), if there is one.
 pub(crate) fn locked_limit() -> Option<u64> {
-    resource_limit(libc::RLIMIT_MEMLOCK)
+    resource_limit(|limit| {
+        // SAFETY: there is room for one rlimit.
+        unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit) }
+    })
 }
 
-fn resource_limit(which: libc::__rlimit_resource_t) -> Option<u64> {
+/// What `getrlimit` stores, if it is a limit. The type of its first argument is not the same in each
+/// libc.
+fn resource_limit(get: impl FnOnce(*mut libc::rlimit) -> libc::c_int) -> Option<u64> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: there is room for one rlimit.
-    if unsafe { libc::getrlimit(which, limit.as_mut_ptr()) } != 0 {
+    if get(limit.as_mut_ptr()) != 0 {
         return None;
     }
     // SAFETY: the call succeeded, so it is filled.

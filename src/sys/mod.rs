@@ -48,5 +48,5 @@ pub(crate) use process::{
     NO_NAMESPACE, about_now, cpu, namespaces, process_id, random, sees_all_processes,
     shares_pid_namespace, thread_id, yield_now,
 };
-pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
+pub(crate) use shm::{key_of, shmat, shmctl, shmdt, shmget};
 pub(crate) use stat::Stat;

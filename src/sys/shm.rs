@@ -54,3 +54,14 @@ pub(crate) unsafe fn shmctl(id: c_int, command: c_int, buf: *mut c_void) -> Resu
     let value = check(unsafe { libc::syscall(libc::SYS_shmctl, id, command, buf) })?;
     Ok(value as c_int)
 }
+
+/// The key in a segment's permissions. Each libc has a name of its own for the field; in all of them,
+/// as in the kernel, it is the first.
+pub(crate) fn key_of(permissions: &libc::ipc_perm) -> libc::key_t {
+    // SAFETY: a key is a number, and the structure begins with it.
+    unsafe {
+        core::ptr::from_ref(permissions)
+            .cast::<libc::key_t>()
+            .read()
+    }
+}

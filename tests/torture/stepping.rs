@@ -136,6 +136,13 @@ fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
         None => return Ok(false),
     }
     poke(child, target, there)?;
+    back_from_breakpoint(child, target)?;
+    Ok(true)
+}
+
+/// Lets a child go on from where the breakpoint was, not from behind it.
+#[cfg(target_arch = "x86_64")]
+fn back_from_breakpoint(child: libc::pid_t, target: u64) -> Result<(), String> {
     let mut registers = registers(child)?;
     // It has made the breakpoint, which is one byte, and is behind it.
     registers.rip -= 1;
@@ -145,13 +152,15 @@ fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
     let nothing = ptr::null_mut::<libc::c_void>();
     // SAFETY: the child is stopped and traced by this thread; the registers are those that it had.
     unsafe { libc::ptrace(libc::PTRACE_SETREGS, child, nothing, &raw mut registers) };
-    Ok(true)
+    Ok(())
 }
 
+#[cfg(target_arch = "x86_64")]
 fn place(child: libc::pid_t) -> Result<u64, String> {
     Ok(registers(child)?.rip)
 }
 
+#[cfg(target_arch = "x86_64")]
 fn registers(child: libc::pid_t) -> Result<libc::user_regs_struct, String> {
     // SAFETY: plain data, of which zeroes are valid.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
@@ -162,6 +171,16 @@ fn registers(child: libc::pid_t) -> Result<libc::user_regs_struct, String> {
         0 => Ok(registers),
         _ => Err(format!("its registers: {}", io::Error::last_os_error())),
     }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn back_from_breakpoint(_: libc::pid_t, _: u64) -> Result<(), String> {
+    Err("the breakpoint is one of x86-64".into())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn place(_: libc::pid_t) -> Result<u64, String> {
+    Err("the registers are those of x86-64".into())
 }
 
 /// The eight bytes at an address of the child's.

@@ -32,7 +32,9 @@ impl Memory {
     /// Publishes ten times the version.
     fn publish(&self, version: u64) {
         let word = (version * 10).to_ne_bytes();
-        let published = self.newest().publish(version - 1, &[word, word].concat());
+        let published = self
+            .newest()
+            .publish(version - 1, (&[word, word].concat()).into());
         assert_eq!(published, version);
     }
 

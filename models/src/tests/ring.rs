@@ -58,9 +58,11 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
                 if batch {
-                    tail.add(track, &bytes, Deadline::Never, expected).unwrap();
-                } else if !tail.send_short(track, &bytes) {
-                    tail.send(track, &bytes, Deadline::Never, expected).unwrap();
+                    tail.add(track, (&bytes).into(), Deadline::Never, expected)
+                        .unwrap();
+                } else if !tail.send_short(track, (&bytes).into()) {
+                    tail.send(track, (&bytes).into(), Deadline::Never, expected)
+                        .unwrap();
                 }
             }
             tail.commit(track);
@@ -70,14 +72,16 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let mut head = Head::find(track);
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
-        let len = head.receive_short(track, &mut buffer).unwrap_or_else(|| {
-            head.receive(track, &mut buffer, Deadline::Never, expected)
-                .unwrap()
-        });
+        let len = head
+            .receive_short(track, (&mut buffer).into())
+            .unwrap_or_else(|| {
+                head.receive(track, (&mut buffer).into(), Deadline::Never, expected)
+                    .unwrap()
+            });
         assert_eq!(&buffer[..len], message(number, words));
     }
     sender.join().unwrap();
-    let nothing = head.receive(track, &mut buffer, Deadline::Now, expected);
+    let nothing = head.receive(track, (&mut buffer).into(), Deadline::Now, expected);
     assert_eq!(nothing, Err(Refused::TimedOut));
 }
 
@@ -122,7 +126,7 @@ fn what_is_not_dropped_is_whole() {
                     let track = memory.track();
                     let mut tail = Tail::find(track).unwrap();
                     for number in 1..=4 {
-                        tail.send(track, &message(number, 1), Deadline::Now, expected)
+                        tail.send(track, (&message(number, 1)).into(), Deadline::Now, expected)
                             .unwrap();
                     }
                 }
@@ -131,18 +135,22 @@ fn what_is_not_dropped_is_whole() {
             let mut head = Head::find(track);
             let mut buffer = [0; 16];
             let mut last = 0;
-            let mut receive =
-                |last: &mut u64| match head.receive(track, &mut buffer, Deadline::Now, expected) {
-                    Ok(len) => {
-                        assert_eq!(len, 8);
-                        let number = u64::from_ne_bytes(buffer[..8].try_into().unwrap());
-                        assert!(number > *last && number <= 4, "{number} after {last}");
-                        *last = number;
-                        true
-                    }
-                    Err(Refused::TimedOut) => false,
-                    Err(other) => panic!("{other:?}"),
-                };
+            let mut receive = |last: &mut u64| match head.receive(
+                track,
+                (&mut buffer).into(),
+                Deadline::Now,
+                expected,
+            ) {
+                Ok(len) => {
+                    assert_eq!(len, 8);
+                    let number = u64::from_ne_bytes(buffer[..8].try_into().unwrap());
+                    assert!(number > *last && number <= 4, "{number} after {last}");
+                    *last = number;
+                    true
+                }
+                Err(Refused::TimedOut) => false,
+                Err(other) => panic!("{other:?}"),
+            };
             receive(&mut last);
             sender.join().unwrap();
             while receive(&mut last) {}

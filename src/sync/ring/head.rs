@@ -5,6 +5,7 @@ use super::{
     frame::{Damaged, Frame, Kind, WORD, sender_cpu},
 };
 use crate::sync::{
+    area::Buffer,
     atomic::{
         self, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -102,20 +103,20 @@ impl Head {
     /// Receives a short message that is there, if the buffer has room for it: what happens most
     /// often, and nothing else. Its length.
     #[inline(always)]
-    pub fn receive_short(&mut self, track: Track, buffer: &mut [u8]) -> Option<usize> {
+    pub fn receive_short(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
         if track.drops {
             return None;
         }
         let message = self.next(track)?;
         track
             .area
-            .read(message.offset, buffer.get_mut(..message.len)?);
+            .read(message.offset, buffer.part(0, message.len)?);
         self.release(track, message).then_some(message.len)
     }
 
     /// The same, for a message that comes at once.
     #[inline(always)]
-    pub fn receive_soon(&mut self, track: Track, buffer: &mut [u8]) -> Option<usize> {
+    pub fn receive_soon(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
         let word = track.area.word(self.offset);
         if self.pos != self.waited {
             // The last message was there when it was asked for, and more will come.
@@ -153,14 +154,14 @@ impl Head {
     pub fn receive(
         &mut self,
         track: Track,
-        buffer: &mut [u8],
+        buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<usize, Refused> {
         let mut overtaken = 0;
         loop {
             let message = self.wait(track, deadline, true, &peers)?;
-            let Some(buffer) = buffer.get_mut(..message.len) else {
+            let Some(buffer) = buffer.part(0, message.len) else {
                 return Err(Refused::TooLong(message.len));
             };
             let whole = match message.begun {
@@ -410,7 +411,7 @@ impl Head {
         &mut self,
         track: Track,
         message: Message,
-        buffer: &mut [u8],
+        buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<bool, Refused> {
@@ -423,11 +424,10 @@ impl Head {
                 None => return Ok(false),
                 Some(progress) => progress,
             };
-            if there > copied {
-                track
-                    .area
-                    .read(message.offset + copied, &mut buffer[copied..there]);
-                copied = there;
+            let new = there.saturating_sub(copied);
+            if let Some(part) = buffer.part(copied, new) {
+                track.area.read(message.offset + copied, part);
+                copied += new;
             }
             if copied == buffer.len() {
                 return Ok(true);

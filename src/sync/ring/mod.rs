@@ -183,3 +183,53 @@ impl Track<'_> {
         self.words.used().min(self.room() as u64) as usize
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Deadline;
+
+    /// A receiver copies what its sender overwrites, and whose words it overwrites: for Miri, which
+    /// knows whether the language allows that.
+    #[test]
+    fn a_dropped_message_may_be_copied_while_it_is_overwritten() {
+        const ROUNDS: usize = if cfg!(miri) { 60 } else { 100_000 };
+        let memory: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+        // SAFETY: words are atomics, of which all zeroes are valid.
+        let words = unsafe { core::mem::zeroed::<Words>() };
+        let track = || Track {
+            words: &words,
+            // SAFETY: the memory lives as long as the area, has this length, and is aligned.
+            area: unsafe { Area::new(memory.as_ptr().cast_mut().cast(), 128) },
+            capacity: 96,
+            drops: true,
+        };
+        let len = |round: usize| 1 + round % 29;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut tail = Tail::find(track()).unwrap();
+                for round in 0..ROUNDS {
+                    let message = vec![round as u8; len(round)];
+                    tail.send(track(), (&message).into(), Deadline::Now, || {
+                        Peers::Expected
+                    })
+                    .unwrap();
+                }
+            });
+            let mut head = Head::find(track());
+            let mut last = 0;
+            while last as usize != (ROUNDS - 1) % 256 {
+                let mut buffer = [0; 32];
+                let received = head.receive(track(), (&mut buffer).into(), Deadline::Now, || {
+                    Peers::Expected
+                });
+                let Ok(received) = received else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                last = buffer[0];
+                assert!(buffer[..received].iter().all(|&byte| byte == last));
+            }
+        });
+    }
+}

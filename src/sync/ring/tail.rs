@@ -5,6 +5,7 @@ use super::{
     frame::{Damaged, Frame, Kind, WORD, processor},
 };
 use crate::sync::{
+    area::Source,
     atomic::{
         self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -107,7 +108,7 @@ impl Tail {
     /// Sends a short message, if there is room as far as is known: what happens most often, and
     /// nothing else. Whether it was sent.
     #[inline(always)]
-    pub fn send_short(&mut self, track: Track, bytes: &[u8]) -> bool {
+    pub fn send_short(&mut self, track: Track, bytes: Source) -> bool {
         let frame = message(bytes.len());
         let size = frame.size;
         let fits = self.pending.is_none()
@@ -144,7 +145,7 @@ impl Tail {
     pub fn send(
         &mut self,
         track: Track,
-        bytes: &[u8],
+        bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), Refused> {
@@ -157,7 +158,7 @@ impl Tail {
     pub fn add(
         &mut self,
         track: Track,
-        bytes: &[u8],
+        bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), Refused> {
@@ -252,7 +253,7 @@ impl Tail {
     fn send_in_pieces(
         &mut self,
         track: Track,
-        bytes: &[u8],
+        bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), Refused> {
@@ -277,11 +278,13 @@ impl Tail {
         first.store(frame(Kind::Begun).word(cpu), Release);
         // Whoever sleeps here, from now on also until it is done, sleeps after the same count.
         track.words.asleep.receivers.wake(first, pos);
-        let mut done = 0;
-        for piece in bytes.chunks(PIECE) {
+        let (mut done, mut rest) = (0, bytes);
+        while rest.len() > 0 {
+            let piece;
+            (piece, rest) = rest.split_at(PIECE);
             track.area.write(to + done, piece);
             done += piece.len();
-            if done < bytes.len() {
+            if rest.len() > 0 {
                 // Release: whoever sees the number sees the bytes.
                 progress.store(done as u64, Release);
             }

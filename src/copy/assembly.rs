@@ -1,0 +1,227 @@
+//! Copying by instructions that the compiler does not look into: a few moves of up to 16 bytes for
+//! short lengths, and for long ones a call of libc's `memcpy`, which picks the fastest way for this
+//! processor.
+//!
+//! x86-64 and AArch64 access every byte atomically, whatever the width of the move, and define what
+//! accesses of different sizes to the same bytes give. Each piece of assembly is without `nomem`: the
+//! compiler assumes that any memory whose address is known elsewhere was read and written, so it moves
+//! none of them across an atomic access or a fence. What order the processor keeps, such a fence
+//! demands of plain loads and stores, too (on AArch64 by `dmb`, `ldar` and `stlr`).
+
+use core::arch::asm;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64::{from_both_ends, through};
+#[cfg(target_arch = "x86_64")]
+use x86_64::{from_both_ends, through};
+
+/// # Safety
+/// As for `super::copy_out`.
+#[inline(always)]
+pub unsafe fn copy_out(shared: *const u8, private: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { copy(private, shared, len) }
+}
+
+/// # Safety
+/// As for `super::copy_in`.
+#[inline(always)]
+pub unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { copy(shared, private, len) }
+}
+
+/// # Safety
+/// `len` bytes must be readable at `from` and writable at `to`.
+#[inline(always)]
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller promises `len` bytes on both sides, and each of these is called with what
+    // it needs of them.
+    unsafe {
+        match len {
+            0..16 => short(to, from, len),
+            16..=128 => medium(to, from, len),
+            _ => long(to, from, len),
+        }
+    }
+}
+
+/// Up to 15 bytes: two moves, which overlap unless the length is a power of two.
+///
+/// # Safety
+/// As for `copy`.
+#[inline(always)]
+unsafe fn short(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: each move lies inside the first `len` bytes on both sides.
+    unsafe {
+        match len {
+            8.. => {
+                through!(8, to.add(len - 8), from.add(len - 8));
+                through!(8, to, from);
+            }
+            4.. => {
+                through!(4, to.add(len - 4), from.add(len - 4));
+                through!(4, to, from);
+            }
+            2.. => {
+                through!(2, to.add(len - 2), from.add(len - 2));
+                through!(2, to, from);
+            }
+            1 => through!(1, to, from),
+            0 => {}
+        }
+    }
+}
+
+/// 16 to 128 bytes.
+///
+/// # Safety
+/// As for `copy`, with a length in this range.
+#[inline(always)]
+unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: each move of 16 lies inside the first `len` bytes on both sides.
+    unsafe {
+        match len {
+            ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
+            33..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
+            _ => from_both_ends!(
+                to, from, len,
+                a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,
+            ),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    /// A move through a register, of 1, 2, 4 or 8 bytes.
+    macro_rules! through {
+        (8, $to:expr, $from:expr) => { through!(reg, "qword", "r", $to, $from) };
+        (4, $to:expr, $from:expr) => { through!(reg, "dword", "e", $to, $from) };
+        (2, $to:expr, $from:expr) => { through!(reg, "word", "x", $to, $from) };
+        (1, $to:expr, $from:expr) => { through!(reg_byte, "byte", "", $to, $from) };
+        ($class:ident, $size:literal, $modifier:literal, $to:expr, $from:expr) => {
+            asm!(
+                concat!("mov {value:", $modifier, "}, ", $size, " ptr [{from}]"),
+                concat!("mov ", $size, " ptr [{to}], {value:", $modifier, "}"),
+                value = out($class) _,
+                from = in(reg) $from,
+                to = in(reg) $to,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+    pub(super) use through;
+
+    /// Moves of 16 bytes, as many at the end as at the beginning, which meet or overlap. The first
+    /// bytes are written last: where they lie in one line of the cache with a word that another
+    /// process waits for, that line is taken from there once, and not twice.
+    macro_rules! from_both_ends {
+        ($to:expr, $from:expr, $len:expr, $($a:ident $end:literal,)+ / $($b:ident $start:literal,)+) => {
+            asm!(
+                $(concat!("movups {", stringify!($a), "}, [{from} + {len} - ", $end, "]"),)+
+                $(concat!("movups {", stringify!($b), "}, [{from} + ", $start, "]"),)+
+                $(concat!("movups [{to} + {len} - ", $end, "], {", stringify!($a), "}"),)+
+                $(concat!("movups [{to} + ", $start, "], {", stringify!($b), "}"),)+
+                $($a = out(xmm_reg) _,)+
+                $($b = out(xmm_reg) _,)+
+                from = in(reg) $from,
+                to = in(reg) $to,
+                len = in(reg) $len,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+    pub(super) use from_both_ends;
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    /// A move through a register, of 1, 2, 4 or 8 bytes. AArch64 allows it at any address.
+    macro_rules! through {
+        (8, $to:expr, $from:expr) => { through!("ldr", "str", "x", $to, $from) };
+        (4, $to:expr, $from:expr) => { through!("ldr", "str", "w", $to, $from) };
+        (2, $to:expr, $from:expr) => { through!("ldrh", "strh", "w", $to, $from) };
+        (1, $to:expr, $from:expr) => { through!("ldrb", "strb", "w", $to, $from) };
+        ($load:literal, $store:literal, $width:literal, $to:expr, $from:expr) => {
+            asm!(
+                concat!($load, " {value:", $width, "}, [{from}]"),
+                concat!($store, " {value:", $width, "}, [{to}]"),
+                value = out(reg) _,
+                from = in(reg) $from,
+                to = in(reg) $to,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+    pub(super) use through;
+
+    /// As on x86-64.
+    macro_rules! from_both_ends {
+        ($to:expr, $from:expr, $len:expr, $($a:ident $end:literal,)+ / $($b:ident $start:literal,)+) => {
+            asm!(
+                $(concat!("ldur {", stringify!($a), ":q}, [{from_end}, #-", $end, "]"),)+
+                $(concat!("ldr {", stringify!($b), ":q}, [{from}, #", $start, "]"),)+
+                $(concat!("stur {", stringify!($a), ":q}, [{to_end}, #-", $end, "]"),)+
+                $(concat!("str {", stringify!($b), ":q}, [{to}, #", $start, "]"),)+
+                $($a = out(vreg) _,)+
+                $($b = out(vreg) _,)+
+                from = in(reg) $from,
+                to = in(reg) $to,
+                from_end = in(reg) $from.add($len),
+                to_end = in(reg) $to.add($len),
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+    pub(super) use from_both_ends;
+}
+
+/// Any length, by libc.
+///
+/// # Safety
+/// As for `copy`.
+#[inline(always)]
+unsafe fn long(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: `memcpy` is called as C calls it: its three arguments in their registers, the registers
+    // that it may change marked as changed, and the stack aligned, as it is in assembly without
+    // `nostack`. It is assembly itself, so nothing is assumed of the bytes.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!(
+            "call {memcpy}",
+            memcpy = in(reg) libc::memcpy as *const (),
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            inout("rdx") len => _,
+            clobber_abi("C"),
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!(
+            "blr {memcpy}",
+            memcpy = in(reg) libc::memcpy as *const (),
+            inout("x0") to => _,
+            inout("x1") from => _,
+            inout("x2") len => _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+/// All x86-64 processors have the instruction, some as one that does nothing, and so have AArch64's.
+#[inline(always)]
+pub fn fetch_to_write(address: *mut u8) {
+    // SAFETY: the instruction accesses no memory as far as a program can see, and never faults.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!("prefetchw [{address}]", address = in(reg) address, options(nostack, preserves_flags));
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!("prfm pstl1keep, [{address}]", address = in(reg) address, options(nostack, preserves_flags));
+    }
+}
