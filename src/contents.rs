@@ -85,6 +85,8 @@ pub enum Holding {
         senders: Vec<Party>,
         /// The process that receives.
         receiver: Option<Party>,
+        /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
+        sending: Option<Party>,
     },
 }
 
@@ -204,6 +206,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .map(|task| process(snapshot, task))
                     .collect(),
                 receiver: seen.receiver.map(|task| process(snapshot, task)),
+                sending: seen.sending.map(|task| thread(snapshot, task)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Where an object lies: in a segment of its own, found by name or key, or somewhere in a segment
 //! that the user has attached.
 
-use crate::{Attachment, Key};
+use crate::{Attachment, Key, error::explain::ShownPath};
 use std::{sync::Arc, time::Duration};
 
 /// Where an object lies, and how to open it.
@@ -43,6 +43,26 @@ impl Site {
             Site::Key { name, .. } => name.as_deref().unwrap_or_default(),
             Site::Within { .. } => b"",
         }
+    }
+
+    /// Where it begins in its segment, in bytes.
+    pub fn offset(&self) -> usize {
+        match self {
+            Site::Key { .. } => 0,
+            Site::Within { offset, .. } => *offset,
+        }
+    }
+
+    /// How error messages name what lies there, in the segment of this id.
+    pub fn label(&self, id: i32) -> Box<str> {
+        let label = match self {
+            Site::Key {
+                name: Some(name), ..
+            } => format!("{} (id {id})", ShownPath(name)),
+            Site::Key { key, .. } => format!("(key {key}, id {id})"),
+            Site::Within { offset, .. } => format!("(id {id}, offset {offset})"),
+        };
+        label.into()
     }
 }
 

@@ -31,7 +31,8 @@ segments: a list, an object for each:
     of a mutex: owner (null or id, life), suspect, lost;
     of a semaphore: value;
     of a latest value: version, value_size, publisher;
-    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver.
+    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver,
+      sending (the thread that holds the senders' lock, null or id, life).
 totals: segments, bytes, pages of all segments, whatever was filtered.
 limits: shmmni (segments), shmmax (bytes of one), shmall (pages of all), page_size (bytes);
   null if unknown.
@@ -152,6 +153,7 @@ enum Kind {
         drops_oldest: bool,
         senders: Vec<Someone>,
         receiver: Option<Someone>,
+        sending: Option<Someone>,
     },
     Unknown,
 }
@@ -305,6 +307,7 @@ impl Kind {
                 drops_oldest,
                 senders,
                 receiver,
+                sending,
             } => Kind::Ring {
                 capacity: *capacity,
                 used: *used,
@@ -313,6 +316,7 @@ impl Kind {
                 drops_oldest: *drops_oldest,
                 senders: senders.iter().map(Someone::of).collect(),
                 receiver: someone(receiver),
+                sending: someone(sending),
             },
             _ => Kind::Unknown,
         }

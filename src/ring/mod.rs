@@ -6,10 +6,9 @@ pub(crate) use shared::{
     DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared, capacity_of, look,
 };
 
-#[cfg(doc)]
-use crate::ErrorKind;
 use crate::{
-    Error, Place, Segment,
+    Error, ErrorKind, Place, Segment,
+    error::Action,
     object::Object,
     sync::{Deadline, ring},
 };
@@ -295,7 +294,7 @@ impl Slot<'_> {
     /// [`OutOfRange`](ErrorKind::OutOfRange).
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let object = self.sender.shared.object();
-        expect_inside(object, offset, bytes.len(), self.len)?;
+        expect_inside(object, Action::Write, offset, bytes.len(), self.len)?;
         let area = self.sender.shared.track().area;
         area.write(self.offset + offset, bytes);
         Ok(())
@@ -422,7 +421,13 @@ impl Message<'_> {
     /// [`OutOfRange`](ErrorKind::OutOfRange).
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let shared = &self.receiver.shared;
-        expect_inside(shared.object(), offset, bytes.len(), self.found.len)?;
+        expect_inside(
+            shared.object(),
+            Action::Peek,
+            offset,
+            bytes.len(),
+            self.found.len,
+        )?;
         shared.track().area.read(self.found.offset + offset, bytes);
         Ok(())
     }
@@ -452,9 +457,18 @@ impl Message<'_> {
     }
 }
 
-fn expect_inside(object: &Object, offset: usize, len: usize, size: usize) -> Result<(), Error> {
+fn expect_inside(
+    object: &Object,
+    action: Action,
+    offset: usize,
+    len: usize,
+    size: usize,
+) -> Result<(), Error> {
     match offset.checked_add(len) {
         Some(end) if end <= size => Ok(()),
-        _ => Err(Error::out_of_range(object.id(), offset, len, size)),
+        _ => {
+            let error = object.error(ErrorKind::OutOfRange).during(action);
+            Err(error.outside_message(offset, len, size))
+        }
     }
 }

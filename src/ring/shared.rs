@@ -3,6 +3,7 @@
 
 use crate::{
     Error, ErrorKind, Place,
+    error::{Action, What},
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
     sync::{
@@ -10,6 +11,7 @@ use crate::{
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
     sys::{self, Life, Task},
+    trust::Trust,
 };
 use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     /// The bytes that the frames have.
     room: usize,
     options: u32,
+    trust: Trust,
 }
 
 /// The object's own words.
@@ -68,6 +71,8 @@ pub(crate) struct Seen {
     /// The processes that have a part.
     pub senders: Vec<Task>,
     pub receiver: Option<Task>,
+    /// The thread that holds the lock of many senders.
+    pub sending: Option<Task>,
 }
 
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
@@ -84,6 +89,7 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
             .map(Task::from_bits)
             .collect(),
         receiver: words.parties.receiver.holder(),
+        sending: words.parties.lock.look().0,
     }
 }
 
@@ -139,13 +145,14 @@ impl Shared {
         let (payload, options) = object.found()?;
         let room = payload.wrapping_sub(CLAIMS);
         if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
-            return Err(object.error(ErrorKind::Damaged));
+            return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         }
         sys::barrier::take_part();
         Ok(Shared {
             object,
             room,
             options,
+            trust: Trust::default(),
         })
     }
 
@@ -184,6 +191,11 @@ impl Shared {
 
     /// Becomes a sender.
     pub fn sender(&self) -> Result<SendEnd, Error> {
+        self.take_sender()
+            .map_err(|error| error.during(Action::BecomeSender))
+    }
+
+    fn take_sender(&self) -> Result<SendEnd, Error> {
         let busy = match self.has_many_senders() {
             true => ErrorKind::LimitReached,
             false => ErrorKind::Busy,
@@ -199,7 +211,13 @@ impl Shared {
                 Err(error) if error.kind() == ErrorKind::Busy => None,
                 Err(error) => Some(Err(error)),
             })
-            .unwrap_or_else(|| Err(self.object.error(busy)))?;
+            .unwrap_or_else(|| {
+                let error = self.object.error(busy);
+                Err(match busy {
+                    ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Send)),
+                    _ => error,
+                })
+            })?;
         // Relaxed: looked at only when something has to be waited for.
         self.words().parties.had_sender.store(1, Relaxed);
         self.forget_the_dead();
@@ -240,7 +258,13 @@ impl Shared {
     /// Becomes the receiver.
     pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
-        let part = Part::take(&self.object, &parties.receiver)?;
+        let part = Part::take(&self.object, &parties.receiver).map_err(|error| {
+            let error = error.during(Action::BecomeReceiver);
+            match error.kind() {
+                ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Receive)),
+                _ => error,
+            }
+        })?;
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
         Ok(ReceiveEnd {
@@ -289,24 +313,40 @@ impl Shared {
         }
     }
 
+    /// The word of the process, or of one of those, that has the role which this call needs; for an
+    /// error.
+    fn word_of(&self, action: Action) -> u64 {
+        let holder = match action {
+            Action::Send | Action::Reserve => self.senders().iter().find_map(Claim::holder),
+            _ => self.words().parties.receiver.holder(),
+        };
+        holder.map_or(0, Task::bits)
+    }
+
     /// Takes the senders' lock.
     #[inline(always)]
-    fn lock(&self, deadline: Deadline) -> Result<Acquired, Error> {
+    fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.introduce();
         let lock = &self.words().parties.lock;
-        match lock.lock(me, |task| self.object.life(task), deadline) {
+        let life = |task| match deadline {
+            Deadline::Now => self.trust.life(task, || self.object.life(task)),
+            Deadline::At(_) | Deadline::Never => self.object.life(task),
+        };
+        match lock.lock(me, life, deadline) {
             Ok(acquired) => Ok(acquired),
-            Err(refused) => Err(self.not_locked(refused, deadline)),
+            Err(refused) => Err(self.not_locked(refused, deadline, action)),
         }
     }
 
     #[cold]
-    fn not_locked(&self, refused: sync::Refused, deadline: Deadline) -> Error {
-        match refused {
+    fn not_locked(&self, refused: sync::Refused, deadline: Deadline, action: Action) -> Error {
+        let error = match refused {
             sync::Refused::TimedOut => self.object.late(deadline),
             sync::Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
             sync::Refused::NotRecoverable => self.object.error(ErrorKind::Damaged),
-        }
+        };
+        let holder = self.words().parties.lock.look().0.map_or(0, Task::bits);
+        error.during(action).with(What::Sending, 0, holder)
     }
 
     #[inline]
@@ -319,12 +359,12 @@ impl Shared {
 
     /// Gets ready to send: is this the sender, and does it know where the ring ends?
     #[inline(always)]
-    fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
-        self.expect_ours(&end.part)?;
+    fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+        self.expect_ours(&end.part, action)?;
         if self.has_many_senders() {
-            match self.lock(deadline)? {
+            match self.lock(deadline, action)? {
                 Acquired::Clean => end.tail.catch_up(self.track()),
-                Acquired::OwnerDied => self.put_in_order(end)?,
+                Acquired::OwnerDied => self.put_in_order(end, action)?,
             }
         }
         Ok(())
@@ -332,7 +372,7 @@ impl Shared {
 
     /// Finds the ring's end after a sender that died while it had the lock.
     #[cold]
-    fn put_in_order(&self, end: &mut SendEnd) -> Result<(), Error> {
+    fn put_in_order(&self, end: &mut SendEnd, action: Action) -> Result<(), Error> {
         let found = Tail::find(self.track());
         // An error means that somebody has overwritten the lock.
         let _ = self.words().parties.lock.consistent();
@@ -340,7 +380,7 @@ impl Shared {
             Ok(tail) => end.tail = tail,
             Err(_) => {
                 self.unlock();
-                return Err(self.object.error(ErrorKind::Damaged));
+                return Err(self.object.error(ErrorKind::Damaged).during(action));
             }
         }
         Ok(())
@@ -348,7 +388,7 @@ impl Shared {
 
     #[inline(always)]
     pub fn send(&self, end: &mut SendEnd, bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Send)?;
         if !end.tail.send_short(self.track(), bytes) {
             return self.send_otherwise(end, bytes, deadline);
         }
@@ -368,7 +408,7 @@ impl Shared {
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.track(), bytes, deadline, peers);
         self.unlock();
-        sent.map_err(|refused| self.explain(refused, deadline))
+        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len()))
     }
 
     pub fn send_batch<'a>(
@@ -377,7 +417,7 @@ impl Shared {
         messages: impl Iterator<Item = &'a [u8]>,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Send)?;
         let track = self.track();
         let SendEnd { tail, watch, .. } = end;
         let mut sent = 0;
@@ -385,7 +425,7 @@ impl Shared {
         for message in messages {
             let peers = || self.look_at_receiver(watch);
             if let Err(why) = tail.add(track, message, deadline, peers) {
-                refused = Some(why);
+                refused = Some((why, message.len()));
                 break;
             }
             sent += 1;
@@ -393,7 +433,7 @@ impl Shared {
         tail.commit(track);
         self.unlock();
         match refused {
-            Some(why) if sent == 0 => Err(self.explain(why, deadline)),
+            Some((why, len)) if sent == 0 => Err(self.explain(why, deadline, Action::Send, len)),
             _ => Ok(sent),
         }
     }
@@ -406,13 +446,13 @@ impl Shared {
         len: usize,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Reserve)?;
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
         let reserved = tail.reserve(self.track(), len, deadline, peers);
         reserved.map_err(|refused| {
             self.unlock();
-            self.explain(refused, deadline)
+            self.explain(refused, deadline, Action::Reserve, len)
         })
     }
 
@@ -434,16 +474,17 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn expect_ours(&self, part: &Part) -> Result<(), Error> {
+    fn expect_ours(&self, part: &Part, action: Action) -> Result<(), Error> {
         match part.is_ours() {
             true => Ok(()),
-            false => Err(self.busy()),
+            false => Err(self.inherited(action)),
         }
     }
 
     #[cold]
-    fn busy(&self) -> Error {
-        self.object.error(ErrorKind::Busy)
+    fn inherited(&self, action: Action) -> Error {
+        let error = self.object.error(ErrorKind::Busy).during(action);
+        error.with(What::Inherited, 0, self.word_of(action))
     }
 
     #[inline(always)]
@@ -453,7 +494,7 @@ impl Shared {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.expect_ours(&end.part)?;
+        self.expect_ours(&end.part, Action::Receive)?;
         if let Some(len) = end.head.receive_short(self.track(), buffer) {
             return Ok(len);
         }
@@ -476,7 +517,7 @@ impl Shared {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.receive(self.track(), buffer, deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline))
+            .map_err(|refused| self.explain(refused, deadline, Action::Receive, buffer.len()))
     }
 
     pub fn receive_batch(
@@ -506,30 +547,50 @@ impl Shared {
     }
 
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Message, Error> {
-        self.expect_ours(&end.part)?;
+        self.expect_ours(&end.part, Action::Peek)?;
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.peek(self.track(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline))
+            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0))
     }
 
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
-        self.expect_ours(&end.part)?;
+        self.expect_ours(&end.part, Action::Release)?;
         match end.head.release(self.track(), message) {
             true => Ok(()),
-            false => Err(self.object.error(ErrorKind::Overtaken)),
+            false => Err(self
+                .object
+                .error(ErrorKind::Overtaken)
+                .during(Action::Release)),
         }
     }
 
+    /// The error for what was refused. `len` is that of the message to be sent, or of the buffer.
     #[cold]
-    fn explain(&self, refused: Refused, deadline: Deadline) -> Error {
-        self.object.error(match refused {
-            Refused::TimedOut => return self.object.late(deadline),
-            Refused::Closed => ErrorKind::Closed,
-            Refused::PeerDied => ErrorKind::PeerDied,
-            Refused::TooLong(len) => return Error::too_long(self.object.id(), len),
-            Refused::Damaged => ErrorKind::Damaged,
-        })
+    fn explain(&self, refused: Refused, deadline: Deadline, action: Action, len: usize) -> Error {
+        let sends = matches!(action, Action::Send | Action::Reserve);
+        let peer = || self.word_of(if sends { Action::Receive } else { Action::Send });
+        let error = match refused {
+            Refused::TimedOut => {
+                let what = if sends { What::NoRoom } else { What::NoMessage };
+                self.object.late(deadline).with(what, len as u64, peer())
+            }
+            Refused::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
+            Refused::PeerDied => {
+                let error = self.object.error(ErrorKind::PeerDied);
+                error.with(What::Peer, 0, peer())
+            }
+            Refused::TooLong(message) => {
+                let (what, most) = match sends {
+                    true => (What::TooLong, self.track().capacity),
+                    false => (What::ShortBuffer, len),
+                };
+                let error = self.object.error(ErrorKind::TooLong);
+                error.with(what, message as u64, most as u64)
+            }
+            Refused::Damaged => self.object.error(ErrorKind::Damaged),
+        };
+        error.during(action)
     }
 }
 

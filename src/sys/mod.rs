@@ -14,6 +14,7 @@ mod maps;
 mod memory;
 mod process;
 mod shm;
+mod state;
 mod task;
 
 #[allow(unused_imports)] // the drop-in uses these
@@ -40,4 +41,6 @@ pub(crate) use memory::{
 };
 pub(crate) use process::{NO_NAMESPACE, about_now, cpu, namespaces, process_id, yield_now};
 pub(crate) use shm::{shmat, shmctl, shmdt, shmget};
+#[allow(unused_imports)] // the drop-in does not ask
+pub(crate) use state::thread_state;
 pub(crate) use task::{Life, ProcessMark, Task};
