@@ -507,7 +507,7 @@ mod tests {
             failure
                 .thread()
                 .to_string()
-                .ends_with(&format!("of this process (running)"))
+                .ends_with("of this process (running)")
         );
         assert_eq!(failure.process().to_string(), "this process");
         failure.other = Task::process().bits() + (1 << 30);
