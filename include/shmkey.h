@@ -55,7 +55,7 @@
  *   was not made by this library; EPROTOTYPE it holds an object of another kind; EPROTO of another
  *   size, layout or options; EPROTONOSUPPORT another version of this library made it; ENOEXEC one
  *   for another architecture; ENOTUNIQ another name, or another path and project id, gives this key;
- *   ENODATA it is too small for an object; EBADMSG its header makes no sense; ETIMEDOUT whoever makes it lives and does not
+ *   ENODATA it is too small for an object; EBADMSG its header is malformed; ETIMEDOUT whoever makes it lives and does not
  *   get done; EACCES the segment's mode does not let this process write (reading is enough for a
  *   latest value); EINVAL flags, name, size, offset.
  *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
@@ -216,6 +216,13 @@ typedef struct shm_message {
   // A number that no other access to a message in this process has, never 0.
   uint64_t number;
 } shm_message;
+
+// A failure, kept to make its text later: plain integers, to be copied like any others. They mean
+// something in the process that has stored them, and in its children.
+typedef struct shm_failure {
+  // The library's own.
+  uint64_t words[4];
+} shm_failure;
 
 #ifdef __cplusplus
 extern "C" {
@@ -658,9 +665,32 @@ void shm_ring_close(struct shm_ring *ring);
 // about it. Like errno it means something right after a failure; a call that succeeds leaves it
 // alone. Before the first failure it is "no error".
 //
+// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
+// more than the try. What it says of another process (running, sleeping, stopped, dead) is how it is
+// then. It names the object also after that was closed, until 64 others were closed after it.
+//
 // Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
-// changes with that thread's next failure; copy it to keep it. At most 1023 bytes.
+// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
+// alone.
 const char *shm_last_error(void);
+
+// Stores what the text of the calling thread's last failed call will be made of, for a text that is
+// asked for later, by another thread too, while other calls fail.
+//
+// failure: where to store it; untouched unless the result is 1.
+//
+// Returns: 1, stored, and shm_failure_text() makes the text; or 0: the text is made already, of more
+// than that, as of a segment that could not be created; or there is none. Copy it from
+// shm_last_error() then. errno is left alone.
+int shm_last_failure(struct shm_failure *failure);
+
+// Makes the text of a failure, as shm_last_error() would have: at most size - 1 bytes of it and a
+// NUL. 1024 bytes are enough for any.
+//
+// failure: what shm_last_failure() has stored. Anything else gives some other text.
+//
+// Returns: nothing. errno is left alone.
+void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);
 
 // The version of the library in use, such as "0.1.0".
 //

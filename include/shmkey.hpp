@@ -81,25 +81,57 @@
 
 namespace shmkey {
 
-// Why a call failed.
+// Why a call failed. One of a failed operation on an object, such as a try in vain, is a few numbers
+// until its sentence is asked for: it costs no allocation.
 class [[nodiscard]] error {
 public:
     // What the calling thread's last failed call of the library says. What else went wrong has an
     // errno of its own, and here a sentence of its own.
-    static error last() noexcept { return error(errno, shm_last_error()); }
+    static error last() noexcept
+    {
+        error why;
+        why.number_ = errno;
+        why.is_kept_ = shm_last_failure(&why.failure_) == 1;
+        if (!why.is_kept_) {
+            why.text_.store(copy(shm_last_error()), std::memory_order_relaxed);
+        }
+        return why;
+    }
     error(int number, const char *sentence) noexcept : number_(number), text_(copy(sentence)) {}
     // No error.
     error() noexcept = default;
 
-    error(const error &other) noexcept : number_(other.number_), text_(copy(other.text_.get())) {}
-    error &operator=(const error &other) noexcept
+    error(const error &other) noexcept
+        : number_(other.number_), is_kept_(other.is_kept_), failure_(other.failure_)
     {
-        error same(other);
-        return *this = std::move(same);
+        if (!is_kept_) {
+            text_.store(copy(other.text_.load(std::memory_order_acquire)),
+                        std::memory_order_relaxed);
+        }
     }
-    error(error &&) noexcept = default;
-    error &operator=(error &&) noexcept = default;
-    ~error() = default;
+    error(error &&other) noexcept
+        : number_(other.number_), is_kept_(other.is_kept_), failure_(other.failure_)
+    {
+        // Relaxed: what moves an error has it to itself.
+        char *const text = other.text_.load(std::memory_order_relaxed);
+        if (text != nullptr) {
+            text_.store(text, std::memory_order_relaxed);
+            other.text_.store(nullptr, std::memory_order_relaxed);
+        }
+    }
+    error &operator=(error other) noexcept
+    {
+        number_ = other.number_;
+        is_kept_ = other.is_kept_;
+        failure_ = other.failure_;
+        // Relaxed: as above. The old text goes with `other`.
+        char *const text = text_.load(std::memory_order_relaxed);
+        text_.store(other.text_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        other.text_.store(text, std::memory_order_relaxed);
+        return *this;
+    }
+    // Relaxed: what destroys an error has it to itself.
+    ~error() { delete[] text_.load(std::memory_order_relaxed); }
 
     // The errno, such as ENOENT.
     [[nodiscard]] int number() const noexcept { return number_; }
@@ -109,11 +141,29 @@ public:
         return {number_, std::generic_category()};
     }
     // A sentence or two for a person: the cause as far as it could be found out, and what to do.
-    // It belongs to this error, and any thread may read it.
+    // It is made when it is first asked for, belongs to this error, and any thread may read it.
     [[nodiscard]] const char *sentence() const noexcept
     {
-        const char *const otherwise = number_ == 0 ? "no error" : "no memory for a sentence";
-        return text_ ? text_.get() : otherwise;
+        // Acquire: with the address comes the text, which another thread may have made.
+        const char *const text = text_.load(std::memory_order_acquire);
+        if (text != nullptr) {
+            return text;
+        }
+        if (!is_kept_) {
+            return number_ == 0 ? "no error" : "no memory for a sentence";
+        }
+        char made[1024];
+        shm_failure_text(&failure_, made, sizeof(made));
+        char *const kept = copy(made);
+        char *other = nullptr;
+        // Release: as above. All threads get the text that was first.
+        if (kept == nullptr ||
+            !text_.compare_exchange_strong(other, kept, std::memory_order_acq_rel,
+                                           std::memory_order_acquire)) {
+            delete[] kept;
+            return other != nullptr ? other : "no memory for a sentence";
+        }
+        return kept;
     }
     // Whether there was only not enough time: ETIMEDOUT, EAGAIN.
     [[nodiscard]] bool is_timeout() const noexcept
@@ -122,18 +172,24 @@ public:
     }
 
 private:
-    static std::unique_ptr<char[]> copy(const char *sentence) noexcept
+    static char *copy(const char *sentence) noexcept
     {
-        const std::size_t size = sentence == nullptr ? 0 : std::strlen(sentence) + 1;
-        std::unique_ptr<char[]> text(size == 0 ? nullptr : new (std::nothrow) char[size]);
-        if (text) {
-            std::memcpy(text.get(), sentence, size);
+        if (sentence == nullptr) {
+            return nullptr;
+        }
+        const std::size_t size = std::strlen(sentence) + 1;
+        char *const text = new (std::nothrow) char[size];
+        if (text != nullptr) {
+            std::memcpy(text, sentence, size);
         }
         return text;
     }
 
     int number_ = 0;
-    std::unique_ptr<char[]> text_{};
+    bool is_kept_ = false;
+    // What the sentence is made of; only if it is kept.
+    shm_failure failure_{};
+    mutable std::atomic<char *> text_{nullptr};
 };
 
 // A T, or why there is none.

@@ -91,6 +91,8 @@ pub enum Holding {
         senders: Vec<Party>,
         /// The process that receives.
         receiver: Option<Party>,
+        /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
+        sending: Option<Party>,
     },
 }
 
@@ -211,6 +213,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .map(|holder| party(snapshot, holder))
                     .collect(),
                 receiver: seen.receiver.map(|holder| party(snapshot, holder)),
+                sending: seen.sending.map(|holder| party(snapshot, holder)),
             }
         }
     }

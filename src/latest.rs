@@ -2,6 +2,7 @@
 
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
+    error::{Action, What},
     holder::Holder,
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
@@ -175,7 +176,13 @@ impl Shared {
 
     /// Becomes the writer.
     pub fn claim(&self) -> Result<Writer, Error> {
-        let part = Part::take(&self.object, &self.words().writer)?;
+        let part = Part::take(&self.object, &self.words().writer).map_err(|error| {
+            let error = error.during(Action::BecomePublisher);
+            match error.kind() {
+                ErrorKind::Busy => error.with(What::Role, 0, self.publisher()),
+                _ => error,
+            }
+        })?;
         // After the part was taken: what the last writer published is seen.
         let version = self.version();
         Ok(Writer { part, version })
@@ -201,7 +208,13 @@ impl Shared {
 
     #[cold]
     fn busy(&self) -> Error {
-        self.object.error(ErrorKind::Busy)
+        let error = self.object.error(ErrorKind::Busy).during(Action::Publish);
+        error.with(What::Inherited, 0, self.publisher())
+    }
+
+    /// The publisher's word, for an error.
+    fn publisher(&self) -> u64 {
+        self.words().writer.holder().unwrap_or(0)
     }
 
     #[inline(always)]
@@ -220,7 +233,7 @@ impl Shared {
 
     #[cold]
     fn overtaken(&self) -> Error {
-        self.object.error(ErrorKind::Overtaken)
+        self.object.error(ErrorKind::Overtaken).during(Action::Read)
     }
 
     /// Waits for a version other than `seen`.
@@ -230,7 +243,10 @@ impl Shared {
             .wait(seen, self.object.is_writable(), deadline)
         {
             true => Ok(()),
-            false => Err(self.object.late(deadline)),
+            false => {
+                let error = self.object.late(deadline).during(Action::WaitNewer);
+                Err(error.with(What::Newest, self.version(), self.publisher()))
+            }
         }
     }
 }

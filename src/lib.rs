@@ -87,6 +87,7 @@ mod status;
 mod sync;
 mod sys;
 pub mod sysv;
+mod trust;
 
 pub use attachment::{AttachOptions, Attachment};
 pub use contents::{Contents, Holding, Life, Party};

@@ -2,9 +2,11 @@
 
 use crate::{
     Error, ErrorKind, Place, Plain, Segment, copy,
+    error::{Action, What},
     object::{Kind, Object, Spec},
     sync::{Acquired, Deadline, Lock, Refused},
     sys,
+    trust::Trust,
 };
 use core::{fmt, marker::PhantomData, mem::MaybeUninit};
 use std::time::Duration;
@@ -69,6 +71,7 @@ pub struct Mutex<T: Plain> {
 #[derive(Debug)]
 pub(crate) struct Shared {
     object: Object,
+    trust: Trust,
 }
 
 impl Shared {
@@ -84,7 +87,10 @@ impl Shared {
         };
         let object = Object::open(place, &spec, |object| first(object.payload().as_ptr()))?;
         sys::barrier::take_part();
-        Ok(Shared { object })
+        Ok(Shared {
+            object,
+            trust: Trust::default(),
+        })
     }
 
     pub fn object(&self) -> &Object {
@@ -95,23 +101,47 @@ impl Shared {
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
         let me = self.object.me().bits();
-        match self.core().lock(me, &self.object, deadline) {
+        let locked = match deadline {
+            Deadline::Now => self.core().lock(me, &self.trust.of(&self.object), deadline),
+            Deadline::At(_) | Deadline::Never => self.core().lock(me, &self.object, deadline),
+        };
+        match locked {
             Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
-            Err(Refused::TimedOut) => Err(self.object.late(deadline)),
-            Err(Refused::Deadlock) => Err(self.object.error(ErrorKind::Deadlock)),
-            Err(Refused::NotRecoverable) => Err(self.object.error(ErrorKind::NotRecoverable)),
+            Err(refused) => Err(self.not_locked(refused, deadline)),
         }
+    }
+
+    #[cold]
+    fn not_locked(&self, refused: Refused, deadline: Deadline) -> Error {
+        let error = match refused {
+            Refused::TimedOut => {
+                let holder = self.core().look().0.unwrap_or(0);
+                self.object.late(deadline).with(What::Held, 0, holder)
+            }
+            Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
+            Refused::NotRecoverable => self.object.error(ErrorKind::NotRecoverable),
+        };
+        error.during(Action::Lock)
     }
 
     #[inline]
     pub fn unlock(&self) -> Result<(), Error> {
-        let not_owner = |_| self.object.error(ErrorKind::NotOwner);
-        self.core().unlock(&self.object).map_err(not_owner)
+        self.core()
+            .unlock(&self.object)
+            .map_err(|_| self.not_owner(Action::Unlock))
     }
 
     pub fn consistent(&self) -> Result<(), Error> {
-        let not_owner = |_| self.object.error(ErrorKind::NotOwner);
-        self.core().consistent(&self.object).map_err(not_owner)
+        self.core()
+            .consistent(&self.object)
+            .map_err(|_| self.not_owner(Action::MarkConsistent))
+    }
+
+    #[cold]
+    fn not_owner(&self, action: Action) -> Error {
+        let holder = self.core().look().0.unwrap_or(0);
+        let error = self.object.error(ErrorKind::NotOwner).during(action);
+        error.with(What::Held, 0, holder)
     }
 
     fn core(&self) -> &Lock {
@@ -158,7 +188,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     /// Locks it if that is possible within this time, measured on the monotonic clock; zero is one
-    /// try.
+    /// try. Tries look every 8 ms whether the owner lives, so they notice its death within 10 ms.
     ///
     /// # Errors
     /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock);

@@ -36,6 +36,7 @@
 
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
+    error::{Action, Failure, Label, Mismatch, Shape, What, fold},
     hash::fnv1a,
     holder::{Holder, Life},
     place::{Origin, Place, Site},
@@ -54,7 +55,7 @@ use std::{sync::Arc, time::SystemTime};
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub(crate) enum Kind {
     Mutex = 1,
     Semaphore = 2,
@@ -63,11 +64,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
 
     /// Whether a process can use it that may only read it.
     fn can_be_read_only(self) -> bool {
         self == Kind::Latest
+    }
+
+    /// As error messages name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Mutex => "mutex",
+            Kind::Semaphore => "semaphore",
+            Kind::Latest => "latest value",
+            Kind::Ring => "ring",
+        }
     }
 }
 
@@ -130,6 +141,15 @@ impl Header {
         mine != sys::NO_NAMESPACE
             && self.mixed.load(Relaxed) == 0
             && self.namespace.load(Relaxed) == mine
+    }
+
+    /// Whose holders' numbers these are, for an error that is shown later.
+    fn namespaces(&self) -> u32 {
+        // Relaxed: as above; and the text says so if it is wrong.
+        match self.mixed.load(Relaxed) {
+            0 => fold(self.namespace.load(Relaxed)),
+            _ => 0,
+        }
     }
 }
 
@@ -256,6 +276,16 @@ impl Spec<'_> {
             .checked_add(1)
     }
 
+    /// The same for an error message.
+    fn shape(&self) -> Shape {
+        Shape {
+            kind: self.kind,
+            size: (!self.any_size).then_some(self.size as u64),
+            options: self.options,
+            layout: self.layout.as_bytes().into(),
+        }
+    }
+
     fn fingerprint(&self, size: u64) -> u64 {
         let numbers = [size, ALIGN as u64].map(u64::to_le_bytes);
         fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
@@ -270,6 +300,8 @@ pub(crate) struct Object {
     read_only: bool,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
+    kind: Kind,
+    label: Label,
     /// The process that has introduced itself (see `introduce`): a forked child has not.
     introduced: AtomicU64,
 }
@@ -287,9 +319,8 @@ impl Object {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
         match &place.site {
-            Site::Within { memory, offset } => {
-                let (memory, size) = (Arc::clone(memory), memory.size()?);
-                let object = Object::at(memory, *offset, size, spec, place.read_only)?;
+            Site::Within { memory, .. } => {
+                let object = Object::at(Arc::clone(memory), place, memory.size()?, spec)?;
                 object.meet(place, spec, deadline, init)?;
                 Ok(object)
             }
@@ -297,7 +328,7 @@ impl Object {
                 // Another process may remove the segment after it was found. Then what it holds, be
                 // it right or wrong, does not count: another segment is found or made.
                 let (memory, size) = attach(*key, place, spec, deadline)?;
-                let object = Object::at(memory, 0, size, spec, place.read_only)?;
+                let object = Object::at(memory, place, size, spec)?;
                 let met = object.meet(place, spec, deadline, &init);
                 if !object.is_removed().unwrap_or(false) || deadline.is_over() {
                     return met.map(|()| object);
@@ -306,14 +337,15 @@ impl Object {
         }
     }
 
-    /// An object that is to begin at an offset of a segment that has at least `size` bytes.
+    /// An object that is to begin at a place in a segment that has at least `size` bytes.
     fn at(
         memory: Arc<Attachment>,
-        offset: usize,
+        place: &Place,
         size: usize,
         spec: &Spec,
-        read_only: bool,
     ) -> Result<Object, Error> {
+        let offset = place.site.offset();
+        let label = Label::new(place.site.label(memory.id()));
         if !offset.is_multiple_of(ALIGN) {
             return Err(Error::invalid(
                 "open",
@@ -323,7 +355,7 @@ impl Object {
         let end = spec.total().and_then(|total| offset.checked_add(total));
         if end.is_none_or(|end| end > size) {
             return Err(if offset == 0 && size < HEADER {
-                Error::object(ErrorKind::Truncated, memory.id())
+                truncated(spec.kind, memory.id(), label, size)
             } else {
                 Error::out_of_range(
                     memory.id(),
@@ -338,8 +370,10 @@ impl Object {
         let base = NonNull::new(base).ok_or_else(|| Error::invalid("open", "no memory"))?;
         Ok(Object {
             memory,
-            read_only,
+            read_only: place.read_only,
             base,
+            kind: spec.kind,
+            label,
             introduced: AtomicU64::new(0),
         })
     }
@@ -379,7 +413,7 @@ impl Object {
             (Some(size), Some(end)) if end <= self.memory.size()? => {
                 Ok((size, header.options.load(Relaxed)))
             }
-            _ => Err(self.error(ErrorKind::Damaged)),
+            _ => Err(self.malformed("the size does not fit into the segment")),
         }
     }
 
@@ -398,12 +432,23 @@ impl Object {
         self.memory.id()
     }
 
-    /// An error about this object.
+    /// An error about this object. The caller adds which call it was, and the facts.
+    #[inline]
     pub fn error(&self, kind: ErrorKind) -> Error {
-        Error::object(kind, self.id())
+        Error::object(Failure {
+            namespaces: self.header().namespaces(),
+            ..failure(kind, self.kind, self.id(), &self.label)
+        })
+    }
+
+    #[cold]
+    fn malformed(&self, what: &'static str) -> Error {
+        let error = self.error(ErrorKind::Damaged).during(Action::Open);
+        error.mismatch(Mismatch::Header(what))
     }
 
     /// The error for something that was not possible in time.
+    #[inline]
     pub fn late(&self, deadline: Deadline) -> Error {
         self.error(match deadline {
             Deadline::Now => ErrorKind::WouldBlock,
@@ -420,7 +465,7 @@ impl Object {
                 "the object was opened for reading only; open it without SHM_RDONLY (Place::read_only) to write",
             ))
         } else {
-            Err(Error::read_only(self.id()))
+            Err(self.error(ErrorKind::ReadOnly).during(Action::Open))
         }
     }
 
@@ -470,10 +515,10 @@ impl Object {
             let state = match ready.look(|| self.is_blank()) {
                 State::Ready => {
                     self.verify(&place.site, spec)?;
-                    return self.expect_usable(spec.kind);
+                    return self.expect_usable();
                 }
-                State::Foreign => return Err(Error::object(ErrorKind::Foreign, self.id())),
-                State::Damaged => return Err(Error::object(ErrorKind::Damaged, self.id())),
+                State::Foreign => return Err(self.foreign()),
+                State::Damaged => return Err(self.malformed("its state is none")),
                 State::Unmade(state) => state,
             };
             if place.create && self.is_writable() {
@@ -486,22 +531,30 @@ impl Object {
                     continue;
                 }
             }
-            self.expect_usable(spec.kind)?;
+            self.expect_usable()?;
             // A removed segment is not found by others any more: `open` goes on with the next one.
             let is_in_vain =
                 matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
             if is_in_vain || !sleep.on(&header.state, state) {
-                return Err(Error::object(ErrorKind::TimedOut, self.id()));
+                // Relaxed: only to be shown.
+                let maker = header.maker.load(Relaxed);
+                let error = self.error(ErrorKind::TimedOut).during(Action::Open);
+                return Err(error.with(What::Maker, 0, maker));
             }
         }
     }
 
     /// Refuses an object of a kind that this process would have to write, if it may not.
-    fn expect_usable(&self, kind: Kind) -> Result<(), Error> {
-        if kind.can_be_read_only() {
+    fn expect_usable(&self) -> Result<(), Error> {
+        if self.kind.can_be_read_only() {
             return Ok(());
         }
         self.expect_writable()
+    }
+
+    #[cold]
+    fn foreign(&self) -> Error {
+        self.error(ErrorKind::Foreign).during(Action::Open)
     }
 
     /// Nobody has written a header here: all is zero but what those write who are about to.
@@ -615,21 +668,34 @@ impl Object {
     /// Checks that a header that is ready is the one that is wanted.
     fn verify(&self, site: &Site, spec: &Spec) -> Result<(), Error> {
         let header = self.header();
-        let wrong = |kind| Err(Error::object(kind, self.id()));
+        let wrong = |kind, mismatch| {
+            let error = self.error(kind).during(Action::Open);
+            Err(error.mismatch(mismatch))
+        };
         // Relaxed: *ready* has been acquired.
         let order = header.order.load(Relaxed);
-        if order == ORDER.swap_bytes() || order == ORDER && header.width.load(Relaxed) != WIDTH {
-            return wrong(ErrorKind::WrongMachine);
+        let width = header.width.load(Relaxed);
+        if order == ORDER.swap_bytes() {
+            return wrong(ErrorKind::WrongMachine, Mismatch::Machine { width: None });
+        }
+        if order == ORDER && width != WIDTH {
+            let width = Some(width);
+            return wrong(ErrorKind::WrongMachine, Mismatch::Machine { width });
         }
         let lengths = (
             header.key_len.load(Relaxed),
             header.layout_len.load(Relaxed),
         );
-        if order != ORDER || lengths.0 > 256 || lengths.1 > 128 {
-            return wrong(ErrorKind::Damaged);
+        if order != ORDER {
+            return Err(self.malformed("the order of bytes is none"));
         }
-        if header.version.load(Relaxed) != VERSION {
-            return wrong(ErrorKind::WrongVersion);
+        if lengths.0 > 256 || lengths.1 > 128 {
+            return Err(self.malformed("the length of a name is larger than its room"));
+        }
+        let version = header.version.load(Relaxed);
+        if version != VERSION {
+            let (found, known) = (version, VERSION);
+            return wrong(ErrorKind::WrongVersion, Mismatch::Version { found, known });
         }
         // Where one of the two knows the key as a number alone, there is nothing to compare.
         let file = header.file.load(Relaxed);
@@ -639,10 +705,14 @@ impl Object {
             && !is_number(lengths.0 as usize, file)
             && !is_number(site.name().len(), site.file())
         {
-            return wrong(ErrorKind::KeyCollision);
+            let found = text_of(&header.key, &header.key_len).into();
+            let wanted = site.name().into();
+            return wrong(ErrorKind::KeyCollision, Mismatch::Name { found, wanted });
         }
-        if header.kind.load(Relaxed) != spec.kind as u32 {
-            return wrong(ErrorKind::WrongKind);
+        let found = header.kind.load(Relaxed);
+        if found != spec.kind as u32 {
+            let wanted = spec.kind;
+            return wrong(ErrorKind::WrongKind, Mismatch::Kind { found, wanted });
         }
         let size = header.size.load(Relaxed);
         let options = header.options.load(Relaxed);
@@ -652,13 +722,44 @@ impl Object {
             && spec.options.is_none_or(|wanted| wanted == options)
             && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
         if !same {
-            return wrong(ErrorKind::WrongLayout);
+            let wanted = spec.shape();
+            let made = Shape {
+                kind: spec.kind,
+                size: wanted.size.is_some().then_some(size),
+                options: wanted.options.is_some().then_some(options),
+                layout: text_of(&header.layout, &header.layout_len).into(),
+            };
+            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { made, wanted });
         }
         if self.is_writable() {
             self.introduce();
         }
         Ok(())
     }
+}
+
+/// An error about an object of which nothing was read.
+#[inline]
+fn failure(kind: ErrorKind, object: Kind, id: i32, label: &Label) -> Failure {
+    Failure {
+        kind,
+        object,
+        action: Action::Use,
+        what: What::Nothing,
+        id,
+        label: label.number(),
+        namespaces: 0,
+        number: 0,
+        other: 0,
+    }
+}
+
+/// The error for a segment that has room for no object.
+#[cold]
+fn truncated(object: Kind, id: i32, label: Label, size: usize) -> Error {
+    let failure = failure(ErrorKind::Truncated, object, id, &label);
+    let error = Error::object(failure).during(Action::Open);
+    error.with(What::Size, size as u64, 0)
 }
 
 fn put_text(room: &[AtomicU8], len: &AtomicU32, text: &[u8]) {
@@ -797,13 +898,18 @@ fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
     let size = memory.size()?;
     if size < PAYLOAD {
-        return Err(Error::object(ErrorKind::Truncated, memory.id()));
+        let label = Label::new(place.site.label(memory.id()));
+        return Err(truncated(spec.kind, memory.id(), label, size));
     }
     let small = Spec { size: 0, ..*spec };
-    let object = Object::at(memory, 0, size, &small, true)?;
+    let read_only = Place {
+        read_only: true,
+        ..place.clone()
+    };
+    let object = Object::at(memory, &read_only, size, &small)?;
     match object.header().magic.load(Acquire) {
         MAGIC => object.verify(&place.site, spec),
-        _ => Err(Error::object(ErrorKind::Foreign, object.id())),
+        _ => Err(object.foreign()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where an object lies: in a segment of its own, found by name or key, or somewhere in a segment
 //! that the user has attached.
 
-use crate::{Attachment, Error, Key, hash::fnv1a, key, sys::FileId};
+use crate::{Attachment, Error, Key, error::explain::ShownPath, hash::fnv1a, key, sys::FileId};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where an object lies, and how to open it.
@@ -70,6 +70,27 @@ impl Site {
             } => hash,
             _ => 0,
         }
+    }
+
+    /// Where it begins in its segment, in bytes.
+    pub fn offset(&self) -> usize {
+        match self {
+            Site::Key { .. } => 0,
+            Site::Within { offset, .. } => *offset,
+        }
+    }
+
+    /// How error messages name what lies there, in the segment of this id.
+    pub fn label(&self, id: i32) -> Box<str> {
+        let label = match self {
+            Site::Key {
+                origin: Origin::Name(name),
+                ..
+            } => format!("{} (id {id})", ShownPath(name)),
+            Site::Key { key, .. } => format!("(key {key}, id {id})"),
+            Site::Within { offset, .. } => format!("(id {id}, offset {offset})"),
+        };
+        label.into()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A number of permits that processes take and give.
 
 use crate::{
-    Error, Place, Segment,
+    Error, ErrorKind, Place, Segment,
+    error::{Action, What},
     object::{Kind, Object, Spec},
     sync::{Counter, Deadline},
 };
@@ -51,7 +52,7 @@ impl Semaphore {
     pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
         let place = place.into();
         if first > Semaphore::MAX {
-            return Err(Error::overflow());
+            return Err(Error::first_count(first));
         }
         let spec = Spec {
             kind: Kind::Semaphore,
@@ -73,7 +74,10 @@ impl Semaphore {
     /// [`Overflow`](crate::ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
     #[inline]
     pub fn post(&self) -> Result<(), Error> {
-        self.core().post().map_err(|_| Error::overflow())
+        self.core().post().map_err(|_| {
+            let error = self.object.error(ErrorKind::Overflow).during(Action::Post);
+            error.with(What::Count, Semaphore::MAX.into(), 0)
+        })
     }
 
     /// Lowers the count by one, and waits until that is possible.
@@ -99,7 +103,10 @@ impl Semaphore {
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
         match self.core().take(deadline) {
             true => Ok(()),
-            false => Err(self.object.late(deadline)),
+            false => {
+                let error = self.object.late(deadline).during(Action::Wait);
+                Err(error.with(What::Count, 0, 0))
+            }
         }
     }
 

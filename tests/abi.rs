@@ -171,10 +171,10 @@ fn layout(items: &[Item]) -> Vec<String> {
 /// What the library itself makes of each kind of error. The other way round, for what the kernel says,
 /// `errno` is the kernel's.
 fn errors() -> Vec<String> {
-    let (_, table) = include_str!("../src/error/mod.rs")
-        .split_once("let errno = match kind {\n")
+    let (_, table) = include_str!("../src/error/kind.rs")
+        .split_once("fn errno_of_object(self) -> c_int {\n        match self {\n")
         .expect("a table of kinds");
-    let (table, _) = table.split_once("};").expect("its end");
+    let (table, _) = table.split_once("        }\n").expect("its end");
     let rows = table.lines().filter(|line| !line.trim().is_empty());
     let mut errors: Vec<String> = rows
         .map(|line| {

@@ -46,6 +46,25 @@ fn objects(cpp: Cpp) {
     }
 }
 
+/// A try in vain allocates nothing, and its text is right whenever it is asked for.
+fn failures(cpp: Cpp) {
+    let artifacts = Artifacts::shared();
+    for (standard, library) in cpp
+        .standards
+        .into_iter()
+        .zip(["libshmkey.so", "libshmkey.a"])
+    {
+        let name = format!("failures-{}-{standard}", cpp.compiler);
+        let program = artifacts.directory().join(name);
+        let file = Path::new("tests/cpp/failures.cpp");
+        cpp.link(standard, &["-pthread"], &[file], library, &program)
+            .unwrap();
+        let own = Name::new();
+        let said = run(&program, Some(&own.0));
+        assert!(said.is_empty(), "{standard}: {}", said.escape_ascii());
+    }
+}
+
 /// The example at the top of the header is a program, and prints what it should.
 fn example(cpp: Cpp) {
     let _artifacts = Artifacts::shared();
@@ -170,6 +189,11 @@ fn gcc_the_headers_own_example_runs() {
 }
 
 #[test]
+fn gcc_failures_cost_nothing_until_they_are_read() {
+    failures(GXX);
+}
+
+#[test]
 fn gcc_refuses_what_it_should() {
     refused(GXX);
 }
@@ -184,6 +208,12 @@ fn clang_objects_do_what_the_header_says() {
 #[ignore = "needs clang"]
 fn clang_the_headers_own_example_runs() {
     example(CLANGXX);
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn clang_failures_cost_nothing_until_they_are_read() {
+    failures(CLANGXX);
 }
 
 #[test]

@@ -101,7 +101,12 @@ const PAGES: [(&str, &str, &[&str]); 11] = [
     (
         "shm_last_error",
         "why the last call failed, in words",
-        &["shm_last_error"],
+        &[
+            "shm_last_error",
+            "shm_last_failure",
+            "shm_failure",
+            "shm_failure_text",
+        ],
     ),
     (
         "shm_version",

@@ -34,7 +34,8 @@ segments: a list, an object for each:
     of a mutex: owner (null or id, life), suspect, lost;
     of a semaphore: value;
     of a latest value: version, value_size, publisher;
-    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver;
+    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver,
+      sending (the thread that holds the senders' lock, null or id, life).
   within: a list of the objects that were found behind its beginning: offset (bytes), and what contents has. Pages are
     searched that are in the memory of a process that has the segment attached: list searches 64 of them in the first
     GiB, show 16384 in the first 64 GiB.
@@ -168,6 +169,7 @@ enum Kind {
         drops_oldest: bool,
         senders: Vec<Someone>,
         receiver: Option<Someone>,
+        sending: Option<Someone>,
     },
     Unknown,
 }
@@ -333,6 +335,7 @@ impl Kind {
                 drops_oldest,
                 senders,
                 receiver,
+                sending,
             } => Kind::Ring {
                 capacity: *capacity,
                 used: *used,
@@ -341,6 +344,7 @@ impl Kind {
                 drops_oldest: *drops_oldest,
                 senders: senders.iter().map(Someone::of).collect(),
                 receiver: someone(receiver),
+                sending: someone(sending),
             },
             _ => Kind::Unknown,
         }

@@ -231,6 +231,7 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
             drops_oldest,
             senders,
             receiver,
+            sending,
             ..
         } => {
             lines.push((
@@ -244,6 +245,12 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
             };
             let kind = if *many_senders { " (one of many)" } else { "" };
             lines.push(("sender", format!("{who}{kind}")));
+            if *many_senders {
+                let lock = sending.as_ref().map_or("free".to_owned(), |thread| {
+                    format!("held by {}", words::party(thread))
+                });
+                lines.push(("senders' lock", lock));
+            }
             lines.push(("receiver", someone(receiver)));
             if *drops_oldest {
                 lines.push(("when full", "the oldest message is dropped".to_owned()));

@@ -2,13 +2,14 @@
 
 use crate::{
     Error, ErrorKind,
-    error::write_c_str,
+    error::{Failure, write_c_str},
     sys::{self, Errno},
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
-    ptr,
+    fmt, ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// A linker that takes this out of the static library, as every function needs it, takes that, too.
@@ -18,19 +19,91 @@ static PRESENCE: &extern "C" fn() = &crate::presence::START;
 /// Room for a sentence with a path in it; longer ones are cut.
 const TEXT: usize = 1024;
 
-thread_local! {
-    /// The last failure's text. Plain bytes without a destructor, so that it works at any time in a
-    /// thread's life, its end included.
-    static LAST: UnsafeCell<[u8; TEXT]> = const { UnsafeCell::new([0; TEXT]) };
+/// A thread's last failure. Plain bytes without a destructor, so that it works at any time in a thread's
+/// life, its end included.
+struct Last {
+    /// What the text is yet to be made of, when it is asked for: a [`Failure`] in integers; else the
+    /// first is 0. Atomics are copied one by one, as they were stored: what a processor has not yet
+    /// written to its cache is read again at no cost only like that.
+    failure: [AtomicU64; 4],
+    /// The text, if it is made.
+    text: UnsafeCell<[u8; TEXT]>,
 }
 
-/// Records an error: its text for `shm_last_error`, its number for `errno`.
-fn record(error: &Error) {
-    LAST.with(|text| {
+thread_local! {
+    static LAST: Last = const {
+        Last {
+            failure: [const { AtomicU64::new(0) }; 4],
+            text: UnsafeCell::new([0; TEXT]),
+        }
+    };
+}
+
+impl Last {
+    fn write(&self, what: &impl fmt::Display) {
         // SAFETY: only this thread has this buffer, and nothing called here comes back to it. (A
         // signal handler that fails in the middle of this leaves a mixed text, in bounds and with
         // its NUL, as the header says.)
-        write_c_str(error, unsafe { &mut *text.get() });
+        write_c_str(what, unsafe { &mut *self.text.get() });
+    }
+
+    #[inline(always)]
+    fn keep(&self, words: [u64; 4]) {
+        for (kept, word) in self.failure.iter().zip(words) {
+            kept.store(word, Relaxed); // no other thread reads it
+        }
+    }
+
+    #[inline(always)]
+    fn kept(&self) -> Option<[u64; 4]> {
+        let words = [0, 1, 2, 3].map(|i| self.failure[i].load(Relaxed)); // as above
+        (words[0] != 0).then_some(words)
+    }
+
+    /// The text, made now if it is not.
+    fn text(&self) -> *const c_char {
+        if let Some(failure) = self.kept().and_then(Failure::from_words) {
+            let errno = Errno::last();
+            self.write(&failure);
+            self.keep([0; 4]);
+            errno.set();
+        }
+        let text = self.text.get().cast::<u8>();
+        // SAFETY: the buffer is this thread's own, as above, and 1024 bytes long.
+        if unsafe { *text } == 0 {
+            c"no error".as_ptr()
+        } else {
+            text.cast_const().cast()
+        }
+    }
+}
+
+/// Records an error: what `shm_last_error` needs, and its number for `errno`.
+#[inline(always)]
+fn record(error: Error) {
+    match error.into_failure() {
+        Ok(failure) => {
+            let [tags, names, number, other] = failure.to_words();
+            keep(tags, names, number, other, failure.kind.errno_of_object());
+        }
+        Err(error) => record_text(error),
+    }
+}
+
+/// Records a failed operation on an object, in registers.
+#[cold]
+#[inline(never)]
+fn keep(tags: u64, names: u64, number: u64, other: u64, errno: c_int) {
+    LAST.with(|last| last.keep([tags, names, number, other]));
+    Errno(errno).set();
+}
+
+#[cold]
+#[inline(never)]
+fn record_text(error: Error) {
+    LAST.with(|last| {
+        last.keep([0; 4]);
+        last.write(&error);
     });
     // Last, because looking for causes makes system calls of its own.
     Errno(error.errno()).set();
@@ -54,6 +127,7 @@ pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Res
 
 /// Does something whose inner workings may fail and yet succeed as a whole: then errno is left as it
 /// was.
+#[inline(always)]
 pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let before = Errno::last();
     let result = work();
@@ -64,9 +138,10 @@ pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Resul
 }
 
 /// A result in C's form: the number, or −1.
+#[inline(always)]
 pub(super) fn or_minus_one<T: From<i8>>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| {
-        record(&error);
+        record(error);
         T::from(-1)
     })
 }
@@ -76,7 +151,7 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
     match result {
         Ok(address) => address.as_ptr().cast(),
         Err(error) => {
-            record(&error);
+            record(error);
             ptr::null_mut()
         }
     }
@@ -87,17 +162,72 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// about it. Like errno it means something right after a failure; a call that succeeds leaves it
 /// alone. Before the first failure it is "no error".
 ///
+/// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
+/// more than the try. What it says of another process (running, sleeping, stopped, dead) is how it is
+/// then. It names the object also after that was closed, until 64 others were closed after it.
+///
 /// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
-/// changes with that thread's next failure; copy it to keep it. At most 1023 bytes.
+/// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
+/// alone.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_last_error() -> *const c_char {
-    LAST.with(|text| {
-        let text = text.get().cast::<u8>();
-        // SAFETY: the buffer is this thread's own, as above, and 1024 bytes long.
-        if unsafe { *text } == 0 {
-            c"no error".as_ptr()
-        } else {
-            text.cast_const().cast()
+    LAST.with(Last::text)
+}
+
+/// A failure, kept to make its text later: plain integers, to be copied like any others. They mean
+/// something in the process that has stored them, and in its children.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct shm_failure {
+    /// The library's own.
+    pub words: [u64; 4],
+}
+
+/// Stores what the text of the calling thread's last failed call will be made of, for a text that is
+/// asked for later, by another thread too, while other calls fail.
+///
+/// failure: where to store it; untouched unless the result is 1.
+///
+/// Returns: 1, stored, and shm_failure_text() makes the text; or 0: the text is made already, of more
+/// than that, as of a segment that could not be created; or there is none. Copy it from
+/// shm_last_error() then. errno is left alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
+    LAST.with(|last| match last.kept() {
+        Some(words) if !failure.is_null() => {
+            // SAFETY: the caller gives us the memory of one structure.
+            unsafe { failure.write(shm_failure { words }) };
+            1
         }
+        _ => 0,
     })
+}
+
+/// Makes the text of a failure, as shm_last_error() would have: at most size - 1 bytes of it and a
+/// NUL. 1024 bytes are enough for any.
+///
+/// failure: what shm_last_failure() has stored. Anything else gives some other text.
+///
+/// Returns: nothing. errno is left alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_failure_text(
+    failure: *const shm_failure,
+    text: *mut c_char,
+    size: usize,
+) {
+    if failure.is_null() || text.is_null() || size == 0 {
+        return;
+    }
+    let errno = Errno::last();
+    let mut buffer = [0; TEXT];
+    let room = buffer.len().min(size);
+    // SAFETY: the caller hands over a structure.
+    match Failure::from_words(unsafe { (*failure).words }) {
+        Some(failure) => write_c_str(&failure, &mut buffer[..room]),
+        None => write_c_str(&"no error", &mut buffer[..room]),
+    }
+    // SAFETY: the caller gives us `size` bytes, and there are as many in the buffer.
+    unsafe { text.copy_from_nonoverlapping(buffer.as_ptr().cast(), room) };
+    errno.set();
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Place,
+    error::Action,
     latest::{Shared, Writer},
     sync::Deadline,
 };
@@ -168,7 +169,11 @@ pub unsafe extern "C" fn shm_latest_read_newer(
         // SAFETY: the caller hands over that many bytes.
         match unsafe { read(latest, value) }? {
             // Somebody has written a version of zero, who should not.
-            0 => Err(latest.shared.object().error(ErrorKind::Damaged)),
+            0 => Err(latest
+                .shared
+                .object()
+                .error(ErrorKind::Damaged)
+                .during(Action::WaitNewer)),
             version => Ok(version),
         }
     }))

@@ -19,7 +19,7 @@ mod status;
 mod version;
 
 pub use attach::*;
-pub use failure::shm_last_error;
+pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};
 pub use latest::*;
 pub use mutex::*;
 pub use open::*;

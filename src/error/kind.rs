@@ -2,6 +2,7 @@
 
 use super::explain::Cause;
 use crate::sys::Errno;
+use core::ffi::c_int;
 
 /// What happened, in a word. New ones may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +50,7 @@ pub enum ErrorKind {
     KeyCollision,
     /// `ENODATA`: the segment is too small to hold an object.
     Truncated,
-    /// `EBADMSG`: the object's header makes no sense.
+    /// `EBADMSG`: the object's header is malformed.
     Damaged,
     /// `ETIMEDOUT`: it did not happen in time.
     TimedOut,
@@ -73,7 +74,7 @@ pub enum ErrorKind {
     NotRecoverable,
     /// `EOVERFLOW`: the count is at its largest.
     Overflow,
-    /// `EINVAL`: any other argument that makes no sense.
+    /// `EINVAL`: any other argument that is not valid.
     InvalidArgument,
     /// `EFAULT`: a pointer that leads nowhere.
     BadPointer,
@@ -84,6 +85,61 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kinds of errors about an object.
+    pub(super) const OF_OBJECTS: [ErrorKind; 22] = [
+        ErrorKind::WouldBlock,
+        ErrorKind::TimedOut,
+        ErrorKind::Foreign,
+        ErrorKind::WrongKind,
+        ErrorKind::WrongLayout,
+        ErrorKind::WrongVersion,
+        ErrorKind::WrongMachine,
+        ErrorKind::KeyCollision,
+        ErrorKind::Truncated,
+        ErrorKind::Damaged,
+        ErrorKind::Busy,
+        ErrorKind::Closed,
+        ErrorKind::PeerDied,
+        ErrorKind::TooLong,
+        ErrorKind::Overtaken,
+        ErrorKind::NotOwner,
+        ErrorKind::LimitReached,
+        ErrorKind::Deadlock,
+        ErrorKind::NotRecoverable,
+        ErrorKind::Overflow,
+        ErrorKind::ReadOnly,
+        ErrorKind::OutOfRange,
+    ];
+
+    /// The error number of an error of this kind about an object.
+    #[inline]
+    pub(crate) fn errno_of_object(self) -> c_int {
+        match self {
+            ErrorKind::WouldBlock => libc::EAGAIN,
+            ErrorKind::TimedOut => libc::ETIMEDOUT,
+            ErrorKind::Foreign => libc::EMEDIUMTYPE,
+            ErrorKind::WrongKind => libc::EPROTOTYPE,
+            ErrorKind::WrongLayout => libc::EPROTO,
+            ErrorKind::WrongVersion => libc::EPROTONOSUPPORT,
+            ErrorKind::WrongMachine => libc::ENOEXEC,
+            ErrorKind::KeyCollision => libc::ENOTUNIQ,
+            ErrorKind::Truncated => libc::ENODATA,
+            ErrorKind::Damaged => libc::EBADMSG,
+            ErrorKind::Busy => libc::EBUSY,
+            ErrorKind::Closed => libc::EPIPE,
+            ErrorKind::PeerDied => libc::EOWNERDEAD,
+            ErrorKind::TooLong => libc::EMSGSIZE,
+            ErrorKind::Overtaken => libc::ESTALE,
+            ErrorKind::NotOwner => libc::EPERM,
+            ErrorKind::LimitReached => libc::ENOSPC,
+            ErrorKind::Deadlock => libc::EDEADLK,
+            ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
+            ErrorKind::Overflow => libc::EOVERFLOW,
+            ErrorKind::ReadOnly => libc::EACCES,
+            _ => libc::EINVAL,
+        }
+    }
+
     /// The kind of a failed call, from its error number and what was found out.
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {
@@ -132,7 +188,7 @@ impl ErrorKind {
     pub(super) fn advice(self, errno: Errno) -> &'static str {
         match self {
             ErrorKind::LimitReached => {
-                "64 senders have this ring already; one of them has to close it first"
+                "the ring has 64 senders already; a role is free when one of them releases it or ends"
             }
             ErrorKind::OutOfMemory => "there is not enough memory or address space left",
             ErrorKind::ReadOnly => {
@@ -141,54 +197,41 @@ impl ErrorKind {
             ErrorKind::Foreign => {
                 "this segment was not made by this library: another program uses the same key; take another name"
             }
-            ErrorKind::WrongKind => {
-                "the segment holds an object of another kind; take another name"
-            }
-            ErrorKind::WrongLayout => {
-                "what the object holds is another thing here than where it was made: another size or capacity, other options, \
-                 or another name of its layout; bring both programs to the same, and make the object again in a new segment"
-            }
-            ErrorKind::WrongVersion => {
-                "another version of this library made the object; use one version everywhere, and make the object again in a new \
-                 segment"
-            }
+            ErrorKind::WrongKind => "the segment holds an object of another kind",
+            ErrorKind::WrongLayout => "the object has another size or layout than was asked for",
+            ErrorKind::WrongVersion => "another version of this library made the object",
             ErrorKind::WrongMachine => {
                 "a program with another order of bytes or width of pointers made the object"
             }
-            ErrorKind::KeyCollision => {
-                "another name has the same key by chance, and its object is in use; take another name"
-            }
+            ErrorKind::KeyCollision => "another name makes the same key; take another name",
             ErrorKind::Truncated => "the segment is too small to hold an object of this library",
             ErrorKind::Damaged => {
-                "the object's header is malformed: another program has overwritten it; make the object again in a new segment"
+                "its contents are malformed: another program has overwritten them; make the object again in a new segment"
             }
-            ErrorKind::TimedOut => "it did not happen in time",
-            ErrorKind::WouldBlock => {
-                "it is not possible at this moment; try again, or give it time"
-            }
-            ErrorKind::Busy => {
-                "a process that lives has this part already, and only one can; it is free when that one closes it or ends"
-            }
+            ErrorKind::TimedOut => "it did not happen before the timeout",
+            ErrorKind::WouldBlock => "it would have to wait, and the timeout is 0",
+            ErrorKind::Busy => "another process has this role",
             ErrorKind::Closed => {
-                "the other side has ended; this goes on when another process takes its part"
+                "the other side has ended; this goes on when another process takes that role"
             }
             ErrorKind::PeerDied => {
                 "the process on the other side died; nothing that was committed is lost, and this goes on when another \
-                 process takes its part"
+                 process takes that role"
             }
             ErrorKind::TooLong => "the message is longer than the ring or the buffer",
             ErrorKind::Overtaken => {
-                "the writer was faster than this reader, and what was read may be anything"
+                "the writer was faster than this reader; what was read may be a mixture of several values"
             }
             ErrorKind::NotOwner => {
                 "the calling thread does not hold it: it was released or taken over, or another thread holds it"
             }
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
-                "an owner died with the lock, and the next one unlocked without saying that the value is in order; \
+                "an owner died with the lock, and the next one unlocked it without marking the value as consistent; \
                  make the object again in a new segment"
             }
             ErrorKind::Overflow => "the count would exceed 2147483647",
+            ErrorKind::OutOfRange => "the range does not lie inside the object",
             ErrorKind::InvalidArgument => "an argument is not valid",
             _ => match errno.0 {
                 libc::EMFILE | libc::ENFILE => "too many open files",

@@ -1,23 +1,35 @@
 //! The one error type: what failed, with which error number, why, and what to do about it.
 
 pub(crate) mod explain;
+mod failure;
 mod kind;
+mod label;
+mod mismatch;
 #[cfg(test)]
 mod removal;
 
+pub(crate) use failure::{Action, Failure, What, fold};
 pub use kind::ErrorKind;
+pub(crate) use label::Label;
+pub(crate) use mismatch::{Mismatch, Shape};
 
-use crate::{Key, status, sys::Errno};
+use crate::{Key, sys::Errno};
 use core::{
     ffi::{CStr, c_int},
-    fmt::{self, Write as _},
+    fmt::{self, Display as _, Write as _},
 };
 use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 
 /// Why an operation failed.
 ///
 /// Its text is one sentence or two for a person: the call and its subject, the error number's name,
-/// the cause as far as it can be known at that moment, and a remedy.
+/// the cause as far as it is known, and a remedy. An error about an object names its kind, its name and
+/// its segment, and the process that has what was asked for.
+///
+/// Making an error of an object in use (would-block and timeouts, above all) neither allocates
+/// nor makes a system call: it is a few numbers, 32 bytes, and its text is formatted when it is displayed.
+/// What the text says of another process (running, sleeping, stopped, dead) is how it is then. The
+/// object may be closed by then; its name is known until 64 others were closed after it.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Key};
@@ -28,7 +40,26 @@ use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 /// assert!(error.to_string().contains("/no/such/file"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Repr);
+
+#[derive(Clone, Debug)]
+enum Repr {
+    /// Of an object: what a try without waiting fails with, so nothing but numbers.
+    Object(Failure),
+    Call(Box<[Details; 1]>),
+    /// What is left of a call's details if there is no memory for them.
+    Bare {
+        kind: ErrorKind,
+        errno: Errno,
+        call: &'static str,
+    },
+}
+
+const _: () = assert!(size_of::<Error>() == 32);
+
+/// What is known of a failed call.
+#[derive(Clone, Debug)]
+struct Details {
     kind: ErrorKind,
     errno: Errno,
     call: &'static str,
@@ -44,10 +75,11 @@ enum Subject {
     Key { key: Key, size: usize },
     Id(c_int),
     Address(usize),
+    Object(Failure),
 }
 
 /// What is known of the reason.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Reason {
     /// Nothing beyond the kind.
     Kind,
@@ -61,23 +93,31 @@ enum Reason {
         offset: usize,
         len: usize,
         size: usize,
+        of: &'static str,
     },
-    Message {
-        len: usize,
-    },
+    FirstCount(u32),
+    Mismatch(Mismatch),
 }
 
 /// What callers see.
 impl Error {
     /// What happened, in a word.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        match &self.0 {
+            Repr::Object(failure) => failure.kind,
+            Repr::Call(details) => details[0].kind,
+            Repr::Bare { kind, .. } => *kind,
+        }
     }
 
     /// The error number, as the manual pages of the System V calls give it and as C callers find it
     /// in `errno`.
     pub fn errno(&self) -> i32 {
-        self.errno.0
+        match &self.0 {
+            Repr::Object(failure) => failure.kind.errno_of_object(),
+            Repr::Call(details) => details[0].errno.0,
+            Repr::Bare { errno, .. } => errno.0,
+        }
     }
 
     /// The cause and the remedy alone, for people to whom the call and its number say nothing: the end
@@ -89,38 +129,55 @@ impl Error {
 
 /// How the other modules make one.
 impl Error {
+    #[cold]
     pub(crate) fn new(kind: ErrorKind, errno: c_int, call: &'static str) -> Error {
-        Error {
+        let errno = Errno(errno);
+        let details = Details {
             kind,
-            errno: Errno(errno),
+            errno,
             call,
             subject: Subject::None,
             reason: Reason::Kind,
+        };
+        // Where memory has run out, an error says so and does not end the process.
+        let mut room = Vec::new();
+        if room.try_reserve_exact(1).is_err() {
+            return Error(Repr::Bare { kind, errno, call });
         }
+        room.push(details);
+        Error(match room.into_boxed_slice().try_into() {
+            Ok(details) => Repr::Call(details),
+            Err(_) => Repr::Bare { kind, errno, call },
+        })
+    }
+
+    fn about(mut self, subject: Subject) -> Error {
+        if let Repr::Call(details) = &mut self.0 {
+            details[0].subject = subject;
+        }
+        self
+    }
+
+    fn because(mut self, reason: Reason) -> Error {
+        if let Repr::Call(details) = &mut self.0 {
+            details[0].reason = reason;
+        }
+        self
     }
 
     /// An argument that no call can be made with.
     pub(crate) fn invalid(call: &'static str, why: &'static str) -> Error {
-        Error {
-            reason: Reason::Because(why),
-            ..Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call)
-        }
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Because(why))
     }
 
     /// A pointer from C that cannot be followed.
     pub(crate) fn bad_pointer(call: &'static str, what: &'static str) -> Error {
-        Error {
-            reason: Reason::Because(what),
-            ..Error::new(ErrorKind::BadPointer, libc::EFAULT, call)
-        }
+        Error::new(ErrorKind::BadPointer, libc::EFAULT, call).because(Reason::Because(what))
     }
 
     /// Flag bits that have no meaning in a call.
     pub(crate) fn undefined_flags(call: &'static str, unknown: c_int) -> Error {
-        Error {
-            reason: Reason::Flags(unknown),
-            ..Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call)
-        }
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Flags(unknown))
     }
 
     pub(crate) fn path_with_nul() -> Error {
@@ -128,52 +185,39 @@ impl Error {
     }
 
     pub(crate) fn empty_name() -> Error {
-        Error {
-            kind: ErrorKind::EmptyName,
-            ..Error::invalid(
-                "open by name",
-                "an empty name makes no key; give it at least one character",
-            )
-        }
+        Error::new(ErrorKind::EmptyName, libc::EINVAL, "open by name").because(Reason::Because(
+            "an empty name makes no key; give it at least one character",
+        ))
     }
 
     pub(crate) fn name_too_long() -> Error {
-        Error {
-            kind: ErrorKind::InvalidArgument,
-            errno: Errno(libc::ENAMETOOLONG),
-            ..Error::invalid("open by name", "a name has at most 4095 bytes")
-        }
+        let kind = ErrorKind::InvalidArgument;
+        Error::new(kind, libc::ENAMETOOLONG, "open by name")
+            .because(Reason::Because("a name has at most 4095 bytes"))
     }
 
     /// What is attached cannot be read.
     pub(crate) fn no_proc(errno: Errno) -> Error {
-        Error {
-            reason: match errno.0 {
-                libc::ENOENT => Reason::Because(
-                    "/proc/self/maps, which tells what is attached where, is not there; mount /proc",
-                ),
-                _ => Reason::Kind,
-            },
-            ..Error::new(ErrorKind::Other, errno.0, "open /proc/self/maps")
-        }
+        Error::new(ErrorKind::Other, errno.0, "open /proc/self/maps").because(match errno.0 {
+            libc::ENOENT => Reason::Because(
+                "/proc/self/maps, which tells what is attached where, is not there; mount /proc",
+            ),
+            _ => Reason::Kind,
+        })
     }
 
     pub(crate) fn project_id_zero(proj_id: c_int) -> Error {
-        Error {
-            reason: Reason::ProjectId(proj_id),
-            ..Error::new(ErrorKind::ProjectIdZero, libc::EINVAL, "ftok")
-        }
+        Error::new(ErrorKind::ProjectIdZero, libc::EINVAL, "ftok")
+            .because(Reason::ProjectId(proj_id))
     }
 
     /// One of the five calls failed: looks for the cause.
     #[cold]
     fn found(errno: Errno, name: &'static str, subject: Subject, call: Call<'_>) -> Error {
         let cause = explain::why(call, errno);
-        Error {
-            subject,
-            reason: Reason::Found(cause),
-            ..Error::new(ErrorKind::of(errno, &cause), errno.0, name)
-        }
+        Error::new(ErrorKind::of(errno, &cause), errno.0, name)
+            .about(subject)
+            .because(Reason::Found(cause))
     }
 
     /// A file that gives no key.
@@ -224,10 +268,7 @@ impl Error {
             libc::EINVAL => ErrorKind::InvalidArgument,
             _ => ErrorKind::Other,
         };
-        Error {
-            subject: Subject::Id(id),
-            ..Error::new(kind, errno.0, name)
-        }
+        Error::new(kind, errno.0, name).about(Subject::Id(id))
     }
 
     /// Nothing is attached at an address.
@@ -238,85 +279,87 @@ impl Error {
     }
 
     pub(crate) fn out_of_range(id: c_int, offset: usize, len: usize, size: usize) -> Error {
-        Error {
-            subject: Subject::Id(id),
-            reason: Reason::Range { offset, len, size },
-            ..Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
-        }
+        Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
+            .about(Subject::Id(id))
+            .because(Reason::Range {
+                offset,
+                len,
+                size,
+                of: "segment",
+            })
     }
 
-    /// Something about a managed object.
-    #[cold]
-    pub(crate) fn object(kind: ErrorKind, id: c_int) -> Error {
-        let errno = match kind {
-            ErrorKind::Foreign => libc::EMEDIUMTYPE,
-            ErrorKind::WrongKind => libc::EPROTOTYPE,
-            ErrorKind::WrongLayout => libc::EPROTO,
-            ErrorKind::WrongVersion => libc::EPROTONOSUPPORT,
-            ErrorKind::WrongMachine => libc::ENOEXEC,
-            ErrorKind::KeyCollision => libc::ENOTUNIQ,
-            ErrorKind::Truncated => libc::ENODATA,
-            ErrorKind::Damaged => libc::EBADMSG,
-            ErrorKind::TimedOut => libc::ETIMEDOUT,
-            ErrorKind::WouldBlock => libc::EAGAIN,
-            ErrorKind::Busy => libc::EBUSY,
-            ErrorKind::Closed => libc::EPIPE,
-            ErrorKind::PeerDied => libc::EOWNERDEAD,
-            ErrorKind::TooLong => libc::EMSGSIZE,
-            ErrorKind::Overtaken => libc::ESTALE,
-            ErrorKind::NotOwner => libc::EPERM,
-            ErrorKind::LimitReached => libc::ENOSPC,
-            ErrorKind::Deadlock => libc::EDEADLK,
-            ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
-            ErrorKind::Overflow => libc::EOVERFLOW,
-            _ => libc::EINVAL,
-        };
-        Error {
-            subject: Subject::Id(id),
-            ..Error::new(kind, errno, "object")
-        }
-    }
-
-    #[cold]
-    pub(crate) fn too_long(id: c_int, len: usize) -> Error {
-        Error {
-            reason: Reason::Message { len },
-            ..Error::object(ErrorKind::TooLong, id)
-        }
-    }
-
-    pub(crate) fn overflow() -> Error {
-        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "semaphore")
+    pub(crate) fn first_count(count: u32) -> Error {
+        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open a semaphore")
+            .because(Reason::FirstCount(count))
     }
 
     /// Something that writes, where the caller has asked for reading only.
     pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
-        Error {
-            reason: Reason::Because(why),
-            ..Error::new(ErrorKind::ReadOnly, libc::EACCES, call)
-        }
+        Error::new(ErrorKind::ReadOnly, libc::EACCES, call).because(Reason::Because(why))
     }
 
     pub(crate) fn read_only(id: c_int) -> Error {
-        Error {
-            subject: Subject::Id(id),
-            ..Error::new(ErrorKind::ReadOnly, libc::EACCES, "write")
-        }
+        Error::new(ErrorKind::ReadOnly, libc::EACCES, "write").about(Subject::Id(id))
     }
 }
 
-/// What an error adds that has to do with other processes.
+/// The same for errors about an object.
 impl Error {
-    /// Something that others did not do in time, or no longer do: perhaps because they have another
-    /// object by now.
-    fn removed_note(&self) -> Option<&'static str> {
-        let waited = matches!(
-            self.kind,
-            ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::PeerDied
-        );
-        match self.subject {
-            Subject::Id(id) if waited => status::removed_note(id),
-            _ => None,
+    pub(crate) fn object(failure: Failure) -> Error {
+        Error(Repr::Object(failure))
+    }
+
+    /// Says which call it was. Like the next, it does nothing to an error about anything else.
+    #[inline]
+    pub(crate) fn during(mut self, action: Action) -> Error {
+        if let Repr::Object(failure) = &mut self.0 {
+            failure.action = action;
+        }
+        self
+    }
+
+    /// Adds the facts.
+    #[inline]
+    pub(crate) fn with(mut self, what: What, number: u64, other: u64) -> Error {
+        if let Repr::Object(failure) = &mut self.0 {
+            (failure.what, failure.number, failure.other) = (what, number, other);
+        }
+        self
+    }
+
+    /// Says in what a segment differs from what is wanted.
+    #[cold]
+    pub(crate) fn mismatch(self, mismatch: Mismatch) -> Error {
+        self.with_reason(Reason::Mismatch(mismatch))
+    }
+
+    /// Bytes that are not inside a message.
+    #[cold]
+    pub(crate) fn outside_message(self, offset: usize, len: usize, size: usize) -> Error {
+        self.with_reason(Reason::Range {
+            offset,
+            len,
+            size,
+            of: "message",
+        })
+    }
+
+    fn with_reason(self, reason: Reason) -> Error {
+        match self.0 {
+            Repr::Object(failure) => Error::new(failure.kind, self.errno(), failure.action.name())
+                .about(Subject::Object(failure))
+                .because(reason),
+            _ => self.because(reason),
+        }
+    }
+
+    /// The numbers that the text can be made of later; the error itself if it needs more than that.
+    #[inline(always)]
+    pub(crate) fn into_failure(self) -> Result<Failure, Error> {
+        match self.0 {
+            Repr::Object(failure) => Ok(failure),
+            other => Err(Error(other)),
         }
     }
 }
@@ -326,9 +369,33 @@ impl core::error::Error for Error {}
 /// `shmget(key 0x4102002f, 4096 bytes): EINVAL: the cause; the remedy`
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Object(failure) => write!(f, "{}: {}: ", failure.subject(), failure.action)?,
+            Repr::Call(details) => details[0].write_call(f)?,
+            Repr::Bare { call, .. } => write!(f, "{call}: ")?,
+        }
+        write!(f, "{}: ", Errno(self.errno()))?;
+        Explanation(self).fmt(f)
+    }
+}
+
+impl Details {
+    /// The segment that it is about, if that is known by its id.
+    fn segment(&self) -> Option<c_int> {
+        match &self.subject {
+            Subject::Id(id) => Some(*id),
+            Subject::Object(failure) => Some(failure.id),
+            _ => None,
+        }
+    }
+
+    fn write_call(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Subject::Object(failure) = &self.subject {
+            return write!(f, "{}: {}: ", failure.subject(), failure.action);
+        }
         f.write_str(self.call)?;
         match &self.subject {
-            Subject::None => {}
+            Subject::None | Subject::Object(_) => {}
             Subject::Path(path) => write!(f, "({})", ShownPath(path))?,
             Subject::Key { key, size } if key.is_private() => {
                 write!(f, "(private, {})", Bytes(*size))?;
@@ -337,8 +404,7 @@ impl fmt::Display for Error {
             Subject::Id(id) => write!(f, "(id {id})")?,
             Subject::Address(address) => write!(f, "({address:#x})")?,
         }
-        write!(f, ": {}: ", self.errno)?;
-        Explanation(self).fmt(f)
+        f.write_str(": ")
     }
 }
 
@@ -346,7 +412,29 @@ struct Explanation<'a>(&'a Error);
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.reason {
+        self.write_cause(f)?;
+        // What helps may be another segment in this one's place: then it matters who uses this one.
+        let id = match &self.0.0 {
+            _ if !self.0.kind().asks_for_another_segment() => None,
+            Repr::Object(failure) => Some(failure.id),
+            Repr::Call(details) => details[0].segment(),
+            Repr::Bare { .. } => None,
+        };
+        match id.and_then(Ownership::of) {
+            Some(ownership) => write!(f, "; {ownership}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Explanation<'_> {
+    fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let details = match &self.0.0 {
+            Repr::Object(failure) => return failure.explanation().fmt(f),
+            Repr::Call(details) => &details[0],
+            Repr::Bare { kind, errno, .. } => return f.write_str(kind.advice(*errno)),
+        };
+        match &details.reason {
             Reason::Found(cause) => cause.fmt(f),
             Reason::Because(why) => f.write_str(why),
             Reason::ProjectId(id) => write!(
@@ -357,28 +445,23 @@ impl fmt::Display for Explanation<'_> {
                 f,
                 "the flags {flags:#o} mean nothing here; take them from shmget(2) and shmat(2)"
             ),
-            Reason::Range { offset, len, size } => write!(
+            Reason::Range {
+                offset,
+                len,
+                size,
+                of,
+            } => write!(
                 f,
-                "{len} bytes at offset {offset} do not fit into the segment's {size} bytes"
+                "{} at offset {offset} do not fit into the {of}'s {}",
+                Bytes(*len),
+                Bytes(*size)
             ),
-            Reason::Message { len } => write!(
+            Reason::FirstCount(count) => write!(
                 f,
-                "the message has {len} bytes, more than the buffer or the ring's capacity; nothing was sent or taken"
+                "the first count {count} is larger than the largest, 2147483647"
             ),
-            Reason::Kind => {
-                f.write_str(self.0.kind.advice(self.0.errno))?;
-                match self.0.removed_note() {
-                    Some(note) => write!(f, "; {note}"),
-                    None => Ok(()),
-                }
-            }
-        }?;
-        match self.0.subject {
-            Subject::Id(id) if self.0.kind.asks_for_another_segment() => {
-                let ownership = Ownership::of(id);
-                ownership.map_or(Ok(()), |ownership| write!(f, "; {ownership}"))
-            }
-            _ => Ok(()),
+            Reason::Mismatch(mismatch) => mismatch.fmt(f),
+            Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }
     }
 }
@@ -386,7 +469,7 @@ impl fmt::Display for Explanation<'_> {
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> std::io::Error {
         std::io::Error::new(
-            std::io::Error::from_raw_os_error(error.errno.0).kind(),
+            std::io::Error::from_raw_os_error(error.errno()).kind(),
             error,
         )
     }
@@ -394,7 +477,7 @@ impl From<Error> for std::io::Error {
 
 /// Writes an error into a buffer of fixed size as a C string, cut at a character's border if it is
 /// too long.
-pub(crate) fn write_c_str(error: &Error, buffer: &mut [u8]) {
+pub(crate) fn write_c_str(error: &impl fmt::Display, buffer: &mut [u8]) {
     struct Cut<'a> {
         buffer: &'a mut [u8],
         len: usize,

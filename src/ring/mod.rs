@@ -8,6 +8,7 @@ pub(crate) use shared::{
 
 use crate::{
     Error, ErrorKind, Place, Segment,
+    error::Action,
     object::Object,
     sync::{Deadline, ring},
 };
@@ -320,9 +321,16 @@ impl Slot<'_> {
     /// [`commit`](Slot::commit).
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let Sender { shared, end } = &*self.sender;
-        expect_inside(shared.object(), offset, bytes.len(), self.len)?;
+        expect_inside(
+            shared.object(),
+            Action::Write,
+            offset,
+            bytes.len(),
+            self.len,
+        )?;
         if !shared.has_slot(end) {
-            return Err(shared.object().error(ErrorKind::NotOwner));
+            let error = shared.object().error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Write));
         }
         let area = shared.track().area;
         area.write(self.offset + offset, bytes.into());
@@ -468,7 +476,13 @@ impl Message<'_> {
     /// [`OutOfRange`](ErrorKind::OutOfRange).
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let shared = &self.receiver.shared;
-        expect_inside(shared.object(), offset, bytes.len(), self.found.len)?;
+        expect_inside(
+            shared.object(),
+            Action::Peek,
+            offset,
+            bytes.len(),
+            self.found.len,
+        )?;
         shared
             .track()
             .area
@@ -503,9 +517,18 @@ impl Message<'_> {
     }
 }
 
-fn expect_inside(object: &Object, offset: usize, len: usize, size: usize) -> Result<(), Error> {
+fn expect_inside(
+    object: &Object,
+    action: Action,
+    offset: usize,
+    len: usize,
+    size: usize,
+) -> Result<(), Error> {
     match offset.checked_add(len) {
         Some(end) if end <= size => Ok(()),
-        _ => Err(Error::out_of_range(object.id(), offset, len, size)),
+        _ => {
+            let error = object.error(ErrorKind::OutOfRange).during(action);
+            Err(error.outside_message(offset, len, size))
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     Error, ErrorKind, Place,
+    error::{Action, What},
     holder::{Holder, Life},
     object::{Kind, Object, Snapshot, Spec},
     part::Part,
@@ -11,6 +12,7 @@ use crate::{
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
     sys,
+    trust::Trust,
 };
 use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     /// The bytes that the frames have.
     room: usize,
     options: u32,
+    trust: Trust,
 }
 
 /// The object's own words.
@@ -79,6 +82,8 @@ pub(crate) struct Seen {
     /// The processes that have a part.
     pub senders: Vec<Holder>,
     pub receiver: Option<Holder>,
+    /// The thread that holds the lock of many senders.
+    pub sending: Option<Holder>,
 }
 
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
@@ -95,6 +100,7 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
             .map(Holder::from_bits)
             .collect(),
         receiver: words.parties.receiver.holder().map(Holder::from_bits),
+        sending: words.parties.lock.look().0.map(Holder::from_bits),
     }
 }
 
@@ -149,13 +155,14 @@ impl Shared {
         let (payload, options) = object.found()?;
         let room = payload.wrapping_sub(CLAIMS);
         if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
-            return Err(object.error(ErrorKind::Damaged));
+            return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         }
         sys::barrier::take_part();
         Ok(Shared {
             object,
             room,
             options,
+            trust: Trust::default(),
         })
     }
 
@@ -194,6 +201,11 @@ impl Shared {
 
     /// Becomes a sender.
     pub fn sender(&self) -> Result<SendEnd, Error> {
+        self.take_sender()
+            .map_err(|error| error.during(Action::BecomeSender))
+    }
+
+    fn take_sender(&self) -> Result<SendEnd, Error> {
         let busy = match self.has_many_senders() {
             true => ErrorKind::LimitReached,
             false => ErrorKind::Busy,
@@ -209,7 +221,13 @@ impl Shared {
                 Err(error) if error.kind() == ErrorKind::Busy => None,
                 Err(error) => Some(Err(error)),
             })
-            .unwrap_or_else(|| Err(self.object.error(busy)))?;
+            .unwrap_or_else(|| {
+                let error = self.object.error(busy);
+                Err(match busy {
+                    ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Send)),
+                    _ => error,
+                })
+            })?;
         // Relaxed: looked at only when something has to be waited for.
         self.words().parties.had_sender.store(1, Relaxed);
         self.forget_the_dead();
@@ -252,7 +270,13 @@ impl Shared {
     /// Becomes the receiver.
     pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
-        let part = Part::take(&self.object, &parties.receiver)?;
+        let part = Part::take(&self.object, &parties.receiver).map_err(|error| {
+            let error = error.during(Action::BecomeReceiver);
+            match error.kind() {
+                ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Receive)),
+                _ => error,
+            }
+        })?;
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
         Ok(ReceiveEnd {
@@ -301,24 +325,40 @@ impl Shared {
         }
     }
 
+    /// The word of the process, or of one of those, that has the role which this call needs; for an
+    /// error.
+    fn word_of(&self, action: Action) -> u64 {
+        let holder = match action {
+            Action::Send | Action::Reserve => self.senders().iter().find_map(Claim::holder),
+            _ => self.words().parties.receiver.holder(),
+        };
+        holder.unwrap_or(0)
+    }
+
     /// Takes the senders' lock.
     #[inline(always)]
-    fn lock(&self, deadline: Deadline) -> Result<Acquired, Error> {
+    fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.me().bits();
         let lock = &self.words().parties.lock;
-        match lock.lock(me, &self.object, deadline) {
+        let locked = match deadline {
+            Deadline::Now => lock.lock(me, &self.trust.of(&self.object), deadline),
+            Deadline::At(_) | Deadline::Never => lock.lock(me, &self.object, deadline),
+        };
+        match locked {
             Ok(acquired) => Ok(acquired),
-            Err(refused) => Err(self.not_locked(refused, deadline)),
+            Err(refused) => Err(self.not_locked(refused, deadline, action)),
         }
     }
 
     #[cold]
-    fn not_locked(&self, refused: sync::Refused, deadline: Deadline) -> Error {
-        match refused {
+    fn not_locked(&self, refused: sync::Refused, deadline: Deadline, action: Action) -> Error {
+        let error = match refused {
             sync::Refused::TimedOut => self.object.late(deadline),
             sync::Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
             sync::Refused::NotRecoverable => self.object.error(ErrorKind::Damaged),
-        }
+        };
+        let holder = self.words().parties.lock.look().0.unwrap_or(0);
+        error.during(action).with(What::Sending, 0, holder)
     }
 
     #[inline]
@@ -331,15 +371,15 @@ impl Shared {
 
     /// Gets ready to send: is this the sender, and does it know where the ring ends?
     #[inline(always)]
-    fn begin(&self, end: &mut SendEnd, deadline: Deadline) -> Result<(), Error> {
-        self.expect_ours(&end.part)?;
+    fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+        self.expect_ours(&end.part, action)?;
         if end.reserved.is_some() {
             self.give_up(end);
         }
         if self.has_many_senders() {
-            match self.lock(deadline)? {
+            match self.lock(deadline, action)? {
                 Acquired::Clean => end.tail.catch_up(self.track()),
-                Acquired::OwnerDied => self.put_in_order(end)?,
+                Acquired::OwnerDied => self.put_in_order(end, action)?,
             }
         }
         Ok(())
@@ -347,7 +387,7 @@ impl Shared {
 
     /// Finds the ring's end after a sender that died while it had the lock.
     #[cold]
-    fn put_in_order(&self, end: &mut SendEnd) -> Result<(), Error> {
+    fn put_in_order(&self, end: &mut SendEnd, action: Action) -> Result<(), Error> {
         let found = Tail::find(self.track());
         // An error means that somebody has overwritten the lock.
         let _ = self.words().parties.lock.consistent(&self.object);
@@ -355,7 +395,7 @@ impl Shared {
             Ok(tail) => end.tail = tail,
             Err(_) => {
                 self.unlock();
-                return Err(self.object.error(ErrorKind::Damaged));
+                return Err(self.object.error(ErrorKind::Damaged).during(action));
             }
         }
         Ok(())
@@ -363,7 +403,7 @@ impl Shared {
 
     #[inline(always)]
     pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: Deadline) -> Result<(), Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Send)?;
         if !end.tail.send_short(self.track(), bytes) {
             return self.send_otherwise(end, bytes, deadline);
         }
@@ -383,7 +423,7 @@ impl Shared {
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.track(), bytes, deadline, peers);
         self.unlock();
-        sent.map_err(|refused| self.explain(refused, deadline))
+        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len()))
     }
 
     /// Sends messages until one is refused, or is none, and says how many were sent; the error is
@@ -394,7 +434,7 @@ impl Shared {
         messages: impl Iterator<Item = Result<Source<'a>, Error>>,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Send)?;
         let track = self.track();
         let SendEnd { tail, watch, .. } = end;
         let mut sent = 0;
@@ -403,7 +443,7 @@ impl Shared {
             let peers = || self.look_at_receiver(watch);
             let added = message.and_then(|message| {
                 tail.add(track, message, deadline, peers)
-                    .map_err(|refused| self.explain(refused, deadline))
+                    .map_err(|refused| self.explain(refused, deadline, Action::Send, message.len()))
             });
             if let Err(error) = added {
                 failed = Some(error);
@@ -427,7 +467,7 @@ impl Shared {
         len: usize,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.begin(end, deadline)?;
+        self.begin(end, deadline, Action::Reserve)?;
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
         match tail.reserve(self.track(), len, deadline, peers) {
@@ -438,7 +478,7 @@ impl Shared {
             }
             Err(refused) => {
                 self.unlock();
-                Err(self.explain(refused, deadline))
+                Err(self.explain(refused, deadline, Action::Reserve, len))
             }
         }
     }
@@ -519,16 +559,17 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn expect_ours(&self, part: &Part) -> Result<(), Error> {
+    fn expect_ours(&self, part: &Part, action: Action) -> Result<(), Error> {
         match part.is_ours() {
             true => Ok(()),
-            false => Err(self.busy()),
+            false => Err(self.inherited(action)),
         }
     }
 
     #[cold]
-    fn busy(&self) -> Error {
-        self.object.error(ErrorKind::Busy)
+    fn inherited(&self, action: Action) -> Error {
+        let error = self.object.error(ErrorKind::Busy).during(action);
+        error.with(What::Inherited, 0, self.word_of(action))
     }
 
     #[inline(always)]
@@ -538,7 +579,7 @@ impl Shared {
         buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.expect_ours(&end.part)?;
+        self.expect_ours(&end.part, Action::Receive)?;
         if let Some(len) = end.head.receive_short(self.track(), buffer) {
             return Ok(len);
         }
@@ -561,7 +602,7 @@ impl Shared {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.receive(self.track(), buffer, deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline))
+            .map_err(|refused| self.explain(refused, deadline, Action::Receive, buffer.len()))
     }
 
     /// Receives up to `count` messages, and hands the place and the length of each to `store`.
@@ -593,32 +634,53 @@ impl Shared {
     }
 
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Message, Error> {
-        self.expect_ours(&end.part)?;
+        self.expect_ours(&end.part, Action::Peek)?;
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.peek(self.track(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline))
+            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0))
     }
 
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
         if !end.part.is_ours() || !end.head.is_first(self.track(), &message) {
-            return Err(self.object.error(ErrorKind::NotOwner));
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Release));
         }
         match end.head.release(self.track(), message) {
             true => Ok(()),
-            false => Err(self.object.error(ErrorKind::Overtaken)),
+            false => Err(self
+                .object
+                .error(ErrorKind::Overtaken)
+                .during(Action::Release)),
         }
     }
 
+    /// The error for what was refused. `len` is that of the message to be sent, or of the buffer.
     #[cold]
-    fn explain(&self, refused: Refused, deadline: Deadline) -> Error {
-        self.object.error(match refused {
-            Refused::TimedOut => return self.object.late(deadline),
-            Refused::Closed => ErrorKind::Closed,
-            Refused::PeerDied => ErrorKind::PeerDied,
-            Refused::TooLong(len) => return Error::too_long(self.object.id(), len),
-            Refused::Damaged => ErrorKind::Damaged,
-        })
+    fn explain(&self, refused: Refused, deadline: Deadline, action: Action, len: usize) -> Error {
+        let sends = matches!(action, Action::Send | Action::Reserve);
+        let peer = || self.word_of(if sends { Action::Receive } else { Action::Send });
+        let error = match refused {
+            Refused::TimedOut => {
+                let what = if sends { What::NoRoom } else { What::NoMessage };
+                self.object.late(deadline).with(what, len as u64, peer())
+            }
+            Refused::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
+            Refused::PeerDied => {
+                let error = self.object.error(ErrorKind::PeerDied);
+                error.with(What::Peer, 0, peer())
+            }
+            Refused::TooLong(message) => {
+                let (what, most) = match sends {
+                    true => (What::TooLong, self.track().capacity),
+                    false => (What::ShortBuffer, len),
+                };
+                let error = self.object.error(ErrorKind::TooLong);
+                error.with(what, message as u64, most as u64)
+            }
+            Refused::Damaged => self.object.error(ErrorKind::Damaged),
+        };
+        error.during(action)
     }
 }
 

@@ -17,6 +17,7 @@ mod pidfd;
 mod process;
 mod shm;
 mod stat;
+mod state;
 
 #[allow(unused_imports)] // the drop-in uses these
 pub(crate) use {
@@ -50,3 +51,5 @@ pub(crate) use process::{
 };
 pub(crate) use shm::{key_of, shmat, shmctl, shmdt, shmget};
 pub(crate) use stat::Stat;
+#[allow(unused_imports)] // the drop-in does not ask
+pub(crate) use state::thread_state;

@@ -1,0 +1,520 @@
+//! Errors about objects: a few numbers when they are made, a sentence when it is asked for.
+
+use super::{ErrorKind, explain::Bytes, label::write_name};
+use crate::{
+    holder::{Holder, Life},
+    object::Kind,
+    status, sys,
+};
+use core::fmt;
+
+/// What the call was to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Action {
+    Use,
+    Open,
+    Lock,
+    Unlock,
+    MarkConsistent,
+    Wait,
+    Post,
+    BecomePublisher,
+    Publish,
+    Read,
+    WaitNewer,
+    BecomeSender,
+    Send,
+    Reserve,
+    Write,
+    BecomeReceiver,
+    Receive,
+    Peek,
+    Release,
+}
+
+impl Action {
+    const ALL: [(Action, &str); 19] = [
+        (Action::Use, "use"),
+        (Action::Open, "open"),
+        (Action::Lock, "lock"),
+        (Action::Unlock, "unlock"),
+        (Action::MarkConsistent, "mark as consistent"),
+        (Action::Wait, "wait"),
+        (Action::Post, "post"),
+        (Action::BecomePublisher, "become the publisher"),
+        (Action::Publish, "publish"),
+        (Action::Read, "read"),
+        (Action::WaitNewer, "wait for a newer value"),
+        (Action::BecomeSender, "become a sender"),
+        (Action::Send, "send"),
+        (Action::Reserve, "reserve"),
+        (Action::Write, "write into a slot"),
+        (Action::BecomeReceiver, "become the receiver"),
+        (Action::Receive, "receive"),
+        (Action::Peek, "peek"),
+        (Action::Release, "release"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Action::ALL[self as usize].1
+    }
+
+    /// The role that is needed for it.
+    fn role(self) -> &'static str {
+        match self {
+            Action::BecomePublisher | Action::Publish => "publisher",
+            Action::BecomeReceiver | Action::Receive | Action::Peek | Action::Release => "receiver",
+            _ => "sender",
+        }
+    }
+
+    /// The role on the other side of a ring.
+    fn peer(self) -> &'static str {
+        match self.role() {
+            "receiver" => "sender",
+            _ => "receiver",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a failure's two numbers, `number` and `other`, mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum What {
+    /// Nothing.
+    Nothing,
+    /// `other`: the thread that holds the lock.
+    Held,
+    /// The same of the lock of a ring's senders.
+    Sending,
+    /// `number`: a semaphore's count.
+    Count,
+    /// `number`: the version of the newest value; `other`: the publisher.
+    Newest,
+    /// `other`: a sender of a ring that has no message.
+    NoMessage,
+    /// `number`: the length of a message that there is no room for; `other`: the receiver.
+    NoRoom,
+    /// The lengths of a message and of the longest that the ring takes.
+    TooLong,
+    /// The lengths of a message and of the buffer.
+    ShortBuffer,
+    /// `other`: the process that has the role.
+    Role,
+    /// The same, of a role that this process has lost because `fork` has made it.
+    Inherited,
+    /// `other`: the process on the other side, which died.
+    Peer,
+    /// `other`: the thread that makes the object.
+    Maker,
+    /// `number`: the size of a segment that is too small.
+    Size,
+}
+
+impl What {
+    const ALL: [What; 14] = [
+        What::Nothing,
+        What::Held,
+        What::Sending,
+        What::Count,
+        What::Newest,
+        What::NoMessage,
+        What::NoRoom,
+        What::TooLong,
+        What::ShortBuffer,
+        What::Role,
+        What::Inherited,
+        What::Peer,
+        What::Maker,
+        What::Size,
+    ];
+}
+
+/// An operation on an object that has failed: all that its text is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub kind: ErrorKind,
+    pub object: Kind,
+    pub action: Action,
+    pub what: What,
+    /// The segment.
+    pub id: i32,
+    /// The number of the object's [`Label`](super::Label).
+    pub label: u32,
+    /// The namespaces in which the object's holders are known, as [`fold`] makes a number of them.
+    pub namespaces: u32,
+    pub number: u64,
+    /// Often a holder's word, as it lay in the segment: any number.
+    pub other: u64,
+}
+
+/// A number for namespaces that `sys::namespaces` has told, or a header; 0 stands for none that a
+/// process knows.
+pub(crate) fn fold(namespaces: u64) -> u32 {
+    match namespaces {
+        sys::NO_NAMESPACE => 0,
+        _ => (namespaces ^ namespaces >> 32) as u32,
+    }
+}
+
+impl Failure {
+    /// The kind and the name of the object.
+    pub fn subject(&self) -> impl fmt::Display {
+        Subject(*self)
+    }
+
+    pub fn explanation(&self) -> impl fmt::Display {
+        Explanation(*self)
+    }
+
+    /// The same in integers, for C; the first is never 0.
+    #[inline]
+    pub fn to_words(self) -> [u64; 4] {
+        let tags = [
+            self.kind as u8,
+            self.object as u8,
+            self.action as u8,
+            self.what as u8,
+        ];
+        [
+            u64::from(u32::from_ne_bytes(tags)) | u64::from(self.namespaces) << 32,
+            u64::from(self.id as u32) | u64::from(self.label) << 32,
+            self.number,
+            self.other,
+        ]
+    }
+
+    /// What such integers stand for; `None` if they stand for nothing.
+    pub fn from_words([tags, names, number, other]: [u64; 4]) -> Option<Failure> {
+        let [kind, object, action, what] = (tags as u32).to_ne_bytes();
+        let mut kinds = ErrorKind::OF_OBJECTS.into_iter();
+        let mut objects = Kind::ALL.into_iter();
+        Some(Failure {
+            kind: kinds.find(|&known| known as u8 == kind)?,
+            object: objects.find(|&known| known as u8 == object)?,
+            action: Action::ALL.get(usize::from(action))?.0,
+            what: *What::ALL.get(usize::from(what))?,
+            id: names as u32 as i32,
+            label: (names >> 32) as u32,
+            namespaces: (tags >> 32) as u32,
+            number,
+            other,
+        })
+    }
+
+    fn thread(&self) -> Shown {
+        Shown::new(self, false)
+    }
+
+    fn process(&self) -> Shown {
+        Shown::new(self, true)
+    }
+}
+
+/// `mutex "orders" (id 65538): lock: EDEADLK: …`, as errors are shown.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::Error::object(*self).fmt(f)
+    }
+}
+
+struct Subject(Failure);
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failure = &self.0;
+        write!(f, "{} ", failure.object.name())?;
+        write_name(f, failure.label, format_args!("(id {})", failure.id))
+    }
+}
+
+struct Explanation(Failure);
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failure = &self.0;
+        facts(failure, f)?;
+        circumstances(failure, f)
+    }
+}
+
+/// What was in the way.
+fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Failure {
+        number,
+        other,
+        action,
+        ..
+    } = *failure;
+    let (role, peer) = (action.role(), action.peer());
+    let bytes = Bytes(number as usize);
+    match failure.what {
+        What::Held if other == 0 => {
+            f.write_str("another thread held the lock, and has released it since")
+        }
+        What::Held => write!(f, "the lock is held by {}", failure.thread()),
+        What::Sending if other == 0 => {
+            f.write_str("another sender was sending, and has finished since")
+        }
+        What::Sending => write!(f, "{} is sending, or has a slot reserved", failure.thread()),
+        What::Count if failure.kind == ErrorKind::Overflow => {
+            write!(f, "its count is {number}, the largest")
+        }
+        What::Count => write!(f, "its count was {number}"),
+        What::Newest if number == 0 && other == 0 => {
+            f.write_str("no value was published yet, and no process is the publisher")
+        }
+        What::Newest if other == 0 => {
+            write!(
+                f,
+                "version {number} is the newest, and no process is the publisher"
+            )
+        }
+        What::Newest if number == 0 => {
+            write!(
+                f,
+                "no value was published yet; {} is the publisher",
+                failure.process()
+            )
+        }
+        What::Newest => write!(
+            f,
+            "version {number} is the newest; {} is the publisher",
+            failure.process()
+        ),
+        What::NoMessage if other == 0 => {
+            f.write_str("there is no message, and no process is the sender yet")
+        }
+        What::NoMessage => write!(f, "there is no message; {} is a sender", failure.process()),
+        What::NoRoom if other == 0 => {
+            write!(
+                f,
+                "there is no room for {bytes}, and no process is the receiver yet"
+            )
+        }
+        What::NoRoom => write!(
+            f,
+            "there is no room for {bytes}; {} is the receiver",
+            failure.process()
+        ),
+        What::TooLong => write!(
+            f,
+            "the message has {bytes}, and the ring's capacity is {}; nothing was sent",
+            Bytes(other as usize)
+        ),
+        What::ShortBuffer => write!(
+            f,
+            "the message has {bytes}, and the buffer has {}; the message stays in the ring",
+            Bytes(other as usize)
+        ),
+        What::Role if other == 0 => {
+            write!(
+                f,
+                "another process was the {role}, and has released that role since"
+            )
+        }
+        What::Role => write!(
+            f,
+            "{} is the {role} already; the role is free when that process releases it or ends",
+            failure.process()
+        ),
+        What::Inherited => write!(
+            f,
+            "this process was made by fork, and does not have its parent's role; {} is the {role}",
+            failure.process()
+        ),
+        What::Peer if failure.kind == ErrorKind::Closed => write!(
+            f,
+            "the {peer} has ended; this goes on when another process takes that role"
+        ),
+        What::Peer => write!(
+            f,
+            "{}, the {peer}, died; nothing that was committed is lost, and this goes on when another process takes that \
+             role",
+            failure.process()
+        ),
+        What::Maker => write!(
+            f,
+            "{} has begun to make it, and is not ready",
+            failure.thread()
+        ),
+        What::Size => write!(
+            f,
+            "the segment has {bytes}, and an object has 1024 at least"
+        ),
+        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+    }
+}
+
+/// What else is worth knowing, looked up now: that the object was removed under its users.
+fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let is_about_others = matches!(
+        failure.kind,
+        ErrorKind::TimedOut
+            | ErrorKind::WouldBlock
+            | ErrorKind::Busy
+            | ErrorKind::LimitReached
+            | ErrorKind::Closed
+            | ErrorKind::PeerDied
+    );
+    match status::removed_note(failure.id).filter(|_| is_about_others) {
+        Some(note) => write!(f, "; {note}"),
+        None => Ok(()),
+    }
+}
+
+/// A process or a thread that holds something: `process 10625 (stopped)`, as it is when this is
+/// shown.
+struct Shown {
+    holder: Holder,
+    /// Its id is one of this process' PID namespace.
+    known: bool,
+    is_process: bool,
+}
+
+impl Shown {
+    fn new(failure: &Failure, is_process: bool) -> Shown {
+        Shown {
+            holder: Holder::from_bits(failure.other),
+            known: failure.namespaces != 0 && failure.namespaces == fold(sys::namespaces()),
+            is_process,
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.holder.id();
+        let what = if self.is_process { "process" } else { "thread" };
+        let life = self.holder.life(|| self.known);
+        if !self.known && life != Life::Dead {
+            return write!(
+                f,
+                "{what} {id} (unknown: its id is that of another PID namespace)"
+            );
+        }
+        let state = match life {
+            Life::Dead => return write!(f, "{what} {id} (dead)"),
+            Life::Alive | Life::Unknown => sys::thread_state(id as i32),
+        };
+        match state {
+            None => write!(f, "{what} {id} (unknown)"),
+            // The first thread of a process can end before the others.
+            Some(state) if self.is_process && state.word == "dead" => {
+                write!(f, "process {id} (running)")
+            }
+            Some(state) if state.process == sys::process_id() => match self.is_process {
+                true => f.write_str("this process"),
+                false => write!(f, "thread {id} of this process ({})", state.word),
+            },
+            Some(state) if self.is_process || state.process as u32 == id => {
+                write!(f, "process {id} ({})", state.word)
+            }
+            Some(state) => {
+                write!(
+                    f,
+                    "thread {id} of process {} ({})",
+                    state.process, state.word
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Failure {
+        Failure {
+            kind: ErrorKind::WouldBlock,
+            object: Kind::Mutex,
+            action: Action::Lock,
+            what: What::Held,
+            id: -5,
+            label: 0,
+            namespaces: fold(sys::namespaces()),
+            number: 0,
+            other: Holder::thread(false).bits(),
+        }
+    }
+
+    #[test]
+    fn integers_and_back() {
+        for (index, (action, _)) in Action::ALL.into_iter().enumerate() {
+            assert_eq!(action as usize, index);
+        }
+        for (index, what) in What::ALL.into_iter().enumerate() {
+            assert_eq!(what as usize, index);
+        }
+        for kind in ErrorKind::OF_OBJECTS {
+            let failure = Failure {
+                kind,
+                number: 7,
+                other: u64::MAX,
+                ..failure()
+            };
+            let same = Failure::from_words(failure.to_words()).unwrap();
+            assert_eq!(format!("{same:?}"), format!("{failure:?}"));
+        }
+    }
+
+    /// A C program may hand over anything, and a segment may hold anything.
+    #[test]
+    fn any_integers_are_a_text_or_none() {
+        assert!(Failure::from_words([u64::MAX; 4]).is_none());
+        assert!(Failure::from_words([0; 4]).is_none());
+        let mut texts = 0;
+        for kind in 0..=255 {
+            for what in 0..=255 {
+                let tags = u64::from(u32::from_ne_bytes([kind, 4, 5, what]));
+                let words = [
+                    tags | failure().to_words()[0] & !0xffff_ffff,
+                    1,
+                    u64::MAX,
+                    u64::MAX,
+                ];
+                if let Some(failure) = Failure::from_words(words) {
+                    texts += 1;
+                    assert!(
+                        failure.to_string().contains("ring (id 1): wait: E"),
+                        "{failure}"
+                    );
+                }
+            }
+        }
+        assert_eq!(texts, ErrorKind::OF_OBJECTS.len() * What::ALL.len());
+    }
+
+    #[test]
+    fn a_holder_is_named_with_what_it_does() {
+        let mut failure = failure();
+        let me = sys::process_id();
+        assert!(
+            failure
+                .thread()
+                .to_string()
+                .ends_with("of this process (running)")
+        );
+        assert_eq!(failure.process().to_string(), "this process");
+        failure.other = Holder::process(false).bits() + (1 << 30);
+        assert_eq!(
+            failure.process().to_string(),
+            format!("process {me} (dead)")
+        );
+        failure.namespaces += 1;
+        assert!(
+            failure
+                .process()
+                .to_string()
+                .starts_with(&format!("process {me} (unknown"))
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! In what a segment differs from the object that is wanted. What was found there may be any bytes.
+
+use super::explain::{Bytes, ShownPath};
+use crate::{object::Kind, ring};
+use core::fmt;
+
+/// The difference.
+#[derive(Clone, Debug)]
+pub(crate) enum Mismatch {
+    /// It holds another kind of object; the number is the kind's.
+    Kind {
+        found: u32,
+        wanted: Kind,
+    },
+    Shape {
+        made: Shape,
+        wanted: Shape,
+    },
+    /// It is the object of another name, or of another path and project id, which have no name.
+    Name {
+        found: Box<[u8]>,
+        wanted: Box<[u8]>,
+    },
+    /// The version of the header.
+    Version {
+        found: u32,
+        known: u32,
+    },
+    /// The program that made it has another order of bytes, or pointers of so many bits.
+    Machine {
+        width: Option<u32>,
+    },
+    /// The header is malformed.
+    Header(&'static str),
+}
+
+/// The size and the layout of what an object holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub kind: Kind,
+    /// The size of the payload; `None` for any.
+    pub size: Option<u64>,
+    /// The options of its kind; `None` for any.
+    pub options: Option<u32>,
+    pub layout: Box<[u8]>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Kind { found, wanted } => {
+                let mut kinds = Kind::ALL.into_iter();
+                match kinds.find(|&kind| kind as u32 == *found) {
+                    Some(kind) => write!(f, "the segment holds a {}", kind.name())?,
+                    None => write!(
+                        f,
+                        "the segment holds an object of kind {found}, which this version of the library does not know"
+                    )?,
+                }
+                write!(f, ", and a {} was asked for; take another name", wanted.name())
+            }
+            Mismatch::Shape { made, wanted } if made == wanted => f.write_str(
+                "its size and its layout are those asked for, but not its alignment or its fingerprint: its header has been \
+                 overwritten; make the object again in a new segment",
+            ),
+            Mismatch::Shape { made, wanted } => write!(
+                f,
+                "made with {made}, asked for with {wanted}; bring both programs to the same, and make the object again in a new segment"
+            ),
+            Mismatch::Name { found, wanted } => write!(
+                f,
+                "{} and {} make the same key, and the segment under it is that of {}; take another name",
+                Origin(wanted),
+                Origin(found),
+                Origin(found)
+            ),
+            Mismatch::Version { found, known } => write!(
+                f,
+                "another version of this library made it: its header has layout version {found}, and this library knows version \
+                 {known}; use one version everywhere, and make the object again in a new segment"
+            ),
+            Mismatch::Machine { width: Some(width) } => write!(
+                f,
+                "a program with pointers of {width} bits made it, and this one has pointers of {} bits",
+                usize::BITS
+            ),
+            Mismatch::Machine { width: None } => {
+                f.write_str("a program with another order of bytes made it")
+            }
+            Mismatch::Header(what) => write!(
+                f,
+                "its header is malformed ({what}): another program has overwritten it; make the object again in a new segment"
+            ),
+        }
+    }
+}
+
+/// What a key was made from: a name, or if that is empty a path.
+struct Origin<'a>(&'a [u8]);
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("a path and project id"),
+            name => ShownPath(name).fmt(f),
+        }
+    }
+}
+
+/// `24 bytes of layout "pose v1"`.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |size| Bytes(usize::try_from(size).unwrap_or(usize::MAX));
+        match (self.kind, self.size, self.options) {
+            (Kind::Ring, Some(bytes), Some(options)) => {
+                let many = match options & ring::MANY_SENDERS {
+                    0 => "one sender",
+                    _ => "many senders",
+                };
+                write!(
+                    f,
+                    "a capacity of {} for {many}",
+                    size(ring::capacity_of(bytes))
+                )?;
+                if options & ring::DROP_OLDEST != 0 {
+                    f.write_str(", dropping the oldest message")?;
+                }
+            }
+            (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
+            (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
+            _ => f.write_str("any size")?,
+        }
+        match self.layout.is_empty() {
+            true => f.write_str(" and no name of a layout"),
+            false => write!(f, " of layout {}", ShownPath(&self.layout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_are_named() {
+        let shape = |size, layout: &[u8]| Shape {
+            kind: Kind::Mutex,
+            size: Some(size),
+            options: Some(0),
+            layout: layout.into(),
+        };
+        let mismatch = Mismatch::Shape {
+            made: shape(24, b"pose v1"),
+            wanted: shape(32, b"pose v2"),
+        };
+        assert_eq!(
+            mismatch.to_string(),
+            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"; bring both programs to \
+             the same, then remove the segment"
+        );
+    }
+
+    #[test]
+    fn hostile_bytes_stay_on_one_line() {
+        let mismatch = Mismatch::Name {
+            found: b"\x1b[2J\n\xff\0".repeat(60).into(),
+            wanted: (*b"orders").into(),
+        };
+        let text = mismatch.to_string();
+        assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
+        assert!(text.len() < 4096);
+    }
+}
