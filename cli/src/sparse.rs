@@ -186,7 +186,7 @@ mod tests {
         options
             .create(true)
             .remove_on_drop(true)
-            .size(64 * PAGE + 1);
+            .size(64 * PAGE + 2); // no object's, so that no other test looks into it
         let segment = options.open(Key::PRIVATE).unwrap();
         let writer = segment.attach().unwrap();
         writer.write_at(3 * PAGE + 5, b"three").unwrap();

@@ -509,6 +509,8 @@ mod tests {
             failure.process().to_string(),
             format!("process {me} (dead)")
         );
+        // One of which only its id is known, and that in another namespace.
+        failure.other |= 3 << 62;
         failure.namespaces += 1;
         assert!(
             failure

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(
             mismatch.to_string(),
             "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"; bring both programs to \
-             the same, then remove the segment"
+             the same, and make the object again in a new segment"
         );
     }
 
