@@ -101,11 +101,8 @@ impl Shared {
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
         let me = self.object.me().bits();
-        let locked = match deadline {
-            Deadline::Now => self.core().lock(me, &self.trust.of(&self.object), deadline),
-            Deadline::At(_) | Deadline::Never => self.core().lock(me, &self.object, deadline),
-        };
-        match locked {
+        let threads = self.trust.of(&self.object);
+        match self.core().lock(me, &threads, deadline) {
             Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
             Err(refused) => Err(self.not_locked(refused, deadline)),
         }

@@ -789,6 +789,10 @@ impl Threads for Object {
     fn is_dead(&self, owner: u64) -> bool {
         self.life(Holder::from_bits(owner)) == Life::Dead
     }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        self.is_dead(owner)
+    }
 }
 
 /// Refuses what cannot be opened, before anything is created.

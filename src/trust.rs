@@ -1,15 +1,16 @@
-//! Trust in a lock's holder, so that a try without waiting costs no liveness check each time.
+//! When the holder of a lock was last looked at, so that a first look does not cost a liveness check
+//! each time.
 
 use crate::{object::Object, sync::Threads, sys};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Which holder was last not found dead, and about when: a liveness check takes microseconds, a try
-/// nanoseconds. A death is noticed by the first try of the next 8 ms.
+/// About when a liveness check was last made: it takes microseconds, a try at a lock nanoseconds. A
+/// death is noticed by the first look of the next 8 ms.
 #[derive(Debug, Default)]
 pub(crate) struct Trust(AtomicU64);
 
 impl Trust {
-    /// The threads that use an object's lock, for a try.
+    /// The threads that use an object's lock.
     pub fn of<'a>(&'a self, object: &'a Object) -> Trusted<'a> {
         Trusted {
             trust: self,
@@ -18,7 +19,7 @@ impl Trust {
     }
 }
 
-/// Threads of which each is asked for once in 8 ms.
+/// Threads at which a first look is made once in 8 ms.
 pub(crate) struct Trusted<'a> {
     trust: &'a Trust,
     object: &'a Object,
@@ -31,16 +32,19 @@ impl Threads for Trusted<'_> {
     }
 
     fn is_dead(&self, owner: u64) -> bool {
-        // 2²³ ns. Mixed into one word, so that threads cannot take one's holder for another's.
-        let period = sys::about_now().as_nanos() as u64 >> 23;
-        let found = owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ period;
+        self.object.is_dead(owner)
+    }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        // 2²³ ns; never 0.
+        let period = (sys::about_now().as_nanos() as u64 >> 23) + 1;
         // Relaxed, both: it says nothing of other memory.
-        if self.trust.0.load(Relaxed) == found {
+        if self.trust.0.load(Relaxed) == period {
             return false;
         }
-        let is_dead = self.object.is_dead(owner);
+        let is_dead = self.is_dead(owner);
         if !is_dead {
-            self.trust.0.store(found, Relaxed);
+            self.trust.0.store(period, Relaxed);
         }
         is_dead
     }

@@ -340,11 +340,7 @@ impl Shared {
     fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.me().bits();
         let lock = &self.words().parties.lock;
-        let locked = match deadline {
-            Deadline::Now => lock.lock(me, &self.trust.of(&self.object), deadline),
-            Deadline::At(_) | Deadline::Never => lock.lock(me, &self.object, deadline),
-        };
-        match locked {
+        match lock.lock(me, &self.trust.of(&self.object), deadline) {
             Ok(acquired) => Ok(acquired),
             Err(refused) => Err(self.not_locked(refused, deadline, action)),
         }

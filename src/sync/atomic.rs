@@ -42,6 +42,12 @@ pub(crate) fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool 
     sleep.on(lower_half(word), expected as u32)
 }
 
+/// The same for a short time.
+#[cfg(not(loom))]
+pub(crate) fn nap(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
+    sleep.briefly_on(lower_half(word), expected as u32)
+}
+
 /// Wakes one who sleeps on the lower half of a word, and says whether there was one.
 #[cfg(not(loom))]
 pub(crate) fn wake_one(word: &AtomicU64) -> bool {
@@ -78,4 +84,4 @@ pub(crate) fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub(crate) use super::loom::{sleep, sleep_half, wake, wake_half, wake_one};
+pub(crate) use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one};

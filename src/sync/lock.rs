@@ -21,7 +21,8 @@
 //!
 //! *Fairness.* A thread that comes at the right moment takes the lock before those that sleep: that
 //! is what makes it fast. One that has slept for [`PATIENCE`] sets F, and the next unlock leaves the
-//! lock free for those who have slept only. A thread that comes then sleeps, for a slice at least.
+//! lock free for those who have slept only. A thread that comes then sleeps first, but not for long:
+//! the one that is to be next may have no processor.
 //!
 //! *Deaths.* An unlock that was killed before it woke a sleeper, or a sleeper that was killed when it
 //! was woken, costs the others the rest of their slice; then they look at the word by themselves.
@@ -72,6 +73,9 @@ pub(crate) trait Threads {
     fn is_mine(&self, owner: u64) -> bool;
     /// Whether that thread is known to be dead.
     fn is_dead(&self, owner: u64) -> bool;
+    /// The same for a first look, which may be left out if there was one some milliseconds ago: it
+    /// takes microseconds.
+    fn seems_dead(&self, owner: u64) -> bool;
 }
 
 /// How it was acquired.
@@ -145,7 +149,6 @@ impl Lock {
             return Err(Refused::Deadlock);
         }
         let at_once = matches!(deadline, Deadline::Now);
-        // The kernel would wake this thread no sooner.
         // Relaxed: `take` acquires.
         let look = || (self.word.load(Relaxed) == 0 && self.take(0, me, false)).then_some(());
         if !at_once && wait::spin_gently(look).is_some() {
@@ -153,7 +156,7 @@ impl Lock {
         }
         let mut sleep = Sleep::until(deadline);
         let mut has_slept = false;
-        // The owner that was last seen alive.
+        // The owner that was last not found dead.
         let mut alive = 0;
         loop {
             // Acquire: with the number comes the namespace of its process.
@@ -161,11 +164,15 @@ impl Lock {
             let is_free = owner(word) == 0;
             // A thread that does not wait is not refused a lock that is free.
             let may_pass = is_free && (word & F == 0 || has_slept || at_once);
-            // To look takes some microseconds, so this does not follow each wake-up.
-            let may_look = owner(word) != alive && (!has_slept || sleep.has_expired());
-            if may_pass || !is_free && may_look && threads.is_dead(owner(word)) {
+            let is_dead = match owner(word) {
+                owner if is_free || owner == alive => false,
+                owner if !has_slept => threads.seems_dead(owner),
+                // Not after each wake-up: the lock goes from hand to hand.
+                owner => sleep.has_expired() && threads.is_dead(owner),
+            };
+            if may_pass || is_dead {
                 if self.take(word, me, has_slept) {
-                    return self.acquired(!is_free);
+                    return self.acquired(is_dead);
                 }
                 continue;
             }
@@ -180,7 +187,12 @@ impl Lock {
             if !self.announce(word, wishes) {
                 continue;
             }
-            if !atomic::sleep(&self.word, word | wishes, &mut sleep) {
+            // The thread that it is free for may have no processor: it does not keep it for long.
+            let in_time = match is_free {
+                true => atomic::nap(&self.word, word | wishes, &mut sleep),
+                false => atomic::sleep(&self.word, word | wishes, &mut sleep),
+            };
+            if !in_time {
                 return self.last_try(me);
             }
             has_slept = true;
@@ -370,6 +382,10 @@ mod tests {
         fn is_dead(&self, owner: u64) -> bool {
             Holder::from_bits(owner).life(|| true) == Life::Dead
         }
+
+        fn seems_dead(&self, owner: u64) -> bool {
+            self.is_dead(owner)
+        }
     }
 
     fn me() -> u64 {
@@ -478,6 +494,9 @@ mod tests {
                 Real.is_mine(owner)
             }
             fn is_dead(&self, _: u64) -> bool {
+                false
+            }
+            fn seems_dead(&self, _: u64) -> bool {
                 false
             }
         }

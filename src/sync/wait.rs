@@ -14,6 +14,11 @@ const AT_FIRST: Duration = Duration::from_millis(100);
 const SHORT: Duration = Duration::from_millis(8);
 const LONG: Duration = Duration::from_millis(250);
 
+/// How long to leave a lock to the thread that is to be next: about twice what it takes to wake one
+/// on an idle processor.
+#[cfg(not(loom))]
+const NAP: Duration = Duration::from_micros(100);
+
 /// How often to look before sleeping. A look takes a PAUSE, 20 to 60 ns.
 #[cfg(not(loom))]
 const SPINS: u32 = 100;
@@ -107,9 +112,27 @@ impl Sleep {
 
     /// Sleeps for a slice, while the word is as expected. False when the time is over.
     pub fn on(&mut self, word: *const core::sync::atomic::AtomicU32, expected: u32) -> bool {
+        self.at_most(Duration::MAX, word, expected)
+    }
+
+    /// The same for [`NAP`] at most.
+    pub fn briefly_on(
+        &mut self,
+        word: *const core::sync::atomic::AtomicU32,
+        expected: u32,
+    ) -> bool {
+        self.at_most(NAP, word, expected)
+    }
+
+    fn at_most(
+        &mut self,
+        most: Duration,
+        word: *const core::sync::atomic::AtomicU32,
+        expected: u32,
+    ) -> bool {
         match self.slice() {
             Some(slice) => {
-                self.expired = crate::sys::futex::wait(word, expected, slice);
+                self.expired = crate::sys::futex::wait(word, expected, slice.min(most));
                 true
             }
             None => false,
@@ -146,8 +169,10 @@ pub(crate) fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// The same, with moments that grow: for a word that its owner is about to change, and that each look
 /// takes away from its cache.
 pub(crate) fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    // More of it makes no lock faster, and the scheduler has a thread that spins wait for the lock's
+    // owner to go on.
     let mut pauses = 1;
-    let mut left = SPINS;
+    let mut left = SPINS.min(20);
     while left > 0 {
         if let Some(found) = look() {
             return Some(found);

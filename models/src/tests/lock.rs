@@ -21,6 +21,10 @@ impl Threads for Thread {
     fn is_dead(&self, owner: u64) -> bool {
         owner >= DEAD
     }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        self.is_dead(owner)
+    }
 }
 
 struct Shared {
