@@ -3,8 +3,8 @@
 use crate::{object::Object, sync::Threads, sys};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Which holder was last not found dead, and about when: a liveness check takes microseconds, a try
-/// nanoseconds. A death is noticed by the first try of the next 8 ms.
+/// The holder that was last found not to be dead, and about when: a liveness check takes microseconds,
+/// a try nanoseconds. The first try in the next period of 8 ms notices a death.
 #[derive(Debug, Default)]
 pub(crate) struct Trust(AtomicU64);
 
@@ -18,7 +18,7 @@ impl Trust {
     }
 }
 
-/// Threads of which each is asked for once in 8 ms.
+/// The threads that use an object's lock, with at most one liveness check of each in 8 ms.
 pub(crate) struct Trusted<'a> {
     trust: &'a Trust,
     object: &'a Object,
@@ -31,7 +31,7 @@ impl Threads for Trusted<'_> {
     }
 
     fn is_dead(&self, owner: u64) -> bool {
-        // 2²³ ns. Mixed into one word, so that threads cannot take one's holder for another's.
+        // 2²³ ns. Mixed into one word, so that no thread combines one check's holder with another's time.
         let period = sys::about_now().as_nanos() as u64 >> 23;
         let found = owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ period;
         // Relaxed, both: it says nothing of other memory.

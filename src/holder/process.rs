@@ -1,9 +1,9 @@
-//! What this process knows of itself, and no child of it takes for its own.
+//! The numbers of this process, which no child of it may take for its own.
 //!
-//! Three means tell a child made by `fork` from its parent. The numbers stand in a page that the
-//! kernel clears in a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`);
-//! and where the kernel does not clear the page, the process' id is compared each time, for a child
-//! that was made without libc's `fork` has run no handler.
+//! A child made by `fork` is noticed in three ways. The numbers are in a page that the kernel clears in
+//! a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`); and where the kernel
+//! does not clear the page, the process' id is compared each time, because a child that was made
+//! without libc's `fork` has run no handler.
 
 use super::{Holder, Names, token};
 use crate::sys::{self, Scope};
@@ -19,7 +19,7 @@ use core::{
 /// The numbers of this process. All zero: it has not asked for them yet.
 #[repr(C)]
 pub(super) struct Process {
-    /// Its number, but for a token.
+    /// Its number without a token.
     plain: AtomicU64,
     /// The number that its token makes; 0 if it has none.
     token: AtomicU64,
@@ -29,7 +29,7 @@ pub(super) struct Process {
 
 static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
-/// In place of a page that is cleared.
+/// Used instead of a page that is cleared.
 static NOT_WIPED: Process = Process {
     plain: AtomicU64::new(0),
     token: AtomicU64::new(0),
@@ -40,7 +40,7 @@ static NOT_WIPED: Process = Process {
 const CLEARING: i32 = -1;
 
 impl Process {
-    /// The calling process.
+    /// Returns the calling process.
     #[inline(always)]
     pub fn current() -> &'static Process {
         // Acquire: pairs with the exchange in `make`, after which the page is complete.
@@ -63,7 +63,7 @@ impl Process {
             Ok((page, false)) => (ptr::from_ref(&NOT_WIPED).cast_mut(), Some(page)),
             Err(_) => (ptr::from_ref(&NOT_WIPED).cast_mut(), None),
         };
-        // Release in AcqRel: whoever sees the address sees a page of zeroes. Acquire: as in
+        // Release in AcqRel: a thread that sees the address sees a page of zeroes. Acquire: as in
         // `current`.
         let first = PAGE.compare_exchange(ptr::null_mut(), page, AcqRel, Acquire);
         if let Some(room) = room
@@ -80,7 +80,7 @@ impl Process {
         Process::current()
     }
 
-    /// Clears what is a parent's.
+    /// Clears the numbers of the parent.
     #[cold]
     fn forget_parent(&self) {
         let me = sys::process_id();
@@ -112,7 +112,7 @@ impl Process {
         self.token.store(0, Relaxed);
     }
 
-    /// The number of this process, but for a token; 0 before [`settle`](Process::settle).
+    /// Returns the number of this process without a token; 0 before [`settle`](Process::settle).
     #[inline(always)]
     pub fn plain(&self) -> u64 {
         // Relaxed: the number says nothing of other memory.
@@ -128,7 +128,7 @@ impl Process {
         }
     }
 
-    /// The id of its token, if it has one.
+    /// Returns the id of its token, if it has one.
     pub fn token(&self) -> Option<c_int> {
         match self.names().token {
             0 => None,
@@ -136,8 +136,7 @@ impl Process {
         }
     }
 
-    /// Makes sure that the process has a number, and a token if it needs one. Returns the token's
-    /// id.
+    /// Makes the number of the process if it has none, and a token if it needs one. Returns the token's id.
     #[cold]
     pub fn settle(&self, abroad: bool) -> Option<c_int> {
         let pid = sys::process_id();

@@ -2,8 +2,8 @@
 //!
 //! Sleep is cut into slices so that three things heal by themselves: a wake-up that a killed process
 //! never sent, one that was missed because the kernel has no barrier for it, and a lock or a role
-//! whose holder dies while others sleep. Each costs a sleeper one slice. What is waited for mostly
-//! comes soon, or takes long; so slices are short at first, and long later.
+//! whose holder dies while others sleep. Each costs a sleeper one slice. Most waits are over soon, or
+//! take long; so slices are short at first, and long later.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ impl Deadline {
     }
 }
 
-/// The sleep of one who waits, slice after slice.
+/// The sleep of a thread that waits, slice after slice.
 pub(crate) struct Sleep {
     pub(super) deadline: Deadline,
     #[cfg(not(loom))]
@@ -77,7 +77,7 @@ pub(crate) struct Sleep {
 }
 
 impl Sleep {
-    /// Whether the last slice came to its end: this one was not woken. In a model slices have no
+    /// Returns whether the last slice came to its end: this one was not woken. In a model slices have no
     /// end, and it is as if each had.
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
@@ -100,7 +100,7 @@ impl Sleep {
         self.light = true;
     }
 
-    /// How long this one has slept, and been awake between.
+    /// Returns the time since the first sleep.
     pub fn elapsed(&self) -> Duration {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -116,7 +116,7 @@ impl Sleep {
         }
     }
 
-    /// How long to sleep now; `None` when the time is over.
+    /// Returns how long to sleep now; `None` when the time is over.
     fn slice(&mut self) -> Option<Duration> {
         let left = match self.deadline {
             Deadline::Now => return None,

@@ -5,8 +5,8 @@ use super::{Errno, errno::check};
 use core::{ptr, sync::atomic::AtomicU32};
 use std::time::Duration;
 
-/// Sleeps while `word` is `expected`, at most `time`; returns whether that time has passed. Returns
-/// also when woken, when the word is another one, when a signal comes, and sometimes for no reason:
+/// Sleeps while `word` is `expected`, at most `time`. Returns whether that time has passed. Returns also
+/// when the thread is woken, when the word differs, when a signal comes, and sometimes for no reason:
 /// the caller looks again in every case.
 ///
 /// Memory that is mapped for reading only will do.

@@ -44,7 +44,7 @@ fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Err
 pub(crate) fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {
     let len = page_size();
     let page = map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)?;
-    // Some emulators accept every advice and follow none: such a one accepts this, too.
+    // Some emulators accept every advice and follow none: those accept this invalid one, too.
     const NO_ADVICE: c_int = -1;
     let wiped =
         advise(page, len, NO_ADVICE).is_err() && advise(page, len, libc::MADV_WIPEONFORK).is_ok();
