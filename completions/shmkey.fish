@@ -50,11 +50,11 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l key -d 'Only the 
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -s r -l reverse -d 'The other way round'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l mine -d 'Only mine'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l orphans -d 'Only those that no process uses, and whose creator has ended'
-complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: the kernel then records shmkey as its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -l json -d 'For programs: one JSON object, described in shmkey-list(1)'
 complete -c shmkey -n "__fish_shmkey_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
-complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l contents -d 'Look for objects also in a segment that can only be read by attaching it, and was not made for one: then the kernel takes shmkey for its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: the kernel then records shmkey as its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l contents -d 'Look for objects also in a segment that can only be read by attaching it, and was not made for one: the kernel then records shmkey as its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand show" -l json -d 'For programs: one JSON object, described in shmkey-list(1)'
 complete -c shmkey -n "__fish_shmkey_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand dump" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal' -r
@@ -97,13 +97,13 @@ complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l key -d 'Only the o
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s r -l reverse -d 'The other way round'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l mine -d 'Only mine'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l orphans -d 'Only those that no process uses, and whose creator has ended'
-complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand top" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: the kernel then records shmkey as its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s i -l interval -d 'Look this often: 10ms to 1h' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s s -l offset -d 'Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal' -r
 complete -c shmkey -n "__fish_shmkey_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l svg -d 'Into this file, as a picture in SVG' -r -F
-complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: then the kernel takes shmkey for its last user'
+complete -c shmkey -n "__fish_shmkey_using_subcommand map" -l no-contents -d 'Do not look for what segments hold. Without this, a segment that may hold an object, and that cannot be read through a process that has it attached, is attached for a moment: the kernel then records shmkey as its last user'
 complete -c shmkey -n "__fish_shmkey_using_subcommand map" -s h -l help -d 'Print help'
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -s o -l output -d 'Append to FILE, and not to standard error; %p in it becomes each process\' id' -r -F
 complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -l json -d 'Write JSON, one object a line'

@@ -33,8 +33,8 @@
  *   survive the death of any process at any instruction.
  *   name: 1 to 256 bytes and a NUL. flags: IPC_CREAT to make what is not there, with the permission
  *   bits of the new segment, 0600 at least; 0 to open what exists. Instead of by name, each can be
- *   opened by a path and a project id (..._open_key, see shm_open_key(); the object keeps which file
- *   that was, so another file that gives the same key is ENOTUNIQ), or in a segment that
+ *   opened by a path and a project id (..._open_key, see shm_open_key(); the object records the file,
+ *   so another file that gives the same key is ENOTUNIQ), or in a segment that
  *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first;
  *   without IPC_CREAT it waits until another process makes the object there, 5 seconds at most).
  *   SHM_RDONLY in the flags opens a latest value for reading only: the segment is attached so, and
@@ -49,15 +49,15 @@
  *   The segment is an ordinary one: it stays until shm_remove(shm_..._id(object)), which frees the
  *   name at once. Processes that have the object open go on with it; one that opens the name
  *   afterwards gets another object, and meets none of them. shm_..._removed() says whether that has
- *   happened: a process that runs for long asks now and then, or after a timeout, and if so closes
- *   the object and opens it anew.
+ *   happened: a process that runs for a long time calls it now and then, or after a timeout, and if
+ *   so closes the object and opens it anew.
  *   Errors of opening, besides those of shm_open_name() and shm_attach(): EMEDIUMTYPE the segment
  *   was not made by this library; EPROTOTYPE it holds an object of another kind; EPROTO of another
  *   size, layout or options; EPROTONOSUPPORT another version of this library made it; ENOEXEC one
  *   for another architecture; ENOTUNIQ another name, or another path and project id, gives this key;
- *   ENODATA it is too small for an object; EBADMSG its header is malformed; ETIMEDOUT whoever makes it lives and does not
- *   get done; EACCES the segment's mode does not let this process write (reading is enough for a
- *   latest value); EINVAL flags, name, size, offset.
+ *   ENODATA it is too small for an object; EBADMSG its header is malformed; ETIMEDOUT the process
+ *   that makes it is alive and has not finished; EACCES the segment's mode does not let this process
+ *   write (reading is enough for a latest value); EINVAL flags, name, size, offset.
  *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
  *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
  *   what a parent has locked, or what part it plays, is not the child's.
@@ -78,7 +78,7 @@
  * Made by cbindgen from src/capi; changes made here are lost.
  */
 
-/* What a function returns that has acquired something, or has failed to: the compiler warns where it is ignored. */
+/* Marks functions that return what they have acquired, or a failure: the compiler warns where the result is ignored. */
 #if defined(__GNUC__) && !defined(SHMKEY_MUST_USE)
 #define SHMKEY_MUST_USE __attribute__((warn_unused_result))
 #elif !defined(SHMKEY_MUST_USE)
@@ -114,16 +114,25 @@
 // The first process that publishes is the publisher until it closes the object or ends; then another
 // one can be. Killed at any instruction, it leaves the last value that it has published. Read
 // permission on the segment is enough to read; a reader with SHM_RDONLY in its flags gets memory
-// that it cannot write, whatever the permissions are. A reader that only reads is not woken when it
-// waits: it notices within 4 ms.
+// that it cannot write, whatever the permissions are. A reader that cannot write is not woken when it
+// waits: it notices a newer value within 8 ms during the first 100 ms, and within 250 ms later.
 // Threads: reading and waiting by any number at a time; publishing by one at a time.
 typedef struct shm_latest shm_latest;
 
 // A robust mutex around some bytes: one thread of one process has them at a time, and they survive
 // its death. The next one is told, and puts them in order.
 //
-// Whether an owner in another PID or time namespace lives cannot be told; from such a one nothing
-// is taken.
+// A lock of a process in another PID namespace is recovered when that process has ended. For this, a
+// process outside of the initial PID namespace, or one that shares an object with processes of other
+// namespaces, keeps a segment of one byte, a token of life, which ipcs(1) shows with the status dest.
+// The lock of an owner whose state is unknown is not recovered: across namespaces, that is a thread
+// that died while its process lives, and a process of the initial namespace that took the lock before
+// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
+// and without one the new program has the lock.
+//
+// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has slept
+// for 100 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+// first 100 ms, and within 300 ms later.
 typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another: of any length up to the ring's capacity, in order, and
@@ -217,8 +226,8 @@ typedef struct shm_message {
   uint64_t number;
 } shm_message;
 
-// A failure, kept to make its text later: plain integers, to be copied like any others. They mean
-// something in the process that has stored them, and in its children.
+// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the
+// process that has stored them, and in its children.
 typedef struct shm_failure {
   // The library's own.
   uint64_t words[4];
@@ -240,7 +249,7 @@ extern "C" {
 // <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. These are octal: 666
 // without the leading 0 is 01232, which is IPC_CREAT and the mode 0232. As with shmget(2), that is not
 // refused; the text of the EACCES that attaching then gives says so. When many processes create the
-// same key at once, one segment comes to be and all get it.
+// same key at once, one segment is created and all get it.
 //
 // Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
 // until shm_remove().
@@ -380,9 +389,9 @@ int shm_semaphore_value(const struct shm_semaphore *semaphore);
 // Returns: the id, or -1.
 int shm_semaphore_id(const struct shm_semaphore *semaphore);
 
-// Whether the segment that it lies in has been removed. Then this semaphore is left to the processes that
-// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-// and open it anew. One system call, some 0.3 us.
+// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+// semaphore open still share it, and a process that opens it anew gets another one: close this one and
+// open it anew to share that. Makes one system call, which takes some 0.3 us.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
@@ -437,9 +446,9 @@ int shm_mutex_unlock(struct shm_mutex *mutex);
 // Returns: the id, or -1.
 int shm_mutex_id(const struct shm_mutex *mutex);
 
-// Whether the segment that it lies in has been removed. Then this mutex is left to the processes that
-// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-// and open it anew. One system call, some 0.3 us.
+// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+// mutex open still share it, and a process that opens it anew gets another one: close this one and
+// open it anew to share that. Makes one system call, which takes some 0.3 us.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
@@ -496,9 +505,9 @@ int64_t shm_latest_version(const struct shm_latest *latest);
 // Returns: the id, or -1.
 int shm_latest_id(const struct shm_latest *latest);
 
-// Whether the segment that it lies in has been removed. Then this value is left to the processes that
-// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-// and open it anew. One system call, some 0.3 us.
+// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+// value open still share it, and a process that opens it anew gets another one: close this one and
+// open it anew to share that. Makes one system call, which takes some 0.3 us.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
@@ -534,8 +543,8 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t 
 int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
 // Sends several messages, as many as there is room for in time; receivers see those that go
-// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those in front of it
-// are sent, and the error is reported when a call begins with it.
+// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are
+// sent, and a call that begins with it reports the error.
 //
 // messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
 // shared memory.
@@ -545,11 +554,11 @@ int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64
 ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
 
 // Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-// shm_ring_abort() gives it up; until then the handle sends nothing else. A sender of many keeps the
-// others out until then, and both must be called by the thread that has reserved it.
+// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
+// the other senders wait until then, and both must be called by the thread that has reserved the slot.
 //
-// If that thread ends before, the next call that sends gives the slot up, with this handle or another
-// one. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
+// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
+// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
 // written any more.
 //
 // slot: where to store the slot.
@@ -560,14 +569,14 @@ SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct 
 
 // Sends the message that was written in place, with its first `size` bytes.
 //
-// Returns: 0, or -1; then nothing is changed, and a slot that is reserved stays so.
-// Errors: EPERM the slot is not reserved any more (it was committed or given up), or another thread or
-// a parent of this process has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
+// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+// Errors: EPERM the slot is no longer reserved (it was committed or given up), or another thread or
+// this process' parent has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
 int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
 
 // Gives up what was reserved.
 //
-// Returns: 0, or -1; then nothing is changed.
+// Returns: 0; or -1, and then nothing is changed.
 // Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
 int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 
@@ -589,8 +598,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
 // Waits for a message, and gives access to it in place. It stays the next one until
-// shm_ring_release(). To peek again, or to receive, begins with the same message, and ends the access
-// that this call has given, also if it fails.
+// shm_ring_release(). A call that peeks again or receives begins with the same message, and ends the
+// access that this call has given, also if it fails.
 //
 // message: where to store the message.
 //
@@ -598,12 +607,12 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // Errors: those of shm_ring_recv(); EFAULT message is NULL.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Releases the message that was peeked at: the next one comes next.
+// Releases the message that was peeked at, so that the following one is the next.
 //
 // Returns: 0, or -1.
-// Errors: EPERM it was released or received, or peeked at again, or it is a parent's of this process;
-// then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what was
-// read of it may be anything; EFAULT message is NULL.
+// Errors: EPERM it was released or received, or peeked at again, or this process' parent has peeked at
+// it; then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what
+// was read of it may be anything; EFAULT message is NULL.
 int shm_ring_release(struct shm_ring *ring, const struct shm_message *message);
 
 // Becomes the sender, or one of them, before there is anything to send.
@@ -649,9 +658,9 @@ int64_t shm_ring_dropped(const struct shm_ring *ring);
 // Returns: the id, or -1.
 int shm_ring_id(const struct shm_ring *ring);
 
-// Whether the segment that it lies in has been removed. Then this ring is left to the processes that
-// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-// and open it anew. One system call, some 0.3 us.
+// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+// ring open still share it, and a process that opens it anew gets another one: close this one and
+// open it anew to share that. Makes one system call, which takes some 0.3 us.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
@@ -666,28 +675,28 @@ void shm_ring_close(struct shm_ring *ring);
 // alone. Before the first failure it is "no error".
 //
 // The text of a failed operation on an object is made when it is asked for, so a failed try costs no
-// more than the try. What it says of another process (running, sleeping, stopped, dead) is how it is
-// then. It names the object also after that was closed, until 64 others were closed after it.
+// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
+// the time when the text is made. A closed object is named until 64 others were closed after it.
 //
 // Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
 // changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
 // alone.
 const char *shm_last_error(void);
 
-// Stores what the text of the calling thread's last failed call will be made of, for a text that is
-// asked for later, by another thread too, while other calls fail.
+// Stores the calling thread's last failure, so that any thread can make its text later, also after
+// other calls have failed.
 //
 // failure: where to store it; untouched unless the result is 1.
 //
-// Returns: 1, stored, and shm_failure_text() makes the text; or 0: the text is made already, of more
-// than that, as of a segment that could not be created; or there is none. Copy it from
-// shm_last_error() then. errno is left alone.
+// Returns: 1 if it was stored: shm_failure_text() makes the text; or 0, if there was no failure, or its
+// text is made already, like that of a failure to create a segment: copy that from shm_last_error().
+// errno is left alone.
 int shm_last_failure(struct shm_failure *failure);
 
-// Makes the text of a failure, as shm_last_error() would have: at most size - 1 bytes of it and a
-// NUL. 1024 bytes are enough for any.
+// Makes the text of a failure, as shm_last_error() does: at most size - 1 bytes of it and a NUL. 1024
+// bytes are enough for any text.
 //
-// failure: what shm_last_failure() has stored. Anything else gives some other text.
+// failure: what shm_last_failure() has stored. Other integers give another text, and do no harm.
 //
 // Returns: nothing. errno is left alone.
 void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);

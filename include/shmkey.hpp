@@ -81,8 +81,8 @@
 
 namespace shmkey {
 
-// Why a call failed. One of a failed operation on an object, such as a try in vain, is a few numbers
-// until its sentence is asked for: it costs no allocation.
+// Why a call failed. The error of a failed operation on an object, such as a failed try, is a few
+// numbers until its sentence is asked for: it costs no allocation.
 class [[nodiscard]] error {
 public:
     // What the calling thread's last failed call of the library says. What else went wrong has an
@@ -272,7 +272,7 @@ inline constexpr timeout now = std::chrono::nanoseconds(0);
 [[nodiscard]] constexpr int create(int mode = 0600) noexcept { return IPC_CREAT | mode; }
 // Flags for opening: only what exists.
 inline constexpr int existing = 0;
-// Flags for opening a latest value, or attaching a segment: for reading only. Nothing is created.
+// Flags for opening a latest value, or attaching a segment, read-only. Nothing is created.
 inline constexpr int read_only = SHM_RDONLY;
 
 // The version of the library in use, such as "0.1.0".
@@ -333,7 +333,7 @@ template <class End> void keeping_errno(End end) noexcept
     errno = before;
 }
 
-// A number that the calling thread has, and no other thread of this process ever had.
+// Returns a number of the calling thread that no other thread of this process has, or has had.
 inline std::uint64_t this_thread() noexcept
 {
     static std::atomic<std::uint64_t> count{0};
@@ -618,7 +618,7 @@ public:
     {
         return detail::number<int>(shm_semaphore_id(handle_.get()));
     }
-    // Whether that segment has been removed: a process that opens it anew gets another one.
+    // Says whether that segment has been removed: a process that opens it anew gets another one.
     [[nodiscard]] result<bool> removed() const noexcept
     {
         return detail::number<bool>(shm_semaphore_removed(handle_.get()));
@@ -643,8 +643,8 @@ template <class T> class [[nodiscard]] mutex {
     static_assert(alignof(T) <= 64, "the bytes are aligned to 64");
 
 public:
-    // The lock, and the T as long as one has it. Its end unlocks, in the thread that has locked; in
-    // another thread it does nothing, also if that one has locked the mutex itself.
+    // The lock, and access to the T while it is held. Its destructor unlocks, in the thread that has
+    // locked; in another thread it does nothing, even if that thread has locked the mutex since.
     class [[nodiscard]] guard {
     public:
         guard(const guard &) = delete;
@@ -678,7 +678,7 @@ public:
         // order and call mark_consistent(), or it is lost when this ends.
         [[nodiscard]] bool owner_died() const noexcept { return owner_died_; }
         // Says that the value is in order again.
-        // Errors: EPERM this is not the thread that has locked; EFAULT it was unlocked.
+        // Errors: EPERM another thread has locked; EFAULT it was unlocked.
         result<void> mark_consistent() noexcept
         {
             if (!is_of_this_thread()) {
@@ -687,8 +687,8 @@ public:
             return detail::done(shm_mutex_consistent(mutex_));
         }
         // Unlocks now, and says whether that worked.
-        // Errors: EPERM this is not the thread that has locked, and then nothing is changed; EFAULT
-        // it was unlocked.
+        // Errors: EPERM another thread has locked, and then nothing is changed; EFAULT it was
+        // unlocked.
         result<void> unlock() noexcept
         {
             if (!is_of_this_thread()) {
@@ -757,7 +757,7 @@ public:
     {
         return detail::number<int>(shm_mutex_id(handle_.get()));
     }
-    // Whether that segment has been removed: a process that opens it anew gets another one.
+    // Says whether that segment has been removed: a process that opens it anew gets another one.
     [[nodiscard]] result<bool> removed() const noexcept
     {
         return detail::number<bool>(shm_mutex_removed(handle_.get()));
@@ -780,8 +780,8 @@ template <class T> class [[nodiscard]] latest {
 
 public:
     // Opens it, or makes it without a value. layout: a name for the type, at most 128 bytes, that
-    // all who open it give alike; or none. Read permission is enough to read; with read_only as
-    // flags, this process cannot write.
+    // all who open it give alike; or none. Read permission is enough to read; with the flags
+    // read_only, this process cannot write.
     static result<latest> open(place where, int flags = create(),
                                std::string_view layout = {}) noexcept
     {
@@ -803,7 +803,7 @@ public:
     }
     // Makes this the newest value. The first who does so is the publisher, until it destroys this
     // or ends.
-    // Errors: EBUSY another handle or a live process is the publisher; EACCES read only.
+    // Errors: EBUSY another handle or a live process is the publisher; EACCES it was opened read-only.
     result<void> publish(const T &value) noexcept
     {
         return detail::done(shm_latest_publish(handle_.get(), &value));
@@ -857,7 +857,7 @@ public:
     {
         return detail::number<int>(shm_latest_id(handle_.get()));
     }
-    // Whether that segment has been removed: a process that opens it anew gets another one.
+    // Says whether that segment has been removed: a process that opens it anew gets another one.
     [[nodiscard]] result<bool> removed() const noexcept
     {
         return detail::number<bool>(shm_latest_removed(handle_.get()));
@@ -897,9 +897,9 @@ inline constexpr int drop_oldest = SHM_DROP_OLDEST;
 // the ring, or calls end_sending() or end_receiving().
 class [[nodiscard]] ring {
 public:
-    // Room for a message that is written in place. Its end gives it up, unless it was committed; until
-    // then the ring sends nothing else (EINVAL). A slot that the ring has given up since, by
-    // end_sending(), commits nothing and gives up nothing (EPERM).
+    // Room for a message that is written in place. Its destructor gives it up, unless it was committed;
+    // until then the ring sends nothing else (EINVAL). If the ring has given it up, in end_sending(),
+    // committing it and giving it up fail (EPERM).
     class [[nodiscard]] slot {
     public:
         slot(const slot &) = delete;
@@ -925,8 +925,8 @@ public:
         }
 #endif
         // Sends the message.
-        // Errors: EFAULT it was sent or given up; EPERM the ring has given it up, or another thread
-        // has reserved it.
+        // Errors: EFAULT it was committed or given up; EPERM the ring has given it up, or another
+        // thread has reserved it.
         result<void> commit() noexcept { return commit(slot_.size); }
         // Sends its first `size` bytes.
         // Errors: EINVAL it has fewer; then it stays reserved.
@@ -939,7 +939,7 @@ public:
             return sent;
         }
         // Gives it up now.
-        // Errors: those of commit(); then it stays as it is.
+        // Errors: those of commit(); then nothing is changed.
         result<void> abort() noexcept
         {
             auto given_up = detail::done(shm_ring_abort(ring_, &slot_));
@@ -988,8 +988,8 @@ public:
             return {static_cast<const std::byte *>(message_.data), message_.size};
         }
 #endif
-        // Releases it: the next one comes next.
-        // Errors: EFAULT it was released; EPERM the ring was looked at or received from since, or
+        // Releases it, so that the following message is the next one.
+        // Errors: EFAULT it was released; EPERM the ring was peeked at or received from since, or
         // has ended receiving; ESTALE the sender of a ring with drop_oldest has dropped it: what
         // was read of it may be anything.
         result<void> release() noexcept
@@ -1182,7 +1182,7 @@ public:
     {
         return detail::number<int>(shm_ring_id(handle_.get()));
     }
-    // Whether that segment has been removed: a process that opens it anew gets another one.
+    // Says whether that segment has been removed: a process that opens it anew gets another one.
     [[nodiscard]] result<bool> removed() const noexcept
     {
         return detail::number<bool>(shm_ring_removed(handle_.get()));

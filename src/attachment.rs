@@ -214,8 +214,8 @@ impl Attachment {
         self.id
     }
 
-    /// Whether the segment has been removed since it was created: it stays for the processes that have
-    /// it attached, and no other process can find it by its key any more. One system call, some 0.3 µs.
+    /// Returns whether the segment has been removed: it stays for the processes that have it attached,
+    /// and no other process can find it by its key. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) only if this process has lost read

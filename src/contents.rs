@@ -30,9 +30,9 @@ pub struct Contents {
     /// The name that it was opened by; empty if it was opened by a path or a key. Any bytes, at most
     /// 256.
     pub name: Vec<u8>,
-    /// What tells the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
-    /// from others of the same key: a hash of the device, the inode number and the project id. 0 if it
-    /// was opened by a name or a key.
+    /// A hash of the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
+    /// which differs from those of other files with the same key: of the device, the inode number and
+    /// the project id. 0 if it was opened by a name or a key.
     pub file: u64,
     /// The name of its layout; mostly empty. Any bytes, at most 128.
     pub layout: Vec<u8>,

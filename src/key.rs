@@ -33,9 +33,9 @@ impl Key {
     /// content plays no part; a file that is deleted and made again gives another key.
     ///
     /// Two files can give one key: 16 bits of an inode number are not many. [`Key::from_name`] has
-    /// 31, and needs no file. The key is a number that does not tell which file it was made from; an
-    /// object that is opened by [`Place::path`](crate::Place::path) keeps that, and notices another
-    /// file.
+    /// 31, and needs no file. The key is a number that does not say which file it was made from; an
+    /// object that is opened by [`Place::path`](crate::Place::path) records the file, and opening it by
+    /// another one fails.
     ///
     /// # Errors
     /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) if the low 8 bits of `proj_id` are zero

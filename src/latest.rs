@@ -50,20 +50,22 @@ use std::{sync::Arc, time::Duration};
 /// *What readers see* is whole: never a part of one value and a part of another. It is the newest
 /// one, and those in between may never be seen; to see every one, use a [`Ring`](crate::Ring).
 ///
-/// *A dead writer.* Killed at any instruction, it leaves the last value that it has published.
-/// Another process can then become the publisher. A program that is started by `exec` in the place of
-/// the publisher keeps that part and cannot use it; give it back before.
+/// *A dead publisher.* Killed at any instruction, it leaves the last value that it has published.
+/// Another process can then take the role, also one of another PID namespace (see *Namespaces* of
+/// [`Mutex`](crate::Mutex)). Release the role before `exec`: the new program cannot use it, and keeps
+/// it from others unless the process had a token of life, which ends with `exec`.
 ///
 /// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the value open keep it; a process that opens the name afterwards gets a new one, and what it
 /// publishes is not seen by the readers of the old one. [`is_removed`](Latest::is_removed) says whether
-/// that has happened: a reader that has seen nothing new for long asks, and if so drops the value and
-/// opens it anew.
+/// that has happened: a reader that has seen nothing new for a long time calls it, and if so drops the
+/// value and opens it anew.
 ///
 /// *Read permission is enough* to read, and a reader that asks for
 /// [`Place::read_only`](crate::Place::read_only) gets memory that it cannot write, whatever the
-/// permissions are; it creates nothing. A reader that only reads cannot say that it sleeps, so it is
-/// not woken: it notices a newer value within 4 ms. Others are woken at once.
+/// permissions are; it creates nothing. A reader that cannot write cannot say that it sleeps, so it is
+/// not woken: it notices a newer value within 8 ms during the first 100 ms of a wait, and within
+/// 250 ms later. Other readers are woken at once.
 ///
 /// *Cost.* Publishing and reading are a copy each and make no system call; publishing makes one if
 /// a reader sleeps. Reading is repeated if the writer has come round meanwhile, which takes it
@@ -77,8 +79,8 @@ pub struct Latest<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// The right to publish, which one process has at a time. Dropping it gives it back.
-#[must_use = "the right to publish is given back when it is dropped"]
+/// The role of the publisher, which one process has at a time. Dropping it releases the role.
+#[must_use = "the publisher's role is released when it is dropped"]
 pub struct Publisher<T: Plain> {
     shared: Arc<Shared>,
     writer: Writer,
@@ -255,8 +257,8 @@ impl<T: Plain> Latest<T> {
     /// Opens it, or makes it without a value.
     ///
     /// # Errors
-    /// Those of [`Mutex::open`](crate::Mutex::open), without [`ReadOnly`](ErrorKind::ReadOnly): where
-    /// the segment's mode allows no more, it is opened for reading only.
+    /// Those of [`Mutex::open`](crate::Mutex::open), except [`ReadOnly`](ErrorKind::ReadOnly): if the
+    /// segment's mode allows only reading, it is opened for reading only.
     pub fn open(place: impl Into<Place>) -> Result<Latest<T>, Error> {
         const {
             assert!(
@@ -270,12 +272,12 @@ impl<T: Plain> Latest<T> {
         })
     }
 
-    /// Becomes the one who publishes, also after one that has died.
+    /// Takes the role of the publisher, also after a publisher that has died.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while a process that lives is the publisher, this one included;
     /// [`ReadOnly`](ErrorKind::ReadOnly) if it was opened for reading only, or the segment's mode
-    /// allows no more.
+    /// allows only reading.
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
         let writer = self.shared.claim()?;
         Ok(Publisher {
@@ -365,8 +367,8 @@ impl<T: Plain> Latest<T> {
         self.shared.object.segment()
     }
 
-    /// Whether its segment has been removed: this process still has the value, and a process that opens
-    /// it anew gets another one. One system call, some 0.3 µs.
+    /// Returns whether its segment has been removed: this process still has the value, and a process that
+    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).

@@ -12,7 +12,7 @@ use core::{fmt, marker::PhantomData, mem::MaybeUninit};
 use std::time::Duration;
 
 /// A value in shared memory that one thread of one process has at a time, and that survives the
-/// death of whoever has it.
+/// death of that thread.
 ///
 /// All processes open it by the same call; one of them makes it and sets its first value.
 ///
@@ -35,30 +35,42 @@ use std::time::Duration;
 /// ```
 ///
 /// *A dead owner.* A process can be killed at any instruction, also while it has the lock. The next
-/// one that asks for the lock gets it at once, those who sleep within milliseconds, and
-/// [`MutexGuard::owner_died`] is true: the value may be half changed. Whoever has put it in order
-/// says so, by [`MutexGuard::mark_consistent`]; dropping the guard without that makes the value
-/// lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
+/// thread that asks for the lock recovers it at once. A thread that waits already notices the death
+/// within 10 ms during the first 100 ms of its wait, and within 300 ms later. For the thread that
+/// recovers the lock, [`MutexGuard::owner_died`] is true: the value may be half changed. Once it has
+/// put the value in order, it calls [`MutexGuard::mark_consistent`]; dropping the guard without that
+/// makes the value lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
-/// call unless somebody waits. A thread that comes at the right moment may get it before one that
-/// sleeps; but whoever has slept for some milliseconds is next.
+/// call unless a thread waits. A thread that comes when the lock is free takes it before those that
+/// sleep, which keeps the lock busy. A thread that has slept for 100 ms is next: the following unlock
+/// leaves the lock to those that sleep, and a newcomer waits. Only a try, with a timeout of zero, can
+/// still come first.
 ///
 /// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the mutex open keep it and exclude each other as before; a process that opens the name
 /// afterwards gets a new mutex with a new value, and excludes none of them. [`is_removed`](Mutex::is_removed)
-/// says whether that has happened. A process that runs for long asks now and then, and if so drops
+/// says whether that has happened. A process that runs for a long time calls it now and then, and if so drops
 /// the mutex and opens it anew.
 ///
-/// *Namespaces.* Whether an owner in another PID or time namespace lives cannot be told, nor
-/// without `/proc`. From one that cannot be judged nothing is taken; so with processes of several
-/// namespaces, a dead owner's lock is free again only when nobody else has the segment attached.
+/// *Namespaces.* A lock of a process in another PID namespace is recovered when that process has
+/// ended. For this, some processes keep a token of life: a segment of one byte that the kernel
+/// destroys when the process ends, and that `ipcs` shows with the status *dest*. A process has a token
+/// if it is outside of the initial PID namespace, if it has no `/proc`, or if it shares an object with
+/// processes of other namespaces. An owner whose state is unknown keeps the lock, as long as another
+/// process has the segment attached. The state is unknown
+///
+/// - of a thread that died while its process lives, for processes of other namespaces;
+/// - of a process of the initial namespace that took the lock before the first process of another
+///   namespace opened the mutex, for processes that cannot see it;
+/// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same.
 ///
 /// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
 /// dropped there, it does nothing.
 ///
-/// *Exec.* A program that is started by `exec` in the place of one that has the lock has it still, as
-/// it is the same thread; unlock before.
+/// *Exec.* Unlock before `exec`. A token ends with `exec`, and the lock of a process that had one is
+/// recovered by the next thread that asks for it. Without a token, the new program has the lock: it
+/// runs in the same thread.
 ///
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
@@ -75,8 +87,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Opens a mutex around `size` bytes. Whoever makes it has `first` write them; they are zero
-    /// before.
+    /// Opens a mutex around `size` bytes. The process that makes it calls `first` to write them; they
+    /// are zero before.
     pub fn open(place: &Place, size: usize, first: impl Fn(*mut u8)) -> Result<Shared, Error> {
         let spec = Spec {
             kind: Kind::Mutex,
@@ -97,7 +109,7 @@ impl Shared {
         &self.object
     }
 
-    /// Locks it. Whether the last owner died with it.
+    /// Locks it. Returns whether the last owner died while it had the lock.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
         let me = self.object.me().bits();
@@ -156,7 +168,7 @@ impl<T: Plain> Mutex<T> {
     /// [`WrongLayout`](ErrorKind::WrongLayout), [`WrongVersion`](ErrorKind::WrongVersion),
     /// [`WrongMachine`](ErrorKind::WrongMachine), [`KeyCollision`](ErrorKind::KeyCollision),
     /// [`Truncated`](ErrorKind::Truncated), [`Damaged`](ErrorKind::Damaged);
-    /// [`TimedOut`](ErrorKind::TimedOut) if whoever makes it is alive and does not get done;
+    /// [`TimedOut`](ErrorKind::TimedOut) if the process that makes it is alive and has not finished;
     /// [`ReadOnly`](ErrorKind::ReadOnly) if the segment's mode does not let this process write.
     pub fn open(place: impl Into<Place>, first: T) -> Result<Mutex<T>, Error> {
         const {
@@ -185,7 +197,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     /// Locks it if that is possible within this time, measured on the monotonic clock; zero is one
-    /// try. Tries look every 8 ms whether the owner lives, so they notice its death within 10 ms.
+    /// try. Tries make a liveness check every 8 ms, so they notice the owner's death within 10 ms.
     ///
     /// # Errors
     /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock);
@@ -208,8 +220,8 @@ impl<T: Plain> Mutex<T> {
         self.shared.object.segment()
     }
 
-    /// Whether its segment has been removed: this process still has the mutex, and a process that opens
-    /// it anew gets another one. One system call, some 0.3 µs.
+    /// Returns whether its segment has been removed: this process still has the mutex, and a process that
+    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
@@ -242,8 +254,7 @@ impl<T: Plain> MutexGuard<'_, T> {
         self.owner_died
     }
 
-    /// The value is in order again. For whoever has put it in order after
-    /// [`owner_died`](MutexGuard::owner_died).
+    /// Says that the value is in order again, after [`owner_died`](MutexGuard::owner_died).
     pub fn mark_consistent(&mut self) {
         if self.mutex.shared.consistent().is_ok() {
             self.owner_died = false;

@@ -11,8 +11,8 @@
 //! | 16 | 4 | the version of this layout: 2 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
-//! | 28 | 4 | 1 once a process of other namespaces has opened it |
-//! | 32 | 8 | who makes it, or has made it: the number of a thread, as in `holder` |
+//! | 28 | 4 | 1 once a process of other namespaces than the maker's has opened it: holders need tokens |
+//! | 32 | 8 | the maker: the number of a thread, as in `holder` |
 //! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
 //! | 48 | 8 | when it was made, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
@@ -21,7 +21,7 @@
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
 //! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
-//! | 96 | 8 | what tells the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
+//! | 96 | 8 | the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
 //! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by a path or by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
@@ -30,6 +30,9 @@
 //! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments
 //! of other programs seldom have, so a tool that lists all segments knows where to look, and need
 //! not attach what is none of its business.
+//!
+//! The words of holders (the maker, a lock's owner, the processes that have a role) are numbers of
+//! 64 bits, which `holder` documents; a lock keeps its flags in their two lowest bits.
 //!
 //! How one process makes it, and the others wait, is in `sync::ready`. Everything that is read from
 //! a header is checked against what this process knows by itself, and never read again.
@@ -48,7 +51,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicU8, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed},
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 use std::{sync::Arc, time::SystemTime};
@@ -66,12 +69,12 @@ pub(crate) enum Kind {
 impl Kind {
     pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
 
-    /// Whether a process can use it that may only read it.
+    /// Returns whether a process that may only read it can use it.
     fn can_be_read_only(self) -> bool {
         self == Kind::Latest
     }
 
-    /// As error messages name it.
+    /// Returns its name for error messages.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Mutex => "mutex",
@@ -133,7 +136,7 @@ struct Header {
 const _: () = assert!(size_of::<Header>() == HEADER);
 
 impl Header {
-    /// Whether the ids of all threads in this object are from this process' PID namespace.
+    /// Returns whether the ids of all holders in this object belong to this process' PID namespace.
     fn is_of_our_namespaces(&self) -> bool {
         // Relaxed: both were written before any number from there was (see `introduce`), and that
         // number was read with acquire.
@@ -143,7 +146,7 @@ impl Header {
             && self.namespace.load(Relaxed) == mine
     }
 
-    /// Whose holders' numbers these are, for an error that is shown later.
+    /// Returns the namespaces that the holders' ids belong to, for an error that is displayed later.
     fn namespaces(&self) -> u32 {
         // Relaxed: as above; and the text says so if it is wrong.
         match self.mixed.load(Relaxed) {
@@ -157,8 +160,8 @@ impl Header {
 #[repr(C, align(64))]
 pub(crate) struct Snapshot {
     header: Header,
-    /// Atomics, as what they are looked at as is made of atomics: `words` makes a reference to it,
-    /// and that must not be got from one to memory that does not change.
+    /// Atomics, because `words` makes a reference to a type that is made of atomics, which must not be
+    /// derived from a reference to memory that does not change.
     words: [AtomicU64; WORDS / 8],
     /// The words that the payload begins with.
     payload: [AtomicU64; (SNAPSHOT - PAYLOAD) / 8],
@@ -225,7 +228,7 @@ impl Snapshot {
         text_of(&self.header.key, &self.header.key_len)
     }
 
-    /// What tells the file and project id that its key was made from; 0 for none.
+    /// Returns the hash of the file and project id that its key was made from; 0 for none.
     pub fn file(&self) -> u64 {
         self.header.file.load(Relaxed)
     }
@@ -235,7 +238,7 @@ impl Snapshot {
         text_of(&self.header.layout, &self.header.layout_len)
     }
 
-    /// Whether a holder lives, as far as can be told from here.
+    /// Returns whether a holder is live, dead or unknown to this process.
     pub fn life(&self, holder: Holder) -> Life {
         holder.life(|| self.header.is_of_our_namespaces())
     }
@@ -276,7 +279,7 @@ impl Spec<'_> {
             .checked_add(1)
     }
 
-    /// The same for an error message.
+    /// Returns the same for an error message.
     fn shape(&self) -> Shape {
         Shape {
             kind: self.kind,
@@ -296,12 +299,14 @@ impl Spec<'_> {
 #[derive(Debug)]
 pub(crate) struct Object {
     memory: Arc<Attachment>,
-    /// It was asked for so, and is not written even where `memory` is writable.
+    /// The caller has asked for reading only: it is not written, even if `memory` is writable.
     read_only: bool,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
     kind: Kind,
     label: Label,
+    /// The IPC namespace in which it was opened.
+    ipc_namespace: Option<u64>,
     /// The process that has introduced itself (see `introduce`): a forked child has not.
     introduced: AtomicU64,
 }
@@ -325,8 +330,8 @@ impl Object {
                 Ok(object)
             }
             Site::Key { key, .. } => loop {
-                // Another process may remove the segment after it was found. Then what it holds, be
-                // it right or wrong, does not count: another segment is found or made.
+                // Another process may remove the segment after it was found. Then the result for that
+                // segment, success or failure, does not count: another one is found or made.
                 let (memory, size) = attach(*key, place, spec, deadline)?;
                 let object = Object::at(memory, place, size, spec)?;
                 let met = object.meet(place, spec, deadline, &init);
@@ -337,7 +342,7 @@ impl Object {
         }
     }
 
-    /// An object that is to begin at a place in a segment that has at least `size` bytes.
+    /// Returns the object that begins at a place in a segment of at least `size` bytes.
     fn at(
         memory: Arc<Attachment>,
         place: &Place,
@@ -374,6 +379,7 @@ impl Object {
             base,
             kind: spec.kind,
             label,
+            ipc_namespace: sys::ipc_namespace(),
             introduced: AtomicU64::new(0),
         })
     }
@@ -422,7 +428,7 @@ impl Object {
         !self.read_only && self.memory.is_writable()
     }
 
-    /// Whether its segment was removed: a process that opens it anew gets another one.
+    /// Returns whether its segment was removed: a process that opens it anew gets another one.
     pub fn is_removed(&self) -> Result<bool, Error> {
         self.memory.is_removed()
     }
@@ -432,7 +438,7 @@ impl Object {
         self.memory.id()
     }
 
-    /// An error about this object. The caller adds which call it was, and the facts.
+    /// Returns an error about this object. The caller adds the call, and the facts.
     #[inline]
     pub fn error(&self, kind: ErrorKind) -> Error {
         Error::object(Failure {
@@ -474,26 +480,40 @@ impl Object {
         Segment::from_id(self.id())
     }
 
-    /// Whether a holder lives. If the kernel does not tell, because it is in another PID namespace,
-    /// it is dead when this process alone has the segment attached, and is not its process.
+    /// Makes a liveness check of a holder. One whose state is unknown is dead if only this process has
+    /// the segment attached, and the holder does not belong to this process.
     pub fn life(&self, holder: Holder) -> Life {
         match holder.life(|| self.header().is_of_our_namespaces()) {
             Life::Unknown if self.is_attached_here_only() && !holder.may_be_of_this_process() => {
                 Life::Dead
             }
+            Life::Dead if !self.is_in_its_ipc_namespace() => Life::Unknown,
             life => life,
         }
     }
 
     fn is_attached_here_only(&self) -> bool {
-        let mut here = 0;
-        let counted = sys::find_attachment(|mapping| {
-            here += u64::from(mapping.id == self.id());
-            false
-        });
-        // Without /proc, this attachment is the one that is known of.
-        let here = if counted.is_ok() { here } else { 1 };
-        Status::of(self.id()).is_ok_and(|status| status.nattch <= here)
+        let nattch = || Status::of(self.id()).map_or(u64::MAX, |status| status.nattch);
+        let here = || {
+            let mut here = 0;
+            let counted = sys::find_attachment(|mapping| {
+                here += u64::from(mapping.id == self.id());
+                false
+            });
+            counted.map_or(1, |_| here)
+        };
+        // Another thread of this process may attach and detach it meanwhile.
+        self.is_in_its_ipc_namespace()
+            && (nattch() <= 1 || {
+                let before = here();
+                nattch() <= before && here() == before
+            })
+    }
+
+    /// Returns whether this thread's IPC namespace is the one in which the object was opened: in
+    /// another one, its id and the ids of tokens mean nothing.
+    fn is_in_its_ipc_namespace(&self) -> bool {
+        self.ipc_namespace == sys::ipc_namespace()
     }
 
     /// Makes the object, or waits until it is made, and checks that it is what it should be.
@@ -518,7 +538,7 @@ impl Object {
                     return self.expect_usable();
                 }
                 State::Foreign => return Err(self.foreign()),
-                State::Damaged => return Err(self.malformed("its state is none")),
+                State::Damaged => return Err(self.malformed("the state is not valid")),
                 State::Unmade(state) => state,
             };
             if place.create && self.is_writable() {
@@ -532,7 +552,7 @@ impl Object {
                 }
             }
             self.expect_usable()?;
-            // A removed segment is not found by others any more: `open` goes on with the next one.
+            // No process finds a removed segment by its key: `open` goes on with the next one.
             let is_in_vain =
                 matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
             if is_in_vain || !sleep.on(&header.state, state) {
@@ -544,7 +564,7 @@ impl Object {
         }
     }
 
-    /// Refuses an object of a kind that this process would have to write, if it may not.
+    /// Fails if this process cannot write, and the kind of object cannot be used without that.
     fn expect_usable(&self) -> Result<(), Error> {
         if self.kind.can_be_read_only() {
             return Ok(());
@@ -592,22 +612,23 @@ impl Object {
                 .all(|byte| byte.load(Relaxed) == 0)
     }
 
-    /// The calling thread, as it stands in this object.
+    /// Returns the calling thread's number for this object.
     #[inline]
     pub fn me(&self) -> Holder {
         Holder::thread(self.introduce())
     }
 
-    /// Says from which namespaces this process' ids are, before any of them is written here: once a
-    /// process, so also in a child that has inherited the object. Returns whether processes of
-    /// several namespaces use it.
+    /// Records the namespaces of this process, before a holder's number of it is written here: once in
+    /// each process, also in a child that has inherited the object. Returns whether processes of
+    /// several namespaces use the object.
     #[inline]
     pub fn introduce(&self) -> bool {
-        // Relaxed: says nothing of other memory.
-        if !Holder::from_bits(self.introduced.load(Relaxed)).is_mine() {
+        // Acquire: pairs with the store in `introduce_now`, so that what this thread writes next comes
+        // behind what the other thread has written to the header.
+        if !Holder::from_bits(self.introduced.load(Acquire)).is_mine() {
             self.introduce_now();
         }
-        // Relaxed: one who comes from another namespace now cannot be known of now.
+        // Relaxed: a process of another namespace that opens it now may be missed.
         self.header().mixed.load(Relaxed) != 0
     }
 
@@ -621,8 +642,9 @@ impl Object {
         if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);
         }
+        // Release: as above.
         self.introduced
-            .store(Holder::process(false).bits(), Relaxed);
+            .store(Holder::process(false).bits(), Release);
     }
 
     /// Writes the header, and has `init` write the rest. Only for the maker.
@@ -687,7 +709,7 @@ impl Object {
             header.layout_len.load(Relaxed),
         );
         if order != ORDER {
-            return Err(self.malformed("the order of bytes is none"));
+            return Err(self.malformed("the byte order is not valid"));
         }
         if lengths.0 > 256 || lengths.1 > 128 {
             return Err(self.malformed("the length of a name is larger than its room"));
@@ -697,7 +719,7 @@ impl Object {
             let (found, known) = (version, VERSION);
             return wrong(ErrorKind::WrongVersion, Mismatch::Version { found, known });
         }
-        // Where one of the two knows the key as a number alone, there is nothing to compare.
+        // If one of the two was opened by a number, there is nothing to compare.
         let file = header.file.load(Relaxed);
         let is_number = |len: usize, file: u64| len == 0 && file == 0;
         let same_key = file == site.file() && has_text(&header.key, lengths.0, site.name());
@@ -738,7 +760,7 @@ impl Object {
     }
 }
 
-/// An error about an object of which nothing was read.
+/// Returns an error about an object of which nothing was read.
 #[inline]
 fn failure(kind: ErrorKind, object: Kind, id: i32, label: &Label) -> Failure {
     Failure {
@@ -754,7 +776,7 @@ fn failure(kind: ErrorKind, object: Kind, id: i32, label: &Label) -> Failure {
     }
 }
 
-/// The error for a segment that has room for no object.
+/// Returns the error for a segment that is too small for an object.
 #[cold]
 fn truncated(object: Kind, id: i32, label: Label, size: usize) -> Error {
     let failure = failure(ErrorKind::Truncated, object, id, &label);
@@ -874,7 +896,8 @@ fn attach(
     }
 }
 
-/// Attaches a segment for an object: for reading only if that is asked for, or no more is allowed.
+/// Attaches a segment for an object: for reading only if the caller asks for that, or if its mode allows
+/// only reading.
 pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attachment, Error> {
     if read_only {
         return segment.attach_read_only();

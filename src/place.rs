@@ -38,7 +38,7 @@ pub(crate) enum Site {
     },
 }
 
-/// What a key was made from. The object keeps it, to tell it from another with the same key.
+/// What a key was made from. The object records it, so that another source of the same key is noticed.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// A number says nothing more.
@@ -72,7 +72,7 @@ impl Site {
         }
     }
 
-    /// Where it begins in its segment, in bytes.
+    /// Returns where it begins in its segment, in bytes.
     pub fn offset(&self) -> usize {
         match self {
             Site::Key { .. } => 0,
@@ -80,7 +80,7 @@ impl Site {
         }
     }
 
-    /// How error messages name what lies there, in the segment of this id.
+    /// Returns how error messages name the object there, in the segment with this id.
     pub fn label(&self, id: i32) -> Box<str> {
         let label = match self {
             Site::Key {
@@ -94,7 +94,7 @@ impl Site {
     }
 }
 
-/// What an object keeps of a file and a project id: FNV-1a of the device number and the inode
+/// What an object records of a file and a project id: FNV-1a of the device number and the inode
 /// number, eight bytes each, the lowest first, and of the low 8 bits of the project id. Never 0.
 fn hash_of_file(file: FileId, proj_id: i32) -> u64 {
     let numbers = [file.device, file.inode].map(u64::to_le_bytes);
@@ -125,9 +125,9 @@ impl Place {
     }
 
     /// A segment of its own, under the key that [`Key::from_path`] makes of a file that exists and a
-    /// project id. The key has 16 bits of the file's inode number, so two files can share one; the
-    /// object keeps a hash of the whole number, the device and the project id, and if they are another
-    /// file's, or the object was opened by a name, opening fails with
+    /// project id. The key has 16 bits of the file's inode number, so two files can share one. The
+    /// object records a hash of the whole number, the device and the project id: if it was opened by
+    /// another file, or by a name, opening fails with
     /// [`KeyCollision`](crate::ErrorKind::KeyCollision).
     ///
     /// # Errors
@@ -144,8 +144,8 @@ impl Place {
     }
 
     /// A segment of its own, under this key, which must not be [`Key::PRIVATE`]. It is the same place
-    /// as any name, and any path and project id, that make this key: a number does not tell where it
-    /// comes from, so collisions go unnoticed, also with a key of [`Key::from_path`]. Prefer
+    /// as any name, and any path and project id, that make this key: a number does not say what it was
+    /// made from, so collisions go unnoticed, also with a key of [`Key::from_path`]. Prefer
     /// [`named`](Place::named) and [`path`](Place::path).
     pub fn key(key: Key) -> Place {
         let origin = Origin::Number;
@@ -168,11 +168,12 @@ impl Place {
     /// Opens for reading only: the segment is attached so (`SHM_RDONLY`), and this process can neither
     /// write it nor create it. If there is no segment, opening fails with
     /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound); an object that another process is creating is
-    /// waited for. The memory of [`within`](Place::within) stays attached as it is, and nothing is
-    /// written there through the object.
+    /// waited for. The memory of [`within`](Place::within) remains attached in its own way, and nothing
+    /// is written there through the object.
     ///
-    /// Only a [`Latest`](crate::Latest) can be opened so; the other objects are written by every
-    /// process that uses them, and fail with [`ReadOnly`](crate::ErrorKind::ReadOnly).
+    /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses one of
+    /// the other objects writes it, so opening that fails with
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly).
     pub fn read_only(mut self) -> Place {
         self.read_only = true;
         self.existing()

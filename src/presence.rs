@@ -1,10 +1,10 @@
 //! Tells `shmkey trace` that a process has this library in it.
 //!
-//! The library asks the kernel itself, and not through libc's functions, where the drop-in would see
-//! it. So its calls are not traced, and whoever traces a program is to know that this is the reason
-//! why nothing is seen. `shmkey trace` names a file in SHMKEY_TRACE_REPORTER; when this library is
-//! loaded, it appends a line to that: `library PID`, and the numbers of its PID and IPC namespaces.
-//! The four calls are not slowed by it.
+//! The library makes its system calls directly, and not through libc's functions, where the drop-in
+//! would see them. So its calls are not traced, and the report of `shmkey trace` has to name this as
+//! the reason. `shmkey trace` names a file in SHMKEY_TRACE_REPORTER; when this library is loaded, it
+//! appends a line to that file: `library PID`, and the numbers of its PID and IPC namespaces. The four
+//! calls are not slowed by it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,7 +12,7 @@ use std::{
     os::unix::fs::MetadataExt,
 };
 
-/// Has `tell` called when the library is loaded.
+/// Calls `start` when the library is loaded.
 #[used]
 #[unsafe(link_section = ".init_array")]
 pub(crate) static START: extern "C" fn() = start;
@@ -20,7 +20,7 @@ pub(crate) static START: extern "C" fn() = start;
 extern "C" fn start() {
     // SAFETY: getauxval takes a number and reads what the kernel gave this process.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    // With rights that its caller may not have, a program does not follow the environment.
+    // A program with more rights than its caller does not follow the environment.
     if !is_privileged && let Some(mut file) = reporter() {
         let namespace = |name| fs::metadata(name).map_or(0, |file| file.ino());
         let (pid, ipc) = (
@@ -28,12 +28,12 @@ extern "C" fn start() {
             namespace("/proc/self/ns/ipc"),
         );
         let line = format!("library {} {pid} {ipc}\n", std::process::id());
-        // One write is one line. That it cannot be told is nothing to fail for.
+        // One write is one line. If it fails, the report lacks the reason, and the program goes on.
         let _ = file.write(line.as_bytes());
     }
 }
 
-/// The file that `shmkey trace` reads: the drop-in's `notes` say what the five numbers are.
+/// Opens the file that `shmkey trace` reads: the drop-in's `notes` say what the five numbers are.
 fn reporter() -> Option<File> {
     let text = std::env::var("SHMKEY_TRACE_REPORTER").ok()?;
     let mut words = text.split(' ').map(|word| word.parse::<u64>().ok());
@@ -46,7 +46,7 @@ fn reporter() -> Option<File> {
         format!("/proc/self/fd/{descriptor}"),
         format!("/proc/{process}/fd/{descriptor}"),
     ];
-    // Another file is not even opened.
+    // No other file is opened.
     let path = paths
         .into_iter()
         .find(|path| fs::metadata(path).is_ok_and(is_it))?;

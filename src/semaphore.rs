@@ -24,14 +24,14 @@ use std::time::Duration;
 /// ```
 ///
 /// What was written before a post is seen after the wait that took it. Neither makes a system call
-/// unless somebody sleeps or has to. A process that dies takes nothing along but what it had taken,
-/// and should one be killed between raising the count and waking who sleeps, that one wakes by
-/// itself within milliseconds.
+/// unless a thread sleeps or has to. A process that dies takes nothing along but what it had taken.
+/// If a process is killed between raising the count and waking a thread that sleeps, that thread
+/// wakes by itself, within 8 ms during the first 100 ms of its wait, and within 250 ms later.
 ///
 /// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
 /// that have the semaphore open keep it and wake each other as before; a process that opens the name
 /// afterwards gets a new semaphore, and what it posts reaches none of them. [`is_removed`](Semaphore::is_removed)
-/// says whether that has happened. A process that runs for long asks now and then, and if so drops
+/// says whether that has happened. A process that runs for a long time calls it now and then, and if so drops
 /// the semaphore and opens it anew.
 ///
 /// *Memory:* 1024 bytes.
@@ -127,8 +127,8 @@ impl Semaphore {
         self.object.segment()
     }
 
-    /// Whether its segment has been removed: this process still has the semaphore, and a process that opens
-    /// it anew gets another one. One system call, some 0.3 µs.
+    /// Returns whether its segment has been removed: this process still has the semaphore, and a process that
+    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).

@@ -96,8 +96,8 @@ pub(crate) fn any(id: c_int) -> Option<Status> {
     }
 }
 
-/// Whether a segment that has existed was removed, whoever may read it: it has no key any more, and
-/// goes with its last user if it is not gone already.
+/// Returns whether a segment that has existed was removed, also to a process that may not read it. A
+/// removed segment has no key, and goes with its last user if it is not gone already.
 pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
     let is_removed =
         |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
@@ -112,7 +112,7 @@ pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
     }
 }
 
-/// What an error says of a segment that has been removed, if waiting for another process has failed.
+/// What an error says of a removed segment, if waiting for another process has failed.
 pub(crate) fn removed_note(id: c_int) -> Option<&'static str> {
     is_removed(id).is_ok_and(|removed| removed).then_some(
         "its segment has been removed, so only the processes that have it open already can change that; \

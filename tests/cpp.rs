@@ -46,7 +46,7 @@ fn objects(cpp: Cpp) {
     }
 }
 
-/// A try in vain allocates nothing, and its text is right whenever it is asked for.
+/// A failed try allocates nothing, and its text is right whenever it is made.
 fn failures(cpp: Cpp) {
     let artifacts = Artifacts::shared();
     for (standard, library) in cpp

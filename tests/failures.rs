@@ -1,5 +1,5 @@
-//! Failures of operations on objects: a try in vain costs no allocation, and the text that is asked
-//! for later names the call, the object and the facts.
+//! Failures of operations on objects: a failed try costs no allocation, and the text that is made
+//! later names the call, the object and the facts.
 
 mod stage;
 
@@ -96,7 +96,7 @@ fn helper_process() {
 }
 
 #[test]
-fn a_try_in_vain_and_a_timeout_allocate_nothing() {
+fn a_failed_try_and_a_timeout_allocate_nothing() {
     let names = Name::family(&["semaphore", "mutex", "latest", "ring", "many"]);
     let semaphore = Semaphore::open(names[0].0.as_str(), 0).unwrap();
     let mutex = Mutex::<u64>::open(names[1].0.as_str(), 0).unwrap();
@@ -170,7 +170,7 @@ fn a_text_that_is_asked_for_later_names_a_closed_object() {
 
 /// A holder's state is that of the time when the text is made.
 #[test]
-fn a_lock_s_holder_is_named_with_what_it_does() {
+fn the_holder_of_a_lock_is_named_with_its_state() {
     let name = Name::new();
     let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
     let mut helper = Helper::start("lock", &name);
@@ -199,7 +199,7 @@ fn a_lock_s_holder_is_named_with_what_it_does() {
 }
 
 #[test]
-fn a_thread_that_has_the_lock_is_told_so() {
+fn a_thread_that_has_the_lock_gets_its_own_error() {
     let name = Name::new();
     let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
     let _guard = mutex.lock().unwrap();

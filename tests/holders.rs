@@ -148,7 +148,7 @@ fn helper_process() {
     }
 }
 
-/// Two processes that are both the first of their namespace: neither takes the other for itself,
+/// Two processes that are both the first of their namespace: neither mistakes the other for itself,
 /// and the second and a third one, in the initial namespace, learn of the first one's death, though
 /// others have the segment attached.
 #[test]
@@ -314,7 +314,7 @@ fn fork_without_wiping(name: &str) {
 }
 
 #[test]
-fn a_child_is_told_from_its_parent_where_no_page_is_cleared() {
+fn a_child_is_distinguished_where_no_page_is_cleared() {
     for answer in ["refuses", "accepts anything"] {
         let names = Name::family(&[answer]);
         Helper::start(&[], "fork", &names[1]).expect("done");
@@ -368,8 +368,8 @@ fn sleeps(pid: u32) -> u64 {
     tasks.map(|task| of_one(task.unwrap())).sum()
 }
 
-/// One that waits in vain wakes up 20 times in the first second at most, and 4 times in each later
-/// one; before, each kind did so 240 times a second.
+/// A thread that waits for nothing wakes up at most 20 times in the first second, and 4 times in each
+/// later one; before, each kind of wait woke up 240 times a second.
 #[test]
 fn waiting_in_vain_is_mostly_sleep() {
     for what in ["mutex", "semaphore", "latest", "receiver", "sender"] {
@@ -422,7 +422,7 @@ fn take_turns(name: &str) {
     say("done");
 }
 
-/// Those who wait for a lock do not wake each other in vain: before, they slept 5 to 7 times for
+/// Threads that wait for a lock do not wake each other needlessly: before, they slept 5 to 7 times for
 /// each turn.
 #[test]
 fn a_turn_wakes_few() {

@@ -537,7 +537,7 @@ impl Drop for Gone {
 
 /// A key has 16 bits of an inode number. Two files that share them share nothing else.
 #[test]
-fn two_files_that_give_one_key_are_told_apart() {
+fn two_files_with_one_key_are_distinguished() {
     // tmpfs numbers its files one after the other, so that the 65,536th has the same low 16 bits.
     let Ok(directory) = tempfile::tempdir_in("/dev/shm") else {
         eprintln!("not tried: there is no tmpfs at /dev/shm");
@@ -594,7 +594,7 @@ fn two_files_that_give_one_key_are_told_apart() {
 
 /// A name and a path that give the same key are two, also when the name was first.
 #[test]
-fn a_name_and_a_path_that_give_one_key_are_told_apart() {
+fn a_name_and_a_path_with_one_key_are_distinguished() {
     let directory = tempfile::tempdir().unwrap();
     let files: HashMap<i32, _> = (0..256)
         .map(|n| {
@@ -660,7 +660,7 @@ fn the_header_keeps_which_file_it_was() {
             ErrorKind::KeyCollision
         );
     }
-    // Opened by a number first: it cannot be told.
+    // Opened by a number first: the file is unknown.
     memory.write_at(96, &[0; 8]).unwrap();
     Mutex::<u64>::open(place(), 0).unwrap();
     assert_eq!(
@@ -673,7 +673,7 @@ fn the_header_keeps_which_file_it_was() {
     );
 }
 
-/// Who has an object open can ask whether it was removed under it; who opens it anew has another one.
+/// A process that has an object open can ask whether it was removed; one that opens it anew has another.
 #[test]
 fn a_removed_object_says_so() {
     let names: Vec<Name> = (0..4).map(|_| Name::new()).collect();
@@ -722,9 +722,9 @@ fn a_removed_segment_says_so_to_those_who_have_it_attached() {
         status.shm_perm.mode = 0;
         assert_eq!(libc::shmctl(segment.id(), libc::IPC_SET, &mut status), 0);
     }
-    let before = in_child_as_nobody(|| semaphore.is_removed().map_err(|error| error.errno()));
+    let before = in_child_without_rights(|| semaphore.is_removed().map_err(|error| error.errno()));
     segment.remove().unwrap();
-    let after = in_child_as_nobody(|| semaphore.is_removed().map_err(|error| error.errno()));
+    let after = in_child_without_rights(|| semaphore.is_removed().map_err(|error| error.errno()));
     assert_eq!((before, after), (0, 1));
     assert!(semaphore.is_removed().unwrap() && memory.is_removed().unwrap());
 
@@ -741,7 +741,7 @@ fn a_removed_segment_says_so_to_those_who_have_it_attached() {
 }
 
 /// What a child says as a user without rights (if this one may become that): 0 no, 1 yes, or an errno.
-fn in_child_as_nobody(ask: impl Fn() -> Result<bool, i32>) -> i32 {
+fn in_child_without_rights(ask: impl Fn() -> Result<bool, i32>) -> i32 {
     // SAFETY: the child makes system calls and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {

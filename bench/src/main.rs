@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `shmkey-bench` | the functions against the bare calls below them |
 //! | `shmkey-bench sync` | what processes synchronise by, against what others offer |
-//! | `shmkey-bench locks` | hand-over, idle waiters, and tries in vain, beside pthread's and POSIX' locks |
+//! | `shmkey-bench locks` | hand-over, idle waiters, and failed tries, beside pthread's and POSIX' locks |
 //! | `shmkey-bench list` | the command's list of 4,000 segments against `lsipc` and `ipcs` |
 //! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
 //!
@@ -43,7 +43,7 @@ use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 const USAGE: &str = "\
 usage: shmkey-bench [calls]              our functions against bare calls
        shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore against their peers
-       shmkey-bench locks [OPTIONS]      Mutex and Semaphore, handed over, waited for, tried in vain
+       shmkey-bench locks [OPTIONS]      Mutex and Semaphore, handed over, waited for, tried while taken
        shmkey-bench list                 our list of 4,000 segments against lsipc's (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
        shmkey-bench placement            how near the two CPUs are, now and again

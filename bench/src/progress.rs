@@ -1,4 +1,4 @@
-//! A line on the terminal, if standard error is one, that says what goes on.
+//! A line on the terminal, if standard error is one, that shows the progress.
 
 use std::{
     cell::Cell,

@@ -51,10 +51,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     {
         let id = found.id();
         let fact = Fact::of(id, Look::Outside)?;
-        let users = fact.map_or("unknown processes".to_owned(), |fact| list::users(&fact));
+        let users = match fact {
+            Some(fact) if fact.status.nattch == 0 => "no process".to_owned(),
+            Some(fact) => list::users(&fact),
+            None => "unknown processes".to_owned(),
+        };
         return Err(Failure::Because(format!(
-            "there is a segment under the key {key} already (id {id}, used by {users}); --existing takes it as it \
-             is, and shmkey remove {id} removes it"
+            "there is a segment under the key {key} already (id {id}, used by {users}); --existing takes it \
+             unchanged, and shmkey remove {id} removes it"
         )));
     }
     let id = match options.ring {

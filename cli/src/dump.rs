@@ -78,7 +78,8 @@ pub fn pieces(
     mut take: impl FnMut(usize, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     const PIECE: usize = 64 << 10;
-    // Which pages have memory is asked for many at once, but what is asked long before may be wrong.
+    // Asks for many pages at once which of them have memory, but not long before they are read: an old
+    // answer may be wrong.
     const BLOCK: usize = 64 << 20;
     let mut buffer = vec![0; PIECE];
     for start in (from..to).step_by(BLOCK) {

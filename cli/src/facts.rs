@@ -58,7 +58,7 @@ pub enum Look {
     Inside,
     /// The same, and further behind.
     Closely,
-    /// The same; and every segment is attached that cannot be looked into without.
+    /// The same; and every segment is attached that can only be read that way.
     Everything,
 }
 
@@ -147,7 +147,7 @@ impl Fact {
         }
     }
 
-    /// What can be found out about one segment.
+    /// Gathers what is known of one segment.
     pub fn of(id: i32, look: Look) -> Result<Option<Fact>, Error> {
         let facts = Facts::gather(Look::Outside)?;
         let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
@@ -165,8 +165,8 @@ impl Fact {
         self.learn_creator();
     }
 
-    /// The kernel tells the creator's number, which can be that of a younger process now. An object's
-    /// header tells its maker by more: if that is the creator, it also tells whether it lives.
+    /// The kernel records the creator's id, which a younger process can have now. An object's header
+    /// identifies its maker exactly: if that is the creator, it also shows whether the creator is live.
     pub fn learn_creator(&mut self) {
         let Some(maker) = self.object().map(|object| object.maker) else {
             return;
@@ -187,12 +187,12 @@ impl Fact {
             .map(|found| &found.contents)
     }
 
-    /// What it keeps for a process that comes later, in words.
+    /// Returns what it keeps for a process that comes later, in words.
     pub fn data(&self) -> Option<&'static str> {
         self.seen.objects.iter().find_map(objects::Found::data)
     }
 
-    /// Whether this very process is its last user, by having looked at it.
+    /// Returns whether this process is its last user, because it has attached it to read what it holds.
     pub fn is_looked_at(&self) -> bool {
         self.seen.attached || self.last.is_some() && self.status.lpid == std::process::id() as i32
     }
@@ -254,7 +254,7 @@ pub fn is_ours(status: &Status) -> bool {
     us == 0 || [status.uid, status.cuid].contains(&us)
 }
 
-/// How much of a segment is swapped out, in bytes; `None` if the kernel does not tell.
+/// Returns how much of a segment is swapped out, in bytes; `None` if the kernel does not say.
 pub fn swapped(id: i32) -> Option<u64> {
     memory_use().get(&id).map(|&(_, swapped)| swapped)
 }

@@ -59,14 +59,14 @@ pub struct Filter {
 #[derive(Args, Clone, Copy, Default)]
 pub struct Looking {
     /// Do not look for what segments hold. Without this, a segment that may hold an object, and
-    /// that cannot be read through a process that has it attached, is attached for a moment: then the
-    /// kernel takes shmkey for its last user
+    /// that cannot be read through a process that has it attached, is attached for a moment: the kernel
+    /// then records shmkey as its last user
     #[arg(long)]
     pub no_contents: bool,
 }
 
 impl Looking {
-    /// How to look, if not told otherwise in this way.
+    /// Returns how to look: in the given way, unless the options say otherwise.
     pub fn or(self, look: Look) -> Look {
         if self.no_contents {
             Look::Outside
@@ -135,7 +135,7 @@ impl Filter {
         Ok(())
     }
 
-    /// As it is said on the command line, behind a command.
+    /// Returns it as command line arguments, to put behind a command.
     fn arguments(&self) -> String {
         let mut text = String::new();
         if let Some(owner) = &self.owner {
@@ -360,7 +360,7 @@ fn looked_at(facts: &Facts) -> String {
     match looked_at.count() as u64 {
         0 => String::new(),
         count => output::note(&format!(
-            "{} looked at: attached by shmkey for a moment, which the kernel takes for the last use; --no-contents avoids that.",
+            "{} looked at: attached by shmkey for a moment, which the kernel records as the last use; --no-contents avoids that.",
             words::count(count, "segment")
         )),
     }

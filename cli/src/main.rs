@@ -52,20 +52,20 @@ enum Command {
     /// List all segments: who uses them, who made them, what they hold
     ///
     /// What a segment holds is read through a process that has it attached, if this user may do that. A
-    /// segment that may hold an object, and cannot be read so, is attached for a moment, which the kernel
-    /// takes for its last use: the list shows the use before, and notes "looked at".
+    /// segment that may hold an object, and cannot be read that way, is attached for a moment, which the
+    /// kernel records as its last use: the list shows the use before, and notes "looked at".
     #[command(after_long_help = format!("The object that --json prints:\n\n{}", json::SCHEMA))]
     List(list::Options),
     /// Show all that is known of one segment
     ///
-    /// Objects are looked for at its beginning, and at multiples of 64 bytes in the pages that a process
-    /// which has it attached has in memory: 16384 of them at most, in the first 64 GiB. Otherwise as for
-    /// shmkey list.
+    /// Searches for objects at the beginning of the segment, and at multiples of 64 bytes in the pages that
+    /// a process which has it attached has in memory: at most 16384 pages, in the first 64 GiB. Otherwise
+    /// the same as shmkey list.
     Show(show::Options),
     /// Show the bytes of a segment
     ///
-    /// A page that was never written is zeroes, and gets no memory by being read. The exceptions are huge
-    /// pages, and, for users other than root, segments that are partly swapped out.
+    /// A page that was never written holds zeroes, and reading it allocates no memory. The exceptions are
+    /// huge pages, and, for users other than root, segments that are partly swapped out.
     Dump(dump::Options),
     /// Make a segment, and print its id
     ///
@@ -75,7 +75,7 @@ enum Command {
     Put(transfer::Put),
     /// Copy bytes out of a segment or a ring to standard output
     ///
-    /// Of pages that were never written, see shmkey-dump(1).
+    /// For pages that were never written, see shmkey-dump(1).
     Get(transfer::Get),
     /// The list, live
     Top(top::Options),

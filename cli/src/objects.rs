@@ -1,10 +1,10 @@
 //! The objects of this library that lie in a segment: at its beginning, where it was made for one, and
 //! at multiples of 64 bytes behind (`Place::within`).
 //!
-//! Looking is to change nothing, as far as the kernel allows. To attach a segment changes when it was
-//! last used, and by whom; to read a page that was never written gives it memory. So a segment is read
-//! through the processes that have it attached, in pages that they have touched; and is attached only
-//! if there is no such process, or none whose memory this one may read.
+//! Looking changes nothing, as far as the kernel allows. Attaching a segment changes its time of last
+//! use and its last user; reading a page that was never written allocates memory. So a segment is read
+//! through the processes that have it attached, in pages that they have touched; and it is attached
+//! only if there is no such process, or none whose memory this one may read.
 
 use crate::{
     attached::Attached,
@@ -23,8 +23,8 @@ pub struct Found {
 }
 
 impl Found {
-    /// What it keeps for a process that comes later: it has no use for one of its peers, but its
-    /// contents were meant to outlive them.
+    /// What it keeps for a process that comes later: no process uses it now, but its contents were meant
+    /// to outlive its users.
     pub fn data(&self) -> Option<&'static str> {
         match &self.contents.holding {
             Holding::Ring { used: 1.., .. } => Some("undelivered messages"),
@@ -51,7 +51,7 @@ pub struct Seen {
     pub attached: bool,
 }
 
-/// How much of a segment is searched: so many pages that have memory, up to so many bytes from its
+/// How much of a segment is searched: a number of pages that have memory, and a number of bytes from its
 /// beginning.
 struct Bounds {
     pages: usize,
@@ -171,7 +171,7 @@ const MAGIC: &[u8] = b"shmkey\r\n";
 const ALIGN: usize = 64;
 /// The bytes that an object takes before its payload.
 const BEFORE_PAYLOAD: u64 = 1024;
-/// A segment with more is made to mislead.
+/// A segment with more objects is made to mislead.
 const MOST: usize = 1000;
 
 impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {

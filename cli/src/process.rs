@@ -87,8 +87,8 @@ impl Memory {
         Some(bytes)
     }
 
-    /// The pages of `len` bytes from an address on that the process has touched, to read which gives
-    /// no memory to any: their offsets from there, at most so many. None if that cannot be told.
+    /// Returns the pages of `len` bytes from an address on that the process has touched, and that can be
+    /// read without allocating memory: their offsets from there, at most so many. None if unknown.
     pub fn touched(&self, address: u64, len: u64, most: usize) -> Vec<u64> {
         /// The page is present; see pagemap in proc(5).
         const PRESENT: u64 = 1 << 63;

@@ -164,7 +164,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     done
 }
 
-/// The orphans to remove. What is left alone is said.
+/// Returns the orphans to remove, and prints what is left alone.
 fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let mut unused = Facts::gather(Look::Outside)?.segments;
     options.filter.apply(&mut unused)?;
@@ -186,7 +186,7 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let unclear = unclear.count() as u64;
     if unclear > 0 {
         left_alone(format!(
-            "{} that no process uses left alone: it cannot be told whether their creators live.",
+            "{} that no process uses left alone: it is unknown whether their creators live.",
             words::count(unclear, "segment")
         ))?;
     }
@@ -211,7 +211,7 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
     if !closed.is_empty() {
         left_alone(format!(
-            "{} left alone, as you may not look whether data is in there: {}; --with-data removes them, too.",
+            "{} left alone, because you may not read what they hold: {}; --with-data removes them, too.",
             words::count(closed.len() as u64, "orphan"),
             ids(&closed),
         ))?;

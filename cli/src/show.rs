@@ -21,7 +21,7 @@ pub struct Options {
     #[command(flatten)]
     looking: list::Looking,
     /// Look for objects also in a segment that can only be read by attaching it, and was not made for
-    /// one: then the kernel takes shmkey for its last user
+    /// one: the kernel then records shmkey as its last user
     #[arg(long, conflicts_with = "no_contents")]
     contents: bool,
     /// For programs: one JSON object, described in shmkey-list(1)
@@ -137,7 +137,7 @@ fn last_user(fact: &Fact) -> String {
     let last = fact.last.as_ref();
     let last = last.map_or("nobody".to_owned(), words::process);
     match fact.is_looked_at() {
-        true => format!("{last}; and now by shmkey, which has looked into it"),
+        true => format!("{last}; and now by shmkey, to see what it holds"),
         false => last,
     }
 }
@@ -196,7 +196,7 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
     }
     if fact.seen.unread {
         let command = format!("shmkey show --contents {}", fact.status.id);
-        let why = "unknown, as it cannot be read without attaching it";
+        let why = "unknown, because it can only be read by attaching it";
         return vec![("holds", format!("{why}; {command} attaches it"))];
     }
     objects.iter().flat_map(object).collect()

@@ -1,5 +1,5 @@
-//! Reading a segment without filling it: a page that was never written is zeroes, and reading it
-//! through an attachment gives it memory, as if it had been written.
+//! Reading a segment without filling it: a page that was never written holds zeroes, and reading it
+//! through an attachment allocates memory for it, as if it had been written.
 //!
 //! The pages that have memory, or are swapped out, are found in one of two ways:
 //!
@@ -8,8 +8,8 @@
 //! - `mincore(2)`, which takes a page that is swapped out for one that was never written. So it is
 //!   believed only while the kernel says that nothing of the segment is swapped out.
 //!
-//! `/proc/self/pagemap` and `PAGEMAP_SCAN` are of no use: they tell which pages this process has
-//! touched, and of what was just attached that is none.
+//! `/proc/self/pagemap` and `PAGEMAP_SCAN` do not help: they show which pages this process has touched,
+//! and it has touched no page of a segment that it has just attached.
 
 use crate::{attached, facts, process};
 use shmkey::{Attachment, Error, Segment};
@@ -27,7 +27,7 @@ pub struct Sparse {
 enum How {
     Seek(File),
     Mincore,
-    /// Not at all: then all are read.
+    /// There is no way: all pages are read.
     Unknown,
 }
 
@@ -92,7 +92,7 @@ impl Sparse {
         found.unwrap_or_else(|| vec![range])
     }
 
-    /// `None` if it cannot be told.
+    /// Returns `None` if it is unknown.
     fn resident(&self, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
         let page = self.page;
         let start = range.start - range.start % page;
@@ -139,7 +139,7 @@ impl How {
     }
 }
 
-/// The parts of a file that have data; `None` if it cannot be told.
+/// Returns the parts of a file that have data; `None` if that is unknown.
 fn sought(file: &File, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
     let mut found = Vec::new();
     let mut at = range.start;
@@ -224,7 +224,7 @@ mod tests {
         });
     }
 
-    /// Where it cannot be told, all is read.
+    /// Where it is unknown, all is read.
     #[test]
     fn what_cannot_be_told_is_read() {
         let mut options = Segment::options();

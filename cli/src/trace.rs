@@ -30,8 +30,8 @@ these were killed.
 All programs that the program starts are traced, except static ones that are not linked with the
 drop-in, those of another kind of processor, and those that run with rights of their own
 (set-user-id). If no call was traced at all, the last line says so. Calls that a program makes through
-the library shmkey itself (libshmkey.so, libshmkey.a, the Rust crate) are not traced, because it asks
-the kernel directly; the last line says so, too. The segments of a process that
+the library shmkey itself (libshmkey.so, libshmkey.a, the Rust crate) are not traced, because it makes
+system calls directly; the last line says so, too. The segments of a process that
 still runs, such as a daemon, are not counted as left.
 
 Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A signal stack needs

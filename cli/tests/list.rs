@@ -312,7 +312,7 @@ fn objects_anywhere_in_a_segment() {
     assert!(shmkey(&["map"]).contains("2 objects"));
     assert_eq!((segment.status().unwrap(), resident(id)), before);
 
-    // With nobody who has it attached, it is attached only if that is wanted.
+    // If no process has it attached, it is attached only on request.
     user.kill();
     let before = segment.status().unwrap();
     let text = shmkey(&["show", &id.to_string()]);

@@ -146,7 +146,7 @@ fn what_exists_is_not_made_again() {
     let create = ["create", "--size", "10", "--name", &name.0];
     let id = shmkey(&create);
     assert!(refusal(&create).contains("--existing"));
-    assert!(refusal(&create).contains("used by nobody"));
+    assert!(refusal(&create).contains("used by no process"));
     assert_eq!(shmkey(&[&create[..], &["--existing"]].concat()), id);
     let key = Key::from_name(&name.0).unwrap().to_string();
     assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("--existing"));

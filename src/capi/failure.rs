@@ -163,8 +163,8 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// alone. Before the first failure it is "no error".
 ///
 /// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
-/// more than the try. What it says of another process (running, sleeping, stopped, dead) is how it is
-/// then. It names the object also after that was closed, until 64 others were closed after it.
+/// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
+/// the time when the text is made. A closed object is named until 64 others were closed after it.
 ///
 /// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
 /// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
@@ -174,8 +174,8 @@ pub extern "C" fn shm_last_error() -> *const c_char {
     LAST.with(Last::text)
 }
 
-/// A failure, kept to make its text later: plain integers, to be copied like any others. They mean
-/// something in the process that has stored them, and in its children.
+/// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the
+/// process that has stored them, and in its children.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
@@ -184,14 +184,14 @@ pub struct shm_failure {
     pub words: [u64; 4],
 }
 
-/// Stores what the text of the calling thread's last failed call will be made of, for a text that is
-/// asked for later, by another thread too, while other calls fail.
+/// Stores the calling thread's last failure, so that any thread can make its text later, also after
+/// other calls have failed.
 ///
 /// failure: where to store it; untouched unless the result is 1.
 ///
-/// Returns: 1, stored, and shm_failure_text() makes the text; or 0: the text is made already, of more
-/// than that, as of a segment that could not be created; or there is none. Copy it from
-/// shm_last_error() then. errno is left alone.
+/// Returns: 1 if it was stored: shm_failure_text() makes the text; or 0, if there was no failure, or its
+/// text is made already, like that of a failure to create a segment: copy that from shm_last_error().
+/// errno is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
     LAST.with(|last| match last.kept() {
@@ -204,10 +204,10 @@ pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
     })
 }
 
-/// Makes the text of a failure, as shm_last_error() would have: at most size - 1 bytes of it and a
-/// NUL. 1024 bytes are enough for any.
+/// Makes the text of a failure, as shm_last_error() does: at most size - 1 bytes of it and a NUL. 1024
+/// bytes are enough for any text.
 ///
-/// failure: what shm_last_failure() has stored. Anything else gives some other text.
+/// failure: what shm_last_failure() has stored. Other integers give another text, and do no harm.
 ///
 /// Returns: nothing. errno is left alone.
 #[unsafe(no_mangle)]

@@ -24,8 +24,8 @@ use core::{
 /// The first process that publishes is the publisher until it closes the object or ends; then another
 /// one can be. Killed at any instruction, it leaves the last value that it has published. Read
 /// permission on the segment is enough to read; a reader with SHM_RDONLY in its flags gets memory
-/// that it cannot write, whatever the permissions are. A reader that only reads is not woken when it
-/// waits: it notices within 4 ms.
+/// that it cannot write, whatever the permissions are. A reader that cannot write is not woken when it
+/// waits: it notices a newer value within 8 ms during the first 100 ms, and within 250 ms later.
 /// Threads: reading and waiting by any number at a time; publishing by one at a time.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
@@ -198,9 +198,9 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     or_minus_one(unsafe { object(latest) }.map(|latest| latest.shared.object().id()))
 }
 
-/// Whether the segment that it lies in has been removed. Then this value is left to the processes that
-/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-/// and open it anew. One system call, some 0.3 us.
+/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+/// value open still share it, and a process that opens it anew gets another one: close this one and
+/// open it anew to share that. Makes one system call, which takes some 0.3 us.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.

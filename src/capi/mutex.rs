@@ -10,8 +10,17 @@ use core::ffi::{c_char, c_int, c_void};
 /// A robust mutex around some bytes: one thread of one process has them at a time, and they survive
 /// its death. The next one is told, and puts them in order.
 ///
-/// Whether an owner in another PID or time namespace lives cannot be told; from such a one nothing
-/// is taken.
+/// A lock of a process in another PID namespace is recovered when that process has ended. For this, a
+/// process outside of the initial PID namespace, or one that shares an object with processes of other
+/// namespaces, keeps a segment of one byte, a token of life, which ipcs(1) shows with the status dest.
+/// The lock of an owner whose state is unknown is not recovered: across namespaces, that is a thread
+/// that died while its process lives, and a process of the initial namespace that took the lock before
+/// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
+/// and without one the new program has the lock.
+///
+/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has slept
+/// for 100 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+/// first 100 ms, and within 300 ms later.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::Shared);
 
@@ -131,9 +140,9 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     or_minus_one(unsafe { object(mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
-/// Whether the segment that it lies in has been removed. Then this mutex is left to the processes that
-/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-/// and open it anew. One system call, some 0.3 us.
+/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+/// mutex open still share it, and a process that opens it anew gets another one: close this one and
+/// open it anew to share that. Makes one system call, which takes some 0.3 us.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.

@@ -25,7 +25,7 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 /// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. These are octal: 666
 /// without the leading 0 is 01232, which is IPC_CREAT and the mode 0232. As with shmget(2), that is not
 /// refused; the text of the EACCES that attaching then gives says so. When many processes create the
-/// same key at once, one segment comes to be and all get it.
+/// same key at once, one segment is created and all get it.
 ///
 /// Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
 /// until shm_remove().

@@ -302,8 +302,8 @@ pub unsafe extern "C" fn shm_ring_send(
 }
 
 /// Sends several messages, as many as there is room for in time; receivers see those that go
-/// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those in front of it
-/// are sent, and the error is reported when a call begins with it.
+/// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are
+/// sent, and a call that begins with it reports the error.
 ///
 /// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
 /// shared memory.
@@ -321,7 +321,10 @@ pub unsafe extern "C" fn shm_ring_send_batch(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
-            return Err(Error::invalid("shm_ring", "that many messages cannot be"));
+            return Err(Error::invalid(
+                "shm_ring",
+                "so many messages do not fit into memory",
+            ));
         };
         expect_bytes(messages.cast(), size)?;
         let end = sending.end(shared)?;
@@ -340,11 +343,11 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 }
 
 /// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-/// shm_ring_abort() gives it up; until then the handle sends nothing else. A sender of many keeps the
-/// others out until then, and both must be called by the thread that has reserved it.
+/// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
+/// the other senders wait until then, and both must be called by the thread that has reserved the slot.
 ///
-/// If that thread ends before, the next call that sends gives the slot up, with this handle or another
-/// one. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
+/// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
+/// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
 /// written any more.
 ///
 /// slot: where to store the slot.
@@ -381,9 +384,9 @@ pub unsafe extern "C" fn shm_ring_reserve(
 
 /// Sends the message that was written in place, with its first `size` bytes.
 ///
-/// Returns: 0, or -1; then nothing is changed, and a slot that is reserved stays so.
-/// Errors: EPERM the slot is not reserved any more (it was committed or given up), or another thread or
-/// a parent of this process has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
+/// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+/// Errors: EPERM the slot is no longer reserved (it was committed or given up), or another thread or
+/// this process' parent has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_commit(
     ring: *mut shm_ring,
@@ -401,7 +404,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 
 /// Gives up what was reserved.
 ///
-/// Returns: 0, or -1; then nothing is changed.
+/// Returns: 0; or -1, and then nothing is changed.
 /// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
@@ -462,7 +465,10 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
-            return Err(Error::invalid("shm_ring", "that many messages cannot be"));
+            return Err(Error::invalid(
+                "shm_ring",
+                "so many messages do not fit into memory",
+            ));
         };
         expect_bytes(lengths.cast(), room)?;
         // SAFETY: the caller hands over room for `count` of them.
@@ -474,8 +480,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 }
 
 /// Waits for a message, and gives access to it in place. It stays the next one until
-/// shm_ring_release(). To peek again, or to receive, begins with the same message, and ends the access
-/// that this call has given, also if it fails.
+/// shm_ring_release(). A call that peeks again or receives begins with the same message, and ends the
+/// access that this call has given, also if it fails.
 ///
 /// message: where to store the message.
 ///
@@ -509,12 +515,12 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Releases the message that was peeked at: the next one comes next.
+/// Releases the message that was peeked at, so that the following one is the next.
 ///
 /// Returns: 0, or -1.
-/// Errors: EPERM it was released or received, or peeked at again, or it is a parent's of this process;
-/// then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what was
-/// read of it may be anything; EFAULT message is NULL.
+/// Errors: EPERM it was released or received, or peeked at again, or this process' parent has peeked at
+/// it; then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what
+/// was read of it may be anything; EFAULT message is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_release(
     ring: *mut shm_ring,
@@ -626,9 +632,9 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.object().id()))
 }
 
-/// Whether the segment that it lies in has been removed. Then this ring is left to the processes that
-/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-/// and open it anew. One system call, some 0.3 us.
+/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+/// ring open still share it, and a process that opens it anew gets another one: close this one and
+/// open it anew to share that. Makes one system call, which takes some 0.3 us.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.

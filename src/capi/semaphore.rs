@@ -105,9 +105,9 @@ pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_
     or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.object().id()))
 }
 
-/// Whether the segment that it lies in has been removed. Then this semaphore is left to the processes that
-/// have it open, and a process that opens it anew gets another one: to meet it again, close this one
-/// and open it anew. One system call, some 0.3 us.
+/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
+/// semaphore open still share it, and a process that opens it anew gets another one: close this one and
+/// open it anew to share that. Makes one system call, which takes some 0.3 us.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.

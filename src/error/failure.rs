@@ -1,4 +1,4 @@
-//! Errors about objects: a few numbers when they are made, a sentence when it is asked for.
+//! Errors about objects: a few numbers when they are made, formatted as a sentence on request.
 
 use super::{ErrorKind, explain::Bytes, label::write_name};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 use core::fmt;
 
-/// What the call was to do.
+/// What the call was to do, for the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Action {
@@ -108,7 +108,7 @@ pub(crate) enum What {
     ShortBuffer,
     /// `other`: the process that has the role.
     Role,
-    /// The same, of a role that this process has lost because `fork` has made it.
+    /// The same, of a role that this process does not have because `fork` has made it.
     Inherited,
     /// `other`: the process on the other side, which died.
     Peer,
@@ -148,15 +148,15 @@ pub(crate) struct Failure {
     pub id: i32,
     /// The number of the object's [`Label`](super::Label).
     pub label: u32,
-    /// The namespaces in which the object's holders are known, as [`fold`] makes a number of them.
+    /// The namespaces of the object's holders, as a number that [`fold`] makes.
     pub namespaces: u32,
     pub number: u64,
     /// Often a holder's word, as it lay in the segment: any number.
     pub other: u64,
 }
 
-/// A number for namespaces that `sys::namespaces` has told, or a header; 0 stands for none that a
-/// process knows.
+/// Makes a smaller number of that which `sys::namespaces` returns, or a header holds. 0 stands for
+/// unknown namespaces.
 pub(crate) fn fold(namespaces: u64) -> u32 {
     match namespaces {
         sys::NO_NAMESPACE => 0,
@@ -174,7 +174,7 @@ impl Failure {
         Explanation(*self)
     }
 
-    /// The same in integers, for C; the first is never 0.
+    /// Returns the same in integers, for C; the first is never 0.
     #[inline]
     pub fn to_words(self) -> [u64; 4] {
         let tags = [
@@ -191,7 +191,7 @@ impl Failure {
         ]
     }
 
-    /// What such integers stand for; `None` if they stand for nothing.
+    /// Returns the failure that such integers stand for; `None` if there is none.
     pub fn from_words([tags, names, number, other]: [u64; 4]) -> Option<Failure> {
         let [kind, object, action, what] = (tags as u32).to_ne_bytes();
         let mut kinds = ErrorKind::OF_OBJECTS.into_iter();
@@ -353,7 +353,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// What else is worth knowing, looked up now: that the object was removed under its users.
+/// A fact that is looked up now: that the object was removed while it is in use.
 fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let is_about_others = matches!(
         failure.kind,
@@ -370,11 +370,11 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// A process or a thread that holds something: `process 10625 (stopped)`, as it is when this is
-/// shown.
+/// A process or a thread that holds something: `process 10625 (stopped)`, with its state at the time of
+/// display.
 struct Shown {
     holder: Holder,
-    /// Its id is one of this process' PID namespace.
+    /// Its id belongs to this process' PID namespace.
     known: bool,
     is_process: bool,
 }
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_is_named_with_what_it_does() {
+    fn a_holder_is_named_with_its_state() {
         let mut failure = failure();
         let me = sys::process_id();
         assert!(

@@ -44,9 +44,9 @@ pub enum ErrorKind {
     WrongLayout,
     /// `EPROTONOSUPPORT`: another version of this library made the object, with another header.
     WrongVersion,
-    /// `ENOEXEC`: a program with another order of bytes or another width of pointers made the object.
+    /// `ENOEXEC`: a program with another byte order or pointer width made the object.
     WrongMachine,
-    /// `ENOTUNIQ`: another name has the same key.
+    /// `ENOTUNIQ`: another name, or another path and project id, has the same key.
     KeyCollision,
     /// `ENODATA`: the segment is too small to hold an object.
     Truncated,
@@ -56,7 +56,7 @@ pub enum ErrorKind {
     TimedOut,
     /// `EAGAIN`: it was not possible at once, and was not to be waited for.
     WouldBlock,
-    /// `EBUSY`: another process has this part, and lives; or this process has it already.
+    /// `EBUSY`: another process, which is not known to be dead, has this role; or this process has it already.
     Busy,
     /// `EPIPE`: the other side of a ring has ended.
     Closed,
@@ -172,7 +172,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether what helps is another segment in this one's place, so that it matters who uses this one.
+    /// Returns whether the remedy is another segment in place of this one, so that its users matter.
     pub(super) fn asks_for_another_segment(self) -> bool {
         matches!(
             self,
@@ -201,7 +201,7 @@ impl ErrorKind {
             ErrorKind::WrongLayout => "the object has another size or layout than was asked for",
             ErrorKind::WrongVersion => "another version of this library made the object",
             ErrorKind::WrongMachine => {
-                "a program with another order of bytes or width of pointers made the object"
+                "a program with another byte order or pointer width made the object"
             }
             ErrorKind::KeyCollision => "another name makes the same key; take another name",
             ErrorKind::Truncated => "the segment is too small to hold an object of this library",

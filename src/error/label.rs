@@ -2,8 +2,8 @@
 //! closed.
 //!
 //! An error has a number instead of a name, because a failed try must not cost an allocation, nor a
-//! count that all threads share. The names of closed objects are kept for a while; after that, an error
-//! goes without.
+//! count that all threads share. The names of closed objects are kept for a while; after that, the text
+//! of an error names no object.
 
 use crate::sys;
 use core::fmt;
@@ -28,8 +28,8 @@ static NAMES: Mutex<Names> = Mutex::new(Names {
     closed: VecDeque::new(),
 });
 
-/// The names, unless another thread keeps them locked: one that was in the middle of opening when
-/// this process was made by `fork` does so for good, and is not to be waited for.
+/// Returns the names, unless another thread keeps them locked. A thread that was opening an object when
+/// `fork` made this process keeps them locked for ever, so this does not wait.
 fn names() -> Option<MutexGuard<'static, Names>> {
     const TRIES: u32 = 1000;
     (0..TRIES).find_map(|_| match NAMES.try_lock() {
@@ -57,7 +57,7 @@ impl Label {
         Label(number)
     }
 
-    /// What errors have of it; 0 stands for no name.
+    /// Returns the number by which errors name it; 0 stands for no name.
     #[inline]
     pub fn number(&self) -> u32 {
         self.0

@@ -1,4 +1,4 @@
-//! In what a segment differs from the object that is wanted. What was found there may be any bytes.
+//! How a segment differs from the object that is wanted. What was found there may be any bytes.
 
 use super::explain::{Bytes, ShownPath};
 use crate::{object::Kind, ring};
@@ -26,7 +26,7 @@ pub(crate) enum Mismatch {
         found: u32,
         known: u32,
     },
-    /// The program that made it has another order of bytes, or pointers of so many bits.
+    /// The program that made it has another byte order, or another pointer width, in bits.
     Machine {
         width: Option<u32>,
     },
@@ -65,7 +65,7 @@ impl fmt::Display for Mismatch {
             ),
             Mismatch::Shape { made, wanted } => write!(
                 f,
-                "made with {made}, asked for with {wanted}; bring both programs to the same, and make the object again in a new segment"
+                "made with {made}, asked for with {wanted}; change one of the programs, and make the object again in a new segment"
             ),
             Mismatch::Name { found, wanted } => write!(
                 f,
@@ -81,11 +81,11 @@ impl fmt::Display for Mismatch {
             ),
             Mismatch::Machine { width: Some(width) } => write!(
                 f,
-                "a program with pointers of {width} bits made it, and this one has pointers of {} bits",
+                "a program with {width}-bit pointers made it, and this program has {}-bit pointers",
                 usize::BITS
             ),
             Mismatch::Machine { width: None } => {
-                f.write_str("a program with another order of bytes made it")
+                f.write_str("a program with another byte order made it")
             }
             Mismatch::Header(what) => write!(
                 f,
@@ -155,8 +155,8 @@ mod tests {
         };
         assert_eq!(
             mismatch.to_string(),
-            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"; bring both programs to \
-             the same, and make the object again in a new segment"
+            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"; change one of \
+             the programs, and make the object again in a new segment"
         );
     }
 

@@ -28,8 +28,8 @@ use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 ///
 /// Making an error of an object in use (would-block and timeouts, above all) neither allocates
 /// nor makes a system call: it is a few numbers, 32 bytes, and its text is formatted when it is displayed.
-/// What the text says of another process (running, sleeping, stopped, dead) is how it is then. The
-/// object may be closed by then; its name is known until 64 others were closed after it.
+/// The state of another process in it (running, sleeping, stopped, dead) is that of the time when it
+/// is displayed. A closed object is named until 64 others were closed after it.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Key};
@@ -413,7 +413,7 @@ struct Explanation<'a>(&'a Error);
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_cause(f)?;
-        // What helps may be another segment in this one's place: then it matters who uses this one.
+        // The remedy may be another segment in place of this one: then its users matter.
         let id = match &self.0.0 {
             _ if !self.0.kind().asks_for_another_segment() => None,
             Repr::Object(failure) => Some(failure.id),

@@ -1,5 +1,5 @@
-//! Tests: no error advises another segment without saying who uses this one. (Explanations are compiled
-//! into the drop-in as well, which has no objects.)
+//! Tests that no error advises to use another segment without saying who uses this one. (They are here
+//! because explanations are also compiled into the drop-in, which has no objects.)
 
 use super::explain::Ownership;
 use crate::{Key, Latest, Mutex, Ring, Segment, Semaphore};

@@ -1,8 +1,8 @@
-//! Who holds something, in one number that other processes can judge: is it this thread, does it
-//! live, or is it dead?
+//! Holders: a thread that has a lock, or a process that has a role, as one number. Other processes
+//! can find out whether the holder is this thread, and whether it is live, dead or unknown.
 //!
-//! A thread's id is not enough: it is given again after the thread's death, and each PID namespace
-//! counts its own. So the number holds, beside the id, what no other holder has:
+//! A thread's id is not enough: the kernel reuses it after the thread's death, and each PID namespace
+//! has ids of its own. So the number holds, beside the id, a value that no other holder has:
 //!
 //! | bits | what |
 //! |--:|---|
@@ -14,12 +14,12 @@
 //!
 //! *Inode* (Linux 6.9 and later): the inode number on pidfs, unique as long as the machine is up.
 //! *Ticks* (older kernels): a hash of the start time in clock ticks and of the namespaces in which
-//! it counts. *Random*: where the kernel tells neither. *Token*: the id of a segment that exists as
-//! long as its process does (see [`token`]), and 6 bits of the thread. The kernel answers for a
-//! token in every PID namespace and without `/proc`, and so a process uses it if it is not in the
-//! initial PID namespace, or if it shares an object with processes of other namespaces.
+//! it counts. *Random*: where the kernel gives neither. *Token*: the id of a segment that exists as
+//! long as its process does (see [`token`]), and 6 bits of the thread. The kernel says in every PID
+//! namespace and without `/proc` whether a token exists. So a process uses one if it is not known to
+//! be in the initial PID namespace, or if it shares an object with processes of other namespaces.
 //!
-//! What the kernel does not tell is [`Life::Unknown`]: never this thread, and never dead.
+//! A holder of which the kernel says nothing is [`Life::Unknown`]: it is neither this thread nor dead.
 
 mod process;
 mod token;
@@ -31,8 +31,8 @@ use crate::{
 use core::{cell::Cell, ffi::c_int};
 use process::Process;
 
-/// A thread or a process, as it stands in shared memory. Any bits may have been written there:
-/// those that nothing has are a dead holder's.
+/// A thread or a process, as its number in shared memory. Any bits may have been written there: a
+/// number that no thread or process has is that of a dead holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder(u64);
 
@@ -41,7 +41,7 @@ pub(crate) struct Holder(u64);
 pub(crate) enum Life {
     Alive,
     Dead,
-    /// The kernel does not tell. Nothing may be taken from such a holder.
+    /// The kernel does not say. Nothing may be recovered from such a holder.
     Unknown,
 }
 
@@ -68,7 +68,7 @@ const ID_BITS: u32 = 22; // the kernel's limit is 4,194,304
 const VALUE_SHIFT: u32 = ID_SHIFT + ID_BITS;
 const VALUE_BITS: u32 = 37;
 const KIND_SHIFT: u32 = VALUE_SHIFT + VALUE_BITS;
-/// Of a token's value, how much tells the threads of its process apart.
+/// The bits of a token's value that distinguish the threads of its process.
 const TAG_BITS: u32 = 6;
 
 const fn mask(bits: u32) -> u64 {
@@ -78,9 +78,9 @@ const fn mask(bits: u32) -> u64 {
 /// The bits of a holder's number that are always 0.
 pub(crate) const FREE_BITS: u64 = 0b11;
 
-/// Inode numbers from here on do not fit into a holder, and so cannot be looked up by it. A machine
-/// that starts 10,000 threads a second needs five months to come here; the number can be this near
-/// to the end without being known to, because each processor counts in batches.
+/// Inode numbers from here on may not fit into a holder, and so are not looked up by it. A machine that
+/// starts 10,000 threads a second needs five months to get here. The limit keeps a distance from the
+/// largest value because each processor takes inode numbers in batches.
 const INODES_END: u64 = mask(VALUE_BITS) - (1 << 30);
 
 thread_local! {
@@ -89,7 +89,7 @@ thread_local! {
 }
 
 impl Holder {
-    /// The calling thread. `abroad` if processes of other PID namespaces are to judge it.
+    /// Returns the calling thread. `abroad`: processes of other PID namespaces make liveness checks of it.
     #[inline]
     pub fn thread(abroad: bool) -> Holder {
         let process = Process::current();
@@ -104,7 +104,12 @@ impl Holder {
     fn learn(process: &Process, abroad: bool) -> Holder {
         let token = process.settle(abroad);
         let tid = sys::thread_id();
-        let plain = Holder::plain(tid, Scope::Thread);
+        let (of, known) = KNOWN.get();
+        // What is already written somewhere stays this thread's name.
+        let plain = match of != 0 && of == process.plain() {
+            true => Holder(known.plain),
+            false => Holder::plain(tid, Scope::Thread),
+        };
         let names = Names {
             plain: plain.0,
             token: token.map_or(0, |id| Holder::of_token(id, tid, plain.tag()).0),
@@ -113,15 +118,15 @@ impl Holder {
         names.best()
     }
 
-    /// The calling process. `abroad` as for [`thread`](Holder::thread).
+    /// Returns the calling process. `abroad`: as for [`thread`](Holder::thread).
     pub fn process(abroad: bool) -> Holder {
         let process = Process::current();
         process.settle(abroad);
         process.names().best()
     }
 
-    /// Whether this is the calling thread, or the calling process: no child made by `fork`, and no
-    /// thread or process of any PID namespace that has the same id.
+    /// Returns whether this is the calling thread, or the calling process. False for a parent or child of
+    /// it, and for a thread or process of another PID namespace that has the same id.
     #[inline(always)]
     pub fn is_mine(self) -> bool {
         let process = Process::current();
@@ -132,22 +137,22 @@ impl Holder {
         of != 0 && of == process.plain() && names.are(self)
     }
 
-    /// The number that stands for it: never 0, and [`FREE_BITS`] are.
+    /// Returns its number, which is never 0, and in which [`FREE_BITS`] are 0.
     pub fn bits(self) -> u64 {
         self.0
     }
 
-    /// What a number stands for, which may have come from anywhere.
+    /// Returns the holder with this number, which may be any number.
     pub fn from_bits(bits: u64) -> Holder {
         Holder(bits & !FREE_BITS)
     }
 
-    /// The id of the thread or process, in the PID namespace that it lives in.
+    /// Returns the id of the thread or process, in its own PID namespace.
     pub fn id(self) -> u32 {
         (self.0 >> ID_SHIFT & mask(ID_BITS)) as u32
     }
 
-    /// Whether it is a process, and not a thread.
+    /// Returns whether it is a process, and not a thread.
     pub fn is_process(self) -> bool {
         self.0 & PROCESS != 0
     }
@@ -165,7 +170,7 @@ impl Holder {
         )
     }
 
-    /// The number of the calling thread or process, but for tokens.
+    /// Returns the number of the calling thread or process, without a token.
     fn plain(id: c_int, scope: Scope) -> Holder {
         let new = |kind, value| Holder::new(kind, id, value, scope);
         if let Some(inode) = PidFd::open(id, scope).ok().and_then(|fd| fd.inode()) {
@@ -211,9 +216,13 @@ impl Holder {
         self.0 >> VALUE_SHIFT & mask(VALUE_BITS)
     }
 
-    /// What tells this thread from others of its process.
+    /// Returns what tells this thread from others of its process; 0 if nothing does.
     fn tag(self) -> u64 {
-        self.value() & mask(TAG_BITS)
+        match self.kind() {
+            Kind::Inode => tag_of(self.value()),
+            Kind::Token => self.value() & mask(TAG_BITS),
+            Kind::Ticks | Kind::Random => 0,
+        }
     }
 
     fn token(self) -> c_int {
@@ -230,9 +239,9 @@ impl Holder {
 
 /// Liveness checks.
 impl Holder {
-    /// Whether it lives. A thread that has ended and was not yet waited for is dead; a process is
-    /// when its last thread has ended. `is_home` says whether the id was written by a process of
-    /// this one's PID namespace; it is asked only if need be.
+    /// Makes a liveness check. A thread that has ended and was not yet waited for is dead; a process is
+    /// dead when its last thread has ended. `is_home` returns whether a process of this one's PID
+    /// namespace wrote the id; it is called only if that matters.
     pub fn life(self, is_home: impl Fn() -> bool) -> Life {
         match self.kind() {
             Kind::Inode => self.life_by_inode(is_home),
@@ -245,7 +254,7 @@ impl Holder {
         }
     }
 
-    /// Whether it is a thread of the calling process, or that process; true if that cannot be told.
+    /// Returns whether it is a thread of the calling process, or that process; true if that is unknown.
     pub fn may_be_of_this_process(self) -> bool {
         if self.is_process() {
             return self.is_mine();
@@ -272,8 +281,9 @@ impl Holder {
                 None => return Life::Unknown,
             },
             Err(_) if !sys::thread_exists(id) => {}
-            // A process' id that is a thread's now.
-            Err(Errno(libc::EINVAL | libc::ENOENT)) if self.is_process() => {}
+            // A thread has the process' id now.
+            Err(Errno(libc::EINVAL | libc::ENOENT))
+                if self.is_process() && !sys::has_thread(id, id) => {}
             Err(_) => return Life::Unknown,
         }
         // What this namespace has under that id, if anything, is another one.
@@ -301,7 +311,7 @@ impl Holder {
                     false => Life::Dead,
                 }
             }
-            // The id was given again.
+            // Another thread has the id now.
             Some(_) if is_home() => Life::Dead,
             None if !sys::thread_exists(id) && is_home() => Life::Dead,
             _ => Life::Unknown,
@@ -320,7 +330,7 @@ impl Holder {
         }
     }
 
-    /// Whether it lives, as a thread of a process that does.
+    /// Makes a liveness check of a thread whose process is live.
     fn life_in(self, pid: c_int) -> Life {
         let tid = self.id() as c_int;
         if !sys::has_thread(pid, tid) {
@@ -328,9 +338,8 @@ impl Holder {
         }
         match PidFd::open(tid, Scope::Thread) {
             Ok(fd)
-                if fd
-                    .inode()
-                    .is_some_and(|inode| inode & mask(TAG_BITS) != self.tag()) =>
+                if self.tag() != 0
+                    && fd.inode().is_some_and(|inode| tag_of(inode) != self.tag()) =>
             {
                 Life::Dead
             }
@@ -354,11 +363,16 @@ impl Names {
         })
     }
 
-    /// Whether a holder, whose number is not 0, goes by one of these.
+    /// Returns whether a holder, whose number is not 0, has one of these numbers.
     #[inline]
     fn are(self, holder: Holder) -> bool {
         holder.0 == self.plain || holder.0 == self.token && holder.0 != 0
     }
+}
+
+/// Returns what a token keeps of an inode number: never 0, and the same for its lower 37 bits.
+fn tag_of(inode: u64) -> u64 {
+    1 + (inode & mask(VALUE_BITS)) % (mask(TAG_BITS))
 }
 
 fn life_of(fd: &PidFd) -> Life {

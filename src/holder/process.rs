@@ -1,9 +1,9 @@
-//! What this process knows of itself, and no child of it takes for its own.
+//! The numbers of this process, which no child of it may take for its own.
 //!
-//! Three means tell a child made by `fork` from its parent. The numbers stand in a page that the
-//! kernel clears in a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`);
-//! and where the kernel does not clear the page, the process' id is compared each time, for a child
-//! that was made without libc's `fork` has run no handler.
+//! A child made by `fork` is noticed in three ways. The numbers are in a page that the kernel clears in
+//! a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`); and where the kernel
+//! does not clear the page, the process' id is compared each time, because a child that was made
+//! without libc's `fork` has run no handler.
 
 use super::{Holder, Names, token};
 use crate::sys::{self, Scope};
@@ -19,20 +19,23 @@ use core::{
 /// The numbers of this process. All zero: it has not asked for them yet.
 #[repr(C)]
 pub(super) struct Process {
-    /// Its number, but for a token.
+    /// Its number without a token.
     plain: AtomicU64,
     /// The number that its token makes; 0 if it has none.
     token: AtomicU64,
+    /// Not 0 once there could be no token: so that what names the process does not change again.
+    no_token: AtomicI32,
     /// Where the page is not cleared in a child, the id of the process that these numbers are of.
     of: AtomicI32,
 }
 
 static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
-/// In place of a page that is cleared.
+/// Used instead of a page that is cleared.
 static NOT_WIPED: Process = Process {
     plain: AtomicU64::new(0),
     token: AtomicU64::new(0),
+    no_token: AtomicI32::new(0),
     of: AtomicI32::new(0),
 };
 
@@ -40,7 +43,7 @@ static NOT_WIPED: Process = Process {
 const CLEARING: i32 = -1;
 
 impl Process {
-    /// The calling process.
+    /// Returns the calling process.
     #[inline(always)]
     pub fn current() -> &'static Process {
         // Acquire: pairs with the exchange in `make`, after which the page is complete.
@@ -63,7 +66,7 @@ impl Process {
             Ok((page, false)) => (ptr::from_ref(&NOT_WIPED).cast_mut(), Some(page)),
             Err(_) => (ptr::from_ref(&NOT_WIPED).cast_mut(), None),
         };
-        // Release in AcqRel: whoever sees the address sees a page of zeroes. Acquire: as in
+        // Release in AcqRel: a thread that sees the address sees a page of zeroes. Acquire: as in
         // `current`.
         let first = PAGE.compare_exchange(ptr::null_mut(), page, AcqRel, Acquire);
         if let Some(room) = room
@@ -80,7 +83,7 @@ impl Process {
         Process::current()
     }
 
-    /// Clears what is a parent's.
+    /// Clears the numbers of the parent.
     #[cold]
     fn forget_parent(&self) {
         let me = sys::process_id();
@@ -110,9 +113,10 @@ impl Process {
         // Relaxed, both: a new process has one thread; `forget_parent` orders it for others.
         self.plain.store(0, Relaxed);
         self.token.store(0, Relaxed);
+        self.no_token.store(0, Relaxed);
     }
 
-    /// The number of this process, but for a token; 0 before [`settle`](Process::settle).
+    /// Returns the number of this process without a token; 0 before [`settle`](Process::settle).
     #[inline(always)]
     pub fn plain(&self) -> u64 {
         // Relaxed: the number says nothing of other memory.
@@ -128,7 +132,7 @@ impl Process {
         }
     }
 
-    /// The id of its token, if it has one.
+    /// Returns the id of its token, if it has one.
     pub fn token(&self) -> Option<c_int> {
         match self.names().token {
             0 => None,
@@ -136,8 +140,7 @@ impl Process {
         }
     }
 
-    /// Makes sure that the process has a number, and a token if it needs one. Returns the token's
-    /// id.
+    /// Makes the number of the process if it has none, and a token if it needs one. Returns the token's id.
     #[cold]
     pub fn settle(&self, abroad: bool) -> Option<c_int> {
         let pid = sys::process_id();
@@ -146,14 +149,18 @@ impl Process {
             // Relaxed, both: as in `plain`. If another thread was first, its number is the one.
             let _ = self.plain.compare_exchange(0, plain, Relaxed, Relaxed);
         }
-        if self.token().is_none()
-            && (abroad || !sys::sees_all_processes())
-            && let Some(token) = token::Token::make()
-        {
-            let bits = Holder::of_process_token(token.id(), pid).0;
-            match self.token.compare_exchange(0, bits, Relaxed, Relaxed) {
-                Ok(_) => token.keep(),
-                Err(_) => drop(token),
+        let needs_token = self.token().is_none()
+            && self.no_token.load(Relaxed) == 0
+            && (abroad || !sys::sees_all_processes());
+        match needs_token.then(token::Token::make) {
+            None => {}
+            Some(None) => self.no_token.store(1, Relaxed),
+            Some(Some(token)) => {
+                let bits = Holder::of_process_token(token.id(), pid).0;
+                match self.token.compare_exchange(0, bits, Relaxed, Relaxed) {
+                    Ok(_) => token.keep(),
+                    Err(_) => drop(token),
+                }
             }
         }
         self.token()
@@ -166,5 +173,7 @@ extern "C" fn clear_in_child() {
     // SAFETY: as in `current`.
     if let Some(process) = unsafe { page.as_ref() } {
         process.clear();
+        // Relaxed: as in `clear`. Another thread of the parent may have been about to clear it.
+        process.of.store(0, Relaxed);
     }
 }

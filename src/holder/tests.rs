@@ -200,3 +200,64 @@ fn a_thread_has_both_names() {
     .join()
     .unwrap();
 }
+
+/// Leaves this process without a descriptor to open.
+fn use_no_descriptors() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel reads one rlimit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+}
+
+/// What a thread has written stays its own, also if it cannot ask again who it is.
+#[test]
+fn a_thread_keeps_its_name() {
+    let keeps = || {
+        in_child(|| {
+            let before = Holder::thread(false);
+            use_no_descriptors();
+            let after = Holder::thread(true);
+            before.is_mine() && after.is_mine() && Holder::thread(true) == after
+        });
+    };
+    thread::spawn(keeps).join().unwrap();
+}
+
+/// A thread that could not ask for its inode number is not taken for another one of its process.
+#[test]
+fn a_token_without_an_inode_number_is_alive() {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for the two ends.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: the child makes system calls, and is killed.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        use_no_descriptors();
+        let holder = Holder::thread(true).bits();
+        // SAFETY: so many bytes are there.
+        unsafe {
+            libc::write(ends[1], (&raw const holder).cast(), 8);
+            libc::alarm(20);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    let mut holder = 0_u64;
+    // SAFETY: there is room for so many bytes.
+    let read = unsafe { libc::read(ends[0], (&raw mut holder).cast(), 8) };
+    assert_eq!(read, 8);
+    let holder = Holder::from_bits(holder);
+    assert_eq!((holder.kind(), holder.tag()), (Kind::Token, 0));
+    assert_eq!(holder.life(here), Life::Alive);
+    // SAFETY: the child is killed and waited for, and the ends are this test's.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, &mut 0, 0);
+        libc::close(ends[0]);
+        libc::close(ends[1]);
+    }
+    assert_eq!(holder.life(here), Life::Dead);
+}

@@ -2,9 +2,9 @@
 //!
 //! The process attaches it, keeps the attachment out of its children, and marks the segment to be
 //! destroyed with the last detach. So the kernel destroys it when the process ends or starts another
-//! program, however that happens. All who share an object share its IPC namespace, and there the
-//! kernel tells of each id whether its segment exists: across PID namespaces, without `/proc`, and
-//! to every user. `ipcs` shows it with the status *dest*.
+//! program, however that happens. All processes that share an object share its IPC namespace, in which
+//! the kernel says of each id whether its segment exists: across PID namespaces, without `/proc`, and
+//! to every user. `ipcs` shows a token with the status *dest*.
 
 use crate::{backend, sys, sys::Errno};
 use core::{
@@ -16,17 +16,17 @@ use core::{
 /// The size of a token in bytes.
 const SIZE: usize = 1;
 
-/// A token that was just made. Dropped, it is gone.
+/// A token that was just made. Dropping it destroys it.
 pub(super) struct Token {
     id: c_int,
     address: *mut c_void,
 }
 
 impl Token {
-    /// Makes a token for the calling process; `None` where there can be no more segments.
+    /// Makes a token for the calling process; returns `None` if no more segments can be created.
     pub fn make() -> Option<Token> {
-        // Another thread may fork between the two calls that make it, and its child would keep the
-        // token alive. That shows, and does not happen again and again.
+        // Another thread may fork between attaching the token and keeping it from children. Its child
+        // would keep the token alive; nattch shows that, and another token is made.
         (0..16).find_map(|_| Token::make_once().filter(Token::is_ours_alone))
     }
 
@@ -51,7 +51,7 @@ impl Token {
         self.id
     }
 
-    /// Leaves it to the process, until that ends.
+    /// Keeps it until the process ends.
     pub fn keep(self) {
         let _ = ManuallyDrop::new(self);
     }
@@ -64,8 +64,8 @@ impl Drop for Token {
     }
 }
 
-/// The id of the process that has a token, in the caller's PID namespace, or 0 if it is not seen
-/// there; `Ok(None)` if the token does not exist, and so its process does not.
+/// Returns the id of the process that has a token, in the caller's PID namespace, or 0 if that namespace
+/// does not show it; `Ok(None)` if the token does not exist, because its process has ended.
 pub(super) fn look(id: c_int) -> Result<Option<c_int>, Errno> {
     let record = match backend::find(id)? {
         backend::Place::Holds(record) => record,

@@ -49,16 +49,19 @@ use std::{sync::Arc, time::Duration};
 ///
 /// *Deaths.* A process can be killed at any instruction. A message that was committed is received,
 /// one that was not is never seen. A message that the receiver had not yet released when it died
-/// is received by the next one: so a message that it was just working on can come twice.
+/// is received by the next one: so a message that it was just working on can come twice. A process
+/// that waits notices the other side's death within 10 ms during the first 100 ms of its wait, and
+/// within 300 ms later.
 ///
 /// *Removal.* [`remove`](Ring::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the ring open keep it and go on; a process that opens the name afterwards gets a new ring, and
 /// what it sends is not received from the old one. [`is_removed`](Ring::is_removed) says whether that
-/// has happened: a receiver that has waited for long asks, and if so drops the ring and opens it
-/// anew. What is still in the old ring is received there and nowhere else.
+/// has happened: a receiver that has waited for a long time calls it, and if so drops the ring and
+/// opens it anew. What is still in the old ring is received there and nowhere else.
 ///
-/// *Fork and exec.* A child made by `fork` has none of its parent's parts. A program that is started by
-/// `exec` in the place of one that has a part has it still, and cannot use it: give it back before.
+/// *Fork and exec.* A child made by `fork` has none of its parent's roles. Release a role before `exec`:
+/// the new program cannot use it, and keeps it from others unless the process had a token of life,
+/// which ends with `exec` (see *Namespaces* of [`Mutex`](crate::Mutex)).
 ///
 /// *Waiting* looks for about 30 µs if the other side runs on another processor, lets it run if it
 /// was last seen on the same one, and then sleeps. Sending and receiving make no system call
@@ -185,8 +188,8 @@ impl Ring {
         self.shared.object().segment()
     }
 
-    /// Whether its segment has been removed: this process still has the ring, and a process that opens
-    /// it anew gets another one. One system call, some 0.3 µs.
+    /// Returns whether its segment has been removed: this process still has the ring, and a process that
+    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
@@ -204,7 +207,7 @@ impl Ring {
     }
 }
 
-/// The right to send. Dropping it gives it back.
+/// The role of a sender. Dropping it releases the role.
 #[derive(Debug)]
 #[must_use = "the sender's role is released when it is dropped"]
 pub struct Sender {
@@ -257,11 +260,11 @@ impl Sender {
         self.shared.send_batch(&mut self.end, messages, deadline)
     }
 
-    /// Reserves room for a message of `len` bytes, to be written in place, within this time. A
-    /// sender of many keeps the others out until the slot is committed or dropped.
+    /// Reserves room for a message of `len` bytes, to be written in place, within this time. In a ring
+    /// for many senders the others wait until the slot is committed or dropped.
     ///
     /// A slot that is forgotten ([`mem::forget`](core::mem::forget)) is given up by the next call with
-    /// this sender, in whichever thread, or when the sender is dropped or its thread ends.
+    /// this sender, in any thread, or when the sender is dropped or the thread that reserved it ends.
     ///
     /// # Errors
     /// Those of [`send_timeout`](Sender::send_timeout).
@@ -338,7 +341,7 @@ impl Slot<'_> {
     }
 
     /// Returns where the message's bytes begin, 8-byte aligned: [`len`](Slot::len) bytes that another
-    /// process can write, too. NULL where [`commit`](Slot::commit) would fail with
+    /// process can write, too. Returns NULL if [`commit`](Slot::commit) would fail with
     /// [`NotOwner`](ErrorKind::NotOwner).
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let Sender { shared, end } = &*self.sender;
@@ -352,7 +355,7 @@ impl Slot<'_> {
     /// Sends the message.
     ///
     /// # Errors
-    /// [`NotOwner`](ErrorKind::NotOwner) if the slot is no longer this thread's, and then nothing is
+    /// [`NotOwner`](ErrorKind::NotOwner) if the slot no longer belongs to this thread, and then nothing is
     /// changed: in a child made by `fork`, whose parent has reserved it, or if another process has taken
     /// the senders' lock or the sender's role and has sent.
     pub fn commit(self) -> Result<(), Error> {
@@ -504,7 +507,7 @@ impl Message<'_> {
         self.receiver.shared.track().area.address(self.found.offset)
     }
 
-    /// Releases it: the next message comes next.
+    /// Releases it, so that the following message is the next one.
     ///
     /// # Errors
     /// [`Overtaken`](ErrorKind::Overtaken) if the sender of a ring that drops the oldest has dropped

@@ -325,8 +325,7 @@ impl Shared {
         }
     }
 
-    /// The word of the process, or of one of those, that has the role which this call needs; for an
-    /// error.
+    /// Returns the number of a process that has the role which this call needs, for an error.
     fn word_of(&self, action: Action) -> u64 {
         let holder = match action {
             Action::Send | Action::Reserve => self.senders().iter().find_map(Claim::holder),
@@ -422,8 +421,8 @@ impl Shared {
         sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len()))
     }
 
-    /// Sends messages until one is refused, or is none, and says how many were sent; the error is
-    /// that of the first.
+    /// Sends messages until one is refused or invalid, and returns how many were sent. Fails if the first
+    /// one was not sent.
     pub fn send_batch<'a>(
         &self,
         end: &mut SendEnd,
@@ -479,8 +478,8 @@ impl Shared {
         }
     }
 
-    /// Whether the calling thread may write and commit what was reserved: it has reserved it itself, or
-    /// the ring is for one sender, and nobody else has sent since.
+    /// Returns whether the calling thread may write and commit what was reserved: it has reserved it
+    /// itself, or the ring is for one sender; and no other sender has sent since.
     pub fn has_slot(&self, end: &SendEnd) -> bool {
         end.part.is_ours()
             && end.reserved.as_ref().is_some_and(|reserved| {
@@ -489,14 +488,14 @@ impl Shared {
             })
     }
 
-    /// Whether another thread, which lives, may do so.
+    /// Returns whether another thread, which is live, may do so.
     pub fn has_anothers_slot(&self, end: &SendEnd) -> bool {
         self.has_many_senders()
             && end.part.is_ours()
             && end.reserved.as_ref().is_some_and(|reserved| {
                 !reserved.by.is_mine()
                     && self.is_locked_by(reserved.by)
-                    // A thread of this process, so its id means something here.
+                    // A thread of this process, so its id belongs to this PID namespace.
                     && reserved.by.life(|| true) != Life::Dead
             })
     }
@@ -521,10 +520,7 @@ impl Shared {
             .take_if(|reserved| len <= reserved.len)
             .is_none()
         {
-            return Err(Error::invalid(
-                "commit",
-                "the slot has fewer bytes than that",
-            ));
+            return Err(Error::invalid("commit", "the slot has fewer bytes"));
         }
         end.tail.append_message(self.track(), len);
         end.tail.commit(self.track());
@@ -541,8 +537,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives up what was reserved, whichever thread has done that, and whether or not the lock is still
-    /// its own: the end's user has no other use for it, and nothing is written.
+    /// Gives up what was reserved, whichever thread has reserved it, and whether or not that thread still
+    /// has the lock: the end's user needs it no more, and nothing is written.
     #[inline(never)]
     fn give_up(&self, end: &mut SendEnd) {
         if let Some(reserved) = end.reserved.take() {

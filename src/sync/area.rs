@@ -4,9 +4,9 @@
 use super::atomic::AtomicU64;
 use core::marker::PhantomData;
 
-/// Bytes to send or to publish: those of a slice, or those that a C program has passed the address of.
-/// These may lie in shared memory, where others can write them at any time (a message that was peeked
-/// at, say), so there is no `&[u8]` of them: they are copied, and nothing else.
+/// Bytes to send or to publish: those of a slice, or those whose address a C program has passed.
+/// The latter may lie in shared memory, where other processes can write them at any time (a message
+/// that was peeked at, say), so no `&[u8]` of them is made: they are only copied.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     start: *const u8,
@@ -41,7 +41,7 @@ impl Source<'_> {
         self.len
     }
 
-    /// The first bytes, as many as are said and there, and the rest.
+    /// Splits off the first bytes, at most as many as there are. Returns them and the rest.
     #[inline(always)]
     pub fn split_at(self, len: usize) -> (Self, Self) {
         let len = len.min(self.len);
@@ -89,7 +89,7 @@ impl Buffer<'_> {
         self.len
     }
 
-    /// `len` bytes from an offset on, if they are there.
+    /// Returns `len` bytes from an offset on, if there are as many.
     #[inline(always)]
     pub fn part(self, offset: usize, len: usize) -> Option<Self> {
         let fits = offset <= self.len && len <= self.len - offset;
@@ -100,7 +100,7 @@ impl Buffer<'_> {
         })
     }
 
-    /// What is behind the first `len` bytes; nothing if there are no more.
+    /// Returns what is behind the first `len` bytes; nothing if there are no more.
     pub fn behind(self, len: usize) -> Self {
         let len = len.min(self.len);
         Buffer {

@@ -48,7 +48,7 @@ pub(crate) fn nap(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
     sleep.briefly_on(lower_half(word), expected as u32)
 }
 
-/// Wakes one who sleeps on the lower half of a word, and says whether there was one.
+/// Wakes one thread that sleeps on the lower half of a word. Returns whether there was one.
 #[cfg(not(loom))]
 pub(crate) fn wake_one(word: &AtomicU64) -> bool {
     crate::sys::futex::wake(lower_half(word), 1) > 0
@@ -67,7 +67,7 @@ pub(crate) fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> 
     sleep.on(word, expected)
 }
 
-/// Wakes one who sleeps on a word of 32 bits.
+/// Wakes one thread that sleeps on a word of 32 bits.
 #[cfg(not(loom))]
 pub(crate) fn wake_half(word: &AtomicU32) {
     crate::sys::futex::wake(word, 1);

@@ -5,8 +5,8 @@ use super::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-/// Who has a role, as it lies in a segment: the number of a process, or 0. It may hold anything: a
-/// number that no process has is a dead one's.
+/// The holder of a role, as it lies in a segment: the number of a process, or 0. It may hold anything:
+/// a number that no process has is that of a dead one.
 #[cfg_attr(not(loom), repr(transparent))]
 pub(crate) struct Claim(AtomicU64);
 
@@ -24,8 +24,8 @@ impl Claim {
         if holder != 0 && !is_dead(holder) {
             return false;
         }
-        // Acquire: what the last holder did in its role is seen. Release: whoever sees this number
-        // sees what its process wrote before, its namespaces.
+        // Acquire: what the last holder did in its role is seen. Release: a process that sees this
+        // number sees what its process wrote before, its namespaces.
         self.0.compare_exchange(holder, me, AcqRel, Relaxed).is_ok()
     }
 
@@ -35,7 +35,7 @@ impl Claim {
         let _ = self.0.compare_exchange(me, 0, Release, Relaxed);
     }
 
-    /// The number of the process that has it.
+    /// Returns the number of the process that has it.
     #[inline]
     pub fn holder(&self) -> Option<u64> {
         // Acquire: as in `take`.

@@ -13,22 +13,22 @@
 //! finds it taken can ask whether the owner still lives, and take it over from a dead one by the
 //! same compare-and-swap.
 //!
-//! *Sleep.* A thread that wants to sleep sets W, and sleeps while the word is that one: the kernel
+//! *Sleep.* A thread that is about to sleep sets W, and sleeps while the word is unchanged: the kernel
 //! compares the lower half, in which W is. Unlocking takes W away and wakes one sleeper. When that
-//! one takes the lock it sets W again, as others may sleep, too. So each unlock wakes one thread at
-//! most, and no wake-up is lost: whoever was woken either takes the lock or sets W before it sleeps
+//! thread takes the lock it sets W again, because others may sleep, too. So each unlock wakes one thread at
+//! most, and no wake-up is lost: a thread that was woken takes the lock, or sets W before it sleeps
 //! again or gives up.
 //!
-//! *Fairness.* A thread that comes at the right moment takes the lock before those that sleep: that
-//! is what makes it fast. One that has slept for [`PATIENCE`] sets F, and the next unlock leaves the
-//! lock free for those who have slept only. A thread that comes then sleeps first, but not for long:
-//! the one that is to be next may have no processor.
+//! *Fairness.* A thread that finds the lock free takes it before those that sleep: that keeps the lock
+//! busy. A thread that has slept for [`PATIENCE`] sets F, and the next unlock leaves the lock free
+//! only for threads that have slept. A newcomer then sleeps first, but not for long: the thread that
+//! is to be next may have no processor.
 //!
-//! *Deaths.* An unlock that was killed before it woke a sleeper, or a sleeper that was killed when it
-//! was woken, costs the others the rest of their slice; then they look at the word by themselves.
+//! *Deaths.* If a thread is killed in an unlock before it wakes a sleeper, or a sleeper is killed when
+//! it is woken, the others sleep for the rest of their slice; then they read the word by themselves.
 //!
-//! Nothing here is a pointer, and the word may hold anything: a number that no thread has is a dead
-//! owner's.
+//! Nothing here is a pointer, and the word may hold anything: a number that no thread has is that of a
+//! dead owner.
 
 use super::{
     atomic::{
@@ -55,8 +55,8 @@ const F: u64 = 2;
 /// The bits of the word that are not the owner's number, which has zeroes there.
 const FLAGS: u64 = W | F;
 
-/// How long a thread sleeps before it wants to be next. The lock is idle until the next owner has
-/// woken up, some 50 µs on an idle processor; so this must not happen for each turn.
+/// How long a thread sleeps before it demands to be next. The lock is idle until that thread has woken
+/// up, some 50 µs on an idle processor; so this must not happen for each turn.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The data is as its last owner left it.
@@ -66,12 +66,12 @@ const SUSPECT: u32 = 1;
 /// It was unlocked while it was suspect. There is no way back.
 const LOST: u32 = 2;
 
-/// What a lock has to know of the threads that use it, who are numbers other than 0 with zeroes in
-/// their two lowest bits.
+/// What a lock has to know of the threads that use it. A thread is a number other than 0 whose two
+/// lowest bits are 0.
 pub(crate) trait Threads {
-    /// Whether that is the calling thread.
+    /// Returns whether that is the calling thread.
     fn is_mine(&self, owner: u64) -> bool;
-    /// Whether that thread is known to be dead.
+    /// Returns whether that thread is known to be dead.
     fn is_dead(&self, owner: u64) -> bool;
     /// The same for a first look, which may be left out if there was one some milliseconds ago: it
     /// takes microseconds.
@@ -130,7 +130,7 @@ impl Lock {
         deadline: Deadline,
     ) -> Result<Acquired, Refused> {
         // Acquire: what the last owner wrote before it released the lock is seen from here on.
-        // Release: whoever sees this number sees what its process wrote before, its namespaces.
+        // Release: a thread that sees this number sees what its process wrote before, its namespaces.
         match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
             Ok(_) => self.acquired(false),
             Err(_) => self.lock_taken(me, threads, deadline),
@@ -158,6 +158,8 @@ impl Lock {
         let mut has_slept = false;
         // The owner that was last not found dead.
         let mut alive = 0;
+        // Of a thread that does not wait.
+        let mut tries = 100;
         loop {
             // Acquire: with the number comes the namespace of its process.
             let word = self.word.load(Acquire);
@@ -174,6 +176,11 @@ impl Lock {
                 if self.take(word, me, has_slept) {
                     return self.acquired(is_dead);
                 }
+                // A word that changes again and again keeps no thread beyond its deadline.
+                if !at_once && deadline.is_over() || tries == 0 {
+                    return Err(Refused::TimedOut);
+                }
+                tries -= u32::from(at_once);
                 continue;
             }
             if at_once {
@@ -185,6 +192,9 @@ impl Lock {
                 false => W,
             };
             if !self.announce(word, wishes) {
+                if deadline.is_over() {
+                    return self.last_try(me);
+                }
                 continue;
             }
             // The thread that it is free for may have no processor: it does not keep it for long.
@@ -202,7 +212,7 @@ impl Lock {
         }
     }
 
-    /// The time is over: what was free for others has not been taken in all this time.
+    /// Tries once more after the timeout: a lock that was free for others may still be free.
     fn last_try(&self, me: u64) -> Result<Acquired, Refused> {
         // Acquire: as above.
         let word = self.word.load(Acquire);
@@ -215,8 +225,8 @@ impl Lock {
     /// Takes the lock, if its word is still that one.
     fn take(&self, word: u64, me: u64, has_slept: bool) -> bool {
         let flags = match has_slept {
-            // Others may sleep, of whom the unlock that woke this one did not say so. And F was for
-            // a thread that has slept.
+            // Others may sleep, and the unlock that woke this thread has taken W away. F has served its
+            // purpose: this thread has slept.
             true => W,
             false => word & FLAGS,
         };
@@ -333,9 +343,9 @@ impl Lock {
                 break free;
             }
         };
-        // If none sleeps who may pass, because they are awake or have given up, it is free for all.
-        // One who has come meanwhile may sleep on the word as it was. Release: a later owner sees
-        // what this one wrote.
+        // If no thread sleeps that may pass, because all are awake or have given up, the lock is free
+        // for all. A thread that came since may sleep on the word before this change. Release: a later
+        // owner sees what this one wrote.
         if !atomic::wake_one(&self.word)
             && free != 0
             && self

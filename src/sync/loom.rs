@@ -1,6 +1,6 @@
 //! Sleeping and waking in a model: as `futex(2)` does it, one sleeper at a time in the order in which
-//! they came. Without a deadline a sleep has no end, so that a wake-up that is missed is a deadlock,
-//! which loom reports. With one, it has one slice, which ends when other threads have run.
+//! they came. Without a deadline a sleep has no end, so a missed wake-up is a deadlock, which loom
+//! reports. With a deadline, it has one slice, which ends when other threads have run.
 
 use super::{
     atomic::{
@@ -20,7 +20,7 @@ loom::lazy_static! {
     static ref BUCKET: (Mutex<Bucket>, Condvar) = Default::default();
 }
 
-/// Those who sleep, and the words that they sleep on.
+/// The threads that sleep, and the words that they sleep on.
 #[derive(Default)]
 struct Bucket {
     asleep: Vec<(usize, u64)>,
@@ -43,7 +43,7 @@ impl Sleep {
 
     pub fn stay_light(&mut self) {}
 
-    /// Whoever has slept has slept for long.
+    /// In a model, a thread that has slept has slept for long.
     pub fn elapsed(&self) -> Duration {
         match (self.deadline, self.slices) {
             (Deadline::Never, u32::MAX) | (Deadline::At(_), 1) => Duration::ZERO,

@@ -188,7 +188,7 @@ impl Newest<'_> {
             if is_newer(now) {
                 return true;
             }
-            // Whoever may not write cannot say that it sleeps, and wakes after its slice.
+            // A reader that may not write cannot say that it sleeps, and wakes after its slice.
             let slept = match writable {
                 true => {
                     let look = || self.version() != now;

@@ -2,8 +2,8 @@
 //!
 //! Sleep is cut into slices so that three things heal by themselves: a wake-up that a killed process
 //! never sent, one that was missed because the kernel has no barrier for it, and a lock or a role
-//! whose holder dies while others sleep. Each costs a sleeper one slice. What is waited for mostly
-//! comes soon, or takes long; so slices are short at first, and long later.
+//! whose holder dies while others sleep. Each costs a sleeper one slice. Most waits are over soon, or
+//! take long; so slices are short at first, and long later.
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ impl Deadline {
     }
 }
 
-/// The sleep of one who waits, slice after slice.
+/// The sleep of a thread that waits, slice after slice.
 pub(crate) struct Sleep {
     pub(super) deadline: Deadline,
     #[cfg(not(loom))]
@@ -74,6 +74,9 @@ pub(crate) struct Sleep {
     /// A wake-up may be missed: slices stay short.
     #[cfg(not(loom))]
     light: bool,
+    /// When the slice ends that has begun.
+    #[cfg(not(loom))]
+    slice_end: Option<Instant>,
     /// The last slice came to its end.
     pub(super) expired: bool,
     /// In a model, how many slices there are.
@@ -82,8 +85,8 @@ pub(crate) struct Sleep {
 }
 
 impl Sleep {
-    /// Whether the last slice came to its end: this one was not woken. In a model slices have no
-    /// end, and it is as if each had.
+    /// Returns whether the last slice came to its end. In a model slices have no end, and it is as if
+    /// each had.
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
     }
@@ -96,6 +99,7 @@ impl Sleep {
             deadline,
             since: None,
             light: false,
+            slice_end: None,
             expired: false,
         }
     }
@@ -105,7 +109,7 @@ impl Sleep {
         self.light = true;
     }
 
-    /// How long this one has slept, and been awake between.
+    /// Returns the time since the first sleep.
     pub fn elapsed(&self) -> Duration {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -130,16 +134,23 @@ impl Sleep {
         word: *const core::sync::atomic::AtomicU32,
         expected: u32,
     ) -> bool {
-        match self.slice() {
-            Some(slice) => {
-                self.expired = crate::sys::futex::wait(word, expected, slice.min(most));
-                true
-            }
-            None => false,
+        let Some(slice) = self.slice() else {
+            return false;
+        };
+        // A slice goes on where a wake-up, or a signal, has ended the sleep: else a thread that is
+        // woken again and again would never look at what slices are for.
+        let now = Instant::now();
+        let end = *self.slice_end.get_or_insert(now + slice);
+        let rest = end.saturating_duration_since(now);
+        crate::sys::futex::wait(word, expected, rest.min(slice).min(most));
+        self.expired = Instant::now() >= end;
+        if self.expired {
+            self.slice_end = None;
         }
+        true
     }
 
-    /// How long to sleep now; `None` when the time is over.
+    /// Returns how long to sleep now; `None` when the time is over.
     fn slice(&mut self) -> Option<Duration> {
         let left = match self.deadline {
             Deadline::Now => return None,

@@ -9,9 +9,8 @@ const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 /// Whether this process takes part. Children made by `fork` do if their parent does.
 static TAKES_PART: AtomicBool = AtomicBool::new(false);
 
-/// Has this process take part: from now on, its running threads are reached by
-/// [`all_processes`]. Where the kernel is older than 4.16 or a seccomp policy forbids it, nothing
-/// happens.
+/// Makes this process take part: from now on, its running threads are reached by
+/// [`all_processes`]. Does nothing if the kernel is older than 4.16, or a seccomp policy forbids it.
 pub(crate) fn take_part() {
     // Relaxed, both: the kernel has registered the process before another thread can see this; and
     // doing it twice does no harm.
@@ -20,15 +19,15 @@ pub(crate) fn take_part() {
     }
 }
 
-/// Whether this process' threads are reached by [`all_processes`].
+/// Returns whether this process' threads are reached by [`all_processes`].
 #[inline(always)]
 pub(crate) fn takes_part() -> bool {
     // Relaxed: as above.
     TAKES_PART.load(Relaxed)
 }
 
-/// A full barrier in every running thread of every process that takes part. False if the kernel
-/// does not make one.
+/// Makes a full barrier in every running thread of every process that takes part. Returns false if the
+/// kernel does not make one.
 pub(crate) fn all_processes() -> bool {
     call(GLOBAL_EXPEDITED)
 }

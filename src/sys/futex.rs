@@ -1,31 +1,30 @@
 //! Sleeping until another process changes a word, and waking who sleeps: `futex(2)`, across
 //! processes.
 
-use super::{Errno, errno::check};
+use super::errno::check;
 use core::{ptr, sync::atomic::AtomicU32};
 use std::time::Duration;
 
-/// Sleeps while `word` is `expected`, at most `time`; returns whether that time has passed. Returns
-/// also when woken, when the word is another one, when a signal comes, and sometimes for no reason:
+/// Sleeps while `word` is `expected`, at most `time`. Returns
+/// when the thread is woken, when the word differs, when a signal comes, and sometimes for no reason:
 /// the caller looks again in every case.
 ///
 /// Memory that is mapped for reading only will do.
-pub(crate) fn wait(word: *const AtomicU32, expected: u32, time: Duration) -> bool {
+pub(crate) fn wait(word: *const AtomicU32, expected: u32, time: Duration) {
     let time = libc::timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the kernel reads the word and the time, and checks the word's address itself.
-    let woken = check(unsafe {
+    unsafe {
         libc::syscall(
             libc::SYS_futex,
             word,
             libc::FUTEX_WAIT,
             expected,
             ptr::from_ref(&time),
-        )
-    });
-    woken == Err(Errno(libc::ETIMEDOUT))
+        );
+    }
 }
 
 /// Wakes up to `count` of those who sleep on `word`. Returns how many there were.

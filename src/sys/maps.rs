@@ -94,7 +94,7 @@ pub(crate) fn mappings_in(
     Ok((count, first))
 }
 
-/// Where a process has a segment attached, from its first byte on. `None` also if that cannot be told.
+/// Returns where a process has a segment attached, from its first byte on. `None` also if that is unknown.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(crate) fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
     let mut found = None;

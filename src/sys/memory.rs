@@ -44,16 +44,23 @@ fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Err
 pub(crate) fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {
     let len = page_size();
     let page = map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)?;
-    // Some emulators accept every advice and follow none: such a one accepts this, too.
-    const NO_ADVICE: c_int = -1;
-    let wiped =
-        advise(page, len, NO_ADVICE).is_err() && advise(page, len, libc::MADV_WIPEONFORK).is_ok();
+    let wiped = follows_advice(page, len) && advise(page, len, libc::MADV_WIPEONFORK).is_ok();
     Ok((page, wiped))
 }
 
 /// Keeps a mapping out of children made by `fork`: they do not inherit it.
 pub(crate) fn keep_from_children(addr: *mut c_void, len: usize) -> Result<(), Errno> {
+    if !follows_advice(addr, len) {
+        return Err(Errno(libc::ENOSYS));
+    }
     advise(addr, len, libc::MADV_DONTFORK)
+}
+
+/// Returns whether advice on this mapping has an effect: some emulators accept every advice, also one
+/// that does not exist, and follow none.
+fn follows_advice(addr: *mut c_void, len: usize) -> bool {
+    const NO_ADVICE: c_int = -1;
+    advise(addr, len, NO_ADVICE).is_err()
 }
 
 /// Room for so many numbers, outside of the heap and of the stack; given back when dropped.

@@ -1,4 +1,4 @@
-//! Other processes, as `/proc` and the kernel tell of them. `None` where that cannot be told.
+//! What `/proc` and the kernel say of other processes. `None` stands for unknown.
 
 use super::{
     Errno,
@@ -13,13 +13,13 @@ use core::{
     str,
 };
 
-/// The process that started this one, or has adopted it.
+/// Returns the id of the process that started this one, or has adopted it.
 pub(crate) fn parent_id() -> c_int {
     // SAFETY: getppid takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_getppid) as c_int }
 }
 
-/// Hands over the ids of all processes that `/proc` shows.
+/// Calls `each` with the id of each process that `/proc` shows.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(crate) fn for_each_process(
     mut each: impl FnMut(c_int) -> ControlFlow<()>,
@@ -48,12 +48,12 @@ pub(crate) fn for_each_process(
     }
 }
 
-/// The number of this thread's IPC namespace.
+/// Returns the number of this thread's IPC namespace.
 pub(crate) fn ipc_namespace() -> Option<u64> {
     namespace_at(c"/proc/thread-self/ns/ipc")
 }
 
-/// The number of another process' IPC namespace, if this process may know it.
+/// Returns the number of another process' IPC namespace, if this process may read it.
 pub(crate) fn ipc_namespace_of(pid: c_int) -> Option<u64> {
     namespace_at(Path::new(format_args!("/proc/{pid}/ns/ipc"))?.as_c_str())
 }
@@ -62,7 +62,7 @@ fn namespace_at(path: &CStr) -> Option<u64> {
     super::file_id(path).ok().map(|file| file.inode)
 }
 
-/// Whether the process has ended that had this id at this second since 1970.
+/// Returns whether the process that had this id at this time, in seconds since 1970, has ended.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(crate) fn has_ended(pid: c_int, at: i64) -> Option<bool> {
     // The kernel says 0 of a process that this PID namespace does not see.
@@ -76,12 +76,12 @@ pub(crate) fn has_ended(pid: c_int, at: i64) -> Option<bool> {
     if !proc_is_ours() {
         return None;
     }
-    // What counts is in the first 22 fields.
+    // Only the first 22 fields are needed.
     let mut buffer = [0; 512];
     let path = Path::new(format_args!("/proc/{pid}/stat"))?;
     let len = Descriptor::open(path.as_c_str()).ok()?.read(&mut buffer);
     let (lives, start) = parse_stat(buffer.get(..len.ok()?)?)?;
-    // One that started later has been given the id again. All these clocks are rounded.
+    // A process that started later has the same id now. All these clocks are rounded.
     Some(!lives || second_of(start)? > at + 1)
 }
 
@@ -95,11 +95,11 @@ fn parse_stat(text: &[u8]) -> Option<(bool, u64)> {
     let ended = matches!(fields.next()?, "Z" | "X" | "x");
     let threads: u64 = fields.nth(16)?.parse().ok()?;
     let start = fields.nth(1)?.parse().ok()?;
-    // A first thread that has ended does not mean that the others have.
+    // The first thread can end before the others.
     Some((!ended || threads > 1, start))
 }
 
-/// The second since 1970 that is so many clock ticks after boot.
+/// Converts clock ticks after boot to seconds since 1970.
 fn second_of(start: u64) -> Option<i64> {
     // SAFETY: sysconf takes a number and has no other effect.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };

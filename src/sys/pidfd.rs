@@ -1,8 +1,8 @@
-//! Threads and processes by `pidfd_open(2)`: whether one has ended, and the number that is its own.
+//! Threads and processes by `pidfd_open(2)`: whether one has ended, and its unique number.
 //!
 //! Since Linux 6.9 a pidfd is a file of *pidfs*, and its inode number belongs to one thread or process
-//! for as long as the machine is up, whatever PID namespace it is seen from. Since Linux 6.14 a
-//! process can be found again by that number, with a file handle. Source: `pidfd_open(2)`,
+//! as long as the machine is up, the same in every PID namespace. Since Linux 6.14 a file handle finds
+//! a process by that number. Source: `pidfd_open(2)`,
 //! `open_by_handle_at(2)`, fs/pidfs.c in the kernel.
 
 use super::{Errno, errno::check, file::Descriptor, process::process_id};
@@ -66,7 +66,7 @@ impl PidFd {
         fd.map(|fd| PidFd(Descriptor(fd)))
     }
 
-    /// The handle of this file, where the kernel gives one.
+    /// Returns the handle of this file, if the kernel gives one.
     fn handle(&self) -> Result<Handle, Errno> {
         let mut handle = Handle {
             bytes: size_of::<u64>() as u32,
@@ -92,7 +92,7 @@ impl PidFd {
         }
     }
 
-    /// The inode number; `None` where the kernel has no pidfs, and all pidfds have one number.
+    /// Returns the inode number; `None` if the kernel has no pidfs, and all pidfds have the same number.
     pub fn inode(&self) -> Option<u64> {
         let mut filesystem = MaybeUninit::<libc::statfs>::zeroed();
         // SAFETY: the kernel fills one statfs, for which there is room.
@@ -106,8 +106,8 @@ impl PidFd {
         Some(self.0.id().ok()?.inode)
     }
 
-    /// Whether it has ended. One that was not yet waited for has; a process has when its last
-    /// thread has.
+    /// Returns whether it has ended. One that has ended and was not yet waited for has; a process has
+    /// ended when its last thread has.
     pub fn has_ended(&self) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {
             fd: self.0.0 as c_int,
@@ -133,19 +133,19 @@ impl PidFd {
     }
 }
 
-/// Whether this PID namespace has a thread with this id: needs no descriptor, of which there may be
-/// none left.
+/// Returns whether this PID namespace has a thread with this id. Needs no descriptor, of which there may
+/// be none left.
 pub(crate) fn thread_exists(tid: c_int) -> bool {
     // SAFETY: signal 0 asks whether the thread exists and sends nothing.
     let exists = check(unsafe { libc::syscall(libc::SYS_tkill, tid, 0) });
-    !matches!(exists, Err(Errno(libc::ESRCH | libc::EINVAL)))
+    tid > 0 && exists != Err(Errno(libc::ESRCH))
 }
 
-/// Whether a process has a thread with this id.
+/// Returns whether a process has a thread with this id.
 pub(crate) fn has_thread(pid: c_int, tid: c_int) -> bool {
     // SAFETY: as above.
     let exists = check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) });
-    !matches!(exists, Err(Errno(libc::ESRCH | libc::EINVAL)))
+    tid > 0 && exists != Err(Errno(libc::ESRCH))
 }
 
 #[cfg(test)]

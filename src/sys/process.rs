@@ -38,17 +38,19 @@ pub(crate) fn namespaces() -> u64 {
     }
 }
 
-/// Whether this process is known to be in the initial PID namespace, from which every process can
-/// be seen.
+/// Returns whether this process is known to be in the initial PID namespace, which shows every process.
 pub(crate) fn sees_all_processes() -> bool {
     let namespaces = namespaces();
     namespaces != NO_NAMESPACE && namespaces & 0xffff_ffff == INITIAL_PID_NAMESPACE
 }
 
-/// Whether another process is known to be in this process' PID namespace.
+/// Returns whether another process is known to be in this process' PID namespace.
 pub(crate) fn shares_pid_namespace(pid: i32) -> bool {
     if pid == process_id() {
         return true;
+    }
+    if !proc_is_ours() {
+        return false;
     }
     let path = Path::new(format_args!("/proc/{pid}/ns/pid"));
     let theirs = path.and_then(|path| file_id(path.as_c_str()).ok());
@@ -56,7 +58,7 @@ pub(crate) fn shares_pid_namespace(pid: i32) -> bool {
     theirs.is_some_and(|theirs| Some(theirs.inode) == ours.map(|ours| ours.inode))
 }
 
-/// Whether `/proc` is there, and tells of this process' own PID namespace. Needs no descriptor, of
+/// Returns whether `/proc` is there, and shows this process' own PID namespace. Needs no descriptor, of
 /// which there may be none left.
 pub(crate) fn proc_is_ours() -> bool {
     let mut buffer = [0; 64];
@@ -69,7 +71,7 @@ pub(crate) fn proc_is_ours() -> bool {
     name.and_then(|name| name.parse().ok()) == Some(thread_id())
 }
 
-/// A number that nothing else has, most likely.
+/// Returns a random number.
 pub(crate) fn random() -> u64 {
     let mut number = [0; 8];
     // SAFETY: the kernel writes at most so many bytes there.

@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_int};
 /// A line of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat {
-    /// It has not ended; one that has, and was not yet waited for, is still listed.
+    /// It has not ended. A thread that has ended is listed until it was waited for.
     pub lives: bool,
     /// How many threads its process has.
     pub threads: u64,
@@ -15,17 +15,17 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
-    /// The calling thread's.
+    /// Reads that of the calling thread.
     pub fn of_this_thread() -> Option<Stat> {
         Stat::read(c"/proc/thread-self/stat")
     }
 
-    /// The calling process'.
+    /// Reads that of the calling process.
     pub fn of_this_process() -> Option<Stat> {
         Stat::read(c"/proc/self/stat")
     }
 
-    /// That of any thread that `/proc` shows.
+    /// Reads that of any thread that `/proc` shows.
     pub fn of(tid: c_int) -> Option<Stat> {
         Stat::read(Path::new(format_args!("/proc/{tid}/stat"))?.as_c_str())
     }

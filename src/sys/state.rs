@@ -10,8 +10,8 @@ pub(crate) struct ThreadState {
     pub word: &'static str,
 }
 
-/// What the thread of this id does; `None` if there is none, or `/proc` does not tell. Does not
-/// allocate.
+/// Returns what the thread with this id does; `None` if there is none, or `/proc` does not show it. Does
+/// not allocate.
 pub(crate) fn thread_state(thread: i32) -> Option<ThreadState> {
     let path = Path::new(format_args!("/proc/{thread}/status"))?;
     let (mut process, mut word) = (None, None);

@@ -953,7 +953,7 @@ static void read_only(void)
         CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
         QUIET(shm_latest_close(reader));
     }
-    WORKS(shm_latest_publish(writer, &value)); /* and nobody has taken its part */
+    WORKS(shm_latest_publish(writer, &value)); /* and no other process has taken its role */
     WORKS(shm_remove(id));
     QUIET(shm_latest_close(writer));
 
@@ -993,7 +993,7 @@ static void read_only(void)
     WORKS(shm_detach(memory));
 }
 
-/* Who has an object open can ask whether it was removed; who opens it anew has another one. */
+/* A process that has an object open can ask whether it was removed; one that opens it anew has another. */
 static void removed(void)
 {
     struct shm_mutex *mutex, *anew;
@@ -1029,7 +1029,7 @@ static void removed(void)
     GIVES(shm_mutex_removed(anew), 0);
     GIVES(shm_mutex_removed(mutex), 1);
     WORKS(shm_remove(shm_mutex_id(anew)));
-    /* A process that waits for others that do not come is told. */
+    /* A process that waits for others that do not come learns of the removal by the text. */
     FAILS(shm_semaphore_wait(semaphore, SOON), ETIMEDOUT);
     CHECK(strstr(shm_last_error(), "has been removed") != NULL);
     FAILS(shm_latest_read_newer(reader, 0, &value, SOON), ETIMEDOUT);

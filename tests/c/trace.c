@@ -231,7 +231,7 @@ static void keys_and_ids(void)
     int number = 50000000 + getpid() % 1000000, key, id;
     struct shmid_ds ds;
 
-    /* An id that is hardly anybody's key. */
+    /* An id that most likely is no segment's key. */
     while ((id = get(number, 512, IPC_CREAT | IPC_EXCL | 0600)) < 1 << 15) {
         drop(id);
     }

@@ -1,5 +1,5 @@
-// What a try in vain costs from C and C++: no allocation; and that the text which is asked for later is right. Prints what is wrong, nothing
-// if all is right. The object is named by the argument.
+// A failed try in C and C++ costs no allocation, and the text that is made later is right. Prints what is wrong, nothing if all is right.
+// The argument names the object.
 #include <shmkey.hpp>
 
 #include <cstdio>

@@ -431,7 +431,7 @@ void rings()
     CHECK(crowd.send("one") && another.send("two") && crowd.recv(text) && crowd.recv(text) && text == "two");
 }
 
-// A reader that asks for it cannot write, and creates nothing; whoever has an object open can ask whether it was removed.
+// A read-only reader cannot write, and creates nothing; a process that has an object open can ask whether it was removed.
 void read_only_and_removed()
 {
     FAILS(shmkey::latest<int>::open(own("latest"), shmkey::read_only), ENOENT);
@@ -497,7 +497,7 @@ void stale_handles()
     }
 }
 
-// A guard whose thread has ended, and another thread that has the lock meanwhile.
+// A guard whose thread has ended, while another thread has the lock.
 void stale_guards()
 {
     auto [id, memory] = private_segment(4096);

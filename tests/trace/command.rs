@@ -142,7 +142,7 @@ fn the_command_says_that_nothing_was_traced() {
     );
 }
 
-/// The library asks the kernel itself, however a program got it; what it leaves is told all the same.
+/// The library makes system calls directly, however a program got it; what it leaves is still reported.
 #[test]
 fn the_command_says_that_the_library_is_not_traced() {
     let (artifacts, situations) = linked();

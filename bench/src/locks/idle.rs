@@ -1,7 +1,7 @@
-//! What those cost that wait for something that does not come.
+//! The cost of threads that wait for something that does not come.
 //!
-//! Each kind of waiter has a process of its own, so that what it uses is theirs alone; all of them
-//! wait at once.
+//! Each kind of waiter has a process of its own, so that its usage is counted alone; all of them wait
+//! at once.
 
 use super::Section;
 use crate::{
@@ -34,7 +34,7 @@ const LATER: f64 = 4.0;
 /// CPU time that many of them on a mutex may use in all.
 const CPU: Duration = Duration::from_millis(50);
 
-/// Something that threads wait for in vain.
+/// Something that threads wait for, and that does not come.
 trait Idle: Sync + Sized + 'static {
     /// For so many waiters.
     fn new(waiters: usize) -> Result<Self, Failure>;
@@ -51,7 +51,7 @@ struct Used {
     cpu: AtomicU64,
     first: AtomicU64,
     later: AtomicU64,
-    /// How many waited no longer at the end.
+    /// How many no longer waited at the end.
     returned: AtomicU32,
 }
 

@@ -1,4 +1,4 @@
-//! What locks cost: uncontended, contended, handed over, waited for, and tried in vain.
+//! What locks cost: uncontended, contended, handed over, waited for, and tried while taken.
 
 mod handover;
 mod idle;
@@ -37,7 +37,7 @@ struct Section {
 type Print = Box<dyn Fn(&Progress) -> Result<(), Failure>>;
 
 impl Locks {
-    /// Measures, and prints each table as soon as it is complete.
+    /// Measures everything, and prints each table when it is complete.
     pub fn print(&self) -> Result<(), Failure> {
         let sections = handover::sections(self.rounds)
             .into_iter()

@@ -1,4 +1,4 @@
-//! What one thread pays that nobody disturbs: for a lock that is free, and for a try in vain.
+//! What a single thread pays without contention: for a lock that is free, and for a failed try.
 
 use super::{Lock, Section};
 use crate::{
@@ -239,7 +239,7 @@ fn would_block(taken: &'static Locks) -> Result<Vec<Pair>, Failure> {
     ])
 }
 
-/// What a try in vain cannot do without.
+/// The least that a failed try has to do.
 #[inline(never)]
 fn look(word: &AtomicU64) -> bool {
     word.load(Acquire) != 0

@@ -1,5 +1,6 @@
-//! What the drop-in tells this command beside the trace, and the library of itself: see
-//! dropin/src/trace/notes.rs and src/presence.rs, which write what is read here. A program can write there, too, and then deceives but itself.
+//! What the drop-in reports to this command beside the trace, and the library about itself: see
+//! dropin/src/trace/notes.rs and src/presence.rs, which write what is read here. A traced program can
+//! write there, too, which falsifies only its own report.
 
 use crate::process::{our_ipc_namespace, our_pid_namespace};
 use std::{

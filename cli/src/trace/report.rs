@@ -150,12 +150,12 @@ impl Report {
         let silence = match (self.told.called, self.told.library) {
             (true, false) => "",
             (true, true) => {
-                "; calls that were made through the library shmkey were not traced: it asks the kernel itself"
+                "; calls that were made through the library shmkey were not traced: it makes its system calls directly"
             }
             (false, false) => "; no call was traced",
             (false, true) => {
-                "; no call was traced, because it is linked with the library shmkey, which asks the kernel itself (its \
-                 errors say what the trace would have said)"
+                "; no call was traced, because it is linked with the library shmkey, which makes its system calls directly (its \
+                 errors say what the trace would say)"
             }
         };
         let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}");

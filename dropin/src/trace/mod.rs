@@ -206,8 +206,8 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// Whether the last key that led nowhere was this one, in the same second: a program that waits for a
-/// segment in this way is not to wait for looks at all processes each time.
+/// Returns whether the last key without a segment was this one, in the same second: a program that polls
+/// for a segment must not be slowed by a search of all processes each time.
 fn is_repeated(key: c_int, time: u64) -> bool {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let this = (time / 1_000_000_000) << 32 | u64::from(key as u32);
@@ -279,7 +279,7 @@ impl fmt::Display for Note<'_> {
     }
 }
 
-/// Whether a segment has the mode that these flags create one with: one that existed may have another.
+/// Returns whether a segment has the mode that these flags create one with; an older one may differ.
 fn has_mode_of(id: c_int, flags: c_int) -> bool {
     match backend::find(id) {
         Ok(Place::Holds(record)) => c_int::from(record.shm_perm.mode) & 0o777 == flags & 0o777,

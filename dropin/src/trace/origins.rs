@@ -1,9 +1,10 @@
-//! Where keys come from: the last results of `ftok` in this process, and the files that they were made of.
+//! Where keys come from: the last results of `ftok` in this process, and the files that they were made
+//! from.
 //!
 //! A key that leads nowhere is explained by the file that it was made from, and the key −1 by the
-//! file that was not there; two files that give one key are noticed, and so is a file that was replaced. Nobody waits here: a result that comes while another thread, or the one
-//! that a signal handler has interrupted, is busy with the same place is not kept, and one that is
-//! looked for then is not found.
+//! file that was not there; two files that give one key are noticed, and so is a file that was
+//! replaced. No thread waits here: while another thread, or the one that a signal handler has
+//! interrupted, uses a place, a result for that place is not kept, and none is found there.
 
 use super::words::Project;
 use crate::{
@@ -27,7 +28,7 @@ pub(super) struct Origin {
     proj_id: c_int,
     /// Why it failed; 0 if it did not.
     errno: c_int,
-    /// The file that the path led to, if that could be told.
+    /// The file that the path led to, if it is known.
     file: Option<FileId>,
     /// With a NUL behind it.
     path: [u8; PATH],

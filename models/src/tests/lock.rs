@@ -147,3 +147,49 @@ fn one_that_gives_up_follows_a_dead_owner() {
     let threads = Box::leak(Box::new([(4, Deadline::Never, 1), (8, timeout(), 1)]));
     check(2, threads, true);
 }
+
+/// A thread that knows of a death once it has happened.
+struct Witness(u64, Arc<AtomicU64>);
+
+impl Threads for Witness {
+    fn is_mine(&self, owner: u64) -> bool {
+        owner == self.0
+    }
+
+    fn is_dead(&self, owner: u64) -> bool {
+        owner == DEAD && self.1.load(Relaxed) == 1
+    }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        self.is_dead(owner)
+    }
+}
+
+/// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken,
+/// and one of the two is told of the death.
+#[test]
+fn one_sleeps_while_the_owner_dies() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let lock = Arc::new(Lock::new());
+        let died = Arc::new(AtomicU64::new(0));
+        let owner = Witness(DEAD, died.clone());
+        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
+        let take_turn = |lock: &Lock, me: Witness| {
+            let acquired = lock.lock(me.0, &me, Deadline::Never).unwrap();
+            if acquired == Acquired::OwnerDied {
+                lock.consistent(&me).unwrap();
+            }
+            lock.unlock(&me).unwrap();
+            u32::from(acquired == Acquired::OwnerDied)
+        };
+        let sleeper = thread::spawn({
+            let (lock, died) = (lock.clone(), died.clone());
+            move || take_turn(&lock, Witness(4, died))
+        });
+        died.store(1, Relaxed);
+        let told = take_turn(&lock, Witness(8, died));
+        assert_eq!(told + sleeper.join().unwrap(), 1);
+    });
+}

@@ -1,5 +1,5 @@
-//! Keys and ids: numbers that are taken for each other, keys of files that were replaced, and segments
-//! that another IPC namespace has.
+//! Keys and ids: numbers that are mistaken for each other, keys of files that were replaced, and
+//! segments of another IPC namespace.
 
 use crate::{
     backend::{self, Place},
@@ -7,7 +7,7 @@ use crate::{
 };
 use core::{ffi::c_int, fmt, ops::ControlFlow};
 
-/// The id of the segment under a key. Without any flag, `shmget` asks for no permission.
+/// Returns the id of the segment under a key. Without any flag, `shmget` needs no permission.
 pub(super) fn holder(key: c_int) -> Option<c_int> {
     match key {
         libc::IPC_PRIVATE => None,
@@ -31,10 +31,10 @@ pub(crate) enum Meant {
 }
 
 impl Meant {
-    /// What a number is that no segment has as its id.
+    /// Finds out what a number is that no segment has as its id.
     pub fn by_id(number: c_int) -> Option<Meant> {
         match holder(number) {
-            // What a failed shmget returns; that there is such a key does not make it one.
+            // The result of a failed shmget, also if a segment has this number as its key.
             _ if number == super::FAILED => None,
             Some(holder) => Some(Meant::Key {
                 key: number,
@@ -44,7 +44,7 @@ impl Meant {
         }
     }
 
-    /// What a number is that no segment has as its key.
+    /// Finds out what a number is that no segment has as its key.
     #[inline(never)] // so that its room on the stack is free again while others are in use
     fn by_key(number: c_int) -> Option<Meant> {
         match backend::find(number) {
@@ -89,14 +89,14 @@ impl fmt::Display for Meant {
     }
 }
 
-/// The number whose hexadecimal digits are the decimal ones of this.
+/// Returns the number whose hexadecimal digits are the decimal digits of this one.
 fn as_hexadecimal(number: c_int) -> Option<c_int> {
     let (mut rest, mut answer) = (u32::try_from(number).ok()?, 0_u32);
     for place in 0.. {
         if rest == 0 {
             break;
         }
-        // Of more than eight digits it would not be one.
+        // More than eight digits are no key.
         answer |= (rest % 10).checked_shl(4 * place)?;
         rest /= 10;
     }
@@ -107,7 +107,7 @@ fn as_hexadecimal(number: c_int) -> Option<c_int> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoKey {
     key: c_int,
-    /// Only what needs no look at other segments and processes is said.
+    /// Say only what needs no look at other segments and processes.
     brief: bool,
 }
 
@@ -196,7 +196,7 @@ impl fmt::Display for Earlier {
 
 /// A process that has another IPC namespace than this one.
 enum Outside {
-    /// The first process, or this one's parent: this process is apart from them.
+    /// The first process, or this one's parent: this process has left their namespace.
     Ours(c_int),
     Theirs(c_int),
 }
@@ -207,7 +207,7 @@ impl Outside {
     fn find() -> Option<Outside> {
         const OTHERS: usize = 32;
         let here = sys::ipc_namespace()?;
-        // Of one that this process may not look into, nothing is said.
+        // A process whose namespace this one may not read does not count.
         let differs = |&pid: &c_int| sys::ipc_namespace_of(pid).is_some_and(|there| there != here);
         if let Some(pid) = [1, sys::parent_id()].into_iter().find(differs) {
             return Some(Outside::Ours(pid));

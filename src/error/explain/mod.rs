@@ -191,9 +191,7 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
             _ => Cause::plain("huge pages (SHM_HUGETLB) of this size cannot be had here"),
         }
     } else {
-        Cause::plain(
-            "an argument is not valid, and looking at the limits and at the segments does not tell which",
-        )
+        Cause::plain("an argument is not valid, and the limits and the segments do not show which")
     }
 }
 
@@ -316,7 +314,7 @@ fn nothing_attached(address: usize) -> Cause {
     }
 }
 
-/// Whether a segment has this number as its id.
+/// Returns whether a segment has this number as its id.
 fn is_id(number: usize) -> bool {
     c_int::try_from(number).is_ok_and(|id| matches!(backend::find(id), Ok(Place::Holds(_))))
 }

@@ -1,4 +1,4 @@
-//! Whose a segment is and who uses it: no remedy says to remove one without that.
+//! Who owns a segment and who uses it: each remedy that advises to remove a segment says that first.
 
 use super::words::{Times, User};
 use crate::{
@@ -54,8 +54,8 @@ impl Ownership {
         }
     }
 
-    /// What it holds, if this library has made that and a process can be read that has it attached:
-    /// this one, its creator or the last that used it.
+    /// Returns what it holds, if this library has made that, and the memory of a process that has it
+    /// attached can be read: of this one, its creator or its last user.
     #[inline(never)] // so that its room on the stack is free again while others are in use
     fn object(&self) -> Option<Object> {
         // Only such sizes have objects; see `Contents::may_be_in`.
@@ -84,7 +84,7 @@ impl fmt::Display for Ownership {
         let creator = Process(self.creator, self.changed);
         let user = Process(self.user, self.used);
         write!(f, "the segment {id} belongs to {}, was ", User(owner))?;
-        // One id can have been given to two processes.
+        // Two processes can have had one id.
         let same = self.creator == self.user && creator.has_ended() == user.has_ended();
         match (self.used, same) {
             (0, _) => write!(f, "created by {creator} and never attached")?,
@@ -133,7 +133,7 @@ impl fmt::Display for Process {
         let life = match ended {
             Some(true) => "dead",
             Some(false) => "alive",
-            None => "alive or dead, which cannot be told",
+            None => "alive or dead, which is unknown",
         };
         write!(f, "process {pid} ({life})")
     }
@@ -159,7 +159,7 @@ impl Object {
     }
 }
 
-/// How many segments are orphans, as far as that can be told.
+/// How many segments are known to be orphans.
 pub(super) struct Orphans;
 
 impl fmt::Display for Orphans {
@@ -211,7 +211,7 @@ mod tests {
         );
         // SAFETY: it is not used.
         unsafe { backend::detach(memory) }.unwrap();
-        // As if another process had created it, which has ended.
+        // Pretends that another process, which has ended, has created it.
         let mut ownership = Ownership::of(id).unwrap();
         (ownership.creator, ownership.changed) = (sys::process_id(), 1);
         let text = ownership.to_string();

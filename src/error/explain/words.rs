@@ -92,7 +92,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// A mode of which a C program's author has perhaps thought another one: see [`ModeDoubt::of`].
+/// A mode that the author of a C program perhaps did not mean: see [`ModeDoubt::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ModeDoubt {
     mode: u32,
@@ -116,8 +116,8 @@ impl ModeDoubt {
     }
 }
 
-/// Whether a number's decimal digits are those of a mode that people give: the owner may read and
-/// write, and neither the group nor others may do more than those before them.
+/// Returns whether a number's decimal digits are those of a common mode: the owner may read and write,
+/// the group may do no more than the owner, and others no more than the group.
 fn is_usual(number: u32) -> bool {
     let digits = [number / 100, number / 10 % 10, number % 10];
     matches!(digits[0], 6 | 7)

@@ -296,8 +296,8 @@ impl Head {
         track.words.receiver.head.load(Relaxed) != self.pos
     }
 
-    /// Whether a message that was found is still the first one. In a ring that drops the oldest it need
-    /// not be: `release` says so.
+    /// Returns whether a message that was found is still the first one. In a ring that drops the oldest
+    /// the sender may have dropped it; `release` then fails.
     pub fn is_first(&self, track: Track, message: &Message) -> bool {
         // Relaxed: this end has stored it, or another one has at any time since.
         track.drops || track.words.receiver.head.load(Relaxed) == message.pos

@@ -92,8 +92,8 @@ impl Tail {
         Ok(found)
     }
 
-    /// Goes on where others have sent meanwhile. What was added and not committed before they did is
-    /// given up: its place is theirs.
+    /// Moves to where other senders have sent since. What was added before that and not committed is
+    /// given up: others have written there.
     #[inline]
     pub fn catch_up(&mut self, track: Track) {
         self.pending = None;
@@ -194,8 +194,8 @@ impl Tail {
         }
     }
 
-    /// Whether what was committed last was committed by this end: then what it has added or reserved
-    /// since is still its own.
+    /// Returns whether this end has committed last: then it still owns what it has added or reserved
+    /// since.
     pub fn is_last(&self, track: Track) -> bool {
         let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
         // Relaxed: this end has stored it, or another one has at any time since.
