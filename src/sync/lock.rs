@@ -496,6 +496,45 @@ mod tests {
         });
     }
 
+    /// Signals end a thread's sleep again and again; it notices the death all the same.
+    #[test]
+    fn signals_do_not_hide_a_death() {
+        extern "C" fn ignore(_: libc::c_int) {}
+        // SAFETY: a structure of integers and pointers, for which zeroes are valid; the handler does
+        // nothing.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = ignore as *const () as usize;
+            libc::sigaction(libc::SIGWINCH, &action, core::ptr::null_mut());
+        }
+        let shared = Lock::new();
+        let (asleep, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        // SAFETY: takes nothing, and is this thread's id.
+        let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                lock(&shared).unwrap();
+                asleep.store(true, Relaxed);
+                while shared.word.load(Relaxed) & W == 0 {
+                    thread::yield_now();
+                }
+            });
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    // SAFETY: the signal has a handler.
+                    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGWINCH) };
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            while !asleep.load(Relaxed) {
+                thread::yield_now();
+            }
+            let acquired = lock(&shared);
+            done.store(true, Relaxed);
+            assert_eq!(acquired, Ok(Acquired::OwnerDied));
+        });
+    }
+
     #[test]
     fn an_owner_that_cannot_be_judged_is_left_alone() {
         struct Unknown;
