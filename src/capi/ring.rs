@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Place,
+    error::Action,
     ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
     sync,
 };
@@ -223,12 +224,13 @@ impl Sending {
         &mut self,
         shared: &Shared,
         slot: *const shm_slot,
+        action: Action,
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
         let number = unsafe { slot.as_ref() }.ok_or_else(no_slot)?.number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
-            _ => Err(shared.object().error(ErrorKind::NotOwner)),
+            _ => Err(not_held(shared, action)),
         }
     }
 
@@ -237,6 +239,13 @@ impl Sending {
             shared.drop_sender(&mut end);
         }
     }
+}
+
+/// The error for a slot or a message that this handle does not hold.
+#[cold]
+fn not_held(shared: &Shared, action: Action) -> Error {
+    let error = shared.object().error(ErrorKind::NotOwner);
+    error.during(action)
 }
 
 #[cold]
@@ -397,7 +406,7 @@ pub unsafe extern "C" fn shm_ring_commit(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over a slot.
-        let end = unsafe { sending.end_of(shared, slot) }?;
+        let end = unsafe { sending.end_of(shared, slot, Action::Commit) }?;
         shared.commit(end, size).map(|()| 0)
     }))
 }
@@ -412,7 +421,7 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over a slot.
-        let end = unsafe { sending.end_of(shared, slot) }?;
+        let end = unsafe { sending.end_of(shared, slot, Action::Abort) }?;
         shared.abort(end).map(|()| 0)
     }))
 }
@@ -537,7 +546,7 @@ pub unsafe extern "C" fn shm_ring_release(
             &mut receiving.end,
         ) {
             (Some(found), Some(end)) => shared.release(end, found).map(|()| 0),
-            _ => Err(shared.object().error(ErrorKind::NotOwner)),
+            _ => Err(not_held(shared, Action::Release)),
         }
     }))
 }

@@ -31,10 +31,12 @@ pub(crate) enum Action {
     Receive,
     Peek,
     Release,
+    Commit,
+    Abort,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 19] = [
+    const ALL: [(Action, &str); 21] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -54,6 +56,8 @@ impl Action {
         (Action::Receive, "receive"),
         (Action::Peek, "peek"),
         (Action::Release, "release"),
+        (Action::Commit, "commit"),
+        (Action::Abort, "abort"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -256,6 +260,9 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (role, peer) = (action.role(), action.peer());
     let bytes = Bytes(number as usize);
     match failure.what {
+        What::Held if other == 0 && failure.kind == ErrorKind::NotOwner => {
+            f.write_str("no thread holds the lock")
+        }
         What::Held if other == 0 => {
             f.write_str("another thread held the lock, and has released it since")
         }
@@ -340,6 +347,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
              role",
             failure.process()
         ),
+        What::Maker if other == 0 => f.write_str("no process has begun to make it"),
         What::Maker => write!(
             f,
             "{} has begun to make it, and is not ready",
@@ -393,6 +401,9 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.holder.id();
         let what = if self.is_process { "process" } else { "thread" };
+        if self.is_process && self.holder.is_mine() {
+            return f.write_str("this process");
+        }
         let life = self.holder.life(|| self.known);
         if !self.known && life != Life::Dead {
             return write!(

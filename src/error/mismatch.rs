@@ -67,6 +67,10 @@ impl fmt::Display for Mismatch {
                 f,
                 "made with {made}, asked for with {wanted}; change one of the programs, and make the object again in a new segment"
             ),
+            Mismatch::Name { found, wanted } if found.is_empty() && wanted.is_empty() => f.write_str(
+                "another path and project id make the same key, and the segment under it is theirs; use another path, another \
+                 project id, or a name",
+            ),
             Mismatch::Name { found, wanted } => write!(
                 f,
                 "{} and {} make the same key, and the segment under it is that of {}; take another name",

@@ -513,7 +513,8 @@ impl Shared {
     /// Sends the first bytes of what was reserved.
     pub fn commit(&self, end: &mut SendEnd, len: usize) -> Result<(), Error> {
         if !self.has_slot(end) {
-            return Err(self.object.error(ErrorKind::NotOwner));
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Commit));
         }
         if end
             .reserved
@@ -531,7 +532,8 @@ impl Shared {
     /// Gives up what was reserved.
     pub fn abort(&self, end: &mut SendEnd) -> Result<(), Error> {
         if !self.has_slot(end) {
-            return Err(self.object.error(ErrorKind::NotOwner));
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Abort));
         }
         self.give_up(end);
         Ok(())
