@@ -300,7 +300,7 @@ fn no_orphan_is_guessed() {
             let text = said(Command::new("unshare").args(["-m", "sh", "-c", &script]));
             assert!(text.contains("\"orphan\":null"), "{text}");
             assert!(
-                text.contains("(?)") && text.contains("cannot be told"),
+                text.contains("(?)") && text.contains("it is unknown whether"),
                 "{text}"
             );
         }
