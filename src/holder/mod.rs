@@ -173,7 +173,7 @@ impl Holder {
     /// Returns the number of the calling thread or process, without a token.
     fn plain(id: c_int, scope: Scope) -> Holder {
         let new = |kind, value| Holder::new(kind, id, value, scope);
-        if let Some(inode) = PidFd::open(id, scope).ok().and_then(|fd| fd.inode()) {
+        if let Some(inode) = inode_of(id, scope) {
             return new(Kind::Inode, inode);
         }
         let stat = match scope {
@@ -262,12 +262,8 @@ impl Holder {
         let tid = self.id() as c_int;
         match self.kind() {
             Kind::Token => Process::current().token() == Some(self.token()),
-            Kind::Inode if sys::has_thread(sys::process_id(), tid) => {
-                let inode = PidFd::open(tid, Scope::Thread)
-                    .ok()
-                    .and_then(|fd| fd.inode());
-                inode.is_none_or(|inode| inode & mask(VALUE_BITS) == self.value())
-            }
+            Kind::Inode if sys::has_thread(sys::process_id(), tid) => inode_of(tid, Scope::Thread)
+                .is_none_or(|inode| inode & mask(VALUE_BITS) == self.value()),
             _ => sys::has_thread(sys::process_id(), tid),
         }
     }
@@ -290,8 +286,7 @@ impl Holder {
         if is_home() {
             return Life::Dead;
         }
-        let mine = PidFd::open(sys::process_id(), Scope::Process);
-        let newest = mine.ok().and_then(|fd| fd.inode());
+        let newest = inode_of(sys::process_id(), Scope::Process);
         if newest.is_none_or(|inode| inode > INODES_END) {
             return Life::Unknown;
         }
@@ -368,6 +363,11 @@ impl Names {
     fn are(self, holder: Holder) -> bool {
         holder.0 == self.plain || holder.0 == self.token && holder.0 != 0
     }
+}
+
+/// Returns the inode number of a thread or process of this PID namespace, if the kernel gives one.
+fn inode_of(id: c_int, scope: Scope) -> Option<u64> {
+    PidFd::open(id, scope).ok()?.inode()
 }
 
 /// Returns what a token keeps of an inode number: never 0, and the same for its lower 37 bits.

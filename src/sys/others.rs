@@ -5,6 +5,7 @@ use super::{
     errno::check,
     file::{Descriptor, Path},
     process::proc_is_ours,
+    stat::Stat,
 };
 use core::{
     ffi::{CStr, c_int},
@@ -76,27 +77,11 @@ pub(crate) fn has_ended(pid: c_int, at: i64) -> Option<bool> {
     if !proc_is_ours() {
         return None;
     }
-    // Only the first 22 fields are needed.
-    let mut buffer = [0; 512];
-    let path = Path::new(format_args!("/proc/{pid}/stat"))?;
-    let len = Descriptor::open(path.as_c_str()).ok()?.read(&mut buffer);
-    let (lives, start) = parse_stat(buffer.get(..len.ok()?)?)?;
-    // A process that started later has the same id now. All these clocks are rounded.
-    Some(!lives || second_of(start)? > at + 1)
-}
-
-/// `pid (name) state ppid …`: the name can hold anything, parentheses too. The state is field 3, the
-/// number of threads field 20, the start in clock ticks since boot field 22.
-fn parse_stat(text: &[u8]) -> Option<(bool, u64)> {
-    let name_end = text.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = str::from_utf8(&text[name_end + 1..])
-        .ok()?
-        .split_ascii_whitespace();
-    let ended = matches!(fields.next()?, "Z" | "X" | "x");
-    let threads: u64 = fields.nth(16)?.parse().ok()?;
-    let start = fields.nth(1)?.parse().ok()?;
+    let stat = Stat::of(pid)?;
     // The first thread can end before the others.
-    Some((!ended || threads > 1, start))
+    let lives = stat.lives || stat.threads > 1;
+    // A process that started later has the same id now. All these clocks are rounded.
+    Some(!lives || second_of(stat.start)? > at + 1)
 }
 
 /// Converts clock ticks after boot to seconds since 1970.
@@ -140,14 +125,6 @@ mod tests {
         }
         child.wait().unwrap();
         assert_eq!(has_ended(pid, soon), Some(true));
-    }
-
-    #[test]
-    fn a_name_with_parentheses_is_no_state() {
-        let text = b"7 (a) R 1) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4242 20";
-        assert_eq!(parse_stat(text), Some((false, 4242)));
-        assert_eq!(parse_stat(b"7 (a"), None);
-        assert_eq!(parse_stat(b"7 (a) R 1"), None);
     }
 
     #[test]
