@@ -123,6 +123,8 @@ impl Counter {
             return true;
         }
         let mut sleep = Sleep::until(deadline);
+        // No holder can die; only a wake-up may be lost, with a process that was killed.
+        sleep.look_often(false);
         loop {
             // Relaxed: W orders nothing; the kernel compares the word again.
             let word = self.word.fetch_or(W, Relaxed) | W;
