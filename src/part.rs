@@ -14,7 +14,7 @@ impl Part {
     /// Takes a role, also after a process that has died.
     pub fn take(object: &Object, claim: &Claim) -> Result<Part, Error> {
         object.expect_writable()?;
-        let me = Holder::process(object.introduce());
+        let me = object.this_process();
         let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
         match claim.take(me.bits(), is_dead) {
             true => Ok(Part(me)),

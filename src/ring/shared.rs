@@ -467,7 +467,7 @@ impl Shared {
         let peers = || self.look_at_receiver(watch);
         match tail.reserve(self.track(), len, deadline, peers) {
             Ok(offset) => {
-                let by = self.lock_owner().unwrap_or(Holder::thread(false));
+                let by = self.lock_owner().unwrap_or_else(|| self.object.me());
                 end.reserved = Some(Reserved { by, len });
                 Ok(offset)
             }
