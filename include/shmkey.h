@@ -557,9 +557,10 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *mes
 // shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
 // the other senders wait until then, and both must be called by the thread that has reserved the slot.
 //
-// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
-// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
-// written any more.
+// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
+// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
+// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
+// in no other one (EPERM). Its bytes must not be written any more.
 //
 // slot: where to store the slot.
 //
@@ -627,9 +628,11 @@ int shm_ring_begin_sending(struct shm_ring *ring);
 // Errors: EBUSY as for shm_ring_recv().
 int shm_ring_begin_receiving(struct shm_ring *ring);
 
-// Gives the sender's part back: the receiver is told when it has received everything.
+// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
+// everything, if this was the last sender.
 //
-// Returns: 0, also if this process was not the sender; or -1.
+// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
+// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
 int shm_ring_end_sending(struct shm_ring *ring);
 
 // Gives the receiver's part back.
@@ -666,7 +669,11 @@ int shm_ring_id(const struct shm_ring *ring);
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
 int shm_ring_removed(const struct shm_ring *ring);
 
-// Closes it, and gives back what parts this process has in it. What was sent stays.
+// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
+// What was sent stays.
+//
+// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
+// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
 void shm_ring_close(struct shm_ring *ring);
 
 // Why the calling thread's last failed call of this library failed: a sentence or two for a

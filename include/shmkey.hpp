@@ -899,7 +899,8 @@ class [[nodiscard]] ring {
 public:
     // Room for a message that is written in place. Its destructor gives it up, unless it was committed;
     // until then the ring sends nothing else (EINVAL). If the ring has given it up, in end_sending(),
-    // committing it and giving it up fail (EPERM).
+    // committing it and giving it up fail (EPERM). While the thread that has reserved it lives, another
+    // thread can neither end sending (EPERM) nor destroy the ring: the handle then stays open.
     class [[nodiscard]] slot {
     public:
         slot(const slot &) = delete;

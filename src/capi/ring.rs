@@ -201,8 +201,7 @@ unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Rece
 impl Sending {
     /// The sending end, which this process takes when it first sends.
     fn end(&mut self, shared: &Shared) -> Result<&mut SendEnd, Error> {
-        let reserved = |end: &SendEnd| shared.has_slot(end) || shared.has_anothers_slot(end);
-        if self.end.as_ref().is_some_and(reserved) {
+        if self.end.as_ref().is_some_and(|end| shared.is_reserved(end)) {
             return Err(Error::invalid(
                 "shm_ring",
                 "a slot is reserved; commit or abort it first",
@@ -234,10 +233,14 @@ impl Sending {
         }
     }
 
-    fn give_back(&mut self, shared: &Shared) {
-        if let Some(mut end) = self.end.take() {
-            shared.drop_sender(&mut end);
+    /// Fails, and changes nothing, while another thread may be writing into a slot.
+    fn give_back(&mut self, shared: &Shared) -> Result<(), Error> {
+        if let Some(end) = &mut self.end {
+            shared.expect_no_writer(end)?;
+            shared.drop_sender(end);
+            self.end = None;
         }
+        Ok(())
     }
 }
 
@@ -280,7 +283,8 @@ impl Receiving {
 
 impl Drop for shm_ring {
     fn drop(&mut self) {
-        self.sending.get_mut().give_back(&self.shared);
+        // `shm_ring_close` has done so already.
+        let _ = self.sending.get_mut().give_back(&self.shared);
         self.receiving.get_mut().give_back(&self.shared);
     }
 }
@@ -355,9 +359,10 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
 /// the other senders wait until then, and both must be called by the thread that has reserved the slot.
 ///
-/// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
-/// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
-/// written any more.
+/// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
+/// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
+/// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
+/// in no other one (EPERM). Its bytes must not be written any more.
 ///
 /// slot: where to store the slot.
 ///
@@ -577,16 +582,17 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
     }))
 }
 
-/// Gives the sender's part back: the receiver is told when it has received everything.
+/// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
+/// everything, if this was the last sender.
 ///
-/// Returns: 0, also if this process was not the sender; or -1.
+/// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
+/// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        sending.give_back(shared);
-        Ok(0)
+        sending.give_back(shared).map(|()| 0)
     }))
 }
 
@@ -656,9 +662,20 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     }))
 }
 
-/// Closes it, and gives back what parts this process has in it. What was sent stays.
+/// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
+/// What was sent stays.
+///
+/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
+/// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
-    // SAFETY: the caller gives it up.
-    unsafe { close(ring) }
+    let given_back = || {
+        // SAFETY: the caller hands over an open ring, and no other thread uses it.
+        let (shared, sending) = unsafe { sending(ring) }?;
+        sending.give_back(shared).map(|()| 0)
+    };
+    if ring.is_null() || or_minus_one::<c_int>(keeping_errno(given_back)) == 0 {
+        // SAFETY: the caller gives it up.
+        unsafe { close(ring) }
+    }
 }

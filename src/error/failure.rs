@@ -33,10 +33,11 @@ pub(crate) enum Action {
     Release,
     Commit,
     Abort,
+    EndSending,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 21] = [
+    const ALL: [(Action, &str); 22] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -58,6 +59,7 @@ impl Action {
         (Action::Release, "release"),
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
+        (Action::EndSending, "end sending"),
     ];
 
     pub fn name(self) -> &'static str {

@@ -488,16 +488,36 @@ impl Shared {
             })
     }
 
-    /// Returns whether another thread, which is live, may do so.
-    pub fn has_anothers_slot(&self, end: &SendEnd) -> bool {
-        self.has_many_senders()
-            && end.part.is_ours()
-            && end.reserved.as_ref().is_some_and(|reserved| {
-                !reserved.by.is_mine()
-                    && self.is_locked_by(reserved.by)
-                    // A thread of this process, so its id belongs to this PID namespace.
-                    && reserved.by.life(|| true) != Life::Dead
-            })
+    /// Returns whether the calling thread, or another one that is live, has reserved a slot and may be
+    /// writing into it.
+    pub fn is_reserved(&self, end: &SendEnd) -> bool {
+        let by_me = |reserved: &Reserved| reserved.by.is_mine();
+        end.reserved.as_ref().is_some_and(by_me) && self.has_slot(end)
+            || self.anothers_slot(end).is_some()
+    }
+
+    /// Returns the thread that has reserved a slot and may be writing into it: a live one, and not the
+    /// calling one.
+    fn anothers_slot(&self, end: &SendEnd) -> Option<Holder> {
+        let by = end.reserved.as_ref()?.by;
+        let is_anothers = end.part.is_ours()
+            && !by.is_mine()
+            && (!self.has_many_senders() || self.is_locked_by(by))
+            // A thread of this process, so its id belongs to this PID namespace.
+            && by.life(|| true) != Life::Dead;
+        is_anothers.then_some(by)
+    }
+
+    /// Fails if another thread may be writing into a slot, so that its place must not be used again.
+    pub fn expect_no_writer(&self, end: &SendEnd) -> Result<(), Error> {
+        match self.anothers_slot(end) {
+            None => Ok(()),
+            Some(by) => {
+                let error = self.object.error(ErrorKind::NotOwner);
+                let error = error.during(Action::EndSending);
+                Err(error.with(What::Sending, 0, by.bits()))
+            }
+        }
     }
 
     /// The thread that has the senders' lock.
