@@ -28,6 +28,12 @@ impl Part {
         self.0.is_mine()
     }
 
+    /// Returns whether this process has it still: no other process has taken it over.
+    #[inline(always)]
+    pub fn is_held(&self, claim: &Claim) -> bool {
+        self.is_ours() && claim.is_of(self.0.bits())
+    }
+
     /// Releases it.
     pub fn release(&self, claim: &Claim) {
         if self.is_ours() {
