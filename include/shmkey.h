@@ -16,8 +16,11 @@
  *
  * FAILURE is -1, or NULL where an address is returned, with errno set as the manual pages of the
  *   System V calls set it, and a sentence for a person in shm_last_error(). On success errno is
- *   left alone. Bad arguments (NULL, addresses where nothing is attached, ids that do not exist,
- *   flags that nobody defined) are failures and never crash. The library prints nothing.
+ *   left alone. Bad arguments (NULL, addresses to detach where nothing is attached, ids that do not
+ *   exist, undefined flags, structures with any numbers in them) are failures and never crash. A
+ *   pointer other than NULL must lead to memory of the kind that the function asks for: one to a
+ *   handle, a structure or a buffer is followed, and if it leads nowhere, the program gets SIGSEGV.
+ *   The library prints nothing.
  * OWNERSHIP: a segment belongs to nobody and outlives its processes; shm_remove() removes it. What
  *   shm_attach() returns belongs to the process, until shm_detach(), exec or its end. Strings that
  *   are returned belong to the library.

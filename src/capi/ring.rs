@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Place,
-    error::Action,
+    error::{Action, What},
     ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
     sync,
 };
@@ -200,12 +200,9 @@ unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Rece
 
 impl Sending {
     /// The sending end, which this process takes when it first sends.
-    fn end(&mut self, shared: &Shared) -> Result<&mut SendEnd, Error> {
+    fn end(&mut self, shared: &Shared, action: Action) -> Result<&mut SendEnd, Error> {
         if self.end.as_ref().is_some_and(|end| shared.is_reserved(end)) {
-            return Err(Error::invalid(
-                "shm_ring",
-                "a slot is reserved; commit or abort it first",
-            ));
+            return Err(reserved(shared, action));
         }
         // Not yet, or in a child of whoever has it.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
@@ -226,7 +223,9 @@ impl Sending {
         action: Action,
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
-        let number = unsafe { slot.as_ref() }.ok_or_else(no_slot)?.number;
+        let number = unsafe { read(slot) }
+            .ok_or_else(|| null(shared, action))?
+            .number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
             _ => Err(not_held(shared, action)),
@@ -251,9 +250,27 @@ fn not_held(shared: &Shared, action: Action) -> Error {
     error.during(action)
 }
 
+/// The error for a slot or a message that is NULL.
 #[cold]
-fn no_slot() -> Error {
-    Error::bad_pointer("shm_ring", "the slot or message is NULL")
+fn null(shared: &Shared, action: Action) -> Error {
+    let error = shared.object().error(ErrorKind::BadPointer);
+    error.during(action).with(What::Null, 0, 0)
+}
+
+/// The error for a handle that has a slot reserved.
+#[cold]
+fn reserved(shared: &Shared, action: Action) -> Error {
+    let error = shared.object().error(ErrorKind::InvalidArgument);
+    error.during(action).with(What::Reserved, 0, 0)
+}
+
+/// Reads a structure of the caller's, aligned or not; `None` for NULL.
+///
+/// # Safety
+/// `from` must be NULL, or lead to one.
+unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
+    // SAFETY: the caller's promise.
+    (!from.is_null()).then(|| unsafe { from.read_unaligned() })
 }
 
 impl Receiving {
@@ -309,7 +326,7 @@ pub unsafe extern "C" fn shm_ring_send(
         let (shared, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let message = unsafe { source(message, size) }?;
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Send)?;
         shared.send(end, message, deadline(timeout)?).map(|()| 0)
     }))
 }
@@ -340,7 +357,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             ));
         };
         expect_bytes(messages.cast(), size)?;
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
             // SAFETY: `i` is below the number of structures that the caller hands over, and each of
@@ -380,9 +397,9 @@ pub unsafe extern "C" fn shm_ring_reserve(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
         if slot.is_null() {
-            return Err(no_slot());
+            return Err(null(shared, Action::Reserve));
         }
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Reserve)?;
         let offset = shared.reserve(end, size, deadline(timeout)?)?;
         sending.slot += 1;
         let reserved = shm_slot {
@@ -391,7 +408,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
             number: sending.slot,
         };
         // SAFETY: the caller hands over room for a slot.
-        unsafe { *slot = reserved };
+        unsafe { slot.write_unaligned(reserved) };
         Ok(0)
     }))
 }
@@ -512,7 +529,7 @@ pub unsafe extern "C" fn shm_ring_peek(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
         if message.is_null() {
-            return Err(no_slot());
+            return Err(null(shared, Action::Peek));
         }
         let end = receiving.end_to_receive(shared)?;
         let found = shared.peek(end, deadline(timeout)?)?;
@@ -524,7 +541,7 @@ pub unsafe extern "C" fn shm_ring_peek(
             number: receiving.message,
         };
         // SAFETY: the caller hands over room for a message.
-        unsafe { *message = in_place };
+        unsafe { message.write_unaligned(in_place) };
         Ok(found.len as isize)
     }))
 }
@@ -544,7 +561,9 @@ pub unsafe extern "C" fn shm_ring_release(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
-        let number = unsafe { message.as_ref() }.ok_or_else(no_slot)?.number;
+        let number = unsafe { read(message) }
+            .ok_or_else(|| null(shared, Action::Release))?
+            .number;
         let last = receiving.message;
         match (
             receiving.peeked.take_if(|_| number == last),
@@ -565,7 +584,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        sending.end(shared).map(|_| 0)
+        sending.end(shared, Action::BecomeSender).map(|_| 0)
     }))
 }
 

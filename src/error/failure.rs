@@ -122,10 +122,16 @@ pub(crate) enum What {
     Maker,
     /// `number`: the size of a segment that is too small.
     Size,
+    /// Nothing: the pointer to a slot or a message is NULL.
+    Null,
+    /// Nothing: the handle has a slot reserved.
+    Reserved,
+    /// The lengths of a message and of the slot that was reserved for it.
+    ShortSlot,
 }
 
 impl What {
-    const ALL: [What; 14] = [
+    const ALL: [What; 17] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -140,6 +146,9 @@ impl What {
         What::Peer,
         What::Maker,
         What::Size,
+        What::Null,
+        What::Reserved,
+        What::ShortSlot,
     ];
 }
 
@@ -358,6 +367,16 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Size => write!(
             f,
             "the segment has {bytes}, and an object has 1024 at least"
+        ),
+        What::Null if role == "receiver" => f.write_str("the pointer to a message is NULL"),
+        What::Null => f.write_str("the pointer to a slot is NULL"),
+        What::Reserved => {
+            f.write_str("a slot is reserved with this handle; commit or abort it first")
+        }
+        What::ShortSlot => write!(
+            f,
+            "the message has {bytes}, and the slot has {}; the slot stays reserved",
+            Bytes(other as usize)
         ),
         What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
     }
