@@ -711,6 +711,13 @@ int shm_last_failure(struct shm_failure *failure);
 // Returns: nothing. errno is left alone.
 void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);
 
+// A number of the calling process, which no other process has as long as the machine is up: a
+// child made by fork() has another one, also where both have the same id in PID namespaces of their own.
+// Before Linux 6.9 it is made of the id, the start time and the namespaces of the process, or is random.
+//
+// Returns: the number, never 0.
+uint64_t shm_this_process(void);
+
 // The version of the library in use, such as "0.1.0".
 //
 // Returns: a string that lives as long as the library, never NULL.

@@ -136,7 +136,7 @@ impl Holder {
         process.names().best(ipc_namespace)
     }
 
-    /// Returns the calling process, for use within it.
+    /// Returns the calling process, for use within it: the number stays the same.
     pub fn this_process() -> Holder {
         Holder::process_in(0, false)
     }

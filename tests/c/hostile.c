@@ -255,6 +255,7 @@ int main(void)
     CHECK(strcmp(shm_last_error(), "no error") == 0);
     snprintf(version, sizeof version, "%d.%d.%d", SHMKEY_VERSION_MAJOR, SHMKEY_VERSION_MINOR, SHMKEY_VERSION_PATCH);
     CHECK(strcmp(shm_version(), version) == 0);
+    CHECK(shm_this_process() != 0 && shm_this_process() == shm_this_process());
 
     opening();
     attaching();
