@@ -427,10 +427,11 @@ impl fmt::Display for Shown {
         }
         let life = self.holder.life(|| self.known);
         if !self.known && life != Life::Dead {
-            return write!(
-                f,
-                "{what} {id} (unknown: its id is that of another PID namespace)"
-            );
+            let why = match sys::namespaces() {
+                sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",
+                _ => "its id is that of another PID namespace",
+            };
+            return write!(f, "{what} {id} (unknown: {why})");
         }
         let state = match life {
             Life::Dead => return write!(f, "{what} {id} (dead)"),

@@ -141,6 +141,7 @@ static void attaching(void)
     FAILS(shm_prefault(&size), EINVAL);
 
     FAILS(shm_detach(NULL), EINVAL);
+    CHECK(strstr(shm_last_error(), "the address is NULL") != NULL);
     FAILS(shm_detach(a + 1), EINVAL);
     FAILS(shm_detach(a + 4096), EINVAL);
     FAILS(shm_detach(&size), EINVAL);
