@@ -847,9 +847,9 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         Site::Key { key, .. } if key.is_private() => {
             refuse("nobody finds an object in a private segment; attach one and use Place::within")
         }
-        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => refuse(
-            "whoever makes an object must be allowed to read and write it: a mode of 0600 at least",
-        ),
+        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
+            Err(Error::object_mode(place.mode))
+        }
         _ => Ok(()),
     }
 }

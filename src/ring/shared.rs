@@ -151,7 +151,10 @@ impl Shared {
             options: (!as_it_is).then_some(options),
         };
         // A ring of zeroes is an empty one.
-        let object = Object::open(&place, &spec, |_| {})?;
+        let object = Object::open(&place, &spec, |_| {}).map_err(|error| match as_it_is {
+            true => error.no_ring(),
+            false => error,
+        })?;
         let (payload, options) = object.found()?;
         let room = payload.wrapping_sub(CLAIMS);
         if payload < CLAIMS + 64 || !room.is_multiple_of(8) {

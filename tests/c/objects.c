@@ -171,6 +171,12 @@ static void opening(void)
     FAILS_NULL(shm_ring_open(own("other"), 63, MAKE), EINVAL);
     FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 0400), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 666), EINVAL);
+    CHECK(strstr(shm_last_error(), "666 in decimal") != NULL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT), EINVAL);
+    CHECK(strstr(shm_last_error(), "IPC_CREAT | 0600") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
+    CHECK(strstr(shm_last_error(), "needs a capacity") != NULL && strstr(shm_last_error(), "IPC_CREAT") == NULL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHM_DROP_OLDEST), EINVAL);
     FAILS_NULL(shm_ring_open(own("other"), 64, MAKE | 0x40000), EINVAL);
