@@ -29,7 +29,8 @@
  *   An object is closed when no other thread is in a call on it any more: a thread that was woken
  *   can be back before the call that woke it. (Only shm_semaphore_post() touches nothing after it.)
  * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
- *   that a fork could break.
+ *   that a fork could break. A child that shares its parent's memory (vfork(), or clone() with
+ *   CLONE_VM and without CLONE_THREAD) cannot be told from its parent, and must not use objects.
  * OBJECTS - shm_mutex, shm_semaphore, shm_latest, shm_ring - are what processes wait for each other
  *   with. All processes open one by the same call: the first makes it, the others wait for that, 5
  *   seconds at most, and should the maker die, another one takes over. C and Rust share them. They

@@ -21,6 +21,10 @@
 //! means something in the IPC namespace in which it was made; to an object of another one, which its
 //! thread has left or joined since with `unshare(2)` or `setns(2)`, the other number is written.
 //!
+//! What cannot be told: a younger thread that has the id of a dead one of the same process, which has a
+//! token, and the same 6 bits (1 of 63); and a child that shares its parent's memory (`vfork`, `CLONE_VM`),
+//! which is taken for its parent.
+//!
 //! A holder of which the kernel says nothing is [`Life::Unknown`]: it is neither this thread nor dead.
 
 mod process;

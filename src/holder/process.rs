@@ -86,7 +86,8 @@ impl Process {
         Process::current()
     }
 
-    /// Clears the numbers of the parent.
+    /// Clears the numbers of the parent. Other threads wait for that, so a signal handler that interrupts
+    /// it must not come here: none may use objects.
     #[cold]
     fn forget_parent(&self) {
         let me = sys::process_id();
