@@ -243,6 +243,11 @@ impl Snapshot {
         holder.life(|| self.header.is_of_our_namespaces())
     }
 
+    /// Returns whether a holder's id is known to be one of this process' PID namespace.
+    pub fn has_id_here(&self, holder: Holder) -> bool {
+        holder.has_id_here(|| self.header.is_of_our_namespaces())
+    }
+
     /// The object's own words.
     ///
     /// # Safety

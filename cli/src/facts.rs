@@ -187,6 +187,13 @@ impl Fact {
             .map(|found| &found.contents)
     }
 
+    /// Returns whether it is a token of life: the library makes one in a process that shares objects with
+    /// processes of other PID namespaces, and the kernel destroys it when that process ends.
+    pub fn is_token(&self) -> bool {
+        let status = &self.status;
+        status.removed && status.size == 1 && status.nattch > 0
+    }
+
     /// Returns what it keeps for a process that comes later, in words.
     pub fn data(&self) -> Option<&'static str> {
         self.seen.objects.iter().find_map(objects::Found::data)

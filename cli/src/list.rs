@@ -262,6 +262,9 @@ pub fn users(fact: &Fact) -> String {
 
 /// `ring "orders": 37% full`; `mutex at 64: free; ring at 4096: empty`.
 pub fn holds(fact: &Fact) -> String {
+    if fact.is_token() {
+        return format!("token of process {}", fact.creator.pid);
+    }
     if fact.seen.closed {
         return "(you may not look)".to_owned();
     }

@@ -274,6 +274,24 @@ impl Holder {
         }
     }
 
+    /// Returns whether its id is known to be one of this PID namespace. `is_home`: as for
+    /// [`life`](Holder::life).
+    pub fn has_id_here(self, is_home: impl Fn() -> bool) -> bool {
+        let id = self.id() as c_int;
+        is_home()
+            || match self.kind() {
+                Kind::Inode => inode_of(id, self.scope())
+                    .is_some_and(|inode| inode & mask(VALUE_BITS) == self.value()),
+                Kind::Ticks => Stat::of(id)
+                    .is_some_and(|stat| ticks(stat.start, sys::namespaces()) == self.value()),
+                Kind::Token => matches!(
+                    token::look(self.token()),
+                    Ok(Some(pid)) if pid != 0 && sys::shares_pid_namespace(pid)
+                ),
+                Kind::Random => false,
+            }
+    }
+
     /// Returns whether it is a thread of the calling process, or that process; true if that is unknown.
     pub fn may_be_of_this_process(self) -> bool {
         if self.is_process() {
