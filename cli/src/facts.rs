@@ -31,6 +31,8 @@ pub struct Fact {
 pub struct Facts {
     pub segments: Vec<Fact>,
     pub limits: Limits,
+    /// How much was found out.
+    pub look: Look,
     /// How many processes could not be asked what they have attached.
     pub unseen: usize,
 }
@@ -81,6 +83,7 @@ impl Facts {
         Ok(Facts {
             segments,
             limits: Limits::read(),
+            look,
             unseen,
         })
     }
