@@ -426,7 +426,7 @@ impl fmt::Display for Shown {
             return f.write_str("this process");
         }
         let life = self.holder.life(|| self.known);
-        if !self.known && life != Life::Dead {
+        if life != Life::Dead && !self.holder.has_id_here(|| self.known) {
             let why = match sys::namespaces() {
                 sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",
                 _ => "its id is that of another PID namespace",
@@ -542,6 +542,14 @@ mod tests {
             failure.process().to_string(),
             format!("process {me} (dead)")
         );
+        // In an object that is shared with other namespaces.
+        let shared = Failure {
+            namespaces: 0,
+            other: Holder::thread(false).bits(),
+            ..failure
+        };
+        let text = shared.thread().to_string();
+        assert!(text.ends_with("of this process (running)"), "{text}");
         // One of which only its id is known, and that in another namespace.
         failure.other |= 3 << 62;
         failure.namespaces += 1;
