@@ -63,10 +63,17 @@ use std::time::Duration;
 /// - of a thread that died while its process lives, for processes of other namespaces;
 /// - of a process of the initial namespace that took the lock before the first process of another
 ///   namespace opened the mutex, for processes that cannot see it;
-/// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same.
+/// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same;
+/// - of a process that has changed its IPC namespace (`unshare`, `setns`) before it took the lock, for
+///   the same.
+///
+/// A thread of a process with a token is known by its id and 6 bits more: if the kernel gives the id of
+/// a dead thread to a younger one of the same process, the younger one is taken for it in 1 of 63 cases,
+/// and gets [`Deadlock`](crate::ErrorKind::Deadlock) where it would recover the lock.
 ///
 /// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
-/// dropped there, it does nothing.
+/// dropped there, it does nothing. A child that shares its parent's memory, made by `vfork` or by `clone`
+/// with `CLONE_VM` and without `CLONE_THREAD`, cannot be told from its parent: it must not use objects.
 ///
 /// *Exec.* Unlock before `exec`. A token ends with `exec`, and the lock of a process that had one is
 /// recovered by the next thread that asks for it. Without a token, the new program has the lock: it

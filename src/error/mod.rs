@@ -96,6 +96,8 @@ enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    /// The mode of an object.
+    Mode(u32),
     Mismatch(Mismatch),
 }
 
@@ -289,6 +291,21 @@ impl Error {
             })
     }
 
+    /// The mode of an object that its own maker could not use.
+    pub(crate) fn object_mode(mode: u32) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
+    }
+
+    /// A ring that was to be opened whatever its capacity is, and does not exist.
+    pub(crate) fn no_ring(self) -> Error {
+        match self.kind() {
+            ErrorKind::KeyNotFound => self.because(Reason::Because(
+                "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
+            )),
+            _ => self,
+        }
+    }
+
     pub(crate) fn first_count(count: u32) -> Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open a semaphore")
             .because(Reason::FirstCount(count))
@@ -460,6 +477,15 @@ impl Explanation<'_> {
                 f,
                 "the first count {count} is larger than the largest, 2147483647"
             ),
+            Reason::Mode(mode) => {
+                f.write_str(
+                    "a process that makes an object reads and writes it: a mode of 0600 at least",
+                )?;
+                match explain::ModeDoubt::of(*mode) {
+                    Some(doubt) => write!(f, "; {doubt}"),
+                    None => Ok(()),
+                }
+            }
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }
