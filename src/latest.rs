@@ -242,6 +242,7 @@ impl Shared {
     }
 
     /// Waits for a version other than `seen`.
+    #[inline]
     pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
         match self
             .newest()

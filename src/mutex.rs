@@ -4,7 +4,7 @@ use crate::{
     Error, ErrorKind, Place, Plain, Segment, copy,
     error::{Action, What},
     object::{Kind, Object, Spec},
-    sync::{Acquired, Deadline, Lock, Refused},
+    sync::{Acquired, Deadline, Lock, Refused, Threads},
     sys,
     trust::Trust,
 };
@@ -119,8 +119,17 @@ impl Shared {
     /// Locks it. Returns whether the last owner died while it had the lock.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
-        let me = self.object.me().bits();
         let threads = self.trust.of(&self.object);
+        // A try in vain writes nothing.
+        if matches!(deadline, Deadline::Now)
+            && let (Some(holder), _) = self.core().look()
+            && !threads.is_mine(holder)
+            && !threads.seems_dead(holder)
+        {
+            let error = self.object.error(ErrorKind::WouldBlock);
+            return Err(error.during(Action::Lock).with(What::Held, 0, holder));
+        }
+        let me = self.object.me().bits();
         match self.core().lock(me, &threads, deadline) {
             Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
             Err(refused) => Err(self.not_locked(refused, deadline)),

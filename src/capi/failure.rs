@@ -129,10 +129,14 @@ pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Res
 /// was.
 #[inline(always)]
 pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let before = Errno::last();
+    // Asked for once, because it is a call of another library.
+    let errno = Errno::place();
+    // SAFETY: it is this thread's own, and lives as long as the thread.
+    let before = unsafe { errno.read() };
     let result = work();
     if result.is_ok() {
-        before.set();
+        // SAFETY: as above.
+        unsafe { errno.write(before) };
     }
     result
 }

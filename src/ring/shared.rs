@@ -14,7 +14,6 @@ use crate::{
     sys,
     trust::Trust,
 };
-use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
 
 /// How many senders a ring for many can have at a time.
@@ -27,7 +26,7 @@ pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// How long the other side is not looked at again, after it was seen alive: asking takes some
 /// microseconds.
-const TRUST: Duration = Duration::from_millis(4);
+const TRUST: u64 = 4_000_000; // nanoseconds
 
 /// What both ends have.
 #[derive(Debug)]
@@ -620,12 +619,32 @@ impl Shared {
         if let Some(len) = end.head.receive_short(self.track(), buffer) {
             return Ok(len);
         }
-        if !matches!(deadline, Deadline::Now)
-            && let Some(len) = end.head.receive_soon(self.track(), buffer)
-        {
+        if matches!(deadline, Deadline::Now) {
+            // What most tries in vain come to: the senders were looked at a short time ago.
+            if end.head.finds_nothing(self.track())
+                && let Some(sender) = self.word_of_trusted_sender(&end.watch)
+            {
+                return Err(self.no_message(buffer.len(), sender));
+            }
+        } else if let Some(len) = end.head.receive_soon(self.track(), buffer) {
             return Ok(len);
         }
         self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Returns the number of a sender, if there is one and it is not yet time to look at senders again.
+    #[inline]
+    fn word_of_trusted_sender(&self, watch: &Watch) -> Option<u64> {
+        let sender = self.senders().iter().find_map(Claim::holder)?;
+        watch.is_recent(sys::about_now()).then_some(sender)
+    }
+
+    #[inline]
+    fn no_message(&self, len: usize, sender: u64) -> Error {
+        self.object
+            .error(ErrorKind::WouldBlock)
+            .during(Action::Receive)
+            .with(What::NoMessage, len as u64, sender)
     }
 
     #[cold]
@@ -736,7 +755,8 @@ impl Shared {
 /// Remembers when the other side was last asked for, so as not to do that again and again.
 #[derive(Default)]
 struct Watch {
-    asked: Cell<Option<Duration>>,
+    /// In nanoseconds.
+    asked: Cell<Option<u64>>,
     /// The place of a claim whose process was not dead then.
     seen: Cell<usize>,
 }
@@ -745,12 +765,18 @@ impl Watch {
     /// Whether it is not yet time to ask again. If it is, the caller asks.
     fn trusts(&self) -> bool {
         let now = sys::about_now();
-        let asked = self.asked.get();
-        if asked.is_some_and(|asked| now.abs_diff(asked) < TRUST) {
+        if self.is_recent(now) {
             return true;
         }
         self.asked.set(Some(now));
         false
+    }
+
+    /// Whether the other side was asked for a short time before `now`.
+    #[inline]
+    fn is_recent(&self, now: u64) -> bool {
+        let asked = self.asked.get();
+        asked.is_some_and(|asked| now.abs_diff(asked) < TRUST)
     }
 
     fn distrust(&self) {

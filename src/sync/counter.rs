@@ -111,14 +111,11 @@ impl Counter {
     /// Takes one, and waits until there is one. False when the time is over.
     #[inline]
     pub fn take(&self, deadline: Deadline) -> bool {
-        self.try_take() || self.take_later(deadline)
+        self.try_take() || !matches!(deadline, Deadline::Now) && self.take_later(deadline)
     }
 
     #[cold]
     fn take_later(&self, deadline: Deadline) -> bool {
-        if matches!(deadline, Deadline::Now) {
-            return false;
-        }
         if wait::spin(|| self.try_take().then_some(())).is_some() {
             return true;
         }

@@ -14,6 +14,13 @@ impl Errno {
         Errno(unsafe { *libc::__errno_location() })
     }
 
+    /// Returns where the calling thread's error number lies, as long as the thread lives.
+    #[inline(always)]
+    pub fn place() -> *mut c_int {
+        // SAFETY: it takes nothing and cannot fail.
+        unsafe { libc::__errno_location() }
+    }
+
     /// Makes this the calling thread's error number, for a caller in C.
     pub fn set(self) {
         // SAFETY: as in `last`; only this thread uses that integer.
