@@ -6,17 +6,21 @@ mod stage;
 
 use stage::{
     Artifacts, Process, Sandbox,
-    hosts::{DROPIN, Host, Way},
+    hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
 use std::fs;
 
 /// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
 /// end well, and to be traced where it is to be.
 fn run_everywhere(name: &str, beside: &[&str]) -> Vec<String> {
+    run(&DROPIN, &Way::ALL, name, beside)
+}
+
+fn run(library: &Library, ways: &[Way], name: &str, beside: &[&str]) -> Vec<String> {
     let artifacts = Artifacts::shared();
     let (mut said, mut wrong) = (Vec::new(), Vec::new());
-    for way in Way::ALL {
-        let host = match Host::link(&artifacts, &DROPIN, name, beside, way) {
+    for &way in ways {
+        let host = match Host::link(&artifacts, library, name, beside, way) {
             Ok(host) => host,
             Err(error) => {
                 wrong.push(format!("{way:?}: {error}"));
@@ -45,7 +49,7 @@ fn run_everywhere(name: &str, beside: &[&str]) -> Vec<String> {
                 Err(error) => wrong.push(error),
             }
             let lines = fs::read_to_string(&trace).unwrap_or_default();
-            if lines.contains("shmget(") != traced {
+            if lines.contains("shmget(") != (traced && library.name == DROPIN.name) {
                 wrong.push(format!("{what}: the trace is \"{lines}\""));
             }
         }
@@ -77,6 +81,36 @@ fn a_thread_that_is_out_of_memory() {
         assert_eq!(
             said,
             "- ENOENT ENOENT - ENOMEM EINVAL - EINVAL - EINVAL -\n"
+        );
+    }
+}
+
+/// The calls that the library allows in a signal handler, in threads that have just begun.
+#[test]
+fn the_librarys_own_calls_allocate_nothing() {
+    // A static program that brings an allocator of its own cannot be linked with Rust's standard library.
+    let ways: Vec<Way> = Way::LINKED
+        .into_iter()
+        .filter(|way| !way.is_static())
+        .collect();
+    for said in run(&SHMKEY, &ways, "own_malloc", &["allocator.c"]) {
+        assert!(
+            said.starts_with("- - - - EINVAL EINVAL EINVAL shmctl IPC_RMID(id -1): EINVAL: "),
+            "{said}"
+        );
+        assert!(said.ends_with("\n0 allocations\n"), "{said}");
+    }
+}
+
+#[test]
+fn the_librarys_own_calls_out_of_memory() {
+    for said in run(&SHMKEY, &Way::LINKED, "out_of_memory", &[]) {
+        let results = "- ENOMEM - - EINVAL EINVAL EINVAL ";
+        assert_eq!(
+            said,
+            format!(
+                "{results}a call has failed, and there was no memory to keep the reason: errno has its number\n"
+            )
         );
     }
 }

@@ -1,6 +1,6 @@
 /* A thread uses up the address space, and then makes all calls for the first time. */
 #define _GNU_SOURCE
-#include "five_calls.h"
+#include CALLS /* of the library under test */
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -23,10 +23,10 @@ static void use_up(void)
     }
 }
 
-static void *calls(void *count)
+static void *begin(void *count)
 {
     use_up();
-    *(int *) count = five_calls();
+    *(int *) count = calls();
     return NULL;
 }
 
@@ -37,7 +37,7 @@ int main(void)
     int count = 0;
 
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-    if (pthread_create(&thread, NULL, calls, &count) != 0 || pthread_join(thread, NULL) != 0) {
+    if (pthread_create(&thread, NULL, begin, &count) != 0 || pthread_join(thread, NULL) != 0) {
         return 1;
     }
     print_results(count);

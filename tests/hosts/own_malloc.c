@@ -1,18 +1,18 @@
 /* Threads that have just begun make all calls, in a program with an allocator of its own: none may come to it. */
 #define _GNU_SOURCE
 #include "allocator.h"
-#include "five_calls.h"
+#include CALLS /* of the library under test */
 #include <pthread.h>
 #include <stdlib.h>
 
 static unsigned long asked;
 static void *volatile kept;
 
-static void *calls(void *count)
+static void *begin(void *count)
 {
     unsigned long before = allocations();
 
-    *(int *) count = five_calls();
+    *(int *) count = calls();
     asked = allocations() - before;
     return NULL;
 }
@@ -28,7 +28,7 @@ int main(void)
         printf("the allocator is not the program's\n");
         return 1;
     }
-    if (pthread_create(&thread, NULL, calls, &count) != 0 || pthread_join(thread, NULL) != 0) {
+    if (pthread_create(&thread, NULL, begin, &count) != 0 || pthread_join(thread, NULL) != 0) {
         return 1;
     }
     print_results(count);

@@ -50,6 +50,13 @@ impl Way {
     ];
 }
 
+impl Way {
+    /// Whether libc is in the executable, too.
+    pub fn is_static(self) -> bool {
+        matches!(self, Way::Static | Way::StaticPie)
+    }
+}
+
 /// A library whose functions a program calls.
 pub struct Library {
     /// Without `.so` and `.a`.
@@ -58,6 +65,8 @@ pub struct Library {
     pub headers: &'static str,
     /// The functions that programs in `tests/hosts` call.
     pub functions: &'static [&'static str],
+    /// The file of `tests/hosts` with calls of them all, which programs include as `CALLS`.
+    pub calls: &'static str,
     /// What a static program has to be linked with beside it.
     pub static_options: &'static [&'static str],
 }
@@ -66,6 +75,7 @@ pub const DROPIN: Library = Library {
     name: "libshmkey_dropin",
     headers: "#include <sys/ipc.h>\n#include <sys/shm.h>\n",
     functions: &["ftok", "shmget", "shmat", "shmdt", "shmctl"],
+    calls: "five_calls.h",
     static_options: &[],
 };
 
@@ -73,17 +83,13 @@ pub const SHMKEY: Library = Library {
     name: "libshmkey",
     headers: "#include <shmkey.h>\n",
     functions: &[
-        "shm_open_key",
+        "shm_open_private",
         "shm_attach",
         "shm_detach",
         "shm_remove",
         "shm_last_error",
-        "shm_mutex_open",
-        "shm_mutex_lock",
-        "shm_mutex_unlock",
-        "shm_mutex_close",
-        "shm_mutex_id",
     ],
+    calls: "own_calls.h",
     // glibc warns of functions that Rust's standard library has and nothing here calls.
     static_options: &["-Wl,--no-warnings"],
 };
@@ -112,23 +118,26 @@ impl Host {
             format!("{}.so", library.name),
             format!("{}.a", library.name),
         );
-        let link = |main: &Path, beside: &[PathBuf], library: Option<&str>, more: &[String], to| {
-            let mut files = vec![main];
-            files.extend(beside.iter().map(PathBuf::as_path));
-            let include = format!("-I{}/include", env!("CARGO_MANIFEST_DIR"));
-            let mut options = vec![
-                "-std=gnu11",
-                "-O1",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-pthread",
-                "-rdynamic",
-                &include,
-            ];
-            options.extend(more.iter().map(String::as_str));
-            artifacts.link_files(&files, library, &options, to)
-        };
+        let link =
+            |main: &Path, beside: &[PathBuf], before_libc: Option<&str>, more: &[String], to| {
+                let mut files = vec![main];
+                files.extend(beside.iter().map(PathBuf::as_path));
+                let include = format!("-I{}/include", env!("CARGO_MANIFEST_DIR"));
+                let calls = format!("-DCALLS=\"{}\"", library.calls);
+                let mut options = vec![
+                    &calls,
+                    "-std=gnu11",
+                    "-O1",
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    "-pthread",
+                    "-rdynamic",
+                    &include,
+                ];
+                options.extend(more.iter().map(String::as_str));
+                artifacts.link_files(&files, before_libc, &options, to)
+            };
         let options =
             |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
         let program = file("");
@@ -150,7 +159,8 @@ impl Host {
                 write(&pointers, &pointers_of(library, &artifacts.built(&shared)))?;
                 let mut beside = beside;
                 beside.push(pointers);
-                let how = options(&["-include", &names.to_string_lossy()]);
+                // A declaration without `extern` defines the pointer in each file: it is one.
+                let how = options(&["-fcommon", "-include", &names.to_string_lossy()]);
                 link(&source, &beside, None, &how, &program)?;
             }
             Way::PluginNeeds | Way::PluginHolds => {
