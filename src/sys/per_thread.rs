@@ -19,7 +19,7 @@ use core::{
 
 /// A `T` for each thread that asks for one; it begins as zeroes and goes with its thread.
 pub(crate) struct PerThread<T> {
-    /// The key and 1; 0 if there is none yet.
+    /// The key and 1; 0 if there is none yet, and [`GONE`].
     key: AtomicU64,
     of: PhantomData<fn() -> T>,
 }
@@ -32,6 +32,9 @@ pub(crate) enum Own<'a, T> {
     Refused,
     Memory(&'a T),
 }
+
+/// In place of a key that was given back: the same number may be another library's from now on.
+const GONE: u64 = u64::MAX;
 
 /// Stands for memory that could not be had.
 static REFUSED: u8 = 0;
@@ -54,10 +57,10 @@ impl<T> PerThread<T> {
     /// Returns what the calling thread has. The reference must not go to another thread.
     #[inline]
     pub fn get(&self) -> Own<'_, T> {
-        // Acquire: pairs with the exchange in `key`; the key was made before.
+        // Acquire: pairs with the exchange in `make_key`; the key was made before.
         let value = match self.key.load(Acquire) {
-            0 => ptr::null_mut(),
-            // SAFETY: it is a key of this process, or after `forget` none, for which the answer is NULL.
+            0 | GONE => ptr::null_mut(),
+            // SAFETY: it is a key of this process.
             key => unsafe { libc::pthread_getspecific((key - 1) as libc::pthread_key_t) },
         };
         if value.is_null() {
@@ -102,25 +105,27 @@ impl<T> PerThread<T> {
 
     fn key(&self) -> Option<libc::pthread_key_t> {
         // Acquire: as in `get`.
-        let key = self.key.load(Acquire);
-        if key != 0 {
-            return Some((key - 1) as libc::pthread_key_t);
-        }
+        let key = match self.key.load(Acquire) {
+            0 => self.make_key()?,
+            key => key,
+        };
+        (key != GONE).then(|| (key - 1) as libc::pthread_key_t)
+    }
+
+    fn make_key(&self) -> Option<u64> {
         let mut made = 0;
         // SAFETY: there is room for a key; the function takes what `make` has stored under it.
         if unsafe { libc::pthread_key_create(&raw mut made, Some(unmap)) } != 0 {
             return None;
         }
+        let key = u64::from(made) + 1;
         // Release in AcqRel: a thread that sees the key may use it. Acquire: as in `get`.
-        match self
-            .key
-            .compare_exchange(0, u64::from(made) + 1, AcqRel, Acquire)
-        {
-            Ok(_) => Some(made),
-            Err(key) => {
+        match self.key.compare_exchange(0, key, AcqRel, Acquire) {
+            Ok(_) => Some(key),
+            Err(first) => {
                 // SAFETY: this function has made it, and nothing knows of it.
                 unsafe { libc::pthread_key_delete(made) };
-                Some((key - 1) as libc::pthread_key_t)
+                Some(first)
             }
         }
     }
@@ -128,10 +133,10 @@ impl<T> PerThread<T> {
     /// Gives the key back, before the library is unloaded: threads that end later would call a function that is
     /// no longer there. Their pages stay. From now on, no thread has anything.
     pub fn forget(&self) {
-        // Acquire: as in `get`.
-        let key = self.key.load(Acquire);
-        if key != 0 {
-            // SAFETY: a key of this process; it stays in `key`, so none is made again.
+        // Acquire: as in `get`; nothing is handed over with the mark.
+        let key = self.key.swap(GONE, Acquire);
+        if key != 0 && key != GONE {
+            // SAFETY: a key of this process, which is not used again.
             unsafe { libc::pthread_key_delete((key - 1) as libc::pthread_key_t) };
         }
     }

@@ -114,3 +114,18 @@ fn the_librarys_own_calls_out_of_memory() {
         );
     }
 }
+
+#[test]
+fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
+    let artifacts = Artifacts::shared();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/unloaded.c");
+    let program = artifacts.directory().join("unloaded");
+    artifacts
+        .link_files(&[source.as_ref()], None, &["-pthread"], &program)
+        .unwrap();
+    let mut command = artifacts.command(&program);
+    command.arg(artifacts.built("libshmkey.so"));
+    let ending = Process::run("unloaded", command, b"").unwrap();
+    assert!(ending.status.success(), "{:?}", ending.status);
+    assert_eq!(ending.stdout, b"unloaded\n");
+}
