@@ -61,9 +61,9 @@
  *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
  *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
  *   what a parent has locked, or what part it plays, is not the child's.
- * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_private() and
- *   shm_open_raw() may be called in a signal handler: they neither lock nor allocate, and a
- *   failure maps a page or two. They leave nothing behind but errno and the text of
+ * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_key(),
+ *   shm_open_private() and shm_open_raw() may be called in a signal handler: they neither lock nor
+ *   allocate, and a failure maps a page or two. They leave nothing behind but errno and the text of
  *   shm_last_error(), so a handler that can fail should save and restore errno. The others, and all
  *   functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,

@@ -96,13 +96,39 @@ struct Details {
 
 /// What a call was about.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // in a page of its own there is room
 enum Subject {
     None,
-    Path(Box<[u8]>),
+    Path(KeptPath),
     Key { key: Key, size: usize },
     Id(c_int),
     Address(usize),
     Object(Failure),
+}
+
+/// As much of a path as [`ShownPath`] shows, its beginning and its end, without an allocation.
+#[derive(Clone, Debug)]
+struct KeptPath {
+    bytes: [u8; KeptPath::SIZE],
+    len: usize,
+}
+
+impl KeptPath {
+    /// The beginning and the end that are shown are 60 characters each, of 4 bytes at most.
+    const SIZE: usize = 512;
+
+    fn new(path: &[u8]) -> KeptPath {
+        let mut bytes = [0; KeptPath::SIZE];
+        let len = path.len().min(KeptPath::SIZE);
+        let (begin, end) = bytes[..len].split_at_mut(len / 2);
+        begin.copy_from_slice(&path[..begin.len()]);
+        end.copy_from_slice(&path[path.len() - end.len()..]);
+        KeptPath { bytes, len }
+    }
+
+    fn shown(&self) -> ShownPath<'_> {
+        ShownPath(&self.bytes[..self.len])
+    }
 }
 
 /// What is known of the reason.
@@ -246,7 +272,7 @@ impl Error {
             path: Some(path),
             proj_id,
         };
-        Error::found(errno, "ftok", Subject::Path(path.into()), call)
+        Error::found(errno, "ftok", Subject::Path(KeptPath::new(path)), call)
     }
 
     /// `shmget` failed.
@@ -414,7 +440,7 @@ impl Details {
         f.write_str(self.call)?;
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
-            Subject::Path(path) => write!(f, "({})", ShownPath(path))?,
+            Subject::Path(path) => write!(f, "({})", path.shown())?,
             Subject::Key { key, size } if key.is_private() => {
                 write!(f, "(private, {})", Bytes(*size))?;
             }

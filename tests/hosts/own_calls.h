@@ -6,7 +6,7 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
-static int results[8];
+static int results[10];
 static char text[1024];
 
 /* Returns how many results there are. Where there is no memory, nothing is attached. */
@@ -17,6 +17,8 @@ static inline int calls(void)
     void *memory;
 
     errno = 0;
+    results[i++] = shm_open_key("/no/such/file", 1, 1, 0) == -1 ? errno : 0;
+    results[i++] = shm_open_key("/", 0x43, 1, 0) == -1 ? errno : 0;
     id = shm_open_private(4096, 0600);
     results[i++] = id == -1 ? errno : 0;
     memory = shm_attach(id, 0);

@@ -83,6 +83,7 @@ pub const SHMKEY: Library = Library {
     name: "libshmkey",
     headers: "#include <shmkey.h>\n",
     functions: &[
+        "shm_open_key",
         "shm_open_private",
         "shm_attach",
         "shm_detach",
