@@ -65,11 +65,11 @@
  *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
  *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
  *   what a parent has locked, or what part it plays, is not the child's.
- * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_private() and
- *   shm_open_raw() may be called in a signal handler, if the program is linked with the library
- *   (one that is loaded with dlopen may allocate for each thread's first failure). They leave
- *   nothing behind but errno and the text of shm_last_error(), so a handler that can fail should
- *   save and restore errno. The others, and all functions of objects, may not.
+ * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_key(),
+ *   shm_open_private() and shm_open_raw() may be called in a signal handler: they neither lock nor
+ *   allocate, and a failure maps a page or two. They leave nothing behind but errno and the text of
+ *   shm_last_error(), so a handler that can fail should save and restore errno. The others, and all
+ *   functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
  *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
  * NOT SYNCHRONISED: plain segments. Bytes that one process writes, another sees at once, one by
@@ -683,7 +683,8 @@ void shm_ring_close(struct shm_ring *ring);
 // Why the calling thread's last failed call of this library failed: a sentence or two for a
 // person, in English and UTF-8, with the cause as far as it could be found out and what to do
 // about it. Like errno it means something right after a failure; a call that succeeds leaves it
-// alone. Before the first failure it is "no error".
+// alone. Before the first failure it is "no error". A thread's first failure maps a page for it; if
+// there is no memory for that, the text says so.
 //
 // The text of a failed operation on an object is made when it is asked for, so a failed try costs no
 // more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of

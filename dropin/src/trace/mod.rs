@@ -23,8 +23,8 @@
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
 //! nothing, so it may be made in signal handlers and after `fork`. It needs about 15 KiB of stack: a
-//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc` and writes,
-//! which a sandbox has to allow.
+//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc`, asks the
+//! kernel for the time and writes, which a sandbox has to allow.
 //! Without a trace, all this is one look at a number.
 
 mod line;
@@ -56,7 +56,7 @@ use words::{Numbers, Outcome};
 /// Whether calls are traced.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
-    sink::is_on() && !os::asks_for_time()
+    sink::is_on()
 }
 
 /// # Safety

@@ -2,26 +2,16 @@
 //! in signal handlers.
 //!
 //! A program, or another library that is preloaded, can have functions of its own under libc's names,
-//! which may make traced calls themselves. So the kernel is asked directly, but for the time, which
-//! libc tells without a system call: what is called while it is asked for is not traced.
+//! which may make traced calls themselves. So the kernel is asked directly, for the time, too: libc's
+//! `clock_gettime` is faster, but a mark that this thread is in it, for the calls of such a function, would be
+//! a thread-local variable. Where this library is loaded by `dlopen`, a thread's first use of one allocates.
 
 use crate::sys::Errno;
 use core::{
-    cell::Cell,
     ffi::{CStr, c_int},
     mem::MaybeUninit,
     ptr,
 };
-
-thread_local! {
-    /// This thread asks for the time. A constant without a destructor: it takes no allocation.
-    static ASKS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread is asking for the time.
-pub(super) fn asks_for_time() -> bool {
-    ASKS.get()
-}
 
 fn check(result: libc::c_long) -> Result<c_int, Errno> {
     match result {
@@ -36,10 +26,8 @@ pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    ASKS.set(true);
     // SAFETY: there is room for one timespec.
-    unsafe { libc::clock_gettime(clock, &raw mut time) };
-    ASKS.set(false);
+    unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
     (time.tv_sec as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(time.tv_nsec as u64)
