@@ -40,16 +40,13 @@ fn reporter() -> Option<File> {
     let mut number = || words.next().flatten();
     let (process, descriptor) = (number()?, number()?);
     let identity = (number()?, number()?);
-    let is_it = |file: fs::Metadata| (file.dev(), file.ino()) == identity;
-    // Programs inherit the descriptor; where one has closed it, the command itself has it.
-    let paths = [
-        format!("/proc/self/fd/{descriptor}"),
-        format!("/proc/{process}/fd/{descriptor}"),
-    ];
+    let is_it = |file: &fs::Metadata| (file.dev(), file.ino()) == identity;
+    // The command alone has it open.
+    let path = format!("/proc/{process}/fd/{descriptor}");
     // No other file is opened.
-    let path = paths
-        .into_iter()
-        .find(|path| fs::metadata(path).is_ok_and(is_it))?;
+    fs::metadata(&path).ok().filter(is_it)?;
     let file = OpenOptions::new().append(true).open(path).ok()?;
-    file.metadata().is_ok_and(is_it).then_some(file)
+    file.metadata()
+        .is_ok_and(|found| is_it(&found))
+        .then_some(file)
 }

@@ -27,8 +27,8 @@ impl Errno {
         unsafe { *libc::__errno_location() = self.0 }
     }
 
-    /// The symbolic name, such as `EINVAL`, of every number that shared memory calls are known to
-    /// give.
+    /// The symbolic name, such as `EINVAL`, of every number that shared memory calls, and opening and
+    /// writing a file, are known to give.
     pub fn name(self) -> Option<&'static str> {
         Some(match self.0 {
             libc::E2BIG => "E2BIG",
@@ -69,6 +69,13 @@ impl Errno {
             libc::EOWNERDEAD => "EOWNERDEAD",
             libc::EMSGSIZE => "EMSGSIZE",
             libc::ESTALE => "ESTALE",
+            libc::EDQUOT => "EDQUOT",
+            libc::EISDIR => "EISDIR",
+            libc::ENODEV => "ENODEV",
+            libc::ENXIO => "ENXIO",
+            libc::EOPNOTSUPP => "EOPNOTSUPP",
+            libc::EROFS => "EROFS",
+            libc::ETXTBSY => "ETXTBSY",
             _ => return None,
         })
     }

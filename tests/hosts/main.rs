@@ -8,7 +8,7 @@ use stage::{
     Artifacts, Process, Sandbox,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
-use std::fs;
+use std::{fs, sync::LazyLock};
 
 /// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
 /// end well, and to be traced where it is to be.
@@ -130,4 +130,65 @@ fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
     let ending = Process::run("unloaded", command, b"").unwrap();
     assert!(ending.status.success(), "{:?}", ending.status);
     assert_eq!(ending.stdout, b"unloaded\n");
+}
+
+/// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
+/// error, and with one to a file. It has to say the first, second and third of these.
+fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
+    static HOSTS: LazyLock<Vec<Host>> = LazyLock::new(|| {
+        let artifacts = Artifacts::shared();
+        let link = |way| Host::link(&artifacts, &DROPIN, "observer", &[], way).unwrap();
+        Way::ALL.map(link).into()
+    });
+    let artifacts = Artifacts::shared();
+    let mut wrong = Vec::new();
+    for host in HOSTS.iter() {
+        for (trace, expected) in [("", untraced), ("1", traced), ("./trace", to_file)] {
+            let sandbox = Sandbox::new().unwrap();
+            let mut command = host.command(&artifacts);
+            command.current_dir(sandbox.path()).arg(situation);
+            command.env("SHMKEY_TRACE", trace);
+            let what = format!("{situation} by {:?}, trace: {trace}", host.way);
+            match Process::run(&what, command, b"") {
+                Ok(ending) => {
+                    let said = String::from_utf8_lossy(&ending.stdout);
+                    if said.trim_end() != expected || !ending.status.success() {
+                        wrong.push(format!("{what}: {}: {said}", ending.status));
+                    }
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_daemon_leaves_no_duplicate_of_standard_error() {
+    observe("daemon", ["0 left open"; 3]);
+}
+
+#[test]
+fn a_handler_that_jumps_out_of_a_call_finds_the_signal_mask_as_it_was() {
+    observe("jump", ["0 blocked"; 3]);
+}
+
+#[test]
+fn a_full_pipe_does_not_stop_a_program() {
+    observe("full", ["went on", "went on, 3 lost, traced", "went on"]);
+}
+
+#[test]
+fn a_job_in_the_background_is_not_stopped_by_its_terminal() {
+    observe("terminal", ["ended"; 3]);
+}
+
+#[test]
+fn a_low_limit_leaves_the_lowest_descriptors_to_the_program() {
+    observe("few", ["3 first, at most 1 more open"; 3]);
+}
+
+#[test]
+fn a_trace_to_standard_error_opens_no_descriptor() {
+    observe("count", ["0 more open", "0 more open", "1 more open"]);
 }

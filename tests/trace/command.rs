@@ -190,6 +190,19 @@ fn the_command_says_that_the_library_is_not_traced() {
 }
 
 #[test]
+fn the_command_hands_down_no_descriptor() {
+    let numbers = |mut command: Command| {
+        command.env_remove("LD_PRELOAD");
+        String::from_utf8(run(command).stdout).unwrap()
+    };
+    let mut untraced = Command::new("ls");
+    untraced.arg("/proc/self/fd");
+    let mut traced = shmkey_trace(&[]);
+    traced.args(["ls", "/proc/self/fd"]);
+    assert_eq!(numbers(traced), numbers(untraced));
+}
+
+#[test]
 fn the_command_passes_signals_on() {
     for (name, signal) in [
         ("USR1", libc::SIGUSR1),

@@ -8,12 +8,12 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd},
         unix::fs::{FileExt, MetadataExt},
     },
 };
 
-/// The file that they are written to. It has no name, and programs inherit it.
+/// The file that they are written to. It has no name, and no program inherits it: `/proc` leads to it.
 pub(super) struct Notes(File);
 
 /// What they say.
@@ -25,6 +25,8 @@ pub(super) struct Told {
     pub created: HashMap<i32, i32>,
     /// How many segments were created in another IPC namespace.
     pub elsewhere: usize,
+    /// How many lines of the trace were lost.
+    pub lost: u64,
     /// The processes that have told themselves what they leave.
     pub told: HashSet<i32>,
     /// A process has the library shmkey in it, whose own calls are not traced.
@@ -38,17 +40,9 @@ impl Notes {
         // SAFETY: the name is a C string.
         let fd = check(unsafe { libc::memfd_create(c"shmkey-trace".as_ptr(), libc::MFD_CLOEXEC) })?;
         // SAFETY: it was opened just now, and nobody else knows of it.
-        let low = unsafe { OwnedFd::from_raw_fd(fd) };
-        // A high number, which programs do not come upon, as far as the limit on open files allows.
-        let high = [900, 200, 50, 3].into_iter().find_map(|lowest| {
-            // SAFETY: duplicating a descriptor touches no memory.
-            check(unsafe { libc::fcntl(low.as_raw_fd(), libc::F_DUPFD, lowest) }).ok()
-        });
-        let high = high.ok_or_else(io::Error::last_os_error)?;
-        // SAFETY: as above. Not to be closed by exec.
-        let file = unsafe { File::from_raw_fd(high) };
+        let file = unsafe { File::from_raw_fd(fd) };
         // SAFETY: it touches no memory.
-        check(unsafe { libc::fcntl(high, libc::F_SETFL, libc::O_APPEND) })?;
+        check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_APPEND) })?;
         Ok(Notes(file))
     }
 
@@ -74,6 +68,7 @@ impl Notes {
             let signed = |at: usize| number(at).map(|number| number as i32);
             match (words[0], signed(1), signed(2)) {
                 ("called", ..) => told.called = true,
+                ("lost", ..) => told.lost += u64::from(number(2).unwrap_or(0)),
                 ("told", Some(pid), _) => drop(told.told.insert(pid)),
                 ("library", Some(pid), _) => {
                     told.library = true;

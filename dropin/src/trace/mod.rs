@@ -5,7 +5,7 @@
 //! | variable | value | meaning |
 //! |---|---|---|
 //! | `SHMKEY_TRACE` | unset, empty, `0` | no trace |
-//! | | `1`, `stderr` | to what is standard error when the program starts |
+//! | | `1`, `stderr` | to standard error, while it is what it was when the program started |
 //! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
 //! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
@@ -18,7 +18,8 @@
 //! `arguments` (numbers, as C has them), `words` (the same for people), `result`, `result_words`,
 //! `errno` and `errno_name` (`null` on success), `explanation` (of a failure), `note` (about a
 //! success) and `duration_ns`. At the end come `"event":"attached"` for each attachment that was not
-//! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`
+//! detached, `"event":"left"` for each segment that was left, `"event":"lost"` with `lines` where lines
+//! could not be written, and one `"event":"exit"`
 //! with their numbers (`null` if the segments cannot be listed). `shmkey-trace(1)` lists all fields.
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks

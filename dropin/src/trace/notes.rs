@@ -2,8 +2,8 @@
 //! and who has told what it left. It tells at the end what is left of processes that could not: those
 //! that were killed, called `_exit` or were replaced by `exec`.
 //!
-//! The notes go to a file without a name. Programs inherit its descriptor; where one has closed that,
-//! `/proc` leads to the command's own. Each note is a line and one write.
+//! The notes go to a file without a name, which the command alone has open: `/proc` leads to its
+//! descriptor. Each note is a line and one write.
 
 use super::{os, sink};
 use crate::{
@@ -17,6 +17,7 @@ use core::{ffi::c_int, fmt, str};
 pub(super) struct Reporter {
     /// The command's process.
     pub process: c_int,
+    /// Its descriptor of the file.
     descriptor: c_int,
     /// What the descriptor leads to.
     file: u64,
@@ -66,6 +67,11 @@ pub(super) fn opened(id: c_int) {
     }
 }
 
+/// This process has lost so many lines of its trace.
+pub(super) fn lost(count: u64) {
+    note(format_args!("lost {} {count}\n", sys::process_id()));
+}
+
 /// This process has told what it leaves.
 pub(super) fn told() {
     note(format_args!("told {}\n", sys::process_id()));
@@ -75,22 +81,22 @@ fn note(what: fmt::Arguments<'_>) {
     let (Some(reporter), Some(line)) = (sink::reporter(), Path::new(what)) else {
         return;
     };
-    let line = line.as_c_str();
-    if os::identity(reporter.descriptor) == Some(reporter.file) {
-        let _ = os::write_quietly(reporter.descriptor, line.to_bytes());
-        return;
-    }
     let (process, descriptor) = (reporter.process, reporter.descriptor);
     let Some(path) = Path::new(format_args!("/proc/{process}/fd/{descriptor}")) else {
         return;
     };
-    let path = path.as_c_str();
+    let (path, line) = (path.as_c_str(), line.as_c_str());
     // In another PID namespace, this may be another process' file, which is not even opened.
     let file = sys::file_id(path).map(|file| os::identity_of(file.device, file.inode));
-    if file == Ok(reporter.file)
-        && let Ok(fd) = os::open_to_append(path, os::Waiting::Never)
-    {
-        let _ = os::write_quietly(fd, line.to_bytes());
-        os::close(fd);
+    if file != Ok(reporter.file) {
+        return;
     }
+    os::undisturbed(|| {
+        if let Ok(fd) = os::open_to_append(path, os::Waiting::Never) {
+            if let Some(opened) = os::Opened::of(fd) {
+                let _ = os::write(fd, opened, line.to_bytes());
+            }
+            os::close(fd);
+        }
+    });
 }

@@ -29,6 +29,7 @@ pub(super) fn called() {
     let me = sys::process_id();
     // Relaxed: the number says nothing of other memory.
     if CALLED_BY.swap(me, Relaxed) != me {
+        sink::begin();
         notes::called();
     }
 }
@@ -50,7 +51,7 @@ extern "C" fn end() {
         write(|line, json| attached(line, json, mapping));
     });
     if sink::parent_reports() {
-        return;
+        return sink::end();
     }
     let own = read.ok().and_then(|()| Own::read(attachments));
     let mut segments = 0;
@@ -64,6 +65,7 @@ extern "C" fn end() {
     });
     let segments = listed.ok().map(|()| segments);
     write(|line, json| ended(line, json, attachments, segments));
+    sink::end();
     notes::told();
 }
 
