@@ -62,9 +62,9 @@ processes write to can still make the program wait.
 
 The program has LD_PRELOAD, SHMKEY_TRACE, SHMKEY_TRACE_FORMAT and SHMKEY_TRACE_REPORTER in its
 environment, libshmkey_dropin.so among its mappings, and shmkey as its parent. What this command
-reports beyond the trace is told by way of /proc/PID/fd: a program that has changed its user, its root
-directory or its PID namespace before its first call cannot tell, and the last line says that no call
-was traced.
+reports beyond the trace is sent to a socket of its own, which takes a descriptor for a moment at the
+first call of a process and whenever it creates or leaves a segment: a program with a network namespace
+of its own cannot tell, and the last line says that no call was traced.
 
 Environment: SHMKEY_DROPIN is the file libshmkey_dropin.so, should it be in an unusual place.
 
@@ -153,23 +153,19 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     let dropin = dropin()?;
 
     let mut output = Output::open(options.output.as_deref())?;
-    let impossible = |error| {
+    let notes = Notes::new().map_err(|error| {
         Refusal(
             NOT_POSSIBLE,
             format!("what is traced cannot be noted: {error}"),
         )
-    };
-    let notes = Notes::new().map_err(impossible)?;
+    })?;
 
     let mut command = Command::new(name);
     command
         .args(arguments)
         .env("LD_PRELOAD", preload(&dropin)?)
         .env("SHMKEY_TRACE", output.variable())
-        .env(
-            "SHMKEY_TRACE_REPORTER",
-            notes.address().map_err(impossible)?,
-        )
+        .env("SHMKEY_TRACE_REPORTER", notes.address())
         .env(
             "SHMKEY_TRACE_FORMAT",
             if options.json { "json" } else { "text" },

@@ -203,6 +203,19 @@ fn the_command_hands_down_no_descriptor() {
 }
 
 #[test]
+#[ignore = "needs root, to become another user, and perl"]
+fn a_program_that_becomes_another_user_is_reported() {
+    let script = "$) = $( = 65534; $> = $< = 65534; shmctl(shmget(0, 1000, 0600), 0, 0);";
+    let mut command = shmkey_trace(&[]);
+    command.args(["perl", "-e", script]);
+    let all = lines(&run(command).stderr);
+    assert_eq!(
+        all.last().unwrap(),
+        "has ended and has left no segment behind"
+    );
+}
+
+#[test]
 fn the_command_passes_signals_on() {
     for (name, signal) in [
         ("USR1", libc::SIGUSR1),

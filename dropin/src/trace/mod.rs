@@ -9,7 +9,7 @@
 //! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
 //! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
-//! | `SHMKEY_TRACE_REPORTER` | five numbers | what `shmkey trace` is told beside the trace: see `notes` |
+//! | `SHMKEY_TRACE_REPORTER` | three numbers | what `shmkey trace` is told beside the trace: see `notes` |
 //!
 //! Programs that the program starts are traced, too. A program with privileges that whoever starts
 //! it may not have (set-user-id) is not.

@@ -263,6 +263,42 @@ pub(super) fn write(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<usize, Er
     })
 }
 
+/// Sends a datagram to a socket of the abstract namespace, whose name has any first byte here. It waits for a
+/// reader that is behind, and at most 100 ms. What cannot be sent is lost.
+pub(super) fn send_to_abstract(name: &CStr, bytes: &[u8]) {
+    // SAFETY: a structure of integers, for which zeroes are valid.
+    let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let Some(rest) = name.to_bytes().get(1..) else {
+        return;
+    };
+    for (to, from) in address.sun_path[1..].iter_mut().zip(rest) {
+        *to = *from as libc::c_char;
+    }
+    let len = size_of::<libc::sa_family_t>() + 1 + rest.len().min(address.sun_path.len() - 1);
+    let most = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 100_000,
+    };
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    undisturbed(|| {
+        // SAFETY: a new descriptor.
+        let socket = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) });
+        if let Ok(fd) = socket {
+            let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO);
+            let (to, from) = (&raw const address, bytes.as_ptr());
+            let (most, size) = (&raw const most, size_of::<libc::timeval>());
+            // SAFETY: the kernel reads the time, the bytes and the address, which are as long as it is told.
+            unsafe {
+                libc::syscall(libc::SYS_setsockopt, fd, level, option, most, size);
+                let flags = libc::MSG_NOSIGNAL;
+                libc::syscall(libc::SYS_sendto, fd, from, bytes.len(), flags, to, len);
+            }
+            close(fd);
+        }
+    });
+}
+
 const NO_TIME: libc::timespec = libc::timespec {
     tv_sec: 0,
     tv_nsec: 0,
