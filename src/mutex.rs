@@ -43,9 +43,9 @@ use std::time::Duration;
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
 /// call unless a thread waits. A thread that comes when the lock is free takes it before those that
-/// sleep, which keeps the lock busy. A thread that has slept for 100 ms is next: the following unlock
-/// leaves the lock to those that sleep, and a newcomer waits. Only a try, with a timeout of zero, can
-/// still come first.
+/// sleep, which keeps the lock busy. A thread that has waited for 50 ms is next: it stays awake for up to
+/// 2 ms, and the following unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout
+/// of zero, can still come first.
 ///
 /// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the mutex open keep it and exclude each other as before; a process that opens the name

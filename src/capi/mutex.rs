@@ -18,8 +18,8 @@ use core::ffi::{c_char, c_int, c_void};
 /// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
 /// and without one the new program has the lock.
 ///
-/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has slept
-/// for 100 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited
+/// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
 /// first 100 ms, and within 300 ms later.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::Shared);
