@@ -283,7 +283,7 @@ impl fmt::Display for Note<'_> {
 /// Returns whether a segment has the mode that these flags create one with; an older one may differ.
 fn has_mode_of(id: c_int, flags: c_int) -> bool {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => c_int::from(record.shm_perm.mode) & 0o777 == flags & 0o777,
+        Ok(Place::Holds(record)) => (u32::from(record.shm_perm.mode) ^ flags as u32) & 0o777 == 0,
         _ => false,
     }
 }
