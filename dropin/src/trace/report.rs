@@ -151,7 +151,7 @@ fn left(
     record: &libc::shmid_ds,
     users: Users,
 ) -> fmt::Result {
-    let (key, bytes) = (record.shm_perm.__key, record.shm_segsz);
+    let (key, bytes) = (sys::key_of(&record.shm_perm), record.shm_segsz);
     let mode = record.shm_perm.mode & 0o777;
     let others = users.count;
     let in_use = others > 0;

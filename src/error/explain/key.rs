@@ -173,7 +173,7 @@ impl Earlier {
             .map(|(id, record)| Earlier {
                 key,
                 id,
-                other: record.shm_perm.__key,
+                other: sys::key_of(&record.shm_perm),
             })
             // A removed segment has the key 0.
             .find(|found| found.other & !INODE == key & !INODE)
