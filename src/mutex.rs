@@ -149,6 +149,20 @@ impl Shared {
         error.during(Action::Lock)
     }
 
+    /// Locks it if it is free and its data consistent, and this thread has used it before: false if not, and
+    /// then [`lock`](Shared::lock) tells more. It has no room for an error, and so takes half the time in C.
+    #[inline(always)]
+    pub fn lock_at_once(&self) -> bool {
+        let me = self.object.me_if_known();
+        me.is_some_and(|me| self.core().lock_at_once(me.bits()))
+    }
+
+    /// Unlocks it: false if this thread does not have it, and then [`unlock`](Shared::unlock) tells more.
+    #[inline(always)]
+    pub fn unlock_at_once(&self) -> bool {
+        self.core().unlock(&self.object).is_ok()
+    }
+
     #[inline]
     pub fn unlock(&self) -> Result<(), Error> {
         self.core()

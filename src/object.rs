@@ -623,6 +623,17 @@ impl Object {
         Holder::thread_in(self.ipc_namespace, self.introduce())
     }
 
+    /// The same if it takes no system call.
+    #[inline(always)]
+    pub fn me_if_known(&self) -> Option<Holder> {
+        // Both as in `introduce`.
+        let is_introduced = Holder::from_bits(self.introduced.load(Acquire)).is_mine();
+        let abroad = self.header().mixed.load(Relaxed) != 0;
+        is_introduced
+            .then(|| Holder::thread_if_known(self.ipc_namespace, abroad))
+            .flatten()
+    }
+
     /// Returns the calling process' number for this object.
     pub fn this_process(&self) -> Holder {
         Holder::process_in(self.ipc_namespace, self.introduce())

@@ -90,6 +90,20 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
+    // SAFETY: the caller hands over an open mutex, or NULL.
+    match unsafe { mutex.as_ref() } {
+        Some(mutex) if timeout >= -1 && mutex.0.lock_at_once() => 0,
+        // SAFETY: as above.
+        _ => unsafe { lock(mutex, timeout) },
+    }
+}
+
+/// Locks, with room for an error.
+///
+/// # Safety
+/// As for [`shm_mutex_lock`].
+#[inline(never)]
+unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
         let owner_died = unsafe { object(mutex) }?.0.lock(deadline(timeout)?)?;
@@ -125,6 +139,20 @@ pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
 /// Errors: EPERM this thread does not have the lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_unlock(mutex: *mut shm_mutex) -> c_int {
+    // SAFETY: the caller hands over an open mutex, or NULL.
+    match unsafe { mutex.as_ref() } {
+        Some(mutex) if mutex.0.unlock_at_once() => 0,
+        // SAFETY: as above.
+        _ => unsafe { unlock(mutex) },
+    }
+}
+
+/// Unlocks, with room for an error.
+///
+/// # Safety
+/// As for [`shm_mutex_unlock`].
+#[cold]
+unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
         unsafe { object(mutex) }?.0.unlock().map(|()| 0)

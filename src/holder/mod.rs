@@ -106,12 +106,17 @@ impl Holder {
     /// namespaces make liveness checks of it.
     #[inline]
     pub fn thread_in(ipc_namespace: u64, abroad: bool) -> Holder {
+        Holder::thread_if_known(ipc_namespace, abroad)
+            .unwrap_or_else(|| Holder::learn(Process::current(), abroad).best(ipc_namespace))
+    }
+
+    /// The same if it takes no system call.
+    #[inline(always)]
+    pub fn thread_if_known(ipc_namespace: u64, abroad: bool) -> Option<Holder> {
         let process = Process::current();
         let (of, names) = KNOWN.get();
-        match of != 0 && of == process.plain() && !(abroad && names.token == 0) {
-            true => names.best(ipc_namespace),
-            false => Holder::learn(process, abroad).best(ipc_namespace),
-        }
+        let is_known = of != 0 && of == process.plain() && !(abroad && names.token == 0);
+        is_known.then(|| names.best(ipc_namespace))
     }
 
     #[cold]

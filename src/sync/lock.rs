@@ -145,6 +145,23 @@ impl Lock {
         }
     }
 
+    /// Acquires it for the calling thread if it is free and its data consistent: false if not, and then
+    /// [`lock`](Lock::lock) tells more.
+    #[inline(always)]
+    pub fn lock_at_once(&self, me: u64) -> bool {
+        // All orderings as in `lock`.
+        self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() && self.has_good_data(me)
+    }
+
+    #[inline(always)]
+    fn has_good_data(&self, me: u64) -> bool {
+        let is_good = self.data.load(Relaxed) == CONSISTENT;
+        if !is_good {
+            self.release(me);
+        }
+        is_good
+    }
+
     #[cold]
     fn lock_taken(
         &self,
