@@ -126,10 +126,15 @@ impl Sleep {
 
     /// From now on, slices are short or long, however long the thread has waited.
     pub fn look_often(&mut self, often: bool) {
-        self.pace = match often {
+        let pace = match often {
             true => Pace::Short,
             false => Pace::Long,
         };
+        // A long slice that has begun must not hide the end of the short one.
+        if self.pace != pace {
+            self.pace = pace;
+            self.slice_end = None;
+        }
     }
 
     /// Returns whether the thread has waited for so long that it need not look often.
@@ -293,4 +298,28 @@ pub(crate) fn insist<T>(_: Deadline, mut look: impl FnMut() -> Option<T>) -> Opt
 #[cfg(loom)]
 pub(crate) fn stay_awake<T>(_: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     look()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicU32;
+
+    /// A thread whose sleep is interrupted looks at the end of the slice that has begun; one that is to
+    /// look often from then on, at the end of a short slice.
+    #[test]
+    fn a_long_slice_ends_when_short_ones_are_due() {
+        let changed = AtomicU32::new(1);
+        let mut sleep = Sleep::until(Deadline::Never);
+        let mut end_of_slice = |often| {
+            sleep.look_often(often);
+            assert!(sleep.on(&changed, 0), "the word has another value");
+            sleep.slice_end.expect("it has not come to its end")
+        };
+        let long = end_of_slice(false);
+        assert_eq!(end_of_slice(false), long);
+        let short = end_of_slice(true);
+        assert!(short < long);
+        assert_eq!(end_of_slice(true), short);
+    }
 }
