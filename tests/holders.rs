@@ -592,6 +592,58 @@ fn waiting_in_vain_is_mostly_sleep() {
     }
 }
 
+/// A thread that signals wake a thousand times a second learns of the owner's death long before its time
+/// is over.
+#[test]
+fn signals_do_not_delay_the_news_of_a_death() {
+    extern "C" fn ignore(_: libc::c_int) {}
+    // SAFETY: a structure of integers and pointers, for which zeroes are valid; the handler does
+    // nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = ignore as *const () as usize;
+        libc::sigaction(libc::SIGWINCH, &action, ptr::null_mut());
+    }
+    let name = Name::new();
+    let mutex = mutex(&name.0);
+    let (waits, done, signals) = (
+        AtomicBool::new(false),
+        AtomicBool::new(false),
+        AtomicU64::new(0),
+    );
+    // SAFETY: takes nothing.
+    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            std::mem::forget(mutex.lock().unwrap());
+            waits.store(true, Relaxed);
+            while signals.load(Relaxed) < 300 {
+                thread::yield_now();
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                if waits.load(Relaxed) {
+                    // SAFETY: the signal has a handler.
+                    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGWINCH) };
+                    signals.fetch_add(1, Relaxed);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while !waits.load(Relaxed) {
+            thread::yield_now();
+        }
+        let locked = mutex.lock_timeout(AGES);
+        done.store(true, Relaxed);
+        let mut guard = locked.unwrap();
+        assert!(guard.owner_died());
+        guard.mark_consistent();
+    });
+    let signals = signals.load(Relaxed);
+    assert!(signals < 10_000, "{signals}");
+}
+
 /// Eight threads that have a lock for 500 µs each, asleep: how often they sleep for a turn.
 fn take_turns(name: &str) {
     const THREADS: u64 = 8;
