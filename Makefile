@@ -46,12 +46,15 @@ MAN7 := $(wildcard man/*.7)
 export DESTDIR PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR BASHDIR ZSHDIR FISHDIR DOCDIR PCDIR CMAKEDIR
 export BUILT RELINKED SHARED
 
+# Of the drop-in's archive, the members that are not its own are left out: they are of Rust's runtime, and it uses none.
 all:
 	$(CARGO) build --release $(CARGOFLAGS)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
 	    -p shmkey --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
 	    -p shmkey-dropin --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,libshmkey_dropin.so
+	cp "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
+	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"
 
 install:
 	@test -f "$$SHARED/libshmkey_dropin.so" || { echo "nothing is built yet: run make first" >&2; exit 1; }
@@ -65,7 +68,7 @@ install:
 	ln -sf libshmkey.so.$(VERSION) "$$DESTDIR$$LIBDIR/$(SONAME)"
 	ln -sf $(SONAME) "$$DESTDIR$$LIBDIR/libshmkey.so"
 	$(INSTALL) -m 755 "$$SHARED/libshmkey_dropin.so" "$$DESTDIR$$LIBDIR/"
-	$(INSTALL) -m 644 "$$BUILT/libshmkey.a" "$$BUILT/libshmkey_dropin.a" "$$DESTDIR$$LIBDIR/"
+	$(INSTALL) -m 644 "$$BUILT/libshmkey.a" "$$SHARED/libshmkey_dropin.a" "$$DESTDIR$$LIBDIR/"
 	$(INSTALL) -m 644 include/shmkey.h include/shmkey.hpp "$$DESTDIR$$INCLUDEDIR/"
 	$(under_prefix); \
 	for name in shmkey shmkey_dropin; do \

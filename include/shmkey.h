@@ -16,8 +16,11 @@
  *
  * FAILURE is -1, or NULL where an address is returned, with errno set as the manual pages of the
  *   System V calls set it, and a sentence for a person in shm_last_error(). On success errno is
- *   left alone. Bad arguments (NULL, addresses where nothing is attached, ids that do not exist,
- *   flags that nobody defined) are failures and never crash. The library prints nothing.
+ *   left alone. Bad arguments (NULL, addresses to detach where nothing is attached, ids that do not
+ *   exist, undefined flags, structures with any numbers in them) are failures and never crash. A
+ *   pointer other than NULL must lead to memory of the kind that the function asks for: one to a
+ *   handle, a structure or a buffer is followed, and if it leads nowhere, the program gets SIGSEGV.
+ *   The library prints nothing.
  * OWNERSHIP: a segment belongs to nobody and outlives its processes; shm_remove() removes it. What
  *   shm_attach() returns belongs to the process, until shm_detach(), exec or its end. Strings that
  *   are returned belong to the library.
@@ -26,7 +29,8 @@
  *   An object is closed when no other thread is in a call on it any more: a thread that was woken
  *   can be back before the call that woke it. (Only shm_semaphore_post() touches nothing after it.)
  * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
- *   that a fork could break.
+ *   that a fork could break. A child that shares its parent's memory (vfork(), or clone() with
+ *   CLONE_VM and without CLONE_THREAD) cannot be told from its parent, and must not use objects.
  * OBJECTS - shm_mutex, shm_semaphore, shm_latest, shm_ring - are what processes wait for each other
  *   with. All processes open one by the same call: the first makes it, the others wait for that, 5
  *   seconds at most, and should the maker die, another one takes over. C and Rust share them. They
@@ -61,11 +65,11 @@
  *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
  *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
  *   what a parent has locked, or what part it plays, is not the child's.
- * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_private() and
- *   shm_open_raw() may be called in a signal handler, if the program is linked with the library
- *   (one that is loaded with dlopen may allocate for each thread's first failure). They leave
- *   nothing behind but errno and the text of shm_last_error(), so a handler that can fail should
- *   save and restore errno. The others, and all functions of objects, may not.
+ * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_key(),
+ *   shm_open_private() and shm_open_raw() may be called in a signal handler: they neither lock nor
+ *   allocate, and a failure maps a page or two. They leave nothing behind but errno and the text of
+ *   shm_last_error(), so a handler that can fail should save and restore errno. The others, and all
+ *   functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
  *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
  * NOT SYNCHRONISED: plain segments. Bytes that one process writes, another sees at once, one by
@@ -130,8 +134,8 @@ typedef struct shm_latest shm_latest;
 // the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
 // and without one the new program has the lock.
 //
-// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has slept
-// for 100 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited
+// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
 // first 100 ms, and within 300 ms later.
 typedef struct shm_mutex shm_mutex;
 
@@ -557,9 +561,10 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *mes
 // shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
 // the other senders wait until then, and both must be called by the thread that has reserved the slot.
 //
-// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
-// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
-// written any more.
+// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
+// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
+// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
+// in no other one (EPERM). Its bytes must not be written any more.
 //
 // slot: where to store the slot.
 //
@@ -627,9 +632,11 @@ int shm_ring_begin_sending(struct shm_ring *ring);
 // Errors: EBUSY as for shm_ring_recv().
 int shm_ring_begin_receiving(struct shm_ring *ring);
 
-// Gives the sender's part back: the receiver is told when it has received everything.
+// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
+// everything, if this was the last sender.
 //
-// Returns: 0, also if this process was not the sender; or -1.
+// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
+// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
 int shm_ring_end_sending(struct shm_ring *ring);
 
 // Gives the receiver's part back.
@@ -666,13 +673,18 @@ int shm_ring_id(const struct shm_ring *ring);
 // Errors: EACCES only before Linux 4.17, if this process has lost read permission.
 int shm_ring_removed(const struct shm_ring *ring);
 
-// Closes it, and gives back what parts this process has in it. What was sent stays.
+// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
+// What was sent stays.
+//
+// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
+// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
 void shm_ring_close(struct shm_ring *ring);
 
 // Why the calling thread's last failed call of this library failed: a sentence or two for a
 // person, in English and UTF-8, with the cause as far as it could be found out and what to do
 // about it. Like errno it means something right after a failure; a call that succeeds leaves it
-// alone. Before the first failure it is "no error".
+// alone. Before the first failure it is "no error". A thread's first failure maps a page for it; if
+// there is no memory for that, the text says so.
 //
 // The text of a failed operation on an object is made when it is asked for, so a failed try costs no
 // more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
@@ -700,6 +712,13 @@ int shm_last_failure(struct shm_failure *failure);
 //
 // Returns: nothing. errno is left alone.
 void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);
+
+// A number of the calling process, which no other process has as long as the machine is up: a
+// child made by fork() has another one, also where both have the same id in PID namespaces of their own.
+// Before Linux 6.9 it is made of the id, the start time and the namespaces of the process, or is random.
+//
+// Returns: the number, never 0.
+uint64_t shm_this_process(void);
 
 // The version of the library in use, such as "0.1.0".
 //

@@ -514,7 +514,7 @@ public:
     }
     ~segment()
     {
-        if (remover_ != 0 && remover_ == getpid()) {
+        if (remover_ != 0 && remover_ == shm_this_process()) {
             detail::keeping_errno([this] { shm_remove(id_); });
         }
     }
@@ -552,7 +552,7 @@ public:
         return detail::done(shm_remove(id_));
     }
     // Has the end of this object remove it, but not in a child made by fork().
-    void remove_at_end() noexcept { remover_ = getpid(); }
+    void remove_at_end() noexcept { remover_ = shm_this_process(); }
 
 private:
     explicit segment(int id) noexcept : id_(id) {}
@@ -580,7 +580,7 @@ private:
 
     int id_;
     // The process that is to remove it; 0 for none.
-    pid_t remover_ = 0;
+    std::uint64_t remover_ = 0;
 };
 
 // A counting semaphore: shm_semaphore.
@@ -899,7 +899,8 @@ class [[nodiscard]] ring {
 public:
     // Room for a message that is written in place. Its destructor gives it up, unless it was committed;
     // until then the ring sends nothing else (EINVAL). If the ring has given it up, in end_sending(),
-    // committing it and giving it up fail (EPERM).
+    // committing it and giving it up fail (EPERM). While the thread that has reserved it lives, another
+    // thread can neither end sending (EPERM) nor destroy the ring: the handle then stays open.
     class [[nodiscard]] slot {
     public:
         slot(const slot &) = delete;

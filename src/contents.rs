@@ -100,8 +100,10 @@ pub enum Holding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Party {
-    /// Its id, in the PID namespace of whoever wrote it.
+    /// Its id, in its own PID namespace.
     pub id: u32,
+    /// It has not ended, and its id is not known to be one of this process' PID namespace.
+    pub elsewhere: bool,
     /// Whether it lives.
     pub life: Life,
 }
@@ -220,8 +222,10 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
 }
 
 fn party(snapshot: &Snapshot, holder: Holder) -> Party {
+    let life = snapshot.life(holder).into();
     Party {
         id: holder.id(),
-        life: snapshot.life(holder).into(),
+        elsewhere: life != Life::Dead && !snapshot.has_id_here(holder),
+        life,
     }
 }

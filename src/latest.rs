@@ -100,14 +100,6 @@ pub(crate) struct Writer {
     version: u64,
 }
 
-impl Writer {
-    /// Whether this is the process that has the right, and not a child.
-    #[inline(always)]
-    pub fn is_ours(&self) -> bool {
-        self.part.is_ours()
-    }
-}
-
 /// The object's own words.
 #[repr(C)]
 struct Words {
@@ -200,18 +192,29 @@ impl Shared {
     /// They must be as many as a value has.
     #[inline(always)]
     pub unsafe fn publish(&self, writer: &mut Writer, bytes: Source) -> Result<(), Error> {
-        if !writer.is_ours() {
-            return Err(self.busy());
+        if !self.is_held(writer) {
+            return Err(self.busy(writer));
         }
         // SAFETY: the caller's promise.
         writer.version = unsafe { self.newest_of(bytes.len()) }.publish(writer.version, bytes);
         Ok(())
     }
 
+    /// Returns whether this is the process that has the role: not a child of it, and no other process has
+    /// taken the role over.
+    #[inline(always)]
+    pub fn is_held(&self, writer: &Writer) -> bool {
+        writer.part.is_held(&self.words().writer)
+    }
+
     #[cold]
-    fn busy(&self) -> Error {
+    fn busy(&self, writer: &Writer) -> Error {
         let error = self.object.error(ErrorKind::Busy).during(Action::Publish);
-        error.with(What::Inherited, 0, self.publisher())
+        let what = match writer.part.is_ours() {
+            true => What::Role,
+            false => What::Inherited,
+        };
+        error.with(what, 0, self.publisher())
     }
 
     /// The publisher's word, for an error.
@@ -239,6 +242,7 @@ impl Shared {
     }
 
     /// Waits for a version other than `seen`.
+    #[inline]
     pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
         match self
             .newest()
@@ -390,7 +394,8 @@ impl<T: Plain> Publisher<T> {
     /// Makes this the newest value; it can be given as a reference, too.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) in a child made by `fork`: the publisher is its parent.
+    /// [`Busy`](ErrorKind::Busy) in a child made by `fork`, whose parent is the publisher, or if another
+    /// process has taken the role over.
     #[inline(always)]
     pub fn publish(&mut self, value: impl Borrow<T>) -> Result<(), Error> {
         let value: *const T = value.borrow();

@@ -52,7 +52,7 @@
 //! which stay where they are. *Fork*: a child inherits what is attached, and the kernel counts it; a
 //! segment that is to be removed when its creator drops it is left alone by the creator's children,
 //! and so is the part that it plays in an object. *Signals*: attaching, detaching and removing
-//! neither lock nor allocate unless they fail; objects are not for signal handlers. *Panics*: none, on
+//! neither lock nor allocate, also if they fail; objects are not for signal handlers. *Panics*: none, on
 //! any input. *Output*: none.
 //!
 //! Linux on 64-bit processors.

@@ -41,7 +41,7 @@ use crate::{
     Attachment, Error, ErrorKind, Key, Segment, copy,
     error::{Action, Failure, Label, Mismatch, Shape, What, fold},
     hash::fnv1a,
-    holder::{Holder, Life},
+    holder::{self, Holder, Life},
     place::{Origin, Place, Site},
     status::Status,
     sync::{Deadline, MAGIC, READY, Ready, Sleep, State, Threads},
@@ -243,6 +243,11 @@ impl Snapshot {
         holder.life(|| self.header.is_of_our_namespaces())
     }
 
+    /// Returns whether a holder's id is known to be one of this process' PID namespace.
+    pub fn has_id_here(&self, holder: Holder) -> bool {
+        holder.has_id_here(|| self.header.is_of_our_namespaces())
+    }
+
     /// The object's own words.
     ///
     /// # Safety
@@ -306,7 +311,7 @@ pub(crate) struct Object {
     kind: Kind,
     label: Label,
     /// The IPC namespace in which it was opened.
-    ipc_namespace: Option<u64>,
+    ipc_namespace: u64,
     /// The process that has introduced itself (see `introduce`): a forked child has not.
     introduced: AtomicU64,
 }
@@ -379,7 +384,7 @@ impl Object {
             base,
             kind: spec.kind,
             label,
-            ipc_namespace: sys::ipc_namespace(),
+            ipc_namespace: holder::ipc_namespace(),
             introduced: AtomicU64::new(0),
         })
     }
@@ -513,7 +518,7 @@ impl Object {
     /// Returns whether this thread's IPC namespace is the one in which the object was opened: in
     /// another one, its id and the ids of tokens mean nothing.
     fn is_in_its_ipc_namespace(&self) -> bool {
-        self.ipc_namespace == sys::ipc_namespace()
+        self.ipc_namespace == holder::ipc_namespace()
     }
 
     /// Makes the object, or waits until it is made, and checks that it is what it should be.
@@ -615,7 +620,23 @@ impl Object {
     /// Returns the calling thread's number for this object.
     #[inline]
     pub fn me(&self) -> Holder {
-        Holder::thread(self.introduce())
+        Holder::thread_in(self.ipc_namespace, self.introduce())
+    }
+
+    /// The same if it takes no system call.
+    #[inline(always)]
+    pub fn me_if_known(&self) -> Option<Holder> {
+        // Both as in `introduce`.
+        let is_introduced = Holder::from_bits(self.introduced.load(Acquire)).is_mine();
+        let abroad = self.header().mixed.load(Relaxed) != 0;
+        is_introduced
+            .then(|| Holder::thread_if_known(self.ipc_namespace, abroad))
+            .flatten()
+    }
+
+    /// Returns the calling process' number for this object.
+    pub fn this_process(&self) -> Holder {
+        Holder::process_in(self.ipc_namespace, self.introduce())
     }
 
     /// Records the namespaces of this process, before a holder's number of it is written here: once in
@@ -644,7 +665,7 @@ impl Object {
         }
         // Release: as above.
         self.introduced
-            .store(Holder::process(false).bits(), Release);
+            .store(Holder::this_process().bits(), Release);
     }
 
     /// Writes the header, and has `init` write the rest. Only for the maker.
@@ -842,9 +863,9 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         Site::Key { key, .. } if key.is_private() => {
             refuse("nobody finds an object in a private segment; attach one and use Place::within")
         }
-        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => refuse(
-            "whoever makes an object must be allowed to read and write it: a mode of 0600 at least",
-        ),
+        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
+            Err(Error::object_mode(place.mode))
+        }
         _ => Ok(()),
     }
 }

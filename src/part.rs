@@ -14,7 +14,7 @@ impl Part {
     /// Takes a role, also after a process that has died.
     pub fn take(object: &Object, claim: &Claim) -> Result<Part, Error> {
         object.expect_writable()?;
-        let me = Holder::process(object.introduce());
+        let me = object.this_process();
         let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
         match claim.take(me.bits(), is_dead) {
             true => Ok(Part(me)),
@@ -26,6 +26,12 @@ impl Part {
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
         self.0.is_mine()
+    }
+
+    /// Returns whether this process has it still: no other process has taken it over.
+    #[inline(always)]
+    pub fn is_held(&self, claim: &Claim) -> bool {
+        self.is_ours() && claim.is_of(self.0.bits())
     }
 
     /// Releases it.

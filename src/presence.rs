@@ -2,14 +2,20 @@
 //!
 //! The library makes its system calls directly, and not through libc's functions, where the drop-in
 //! would see them. So its calls are not traced, and the report of `shmkey trace` has to name this as
-//! the reason. `shmkey trace` names a file in SHMKEY_TRACE_REPORTER; when this library is loaded, it
-//! appends a line to that file: `library PID`, and the numbers of its PID and IPC namespaces. The four
-//! calls are not slowed by it.
+//! the reason. `shmkey trace` names a socket in SHMKEY_TRACE_REPORTER; when this library is loaded, it
+//! sends a datagram there: `library PID`, and the numbers of its PID and IPC namespaces. The four calls
+//! are not slowed by it.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write,
-    os::unix::fs::MetadataExt,
+    fs,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::MetadataExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    time::Duration,
 };
 
 /// Calls `start` when the library is loaded.
@@ -21,35 +27,24 @@ extern "C" fn start() {
     // SAFETY: getauxval takes a number and reads what the kernel gave this process.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     // A program with more rights than its caller does not follow the environment.
-    if !is_privileged && let Some(mut file) = reporter() {
+    if !is_privileged && let Some(reporter) = reporter() {
         let namespace = |name| fs::metadata(name).map_or(0, |file| file.ino());
         let (pid, ipc) = (
             namespace("/proc/self/ns/pid"),
             namespace("/proc/self/ns/ipc"),
         );
-        let line = format!("library {} {pid} {ipc}\n", std::process::id());
-        // One write is one line. If it fails, the report lacks the reason, and the program goes on.
-        let _ = file.write(line.as_bytes());
+        let note = format!("library {} {pid} {ipc}\n", std::process::id());
+        // If it cannot be sent, the report lacks the reason, and the program goes on.
+        let _ = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(Duration::from_millis(100)))?;
+            socket.send_to_addr(note.as_bytes(), &reporter)
+        });
     }
 }
 
-/// Opens the file that `shmkey trace` reads: the drop-in's `notes` say what the five numbers are.
-fn reporter() -> Option<File> {
+/// The socket that `shmkey trace` reads: the drop-in's `notes` say what the three numbers are.
+fn reporter() -> Option<SocketAddr> {
     let text = std::env::var("SHMKEY_TRACE_REPORTER").ok()?;
-    let mut words = text.split(' ').map(|word| word.parse::<u64>().ok());
-    let mut number = || words.next().flatten();
-    let (process, descriptor) = (number()?, number()?);
-    let identity = (number()?, number()?);
-    let is_it = |file: fs::Metadata| (file.dev(), file.ino()) == identity;
-    // Programs inherit the descriptor; where one has closed it, the command itself has it.
-    let paths = [
-        format!("/proc/self/fd/{descriptor}"),
-        format!("/proc/{process}/fd/{descriptor}"),
-    ];
-    // No other file is opened.
-    let path = paths
-        .into_iter()
-        .find(|path| fs::metadata(path).is_ok_and(is_it))?;
-    let file = OpenOptions::new().append(true).open(path).ok()?;
-    file.metadata().is_ok_and(is_it).then_some(file)
+    let socket = text.split(' ').nth(1)?.parse::<u64>().ok()?;
+    SocketAddr::from_abstract_name(format!("shmkey-trace-{socket:016x}")).ok()
 }

@@ -118,7 +118,7 @@ impl SegmentOptions {
         let (id, created) = self
             .get(key)
             .map_err(|errno| Error::open(errno, key, self.size, self.flags))?;
-        let remove_by = (self.remove_on_drop && created).then(|| Holder::process(false));
+        let remove_by = (self.remove_on_drop && created).then(Holder::this_process);
         Ok(Segment { id, remove_by })
     }
 

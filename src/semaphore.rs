@@ -26,7 +26,7 @@ use std::time::Duration;
 /// What was written before a post is seen after the wait that took it. Neither makes a system call
 /// unless a thread sleeps or has to. A process that dies takes nothing along but what it had taken.
 /// If a process is killed between raising the count and waking a thread that sleeps, that thread
-/// wakes by itself, within 8 ms during the first 100 ms of its wait, and within 250 ms later.
+/// wakes by itself within 250 ms.
 ///
 /// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
 /// that have the semaphore open keep it and wake each other as before; a process that opens the name

@@ -47,11 +47,7 @@ fn link_all() -> Arc<Artifacts> {
             Route::LinkOrder => (Some("libshmkey_dropin.so"), &[]),
             Route::StaticLibrary => (Some("libshmkey_dropin.a"), &[]),
             Route::AllStaticLibc => (None, &["-static"]),
-            // glibc warns of functions that Rust's library has and nobody here calls.
-            Route::AllStatic => (
-                Some("libshmkey_dropin.a"),
-                &["-static", "-Wl,--no-warnings"],
-            ),
+            Route::AllStatic => (Some("libshmkey_dropin.a"), &["-static"]),
         };
         let program = program(&artifacts, route);
         if !program.exists() {

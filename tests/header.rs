@@ -21,6 +21,7 @@ fn generate() -> String {
         "latest",
         "ring",
         "failure",
+        "process",
         "version",
     ] {
         builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));

@@ -151,6 +151,27 @@ fn helper_process() {
             say("stays");
             wait_to_be_told();
         }
+        "emigrate with a token" => {
+            drop(mutex(&name));
+            leave_ipc_namespace();
+            let mutex = mutex(&name);
+            let _guard = mutex.lock().unwrap();
+            Helper::start(&[], "look at it", &Name(name)).expect("it is held");
+            say("done");
+        }
+        "emigrate" => {
+            let mutex = mutex(&name);
+            say("here");
+            wait_to_be_told();
+            leave_ipc_namespace();
+            let _guard = mutex.lock().unwrap();
+            say("holds");
+            wait_to_be_told();
+        }
+        "look at it" => {
+            assert_eq!(kind(mutex(&name).lock_timeout(NOW)), ErrorKind::WouldBlock);
+            say("it is held");
+        }
         "fork" => fork_without_wiping(&name),
         "fork into namespaces" => fork_into_namespaces(&name),
         "use an id again" => use_an_id_again(&name),
@@ -224,6 +245,34 @@ fn senders_that_died_elsewhere_keep_no_places() {
         sends.kill();
         drop(ring.sender().unwrap());
     }
+}
+
+fn leave_ipc_namespace() {
+    // SAFETY: concerns this thread, which makes all that it uses from here on in the new namespace.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWIPC) }, 0);
+}
+
+/// The token of a process that has left the IPC namespace of an object, or has come from another one,
+/// means nothing there, and is not taken for that of a dead process.
+#[test]
+#[ignore = "needs root, for namespaces"]
+fn a_token_of_another_ipc_namespace_is_not_written() {
+    Helper::start(NAMESPACE, "emigrate with a token", &Name::new()).expect("done");
+
+    let name = Name::new();
+    let mut leaves = Helper::start(&[], "emigrate", &name);
+    leaves.expect("here");
+    let mut stays = Helper::start(NAMESPACE, "stay", &name);
+    stays.expect("stays");
+    leaves.tell();
+    leaves.expect("holds");
+    assert_eq!(
+        kind(mutex(&name.0).lock_timeout(NOW)),
+        ErrorKind::WouldBlock
+    );
+    leaves.kill();
+    let mutex = mutex(&name.0);
+    assert!(mutex.lock_timeout(AGES).unwrap().owner_died());
 }
 
 /// What a kernel or an emulator answers to `madvise(2)`.

@@ -52,6 +52,32 @@ fn helper_process() {
     }
 }
 
+/// A publisher whose role another one has taken over, however that came, does not write between that one's
+/// values.
+#[test]
+fn a_publisher_notices_that_its_role_was_taken_over() {
+    let name = Name::new();
+    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let memory = latest.segment().attach().unwrap();
+    let words = || {
+        let mut words = [0; 512];
+        memory.read_at(512, &mut words).unwrap();
+        words
+    };
+    let before = words();
+    let mut first = latest.publisher().unwrap();
+    let claim = words().iter().zip(before).position(|(a, b)| *a != b);
+    let claim = 512 + claim.unwrap() / 8 * 8;
+    first.publish([1; 8]).unwrap();
+    memory.write_at(claim, &[0; 8]).unwrap();
+    assert_eq!(kind(first.publish([2; 8])), ErrorKind::Busy);
+    let mut second = latest.publisher().unwrap();
+    memory.write_at(claim, &[0xff; 7]).unwrap();
+    assert_eq!(kind(second.publish([3; 8])), ErrorKind::Busy);
+    assert_eq!(kind(first.publish([4; 8])), ErrorKind::Busy);
+    assert_eq!(latest.read().unwrap(), Some([1; 8]));
+}
+
 #[test]
 fn the_newest_value_is_seen() {
     let name = Name::new();

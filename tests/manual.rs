@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and what it is about. A word that ends in `*` is for all
 /// functions that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &[&str]); 11] = [
+const PAGES: [(&str, &str, &[&str]); 12] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -107,6 +107,11 @@ const PAGES: [(&str, &str, &[&str]); 11] = [
             "shm_failure",
             "shm_failure_text",
         ],
+    ),
+    (
+        "shm_this_process",
+        "a number of the calling process",
+        &["shm_this_process"],
     ),
     (
         "shm_version",

@@ -3,7 +3,7 @@
 
 mod stage;
 
-use shmkey::{Attachment, Error, ErrorKind, Key, Place, Ring, RingOptions, Segment};
+use shmkey::{Attachment, Error, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
 use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 use std::{
     sync::{
@@ -96,6 +96,28 @@ fn helper_process() {
         }
         other => panic!("no such task: {other}"),
     }
+}
+
+/// A receiver in vain names a sender that lives, not the first one, which has died.
+#[test]
+fn a_receiver_in_vain_names_a_live_sender() {
+    let name = Name::new();
+    let ring = many().open(name.0.as_str(), 1000).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    let mut first = Helper::start("send 0 1", &name);
+    first.expect("sent");
+    let sender = ring.sender().unwrap();
+    first.kill();
+    receiver.recv_timeout(&mut [0; 64], AGES).unwrap();
+    let in_vain = |receiver: &mut Receiver| receiver.try_recv(&mut [0; 64]).unwrap_err();
+    let text = in_vain(&mut receiver).to_string();
+    assert!(text.ends_with("this process is a sender"), "{text}");
+    drop(sender);
+    // Until the senders are looked at again.
+    while in_vain(&mut receiver).kind() == ErrorKind::WouldBlock {
+        thread::yield_now();
+    }
+    assert_eq!(in_vain(&mut receiver).kind(), ErrorKind::PeerDied);
 }
 
 /// A message whose length depends on its number, from nothing to several pieces.

@@ -2,7 +2,7 @@
 
 mod stage;
 
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use stage::Artifacts;
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -118,5 +118,53 @@ fn the_static_libraries_define_no_other_plain_names() {
             );
         }
         assert_eq!(plain, expected, "{library}");
+    }
+}
+
+/// What it has to find in any host: no allocator, and no thread-local variables, which a library that
+/// `dlopen` has loaded allocates for each thread at first use.
+#[test]
+fn the_drop_in_needs_little_of_its_host() {
+    const NEEDED: [&str; 12] = [
+        "__errno_location",
+        "abort",
+        "bcmp",
+        "getauxval",
+        "getenv",
+        "getrlimit",
+        "memcpy",
+        "memmove",
+        "memset",
+        "strlen",
+        "syscall",
+        "sysconf",
+    ];
+    let artifacts = Artifacts::shared();
+    let shared = fs::read(artifacts.built("libshmkey_dropin.so")).unwrap();
+    let archive = fs::read(artifacts.built("libshmkey_dropin.a")).unwrap();
+    let members = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
+    // The others, of Rust's runtime, are for what no other member has: for nothing.
+    let own = members.members().map(Result::unwrap);
+    let own = own.filter(|member| member.name().starts_with(b"shmkey"));
+    let own: Vec<&[u8]> = own.map(|member| member.data(&*archive).unwrap()).collect();
+    assert_eq!(own.len(), 1);
+    for (name, bytes) in [("shared", &*shared), ("static", own[0])] {
+        let file = object::File::parse(bytes).unwrap();
+        let thread_local = file.sections().find(|section| {
+            matches!(
+                section.kind(),
+                SectionKind::Tls | SectionKind::UninitializedTls
+            )
+        });
+        assert!(thread_local.is_none(), "{name}: {thread_local:?}");
+        let needs: BTreeSet<String> = file
+            .symbols()
+            .chain(file.dynamic_symbols())
+            .filter(|symbol| symbol.is_undefined() && !symbol.is_weak())
+            .map(|symbol| symbol.name().unwrap().to_owned())
+            .map(|name| name.split('@').next().unwrap().to_owned())
+            .filter(|name| !name.is_empty() && !NEEDED.contains(&name.as_str()))
+            .collect();
+        assert_eq!(needs, BTreeSet::new(), "{name}");
     }
 }

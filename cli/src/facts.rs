@@ -31,6 +31,8 @@ pub struct Fact {
 pub struct Facts {
     pub segments: Vec<Fact>,
     pub limits: Limits,
+    /// How much was found out.
+    pub look: Look,
     /// How many processes could not be asked what they have attached.
     pub unseen: usize,
 }
@@ -81,6 +83,7 @@ impl Facts {
         Ok(Facts {
             segments,
             limits: Limits::read(),
+            look,
             unseen,
         })
     }
@@ -185,6 +188,13 @@ impl Fact {
         first
             .filter(|found| found.offset == 0)
             .map(|found| &found.contents)
+    }
+
+    /// Returns whether it is a token of life: the library makes one in a process that shares objects with
+    /// processes of other PID namespaces, and the kernel destroys it when that process ends.
+    pub fn is_token(&self) -> bool {
+        let status = &self.status;
+        status.removed && status.size == 1 && status.nattch > 0
     }
 
     /// Returns what it keeps for a process that comes later, in words.

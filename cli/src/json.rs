@@ -29,13 +29,15 @@ segments: a list, an object for each:
   looked_at: it was attached to see what it holds, and so shmkey is its last user now; lpid, last, atime and dtime are
     what they were before,
   data: of an orphan, what it keeps for a later process (\"undelivered messages\", \"a published value\"); null if nothing,
+  token: it is a token of life of its creator, a process that shares objects with other PID namespaces,
   contents: null, or what a managed segment holds: kind (\"mutex\", \"semaphore\", \"latest\",
-    \"ring\"), name, layout, ready, maker (id, life), made (seconds since 1970), size (bytes), and
-    of a mutex: owner (null or id, life), suspect, lost;
+    \"ring\"), name, layout, ready, maker (id, life, elsewhere), made (seconds since 1970), size (bytes), and
+    of a mutex: owner (null or id, life, elsewhere), suspect, lost;
     of a semaphore: value;
     of a latest value: version, value_size, publisher;
     of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver,
-      sending (the thread that holds the senders' lock, null or id, life).
+      sending (the thread that holds the senders' lock, null or id, life, elsewhere);
+    elsewhere: the id is not known to be one of this PID namespace.
   within: a list of the objects that were found behind its beginning: offset (bytes), and what contents has. Pages are
     searched that are in the memory of a process that has the segment attached: list searches 64 of them in the first
     GiB, show 16384 in the first 64 GiB.
@@ -100,6 +102,7 @@ struct Segment {
     closed: bool,
     looked_at: bool,
     data: Option<&'static str>,
+    token: bool,
     contents: Option<Object>,
     within: Vec<Within>,
 }
@@ -143,6 +146,7 @@ struct Object {
 struct Someone {
     id: u32,
     life: &'static str,
+    elsewhere: bool,
 }
 
 #[derive(Serialize)]
@@ -255,6 +259,7 @@ impl Segment {
             closed: fact.seen.closed,
             looked_at: fact.is_looked_at(),
             data: fact.data().filter(|_| fact.is_orphan()),
+            token: fact.is_token(),
             contents: fact.object().map(Object::of),
             within: fact
                 .seen
@@ -285,6 +290,7 @@ impl Someone {
         Someone {
             id: party.id,
             life: life(party.life),
+            elsewhere: party.elsewhere,
         }
     }
 }

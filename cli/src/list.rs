@@ -262,6 +262,12 @@ pub fn users(fact: &Fact) -> String {
 
 /// `ring "orders": 37% full`; `mutex at 64: free; ring at 4096: empty`.
 pub fn holds(fact: &Fact) -> String {
+    if fact.is_token() {
+        return match fact.creator.pid {
+            0 => "token of a process in another container".to_owned(),
+            pid => format!("token of process {pid}"),
+        };
+    }
     if fact.seen.closed {
         return "(you may not look)".to_owned();
     }
@@ -316,7 +322,10 @@ fn orphans(facts: &Facts, filter: &Filter) -> String {
     let command = format!("shmkey remove --orphans{}", filter.arguments());
     let mut text = String::new();
     if !orphans.is_empty() {
-        let those = removal(&orphans, &command);
+        let mut those = removal(&orphans, &command);
+        if facts.look == Look::Outside || orphans.iter().any(|fact| fact.seen.unread) {
+            those += &format!(", unless {} data for a later process", they_hold(&orphans));
+        }
         let them = them(&orphans);
         text += &output::note(&format!(
             "{}: no process has {them} attached, and the process that created {them} has ended; {those}.",
@@ -325,7 +334,7 @@ fn orphans(facts: &Facts, filter: &Filter) -> String {
     }
     if !data.is_empty() {
         let those = removal(&data, &format!("{command} --with-data"));
-        let hold = if data.len() == 1 { "holds" } else { "hold" };
+        let hold = hold(&data);
         text += &output::note(&format!(
             "{} that {hold} data for a later process ({}); {those}, too.",
             words::count(data.len() as u64, "orphan"),
@@ -335,8 +344,18 @@ fn orphans(facts: &Facts, filter: &Filter) -> String {
     text
 }
 
-fn them(segments: &[&Fact]) -> &'static str {
+pub fn them(segments: &[&Fact]) -> &'static str {
     if segments.len() == 1 { "it" } else { "them" }
+}
+
+fn hold(segments: &[&Fact]) -> &'static str {
+    if segments.len() == 1 { "holds" } else { "hold" }
+}
+
+/// `it holds`.
+pub fn they_hold(segments: &[&Fact]) -> String {
+    let they = if segments.len() == 1 { "it" } else { "they" };
+    format!("{they} {}", hold(segments))
 }
 
 /// Who can remove these, and how.

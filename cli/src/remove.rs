@@ -185,8 +185,13 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let unclear = unused.iter().filter(|fact| fact.orphan().is_none());
     let unclear = unclear.count() as u64;
     if unclear > 0 {
+        let creators = if unclear == 1 {
+            "its creator lives"
+        } else {
+            "their creators live"
+        };
         left_alone(format!(
-            "{} that no process uses left alone: it is unknown whether their creators live.",
+            "{} left alone that no process uses: it is unknown whether {creators}.",
             words::count(unclear, "segment")
         ))?;
     }
@@ -202,28 +207,36 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let data: Vec<&Fact> = mine.iter().filter(|fact| fact.data().is_some()).collect();
     if !data.is_empty() {
         left_alone(format!(
-            "{} left alone that hold data for a later process ({}): {}; --with-data removes them, too.",
+            "{} left alone, because {} data for a later process ({}): {}; --with-data removes {}, too.",
             words::count(data.len() as u64, "orphan"),
+            list::they_hold(&data),
             list::kinds_of_data(&data),
             ids(&data),
+            list::them(&data),
         ))?;
     }
     let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
     if !closed.is_empty() {
         left_alone(format!(
-            "{} left alone, because you may not read what they hold: {}; --with-data removes them, too.",
+            "{} left alone, because you may not read what {}: {}; --with-data removes {}, too.",
             words::count(closed.len() as u64, "orphan"),
+            list::they_hold(&closed),
             ids(&closed),
+            list::them(&closed),
         ))?;
     }
     mine.retain(|fact| fact.data().is_none() && !fact.seen.closed);
     Ok(mine)
 }
 
-/// `7, 32770`.
+/// `ids 7, 32770`.
 fn ids(segments: &[&Fact]) -> String {
     let ids = segments.iter().map(|fact| fact.status.id.to_string());
-    ids.collect::<Vec<_>>().join(", ")
+    let ids = ids.collect::<Vec<_>>().join(", ");
+    match segments.len() {
+        1 => format!("id {ids}"),
+        _ => format!("ids {ids}"),
+    }
 }
 
 /// Whether nobody has come since it was listed. (Between this and the removal there is nothing that

@@ -191,6 +191,13 @@ fn permissions(mode: u32) -> String {
 /// What it holds.
 fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
     let objects = &fact.seen.objects;
+    if fact.is_token() {
+        let what = list::holds(fact);
+        return vec![(
+            "holds",
+            format!("{what}: it shows other PID namespaces that this process is live"),
+        )];
+    }
     if fact.seen.closed {
         return vec![("holds", "you may not look into it".to_owned())];
     }

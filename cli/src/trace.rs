@@ -38,6 +38,34 @@ Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A
 16 KiB: those of the old SIGSTKSZ, 8 KiB, are too small for a traced call. A sandbox has to allow the
 program to open files below /proc, and to write.
 
+What a traced program may notice of its trace, with this command or without (SHMKEY_TRACE):
+
+A call takes longer. It returns what it returns untraced, with the same errno. Where standard error,
+or a FIFO, terminal or socket that the trace goes to, is full, the program waits up to a second for it
+to be read, and then no longer until a line could be written. Such lines are lost; the next line that
+can be written says how many, and the last line says how many were in all. A program that starts with
+a FIFO as its trace file waits until the FIFO is opened to be read.
+
+No descriptor is kept for standard error: lines go to descriptor 2 as long as it leads to what it led
+to when the program started. Where another thread replaces descriptor 2 during a traced call, that
+call's line can go to the new file. A trace file (-o) takes a descriptor, 1000 or the next one free,
+or, where the limit on open files is lower, the last; programs that count /proc/self/fd see it. During
+a call, files below /proc are open under the lowest free descriptors, and so is a terminal that is
+written to; a child forked by another thread meanwhile inherits them until exec.
+
+While a line is written, which is not waited for, all signals are blocked in that thread; handlers run
+afterwards. A handler that leaves a traced call by longjmp finds the signal mask as it was, and may
+leave a file of /proc open. A write to a pipe that is no longer read, or beyond the limit on file
+sizes, and a terminal with tostop raise no signal: the line is lost, or appears all the same. A pipe
+that is no longer read ends the trace. On Linux before 6.4, a pipe of another user that several
+processes write to can still make the program wait.
+
+The program has LD_PRELOAD, SHMKEY_TRACE, SHMKEY_TRACE_FORMAT and SHMKEY_TRACE_REPORTER in its
+environment, libshmkey_dropin.so among its mappings, and shmkey as its parent. What this command
+reports beyond the trace is sent to a socket of its own, which takes a descriptor for a moment at the
+first call of a process and whenever it creates or leaves a segment: a program with a network namespace
+of its own cannot tell, and the last line says that no call was traced.
+
 Environment: SHMKEY_DROPIN is the file libshmkey_dropin.so, should it be in an unusual place.
 
 Exit status: that of the program; 128 and the signal's number if it was killed; 125 if it cannot be
@@ -58,6 +86,9 @@ attached: id, address of an attachment that was not detached.
 
 left: id, key, bytes, mode of a segment that was left, attached_by_others (how many times it is
   attached), remedy.
+
+lost: lines, how many lines could not be written: of a process since its last line, and from shmkey
+  trace itself of all in all.
 
 exit: attachments (how many were not detached; null from shmkey trace itself, which cannot tell),
   segments (how many were left; null if they cannot be listed), status and signal (how it ended;
@@ -122,23 +153,19 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     let dropin = dropin()?;
 
     let mut output = Output::open(options.output.as_deref())?;
-    let impossible = |error| {
+    let notes = Notes::new().map_err(|error| {
         Refusal(
             NOT_POSSIBLE,
             format!("what is traced cannot be noted: {error}"),
         )
-    };
-    let notes = Notes::new().map_err(impossible)?;
+    })?;
 
     let mut command = Command::new(name);
     command
         .args(arguments)
         .env("LD_PRELOAD", preload(&dropin)?)
         .env("SHMKEY_TRACE", output.variable())
-        .env(
-            "SHMKEY_TRACE_REPORTER",
-            notes.address().map_err(impossible)?,
-        )
+        .env("SHMKEY_TRACE_REPORTER", notes.address())
         .env(
             "SHMKEY_TRACE_FORMAT",
             if options.json { "json" } else { "text" },

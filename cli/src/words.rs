@@ -166,9 +166,11 @@ fn by(publisher: &Option<Party>) -> String {
     publisher.as_ref().map(by).unwrap_or_default()
 }
 
-/// `42`, `42 (dead)`.
+/// `42`, `42 (dead)`, `1 (in another PID namespace)`.
 pub fn party(party: &Party) -> String {
     match party.life {
+        Life::Alive if party.elsewhere => format!("{} (in another PID namespace)", party.id),
+        Life::Unknown if party.elsewhere => format!("{} (?, in another PID namespace)", party.id),
         Life::Alive => party.id.to_string(),
         Life::Dead => format!("{} (dead)", party.id),
         Life::Unknown => format!("{} (?)", party.id),

@@ -416,6 +416,64 @@ fn a_creator_whose_number_was_given_away() {
     assert_eq!(seen["orphan"], true);
 }
 
+/// A holder's id may be that of another PID namespace, and a token of life is no riddle.
+#[test]
+#[ignore = "needs root, for namespaces"]
+fn holders_elsewhere_and_tokens() {
+    alone(|| {
+        let name = Name::new();
+        let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+        let _guard = mutex.lock().unwrap();
+        let child = Child::new(|| {
+            let token = Segment::options().size(1).open(Key::PRIVATE).unwrap();
+            std::mem::forget(token.attach().unwrap());
+            token.remove().unwrap();
+        });
+        let path = env!("CARGO_BIN_EXE_shmkey");
+        let run = |within: &[&str], arguments: &[&str]| {
+            let all = [within, &[path], arguments].concat();
+            let output = Command::new(all[0]).args(&all[1..]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let elsewhere = ["unshare", "--pid", "--fork", "--mount-proc"];
+        let id = mutex.segment().id().to_string();
+        for arguments in [&["list"][..], &["show", &id]] {
+            let marked = "in another PID namespace)";
+            assert!(!run(&[], arguments).contains(marked));
+            let text = run(&elsewhere, arguments);
+            assert!(text.contains(marked), "{text}");
+        }
+        let owner = |within: &[&str]| {
+            let shown: Value =
+                serde_json::from_str(&run(within, &["show", "--json", &id])).unwrap();
+            shown["contents"]["owner"]["elsewhere"].clone()
+        };
+        assert_eq!((owner(&[]), owner(&elsewhere)), (false.into(), true.into()));
+
+        let text = run(&[], &["list"]);
+        let of_child = format!("token of process {}", child.pid());
+        assert!(text.contains(&of_child), "{text}");
+        let list: Value = serde_json::from_str(&run(&[], &["list", "--json"])).unwrap();
+        let tokens = list["segments"].as_array().unwrap().iter();
+        let tokens: Vec<&Value> = tokens.map(|segment| &segment["token"]).collect();
+        assert_eq!(tokens, [&Value::from(false), &Value::from(true)]);
+    });
+}
+
+/// A process that was killed while it made its token has left an orphan.
+#[test]
+#[ignore = "needs root, for namespaces"]
+fn a_token_left_behind_is_an_orphan() {
+    alone(|| {
+        Child::new(|| {
+            let token = Segment::options().size(1).open(Key::PRIVATE).unwrap();
+            std::mem::forget(token.attach().unwrap());
+        })
+        .kill();
+        assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("Removed 1 segment"));
+    });
+}
+
 /// `list --json` and /proc/sysvipc/shm write keys as signed numbers, and programs as decimal ones.
 #[test]
 fn keys_as_they_are_written_elsewhere() {

@@ -270,6 +270,34 @@ impl Everybodys {
     }
 }
 
+/// What removing leaves alone, listing does not advise to remove: also if it has not looked.
+#[test]
+#[ignore = "needs root, for a namespace of its own"]
+fn data_is_left_alone_in_words() {
+    alone(|| {
+        let name = Name::new();
+        Child::new(|| {
+            let ring = shmkey::Ring::open(name.0.as_str(), 64).unwrap();
+            let mut sender = ring.sender().unwrap();
+            sender.send(b"undelivered").unwrap();
+        })
+        .kill();
+        let text = shmkey(&["list", "--no-contents"]);
+        assert!(
+            text.contains("removes it, unless it holds data for a later process."),
+            "{text}"
+        );
+        let text = shmkey(&["remove", "--orphans", "--yes"]);
+        assert!(
+            text.contains(
+                "1 orphan left alone, because it holds data for a later process (undelivered messages): "
+            ) && text.contains("; --with-data removes it, too."),
+            "{text}"
+        );
+        assert!(shmkey(&["remove", "--orphans", "--yes", "--with-data"]).contains("Removed 1 "));
+    });
+}
+
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let why = String::from_utf8_lossy(&output.stderr);

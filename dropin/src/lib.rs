@@ -5,6 +5,12 @@
 //! would bring those along, because Cargo builds a package once for all who need it, with all
 //! features that any of them wants. So the modules below the C ABI are compiled into this library
 //! from their source.
+//!
+//! Nothing of Rust's standard library is in here: it would bring along thread-local variables, and calls of
+//! libc's allocator, which a static program may have replaced by its own. (A build that unwinds, as for the
+//! tests of other packages, has it, because without it Rust can only abort.)
+
+#![cfg_attr(panic = "abort", no_std)]
 
 // The drop-in needs a part of these modules.
 #[allow(dead_code, unused_imports)]
@@ -112,6 +118,14 @@ pub unsafe extern "C" fn shmctl(id: c_int, command: c_int, buf: *mut shmid_ds) -
             sysv::shmctl(id, command, buf)
         }
     }
+}
+
+/// Nothing in here is meant to panic. Should it, the program ends.
+#[cfg(panic = "abort")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: abort takes nothing and does not return.
+    unsafe { libc::abort() }
 }
 
 /// libc's functions of these names are these functions, in a program that has loaded this library:

@@ -55,12 +55,10 @@ _shmkey_target(dropin SHARED libshmkey_dropin.so
   IMPORTED_SONAME libshmkey_dropin.so)
 _shmkey_target(dropin_static STATIC libshmkey_dropin.a)
 
-# What Rust names for a static library.
-foreach(_shmkey_name static dropin_static)
-  if(TARGET shmkey::${_shmkey_name})
-    set_property(TARGET shmkey::${_shmkey_name} PROPERTY INTERFACE_LINK_LIBRARIES util rt pthread m dl)
-  endif()
-endforeach()
+# What Rust names for a static library that has its standard library in it; the drop-in has not.
+if(TARGET shmkey::static)
+  set_property(TARGET shmkey::static PROPERTY INTERFACE_LINK_LIBRARIES util rt pthread m dl)
+endif()
 
 foreach(_shmkey_component IN LISTS shmkey_FIND_COMPONENTS)
   if(TARGET shmkey::${_shmkey_component})

@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind,
     error::{Failure, write_c_str},
-    sys::{self, Errno},
+    sys::{self, Errno, Own, PerThread},
 };
 use core::{
     cell::UnsafeCell,
@@ -19,8 +19,7 @@ static PRESENCE: &extern "C" fn() = &crate::presence::START;
 /// Room for a sentence with a path in it; longer ones are cut.
 const TEXT: usize = 1024;
 
-/// A thread's last failure. Plain bytes without a destructor, so that it works at any time in a thread's
-/// life, its end included.
+/// A thread's last failure: plain bytes, which begin as zeroes.
 struct Last {
     /// What the text is yet to be made of, when it is asked for: a [`Failure`] in integers; else the
     /// first is 0. Atomics are copied one by one, as they were stored: what a processor has not yet
@@ -30,13 +29,16 @@ struct Last {
     text: UnsafeCell<[u8; TEXT]>,
 }
 
-thread_local! {
-    static LAST: Last = const {
-        Last {
-            failure: [const { AtomicU64::new(0) }; 4],
-            text: UnsafeCell::new([0; TEXT]),
-        }
-    };
+// SAFETY: integers and bytes, for which zeroes are valid, and which have no destructor: 1056 bytes.
+static LAST: PerThread<Last> = unsafe { PerThread::new() };
+
+/// Has `end` called when the library is unloaded, and at the end of the process.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = end;
+
+extern "C" fn end() {
+    LAST.forget();
 }
 
 impl Last {
@@ -94,17 +96,19 @@ fn record(error: Error) {
 #[cold]
 #[inline(never)]
 fn keep(tags: u64, names: u64, number: u64, other: u64, errno: c_int) {
-    LAST.with(|last| last.keep([tags, names, number, other]));
+    if let Some(last) = LAST.get_or_make() {
+        last.keep([tags, names, number, other]);
+    }
     Errno(errno).set();
 }
 
 #[cold]
 #[inline(never)]
 fn record_text(error: Error) {
-    LAST.with(|last| {
+    if let Some(last) = LAST.get_or_make() {
         last.keep([0; 4]);
         last.write(&error);
-    });
+    }
     // Last, because looking for causes makes system calls of its own.
     Errno(error.errno()).set();
 }
@@ -129,10 +133,14 @@ pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Res
 /// was.
 #[inline(always)]
 pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let before = Errno::last();
+    // Asked for once, because it is a call of another library.
+    let errno = Errno::place();
+    // SAFETY: it is this thread's own, and lives as long as the thread.
+    let before = unsafe { errno.read() };
     let result = work();
     if result.is_ok() {
-        before.set();
+        // SAFETY: as above.
+        unsafe { errno.write(before) };
     }
     result
 }
@@ -160,7 +168,8 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// Why the calling thread's last failed call of this library failed: a sentence or two for a
 /// person, in English and UTF-8, with the cause as far as it could be found out and what to do
 /// about it. Like errno it means something right after a failure; a call that succeeds leaves it
-/// alone. Before the first failure it is "no error".
+/// alone. Before the first failure it is "no error". A thread's first failure maps a page for it; if
+/// there is no memory for that, the text says so.
 ///
 /// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
 /// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
@@ -171,7 +180,14 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// alone.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_last_error() -> *const c_char {
-    LAST.with(Last::text)
+    match LAST.get() {
+        Own::Memory(last) => last.text(),
+        Own::Nothing => c"no error".as_ptr(),
+        Own::Refused => {
+            c"a call has failed, and there was no memory to keep the reason: errno has its number"
+                .as_ptr()
+        }
+    }
 }
 
 /// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the
@@ -194,14 +210,17 @@ pub struct shm_failure {
 /// errno is left alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
-    LAST.with(|last| match last.kept() {
-        Some(words) if !failure.is_null() => {
+    match LAST.get() {
+        Own::Memory(last)
+            if !failure.is_null()
+                && let Some(words) = last.kept() =>
+        {
             // SAFETY: the caller gives us the memory of one structure.
             unsafe { failure.write(shm_failure { words }) };
             1
         }
         _ => 0,
-    })
+    }
 }
 
 /// Makes the text of a failure, as shm_last_error() does: at most size - 1 bytes of it and a NUL. 1024

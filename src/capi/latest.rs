@@ -115,8 +115,8 @@ pub unsafe extern "C" fn shm_latest_publish(
         // SAFETY: the caller publishes by one thread at a time.
         let own = unsafe { &mut *latest.writer.get() };
         let writer = match own {
-            Some(writer) if writer.is_ours() => writer,
-            // Not yet, or in a child of whoever was.
+            Some(writer) if latest.shared.is_held(writer) => writer,
+            // Not yet, or in a child of the publisher, or another process has taken the role over.
             _ => own.insert(latest.shared.claim()?),
         };
         // SAFETY: they are as many as it was opened with.

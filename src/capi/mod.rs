@@ -13,6 +13,7 @@ mod latest;
 mod mutex;
 mod object;
 mod open;
+mod process;
 mod ring;
 mod semaphore;
 mod status;
@@ -23,6 +24,7 @@ pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failur
 pub use latest::*;
 pub use mutex::*;
 pub use open::*;
+pub use process::*;
 pub use ring::*;
 pub use semaphore::*;
 pub use status::*;

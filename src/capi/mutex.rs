@@ -18,8 +18,8 @@ use core::ffi::{c_char, c_int, c_void};
 /// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
 /// and without one the new program has the lock.
 ///
-/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has slept
-/// for 100 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited
+/// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
 /// first 100 ms, and within 300 ms later.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::Shared);
@@ -90,6 +90,20 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
+    // SAFETY: the caller hands over an open mutex, or NULL.
+    match unsafe { mutex.as_ref() } {
+        Some(mutex) if timeout >= -1 && mutex.0.lock_at_once() => 0,
+        // SAFETY: as above.
+        _ => unsafe { lock(mutex, timeout) },
+    }
+}
+
+/// Locks, with room for an error.
+///
+/// # Safety
+/// As for [`shm_mutex_lock`].
+#[inline(never)]
+unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
         let owner_died = unsafe { object(mutex) }?.0.lock(deadline(timeout)?)?;
@@ -125,6 +139,20 @@ pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
 /// Errors: EPERM this thread does not have the lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_unlock(mutex: *mut shm_mutex) -> c_int {
+    // SAFETY: the caller hands over an open mutex, or NULL.
+    match unsafe { mutex.as_ref() } {
+        Some(mutex) if mutex.0.unlock_at_once() => 0,
+        // SAFETY: as above.
+        _ => unsafe { unlock(mutex) },
+    }
+}
+
+/// Unlocks, with room for an error.
+///
+/// # Safety
+/// As for [`shm_mutex_unlock`].
+#[cold]
+unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
         unsafe { object(mutex) }?.0.unlock().map(|()| 0)

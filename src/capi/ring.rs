@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Place,
-    error::Action,
+    error::{Action, What},
     ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
     sync,
 };
@@ -200,13 +200,9 @@ unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Rece
 
 impl Sending {
     /// The sending end, which this process takes when it first sends.
-    fn end(&mut self, shared: &Shared) -> Result<&mut SendEnd, Error> {
-        let reserved = |end: &SendEnd| shared.has_slot(end) || shared.has_anothers_slot(end);
-        if self.end.as_ref().is_some_and(reserved) {
-            return Err(Error::invalid(
-                "shm_ring",
-                "a slot is reserved; commit or abort it first",
-            ));
+    fn end(&mut self, shared: &Shared, action: Action) -> Result<&mut SendEnd, Error> {
+        if self.end.as_ref().is_some_and(|end| shared.is_reserved(end)) {
+            return Err(reserved(shared, action));
         }
         // Not yet, or in a child of whoever has it.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
@@ -227,17 +223,23 @@ impl Sending {
         action: Action,
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
-        let number = unsafe { slot.as_ref() }.ok_or_else(no_slot)?.number;
+        let number = unsafe { read(slot) }
+            .ok_or_else(|| null(shared, action))?
+            .number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
             _ => Err(not_held(shared, action)),
         }
     }
 
-    fn give_back(&mut self, shared: &Shared) {
-        if let Some(mut end) = self.end.take() {
-            shared.drop_sender(&mut end);
+    /// Fails, and changes nothing, while another thread may be writing into a slot.
+    fn give_back(&mut self, shared: &Shared) -> Result<(), Error> {
+        if let Some(end) = &mut self.end {
+            shared.expect_no_writer(end)?;
+            shared.drop_sender(end);
+            self.end = None;
         }
+        Ok(())
     }
 }
 
@@ -248,9 +250,27 @@ fn not_held(shared: &Shared, action: Action) -> Error {
     error.during(action)
 }
 
+/// The error for a slot or a message that is NULL.
 #[cold]
-fn no_slot() -> Error {
-    Error::bad_pointer("shm_ring", "the slot or message is NULL")
+fn null(shared: &Shared, action: Action) -> Error {
+    let error = shared.object().error(ErrorKind::BadPointer);
+    error.during(action).with(What::Null, 0, 0)
+}
+
+/// The error for a handle that has a slot reserved.
+#[cold]
+fn reserved(shared: &Shared, action: Action) -> Error {
+    let error = shared.object().error(ErrorKind::InvalidArgument);
+    error.during(action).with(What::Reserved, 0, 0)
+}
+
+/// Reads a structure of the caller's, aligned or not; `None` for NULL.
+///
+/// # Safety
+/// `from` must be NULL, or lead to one.
+unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
+    // SAFETY: the caller's promise.
+    (!from.is_null()).then(|| unsafe { from.read_unaligned() })
 }
 
 impl Receiving {
@@ -280,7 +300,8 @@ impl Receiving {
 
 impl Drop for shm_ring {
     fn drop(&mut self) {
-        self.sending.get_mut().give_back(&self.shared);
+        // `shm_ring_close` has done so already.
+        let _ = self.sending.get_mut().give_back(&self.shared);
         self.receiving.get_mut().give_back(&self.shared);
     }
 }
@@ -305,7 +326,7 @@ pub unsafe extern "C" fn shm_ring_send(
         let (shared, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let message = unsafe { source(message, size) }?;
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Send)?;
         shared.send(end, message, deadline(timeout)?).map(|()| 0)
     }))
 }
@@ -336,7 +357,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             ));
         };
         expect_bytes(messages.cast(), size)?;
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
             // SAFETY: `i` is below the number of structures that the caller hands over, and each of
@@ -355,9 +376,10 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
 /// the other senders wait until then, and both must be called by the thread that has reserved the slot.
 ///
-/// If that thread ends before, the next call that sends, with this handle or another one, gives the slot
-/// up. shm_ring_end_sending() and shm_ring_close() give it up in any thread; its bytes must not be
-/// written any more.
+/// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
+/// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
+/// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
+/// in no other one (EPERM). Its bytes must not be written any more.
 ///
 /// slot: where to store the slot.
 ///
@@ -375,9 +397,9 @@ pub unsafe extern "C" fn shm_ring_reserve(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
         if slot.is_null() {
-            return Err(no_slot());
+            return Err(null(shared, Action::Reserve));
         }
-        let end = sending.end(shared)?;
+        let end = sending.end(shared, Action::Reserve)?;
         let offset = shared.reserve(end, size, deadline(timeout)?)?;
         sending.slot += 1;
         let reserved = shm_slot {
@@ -386,7 +408,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
             number: sending.slot,
         };
         // SAFETY: the caller hands over room for a slot.
-        unsafe { *slot = reserved };
+        unsafe { slot.write_unaligned(reserved) };
         Ok(0)
     }))
 }
@@ -507,7 +529,7 @@ pub unsafe extern "C" fn shm_ring_peek(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
         if message.is_null() {
-            return Err(no_slot());
+            return Err(null(shared, Action::Peek));
         }
         let end = receiving.end_to_receive(shared)?;
         let found = shared.peek(end, deadline(timeout)?)?;
@@ -519,7 +541,7 @@ pub unsafe extern "C" fn shm_ring_peek(
             number: receiving.message,
         };
         // SAFETY: the caller hands over room for a message.
-        unsafe { *message = in_place };
+        unsafe { message.write_unaligned(in_place) };
         Ok(found.len as isize)
     }))
 }
@@ -539,7 +561,9 @@ pub unsafe extern "C" fn shm_ring_release(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (shared, receiving) = unsafe { receiving(ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
-        let number = unsafe { message.as_ref() }.ok_or_else(no_slot)?.number;
+        let number = unsafe { read(message) }
+            .ok_or_else(|| null(shared, Action::Release))?
+            .number;
         let last = receiving.message;
         match (
             receiving.peeked.take_if(|_| number == last),
@@ -560,7 +584,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        sending.end(shared).map(|_| 0)
+        sending.end(shared, Action::BecomeSender).map(|_| 0)
     }))
 }
 
@@ -577,16 +601,17 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
     }))
 }
 
-/// Gives the sender's part back: the receiver is told when it has received everything.
+/// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
+/// everything, if this was the last sender.
 ///
-/// Returns: 0, also if this process was not the sender; or -1.
+/// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
+/// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (shared, sending) = unsafe { sending(ring) }?;
-        sending.give_back(shared);
-        Ok(0)
+        sending.give_back(shared).map(|()| 0)
     }))
 }
 
@@ -656,9 +681,20 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     }))
 }
 
-/// Closes it, and gives back what parts this process has in it. What was sent stays.
+/// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
+/// What was sent stays.
+///
+/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
+/// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
-    // SAFETY: the caller gives it up.
-    unsafe { close(ring) }
+    let given_back = || {
+        // SAFETY: the caller hands over an open ring, and no other thread uses it.
+        let (shared, sending) = unsafe { sending(ring) }?;
+        sending.give_back(shared).map(|()| 0)
+    };
+    if ring.is_null() || or_minus_one::<c_int>(keeping_errno(given_back)) == 0 {
+        // SAFETY: the caller gives it up.
+        unsafe { close(ring) }
+    }
 }

@@ -33,10 +33,11 @@ pub(crate) enum Action {
     Release,
     Commit,
     Abort,
+    EndSending,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 21] = [
+    const ALL: [(Action, &str); 22] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -58,6 +59,7 @@ impl Action {
         (Action::Release, "release"),
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
+        (Action::EndSending, "end sending"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -120,10 +122,16 @@ pub(crate) enum What {
     Maker,
     /// `number`: the size of a segment that is too small.
     Size,
+    /// Nothing: the pointer to a slot or a message is NULL.
+    Null,
+    /// Nothing: the handle has a slot reserved.
+    Reserved,
+    /// The lengths of a message and of the slot that was reserved for it.
+    ShortSlot,
 }
 
 impl What {
-    const ALL: [What; 14] = [
+    const ALL: [What; 17] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -138,6 +146,9 @@ impl What {
         What::Peer,
         What::Maker,
         What::Size,
+        What::Null,
+        What::Reserved,
+        What::ShortSlot,
     ];
 }
 
@@ -357,6 +368,16 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
+        What::Null if role == "receiver" => f.write_str("the pointer to a message is NULL"),
+        What::Null => f.write_str("the pointer to a slot is NULL"),
+        What::Reserved => {
+            f.write_str("a slot is reserved with this handle; commit or abort it first")
+        }
+        What::ShortSlot => write!(
+            f,
+            "the message has {bytes}, and the slot has {}; the slot stays reserved",
+            Bytes(other as usize)
+        ),
         What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
     }
 }
@@ -405,11 +426,12 @@ impl fmt::Display for Shown {
             return f.write_str("this process");
         }
         let life = self.holder.life(|| self.known);
-        if !self.known && life != Life::Dead {
-            return write!(
-                f,
-                "{what} {id} (unknown: its id is that of another PID namespace)"
-            );
+        if life != Life::Dead && !self.holder.has_id_here(|| self.known) {
+            let why = match sys::namespaces() {
+                sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",
+                _ => "its id is that of another PID namespace",
+            };
+            return write!(f, "{what} {id} (unknown: {why})");
         }
         let state = match life {
             Life::Dead => return write!(f, "{what} {id} (dead)"),
@@ -520,6 +542,14 @@ mod tests {
             failure.process().to_string(),
             format!("process {me} (dead)")
         );
+        // In an object that is shared with other namespaces.
+        let shared = Failure {
+            namespaces: 0,
+            other: Holder::thread(false).bits(),
+            ..failure
+        };
+        let text = shared.thread().to_string();
+        assert!(text.ends_with("of this process (running)"), "{text}");
         // One of which only its id is known, and that in another namespace.
         failure.other |= 3 << 62;
         failure.namespaces += 1;

@@ -86,7 +86,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The kinds of errors about an object.
-    pub(super) const OF_OBJECTS: [ErrorKind; 22] = [
+    pub(super) const OF_OBJECTS: [ErrorKind; 24] = [
         ErrorKind::WouldBlock,
         ErrorKind::TimedOut,
         ErrorKind::Foreign,
@@ -109,6 +109,8 @@ impl ErrorKind {
         ErrorKind::Overflow,
         ErrorKind::ReadOnly,
         ErrorKind::OutOfRange,
+        ErrorKind::InvalidArgument,
+        ErrorKind::BadPointer,
     ];
 
     /// The error number of an error of this kind about an object.
@@ -136,6 +138,7 @@ impl ErrorKind {
             ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
             ErrorKind::Overflow => libc::EOVERFLOW,
             ErrorKind::ReadOnly => libc::EACCES,
+            ErrorKind::BadPointer => libc::EFAULT,
             _ => libc::EINVAL,
         }
     }

@@ -13,7 +13,10 @@ pub use kind::ErrorKind;
 pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
-use crate::{Key, sys::Errno};
+use crate::{
+    Key,
+    sys::{Errno, Mapped},
+};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
@@ -42,11 +45,12 @@ use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 #[derive(Clone, Debug)]
 pub struct Error(Repr);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Repr {
     /// Of an object: what a try without waiting fails with, so nothing but numbers.
     Object(Failure),
-    Call(Box<[Details; 1]>),
+    /// Not on the heap: calls that may be made in a signal handler may fail there.
+    Call(Mapped<Details>),
     /// What is left of a call's details if there is no memory for them.
     Bare {
         kind: ErrorKind,
@@ -56,6 +60,29 @@ enum Repr {
 }
 
 const _: () = assert!(size_of::<Error>() == 32);
+
+impl Repr {
+    /// Where memory has run out, an error keeps what needs none, and does not end the process.
+    fn of(details: Details) -> Repr {
+        let Details {
+            kind, errno, call, ..
+        } = details;
+        match Mapped::new(details) {
+            Ok(details) => Repr::Call(details),
+            Err(_) => Repr::Bare { kind, errno, call },
+        }
+    }
+}
+
+impl Clone for Repr {
+    fn clone(&self) -> Repr {
+        match self {
+            Repr::Object(failure) => Repr::Object(*failure),
+            Repr::Call(details) => Repr::of(Details::clone(details)),
+            &Repr::Bare { kind, errno, call } => Repr::Bare { kind, errno, call },
+        }
+    }
+}
 
 /// What is known of a failed call.
 #[derive(Clone, Debug)]
@@ -69,13 +96,39 @@ struct Details {
 
 /// What a call was about.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // in a page of its own there is room
 enum Subject {
     None,
-    Path(Box<[u8]>),
+    Path(KeptPath),
     Key { key: Key, size: usize },
     Id(c_int),
     Address(usize),
     Object(Failure),
+}
+
+/// As much of a path as [`ShownPath`] shows, its beginning and its end, without an allocation.
+#[derive(Clone, Debug)]
+struct KeptPath {
+    bytes: [u8; KeptPath::SIZE],
+    len: usize,
+}
+
+impl KeptPath {
+    /// The beginning and the end that are shown are 60 characters each, of 4 bytes at most.
+    const SIZE: usize = 512;
+
+    fn new(path: &[u8]) -> KeptPath {
+        let mut bytes = [0; KeptPath::SIZE];
+        let len = path.len().min(KeptPath::SIZE);
+        let (begin, end) = bytes[..len].split_at_mut(len / 2);
+        begin.copy_from_slice(&path[..begin.len()]);
+        end.copy_from_slice(&path[path.len() - end.len()..]);
+        KeptPath { bytes, len }
+    }
+
+    fn shown(&self) -> ShownPath<'_> {
+        ShownPath(&self.bytes[..self.len])
+    }
 }
 
 /// What is known of the reason.
@@ -96,6 +149,8 @@ enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    /// The mode of an object.
+    Mode(u32),
     Mismatch(Mismatch),
 }
 
@@ -105,7 +160,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Repr::Object(failure) => failure.kind,
-            Repr::Call(details) => details[0].kind,
+            Repr::Call(details) => details.kind,
             Repr::Bare { kind, .. } => *kind,
         }
     }
@@ -115,7 +170,7 @@ impl Error {
     pub fn errno(&self) -> i32 {
         match &self.0 {
             Repr::Object(failure) => failure.kind.errno_of_object(),
-            Repr::Call(details) => details[0].errno.0,
+            Repr::Call(details) => details.errno.0,
             Repr::Bare { errno, .. } => errno.0,
         }
     }
@@ -139,28 +194,19 @@ impl Error {
             subject: Subject::None,
             reason: Reason::Kind,
         };
-        // Where memory has run out, an error says so and does not end the process.
-        let mut room = Vec::new();
-        if room.try_reserve_exact(1).is_err() {
-            return Error(Repr::Bare { kind, errno, call });
-        }
-        room.push(details);
-        Error(match room.into_boxed_slice().try_into() {
-            Ok(details) => Repr::Call(details),
-            Err(_) => Repr::Bare { kind, errno, call },
-        })
+        Error(Repr::of(details))
     }
 
     fn about(mut self, subject: Subject) -> Error {
         if let Repr::Call(details) = &mut self.0 {
-            details[0].subject = subject;
+            details.subject = subject;
         }
         self
     }
 
     fn because(mut self, reason: Reason) -> Error {
         if let Repr::Call(details) = &mut self.0 {
-            details[0].reason = reason;
+            details.reason = reason;
         }
         self
     }
@@ -228,7 +274,7 @@ impl Error {
             path: Some(path),
             proj_id,
         };
-        Error::found(errno, "ftok", Subject::Path(path.into()), call)
+        Error::found(errno, "ftok", Subject::Path(KeptPath::new(path)), call)
     }
 
     /// `shmget` failed.
@@ -287,6 +333,21 @@ impl Error {
                 size,
                 of: "segment",
             })
+    }
+
+    /// The mode of an object that its own maker could not use.
+    pub(crate) fn object_mode(mode: u32) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
+    }
+
+    /// A ring that was to be opened whatever its capacity is, and does not exist.
+    pub(crate) fn no_ring(self) -> Error {
+        match self.kind() {
+            ErrorKind::KeyNotFound => self.because(Reason::Because(
+                "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
+            )),
+            _ => self,
+        }
     }
 
     pub(crate) fn first_count(count: u32) -> Error {
@@ -371,7 +432,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Object(failure) => write!(f, "{}: {}: ", failure.subject(), failure.action)?,
-            Repr::Call(details) => details[0].write_call(f)?,
+            Repr::Call(details) => details.write_call(f)?,
             Repr::Bare { call, .. } => write!(f, "{call}: ")?,
         }
         write!(f, "{}: ", Errno(self.errno()))?;
@@ -396,7 +457,7 @@ impl Details {
         f.write_str(self.call)?;
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
-            Subject::Path(path) => write!(f, "({})", ShownPath(path))?,
+            Subject::Path(path) => write!(f, "({})", path.shown())?,
             Subject::Key { key, size } if key.is_private() => {
                 write!(f, "(private, {})", Bytes(*size))?;
             }
@@ -417,7 +478,7 @@ impl fmt::Display for Explanation<'_> {
         let id = match &self.0.0 {
             _ if !self.0.kind().asks_for_another_segment() => None,
             Repr::Object(failure) => Some(failure.id),
-            Repr::Call(details) => details[0].segment(),
+            Repr::Call(details) => details.segment(),
             Repr::Bare { .. } => None,
         };
         match id.and_then(Ownership::of) {
@@ -431,7 +492,7 @@ impl Explanation<'_> {
     fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let details = match &self.0.0 {
             Repr::Object(failure) => return failure.explanation().fmt(f),
-            Repr::Call(details) => &details[0],
+            Repr::Call(details) => details,
             Repr::Bare { kind, errno, .. } => return f.write_str(kind.advice(*errno)),
         };
         match &details.reason {
@@ -460,6 +521,15 @@ impl Explanation<'_> {
                 f,
                 "the first count {count} is larger than the largest, 2147483647"
             ),
+            Reason::Mode(mode) => {
+                f.write_str(
+                    "a process that makes an object reads and writes it: a mode of 0600 at least",
+                )?;
+                match explain::ModeDoubt::of(*mode) {
+                    Some(doubt) => write!(f, "; {doubt}"),
+                    None => Ok(()),
+                }
+            }
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }

@@ -17,7 +17,13 @@
 //! it counts. *Random*: where the kernel gives neither. *Token*: the id of a segment that exists as
 //! long as its process does (see [`token`]), and 6 bits of the thread. The kernel says in every PID
 //! namespace and without `/proc` whether a token exists. So a process uses one if it is not known to
-//! be in the initial PID namespace, or if it shares an object with processes of other namespaces.
+//! be in the initial PID namespace, or if it shares an object with processes of other namespaces. A token
+//! means something in the IPC namespace in which it was made; to an object of another one, which its
+//! thread has left or joined since with `unshare(2)` or `setns(2)`, the other number is written.
+//!
+//! What cannot be told: a younger thread that has the id of a dead one of the same process, which has a
+//! token, and the same 6 bits (1 of 63); and a child that shares its parent's memory (`vfork`, `CLONE_VM`),
+//! which is taken for its parent.
 //!
 //! A holder of which the kernel says nothing is [`Life::Unknown`]: it is neither this thread nor dead.
 
@@ -60,6 +66,8 @@ struct Names {
     plain: u64,
     /// 0 if there is none.
     token: u64,
+    /// The IPC namespace in which the token was made.
+    ipc_namespace: u64,
 }
 
 const PROCESS: u64 = 1 << 2;
@@ -85,23 +93,34 @@ const INODES_END: u64 = mask(VALUE_BITS) - (1 << 30);
 
 thread_local! {
     /// What this thread knows of itself, and the number of the process in which it found that out.
-    static KNOWN: Cell<(u64, Names)> = const { Cell::new((0, Names { plain: 0, token: 0 })) };
+    static KNOWN: Cell<(u64, Names)> = const { Cell::new((0, Names { plain: 0, token: 0, ipc_namespace: 0 })) };
+}
+
+/// Returns the number of the calling thread's IPC namespace; the same number where `/proc` does not tell.
+pub(crate) fn ipc_namespace() -> u64 {
+    sys::ipc_namespace().unwrap_or(1)
 }
 
 impl Holder {
-    /// Returns the calling thread. `abroad`: processes of other PID namespaces make liveness checks of it.
+    /// Returns the calling thread, for an object of an IPC namespace. `abroad`: processes of other PID
+    /// namespaces make liveness checks of it.
     #[inline]
-    pub fn thread(abroad: bool) -> Holder {
+    pub fn thread_in(ipc_namespace: u64, abroad: bool) -> Holder {
+        Holder::thread_if_known(ipc_namespace, abroad)
+            .unwrap_or_else(|| Holder::learn(Process::current(), abroad).best(ipc_namespace))
+    }
+
+    /// The same if it takes no system call.
+    #[inline(always)]
+    pub fn thread_if_known(ipc_namespace: u64, abroad: bool) -> Option<Holder> {
         let process = Process::current();
         let (of, names) = KNOWN.get();
-        match of != 0 && of == process.plain() && !(abroad && names.token == 0) {
-            true => names.best(),
-            false => Holder::learn(process, abroad),
-        }
+        let is_known = of != 0 && of == process.plain() && !(abroad && names.token == 0);
+        is_known.then(|| names.best(ipc_namespace))
     }
 
     #[cold]
-    fn learn(process: &Process, abroad: bool) -> Holder {
+    fn learn(process: &Process, abroad: bool) -> Names {
         let token = process.settle(abroad);
         let tid = sys::thread_id();
         let (of, known) = KNOWN.get();
@@ -113,16 +132,22 @@ impl Holder {
         let names = Names {
             plain: plain.0,
             token: token.map_or(0, |id| Holder::of_token(id, tid, plain.tag()).0),
+            ipc_namespace: process.names().ipc_namespace,
         };
         KNOWN.set((process.plain(), names));
-        names.best()
+        names
     }
 
-    /// Returns the calling process. `abroad`: as for [`thread`](Holder::thread).
-    pub fn process(abroad: bool) -> Holder {
+    /// Returns the calling process, as [`thread_in`](Holder::thread_in) does the thread.
+    pub fn process_in(ipc_namespace: u64, abroad: bool) -> Holder {
         let process = Process::current();
         process.settle(abroad);
-        process.names().best()
+        process.names().best(ipc_namespace)
+    }
+
+    /// Returns the calling process, for use within it: the number stays the same.
+    pub fn this_process() -> Holder {
+        Holder::process_in(0, false)
     }
 
     /// Returns whether this is the calling thread, or the calling process. False for a parent or child of
@@ -254,6 +279,24 @@ impl Holder {
         }
     }
 
+    /// Returns whether its id is known to be one of this PID namespace. `is_home`: as for
+    /// [`life`](Holder::life).
+    pub fn has_id_here(self, is_home: impl Fn() -> bool) -> bool {
+        let id = self.id() as c_int;
+        is_home()
+            || match self.kind() {
+                Kind::Inode => inode_of(id, self.scope())
+                    .is_some_and(|inode| inode & mask(VALUE_BITS) == self.value()),
+                Kind::Ticks => Stat::of(id)
+                    .is_some_and(|stat| ticks(stat.start, sys::namespaces()) == self.value()),
+                Kind::Token => matches!(
+                    token::look(self.token()),
+                    Ok(Some(pid)) if pid != 0 && sys::shares_pid_namespace(pid)
+                ),
+                Kind::Random => false,
+            }
+    }
+
     /// Returns whether it is a thread of the calling process, or that process; true if that is unknown.
     pub fn may_be_of_this_process(self) -> bool {
         if self.is_process() {
@@ -351,9 +394,10 @@ impl Holder {
 
 impl Names {
     #[inline]
-    fn best(self) -> Holder {
+    fn best(self, ipc_namespace: u64) -> Holder {
         Holder(match self.token {
             0 => self.plain,
+            _ if self.ipc_namespace != ipc_namespace => self.plain,
             token => token,
         })
     }
@@ -387,6 +431,17 @@ fn life_of(fd: &PidFd) -> Life {
 fn ticks(start: u64, namespaces: u64) -> u64 {
     let numbers = [start, namespaces].map(u64::to_ne_bytes);
     fnv1a(numbers.into_iter().flatten()) & mask(VALUE_BITS)
+}
+
+#[cfg(test)]
+impl Holder {
+    pub fn thread(abroad: bool) -> Holder {
+        Holder::thread_in(ipc_namespace(), abroad)
+    }
+
+    pub fn process(abroad: bool) -> Holder {
+        Holder::process_in(ipc_namespace(), abroad)
+    }
 }
 
 #[cfg(test)]

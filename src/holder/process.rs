@@ -23,6 +23,8 @@ pub(super) struct Process {
     plain: AtomicU64,
     /// The number that its token makes; 0 if it has none.
     token: AtomicU64,
+    /// The IPC namespace of the token; 0 before the first try to make one.
+    ipc_namespace: AtomicU64,
     /// Not 0 once there could be no token: so that what names the process does not change again.
     no_token: AtomicI32,
     /// Where the page is not cleared in a child, the id of the process that these numbers are of.
@@ -35,6 +37,7 @@ static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 static NOT_WIPED: Process = Process {
     plain: AtomicU64::new(0),
     token: AtomicU64::new(0),
+    ipc_namespace: AtomicU64::new(0),
     no_token: AtomicI32::new(0),
     of: AtomicI32::new(0),
 };
@@ -83,7 +86,8 @@ impl Process {
         Process::current()
     }
 
-    /// Clears the numbers of the parent.
+    /// Clears the numbers of the parent. Other threads wait for that, so a signal handler that interrupts
+    /// it must not come here: none may use objects.
     #[cold]
     fn forget_parent(&self) {
         let me = sys::process_id();
@@ -110,9 +114,10 @@ impl Process {
     }
 
     fn clear(&self) {
-        // Relaxed, both: a new process has one thread; `forget_parent` orders it for others.
+        // Relaxed, all: a new process has one thread; `forget_parent` orders it for others.
         self.plain.store(0, Relaxed);
         self.token.store(0, Relaxed);
+        self.ipc_namespace.store(0, Relaxed);
         self.no_token.store(0, Relaxed);
     }
 
@@ -125,10 +130,13 @@ impl Process {
 
     #[inline(always)]
     pub fn names(&self) -> Names {
+        // Acquire: pairs with the exchange of `token` in `settle`, so that its namespace is seen.
+        let token = self.token.load(Acquire);
         Names {
             plain: self.plain(),
+            token,
             // Relaxed: as above.
-            token: self.token.load(Relaxed),
+            ipc_namespace: self.ipc_namespace.load(Relaxed),
         }
     }
 
@@ -151,19 +159,32 @@ impl Process {
         }
         let needs_token = self.token().is_none()
             && self.no_token.load(Relaxed) == 0
-            && (abroad || !sys::sees_all_processes());
+            && (abroad || !sys::sees_all_processes())
+            && self.may_have_token_here();
         match needs_token.then(token::Token::make) {
             None => {}
             Some(None) => self.no_token.store(1, Relaxed),
             Some(Some(token)) => {
                 let bits = Holder::of_process_token(token.id(), pid).0;
-                match self.token.compare_exchange(0, bits, Relaxed, Relaxed) {
+                // Release: see `names`.
+                match self.token.compare_exchange(0, bits, Release, Relaxed) {
                     Ok(_) => token.keep(),
                     Err(_) => drop(token),
                 }
             }
         }
         self.token()
+    }
+
+    /// Returns whether the token is in this thread's IPC namespace, or would be: that of the first thread
+    /// which asks.
+    fn may_have_token_here(&self) -> bool {
+        let here = super::ipc_namespace();
+        // Relaxed, both: see `names`.
+        let first = self
+            .ipc_namespace
+            .compare_exchange(0, here, Relaxed, Relaxed);
+        first.is_ok() || first == Err(here)
     }
 }
 

@@ -4,7 +4,8 @@
 //! destroyed with the last detach. So the kernel destroys it when the process ends or starts another
 //! program, however that happens. All processes that share an object share its IPC namespace, in which
 //! the kernel says of each id whether its segment exists: across PID namespaces, without `/proc`, and
-//! to every user. `ipcs` shows a token with the status *dest*.
+//! to every user. `ipcs` shows a token with the status *dest*. A process that is killed between creating
+//! and removing it leaves an orphan of one byte, which `shmkey remove --orphans` removes.
 
 use crate::{backend, sys, sys::Errno};
 use core::{

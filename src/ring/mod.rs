@@ -264,7 +264,8 @@ impl Sender {
     /// for many senders the others wait until the slot is committed or dropped.
     ///
     /// A slot that is forgotten ([`mem::forget`](core::mem::forget)) is given up by the next call with
-    /// this sender, in any thread, or when the sender is dropped or the thread that reserved it ends.
+    /// this sender, in any thread, or when the sender is dropped; in a ring for many senders also by the
+    /// next call of another sender, once the thread that reserved it has ended.
     ///
     /// # Errors
     /// Those of [`send_timeout`](Sender::send_timeout).

@@ -14,7 +14,6 @@ use crate::{
     sys,
     trust::Trust,
 };
-use core::time::Duration;
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
 
 /// How many senders a ring for many can have at a time.
@@ -27,7 +26,7 @@ pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// How long the other side is not looked at again, after it was seen alive: asking takes some
 /// microseconds.
-const TRUST: Duration = Duration::from_millis(4);
+const TRUST: u64 = 4_000_000; // nanoseconds
 
 /// What both ends have.
 #[derive(Debug)]
@@ -151,7 +150,10 @@ impl Shared {
             options: (!as_it_is).then_some(options),
         };
         // A ring of zeroes is an empty one.
-        let object = Object::open(&place, &spec, |_| {})?;
+        let object = Object::open(&place, &spec, |_| {}).map_err(|error| match as_it_is {
+            true => error.no_ring(),
+            false => error,
+        })?;
         let (payload, options) = object.found()?;
         let room = payload.wrapping_sub(CLAIMS);
         if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
@@ -307,7 +309,10 @@ impl Shared {
     }
 
     fn look_at(&self, claims: &[Claim], had: &AtomicU32, watch: &Watch) -> Peers {
-        let mut holders = claims.iter().filter_map(Claim::holder).peekable();
+        let holders = claims.iter().enumerate();
+        let mut holders = holders
+            .filter_map(|(place, claim)| Some((place, claim.holder()?)))
+            .peekable();
         if holders.peek().is_none() {
             // Relaxed: orders nothing.
             return match had.load(Relaxed) {
@@ -315,10 +320,16 @@ impl Shared {
                 _ => Peers::Gone,
             };
         }
+        if watch.trusts() {
+            return Peers::Expected;
+        }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
-        match watch.trusts() || !holders.all(is_dead) {
-            true => Peers::Expected,
-            false => {
+        match holders.find(|&(_, holder)| !is_dead(holder)) {
+            Some((place, _)) => {
+                watch.seen.set(place);
+                Peers::Expected
+            }
+            None => {
                 watch.distrust();
                 Peers::Died
             }
@@ -332,6 +343,14 @@ impl Shared {
             _ => self.words().parties.receiver.holder(),
         };
         holder.unwrap_or(0)
+    }
+
+    /// Returns the number of a sender, for a receiver's error: the one that was not dead when the senders
+    /// were last looked at.
+    fn sender_seen(&self, watch: &Watch) -> u64 {
+        let seen = self.senders().get(watch.seen.get());
+        let seen = seen.and_then(Claim::holder);
+        seen.unwrap_or_else(|| self.word_of(Action::Send))
     }
 
     /// Takes the senders' lock.
@@ -418,7 +437,7 @@ impl Shared {
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.track(), bytes, deadline, peers);
         self.unlock();
-        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len()))
+        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch))
     }
 
     /// Sends messages until one is refused or invalid, and returns how many were sent. Fails if the first
@@ -438,7 +457,9 @@ impl Shared {
             let peers = || self.look_at_receiver(watch);
             let added = message.and_then(|message| {
                 tail.add(track, message, deadline, peers)
-                    .map_err(|refused| self.explain(refused, deadline, Action::Send, message.len()))
+                    .map_err(|refused| {
+                        self.explain(refused, deadline, Action::Send, message.len(), watch)
+                    })
             });
             if let Err(error) = added {
                 failed = Some(error);
@@ -467,13 +488,13 @@ impl Shared {
         let peers = || self.look_at_receiver(watch);
         match tail.reserve(self.track(), len, deadline, peers) {
             Ok(offset) => {
-                let by = self.lock_owner().unwrap_or(Holder::thread(false));
+                let by = self.lock_owner().unwrap_or_else(|| self.object.me());
                 end.reserved = Some(Reserved { by, len });
                 Ok(offset)
             }
             Err(refused) => {
                 self.unlock();
-                Err(self.explain(refused, deadline, Action::Reserve, len))
+                Err(self.explain(refused, deadline, Action::Reserve, len, watch))
             }
         }
     }
@@ -488,16 +509,36 @@ impl Shared {
             })
     }
 
-    /// Returns whether another thread, which is live, may do so.
-    pub fn has_anothers_slot(&self, end: &SendEnd) -> bool {
-        self.has_many_senders()
-            && end.part.is_ours()
-            && end.reserved.as_ref().is_some_and(|reserved| {
-                !reserved.by.is_mine()
-                    && self.is_locked_by(reserved.by)
-                    // A thread of this process, so its id belongs to this PID namespace.
-                    && reserved.by.life(|| true) != Life::Dead
-            })
+    /// Returns whether the calling thread, or another one that is live, has reserved a slot and may be
+    /// writing into it.
+    pub fn is_reserved(&self, end: &SendEnd) -> bool {
+        let by_me = |reserved: &Reserved| reserved.by.is_mine();
+        end.reserved.as_ref().is_some_and(by_me) && self.has_slot(end)
+            || self.anothers_slot(end).is_some()
+    }
+
+    /// Returns the thread that has reserved a slot and may be writing into it: a live one, and not the
+    /// calling one.
+    fn anothers_slot(&self, end: &SendEnd) -> Option<Holder> {
+        let by = end.reserved.as_ref()?.by;
+        let is_anothers = end.part.is_ours()
+            && !by.is_mine()
+            && (!self.has_many_senders() || self.is_locked_by(by))
+            // A thread of this process, so its id belongs to this PID namespace.
+            && by.life(|| true) != Life::Dead;
+        is_anothers.then_some(by)
+    }
+
+    /// Fails if another thread may be writing into a slot, so that its place must not be used again.
+    pub fn expect_no_writer(&self, end: &SendEnd) -> Result<(), Error> {
+        match self.anothers_slot(end) {
+            None => Ok(()),
+            Some(by) => {
+                let error = self.object.error(ErrorKind::NotOwner);
+                let error = error.during(Action::EndSending);
+                Err(error.with(What::Sending, 0, by.bits()))
+            }
+        }
     }
 
     /// The thread that has the senders' lock.
@@ -516,12 +557,13 @@ impl Shared {
             let error = self.object.error(ErrorKind::NotOwner);
             return Err(error.during(Action::Commit));
         }
-        if end
-            .reserved
-            .take_if(|reserved| len <= reserved.len)
-            .is_none()
-        {
-            return Err(Error::invalid("commit", "the slot has fewer bytes"));
+        match &end.reserved {
+            Some(reserved) if len > reserved.len => {
+                let error = self.object.error(ErrorKind::InvalidArgument);
+                let error = error.during(Action::Commit);
+                return Err(error.with(What::ShortSlot, len as u64, reserved.len as u64));
+            }
+            _ => end.reserved = None,
         }
         end.tail.append_message(self.track(), len);
         end.tail.commit(self.track());
@@ -577,12 +619,32 @@ impl Shared {
         if let Some(len) = end.head.receive_short(self.track(), buffer) {
             return Ok(len);
         }
-        if !matches!(deadline, Deadline::Now)
-            && let Some(len) = end.head.receive_soon(self.track(), buffer)
-        {
+        if matches!(deadline, Deadline::Now) {
+            // What most tries in vain come to: the senders were looked at a short time ago.
+            if end.head.finds_nothing(self.track())
+                && let Some(sender) = self.word_of_trusted_sender(&end.watch)
+            {
+                return Err(self.no_message(buffer.len(), sender));
+            }
+        } else if let Some(len) = end.head.receive_soon(self.track(), buffer) {
             return Ok(len);
         }
         self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Returns the number of a sender, if there is one and it is not yet time to look at senders again.
+    #[inline]
+    fn word_of_trusted_sender(&self, watch: &Watch) -> Option<u64> {
+        let sender = self.senders().iter().find_map(Claim::holder)?;
+        watch.is_recent(sys::about_now()).then_some(sender)
+    }
+
+    #[inline]
+    fn no_message(&self, len: usize, sender: u64) -> Error {
+        self.object
+            .error(ErrorKind::WouldBlock)
+            .during(Action::Receive)
+            .with(What::NoMessage, len as u64, sender)
     }
 
     #[cold]
@@ -596,7 +658,9 @@ impl Shared {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.receive(self.track(), buffer, deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline, Action::Receive, buffer.len()))
+            .map_err(|refused| {
+                self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
+            })
     }
 
     /// Receives up to `count` messages, and hands the place and the length of each to `store`.
@@ -632,7 +696,7 @@ impl Shared {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
         head.peek(self.track(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0))
+            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
     }
 
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
@@ -651,9 +715,19 @@ impl Shared {
 
     /// The error for what was refused. `len` is that of the message to be sent, or of the buffer.
     #[cold]
-    fn explain(&self, refused: Refused, deadline: Deadline, action: Action, len: usize) -> Error {
+    fn explain(
+        &self,
+        refused: Refused,
+        deadline: Deadline,
+        action: Action,
+        len: usize,
+        watch: &Watch,
+    ) -> Error {
         let sends = matches!(action, Action::Send | Action::Reserve);
-        let peer = || self.word_of(if sends { Action::Receive } else { Action::Send });
+        let peer = || match sends {
+            true => self.word_of(Action::Receive),
+            false => self.sender_seen(watch),
+        };
         let error = match refused {
             Refused::TimedOut => {
                 let what = if sends { What::NoRoom } else { What::NoMessage };
@@ -681,19 +755,28 @@ impl Shared {
 /// Remembers when the other side was last asked for, so as not to do that again and again.
 #[derive(Default)]
 struct Watch {
-    asked: Cell<Option<Duration>>,
+    /// In nanoseconds.
+    asked: Cell<Option<u64>>,
+    /// The place of a claim whose process was not dead then.
+    seen: Cell<usize>,
 }
 
 impl Watch {
     /// Whether it is not yet time to ask again. If it is, the caller asks.
     fn trusts(&self) -> bool {
         let now = sys::about_now();
-        let asked = self.asked.get();
-        if asked.is_some_and(|asked| now.abs_diff(asked) < TRUST) {
+        if self.is_recent(now) {
             return true;
         }
         self.asked.set(Some(now));
         false
+    }
+
+    /// Whether the other side was asked for a short time before `now`.
+    #[inline]
+    fn is_recent(&self, now: u64) -> bool {
+        let asked = self.asked.get();
+        asked.is_some_and(|asked| now.abs_diff(asked) < TRUST)
     }
 
     fn distrust(&self) {

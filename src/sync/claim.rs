@@ -35,6 +35,13 @@ impl Claim {
         let _ = self.0.compare_exchange(me, 0, Release, Relaxed);
     }
 
+    /// Returns whether this process has it.
+    #[inline(always)]
+    pub fn is_of(&self, me: u64) -> bool {
+        // Relaxed: nothing else is read because of it, and it may change right after.
+        self.0.load(Relaxed) == me
+    }
+
     /// Returns the number of the process that has it.
     #[inline]
     pub fn holder(&self) -> Option<u64> {

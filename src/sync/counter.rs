@@ -111,18 +111,17 @@ impl Counter {
     /// Takes one, and waits until there is one. False when the time is over.
     #[inline]
     pub fn take(&self, deadline: Deadline) -> bool {
-        self.try_take() || self.take_later(deadline)
+        self.try_take() || !matches!(deadline, Deadline::Now) && self.take_later(deadline)
     }
 
     #[cold]
     fn take_later(&self, deadline: Deadline) -> bool {
-        if matches!(deadline, Deadline::Now) {
-            return false;
-        }
         if wait::spin(|| self.try_take().then_some(())).is_some() {
             return true;
         }
         let mut sleep = Sleep::until(deadline);
+        // No holder can die; only a wake-up may be lost, with a process that was killed.
+        sleep.look_often(false);
         loop {
             // Relaxed: W orders nothing; the kernel compares the word again.
             let word = self.word.fetch_or(W, Relaxed) | W;

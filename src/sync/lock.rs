@@ -1,11 +1,13 @@
 //! The robust lock: one 64-bit word that says who has it and whether others sleep.
 //!
 //! ```text
-//! 0            free
-//! owner        taken
-//! owner | W    taken, and others sleep, or did so a moment ago
-//! owner | W F  taken, and one of them has slept for long
-//!         W F  free, for those who have slept
+//! 0              free
+//! owner          taken
+//! owner | W      taken, and others sleep, or did so a moment ago
+//! owner | W F    taken, and one of them has waited for long
+//! owner | W F S  taken, and that one is awake, and looks at the word
+//!         W F    free, for those who have slept
+//!         W F S  free, for the one that is awake
 //! ```
 //!
 //! *Lock* is one compare-and-swap of 0 by the caller's number, *unlock* is one back. There is no
@@ -20,12 +22,15 @@
 //! again or gives up.
 //!
 //! *Fairness.* A thread that finds the lock free takes it before those that sleep: that keeps the lock
-//! busy. A thread that has slept for [`PATIENCE`] sets F, and the next unlock leaves the lock free
-//! only for threads that have slept. A newcomer then sleeps first, but not for long: the thread that
-//! is to be next may have no processor.
+//! busy. A thread that has waited for [`PATIENCE`] sets F and S when it next wakes up, and *insists*: it
+//! stays awake for a while, and the next unlock leaves the lock to it, without waking another. If it was
+//! awake in vain, it takes S away and sleeps; then the next unlock leaves the lock free only for threads
+//! that have slept, and wakes one. All other threads leave such a lock alone, but not for long: the thread
+//! that is to be next may have no processor.
 //!
-//! *Deaths.* If a thread is killed in an unlock before it wakes a sleeper, or a sleeper is killed when
-//! it is woken, the others sleep for the rest of their slice; then they read the word by themselves.
+//! *Deaths.* Two of those that sleep look often whether the owner lives: see [`Watch`]. If a thread is
+//! killed in an unlock before it wakes a sleeper, or a sleeper is killed when it is woken or insists, the
+//! others sleep for the rest of their slice; then they read the word by themselves.
 //!
 //! Nothing here is a pointer, and the word may hold anything: a number that no thread has is that of a
 //! dead owner.
@@ -36,6 +41,7 @@ use super::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
     wait::{self, Deadline, Sleep},
+    watch::{self, Watch},
 };
 use std::time::Duration;
 
@@ -45,19 +51,21 @@ pub(crate) struct Lock {
     word: AtomicU64,
     /// What is known of the data that the lock protects: one of the three below.
     data: AtomicU32,
-    reserved: AtomicU32,
+    watch: Watch,
 }
 
 /// Others sleep.
 const W: u64 = 1;
-/// One of them has slept for long.
+/// One of them has waited for long.
 const F: u64 = 2;
+/// That one is awake, and looks at the word.
+const S: u64 = 4;
 /// The bits of the word that are not the owner's number, which has zeroes there.
-const FLAGS: u64 = W | F;
+const FLAGS: u64 = W | F | S;
 
-/// How long a thread sleeps before it demands to be next. The lock is idle until that thread has woken
-/// up, some 50 µs on an idle processor; so this must not happen for each turn.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a thread waits before it insists, which costs processor time; so this must not happen for
+/// each turn.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The data is as its last owner left it.
 const CONSISTENT: u32 = 0;
@@ -66,7 +74,7 @@ const SUSPECT: u32 = 1;
 /// It was unlocked while it was suspect. There is no way back.
 const LOST: u32 = 2;
 
-/// What a lock has to know of the threads that use it. A thread is a number other than 0 whose two
+/// What a lock has to know of the threads that use it. A thread is a number other than 0 whose three
 /// lowest bits are 0.
 pub(crate) trait Threads {
     /// Returns whether that is the calling thread.
@@ -117,7 +125,7 @@ impl Lock {
         Lock {
             word: AtomicU64::new(0),
             data: AtomicU32::new(CONSISTENT),
-            reserved: AtomicU32::new(0),
+            watch: Watch::new(),
         }
     }
 
@@ -137,6 +145,23 @@ impl Lock {
         }
     }
 
+    /// Acquires it for the calling thread if it is free and its data consistent: false if not, and then
+    /// [`lock`](Lock::lock) tells more.
+    #[inline(always)]
+    pub fn lock_at_once(&self, me: u64) -> bool {
+        // All orderings as in `lock`.
+        self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() && self.has_good_data(me)
+    }
+
+    #[inline(always)]
+    fn has_good_data(&self, me: u64) -> bool {
+        let is_good = self.data.load(Relaxed) == CONSISTENT;
+        if !is_good {
+            self.release(me);
+        }
+        is_good
+    }
+
     #[cold]
     fn lock_taken(
         &self,
@@ -154,8 +179,25 @@ impl Lock {
         if !at_once && wait::spin_gently(look).is_some() {
             return self.acquired(false);
         }
+        let mut part = watch::Part::default();
+        let acquired = self.lock_asleep(me, threads, deadline, &mut part);
+        if self.watch.leave(&mut part) {
+            self.wake_a_watcher();
+        }
+        acquired
+    }
+
+    fn lock_asleep(
+        &self,
+        me: u64,
+        threads: &impl Threads,
+        deadline: Deadline,
+        part: &mut watch::Part,
+    ) -> Result<Acquired, Refused> {
+        let at_once = matches!(deadline, Deadline::Now);
         let mut sleep = Sleep::until(deadline);
         let mut has_slept = false;
+        let mut has_napped = false;
         // The owner that was last not found dead.
         let mut alive = 0;
         // Of a thread that does not wait.
@@ -164,8 +206,10 @@ impl Lock {
             // Acquire: with the number comes the namespace of its process.
             let word = self.word.load(Acquire);
             let is_free = owner(word) == 0;
-            // A thread that does not wait is not refused a lock that is free.
-            let may_pass = is_free && (word & F == 0 || has_slept || at_once);
+            // A thread that does not wait is not refused a lock that is free, and the others keep it
+            // free for no longer than a nap.
+            let may_pass =
+                is_free && (word & F == 0 || has_slept && word & S == 0 || at_once || has_napped);
             let is_dead = match owner(word) {
                 owner if is_free || owner == alive => false,
                 owner if !has_slept => threads.seems_dead(owner),
@@ -188,8 +232,10 @@ impl Lock {
             }
             alive = owner(word);
             let wishes = match sleep.elapsed() > PATIENCE {
-                true => FLAGS,
                 false => W,
+                // One insists at a time.
+                true if is_free || word & F != 0 => W | F,
+                true => W | F | S,
             };
             if !self.announce(word, wishes) {
                 if deadline.is_over() {
@@ -197,7 +243,14 @@ impl Lock {
                 }
                 continue;
             }
+            if wishes & S != 0 {
+                if self.insist(me, deadline) {
+                    return self.acquired(false);
+                }
+                continue;
+            }
             // The thread that it is free for may have no processor: it does not keep it for long.
+            self.watch.join(part, &mut sleep);
             let in_time = match is_free {
                 true => atomic::nap(&self.word, word | wishes, &mut sleep),
                 false => atomic::sleep(&self.word, word | wishes, &mut sleep),
@@ -206,8 +259,50 @@ impl Lock {
                 return self.last_try(me);
             }
             has_slept = true;
+            has_napped = is_free;
             if sleep.has_expired() {
                 alive = 0;
+            }
+        }
+    }
+
+    /// Looks for a while until the lock is free, and takes it. False if it was not, or another thread
+    /// came first. This thread has set S.
+    fn insist(&self, me: u64, deadline: Deadline) -> bool {
+        let seen = wait::insist(deadline, || {
+            // Relaxed: `take` acquires.
+            let word = self.word.load(Relaxed);
+            match owner(word) {
+                0 => Some(self.take(word, me, true)),
+                _ => (word & S == 0).then_some(false),
+            }
+        });
+        seen.unwrap_or_else(|| {
+            // Relaxed: the flags order nothing. If the lock was unlocked for this thread since, it
+            // finds that when it looks next. If another thread has set S since, that one sleeps, too.
+            self.word.fetch_and(!S, Relaxed);
+            false
+        })
+    }
+
+    /// Wakes one of those that sleep while the lock is taken, as an unlock does: so it is counted as one that
+    /// is awake, and those that are about to sleep see that the word has changed.
+    #[cold]
+    fn wake_a_watcher(&self) {
+        // Relaxed: what the watch has said brought W with it. Nothing to do where there is no owner:
+        // then no thread sleeps for long.
+        let mut word = self.word.load(Relaxed);
+        while owner(word) != 0 && word & W != 0 {
+            // Release: a thread that finds W gone finds the watch left, too.
+            let change = self
+                .word
+                .compare_exchange(word, word & !W, Release, Relaxed);
+            match change {
+                Ok(_) => {
+                    atomic::wake_one(&self.word);
+                    return;
+                }
+                Err(now) => word = now,
             }
         }
     }
@@ -335,7 +430,7 @@ impl Lock {
             }
             let free = match word & F {
                 0 => 0,
-                _ => FLAGS,
+                _ => word & S | W | F,
             };
             // Both as above.
             let released = self.word.compare_exchange(word, free, Release, Relaxed);
@@ -343,6 +438,9 @@ impl Lock {
                 break free;
             }
         };
+        if free & S != 0 {
+            return true; // the thread that it is for is awake
+        }
         // If no thread sleeps that may pass, because all are awake or have given up, the lock is free
         // for all. A thread that came since may sleep on the word before this change. Release: a later
         // owner sees what this one wrote.
@@ -566,15 +664,17 @@ mod tests {
     /// and one that waits gets it when it has slept.
     #[test]
     fn a_lock_that_is_kept_for_a_dead_sleeper_is_not_lost() {
-        let shared = Lock::new();
-        shared.word.store(FLAGS, Relaxed);
-        assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
-        unlock(&shared).unwrap();
-        assert_eq!(shared.word.load(Relaxed), 0, "no thread sleeps");
-        shared.word.store(FLAGS, Relaxed);
-        assert_eq!(lock(&shared), Ok(Acquired::Clean));
-        unlock(&shared).unwrap();
-        assert_eq!(shared.word.load(Relaxed), 0);
+        for kept in [W | F, W | F | S] {
+            let shared = Lock::new();
+            shared.word.store(kept, Relaxed);
+            assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
+            unlock(&shared).unwrap();
+            assert_eq!(shared.word.load(Relaxed) & !kept, 0);
+            shared.word.store(kept, Relaxed);
+            assert_eq!(lock(&shared), Ok(Acquired::Clean));
+            unlock(&shared).unwrap();
+            assert_eq!(shared.word.into_inner(), 0);
+        }
     }
 
     #[test]

@@ -15,7 +15,10 @@ mod ready;
 pub(crate) mod ring;
 mod sleepers;
 pub(crate) mod wait;
+mod watch;
 
+#[cfg(loom)]
+pub(crate) use self::loom::let_them_look;
 pub(crate) use area::{Area, Buffer, Source};
 pub(crate) use atomic::AtomicU32;
 #[cfg(loom)]

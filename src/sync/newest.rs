@@ -169,15 +169,17 @@ impl Newest<'_> {
     }
 
     /// Waits until there is a value of another version than `seen`. False when the time is over.
+    #[inline]
     pub fn wait(self, seen: u64, writable: bool, deadline: Deadline) -> bool {
+        let version = self.version();
+        version != 0 && version != seen
+            || !matches!(deadline, Deadline::Now) && self.wait_for(seen, writable, deadline)
+    }
+
+    #[cold]
+    fn wait_for(self, seen: u64, writable: bool, deadline: Deadline) -> bool {
         let is_newer = |version: u64| version != 0 && version != seen;
         let look = || is_newer(self.version()).then_some(());
-        if look().is_some() {
-            return true;
-        }
-        if matches!(deadline, Deadline::Now) {
-            return false;
-        }
         if wait::stay_awake(None, look).is_some() {
             return true;
         }

@@ -30,6 +30,10 @@ const SPINS: u32 = 1;
 #[cfg(not(loom))]
 const AWAKE: Duration = Duration::from_micros(30);
 
+/// How long to insist on a lock that others have again and again: longer than most have it.
+#[cfg(not(loom))]
+const INSIST: Duration = Duration::from_millis(2);
+
 /// How often to let others run, before sleeping, where the peer runs on this same processor. Once
 /// is enough if it is ready to run; if not, this returns at once.
 #[cfg(not(loom))]
@@ -66,14 +70,22 @@ impl Deadline {
     }
 }
 
+/// How long slices are.
+#[cfg(not(loom))]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    ShortAtFirst,
+    Short,
+    Long,
+}
+
 /// The sleep of a thread that waits, slice after slice.
 pub(crate) struct Sleep {
     pub(super) deadline: Deadline,
     #[cfg(not(loom))]
     since: Option<Instant>,
-    /// A wake-up may be missed: slices stay short.
     #[cfg(not(loom))]
-    light: bool,
+    pace: Pace,
     /// When the slice ends that has begun.
     #[cfg(not(loom))]
     slice_end: Option<Instant>,
@@ -82,6 +94,9 @@ pub(crate) struct Sleep {
     /// In a model, how many slices there are.
     #[cfg(loom)]
     pub(super) slices: u32,
+    /// In a model, whether slices are short.
+    #[cfg(loom)]
+    pub(super) often: bool,
 }
 
 impl Sleep {
@@ -98,7 +113,7 @@ impl Sleep {
         Sleep {
             deadline,
             since: None,
-            light: false,
+            pace: Pace::ShortAtFirst,
             slice_end: None,
             expired: false,
         }
@@ -106,7 +121,20 @@ impl Sleep {
 
     /// From now on, slices are short: a wake-up may be missed.
     pub fn stay_light(&mut self) {
-        self.light = true;
+        self.pace = Pace::Short;
+    }
+
+    /// From now on, slices are short or long, however long the thread has waited.
+    pub fn look_often(&mut self, often: bool) {
+        self.pace = match often {
+            true => Pace::Short,
+            false => Pace::Long,
+        };
+    }
+
+    /// Returns whether the thread has waited for so long that it need not look often.
+    pub fn has_taken_long(&self) -> bool {
+        self.elapsed() >= AT_FIRST
     }
 
     /// Returns the time since the first sleep.
@@ -158,12 +186,28 @@ impl Sleep {
             Deadline::At(end) => end.saturating_duration_since(Instant::now()),
         };
         let elapsed = self.since.get_or_insert_with(Instant::now).elapsed();
-        let slice = match self.light || elapsed < AT_FIRST {
+        let is_short = match self.pace {
+            Pace::ShortAtFirst => elapsed < AT_FIRST,
+            pace => pace == Pace::Short,
+        };
+        let slice = match is_short {
             true => SHORT,
             false => LONG,
         };
         (left > Duration::ZERO).then(|| left.min(slice))
     }
+}
+
+/// The monotonic clock in milliseconds, modulo 2³¹; a few late.
+#[cfg(not(loom))]
+pub(crate) fn milliseconds() -> u32 {
+    (crate::sys::about_now() / 1_000_000) as u32 & u32::MAX >> 1
+}
+
+/// In a model no time passes.
+#[cfg(loom)]
+pub(crate) fn milliseconds() -> u32 {
+    1
 }
 
 /// Looks a number of times, a short moment apart. `None` if nothing came of it.
@@ -215,6 +259,34 @@ pub(crate) fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<
         }
     }
     None
+}
+
+/// Looks as long as others have a lock in most cases, and lets others run now and then.
+#[cfg(not(loom))]
+pub(crate) fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    for round in 1_u32.. {
+        for _ in 0..20 {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            core::hint::spin_loop();
+        }
+        if start.elapsed() > INSIST || deadline.is_over() {
+            break;
+        }
+        if round.is_multiple_of(8) {
+            crate::sys::yield_now();
+        }
+    }
+    None
+}
+
+/// In a model, a thread looks once, after others have run.
+#[cfg(loom)]
+pub(crate) fn insist<T>(_: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    loom::thread::yield_now();
+    look()
 }
 
 /// In a model, there is nothing between looking and sleeping.

@@ -14,14 +14,21 @@ impl Errno {
         Errno(unsafe { *libc::__errno_location() })
     }
 
+    /// Returns where the calling thread's error number lies, as long as the thread lives.
+    #[inline(always)]
+    pub fn place() -> *mut c_int {
+        // SAFETY: it takes nothing and cannot fail.
+        unsafe { libc::__errno_location() }
+    }
+
     /// Makes this the calling thread's error number, for a caller in C.
     pub fn set(self) {
         // SAFETY: as in `last`; only this thread uses that integer.
         unsafe { *libc::__errno_location() = self.0 }
     }
 
-    /// The symbolic name, such as `EINVAL`, of every number that shared memory calls are known to
-    /// give.
+    /// The symbolic name, such as `EINVAL`, of every number that shared memory calls, and opening and
+    /// writing a file, are known to give.
     pub fn name(self) -> Option<&'static str> {
         Some(match self.0 {
             libc::E2BIG => "E2BIG",
@@ -62,6 +69,13 @@ impl Errno {
             libc::EOWNERDEAD => "EOWNERDEAD",
             libc::EMSGSIZE => "EMSGSIZE",
             libc::ESTALE => "ESTALE",
+            libc::EDQUOT => "EDQUOT",
+            libc::EISDIR => "EISDIR",
+            libc::ENODEV => "ENODEV",
+            libc::ENXIO => "ENXIO",
+            libc::EOPNOTSUPP => "EOPNOTSUPP",
+            libc::EROFS => "EROFS",
+            libc::ETXTBSY => "ETXTBSY",
             _ => return None,
         })
     }

@@ -2,8 +2,7 @@
 //! processes.
 
 use super::errno::check;
-use core::{ptr, sync::atomic::AtomicU32};
-use std::time::Duration;
+use core::{ptr, sync::atomic::AtomicU32, time::Duration};
 
 /// Sleeps while `word` is `expected`, at most `time`. Returns
 /// when the thread is woken, when the word differs, when a signal comes, and sometimes for no reason:

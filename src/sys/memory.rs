@@ -3,7 +3,10 @@
 use super::{Errno, errno::check, process::process_id};
 use core::{
     ffi::{c_int, c_void},
-    ptr, slice,
+    fmt,
+    ops::{Deref, DerefMut},
+    ptr::{self, NonNull},
+    slice,
 };
 
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
@@ -23,7 +26,7 @@ pub(crate) fn page_size() -> usize {
 }
 
 /// Maps private memory of zeroes, at an address of the kernel's choosing.
-fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Errno> {
+pub(super) fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Errno> {
     // SAFETY: at an address of the kernel's choosing, it replaces nothing.
     let start = check(unsafe {
         libc::syscall(
@@ -93,6 +96,61 @@ impl Drop for Scratch {
         let bytes = self.0.len().max(1) * size_of::<libc::c_int>();
         // SAFETY: `new` has mapped them, and they go with their only owner.
         unsafe { release(self.0.as_mut_ptr().cast(), bytes) };
+    }
+}
+
+/// A value in pages of its own, outside of the heap: one can be made in a signal handler that has interrupted
+/// `malloc`.
+#[allow(dead_code)] // the library's
+pub(crate) struct Mapped<T>(NonNull<T>);
+
+// SAFETY: it owns its value, as a Box does.
+unsafe impl<T: Send> Send for Mapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Mapped<T> {}
+
+#[allow(dead_code)] // as above
+impl<T> Mapped<T> {
+    /// An error if there is no memory; then the value is dropped.
+    pub fn new(value: T) -> Result<Mapped<T>, Errno> {
+        const { assert!(align_of::<T>() <= 4096) };
+        let room = map_anonymous(size_of::<T>().max(1), libc::PROT_READ | libc::PROT_WRITE)?;
+        let room = NonNull::new(room.cast::<T>()).ok_or(Errno(libc::ENOMEM))?;
+        // SAFETY: so many bytes, aligned to a page, which nothing else knows of and which stay until `drop`.
+        unsafe { room.write(value) };
+        Ok(Mapped(room))
+    }
+}
+
+impl<T> Deref for Mapped<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `new` has written the value, and only this owner has it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> DerefMut for Mapped<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Mapped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` has written the value and mapped the room, and both go with their only owner.
+        unsafe {
+            self.0.drop_in_place();
+            release(self.0.as_ptr().cast(), size_of::<T>().max(1));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod machine;
 mod maps;
 mod memory;
 mod others;
+mod per_thread;
 mod pidfd;
 mod process;
 mod shm;
@@ -39,11 +40,15 @@ pub(crate) use machine::{
     lowest_address, mappings_limit, memory, user_name,
 };
 pub(crate) use maps::{Mapping, attached_at, attached_in, find_attachment, mappings_in};
+#[allow(unused_imports)] // the library's
+pub(crate) use memory::Mapped;
 pub(crate) use memory::{
     HUGE_PAGE, advise_huge, find_room, is_mapped, keep_from_children, page_size,
     page_wiped_on_fork, populate, read_foreign, read_memory_of, release, write_foreign,
 };
 pub(crate) use others::{for_each_process, has_ended, ipc_namespace, ipc_namespace_of, parent_id};
+#[allow(unused_imports)] // as above
+pub(crate) use per_thread::{Own, PerThread};
 pub(crate) use pidfd::{PidFd, Scope, has_thread, thread_exists};
 pub(crate) use process::{
     NO_NAMESPACE, about_now, cpu, namespaces, process_id, random, sees_all_processes,

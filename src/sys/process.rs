@@ -1,7 +1,6 @@
 //! Who this process is, where it runs, and about when.
 
 use super::file::{Path, file_id, read_link};
-use core::time::Duration;
 
 /// The id of this process.
 pub(crate) fn process_id() -> i32 {
@@ -86,10 +85,7 @@ pub(crate) fn random() -> u64 {
     match filled {
         8 => u64::from_ne_bytes(number),
         // The next best: when, and which address this stack has.
-        _ => {
-            (about_now().as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                ^ number.as_ptr() as u64
-        }
+        _ => about_now().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.as_ptr() as u64,
     }
 }
 
@@ -106,7 +102,8 @@ pub(crate) fn cpu() -> Option<u32> {
 
 /// The monotonic clock as it was at the last tick, some milliseconds ago at most: a quarter of the
 /// time that the exact one takes to read.
-pub(crate) fn about_now() -> Duration {
+#[inline]
+pub(crate) fn about_now() -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -114,7 +111,7 @@ pub(crate) fn about_now() -> Duration {
     // SAFETY: the pointer is to a timespec of this stack, which the call fills. It cannot fail:
     // Linux has had this clock since 2.6.32.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Lets others run on this processor.

@@ -10,6 +10,8 @@ pub(crate) struct Stat {
     pub lives: bool,
     /// How many threads its process has.
     pub threads: u64,
+    /// It is a thread of the kernel, and no program.
+    pub is_kernel: bool,
     /// When it started, in clock ticks since boot.
     pub start: u64,
 }
@@ -39,16 +41,19 @@ impl Stat {
     }
 
     /// `pid (name) state ppid …`: the name can hold anything, parentheses too, so what counts comes
-    /// behind the last one. The state is field 3, the number of threads field 20, the start time
+    /// behind the last one. The state is field 3, the flags field 9, the number of threads field 20, the start time
     /// field 22.
     fn parse(text: &[u8]) -> Option<Stat> {
+        /// See `<linux/sched.h>`.
+        const PF_KTHREAD: u32 = 0x0020_0000;
         let name_end = text.iter().rposition(|&byte| byte == b')')?;
         let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
         Some(Stat {
             lives: !matches!(state, "Z" | "X" | "x"),
-            threads: fields.nth(16)?.parse().ok()?,
+            is_kernel: fields.nth(5)?.parse::<u32>().ok()? & PF_KTHREAD != 0,
+            threads: fields.nth(10)?.parse().ok()?,
             start: fields.nth(1)?.parse().ok()?,
         })
     }
@@ -64,9 +69,17 @@ mod tests {
         let stat = Stat::parse(text).unwrap();
         assert!(!stat.lives);
         assert_eq!((stat.threads, stat.start), (17, 4242));
+        assert!(!stat.is_kernel);
         assert!(Stat::parse(b"").is_none());
         assert!(Stat::parse(b"7 (a").is_none());
         assert!(Stat::parse(b"7 (a) R 1").is_none());
         assert!(Stat::parse(b"7 (a) \xff").is_none());
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_no_process() {
+        let text = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10 0 0";
+        assert!(Stat::parse(text).unwrap().is_kernel);
+        assert!(!Stat::of_this_thread().unwrap().is_kernel);
     }
 }

@@ -141,6 +141,7 @@ static void attaching(void)
     FAILS(shm_prefault(&size), EINVAL);
 
     FAILS(shm_detach(NULL), EINVAL);
+    CHECK(strstr(shm_last_error(), "the address is NULL") != NULL);
     FAILS(shm_detach(a + 1), EINVAL);
     FAILS(shm_detach(a + 4096), EINVAL);
     FAILS(shm_detach(&size), EINVAL);
@@ -255,6 +256,7 @@ int main(void)
     CHECK(strcmp(shm_last_error(), "no error") == 0);
     snprintf(version, sizeof version, "%d.%d.%d", SHMKEY_VERSION_MAJOR, SHMKEY_VERSION_MINOR, SHMKEY_VERSION_PATCH);
     CHECK(strcmp(shm_version(), version) == 0);
+    CHECK(shm_this_process() != 0 && shm_this_process() == shm_this_process());
 
     opening();
     attaching();

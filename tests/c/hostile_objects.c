@@ -231,6 +231,14 @@ static void timeouts(void)
     WORKS(shm_detach(memory));
 }
 
+/* The last sentence names the object, the call and the fact. */
+static void says(const char *object, const char *call, const char *fact)
+{
+    const char *text = shm_last_error();
+
+    CHECK(strstr(text, object) == text && strstr(text, call) != NULL && strstr(text, fact) != NULL);
+}
+
 /* What is done twice, in the wrong order, or not at all. */
 static void order(void)
 {
@@ -256,6 +264,20 @@ static void order(void)
         FAILS(shm_ring_abort(ring, &slot), EPERM);
         WORKS(shm_ring_reserve(ring, 64, &slot, 0));
         FAILS(shm_ring_commit(ring, &slot, 65), EINVAL);
+        says("ring (id ", "commit: ", "has 65 bytes, and the slot has 64 bytes");
+        FAILS(shm_ring_commit(ring, NULL, 1), EFAULT);
+        says("ring (id ", "commit: ", "slot is NULL");
+        FAILS(shm_ring_release(ring, NULL), EFAULT);
+        says("ring (id ", "release: ", "message is NULL");
+        FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
+        says("ring (id ", "send: ", "commit or abort it first");
+        for (size_t n = 0; n < 4; n++) { /* what a slot and a message say may be anything */
+            const struct shm_slot wild = {(void *) 8, (size_t) -1, slot.number + ((uint64_t) 1 << (n * 21))};
+            const struct shm_message wild_message = {(void *) 8, (size_t) -1, wild.number};
+            FAILS(shm_ring_commit(ring, &wild, 1), EPERM);
+            FAILS(shm_ring_abort(ring, &wild), EPERM);
+            FAILS(shm_ring_release(ring, &wild_message), EPERM);
+        }
         FAILS(shm_ring_commit(ring, &slot, (size_t) -1), EINVAL);
         FAILS(shm_ring_commit(again, &slot, 1), EPERM);
         FAILS(shm_ring_abort(again, &slot), EPERM);

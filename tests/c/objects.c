@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,12 @@ static void opening(void)
     FAILS_NULL(shm_ring_open(own("other"), 63, MAKE), EINVAL);
     FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 0400), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 666), EINVAL);
+    CHECK(strstr(shm_last_error(), "666 in decimal") != NULL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT), EINVAL);
+    CHECK(strstr(shm_last_error(), "IPC_CREAT | 0600") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
+    CHECK(strstr(shm_last_error(), "needs a capacity") != NULL && strstr(shm_last_error(), "IPC_CREAT") == NULL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHM_DROP_OLDEST), EINVAL);
     FAILS_NULL(shm_ring_open(own("other"), 64, MAKE | 0x40000), EINVAL);
@@ -718,16 +725,19 @@ static void *reserve_it(void *argument)
     if (reserver->stays) {
         pthread_barrier_wait(&reserver->barrier); /* it is reserved */
         pthread_barrier_wait(&reserver->barrier); /* it was tried */
-        if (reserver->stays == 1) {
-            memset(reserver->slot.data, 's', 90);
-            WORKS(shm_ring_commit(reserver->ring, &reserver->slot, 90));
-        } else {
-            FAILS(shm_ring_commit(reserver->ring, &reserver->slot, 90), EPERM);
-            FAILS(shm_ring_abort(reserver->ring, &reserver->slot), EPERM);
-        }
+        memset(reserver->slot.data, 's', 90);
+        WORKS(shm_ring_commit(reserver->ring, &reserver->slot, 90));
         pthread_barrier_wait(&reserver->barrier);
     }
     return NULL;
+}
+
+/* Another thread may be writing into a slot. */
+static void closing_fails(struct shm_ring *ring)
+{
+    errno = 0;
+    shm_ring_close(ring);
+    CHECK(errno == EPERM && strstr(shm_last_error(), "has a slot reserved") != NULL);
 }
 
 /* What a thread has reserved is that thread's, and the ring goes on when it has ended or its handle is closed. */
@@ -786,35 +796,77 @@ static void slots_of_threads(void)
         FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
         FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
         FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
+        /* It may be writing there, so nothing gives the slot up but itself. */
+        FAILS(shm_ring_end_sending(ring), EPERM);
+        closing_fails(ring);
+        FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
         pthread_barrier_wait(&reserver.barrier);
         pthread_barrier_wait(&reserver.barrier);
         CHECK(pthread_join(thread, NULL) == 0);
         GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 90);
         CHECK(buffer[0] == 's' && buffer[89] == 's');
 
-        /* It lives, and another thread ends its sending: that gives the slot up, and the lock back. */
-        reserver.stays = 2;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
-        pthread_barrier_wait(&reserver.barrier);
-        WORKS(shm_ring_end_sending(ring));
+        /* Once it has ended, closing gives the slot up, and the lock back. */
+        reserver.stays = 0;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
+        do { /* the kernel may take a moment until the thread is gone */
+            errno = 0;
+        } while (shm_ring_end_sending(ring) != 0 && errno == EPERM);
         WORKS(shm_ring_send(other, "on", 2, 0));
-        pthread_barrier_wait(&reserver.barrier);
-        pthread_barrier_wait(&reserver.barrier);
-        CHECK(pthread_join(thread, NULL) == 0);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 2);
-
-        /* The same by closing: the thread lives on. */
-        reserver.stays = 3;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
-        pthread_barrier_wait(&reserver.barrier);
         QUIET(shm_ring_close(ring));
-        reserver.ring = other;
-        WORKS(shm_ring_send(other, "on", 2, 0));
-        pthread_barrier_wait(&reserver.barrier);
-        pthread_barrier_wait(&reserver.barrier);
-        CHECK(pthread_join(thread, NULL) == 0);
         GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 2);
         FAILS(shm_ring_recv(other, buffer, sizeof buffer, 0), EAGAIN);
+        QUIET(shm_ring_close(other));
+    }
+    pthread_barrier_destroy(&reserver.barrier);
+    WORKS(shm_detach(memory));
+}
+
+/* A slot of a ring for one sender is the handle's: any thread commits it, but only the one that has reserved it, as long as
+ * it lives, ends the sender's role. */
+static void slots_of_one_sender(void)
+{
+    char *memory, buffer[256];
+    int id = private_segment(8192, &memory);
+    struct shm_ring *ring, *other;
+    struct reserver reserver;
+    pthread_t thread;
+
+    pthread_barrier_init(&reserver.barrier, NULL, 2);
+    for (int options = 0; options <= SHM_DROP_OLDEST; options += SHM_DROP_OLDEST) {
+        memset(memory, 0, 8192);
+        OPENS(ring, shm_ring_open_in(id, 0, 256, MAKE | options));
+        OPENS(other, shm_ring_open_in(id, 0, 256, options));
+        reserver.ring = ring;
+        reserver.stays = 1;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
+        pthread_barrier_wait(&reserver.barrier);
+        FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
+        FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
+        FAILS(shm_ring_end_sending(ring), EPERM);
+        closing_fails(ring);
+        FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
+        pthread_barrier_wait(&reserver.barrier);
+        pthread_barrier_wait(&reserver.barrier);
+        CHECK(pthread_join(thread, NULL) == 0);
+        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 90);
+        CHECK(buffer[0] == 's' && buffer[89] == 's');
+
+        /* The thread ends, and another one commits what it has written. */
+        reserver.stays = 0;
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
+        WORKS(shm_ring_commit(ring, &reserver.slot, 90));
+        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 90);
+
+        /* The thread ends, and the handle goes on by itself. */
+        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
+        for (int tries = 0; shm_ring_send(ring, "alone", 5, 0) != 0; tries++) { /* as above */
+            CHECK(errno == EINVAL && tries < 10000);
+            sched_yield();
+        }
+        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
+        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 5);
+        QUIET(shm_ring_close(ring));
         QUIET(shm_ring_close(other));
     }
     pthread_barrier_destroy(&reserver.barrier);
@@ -1211,6 +1263,7 @@ int main(int count, char **arguments)
     many();
     reserved_across_fork();
     slots_of_threads();
+    slots_of_one_sender();
     slow_paths();
     permissions();
     read_only();

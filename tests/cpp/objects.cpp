@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <sched.h>
 #include <sys/wait.h>
 #include <thread>
 #include <vector>
@@ -169,6 +170,42 @@ void segments()
         }
         _exit(wrong);
     }
+}
+
+// A child that has the same id as its parent, in a PID namespace of its own, is not the parent.
+void twins()
+{
+    std::fflush(stdout);
+    if (const pid_t child = fork(); child != 0) {
+        int ended = 1;
+        CHECK(waitpid(child, &ended, 0) == child && ended == 0);
+        return;
+    }
+    // Only root has namespaces to make. The next child is process 1, and so is its child.
+    const bool may = unshare(CLONE_NEWPID) == 0;
+    const pid_t first = may ? fork() : -1;
+    if (first == 0) {
+        auto segment = TAKE(shmkey::segment::open_private(10));
+        segment.remove_at_end();
+        const bool again = unshare(CLONE_NEWPID) == 0;
+        const pid_t second = again ? fork() : -1;
+        if (second == 0) {
+            {
+                shmkey::segment copy(std::move(segment)); // ends here, and removes nothing
+            }
+            _exit(getpid() != 1);
+        }
+        int ended = 1;
+        CHECK(waitpid(second, &ended, 0) == second && ended == 0);
+        CHECK(segment.status());
+        CHECK(segment.remove());
+        std::fflush(stdout);
+        _exit(wrong);
+    }
+    int ended = 0;
+    CHECK(first == -1 || (waitpid(first, &ended, 0) == first && ended == 0));
+    std::fflush(stdout);
+    _exit(wrong);
 }
 
 void ends_of_segments()
@@ -540,6 +577,7 @@ int main(int count, char **arguments)
     times();
     segments();
     ends_of_segments();
+    twins();
     errors();
     semaphores();
     mutexes();

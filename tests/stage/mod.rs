@@ -10,6 +10,7 @@
 mod base;
 mod cpp;
 mod helper;
+pub mod hosts;
 pub mod plays;
 mod process;
 #[path = "../../c_examples/record.rs"]

@@ -144,7 +144,7 @@ impl Artifacts {
         })
     }
 
-    /// Has Cargo build the libraries and the Rust twins, with this build's own profile.
+    /// Has Cargo build the libraries, the command and the Rust twins.
     pub fn build() -> Result<Artifacts> {
         let objects_list = fs::read_to_string(env!("SHMKEY_C_OBJECTS")).unwrap_or_default();
         let objects = objects_list
@@ -161,21 +161,33 @@ impl Artifacts {
             objects,
             compiler: working_compiler(),
         };
+        let own: &[&str] = if cfg!(debug_assertions) {
+            &[]
+        } else {
+            &["--release"]
+        };
         // Where there is a C compiler, there is a linker, and the libraries can be linked.
-        let packages: &[&str] = match artifacts.compiler {
-            Some(_) => &[
+        if artifacts.compiler.is_some() {
+            let libraries = [
                 "-p",
                 "shmkey",
-                "-p",
-                "shmkey-dropin",
                 "-p",
                 "shmkey-cli",
                 "--lib",
                 "--bins",
                 "--examples",
-            ],
-            None => &["-p", "shmkey", "--examples"],
-        };
+            ];
+            artifacts.cargo_build(&[own, &libraries].concat())?;
+            // As it is shipped: only a release is without Rust's standard library.
+            artifacts.cargo_build(&["--release", "-p", "shmkey-dropin"])?;
+        } else {
+            artifacts.cargo_build(&[own, &["-p", "shmkey", "--examples"]].concat())?;
+        }
+        Ok(artifacts)
+    }
+
+    /// Has Cargo build something, and takes it.
+    fn cargo_build(&mut self, what: &[&str]) -> Result<()> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -184,10 +196,7 @@ impl Artifacts {
                 "--quiet",
                 "--message-format=json-render-diagnostics",
             ])
-            .args(packages);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
+            .args(what);
         let output = cargo
             .stderr(Stdio::inherit())
             .output()
@@ -197,10 +206,10 @@ impl Artifacts {
         }
         for line in output.stdout.split(|&byte| byte == b'\n') {
             if let Ok(message) = serde_json::from_slice(line) {
-                artifacts.take(&message)?;
+                self.take(&message)?;
             }
         }
-        Ok(artifacts)
+        Ok(())
     }
 
     /// Takes note of what a message of Cargo's says was built.

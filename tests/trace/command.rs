@@ -190,6 +190,32 @@ fn the_command_says_that_the_library_is_not_traced() {
 }
 
 #[test]
+fn the_command_hands_down_no_descriptor() {
+    let numbers = |mut command: Command| {
+        command.env_remove("LD_PRELOAD");
+        String::from_utf8(run(command).stdout).unwrap()
+    };
+    let mut untraced = Command::new("ls");
+    untraced.arg("/proc/self/fd");
+    let mut traced = shmkey_trace(&[]);
+    traced.args(["ls", "/proc/self/fd"]);
+    assert_eq!(numbers(traced), numbers(untraced));
+}
+
+#[test]
+#[ignore = "needs root, to become another user, and perl"]
+fn a_program_that_becomes_another_user_is_reported() {
+    let script = "$) = $( = 65534; $> = $< = 65534; shmctl(shmget(0, 1000, 0600), 0, 0);";
+    let mut command = shmkey_trace(&[]);
+    command.args(["perl", "-e", script]);
+    let all = lines(&run(command).stderr);
+    assert_eq!(
+        all.last().unwrap(),
+        "has ended and has left no segment behind"
+    );
+}
+
+#[test]
 fn the_command_passes_signals_on() {
     for (name, signal) in [
         ("USR1", libc::SIGUSR1),

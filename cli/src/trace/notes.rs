@@ -2,19 +2,29 @@
 //! dropin/src/trace/notes.rs and src/presence.rs, which write what is read here. A traced program can
 //! write there, too, which falsifies only its own report.
 
+use super::signals;
 use crate::process::{our_ipc_namespace, our_pid_namespace};
 use std::{
-    collections::{HashMap, HashSet},
-    fs::File,
+    collections::{HashMap, HashSet, hash_map::RandomState},
+    hash::BuildHasher,
     io,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::fs::{FileExt, MetadataExt},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
     },
+    thread::{self, JoinHandle},
 };
 
-/// The file that they are written to. It has no name, and programs inherit it.
-pub(super) struct Notes(File);
+/// The socket that they are sent to, and the thread that reads it. The name is one that others do not
+/// guess, and no program inherits the descriptor.
+pub(super) struct Notes {
+    name: u64,
+    address: SocketAddr,
+    reader: JoinHandle<String>,
+}
+
+/// The last note, which is this command's own: what was sent before comes before.
+const END: &str = "end\n";
 
 /// What they say.
 #[derive(Default)]
@@ -25,6 +35,8 @@ pub(super) struct Told {
     pub created: HashMap<i32, i32>,
     /// How many segments were created in another IPC namespace.
     pub elsewhere: usize,
+    /// How many lines of the trace were lost.
+    pub lost: u64,
     /// The processes that have told themselves what they leave.
     pub told: HashSet<i32>,
     /// A process has the library shmkey in it, whose own calls are not traced.
@@ -35,45 +47,50 @@ pub(super) struct Told {
 
 impl Notes {
     pub fn new() -> io::Result<Notes> {
-        // SAFETY: the name is a C string.
-        let fd = check(unsafe { libc::memfd_create(c"shmkey-trace".as_ptr(), libc::MFD_CLOEXEC) })?;
-        // SAFETY: it was opened just now, and nobody else knows of it.
-        let low = unsafe { OwnedFd::from_raw_fd(fd) };
-        // A high number, which programs do not come upon, as far as the limit on open files allows.
-        let high = [900, 200, 50, 3].into_iter().find_map(|lowest| {
-            // SAFETY: duplicating a descriptor touches no memory.
-            check(unsafe { libc::fcntl(low.as_raw_fd(), libc::F_DUPFD, lowest) }).ok()
-        });
-        let high = high.ok_or_else(io::Error::last_os_error)?;
-        // SAFETY: as above. Not to be closed by exec.
-        let file = unsafe { File::from_raw_fd(high) };
-        // SAFETY: it touches no memory.
-        check(unsafe { libc::fcntl(high, libc::F_SETFL, libc::O_APPEND) })?;
-        Ok(Notes(file))
+        let name = RandomState::new().hash_one(std::process::id());
+        let address = SocketAddr::from_abstract_name(format!("shmkey-trace-{name:016x}"))?;
+        let socket = UnixDatagram::bind_addr(&address)?;
+        let read = move || {
+            let (mut text, mut note) = (String::new(), [0; 512]);
+            while let Ok(len) = socket.recv(&mut note)
+                && note[..len] != *END.as_bytes()
+            {
+                text += &String::from_utf8_lossy(&note[..len]);
+            }
+            text
+        };
+        // Signals are for the main thread.
+        let reader = signals::while_blocked(|_| thread::Builder::new().spawn(read))?;
+        Ok(Notes {
+            name,
+            address,
+            reader,
+        })
     }
 
     /// What the drop-in has to know of it, for SHMKEY_TRACE_REPORTER.
-    pub fn address(&self) -> io::Result<String> {
-        let (me, fd) = (std::process::id(), self.0.as_raw_fd());
-        let file = self.0.metadata()?;
-        let (device, inode) = (file.dev(), file.ino());
-        Ok(format!("{me} {fd} {device} {inode} {}", namespace()))
+    pub fn address(&self) -> String {
+        format!("{} {} {}", std::process::id(), self.name, namespace())
     }
 
-    pub fn read(&self) -> Told {
-        let mut text = vec![0; self.0.metadata().map_or(0, |file| file.len() as usize)];
-        if self.0.read_exact_at(&mut text, 0).is_err() {
-            return Told::default();
-        }
+    /// Returns what was noted until now.
+    pub fn read(self) -> Told {
+        let end = UnixDatagram::unbound()
+            .and_then(|socket| socket.send_to_addr(END.as_bytes(), &self.address));
+        let text = match end {
+            Ok(_) => self.reader.join().unwrap_or_default(),
+            Err(_) => String::new(),
+        };
         let (mut told, mut elsewhere) = (Told::default(), HashSet::new());
         let here = namespace();
         let ours = (our_pid_namespace().map(|n| n.to_string()), &*here);
-        for line in String::from_utf8_lossy(&text).lines() {
+        for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words.get(at)?.parse::<u32>().ok();
             let signed = |at: usize| number(at).map(|number| number as i32);
             match (words[0], signed(1), signed(2)) {
                 ("called", ..) => told.called = true,
+                ("lost", ..) => told.lost += u64::from(number(2).unwrap_or(0)),
                 ("told", Some(pid), _) => drop(told.told.insert(pid)),
                 ("library", Some(pid), _) => {
                     told.library = true;
@@ -90,13 +107,6 @@ impl Notes {
         }
         told.elsewhere = elsewhere.len();
         told
-    }
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    match result {
-        -1 => Err(io::Error::last_os_error()),
-        result => Ok(result),
     }
 }
 

@@ -158,7 +158,12 @@ impl Report {
                  errors say what the trace would say)"
             }
         };
-        let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}");
+        let lost = match self.told.lost {
+            0 => String::new(),
+            1 => "; 1 line of the trace was lost".to_owned(),
+            n => format!("; {n} lines of the trace were lost"),
+        };
+        let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}{lost}");
         text
     }
 
@@ -180,6 +185,13 @@ impl Report {
                 segment.mode,
                 segment.nattch,
                 remedy(id)
+            );
+        }
+        if self.told.lost > 0 {
+            let lost = self.told.lost;
+            let _ = writeln!(
+                text,
+                r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
             );
         }
         let or_null =

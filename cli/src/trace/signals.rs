@@ -61,37 +61,46 @@ extern "C" fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
 /// Starts the program, to which signals are passed on from now on. It finds signals as this process
 /// has found them.
 pub(super) fn start(command: &mut Command) -> io::Result<Child> {
+    // None is lost between here and the moment when it is known whom to pass it on to.
+    while_blocked(|before| {
+        handle();
+        // Relaxed: it was stored by this thread.
+        let pipes = match PIPES_IGNORED.load(Relaxed) {
+            true => libc::SIG_IGN,
+            false => libc::SIG_DFL,
+        };
+        // SAFETY: what runs between fork and exec are two system calls.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(libc::SIGPIPE, pipes);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+                Ok(())
+            });
+        }
+        let child = command.spawn();
+        if let Ok(child) = &child {
+            // Release: nothing is handed over but the number itself; as `pass_on` acquires it.
+            CHILD.store(child.id() as i32, Release);
+        }
+        child
+    })
+}
+
+/// Calls a function while this thread takes no signals, and tells it which it took before. A thread that
+/// it starts takes none.
+pub(super) fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
     // SAFETY: two sets of signals, which these calls fill.
     let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
         unsafe { (mem::zeroed(), mem::zeroed()) };
-    // None is lost between here and the moment when it is known whom to pass it on to.
     // SAFETY: both sets are there.
     unsafe {
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
     }
-    handle();
-    // Relaxed: it was stored by this thread.
-    let pipes = match PIPES_IGNORED.load(Relaxed) {
-        true => libc::SIG_IGN,
-        false => libc::SIG_DFL,
-    };
-    // SAFETY: what runs between fork and exec are two system calls.
-    unsafe {
-        command.pre_exec(move || {
-            libc::signal(libc::SIGPIPE, pipes);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
-            Ok(())
-        });
-    }
-    let child = command.spawn();
-    if let Ok(child) = &child {
-        // Release: nothing is handed over but the number itself; as `pass_on` acquires it.
-        CHILD.store(child.id() as i32, Release);
-    }
+    let answer = what(before);
     // SAFETY: the set was filled above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
-    child
+    answer
 }
 
 /// The program has ended.

@@ -5,11 +5,11 @@
 //! | variable | value | meaning |
 //! |---|---|---|
 //! | `SHMKEY_TRACE` | unset, empty, `0` | no trace |
-//! | | `1`, `stderr` | to what is standard error when the program starts |
+//! | | `1`, `stderr` | to standard error, while it is what it was when the program started |
 //! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
 //! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
-//! | `SHMKEY_TRACE_REPORTER` | five numbers | what `shmkey trace` is told beside the trace: see `notes` |
+//! | `SHMKEY_TRACE_REPORTER` | three numbers | what `shmkey trace` is told beside the trace: see `notes` |
 //!
 //! Programs that the program starts are traced, too. A program with privileges that whoever starts
 //! it may not have (set-user-id) is not.
@@ -18,13 +18,14 @@
 //! `arguments` (numbers, as C has them), `words` (the same for people), `result`, `result_words`,
 //! `errno` and `errno_name` (`null` on success), `explanation` (of a failure), `note` (about a
 //! success) and `duration_ns`. At the end come `"event":"attached"` for each attachment that was not
-//! detached, `"event":"left"` for each segment that was left, and one `"event":"exit"`
+//! detached, `"event":"left"` for each segment that was left, `"event":"lost"` with `lines` where lines
+//! could not be written, and one `"event":"exit"`
 //! with their numbers (`null` if the segments cannot be listed). `shmkey-trace(1)` lists all fields.
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
 //! nothing, so it may be made in signal handlers and after `fork`. It needs about 15 KiB of stack: a
-//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc` and writes,
-//! which a sandbox has to allow.
+//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc`, asks the
+//! kernel for the time and writes, which a sandbox has to allow.
 //! Without a trace, all this is one look at a number.
 
 mod line;
@@ -56,7 +57,7 @@ use words::{Numbers, Outcome};
 /// Whether calls are traced.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
-    sink::is_on() && !os::asks_for_time()
+    sink::is_on()
 }
 
 /// # Safety
@@ -282,7 +283,7 @@ impl fmt::Display for Note<'_> {
 /// Returns whether a segment has the mode that these flags create one with; an older one may differ.
 fn has_mode_of(id: c_int, flags: c_int) -> bool {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => c_int::from(record.shm_perm.mode) & 0o777 == flags & 0o777,
+        Ok(Place::Holds(record)) => (u32::from(record.shm_perm.mode) ^ flags as u32) & 0o777 == 0,
         _ => false,
     }
 }

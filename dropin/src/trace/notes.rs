@@ -2,8 +2,8 @@
 //! and who has told what it left. It tells at the end what is left of processes that could not: those
 //! that were killed, called `_exit` or were replaced by `exec`.
 //!
-//! The notes go to a file without a name. Programs inherit its descriptor; where one has closed that,
-//! `/proc` leads to the command's own. Each note is a line and one write.
+//! The notes go to a socket in the abstract namespace, which the command alone reads: a program that has
+//! changed its user or its root directory still reaches it. Each note is one datagram.
 
 use super::{os, sink};
 use crate::{
@@ -12,14 +12,13 @@ use crate::{
 };
 use core::{ffi::c_int, fmt, str};
 
-/// Where the notes go, as `SHMKEY_TRACE_REPORTER` says it: five numbers.
+/// Where the notes go, as `SHMKEY_TRACE_REPORTER` says it: three numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Reporter {
     /// The command's process.
     pub process: c_int,
-    descriptor: c_int,
-    /// What the descriptor leads to.
-    file: u64,
+    /// What the name of its socket ends in, so that others do not guess it.
+    socket: u64,
     /// The IPC namespace that the command can look into; 0 if it could not tell.
     namespace: u64,
 }
@@ -30,8 +29,7 @@ impl Reporter {
         let mut number = || words.next()?.parse::<u64>().ok();
         Some(Reporter {
             process: number()?.try_into().ok()?,
-            descriptor: number()?.try_into().ok()?,
-            file: os::identity_of(number()?, number()?),
+            socket: number()?,
             namespace: number()?,
         })
     }
@@ -66,31 +64,23 @@ pub(super) fn opened(id: c_int) {
     }
 }
 
+/// This process has lost so many lines of its trace.
+pub(super) fn lost(count: u64) {
+    note(format_args!("lost {} {count}\n", sys::process_id()));
+}
+
 /// This process has told what it leaves.
 pub(super) fn told() {
     note(format_args!("told {}\n", sys::process_id()));
 }
 
 fn note(what: fmt::Arguments<'_>) {
-    let (Some(reporter), Some(line)) = (sink::reporter(), Path::new(what)) else {
+    let (Some(reporter), Some(note)) = (sink::reporter(), Path::new(what)) else {
         return;
     };
-    let line = line.as_c_str();
-    if os::identity(reporter.descriptor) == Some(reporter.file) {
-        let _ = os::write_quietly(reporter.descriptor, line.to_bytes());
-        return;
-    }
-    let (process, descriptor) = (reporter.process, reporter.descriptor);
-    let Some(path) = Path::new(format_args!("/proc/{process}/fd/{descriptor}")) else {
-        return;
-    };
-    let path = path.as_c_str();
-    // In another PID namespace, this may be another process' file, which is not even opened.
-    let file = sys::file_id(path).map(|file| os::identity_of(file.device, file.inode));
-    if file == Ok(reporter.file)
-        && let Ok(fd) = os::open_to_append(path, os::Waiting::Never)
-    {
-        let _ = os::write_quietly(fd, line.to_bytes());
-        os::close(fd);
+    // Its first byte stands for the 0 that names of the abstract namespace begin with.
+    let name = Path::new(format_args!("@shmkey-trace-{:016x}", reporter.socket));
+    if let Some(name) = name {
+        os::send_to_abstract(name.as_c_str(), note.as_c_str().to_bytes());
     }
 }

@@ -2,26 +2,16 @@
 //! in signal handlers.
 //!
 //! A program, or another library that is preloaded, can have functions of its own under libc's names,
-//! which may make traced calls themselves. So the kernel is asked directly, but for the time, which
-//! libc tells without a system call: what is called while it is asked for is not traced.
+//! which may make traced calls themselves. So the kernel is asked directly, for the time, too: libc's
+//! `clock_gettime` is faster, but a mark that this thread is in it, for the calls of such a function, would be
+//! a thread-local variable. Where this library is loaded by `dlopen`, a thread's first use of one allocates.
 
-use crate::sys::Errno;
+use crate::sys::{Errno, Path};
 use core::{
-    cell::Cell,
     ffi::{CStr, c_int},
     mem::MaybeUninit,
     ptr,
 };
-
-thread_local! {
-    /// This thread asks for the time. A constant without a destructor: it takes no allocation.
-    static ASKS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread is asking for the time.
-pub(super) fn asks_for_time() -> bool {
-    ASKS.get()
-}
 
 fn check(result: libc::c_long) -> Result<c_int, Errno> {
     match result {
@@ -36,10 +26,8 @@ pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    ASKS.set(true);
     // SAFETY: there is room for one timespec.
-    unsafe { libc::clock_gettime(clock, &raw mut time) };
-    ASKS.set(false);
+    unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
     (time.tv_sec as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(time.tv_nsec as u64)
@@ -71,7 +59,7 @@ pub(super) unsafe fn variable<'a>(name: &CStr) -> Option<&'a [u8]> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes())
 }
 
-/// Whether to wait for somebody who reads, should the file be a FIFO.
+/// Whether to wait until a process reads, should the file be a FIFO.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
     Allowed,
@@ -80,27 +68,35 @@ pub(super) enum Waiting {
 
 /// Opens a file to append to.
 pub(super) fn open_to_append(path: &CStr, waiting: Waiting) -> Result<c_int, Errno> {
-    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let (at, mode) = (libc::AT_FDCWD, 0o666);
-    let open = |more: c_int| {
-        // SAFETY: the path is a C string.
-        check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags | more, mode) })
-    };
-    if waiting == Waiting::Allowed {
-        return open(0);
-    }
-    let fd = open(libc::O_NONBLOCK)?;
-    // Lines are to be written whole, also by waiting. SAFETY: it touches no memory.
-    unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, libc::O_APPEND) };
-    Ok(fd)
+    let create = libc::O_APPEND | libc::O_CREAT;
+    open(
+        path,
+        match waiting {
+            Waiting::Allowed => create,
+            Waiting::Never => create | libc::O_NONBLOCK,
+        },
+    )
 }
 
-/// Another descriptor for the same file, with a high number that programs do not come upon, and not
-/// for programs that this one starts.
+fn open(path: &CStr, more: c_int) -> Result<c_int, Errno> {
+    let flags = libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOCTTY | more;
+    let (at, mode) = (libc::AT_FDCWD, 0o666);
+    // SAFETY: the path is a C string.
+    check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) })
+}
+
+/// Duplicates a descriptor to a high number, which programs do not come upon, and which exec closes.
 pub(super) fn duplicate_high(fd: c_int) -> Result<c_int, Errno> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: there is room for one rlimit.
+    unsafe { libc::syscall(libc::SYS_getrlimit, libc::RLIMIT_NOFILE, &raw mut limit) };
+    // Below a low limit it is the last number: the program gets those that it gets without a trace.
+    let last = limit.rlim_cur.clamp(1, 1 << 20) as c_int - 1;
     let mut answer = Err(Errno(libc::EMFILE));
-    // As high as the limit on open files allows.
-    for lowest in [1000, 200, 50, 3] {
+    for lowest in [1000.min(last), 200.min(last)] {
         // SAFETY: duplicating a descriptor touches no memory.
         answer =
             check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, lowest) });
@@ -123,63 +119,225 @@ pub(super) fn close(fd: c_int) {
     unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
-/// A number that tells an open file from others: of its device and its number on it. `None` if the
-/// descriptor is closed.
-pub(super) fn identity(fd: c_int) -> Option<u64> {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: there is room for one stat.
-    check(unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) }).ok()?;
-    // SAFETY: the call succeeded, so it is filled.
-    let stat = unsafe { stat.assume_init() };
-    Some(identity_of(stat.st_dev, stat.st_ino))
+/// What is behind a descriptor.
+#[derive(Clone, Copy)]
+pub(super) struct Opened {
+    /// A number that tells it from other files: of its device and its number on it.
+    pub identity: u64,
+    kind: Kind,
 }
 
-/// The same for a device and a number on it.
+#[derive(Clone, Copy)]
+enum Kind {
+    Pipe,
+    Socket,
+    Terminal,
+    /// What never waits until a process reads, such as a file on a disk.
+    Other,
+}
+
+impl Opened {
+    /// Looks at a descriptor. `None` if it is closed.
+    pub fn of(fd: c_int) -> Option<Opened> {
+        let mut stat = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: there is room for one stat.
+        check(unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) }).ok()?;
+        // SAFETY: the call succeeded, so it is filled.
+        let stat = unsafe { stat.assume_init() };
+        Some(Opened {
+            identity: identity_of(stat.st_dev, stat.st_ino),
+            kind: match stat.st_mode & libc::S_IFMT {
+                libc::S_IFIFO => Kind::Pipe,
+                libc::S_IFSOCK => Kind::Socket,
+                libc::S_IFCHR if is_terminal(fd) => Kind::Terminal,
+                _ => Kind::Other,
+            },
+        })
+    }
+}
+
+/// Returns the same number for a device and a number on it.
 pub(super) fn identity_of(device: u64, inode: u64) -> u64 {
     device.rotate_left(40) ^ inode
 }
 
-/// Writes once. No signal comes of it, whatever happened to the other end of a pipe or to the limit
-/// on file sizes: the program is not to die of being watched.
-pub(super) fn write_quietly(fd: c_int, bytes: &[u8]) -> Result<(), Errno> {
-    // The kernel's sets, where a signal is the bit below its number.
-    const SIZE: usize = size_of::<u64>();
-    let bit = |signal: c_int| 1_u64 << (signal - 1);
-    let set = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ);
-    let (mut before, mut pending) = (0_u64, 0_u64);
-    // SAFETY: three sets of that size, which are ours.
-    unsafe {
-        let (set, before) = (&raw const set, &raw mut before);
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, set, before, SIZE);
-        libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SIZE);
-    }
-    let written = loop {
-        // SAFETY: the kernel reads the bytes.
-        let written =
-            check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) });
-        match written {
+fn is_terminal(fd: c_int) -> bool {
+    let mut size = MaybeUninit::<libc::winsize>::uninit();
+    // SAFETY: there is room for one winsize.
+    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCGWINSZ, size.as_mut_ptr()) };
+    answer == 0
+}
+
+/// Waits until a descriptor takes bytes, and at most as long as `left` says, from which it takes what
+/// it has waited. Signals are handled meanwhile. Returns whether it takes bytes now.
+pub(super) fn wait_to_write(fd: c_int, left: &mut libc::timespec) -> bool {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    let no_set = ptr::null::<u64>();
+    loop {
+        // SAFETY: there is one descriptor to look at, and the kernel writes to the time, which is the
+        // caller's.
+        let answer = check(unsafe {
+            libc::syscall(
+                libc::SYS_ppoll,
+                &raw mut poll,
+                1,
+                &raw mut *left,
+                no_set,
+                SET,
+            )
+        });
+        match answer {
             Err(Errno(libc::EINTR)) => {}
-            answer => break answer.map(drop),
+            answer => return answer == Ok(1),
         }
-    };
-    let raised = match written {
-        Err(Errno(libc::EPIPE)) => pending & bit(libc::SIGPIPE) == 0,
-        Err(Errno(libc::EFBIG)) => pending & bit(libc::SIGXFSZ) == 0,
-        _ => false,
-    };
-    let no_time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the sets are ours, and the wait takes no time: it takes back the signal that the write
-    // has just sent this thread.
-    unsafe {
-        if raised {
-            let (info, time) = (ptr::null_mut::<libc::siginfo_t>(), &raw const no_time);
-            libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, info, time, SIZE);
-        }
-        let (how, none) = (libc::SIG_SETMASK, ptr::null_mut::<u64>());
-        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const before, none, SIZE);
     }
-    written
+}
+
+/// Size of the kernel's sets of signals, where a signal is the bit below its number.
+const SET: usize = size_of::<u64>();
+
+/// Calls a function that waits for no process, and lets no signal handler run in this thread
+/// meanwhile: one that does not return (`longjmp`) would leave behind what the function had taken.
+pub(super) fn undisturbed<T>(what: impl FnOnce() -> T) -> T {
+    let (all, mut before) = (u64::MAX, 0_u64);
+    // SAFETY: two sets, which are ours.
+    unsafe {
+        let (all, before) = (&raw const all, &raw mut before);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, all, before, SET);
+    }
+    let answer = what();
+    // SAFETY: the set is ours.
+    unsafe {
+        let (how, none) = (libc::SIG_SETMASK, ptr::null_mut::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const before, none, SET);
+    }
+    answer
+}
+
+/// Writes once, without waiting until a process reads. `EAGAIN` if that would be needed. Returns how
+/// many bytes were written.
+///
+/// No signal comes of it, whatever happened to the other end of a pipe or to the limit on file sizes,
+/// and a terminal does not stop a job in the background: the program must not stop or die of being traced.
+pub(super) fn write(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<usize, Errno> {
+    undisturbed(|| {
+        let mut pending = 0_u64;
+        // SAFETY: the set is ours.
+        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SET) };
+        let written = match opened.kind {
+            Kind::Other => write_to(fd, bytes),
+            Kind::Terminal => write_reopened(fd, bytes),
+            Kind::Pipe => match write_nowait(fd, bytes) {
+                // The kernel is older than 6.4, or a filter does not know the call.
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
+                    write_reopened(fd, bytes)
+                }
+                answer => answer,
+            },
+            Kind::Socket => {
+                let (flags, none) = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, ptr::null::<u8>());
+                let (from, len) = (bytes.as_ptr(), bytes.len());
+                // SAFETY: the kernel reads the bytes; there is no address.
+                check(unsafe { libc::syscall(libc::SYS_sendto, fd, from, len, flags, none, 0) })
+            }
+        };
+        let raised = match written {
+            Err(Errno(libc::EPIPE)) => bit(libc::SIGPIPE),
+            Err(Errno(libc::EFBIG)) => bit(libc::SIGXFSZ),
+            _ => 0,
+        };
+        // The write has sent this signal to this thread, unless it was pending before.
+        if raised & !pending != 0 {
+            let (now, info) = (NO_TIME, ptr::null_mut::<libc::siginfo_t>());
+            // SAFETY: the set and the time are ours, and it takes no time.
+            unsafe {
+                let (raised, now) = (&raw const raised, &raw const now);
+                libc::syscall(libc::SYS_rt_sigtimedwait, raised, info, now, SET);
+            }
+        }
+        written.map(|len| len as usize)
+    })
+}
+
+/// Sends a datagram to a socket of the abstract namespace, whose name has any first byte here. It waits for a
+/// reader that is behind, and at most 100 ms. What cannot be sent is lost.
+pub(super) fn send_to_abstract(name: &CStr, bytes: &[u8]) {
+    // SAFETY: a structure of integers, for which zeroes are valid.
+    let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let Some(rest) = name.to_bytes().get(1..) else {
+        return;
+    };
+    for (to, from) in address.sun_path[1..].iter_mut().zip(rest) {
+        *to = *from as libc::c_char;
+    }
+    let len = size_of::<libc::sa_family_t>() + 1 + rest.len().min(address.sun_path.len() - 1);
+    let most = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 100_000,
+    };
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    undisturbed(|| {
+        // SAFETY: a new descriptor.
+        let socket = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) });
+        if let Ok(fd) = socket {
+            let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO);
+            let (to, from) = (&raw const address, bytes.as_ptr());
+            let (most, size) = (&raw const most, size_of::<libc::timeval>());
+            // SAFETY: the kernel reads the time, the bytes and the address, which are as long as it is told.
+            unsafe {
+                libc::syscall(libc::SYS_setsockopt, fd, level, option, most, size);
+                let flags = libc::MSG_NOSIGNAL;
+                libc::syscall(libc::SYS_sendto, fd, from, bytes.len(), flags, to, len);
+            }
+            close(fd);
+        }
+    });
+}
+
+const NO_TIME: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
+fn write_to(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+    // SAFETY: the kernel reads the bytes.
+    check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) })
+}
+
+fn write_nowait(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+    let piece = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let (number, piece) = (libc::SYS_pwritev2, &raw const piece);
+    // At the file's own position, which is -1 in both halves. SAFETY: the kernel reads the bytes of one piece.
+    check(unsafe { libc::syscall(number, fd, piece, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) })
+}
+
+/// Writes by a descriptor of our own, which does not wait: O_NONBLOCK on the program's would be seen
+/// by all who share it.
+fn write_reopened(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+    let path = Path::new(format_args!("/proc/self/fd/{fd}"));
+    match path.map(|path| open(path.as_c_str(), libc::O_NONBLOCK)) {
+        Some(Ok(own)) => {
+            let written = write_to(own, bytes);
+            close(own);
+            written
+        }
+        // Nothing reads a FIFO.
+        Some(Err(Errno(libc::ENXIO))) => Err(Errno(libc::EPIPE)),
+        // There is no /proc, or the file belongs to another user. Another writer can take the room
+        // that there is now.
+        _ if wait_to_write(fd, &mut { NO_TIME }) => write_to(fd, bytes),
+        _ => Err(Errno(libc::EAGAIN)),
+    }
 }

@@ -29,6 +29,7 @@ pub(super) fn called() {
     let me = sys::process_id();
     // Relaxed: the number says nothing of other memory.
     if CALLED_BY.swap(me, Relaxed) != me {
+        sink::begin();
         notes::called();
     }
 }
@@ -50,7 +51,7 @@ extern "C" fn end() {
         write(|line, json| attached(line, json, mapping));
     });
     if sink::parent_reports() {
-        return;
+        return sink::end();
     }
     let own = read.ok().and_then(|()| Own::read(attachments));
     let mut segments = 0;
@@ -64,6 +65,7 @@ extern "C" fn end() {
     });
     let segments = listed.ok().map(|()| segments);
     write(|line, json| ended(line, json, attachments, segments));
+    sink::end();
     notes::told();
 }
 
@@ -149,7 +151,7 @@ fn left(
     record: &libc::shmid_ds,
     users: Users,
 ) -> fmt::Result {
-    let (key, bytes) = (record.shm_perm.__key, record.shm_segsz);
+    let (key, bytes) = (sys::key_of(&record.shm_perm), record.shm_segsz);
     let mode = record.shm_perm.mode & 0o777;
     let others = users.count;
     let in_use = others > 0;

@@ -1,21 +1,25 @@
 //! Where the lines go, and whether there are any.
 //!
-//! The environment is read once, before `main`. The descriptor gets a high number, is not passed on
-//! to other programs, and is known by the file behind it: a program may close descriptors that it
-//! knows nothing of, and give the number to a file of its own, which must not get our lines. Then a
-//! trace file is opened again; a standard error that is lost stays lost.
+//! The environment is read once, before `main`. Lines for standard error are written to descriptor 2,
+//! while it is what it was: a duplicate would hold open a pipe that a daemon has closed. The descriptor
+//! of a trace file gets a high number and is not passed on to other programs. Either is known by the
+//! file behind it: a program may close descriptors, and give the number to a file of its own, which must
+//! not get our lines. Then a trace file is opened again; standard error gets no lines until it is back.
+//!
+//! A line that cannot be written is lost, and counted: see [`write`].
 
 use super::{
-    notes::Reporter,
-    os::{self, Waiting},
+    line::{Line, Time},
+    notes::{self, Reporter},
+    os::{self, Opened, Waiting},
 };
 use crate::sys::{self, Errno};
 use core::{
     cell::UnsafeCell,
     ffi::{CStr, c_int},
-    fmt::Write as _,
+    fmt::{self, Write as _},
     sync::atomic::{
-        AtomicI32, AtomicU64,
+        AtomicBool, AtomicI32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
@@ -58,10 +62,10 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     reported: 0,
 }));
 
-/// Whether anybody wants to know.
+/// Whether there is a trace.
 #[inline(always)]
 pub(super) fn is_on() -> bool {
-    // Relaxed: whoever goes on to write takes the rest from `settings`, which acquires it.
+    // Relaxed: who goes on to write takes the rest from `settings`, which acquires it.
     DESCRIPTOR.load(Relaxed) != OFF
 }
 
@@ -135,7 +139,7 @@ extern "C" fn start() {
     }
     match open(settings, Waiting::Allowed) {
         Ok(fd) => adopt(fd),
-        Err(errno) => complain(wanted, errno.name().unwrap_or("an error")),
+        Err(errno) => complain(wanted, errno),
     }
 }
 
@@ -155,17 +159,19 @@ fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
 }
 
 /// The one message that is not asked for: a trace that was, and cannot be had.
-fn complain(wanted: &[u8], why: &str) {
-    let mut line = super::line::Line::new();
+fn complain(wanted: &[u8], why: impl fmt::Display) {
+    let mut line = Line::new();
     let path = crate::explain::ShownPath(wanted);
     let _ = write!(line, "shmkey: cannot trace to {path}: {why}");
-    let _ = os::write_quietly(libc::STDERR_FILENO, line.finish());
+    if let Some(opened) = Opened::of(libc::STDERR_FILENO) {
+        let _ = os::write(libc::STDERR_FILENO, opened, line.finish());
+    }
 }
 
-/// Opens what the settings say, under a high number.
+/// Opens what the settings say, a trace file under a high number.
 fn open(settings: &Settings, waiting: Waiting) -> Result<c_int, Errno> {
     if settings.path[0] == 0 {
-        return os::duplicate_high(libc::STDERR_FILENO);
+        return Ok(libc::STDERR_FILENO);
     }
     let low = if settings.per_process {
         os::open_to_append(with_process_id(&settings.path, &mut [0; PATH])?, waiting)?
@@ -209,56 +215,170 @@ fn with_process_id<'a>(path: &[u8; PATH], room: &'a mut [u8; PATH]) -> Result<&'
     CStr::from_bytes_until_nul(room).map_err(|_| too_long)
 }
 
-/// From now on, lines go here.
+/// From now on, lines go here, unless nothing is open there.
 fn adopt(fd: c_int) {
+    let Some(opened) = Opened::of(fd) else {
+        return;
+    };
     // Relaxed: the descriptor's store releases both.
-    FILE.store(os::identity(fd).unwrap_or(0), Relaxed);
+    FILE.store(opened.identity, Relaxed);
     OPENED_BY.store(sys::process_id(), Relaxed);
-    // Release: whoever sees the descriptor sees the settings and the two above.
+    // Release: who sees the descriptor sees the settings and the two above.
     DESCRIPTOR.store(fd, Release);
 }
 
-/// The descriptor, made good if the program has taken it away. `None` if it cannot be.
+/// The descriptor and what is behind it, made good if the program has taken it away. `None` if it
+/// cannot be.
 ///
 /// Threads that come here at the same time may open the file once each; each descriptor leads to the
 /// same file, and one that is not kept stays open until the process ends.
-fn descriptor(settings: &Settings) -> Option<c_int> {
+fn descriptor(settings: &Settings) -> Option<(c_int, Opened)> {
     // Acquire: as in `settings`.
     let fd = DESCRIPTOR.load(Acquire);
-    let ours = os::identity(fd) == Some(FILE.load(Relaxed));
-    let forked = settings.per_process && OPENED_BY.load(Relaxed) != sys::process_id();
-    match (ours, settings.path[0] == 0) {
-        (true, _) if !forked => {}
-        // In a child that has a file of its own, the number stays and leads there.
-        (true, _) => {
-            let own = open(settings, Waiting::Never).ok()?;
-            let replaced = os::replace(own, fd);
-            os::close(own);
-            replaced.ok()?;
-            adopt(fd);
-        }
-        (false, false) => adopt(open(settings, Waiting::Never).ok()?),
-        // Standard error itself may still be what it was.
-        (false, true) if os::identity(libc::STDERR_FILENO) == Some(FILE.load(Relaxed)) => {
-            adopt(open(settings, Waiting::Never).ok()?);
-        }
-        (false, true) => {
-            // Relaxed: it says no more than that there is nothing to do.
-            DESCRIPTOR.store(OFF, Relaxed);
-            return None;
-        }
+    let opened = Opened::of(fd).filter(|opened| opened.identity == FILE.load(Relaxed));
+    if settings.path[0] == 0 {
+        return opened.map(|opened| (fd, opened));
     }
+    let forked = settings.per_process && OPENED_BY.load(Relaxed) != sys::process_id();
+    if let Some(opened) = opened.filter(|_| !forked) {
+        return Some((fd, opened));
+    }
+    os::undisturbed(|| {
+        let own = open(settings, Waiting::Never).ok()?;
+        if opened.is_none() {
+            adopt(own);
+            return Some(());
+        }
+        // In a child that has a file of its own, the number stays and leads there.
+        let replaced = os::replace(own, fd);
+        os::close(own);
+        replaced.ok()?;
+        adopt(fd);
+        Some(())
+    })?;
     // Acquire: as above.
-    Some(DESCRIPTOR.load(Acquire)).filter(|&fd| fd != OFF)
+    let fd = DESCRIPTOR.load(Acquire);
+    Some((fd, Opened::of(fd)?))
 }
 
-/// Writes a line in one piece, so that those of several threads and processes do not mix. If that
-/// cannot be done, it is lost.
+/// How many lines were lost since one was last written.
+static LOST: AtomicU64 = AtomicU64::new(0);
+/// How many lines this process has lost.
+static LOST_IN_ALL: AtomicU64 = AtomicU64::new(0);
+/// A line was cut off: what comes next begins with the end of that line.
+static CUT: AtomicBool = AtomicBool::new(false);
+/// The time ran out for the last line, so the next one is given none.
+static STALLED: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line in one piece, so that those of several threads and processes do not mix.
+///
+/// Where a pipe, a terminal or a socket is full, it waits a second for it to be read, and no longer until a
+/// line could be written again. A line that cannot be written is lost. The next line that can be is
+/// preceded by one that says how many were lost.
 pub(super) fn write(line: &[u8]) {
-    if let Some(fd) = settings().and_then(descriptor)
-        && let Err(Errno(libc::EPIPE)) = os::write_quietly(fd, line)
-    {
-        // Whoever read this has gone. Relaxed: as in `descriptor`.
-        DESCRIPTOR.store(OFF, Relaxed);
+    let Some(settings) = settings() else {
+        return;
+    };
+    let Some((fd, opened)) = descriptor(settings) else {
+        return lose();
+    };
+    // Relaxed, here and below: the numbers say nothing of other memory.
+    let lost = match LOST.load(Relaxed) {
+        0 => 0,
+        _ => LOST.swap(0, Relaxed),
+    };
+    if lost > 0 && !deliver(fd, opened, tell_lost(&mut Line::new(), settings.json, lost)) {
+        LOST.fetch_add(lost, Relaxed);
+        return lose();
     }
+    if !deliver(fd, opened, line) {
+        lose();
+    }
+}
+
+fn lose() {
+    LOST.fetch_add(1, Relaxed);
+    LOST_IN_ALL.fetch_add(1, Relaxed);
+}
+
+/// Forgets the lines that another process has lost, which has forked this one.
+pub(super) fn begin() {
+    LOST.store(0, Relaxed);
+    LOST_IN_ALL.store(0, Relaxed);
+}
+
+/// Says how many lines are lost, when the process ends.
+pub(super) fn end() {
+    let lost = LOST.load(Relaxed);
+    if lost > 0
+        && let Some(settings) = settings()
+        && let Some((fd, opened)) = descriptor(settings)
+    {
+        deliver(fd, opened, tell_lost(&mut Line::new(), settings.json, lost));
+    }
+    match LOST_IN_ALL.load(Relaxed) {
+        0 => {}
+        all => notes::lost(all),
+    }
+}
+
+#[inline(never)] // so that its room on the stack is taken only where it is needed
+fn tell_lost(line: &mut Line, json: bool, lost: u64) -> &[u8] {
+    let pid = sys::process_id();
+    // Both fit.
+    let _ = match json {
+        true => {
+            let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
+            write!(
+                line,
+                r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
+            )
+        }
+        false => {
+            let lines = if lost == 1 { "line" } else { "lines" };
+            write!(
+                line,
+                "shmkey[{pid}] has lost {lost} {lines} of its trace here: they could not be written"
+            )
+        }
+    };
+    line.finish()
+}
+
+/// Writes a line. Returns whether all of it is written.
+fn deliver(fd: c_int, opened: Opened, line: &[u8]) -> bool {
+    let mut rest = line;
+    let mut left = libc::timespec {
+        tv_sec: i64::from(!STALLED.load(Relaxed)),
+        tv_nsec: 0,
+    };
+    // A cut line gets its end, and what follows is a line of its own.
+    if CUT.load(Relaxed) && os::write(fd, opened, b"\n") == Ok(1) {
+        CUT.store(false, Relaxed);
+    }
+    // A terminal may say that it takes bytes, and take none.
+    for _ in 0..100 {
+        match os::write(fd, opened, rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno(libc::EAGAIN)) => {}
+            Err(Errno(libc::EPIPE)) => {
+                // Nothing reads this any more. Relaxed: it says no more than that there is nothing to do.
+                DESCRIPTOR.store(OFF, Relaxed);
+                return false;
+            }
+            Err(_) => break,
+        }
+        if rest.is_empty() {
+            STALLED.store(false, Relaxed);
+            return true;
+        }
+        if !os::wait_to_write(fd, &mut left) {
+            STALLED.store(true, Relaxed);
+            break;
+        }
+    }
+    if rest.len() < line.len() {
+        CUT.store(true, Relaxed);
+    }
+    false
 }

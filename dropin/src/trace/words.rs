@@ -4,6 +4,7 @@ use super::line::{Json, OrNull};
 use crate::{
     backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY},
     explain::{Bytes, Call, ShownPath, Times},
+    sys,
 };
 use core::{
     ffi::c_int,
@@ -217,7 +218,7 @@ impl fmt::Display for Outcome<'_> {
             Call::Detach { .. } | Call::Control { .. } => match &self.status {
                 None => f.write_str("done"),
                 Some(status) => {
-                    match status.shm_perm.__key {
+                    match sys::key_of(&status.shm_perm) {
                         libc::IPC_PRIVATE => f.write_str("no key")?,
                         key => write!(f, "key {key:#010x}")?,
                     }

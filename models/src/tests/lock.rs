@@ -1,4 +1,4 @@
-use crate::sync::{Acquired, Deadline, Lock, Refused, Threads};
+use crate::sync::{Acquired, Deadline, Lock, Refused, Threads, let_them_look};
 use loom::{
     sync::{
         Arc,
@@ -104,7 +104,7 @@ fn check(preemptions: usize, threads: &'static [(u64, Deadline, u64)], dead: boo
 fn two_take_turns() {
     check(
         3,
-        &[(4, Deadline::Never, 2), (8, Deadline::Never, 2)],
+        &[(8, Deadline::Never, 2), (16, Deadline::Never, 2)],
         false,
     );
 }
@@ -116,9 +116,9 @@ fn three_take_turns() {
     check(
         2,
         &[
-            (4, Deadline::Never, 2),
-            (8, Deadline::Never, 1),
-            (12, Deadline::Never, 1),
+            (8, Deadline::Never, 2),
+            (16, Deadline::Never, 1),
+            (24, Deadline::Never, 1),
         ],
         false,
     );
@@ -129,9 +129,9 @@ fn three_take_turns() {
 #[test]
 fn one_of_three_gives_up() {
     let threads = Box::leak(Box::new([
-        (4, Deadline::Never, 1),
-        (8, timeout(), 1),
-        (12, Deadline::Never, 1),
+        (8, Deadline::Never, 1),
+        (16, timeout(), 1),
+        (24, Deadline::Never, 1),
     ]));
     check(2, threads, false);
 }
@@ -139,12 +139,16 @@ fn one_of_three_gives_up() {
 /// An owner has died, or dies while others come.
 #[test]
 fn two_follow_a_dead_owner() {
-    check(2, &[(4, Deadline::Never, 1), (8, Deadline::Never, 1)], true);
+    check(
+        2,
+        &[(8, Deadline::Never, 1), (16, Deadline::Never, 1)],
+        true,
+    );
 }
 
 #[test]
 fn one_that_gives_up_follows_a_dead_owner() {
-    let threads = Box::leak(Box::new([(4, Deadline::Never, 1), (8, timeout(), 1)]));
+    let threads = Box::leak(Box::new([(8, Deadline::Never, 1), (16, timeout(), 1)]));
     check(2, threads, true);
 }
 
@@ -186,10 +190,45 @@ fn one_sleeps_while_the_owner_dies() {
         };
         let sleeper = thread::spawn({
             let (lock, died) = (lock.clone(), died.clone());
-            move || take_turn(&lock, Witness(4, died))
+            move || take_turn(&lock, Witness(8, died))
         });
         died.store(1, Relaxed);
-        let told = take_turn(&lock, Witness(8, died));
+        let told = take_turn(&lock, Witness(16, died));
         assert_eq!(told + sleeper.join().unwrap(), 1);
+    });
+}
+
+/// One of two that sleep looks after the owner; it gives up, perhaps while the other one is about to
+/// rely on it. The other one learns of the death all the same: its sleep has an end only if it looks
+/// often, too.
+#[test]
+fn the_last_one_that_looks_calls_another() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
+        let_them_look();
+        let lock = Arc::new(Lock::new());
+        let died = Arc::new(AtomicU64::new(0));
+        let owner = Witness(DEAD, died.clone());
+        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
+        let take_turn = |me: Witness, deadline| {
+            let lock = lock.clone();
+            move || {
+                let Ok(acquired) = lock.lock(me.0, &me, deadline) else {
+                    return false;
+                };
+                if acquired == Acquired::OwnerDied {
+                    lock.consistent(&me).unwrap();
+                }
+                lock.unlock(&me).unwrap();
+                true
+            }
+        };
+        let stays = thread::spawn(take_turn(Witness(8, died.clone()), Deadline::Never));
+        let deadline = timeout();
+        let gives_up = thread::spawn(take_turn(Witness(16, died.clone()), deadline));
+        gives_up.join().unwrap();
+        died.store(1, Relaxed);
+        assert!(stays.join().unwrap());
     });
 }

@@ -173,7 +173,7 @@ impl Earlier {
             .map(|(id, record)| Earlier {
                 key,
                 id,
-                other: record.shm_perm.__key,
+                other: sys::key_of(&record.shm_perm),
             })
             // A removed segment has the key 0.
             .find(|found| found.other & !INODE == key & !INODE)
@@ -215,7 +215,9 @@ impl Outside {
         let (mut looked_at, mut found) = (0, None);
         let _ = sys::for_each_process(|pid| {
             looked_at += 1;
-            found = Some(pid).filter(differs);
+            // The kernel's own threads are in the initial namespace, and create nothing.
+            let is_program = |&pid: &c_int| sys::Stat::of(pid).is_some_and(|stat| !stat.is_kernel);
+            found = Some(pid).filter(differs).filter(is_program);
             match found.is_some() || looked_at == OTHERS {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

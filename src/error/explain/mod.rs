@@ -292,6 +292,11 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
 
 /// `EINVAL` of `shmdt`.
 fn nothing_attached(address: usize) -> Cause {
+    if address == 0 {
+        return Cause::NotAttached(
+            "the address is NULL, where nothing is attached; shm_attach returns it when it fails, so check its result",
+        );
+    }
     if address == usize::MAX {
         return Cause::NotAttached(
             "this address, (void *) -1, is what a failed shmat returns; check its result",

@@ -114,7 +114,15 @@ impl Head {
         self.release(track, message).then_some(message.len)
     }
 
-    /// The same, for a message that comes at once.
+    /// Returns whether there is no message, so that a try is in vain. False if only a longer look can
+    /// tell.
+    #[inline(always)]
+    pub fn finds_nothing(&self, track: Track) -> bool {
+        // Relaxed: nothing is read but the word.
+        !track.drops && track.area.word(self.offset).load(Relaxed) == 0
+    }
+
+    /// The same as `receive_short`, for a message that comes at once.
     #[inline(always)]
     pub fn receive_soon(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
         let word = track.area.word(self.offset);
