@@ -2,11 +2,15 @@
 //! `/proc`, in children made by `fork` where the kernel does not clear pages for them; and what
 //! waiting costs.
 
-use shmkey::{ErrorKind, Latest, Mutex, Ring, Semaphore};
+use shmkey::{ErrorKind, Latest, Mutex, Ring, Semaphore, capi};
 use std::{
-    env, fs,
-    io::{BufRead, BufReader, Write},
+    env,
+    ffi::CString,
+    fs,
+    io::{self, BufRead, BufReader, Write},
+    panic::{self, AssertUnwindSafe},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    ptr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -142,6 +146,11 @@ fn helper_process() {
             say("stays");
             wait_to_be_told();
         }
+        "stay with the ring" => {
+            let _ring = many(&name);
+            say("stays");
+            wait_to_be_told();
+        }
         "emigrate with a token" => {
             drop(mutex(&name));
             leave_ipc_namespace();
@@ -164,6 +173,10 @@ fn helper_process() {
             say("it is held");
         }
         "fork" => fork_without_wiping(&name),
+        "fork into namespaces" => fork_into_namespaces(&name),
+        "use an id again" => use_an_id_again(&name),
+        "meet at once" => two_firsts_meet(&name, Duration::ZERO),
+        "meet later" => two_firsts_meet(&name, TICKS),
         "take turns" => take_turns(&name),
         waiting => wait_for_ever(waiting, &name),
     }
@@ -223,6 +236,9 @@ fn senders_that_died_elsewhere_keep_no_places() {
     for within in [NAMESPACE, NO_PROC] {
         let name = Name::new();
         let ring = many(&name.0);
+        // If no other process had it attached, that alone would prove them dead.
+        let mut stays = Helper::start(&[], "stay with the ring", &name);
+        stays.expect("stays");
         let mut sends = Helper::start(within, "send", &name);
         sends.expect("sends");
         assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
@@ -308,27 +324,74 @@ fn answer_madvise(answer: Madvise) {
     }
 }
 
-/// Runs `check` in a child, made by libc's `fork` or without it; whether it returned true.
-fn in_child(by_libc: bool, check: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child tries objects and ends. A child that is made like that has a copy of this
-    // process' memory, as `fork` gives it.
-    let child = unsafe {
-        match by_libc {
-            true => libc::fork(),
-            false => libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32,
-        }
+/// How a child is made.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// libc's `fork`.
+    Fork,
+    /// The system call alone.
+    Clone,
+    /// The same, and the child is the first process of a PID namespace.
+    CloneIntoNamespace,
+    /// The same in this PID namespace, with this id.
+    CloneWithId(libc::pid_t),
+}
+
+/// Starts a child that does something, and ends with the status that it returns, or 101 after a panic.
+fn start_child(by: By, act: impl FnOnce() -> i32) -> libc::pid_t {
+    let clone = |flags: libc::c_int| {
+        // SAFETY: the child has a copy of this process' memory, as `fork` gives it.
+        (unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD | flags, 0, 0, 0, 0) })
+            as libc::pid_t
+    };
+    let child = match by {
+        // SAFETY: the child tries objects and ends.
+        By::Fork => unsafe { libc::fork() },
+        By::Clone => clone(0),
+        By::CloneIntoNamespace => clone(libc::CLONE_NEWPID),
+        By::CloneWithId(id) => clone_with_id(id),
     };
     if child == 0 {
-        let status = i32::from(!check());
+        // The test's own end, to which a panic would lead, is a success.
+        let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or(101);
         // SAFETY: ends this process, without the destructors that are the parent's.
         unsafe { libc::_exit(status) };
     }
     // What the child has dropped is still this process' own.
-    std::mem::forget(check);
+    std::mem::forget(act);
+    assert!(child > 0, "{by:?}: {}", io::Error::last_os_error());
+    child
+}
+
+fn clone_with_id(id: libc::pid_t) -> libc::pid_t {
+    // SAFETY: integers, for which zeroes are valid.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.set_tid = (&raw const id).addr() as u64;
+    arguments.set_tid_size = 1;
+    // SAFETY: the arguments are complete; and the child has a copy of this process' memory.
+    let child = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    child as libc::pid_t
+}
+
+/// Waits for a child, and returns its status.
+fn status_of(child: libc::pid_t) -> i32 {
     let mut status = 0;
     // SAFETY: the status is ours to write.
-    unsafe { libc::waitpid(child, &mut status, 0) };
-    status == 0
+    let ended = unsafe { libc::waitpid(child, &mut status, 0) };
+    assert!(ended == child && libc::WIFEXITED(status), "{status:#x}");
+    libc::WEXITSTATUS(status)
+}
+
+/// Why something did not go well, if so.
+fn refused<T>(result: Result<T, shmkey::Error>) -> Option<ErrorKind> {
+    result.map(drop).err().map(|error| error.kind())
 }
 
 fn fork_without_wiping(name: &str) {
@@ -336,30 +399,172 @@ fn fork_without_wiping(name: &str) {
         true => Madvise::Refuses,
         false => Madvise::AcceptsAnything,
     });
-    for by_libc in [true, false] {
+    for by in [By::Fork, By::Clone] {
         let ring = Ring::open(format!("{name} ring").as_str(), 4096).unwrap();
         ring.remove().unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-        let mutex = mutex(format!("{name} {by_libc}").as_str());
+        let mutex = mutex(format!("{name} {by:?}").as_str());
         mutex.remove().unwrap();
         let guard = mutex.lock().unwrap();
-        let child_is_another = in_child(by_libc, || {
-            let mutex_is_held = kind(mutex.lock_timeout(NOW)) == ErrorKind::WouldBlock;
-            let busy = kind(sender.try_send(b"no")) == ErrorKind::Busy
-                && kind(receiver.try_recv(&mut [0; 8])) == ErrorKind::Busy;
-            drop(guard);
-            drop((sender, receiver));
-            mutex_is_held && busy
+        let busy = Some(ErrorKind::Busy);
+        let child = start_child(by, || {
+            let (sent, received) = (sender.try_send(b"no"), receiver.try_recv(&mut [0; 8]));
+            let locked = refused(mutex.lock_timeout(NOW));
+            drop((guard, sender, receiver));
+            i32::from(refused(sent) != busy)
+                | i32::from(refused(received) != busy) << 1
+                | i32::from(locked != Some(ErrorKind::WouldBlock)) << 2
         });
-        assert!(child_is_another, "by libc: {by_libc}");
+        let status = status_of(child);
         let other = thread::scope(|scope| {
-            let tried = scope.spawn(|| kind(mutex.lock_timeout(NOW)));
+            let tried = scope.spawn(|| refused(mutex.lock_timeout(NOW)));
             tried.join().unwrap()
         });
-        assert_eq!(other, ErrorKind::WouldBlock, "its parent's guard");
-        assert_eq!(kind(ring.sender()), ErrorKind::Busy, "its parent's role");
+        let wrong = [
+            ("the child sends", status & 1 != 0),
+            ("the child receives", status & 2 != 0),
+            ("the child locks, or does not wait", status & 4 != 0),
+            ("the child fails", status > 7),
+            ("its guard unlocks", other != Some(ErrorKind::WouldBlock)),
+            ("its end frees the role", refused(ring.sender()) != busy),
+        ];
+        let wrong = wrong.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
+        assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "{by:?}");
     }
     say("done");
+}
+
+/// A process that is the first of its PID namespace makes a child that is the first of another, without
+/// `/proc`: their ids are the same, and nothing says when they started.
+fn fork_into_namespaces(name: &str) {
+    let mutex = mutex(name);
+    let status = status_of(start_child(By::CloneIntoNamespace, || {
+        let guard = mutex.lock().unwrap();
+        let child = start_child(By::CloneIntoNamespace, || {
+            let locked = refused(mutex.lock_timeout(NOW));
+            drop(guard);
+            i32::from(locked != Some(ErrorKind::WouldBlock))
+        });
+        let status = status_of(child);
+        let other = start_child(By::Fork, || {
+            i32::from(refused(mutex.lock_timeout(NOW)) != Some(ErrorKind::WouldBlock))
+        });
+        status | status_of(other) << 1
+    }));
+    assert_eq!(
+        status & 2,
+        0,
+        "the child's guard unlocks its parent's mutex"
+    );
+    assert_eq!(status & 1, 0, "the child locks, or does not wait");
+    assert_eq!(status, 0, "the child fails");
+    say("done");
+}
+
+#[test]
+#[ignore = "needs root, for PID namespaces"]
+fn a_child_in_another_namespace_unlocks_nothing_without_proc() {
+    Helper::start(NO_PROC, "fork into namespaces", &Name::new()).expect("done");
+}
+
+/// How long to wait so that start times differ, which have ticks of 10 ms.
+const TICKS: Duration = Duration::from_millis(30);
+
+/// A process dies with a lock, and the next one gets its id, within the same tick more often than not.
+fn use_an_id_again(name: &str) {
+    const ID: libc::pid_t = 4000;
+    let mutex = mutex(name);
+    for round in 0..50 {
+        let died = start_child(By::CloneWithId(ID), || {
+            std::mem::forget(mutex.lock().unwrap());
+            0
+        });
+        assert_eq!(status_of(died), 0);
+        let next = start_child(By::CloneWithId(ID), || match mutex.lock_timeout(AGES) {
+            Ok(mut guard) => {
+                let died = guard.owner_died();
+                guard.mark_consistent();
+                i32::from(!died)
+            }
+            Err(error) => error.errno(),
+        });
+        // An errno if it was refused: EDEADLK, if it takes the dead one for itself.
+        assert_eq!(status_of(next), 0, "round {round}");
+    }
+    say("done");
+}
+
+#[test]
+#[ignore = "needs root, for PID namespaces"]
+fn a_process_with_the_id_of_a_dead_one_is_another() {
+    Helper::start(NAMESPACE, "use an id again", &Name::new()).expect("done");
+}
+
+/// Two live processes are both the first of their PID namespaces, and one may have started in the other's
+/// tick: the second neither has nor unlocks what the first has.
+fn two_firsts_meet(name: &str, apart: Duration) {
+    let [named, other] =
+        ["mutex", "other"].map(|end| CString::new(format!("{name} {end}")).unwrap());
+    for round in 0..20 {
+        // SAFETY: the names are strings, and without a layout there is no third.
+        let mutex = unsafe {
+            capi::shm_mutex_open(named.as_ptr(), 8, ptr::null(), libc::IPC_CREAT | 0o600)
+        };
+        // SAFETY: as above. It tells when the first has the mutex.
+        let ready = unsafe { capi::shm_semaphore_open(other.as_ptr(), 0, libc::IPC_CREAT | 0o600) };
+        assert!(!mutex.is_null() && !ready.is_null());
+        let ages = AGES.as_nanos() as i64;
+        let errno = || io::Error::last_os_error().raw_os_error().unwrap_or(0);
+        let first = start_child(By::CloneIntoNamespace, || {
+            // SAFETY: both are open.
+            unsafe {
+                let locked = capi::shm_mutex_lock(mutex, ages);
+                capi::shm_semaphore_post(ready);
+                libc::sleep(60);
+                locked
+            }
+        });
+        thread::sleep(apart);
+        let second = start_child(By::CloneIntoNamespace, || {
+            // SAFETY: both are open.
+            unsafe {
+                if capi::shm_semaphore_wait(ready, ages) != 0 {
+                    return 101;
+                }
+                let locks = capi::shm_mutex_lock(mutex, 0) == 0 || errno() != libc::EAGAIN;
+                let unlocks = capi::shm_mutex_unlock(mutex) == 0 || errno() != libc::EPERM;
+                i32::from(locks) | i32::from(unlocks) << 1
+            }
+        });
+        let status = status_of(second);
+        // SAFETY: a child of this process, which was not waited for; and both are closed once.
+        unsafe {
+            libc::kill(first, libc::SIGKILL);
+            libc::waitpid(first, &mut 0, 0);
+            capi::shm_remove(capi::shm_mutex_id(mutex));
+            capi::shm_remove(capi::shm_semaphore_id(ready));
+            capi::shm_mutex_close(mutex);
+            capi::shm_semaphore_close(ready);
+        }
+        let wrong = [
+            ("the second locks, or does not wait", status & 1 != 0),
+            ("the second unlocks", status & 2 != 0),
+            ("the second fails", status > 3),
+        ];
+        let wrong = wrong.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
+        assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "round {round}");
+    }
+    say("done");
+}
+
+/// In one tick with `/proc`; without it the time is not even known.
+#[test]
+#[ignore = "needs root, for PID namespaces"]
+fn the_first_process_of_each_namespace_is_another() {
+    for (within, task) in [(&[][..], "meet at once"), (NO_PROC, "meet later")] {
+        let names = Name::family(&["mutex", "other"]);
+        Helper::start(within, task, &names[0]).expect("done");
+    }
 }
 
 #[test]
@@ -434,6 +639,58 @@ fn waiting_in_vain_is_mostly_sleep() {
         assert!(after - before < 60, "{what}: {}", after - before);
         waits.kill();
     }
+}
+
+/// A thread that signals wake a thousand times a second learns of the owner's death long before its time
+/// is over.
+#[test]
+fn signals_do_not_delay_the_news_of_a_death() {
+    extern "C" fn ignore(_: libc::c_int) {}
+    // SAFETY: a structure of integers and pointers, for which zeroes are valid; the handler does
+    // nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = ignore as *const () as usize;
+        libc::sigaction(libc::SIGWINCH, &action, ptr::null_mut());
+    }
+    let name = Name::new();
+    let mutex = mutex(&name.0);
+    let (waits, done, signals) = (
+        AtomicBool::new(false),
+        AtomicBool::new(false),
+        AtomicU64::new(0),
+    );
+    // SAFETY: takes nothing.
+    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            std::mem::forget(mutex.lock().unwrap());
+            waits.store(true, Relaxed);
+            while signals.load(Relaxed) < 300 {
+                thread::yield_now();
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                if waits.load(Relaxed) {
+                    // SAFETY: the signal has a handler.
+                    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGWINCH) };
+                    signals.fetch_add(1, Relaxed);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while !waits.load(Relaxed) {
+            thread::yield_now();
+        }
+        let locked = mutex.lock_timeout(AGES);
+        done.store(true, Relaxed);
+        let mut guard = locked.unwrap();
+        assert!(guard.owner_died());
+        guard.mark_consistent();
+    });
+    let signals = signals.load(Relaxed);
+    assert!(signals < 10_000, "{signals}");
 }
 
 /// Eight threads that have a lock for 500 µs each, asleep: how often they sleep for a turn.

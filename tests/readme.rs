@@ -1,5 +1,5 @@
 //! What the README shows in C, in C++ and on the command line is what happens. (Its Rust is run as a
-//! documentation test.)
+//! documentation test.) And the files that `Cargo.toml` speaks of are there.
 
 mod stage;
 
@@ -138,4 +138,16 @@ fn the_table_of_costs_names_its_command() {
     let table = readme.split("## What it costs").nth(1).unwrap();
     assert!(table.contains("`cargo run --release -p shmkey-bench`"));
     assert!(table.contains("| attach and detach, 4 KiB: C |"));
+}
+
+#[test]
+fn the_files_that_cargo_toml_names_exist() {
+    let text = include_str!("../Cargo.toml");
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c));
+    let files: Vec<&str> = words.filter(|word| word.ends_with(".rs")).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let path = file.trim_start_matches('/');
+        assert!(Path::new(path).exists(), "{file}");
+    }
 }
