@@ -117,7 +117,7 @@ fn three_take_turns() {
         2,
         &[
             (8, Deadline::Never, 2),
-            (16, Deadline::Never, 1),
+            (16, Deadline::Never, 2),
             (24, Deadline::Never, 1),
         ],
         false,
