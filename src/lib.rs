@@ -64,11 +64,9 @@
 compile_error!("shmkey needs Linux on a 64-bit processor");
 
 mod attachment;
-mod backend;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod contents;
-mod copy;
 mod error;
 mod hash;
 mod holder;
@@ -84,10 +82,12 @@ mod ring;
 mod segment;
 mod semaphore;
 mod status;
-mod sync;
-mod sys;
-pub mod sysv;
 mod trust;
+
+use shmkey_core::{backend, copy, explain, sync, sys};
+
+#[doc(inline)]
+pub use shmkey_core::sysv;
 
 pub use attachment::{AttachOptions, Attachment};
 pub use contents::{Contents, Holding, Life, Party};

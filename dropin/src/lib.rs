@@ -1,10 +1,8 @@
 //! `ftok`, `shmget`, `shmat`, `shmdt` and `shmctl` under the names that programs call.
 //!
 //! Five names and no other: an unmodified program may have functions of its own called `shm_attach`
-//! or `shm_remove`, and linking this must not clash with them. A dependency on the crate `shmkey`
-//! would bring those along, because Cargo builds a package once for all who need it, with all
-//! features that any of them wants. So the modules below the C ABI are compiled into this library
-//! from their source.
+//! or `shm_remove`, and linking this must not clash with them. So this package depends on `shmkey-core`, which
+//! has no C symbols, and not on `shmkey`.
 //!
 //! Nothing of Rust's standard library is in here: it would bring along thread-local variables, and calls of
 //! libc's allocator, which a static program may have replaced by its own. (A build that unwinds, as for the
@@ -12,18 +10,9 @@
 
 #![cfg_attr(panic = "abort", no_std)]
 
-// The drop-in needs a part of these modules.
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/backend/mod.rs"]
-mod backend;
-#[path = "../../src/error/explain/mod.rs"]
-mod explain;
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/sys/mod.rs"]
-mod sys;
-#[path = "../../src/sysv.rs"]
-mod sysv;
 mod trace;
+
+use shmkey_core::{backend, explain, sys, sysv};
 
 use libc::{c_char, c_int, c_void, key_t, shmid_ds, size_t};
 

@@ -1,7 +1,8 @@
 //! Errors about objects: a few numbers when they are made, formatted as a sentence on request.
 
-use super::{ErrorKind, explain::Bytes, label::write_name};
+use super::{ErrorKind, label::write_name};
 use crate::{
+    explain::Bytes,
     holder::{Holder, Life},
     object::Kind,
     status, sys,

@@ -1,7 +1,6 @@
 //! What happened, in a word; and what that means where nothing more is known.
 
-use super::explain::Cause;
-use crate::sys::Errno;
+use crate::{explain::Cause, sys::Errno};
 use core::ffi::c_int;
 
 /// What happened, in a word. New ones may be added.

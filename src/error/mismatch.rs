@@ -1,7 +1,10 @@
 //! How a segment differs from the object that is wanted. What was found there may be any bytes.
 
-use super::explain::{Bytes, ShownPath};
-use crate::{object::Kind, ring};
+use crate::{
+    explain::{Bytes, ShownPath},
+    object::Kind,
+    ring,
+};
 use core::fmt;
 
 /// The difference.

@@ -1,6 +1,5 @@
 //! The one error type: what failed, with which error number, why, and what to do about it.
 
-pub(crate) mod explain;
 mod failure;
 mod kind;
 mod label;
@@ -13,6 +12,7 @@ pub use kind::ErrorKind;
 pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
+use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath};
 use crate::{
     Key,
     sys::{Errno, Mapped},
@@ -21,7 +21,6 @@ use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
 };
-use explain::{Bytes, Call, Cause, Ownership, ShownPath};
 
 /// Why an operation failed.
 ///

@@ -1,7 +1,7 @@
 //! Tests that no error advises to use another segment without saying who uses this one. (They are here
 //! because explanations are also compiled into the drop-in, which has no objects.)
 
-use super::explain::Ownership;
+use crate::explain::Ownership;
 use crate::{Key, Latest, Mutex, Ring, Segment, Semaphore};
 use core::ffi::c_int;
 

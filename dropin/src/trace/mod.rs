@@ -52,7 +52,7 @@ use core::{
 };
 use line::{Duration, Json, Line, OrNull, Time};
 use origins::{Doubt, Origin};
-use words::{Numbers, Outcome};
+use words::{Numbers, Outcome, Words};
 
 /// Whether calls are traced.
 #[inline(always)]
@@ -315,7 +315,7 @@ impl Event<'_> {
     /// `shmkey[4242] shmget(key 0x4102002f, 1024 bytes, create, mode 0600) = id 7 (3.1 µs)`
     fn text(&self, line: &mut Line) -> fmt::Result {
         let (pid, name, took) = (sys::process_id(), self.call.name(), Duration(self.took));
-        write!(line, "shmkey[{pid}] {name}({})", self.call)?;
+        write!(line, "shmkey[{pid}] {name}({})", Words(self.call))?;
         match (&self.explanation, self.errno) {
             (Some(explanation), Some(errno)) => {
                 write!(line, " failed ({took}): {errno}: {explanation}")
@@ -340,7 +340,7 @@ impl Event<'_> {
             sys::thread_id(),
             self.call.name(),
             Numbers(self.call),
-            Json(self.call),
+            Json(Words(self.call)),
         )?;
         write!(
             line,

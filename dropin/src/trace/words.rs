@@ -11,22 +11,12 @@ use core::{
     fmt::{self, Write as _},
 };
 
-impl Call<'_> {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Call::Ftok { .. } => "ftok",
-            Call::Get { .. } => "shmget",
-            Call::Attach { .. } => "shmat",
-            Call::Detach { .. } => "shmdt",
-            Call::Control { .. } => "shmctl",
-        }
-    }
-}
+/// The arguments of a call in words.
+pub(super) struct Words<'a>(pub Call<'a>);
 
-/// The arguments in words.
-impl fmt::Display for Call<'_> {
+impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self.0 {
             Call::Ftok { path, proj_id } => {
                 match path {
                     Some(path) => ShownPath(path).fmt(f)?,

@@ -1,0 +1,13 @@
+//! Where segments live.
+//!
+//! A backend keeps one contract: that of `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)`, with
+//! Linux' error numbers. Everything above (segments, the C API, the drop-in) calls these functions
+//! and does not ask which backend answers. The kernel's System V IPC is the one there is; another
+//! takes its place beside it, and the choice between them here.
+
+mod kernel;
+
+pub use kernel::IPC_INFO;
+pub use kernel::{Place, find, limits, remove, stat, stat_at, usage};
+pub use kernel::{SHM_DEST, SHM_INFO, SHM_LOCKED, SHM_STAT, SHM_STAT_ANY};
+pub use kernel::{attach, control, create_or_get, detach};

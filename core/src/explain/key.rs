@@ -1,0 +1,259 @@
+//! Keys and ids: numbers that are mistaken for each other, keys of files that were replaced, and
+//! segments of another IPC namespace.
+
+use crate::{
+    backend::{self, Place},
+    sys,
+};
+use core::{ffi::c_int, fmt, ops::ControlFlow};
+
+/// Returns the id of the segment under a key. Without any flag, `shmget` needs no permission.
+pub(super) fn holder(key: c_int) -> Option<c_int> {
+    match key {
+        libc::IPC_PRIVATE => None,
+        key => backend::create_or_get(key, 0, 0).ok(),
+    }
+}
+
+/// What a number is that is neither the id nor the key that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Meant {
+    /// The key of this segment.
+    Key { key: c_int, holder: c_int },
+    /// The digits are those of this segment's key in hexadecimal.
+    Digits {
+        number: c_int,
+        key: c_int,
+        holder: c_int,
+    },
+    /// An id.
+    Id { id: c_int },
+}
+
+impl Meant {
+    /// Finds out what a number is that no segment has as its id.
+    pub fn by_id(number: c_int) -> Option<Meant> {
+        match holder(number) {
+            // The result of a failed shmget, also if a segment has this number as its key.
+            _ if number == super::FAILED => None,
+            Some(holder) => Some(Meant::Key {
+                key: number,
+                holder,
+            }),
+            None => Meant::by_digits(number),
+        }
+    }
+
+    /// Finds out what a number is that no segment has as its key.
+    #[inline(never)] // so that its room on the stack is free again while others are in use
+    fn by_key(number: c_int) -> Option<Meant> {
+        match backend::find(number) {
+            Ok(Place::Holds(_)) => Some(Meant::Id { id: number }),
+            _ => Meant::by_digits(number),
+        }
+    }
+
+    fn by_digits(number: c_int) -> Option<Meant> {
+        let key = as_hexadecimal(number)?;
+        let holder = holder(key)?;
+        Some(Meant::Digits {
+            number,
+            key,
+            holder,
+        })
+    }
+}
+
+impl fmt::Display for Meant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Meant::Key { key, holder } => {
+                write!(
+                    f,
+                    "{key} is the key {key:#010x} of the segment with the id {holder}"
+                )
+            }
+            Meant::Digits {
+                number,
+                key,
+                holder,
+            } => write!(
+                f,
+                "the segment with the id {holder} has the key {key:#010x}, and {number} without 0x is another number"
+            ),
+            Meant::Id { id } => write!(
+                f,
+                "a segment has the id {id}, and if that is meant: an id goes to shmat or shmctl, not to shmget"
+            ),
+        }
+    }
+}
+
+/// Returns the number whose hexadecimal digits are the decimal digits of this one.
+fn as_hexadecimal(number: c_int) -> Option<c_int> {
+    let (mut rest, mut answer) = (u32::try_from(number).ok()?, 0_u32);
+    for place in 0.. {
+        if rest == 0 {
+            break;
+        }
+        // More than eight digits are no key.
+        answer |= (rest % 10).checked_shl(4 * place)?;
+        rest /= 10;
+    }
+    Some(answer as c_int)
+}
+
+/// `ENOENT`: no segment has this key.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKey {
+    key: c_int,
+    /// Say only what needs no look at other segments and processes.
+    brief: bool,
+}
+
+impl NoKey {
+    pub fn new(key: c_int) -> NoKey {
+        NoKey { key, brief: false }
+    }
+
+    #[allow(dead_code)] // as below
+    pub fn key(&self) -> c_int {
+        self.key
+    }
+
+    /// For a program that asks again and again.
+    #[allow(dead_code)] // the drop-in's trace asks
+    pub fn brief(self) -> NoKey {
+        NoKey {
+            brief: true,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for NoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "there is no segment with this key; start the program that creates it first, or ask to create it (IPC_CREAT)",
+        )?;
+        if self.brief {
+            return Ok(());
+        }
+        if let Some(meant) = Meant::by_key(self.key) {
+            write!(f, "; {meant}")?;
+        }
+        if let Some(earlier) = Earlier::of(self.key) {
+            write!(f, "; {earlier}")?;
+        }
+        match Outside::find() {
+            Some(outside) => write!(f, "; {outside}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A segment whose key differs from this one by what `ftok` takes of a file's inode number.
+struct Earlier {
+    key: c_int,
+    id: c_int,
+    other: c_int,
+}
+
+impl Earlier {
+    #[inline(never)] // so that its room on the stack is free again while others are in use
+    fn of(key: c_int) -> Option<Earlier> {
+        const INODE: c_int = 0xffff;
+        // Without a project id, it was not made by ftok.
+        if key as u32 >> 24 == 0 {
+            return None;
+        }
+        let (highest, _) = backend::usage().ok()?;
+        let records = (0..=highest).filter_map(|index| backend::stat_at(index).ok());
+        records
+            .map(|(id, record)| Earlier {
+                key,
+                id,
+                other: sys::key_of(&record.shm_perm),
+            })
+            // A removed segment has the key 0.
+            .find(|found| found.other & !INODE == key & !INODE)
+    }
+}
+
+impl fmt::Display for Earlier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the segment {} has the key {:#010x}, and if ftok made both of one path, its file was replaced after that segment was \
+             created: the low 16 bits of its inode number were {:#06x} and are {:#06x} now",
+            self.id,
+            self.other,
+            self.other & 0xffff,
+            self.key & 0xffff
+        )
+    }
+}
+
+/// A process that has another IPC namespace than this one.
+enum Outside {
+    /// The first process, or this one's parent: this process has left their namespace.
+    Ours(c_int),
+    Theirs(c_int),
+}
+
+impl Outside {
+    /// Looks at the first process, at the parent, and at a few others.
+    #[inline(never)] // so that its room on the stack is free again while others are in use
+    fn find() -> Option<Outside> {
+        const OTHERS: usize = 32;
+        let here = sys::ipc_namespace()?;
+        // A process whose namespace this one may not read does not count.
+        let differs = |&pid: &c_int| sys::ipc_namespace_of(pid).is_some_and(|there| there != here);
+        if let Some(pid) = [1, sys::parent_id()].into_iter().find(differs) {
+            return Some(Outside::Ours(pid));
+        }
+        let (mut looked_at, mut found) = (0, None);
+        let _ = sys::for_each_process(|pid| {
+            looked_at += 1;
+            // The kernel's own threads are in the initial namespace, and create nothing.
+            let is_program = |&pid: &c_int| sys::Stat::of(pid).is_some_and(|stat| !stat.is_kernel);
+            found = Some(pid).filter(differs).filter(is_program);
+            match found.is_some() || looked_at == OTHERS {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        found.map(Outside::Theirs)
+    }
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outside::Ours(pid) => write!(
+                f,
+                "this process has another IPC namespace than process {pid}, as in a container or below unshare --ipc, and sees no \
+                 segment from outside of it"
+            ),
+            Outside::Theirs(pid) => write!(
+                f,
+                "process {pid} has another IPC namespace than this one, as in a container, and what it creates is not seen here"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_as_hexadecimal() {
+        assert_eq!(as_hexadecimal(41_020_047), Some(0x4102_0047));
+        assert_eq!(as_hexadecimal(99_999_999), Some(0x9999_9999_u32 as c_int));
+        assert_eq!(as_hexadecimal(7), Some(7));
+        assert_eq!(as_hexadecimal(0), Some(0));
+        assert_eq!(as_hexadecimal(-7), None);
+        assert_eq!(as_hexadecimal(1_000_000_000), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Who owns a segment and who uses it: each remedy that advises to remove a segment says that first.
+
+use super::words::{Times, User};
+use crate::{
+    backend::{self, Place},
+    sys,
+};
+use core::{ffi::c_int, fmt};
+
+/// A segment's record, as much of it as tells who needs the segment. Which of these processes live is
+/// looked up when the sentence is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Ownership {
+    id: c_int,
+    owner: u32,
+    creator: c_int,
+    /// When it was created, or its owner or mode last changed, in seconds since 1970.
+    changed: i64,
+    /// The process that attached or detached it last, and when; 0 if none has.
+    user: c_int,
+    used: i64,
+    attached: u64,
+    size: usize,
+}
+
+impl Ownership {
+    pub fn new(id: c_int, record: &libc::shmid_ds) -> Ownership {
+        Ownership {
+            id,
+            owner: record.shm_perm.uid,
+            creator: record.shm_cpid,
+            changed: record.shm_ctime,
+            user: record.shm_lpid,
+            used: record.shm_atime.max(record.shm_dtime),
+            attached: record.shm_nattch,
+            size: record.shm_segsz,
+        }
+    }
+
+    /// Of a segment that the kernel's table has.
+    #[allow(dead_code)] // the library's errors ask
+    pub fn of(id: c_int) -> Option<Ownership> {
+        match backend::find(id) {
+            Ok(Place::Holds(record)) => Some(Ownership::new(id, &record)),
+            _ => None,
+        }
+    }
+
+    /// `Some(true)` if no process has it attached and its creator has ended.
+    pub fn is_orphan(&self) -> Option<bool> {
+        match self.attached {
+            0 => sys::has_ended(self.creator, self.changed),
+            _ => Some(false),
+        }
+    }
+
+    /// Returns what it holds, if this library has made that, and the memory of a process that has it
+    /// attached can be read: of this one, its creator or its last user.
+    #[inline(never)] // so that its room on the stack is free again while others are in use
+    fn object(&self) -> Option<Object> {
+        // Only such sizes have objects; see `Contents::may_be_in`.
+        if self.size <= 1024 || self.size % 64 != 1 || self.attached == 0 {
+            return None;
+        }
+        let mut start = [0; 24];
+        [sys::process_id(), self.creator, self.user]
+            .into_iter()
+            .filter(|&pid| pid > 0)
+            .any(|pid| {
+                let address = sys::attached_in(pid, self.id);
+                address.is_some_and(|address| {
+                    sys::read_memory_of(pid, address, &mut start) == Ok(start.len())
+                })
+            })
+            .then(|| Object::of(&start))
+            .flatten()
+    }
+}
+
+/// `the segment 7 belongs to uid 0 (root), was created and last used by process 12 (dead), and ...; if ...`
+impl fmt::Display for Ownership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ownership { id, owner, .. } = *self;
+        let creator = Process(self.creator, self.changed);
+        let user = Process(self.user, self.used);
+        write!(f, "the segment {id} belongs to {}, was ", User(owner))?;
+        // Two processes can have had one id.
+        let same = self.creator == self.user && creator.has_ended() == user.has_ended();
+        match (self.used, same) {
+            (0, _) => write!(f, "created by {creator} and never attached")?,
+            (_, true) => write!(f, "created and last used by {user}")?,
+            (_, false) => write!(f, "created by {creator} and last used by {user}")?,
+        }
+        if let Some(object) = self.object() {
+            write!(f, ", holds {}", object.0)?;
+        }
+        match self.attached {
+            0 if self.used == 0 => {}
+            0 => f.write_str(", and no process has it attached")?,
+            count => write!(f, ", and is attached {}", Times(count))?,
+        }
+        f.write_str("; ")?;
+        match self.is_orphan() {
+            Some(true) => write!(f, "if its content is not needed, remove it (ipcrm -m {id})"),
+            Some(false) if self.attached > 0 => {
+                f.write_str("it is in use, so end the programs that use it before it is removed")
+            }
+            Some(false) => f.write_str("its creator may still need it"),
+            None => f.write_str("look for the programs that need it before it is removed"),
+        }
+    }
+}
+
+/// A process that lived at some second since 1970, and what became of it.
+struct Process(c_int, i64);
+
+impl Process {
+    fn has_ended(&self) -> Option<bool> {
+        sys::has_ended(self.0, self.1)
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pid = self.0;
+        if pid <= 0 {
+            return f.write_str("a process that cannot be seen from here");
+        }
+        let ended = self.has_ended();
+        if pid == sys::process_id() && ended != Some(true) {
+            return f.write_str("this process");
+        }
+        let life = match ended {
+            Some(true) => "dead",
+            Some(false) => "alive",
+            None => "alive or dead, which is unknown",
+        };
+        write!(f, "process {pid} ({life})")
+    }
+}
+
+/// What kind of object a segment holds.
+struct Object(&'static str);
+
+impl Object {
+    /// From the first bytes of a segment; `None` if they are not those of an object.
+    fn of(start: &[u8; 24]) -> Option<Object> {
+        let (magic, rest) = start.split_first_chunk::<8>()?;
+        let kind = rest.last_chunk::<4>()?;
+        (magic == b"shmkey\r\n").then(|| {
+            Object(match u32::from_ne_bytes(*kind) {
+                1 => "a mutex",
+                2 => "a semaphore",
+                3 => "a latest value",
+                4 => "a ring",
+                _ => "an object of shmkey",
+            })
+        })
+    }
+}
+
+/// How many segments are known to be orphans.
+pub(super) struct Orphans;
+
+impl fmt::Display for Orphans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let highest = backend::usage().map_or(-1, |(highest, _)| highest);
+        let count = (0..=highest)
+            .filter_map(|index| backend::stat_at(index).ok())
+            .filter(|(id, record)| Ownership::new(*id, record).is_orphan() == Some(true))
+            .count();
+        match count {
+            0 => f.write_str(
+                "none is known to be an orphan (attached by no process, and its creator has ended), so raise the limit",
+            ),
+            count => write!(
+                f,
+                "{count} of them no process has attached, and the creators have ended (shmkey list shows them): remove those whose \
+                 content is not needed, or raise the limit"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(id: c_int) -> String {
+        Ownership::of(id).unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_advised_depends_on_who_uses_it() {
+        let id = backend::create_or_get(libc::IPC_PRIVATE, 100, 0o600).unwrap();
+        let text = of(id);
+        assert!(
+            text.ends_with(
+                "was created by this process and never attached; its creator may still need it"
+            ),
+            "{text}"
+        );
+        // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+        let memory = unsafe { backend::attach(id, core::ptr::null(), 0) }.unwrap();
+        let text = of(id);
+        assert!(
+            text.contains(
+                "was created and last used by this process, and is attached once; it is in use"
+            ),
+            "{text}"
+        );
+        // SAFETY: it is not used.
+        unsafe { backend::detach(memory) }.unwrap();
+        // Pretends that another process, which has ended, has created it.
+        let mut ownership = Ownership::of(id).unwrap();
+        (ownership.creator, ownership.changed) = (sys::process_id(), 1);
+        let text = ownership.to_string();
+        assert!(
+            text.contains(" (dead) and last used by this process, and no process has it attached;"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(&format!(
+                "if its content is not needed, remove it (ipcrm -m {id})"
+            )),
+            "{text}"
+        );
+        ownership.creator = 0;
+        let text = ownership.to_string();
+        assert!(
+            text.contains("created by a process that cannot be seen from here and"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("look for the programs that need it before it is removed"),
+            "{text}"
+        );
+        assert!(!of(id).contains("ipcrm"));
+        backend::remove(id).unwrap();
+    }
+}

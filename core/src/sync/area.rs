@@ -1,0 +1,252 @@
+//! The memory that messages and values lie in, as offsets: nothing outside is ever touched, whatever
+//! offset is asked for.
+
+use super::atomic::AtomicU64;
+use core::marker::PhantomData;
+
+/// Bytes to send or to publish: those of a slice, or those whose address a C program has passed.
+/// The latter may lie in shared memory, where other processes can write them at any time (a message
+/// that was peeked at, say), so no `&[u8]` of them is made: they are only copied.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    start: *const u8,
+    len: usize,
+    bytes: PhantomData<&'a [u8]>,
+}
+
+impl<'a, B: AsRef<[u8]> + ?Sized> From<&'a B> for Source<'a> {
+    #[inline(always)]
+    fn from(bytes: &'a B) -> Source<'a> {
+        let bytes = bytes.as_ref();
+        // SAFETY: a slice has so many bytes, as long as it is borrowed.
+        unsafe { Source::new(bytes.as_ptr(), bytes.len()) }
+    }
+}
+
+impl Source<'_> {
+    /// # Safety
+    /// `len` bytes from `start` on must be readable as long as this is used, and no other thread of
+    /// this process write them. With a `len` of 0, `start` may be anything.
+    #[inline(always)]
+    pub unsafe fn new(start: *const u8, len: usize) -> Self {
+        Source {
+            start,
+            len,
+            bytes: PhantomData,
+        }
+    }
+
+    /// Returns the number of bytes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Splits off the first bytes, at most as many as there are. Returns them and the rest.
+    #[inline(always)]
+    pub fn split_at(self, len: usize) -> (Self, Self) {
+        let len = len.min(self.len);
+        let rest = Source {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+            ..self
+        };
+        (Source { len, ..self }, rest)
+    }
+}
+
+/// Room to receive into, of the same two kinds.
+#[derive(Clone, Copy)]
+pub struct Buffer<'a> {
+    start: *mut u8,
+    len: usize,
+    bytes: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a, B: AsMut<[u8]> + ?Sized> From<&'a mut B> for Buffer<'a> {
+    #[inline(always)]
+    fn from(bytes: &'a mut B) -> Buffer<'a> {
+        let bytes = bytes.as_mut();
+        // SAFETY: a slice has so many bytes, which are the borrower's alone.
+        unsafe { Buffer::new(bytes.as_mut_ptr(), bytes.len()) }
+    }
+}
+
+impl Buffer<'_> {
+    /// # Safety
+    /// `len` bytes from `start` on must be writable as long as this is used, and no other thread of
+    /// this process use them. With a `len` of 0, `start` may be anything.
+    #[inline(always)]
+    pub unsafe fn new(start: *mut u8, len: usize) -> Self {
+        Buffer {
+            start,
+            len,
+            bytes: PhantomData,
+        }
+    }
+
+    /// Returns the number of bytes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns `len` bytes from an offset on, if there are as many.
+    #[inline(always)]
+    pub fn part(self, offset: usize, len: usize) -> Option<Self> {
+        let fits = offset <= self.len && len <= self.len - offset;
+        fits.then_some(Buffer {
+            start: self.start.wrapping_add(offset),
+            len,
+            ..self
+        })
+    }
+
+    /// Returns what is behind the first `len` bytes; nothing if there are no more.
+    pub fn behind(self, len: usize) -> Self {
+        let len = len.min(self.len);
+        Buffer {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+            ..self
+        }
+    }
+}
+
+/// A range of a segment, at least 8 bytes long and 8-byte aligned.
+#[cfg(not(loom))]
+#[derive(Clone, Copy)]
+pub struct Area<'a> {
+    base: *mut u8,
+    len: usize,
+    memory: PhantomData<&'a AtomicU64>,
+}
+
+#[cfg(not(loom))]
+impl Area<'_> {
+    /// # Safety
+    /// `len` bytes from `base` on must be attached as long as the area lives (for reading, if it is
+    /// never written), and `base` and `len` be multiples of 8, `len` not 0. So each aligned word that a
+    /// copy touches lies in the area.
+    pub unsafe fn new(base: *mut u8, len: usize) -> Self {
+        Area {
+            base,
+            len,
+            memory: PhantomData,
+        }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Where a range begins, and how much of it lies inside. By branches and not by minima: the
+    /// processor guesses them right, and need not wait for the offset.
+    #[inline(always)]
+    fn range(self, offset: usize, len: usize) -> (*mut u8, usize) {
+        if offset > self.len || len > self.len - offset {
+            return self.cut(offset, len);
+        }
+        // SAFETY: the offset is at most the length, so this is inside or just behind the area.
+        (unsafe { self.base.add(offset) }, len)
+    }
+
+    #[cold]
+    fn cut(self, offset: usize, len: usize) -> (*mut u8, usize) {
+        let offset = offset.min(self.len);
+        // SAFETY: as above.
+        (unsafe { self.base.add(offset) }, len.min(self.len - offset))
+    }
+
+    /// The word at an offset; any other word, if there is none.
+    #[inline(always)]
+    pub fn word(&self, offset: usize) -> &AtomicU64 {
+        let offset = match offset & 7 == 0 && offset <= self.len - 8 {
+            true => offset,
+            false => Self::nowhere(),
+        };
+        // SAFETY: it lies in the area, as just made sure, and is aligned as the area is. It is an
+        // atomic, so others may write it; where payload lies, nobody holds a reference that
+        // forbids that.
+        unsafe { &*self.base.add(offset).cast() }
+    }
+
+    #[cold]
+    fn nowhere() -> usize {
+        0
+    }
+
+    /// Copies bytes in; those that would not lie inside are left out.
+    #[inline(always)]
+    pub fn write(self, offset: usize, bytes: Source) {
+        let (to, len) = self.range(offset, bytes.len);
+        // SAFETY: `len` bytes at `to` lie in the area, and no more than that are read of `bytes`.
+        unsafe { crate::copy::copy_in(bytes.start, to, len) }
+    }
+
+    /// Copies bytes out; what does not lie inside is not changed.
+    #[inline(always)]
+    pub fn read(self, offset: usize, buffer: Buffer) {
+        let (from, len) = self.range(offset, buffer.len);
+        // SAFETY: `len` bytes at `from` lie in the area, and the buffer has as many.
+        unsafe { crate::copy::copy_out(from, buffer.start, len) }
+    }
+
+    /// The line of the cache at an offset, or the last one, will be written soon.
+    #[inline(always)]
+    pub fn fetch_to_write(self, offset: usize) {
+        crate::copy::fetch_to_write(self.base.wrapping_add(offset.min(self.len - 8)));
+    }
+
+    /// The address of an offset, which is inside or just behind the area.
+    #[inline(always)]
+    pub fn address(self, offset: usize) -> *mut u8 {
+        self.range(offset, 0).0
+    }
+}
+
+/// In a model, the area is made of words that loom watches.
+#[cfg(loom)]
+#[derive(Clone, Copy)]
+pub struct Area<'a>(pub &'a [AtomicU64]);
+
+#[cfg(loom)]
+impl Area<'_> {
+    pub(crate) fn len(self) -> usize {
+        self.0.len() * 8
+    }
+
+    pub fn word(&self, offset: usize) -> &AtomicU64 {
+        &self.0[offset / 8]
+    }
+
+    pub fn write(self, offset: usize, bytes: Source) {
+        // SAFETY: in a model, they are a slice's.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes.start, bytes.len) };
+        for (i, piece) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            self.0[offset / 8 + i]
+                .store(u64::from_ne_bytes(word), super::atomic::Ordering::Relaxed);
+        }
+    }
+
+    pub fn fetch_to_write(self, _: usize) {}
+
+    pub fn read(self, offset: usize, buffer: Buffer) {
+        // SAFETY: in a model, they are a slice's.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(buffer.start, buffer.len) };
+        for (i, piece) in bytes.chunks_mut(8).enumerate() {
+            let word = self.0[offset / 8 + i].load(super::atomic::Ordering::Relaxed);
+            piece.copy_from_slice(&word.to_ne_bytes()[..piece.len()]);
+        }
+    }
+}

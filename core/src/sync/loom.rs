@@ -1,0 +1,133 @@
+//! Sleeping and waking in a model: as `futex(2)` does it, one sleeper at a time in the order in which
+//! they came. Without a deadline a sleep has no end, so a missed wake-up is a deadlock, which loom
+//! reports. With a deadline, it has one slice, which ends when other threads have run.
+
+use super::{
+    atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
+    wait::{Deadline, Sleep},
+};
+use loom::{
+    sync::{Condvar, Mutex},
+    thread,
+};
+use std::{ptr, time::Duration};
+
+loom::lazy_static! {
+    static ref BUCKET: (Mutex<Bucket>, Condvar) = Default::default();
+}
+
+/// The threads that sleep, and the words that they sleep on.
+#[derive(Default)]
+struct Bucket {
+    asleep: Vec<(usize, u64)>,
+    next: u64,
+    /// The slices of those that look often have an end.
+    they_look: bool,
+}
+
+/// In this model, a thread that looks often wakes up by itself.
+pub fn let_them_look() {
+    BUCKET.0.lock().unwrap().they_look = true;
+}
+
+impl Sleep {
+    pub fn until(deadline: Deadline) -> Sleep {
+        let slices = match deadline {
+            Deadline::Now => 0,
+            Deadline::At(_) => 1,
+            Deadline::Never => u32::MAX,
+        };
+        Sleep {
+            deadline,
+            slices,
+            often: false,
+            expired: false,
+        }
+    }
+
+    pub fn stay_light(&mut self) {}
+
+    pub fn look_often(&mut self, often: bool) {
+        self.often = often;
+    }
+
+    pub fn has_taken_long(&self) -> bool {
+        false
+    }
+
+    /// In a model, a thread that has slept has slept for long.
+    pub fn elapsed(&self) -> Duration {
+        match (self.deadline, self.slices) {
+            (Deadline::Never, u32::MAX) | (Deadline::At(_), 1) => Duration::ZERO,
+            _ => Duration::MAX,
+        }
+    }
+
+    fn sleep_while(&mut self, word: usize, is_expected: impl FnOnce() -> bool) -> bool {
+        let Some(left) = self.slices.checked_sub(1) else {
+            return false;
+        };
+        self.slices = left;
+        let (bucket, woken) = (&BUCKET.0, &BUCKET.1);
+        let mut guard = bucket.lock().unwrap();
+        // The kernel makes a full barrier before it looks at the word.
+        fence(SeqCst);
+        if !is_expected() {
+            return true;
+        }
+        let me = guard.next;
+        guard.next += 1;
+        guard.asleep.push((word, me));
+        if matches!(self.deadline, Deadline::At(_)) || self.often && guard.they_look {
+            drop(guard);
+            thread::yield_now();
+            let mut guard = bucket.lock().unwrap();
+            guard.asleep.retain(|&(_, id)| id != me);
+            return true;
+        }
+        while guard.asleep.iter().any(|&(_, id)| id == me) {
+            guard = woken.wait(guard).unwrap();
+        }
+        true
+    }
+}
+
+fn wake_up(word: usize, most: usize) -> bool {
+    let mut guard = BUCKET.0.lock().unwrap();
+    let mut left = most;
+    guard.asleep.retain(|&(theirs, _)| {
+        let wakes = theirs == word && left > 0;
+        left -= usize::from(wakes);
+        !wakes
+    });
+    drop(guard);
+    BUCKET.1.notify_all();
+    left < most
+}
+
+pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
+    // The kernel compares the lower half.
+    let is_expected = || word.load(Relaxed) as u32 == expected as u32;
+    sleep.sleep_while(ptr::from_ref(word).addr(), is_expected)
+}
+
+pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
+    let is_expected = || word.load(Relaxed) == expected;
+    sleep.sleep_while(ptr::from_ref(word).addr(), is_expected)
+}
+
+pub fn wake(word: &AtomicU64) {
+    wake_up(ptr::from_ref(word).addr(), usize::MAX);
+}
+
+pub fn wake_one(word: &AtomicU64) -> bool {
+    wake_up(ptr::from_ref(word).addr(), 1)
+}
+
+pub fn wake_half(word: &AtomicU32) {
+    wake_up(ptr::from_ref(word).addr(), 1);
+}

@@ -1,0 +1,550 @@
+//! The receiving end.
+
+use super::{
+    PIECE, Peers, Refused, Track, Words,
+    frame::{Damaged, Frame, Kind, WORD, sender_cpu},
+};
+use crate::sync::{
+    area::Buffer,
+    atomic::{
+        self, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence, light_barrier,
+    },
+    wait::{self, Deadline, Sleep},
+};
+
+/// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
+/// was asked for: looking takes the line away from the sender, who is about to write the next one.
+const STREAM: u32 = 16;
+
+/// How often the receiver looks, a PAUSE apart, before it takes the trouble to find out where the
+/// sender runs and how to wait for it.
+const SOON: u32 = 16;
+
+/// How often a receiver that does not wait tries again, when the sender has dropped the message that it
+/// was reading.
+const OVERTAKEN: u32 = 100;
+
+/// What the receiver knows by itself.
+pub struct Head {
+    /// Where the next message is, or will be, and its offset.
+    pos: u64,
+    offset: usize,
+    /// Where it stood after the last message that it had to wait for.
+    waited: u64,
+    /// The processor that the sender ran on, when its messages last changed.
+    sender: Option<u32>,
+    known: Known,
+}
+
+/// The word of the last short message, and what it says. Most messages are as long as the one before
+/// them; and whether it is the same word again is something that the processor guesses, so that it
+/// copies the message, and goes on to the next, while the word is still on its way.
+struct Known {
+    word: u64,
+    len: usize,
+    /// Of the frame.
+    size: usize,
+}
+
+impl Known {
+    /// What no frame has.
+    const NONE: Known = Known {
+        word: 0,
+        len: 0,
+        size: usize::MAX,
+    };
+}
+
+/// A message that was found and not yet released.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    pos: u64,
+    /// Where its bytes begin.
+    pub offset: usize,
+    pub len: usize,
+    /// The bytes of its frame.
+    size: usize,
+    /// Its sender still writes it.
+    begun: bool,
+}
+
+impl Head {
+    /// Begins where the last receiver has left off.
+    pub fn find(track: Track) -> Head {
+        // Acquire: what that one has done is done.
+        let pos = track.words.receiver.head.load(Acquire);
+        let mut head = Head {
+            pos,
+            offset: track.offset(pos),
+            waited: pos,
+            sender: None,
+            known: Known::NONE,
+        };
+        head.say_where(track);
+        head
+    }
+
+    /// Tells the sender which processor this one runs on.
+    fn say_where(&mut self, track: Track) {
+        #[cfg(not(loom))]
+        {
+            let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
+            // Relaxed, both: a hint. The line is written only when there is news.
+            if track.words.receiver.cpu.load(Relaxed) != cpu {
+                track.words.receiver.cpu.store(cpu, Relaxed);
+            }
+        }
+        #[cfg(loom)]
+        let _ = track;
+    }
+
+    /// Receives a short message that is there, if the buffer has room for it: what happens most
+    /// often, and nothing else. Its length.
+    #[inline(always)]
+    pub fn receive_short(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
+        if track.drops {
+            return None;
+        }
+        let message = self.next(track)?;
+        track
+            .area
+            .read(message.offset, buffer.part(0, message.len)?);
+        self.release(track, message).then_some(message.len)
+    }
+
+    /// Returns whether there is no message, so that a try is in vain. False if only a longer look can
+    /// tell.
+    #[inline(always)]
+    pub fn finds_nothing(&self, track: Track) -> bool {
+        // Relaxed: nothing is read but the word.
+        !track.drops && track.area.word(self.offset).load(Relaxed) == 0
+    }
+
+    /// The same as `receive_short`, for a message that comes at once.
+    #[inline(always)]
+    pub fn receive_soon(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
+        let word = track.area.word(self.offset);
+        if self.pos != self.waited {
+            // The last message was there when it was asked for, and more will come.
+            (0..STREAM).for_each(|_| core::hint::spin_loop());
+        }
+        for look in 0..SOON {
+            core::hint::spin_loop();
+            // Relaxed: `receive_short` looks again.
+            if word.load(Relaxed) != 0 {
+                let len = self.receive_short(track, buffer);
+                self.waited = self.pos;
+                return len;
+            }
+            if look == SOON / 4 && self.shares_cpu_with_sender() {
+                break;
+            }
+        }
+        self.waited = self.pos;
+        None
+    }
+
+    /// Whether looking is in vain, because the sender cannot run meanwhile.
+    fn shares_cpu_with_sender(&self) -> bool {
+        #[cfg(not(loom))]
+        {
+            self.sender.is_some() && self.sender == crate::sys::cpu()
+        }
+        #[cfg(loom)]
+        false
+    }
+
+    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    #[cold]
+    #[inline(never)]
+    pub fn receive(
+        &mut self,
+        track: Track,
+        buffer: Buffer,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, Refused> {
+        let mut overtaken = 0;
+        loop {
+            let message = self.wait(track, deadline, true, &peers)?;
+            let Some(buffer) = buffer.part(0, message.len) else {
+                return Err(Refused::TooLong(message.len));
+            };
+            let whole = match message.begun {
+                false => {
+                    track.area.read(message.offset, buffer);
+                    true
+                }
+                true => self.copy_begun(track, message, buffer, deadline, &peers)?,
+            };
+            if whole && self.release(track, message) {
+                return Ok(message.len);
+            }
+            // The sender was faster, and may be so again and again.
+            overtaken += 1;
+            let late = match deadline {
+                Deadline::Now => overtaken > OVERTAKEN,
+                _ => deadline.is_over(),
+            };
+            if late {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Waits for a message that is complete.
+    #[inline]
+    pub fn peek(
+        &mut self,
+        track: Track,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        match self.next(track) {
+            Some(message) => Ok(message),
+            None => self.wait(track, deadline, false, peers),
+        }
+    }
+
+    /// The message at the head, if it is a short one and there.
+    #[inline(always)]
+    fn next(&mut self, track: Track) -> Option<Message> {
+        if track.drops {
+            self.follow(track);
+        }
+        // Acquire: with the frame's word come its bytes.
+        let word = track.area.word(self.offset).load(Acquire);
+        if word != self.known.word {
+            self.learn(word)?;
+        }
+        let Known { len, size, .. } = self.known;
+        let is_true = size <= track.room() - self.offset && !self.was_overtaken(track);
+        is_true.then_some(Message {
+            pos: self.pos,
+            offset: self.offset + WORD,
+            len,
+            size,
+            begun: false,
+        })
+    }
+
+    /// Gets to know another word, if it is a short message's.
+    #[cold]
+    fn learn(&mut self, word: u64) -> Option<()> {
+        let Frame { len, size, .. } = Frame::parse_message(word)?;
+        self.known = Known { word, len, size };
+        self.sender = sender_cpu(word);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn message(&self, frame: Frame) -> Message {
+        Message {
+            pos: self.pos,
+            offset: self.offset + frame.header(),
+            len: frame.len,
+            size: frame.size,
+            begun: frame.kind == Kind::Begun,
+        }
+    }
+
+    /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
+    fn look(&mut self, track: Track) -> Result<Option<Message>, Damaged> {
+        // There is one at the end of the ring, and one for each long message whose sender died; and
+        // senders may write on, and die, where this has passed. But not again and again.
+        let most = 2 * (track.room() / PIECE + 2);
+        let mut gaps = most;
+        loop {
+            if track.drops && self.follow(track) {
+                gaps = most;
+            }
+            // Acquire: as in `next`.
+            let word = track.area.word(self.offset).load(Acquire);
+            let found = Frame::parse(word, track.room() - self.offset);
+            if self.was_overtaken(track) {
+                continue;
+            }
+            if word == 0 {
+                return Ok(None);
+            }
+            let frame = found?;
+            if frame.kind != Kind::Gap {
+                self.sender = sender_cpu(word);
+                return Ok(Some(self.message(frame)));
+            }
+            gaps = gaps.checked_sub(1).ok_or(Damaged)?;
+            self.release(track, self.message(frame));
+        }
+    }
+
+    /// Goes to where the sender has moved `head`, and says whether it has.
+    #[inline]
+    fn follow(&mut self, track: Track) -> bool {
+        // Acquire: with it comes what the sender did before.
+        let pos = track.words.receiver.head.load(Acquire);
+        let moved = pos != self.pos;
+        if moved {
+            self.pos = pos;
+            self.offset = track.offset(pos);
+        }
+        moved
+    }
+
+    /// Whether the sender has moved `head`, so that what was read may be anything.
+    #[inline]
+    fn was_overtaken(&self, track: Track) -> bool {
+        if !track.drops {
+            return false;
+        }
+        // Acquire: see `Tail::drop_oldest`.
+        fence(Acquire);
+        // Relaxed: the fence orders it.
+        track.words.receiver.head.load(Relaxed) != self.pos
+    }
+
+    /// Returns whether a message that was found is still the first one. In a ring that drops the oldest
+    /// the sender may have dropped it; `release` then fails.
+    pub fn is_first(&self, track: Track, message: &Message) -> bool {
+        // Relaxed: this end has stored it, or another one has at any time since.
+        track.drops || track.words.receiver.head.load(Relaxed) == message.pos
+    }
+
+    /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
+    /// may be anything.
+    #[inline(always)]
+    pub fn release(&mut self, track: Track, message: Message) -> bool {
+        let head = &track.words.receiver.head;
+        let next = message.pos.wrapping_add(message.size as u64);
+        if track.drops {
+            // Acquire: see `Tail::drop_oldest`.
+            fence(Acquire);
+            // Release: the sender may write where this process has read. Acquire: as in `follow`.
+            if head
+                .compare_exchange(message.pos, next, AcqRel, Relaxed)
+                .is_err()
+            {
+                return false;
+            }
+        } else {
+            // Release: as above.
+            head.store(next, Release);
+        }
+        self.pos = next;
+        self.offset += message.size;
+        if self.offset >= track.room() {
+            self.offset = 0;
+        }
+        light_barrier();
+        // Relaxed: ordered by the barriers.
+        let wanted = track.words.asleep.wanted.load(Relaxed);
+        if wanted != 0 && next >= wanted {
+            wake_sender(track.words, wanted);
+        }
+        true
+    }
+
+    /// Waits for a message: one that is complete, or that is begun if that will do.
+    #[cold]
+    #[inline(never)]
+    fn wait(
+        &mut self,
+        track: Track,
+        deadline: Deadline,
+        begun_will_do: bool,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        let begun_will_do = begun_will_do && !matches!(deadline, Deadline::Now);
+        let look = |head: &mut Head| match head.look(track) {
+            Ok(Some(message)) if message.begun && !begun_will_do => None,
+            found => found.transpose(),
+        };
+        let found = match look(self) {
+            Some(found) => found?,
+            None if matches!(deadline, Deadline::Now) => {
+                let gone = peers().check();
+                match look(self) {
+                    // It came, and then they went.
+                    Some(found) => found?,
+                    None => return gone.and(Err(Refused::TimedOut)),
+                }
+            }
+            None => self.wait_for(track, deadline, look, peers)?,
+        };
+        self.waited = found.pos.wrapping_add(found.size as u64);
+        Ok(found)
+    }
+
+    fn wait_for(
+        &mut self,
+        track: Track,
+        deadline: Deadline,
+        mut look: impl FnMut(&mut Head) -> Option<Result<Message, Damaged>>,
+        peers: impl Fn() -> Peers,
+    ) -> Result<Message, Refused> {
+        if let Some(found) = wait::stay_awake(self.sender, || look(self)) {
+            return Ok(found?);
+        }
+        let mut sleep = Sleep::until(deadline);
+        loop {
+            self.say_where(track);
+            let (pos, offset) = (self.pos, self.offset);
+            let word = track.area.word(offset);
+            // Relaxed: `look` looks again.
+            let seen = word.load(Relaxed);
+            let mut found = None;
+            let sleepers = &track.words.asleep.receivers;
+            let slept = sleepers.sleep(pos, word, seen, &mut sleep, || {
+                found = look(self);
+                found.is_some() || self.offset != offset || word.load(Relaxed) != seen
+            });
+            if let Some(found) = found.or_else(|| look(self)) {
+                return Ok(found?);
+            }
+            if let Err(gone) = peers().check() {
+                // What they did last came before they went.
+                return look(self).map_or(Err(gone), |found| Ok(found?));
+            }
+            if !slept {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Copies a message while its sender still writes it. False if it came to nothing.
+    #[cold]
+    #[inline(never)]
+    fn copy_begun(
+        &mut self,
+        track: Track,
+        message: Message,
+        buffer: Buffer,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<bool, Refused> {
+        let word = track.area.word(message.offset - 2 * WORD);
+        let progress = track.area.word(message.offset - WORD);
+        let mut copied = 0;
+        let mut sleep = Sleep::until(deadline);
+        loop {
+            let (seen, there) = match self.progress(track, message, word, progress) {
+                None => return Ok(false),
+                Some(progress) => progress,
+            };
+            let new = there.saturating_sub(copied);
+            if let Some(part) = buffer.part(copied, new) {
+                track.area.read(message.offset + copied, part);
+                copied += new;
+            }
+            if copied == buffer.len() {
+                return Ok(true);
+            }
+            let look = || match self.progress(track, message, word, progress) {
+                Some((_, there)) if there <= copied => None,
+                _ => Some(()),
+            };
+            if wait::stay_awake(self.sender, look).is_some() {
+                continue;
+            }
+            let slept =
+                track
+                    .words
+                    .asleep
+                    .receivers
+                    .sleep(message.pos, word, seen, &mut sleep, || look().is_some());
+            if look().is_none() {
+                let gone = peers().check();
+                if look().is_none() {
+                    gone?;
+                    if !slept {
+                        return Err(Refused::TimedOut);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many bytes of a message are there, with its word; `None` if it is no longer one.
+    fn progress(
+        &self,
+        track: Track,
+        message: Message,
+        word: &AtomicU64,
+        progress: &AtomicU64,
+    ) -> Option<(u64, usize)> {
+        if track.drops && self.was_overtaken(track) {
+            return None;
+        }
+        // Acquire, both: with the number come the bytes.
+        let seen = word.load(Acquire);
+        let frame = Frame::parse(seen, usize::MAX).ok()?;
+        match frame.kind {
+            _ if frame.len != message.len => None,
+            Kind::Done => Some((seen, message.len)),
+            // The last byte comes with "done".
+            Kind::Begun => {
+                let there = progress.load(Acquire) as usize;
+                Some((seen, there.min(message.len.saturating_sub(1)) & !(WORD - 1)))
+            }
+            Kind::Message | Kind::Gap => None,
+        }
+    }
+
+    /// Wakes a sender, because something other than room has come.
+    pub fn wake_sender_for_news(&self, track: Track) {
+        atomic::wake(&track.words.receiver.head);
+    }
+}
+
+#[cold]
+fn wake_sender(words: &Words, wanted: u64) {
+    atomic::wake(&words.receiver.head);
+    let asleep = &words.asleep.wanted;
+    // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
+    let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Area, ring::frame::processor};
+
+    /// As many bytes as these gaps have, and what the receiver finds there.
+    fn look_at(gaps: &[usize]) -> Result<Option<Message>, Damaged> {
+        let room = gaps.iter().sum();
+        let mut memory = vec![0_u64; room / WORD];
+        let mut offset = 0;
+        for size in gaps {
+            let gap = Frame::new(Kind::Gap, size - WORD);
+            memory[offset / WORD] = gap.word(processor(None));
+            offset += size;
+        }
+        // SAFETY: words are atomics, of which all zeroes are valid.
+        let words = unsafe { core::mem::zeroed::<Words>() };
+        let track = Track {
+            words: &words,
+            // SAFETY: the memory lives as long as the area, has this length, and is aligned.
+            area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
+            capacity: room - 4 * WORD,
+            drops: false,
+        };
+        // The last one is where a message will be.
+        track
+            .area
+            .word(offset - gaps[gaps.len() - 1])
+            .store(0, Relaxed);
+        Head::find(track).look(track)
+    }
+
+    #[test]
+    fn gaps_are_passed_over_and_do_not_go_on_for_ever() {
+        assert!(look_at(&[40, 64]).unwrap().is_none());
+        assert!(
+            look_at(&[PIECE + 16, PIECE + 24, PIECE + 16, 72])
+                .unwrap()
+                .is_none()
+        );
+        assert!(look_at(&[8; 100]).is_err());
+    }
+}

@@ -1,0 +1,503 @@
+//! The sending end.
+
+use super::{
+    PIECE, Peers, Refused, Track,
+    frame::{Damaged, Frame, Kind, WORD, processor},
+};
+use crate::sync::{
+    area::Source,
+    atomic::{
+        self,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence, heavy_barrier,
+    },
+    wait::{self, Deadline, Sleep},
+};
+
+/// The size of a line of the cache in bytes.
+const LINE: usize = 64;
+
+/// Up to here, the first bytes of a copy are written last (see `copy`).
+const SHORT: usize = 128;
+
+/// The lines that a short message brings here from the receiver, for messages to come, by how far
+/// they are ahead. They come while others do their work; those of its own would be waited for, all
+/// the more by the next one who takes the senders' lock.
+const AHEAD: [usize; 2] = [3 * LINE, 4 * LINE];
+
+/// How often a sender that has run out of room looks whether there is plenty, before it makes do
+/// with what it needs: else it would look again for every message, and take the line with `head`
+/// away from the receiver each time.
+const PATIENCE: u32 = 64;
+
+/// What the sender knows by itself.
+#[derive(Default)]
+pub struct Tail {
+    /// Where the next frame goes, and its offset.
+    pos: u64,
+    offset: usize,
+    /// How far there is room, as far as is known: up to a whole ring behind a `head` that was seen.
+    limit: u64,
+    /// The first of the frames that were written and not committed: its position, offset and word.
+    pending: Option<(u64, usize, u64)>,
+    cpu: Cpu,
+}
+
+/// There is no room until `head` is here.
+struct Full {
+    until: u64,
+}
+
+impl Tail {
+    /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
+    pub fn find(track: Track) -> Result<Tail, Damaged> {
+        let head = track.words.receiver.head.load(Acquire);
+        // Acquire: what the last sender did is seen. (A dead one may have committed more.)
+        let tail = track.words.sender.tail.load(Acquire);
+        // What was released lies behind us in any case.
+        let pos = tail.max(head);
+        if pos - head > track.room() as u64 || pos > u64::MAX / 2 {
+            return Err(Damaged);
+        }
+        let mut found = Tail {
+            pos,
+            offset: track.offset(pos),
+            limit: head.saturating_add(track.room() as u64),
+            pending: None,
+            cpu: Cpu::default(),
+        };
+        loop {
+            let word = track.area.word(found.offset);
+            // Acquire: as above, for the frame.
+            match word.load(Acquire) {
+                0 => break,
+                value => {
+                    let frame = Frame::parse(value, track.room() - found.offset)?;
+                    if found.pos + frame.size as u64 > found.limit {
+                        return Err(Damaged);
+                    }
+                    if frame.kind == Kind::Begun {
+                        // Its sender is dead. Release: orders it behind what that one wrote.
+                        word.store(gap(frame.size).word(processor(None)), Release);
+                    }
+                    found.advance(track, frame.size);
+                    if frame.kind == Kind::Begun {
+                        track.words.asleep.receivers.wake(word, found.pos);
+                    }
+                }
+            }
+        }
+        // Release: for the next one to find.
+        track.words.sender.tail.store(found.pos, Release);
+        Ok(found)
+    }
+
+    /// Moves to where other senders have sent since. What was added before that and not committed is
+    /// given up: others have written there.
+    #[inline]
+    pub fn catch_up(&mut self, track: Track) {
+        self.pending = None;
+        // Relaxed: whoever sends has the senders' lock, which orders it.
+        let pos = track.words.sender.tail.load(Relaxed);
+        if pos != self.pos {
+            self.pos = pos;
+            self.offset = track.offset(pos);
+        }
+    }
+
+    /// Sends a short message, if there is room as far as is known: what happens most often, and
+    /// nothing else. Whether it was sent.
+    #[inline(always)]
+    pub fn send_short(&mut self, track: Track, bytes: Source) -> bool {
+        let frame = message(bytes.len());
+        let size = frame.size;
+        let fits = self.pending.is_none()
+            && bytes.len() <= PIECE
+            && bytes.len() <= track.capacity
+            && size <= track.room() - self.offset
+            && self.knows_room(size);
+        if !fits {
+            return false;
+        }
+        let (offset, word) = (self.offset, frame.word(self.cpu.get()));
+        self.advance(track, size);
+        // Relaxed: `publish` releases it.
+        track.area.word(self.offset).store(0, Relaxed);
+        if bytes.len() <= SHORT {
+            track.area.write(offset + WORD, bytes);
+        } else {
+            // The line with the frame's word comes last, all at once: a receiver that looks at it
+            // takes it away from here each time. Short copies do so by themselves.
+            let (first, rest) = bytes.split_at(LINE - WORD - offset % LINE);
+            track.area.write(offset + WORD + first.len(), rest);
+            track.area.write(offset + WORD, first);
+        }
+        self.publish(track, offset, word);
+        for ahead in AHEAD {
+            track.area.fetch_to_write(self.offset + ahead);
+        }
+        true
+    }
+
+    /// Sends a message, waiting for room.
+    #[cold]
+    #[inline(never)]
+    pub fn send(
+        &mut self,
+        track: Track,
+        bytes: Source,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        self.add(track, bytes, deadline, peers)?;
+        self.commit(track);
+        Ok(())
+    }
+
+    /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Tail::commit).
+    pub fn add(
+        &mut self,
+        track: Track,
+        bytes: Source,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if bytes.len() > PIECE {
+            return self.send_in_pieces(track, bytes, deadline, peers);
+        }
+        let offset = self.reserve(track, bytes.len(), deadline, peers)?;
+        track.area.write(offset, bytes);
+        self.append(track, message(bytes.len()));
+        Ok(())
+    }
+
+    /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
+    /// [`append`](Tail::append) and [`commit`](Tail::commit) follow.
+    pub fn reserve(
+        &mut self,
+        track: Track,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, Refused> {
+        if len > track.capacity {
+            return Err(Refused::TooLong(len));
+        }
+        self.make_room(track, message(len).size, deadline, peers)?;
+        Ok(self.offset + WORD)
+    }
+
+    /// Gives up what was added and not committed, and what was reserved: others may write there.
+    pub fn abort(&mut self) {
+        if let Some((pos, offset, _)) = self.pending.take() {
+            (self.pos, self.offset) = (pos, offset);
+        }
+    }
+
+    /// Returns whether this end has committed last: then it still owns what it has added or reserved
+    /// since.
+    pub fn is_last(&self, track: Track) -> bool {
+        let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
+        // Relaxed: this end has stored it, or another one has at any time since.
+        track.words.sender.tail.load(Relaxed) == committed
+    }
+
+    /// Adds the message whose bytes were written where [`reserve`](Tail::reserve) said; at most as
+    /// many.
+    pub fn append_message(&mut self, track: Track, len: usize) {
+        self.append(track, message(len));
+    }
+
+    fn append(&mut self, track: Track, frame: Frame) {
+        let word = frame.word(self.cpu.get());
+        match self.pending {
+            None => self.pending = Some((self.pos, self.offset, word)),
+            // Relaxed: nobody comes here before the first one is committed, which releases it.
+            Some(_) => track.area.word(self.offset).store(word, Relaxed),
+        }
+        self.advance(track, frame.size);
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, track: Track, size: usize) {
+        self.pos = self.pos.wrapping_add(size as u64);
+        self.offset += size;
+        if self.offset >= track.room() {
+            self.offset = 0;
+        }
+    }
+
+    /// Commits what was added, all of it at once.
+    pub fn commit(&mut self, track: Track) {
+        let Some((_, offset, word)) = self.pending.take() else {
+            return;
+        };
+        // Relaxed: the next line releases it.
+        track.area.word(self.offset).store(0, Relaxed);
+        self.publish(track, offset, word);
+    }
+
+    /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
+    #[inline(always)]
+    fn publish(&self, track: Track, offset: usize, word: u64) {
+        let first = track.area.word(offset);
+        // Release: whoever sees the frame sees its bytes, the frames behind it, and the 0 at the end.
+        first.store(word, Release);
+        // Release: for the next sender.
+        track.words.sender.tail.store(self.pos, Release);
+        track.words.asleep.receivers.wake(first, self.pos);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_in_pieces(
+        &mut self,
+        track: Track,
+        bytes: Source,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if bytes.len() > track.capacity {
+            return Err(Refused::TooLong(bytes.len()));
+        }
+        self.commit(track);
+        let frame = |kind| Frame::new(kind, bytes.len());
+        let size = frame(Kind::Begun).size;
+        self.make_room(track, size, deadline, peers)?;
+        self.commit(track); // the gap, if there had to be one
+        let cpu = self.cpu.get();
+        let first = track.area.word(self.offset);
+        let progress = track.area.word(self.offset + WORD);
+        let to = self.offset + 2 * WORD;
+        let pos = self.pos;
+        self.advance(track, size);
+        // Relaxed, both: the next line releases them.
+        progress.store(0, Relaxed);
+        track.area.word(self.offset).store(0, Relaxed);
+        // Release: whoever sees that it is begun sees that no bytes are there yet.
+        first.store(frame(Kind::Begun).word(cpu), Release);
+        // Whoever sleeps here, from now on also until it is done, sleeps after the same count.
+        track.words.asleep.receivers.wake(first, pos);
+        let (mut done, mut rest) = (0, bytes);
+        while !rest.is_empty() {
+            let piece;
+            (piece, rest) = rest.split_at(PIECE);
+            track.area.write(to + done, piece);
+            done += piece.len();
+            if !rest.is_empty() {
+                // Release: whoever sees the number sees the bytes.
+                progress.store(done as u64, Release);
+            }
+        }
+        // Release: whoever sees that it is done sees all bytes.
+        first.store(frame(Kind::Done).word(cpu), Release);
+        track.words.sender.tail.store(self.pos, Release);
+        track.words.asleep.receivers.wake(first, self.pos);
+        Ok(())
+    }
+
+    /// Makes sure that a frame of this size, and the word behind it, can be written at `offset`.
+    fn make_room(
+        &mut self,
+        track: Track,
+        size: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        if size <= track.room() - self.offset && self.knows_room(size) {
+            return Ok(());
+        }
+        self.find_room(track, size, deadline, peers)
+    }
+
+    /// Whether there is room for a frame of this size and the word behind it, as far as is known.
+    #[inline(always)]
+    fn knows_room(&self, size: usize) -> bool {
+        self.pos.saturating_add((size + WORD) as u64) <= self.limit
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_room(
+        &mut self,
+        track: Track,
+        size: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        loop {
+            let to_end = track.room() - self.offset;
+            let needed = size.min(to_end);
+            match self.look_for_room(track, needed) {
+                Ok(Ok(())) if size <= to_end => return Ok(()),
+                // A frame does not go round the end.
+                Ok(Ok(())) => self.append(track, gap(to_end)),
+                Err(damaged) => {
+                    // It is for this call to commit: others may send before the next one.
+                    self.commit(track);
+                    return Err(damaged.into());
+                }
+                Ok(Err(full)) => {
+                    // The receiver may have to take this, to make room.
+                    self.commit(track);
+                    self.wait_for_room(track, full.until, deadline, &peers)?;
+                }
+            }
+        }
+    }
+
+    /// Looks at `head` again, and drops messages if that is what senders of this ring do.
+    fn look_for_room(&mut self, track: Track, size: usize) -> Result<Result<(), Full>, Damaged> {
+        loop {
+            // Acquire: what was released is no longer read by anybody.
+            let head = track.words.receiver.head.load(Acquire);
+            // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
+            let possible = head <= self.pos && self.pos <= u64::MAX / 2;
+            let limit = head.saturating_add(track.room() as u64);
+            if !possible || self.pos > limit {
+                return Err(Damaged);
+            }
+            self.limit = limit;
+            if self.knows_room(size) {
+                return Ok(Ok(()));
+            }
+            if !track.drops {
+                let needed = self.pos + (size + WORD) as u64;
+                let until = head + (needed - self.limit);
+                return Ok(Err(Full { until }));
+            }
+            if self.pending.is_some_and(|(pos, ..)| pos == head) {
+                self.commit(track); // there is nothing older
+            }
+            self.drop_oldest(track, head)?;
+        }
+    }
+
+    /// Moves `head` on, as the receiver does, unless that one comes first.
+    fn drop_oldest(&mut self, track: Track, head: u64) -> Result<(), Damaged> {
+        let offset = track.offset(head);
+        // Relaxed: this sender has written it, or has found it when it became the sender.
+        let frame = Frame::parse(track.area.word(offset).load(Relaxed), track.room() - offset)?;
+        let next = head.wrapping_add(frame.size as u64);
+        // Acquire: as in `look_for_room`. Release: whoever reads a byte that is written from here
+        // on, and then does its acquire fence, sees that `head` has moved.
+        let moved = track
+            .words
+            .receiver
+            .head
+            .compare_exchange(head, next, AcqRel, Relaxed);
+        fence(Release);
+        if moved.is_ok() && frame.kind != Kind::Gap {
+            // Relaxed: a number to look at; only the sender changes it.
+            let dropped = track.words.sender.dropped.load(Relaxed);
+            track
+                .words
+                .sender
+                .dropped
+                .store(dropped.wrapping_add(1), Relaxed);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &mut self,
+        track: Track,
+        until: u64,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), Refused> {
+        let head = &track.words.receiver.head;
+        // Relaxed: `look_for_room` looks again.
+        let has_come = |to: u64| (head.load(Relaxed) >= to).then_some(());
+        if matches!(deadline, Deadline::Now) {
+            let gone = peers().check();
+            return match has_come(until) {
+                Some(()) => Ok(()), // it came, and then they went
+                None => gone.and(Err(Refused::TimedOut)),
+            };
+        }
+        // Not for every message: when a part of the ring is free, or all of it.
+        let wanted = until.saturating_add(track.room() as u64 / 4).min(self.pos);
+        // Relaxed: a hint.
+        let cpu = track.words.receiver.cpu.load(Relaxed).checked_sub(1);
+        let mut looks = 0;
+        let found = wait::stay_awake(cpu, || {
+            looks += 1;
+            has_come(if looks < PATIENCE { wanted } else { until })
+        });
+        if found.is_some() {
+            self.cpu.refresh();
+            return Ok(());
+        }
+        let look = || has_come(until);
+        let mut sleep = Sleep::until(deadline);
+        loop {
+            // Relaxed: ordered by the barriers.
+            track.words.asleep.wanted.store(wanted, Relaxed);
+            if !heavy_barrier() {
+                sleep.stay_light();
+            }
+            let seen = head.load(Relaxed);
+            let slept = seen >= until || atomic::sleep(head, seen, &mut sleep);
+            let gone = match look() {
+                Some(()) => Ok(()),
+                None => peers().check(),
+            };
+            // What the receiver did last came before it went.
+            if look().is_some() {
+                track.words.asleep.wanted.store(0, Relaxed);
+                self.cpu.refresh();
+                return Ok(());
+            }
+            gone?;
+            if !slept {
+                return Err(Refused::TimedOut);
+            }
+        }
+    }
+
+    /// Wakes the receivers, because something other than a message has come.
+    pub fn wake_receivers(&mut self, track: Track) {
+        self.catch_up(track); // others may have sent since
+        let word = track.area.word(self.offset);
+        track.words.asleep.receivers.wake(word, self.pos);
+    }
+}
+
+#[inline(always)]
+fn message(len: usize) -> Frame {
+    Frame::new(Kind::Message, len)
+}
+
+/// A gap of so many bytes, its word included.
+fn gap(size: usize) -> Frame {
+    Frame::new(Kind::Gap, size - WORD)
+}
+
+/// The processor that the sender runs on, asked now and then: a number that is out of date costs
+/// the receiver a little time, and asking for every message costs more.
+#[derive(Default)]
+struct Cpu {
+    /// As frames have it.
+    known: u64,
+    age: u8,
+}
+
+impl Cpu {
+    #[inline(always)]
+    fn get(&mut self) -> u64 {
+        if self.age == 0 {
+            self.refresh();
+        }
+        self.age = (self.age + 1) % 64;
+        self.known
+    }
+
+    fn refresh(&mut self) {
+        #[cfg(not(loom))]
+        {
+            self.known = processor(crate::sys::cpu());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Files below `/proc` and `/sys`, line by line or number by number, without allocating: what they
+//! say is asked for in signal handlers and when memory has run out, too.
+
+use super::{Errno, file::Descriptor};
+use core::{ffi::CStr, ops::ControlFlow, str};
+
+/// As much of a line as is looked at. Nothing that is asked for here is longer.
+const LINE: usize = 2048;
+
+/// Hands the lines of a file over, until `each` has enough. Longer ones than [`LINE`] are cut.
+pub fn for_each_line(path: &CStr, each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
+    let file = Descriptor::open(path)?;
+    split(|buffer| file.read(buffer), each)
+}
+
+/// The same for what `read` gives, piece by piece.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+fn split(
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+    mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), Errno> {
+    let mut buffer = [0; LINE];
+    let (mut len, mut in_long_line) = (0, false);
+    loop {
+        let more = read(&mut buffer[len..])?;
+        len += more;
+        let mut rest = &buffer[..len];
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            let tail = core::mem::take(&mut in_long_line);
+            if !tail && each(line).is_break() {
+                return Ok(());
+            }
+        }
+        // The last line may have no end.
+        if more == 0 {
+            if !rest.is_empty() && !in_long_line {
+                let _ = each(rest);
+            }
+            return Ok(());
+        }
+        if rest.len() == LINE {
+            if !in_long_line && each(rest).is_break() {
+                return Ok(());
+            }
+            in_long_line = true;
+            len = 0;
+        } else {
+            let start = len - rest.len();
+            len = rest.len();
+            buffer.copy_within(start..start + len, 0);
+        }
+    }
+}
+
+/// The number behind a name in a file of lines such as `CommitLimit:   12342044 kB`.
+pub fn number_after(path: &CStr, name: &str) -> Option<u64> {
+    word_after(path, name, 0, |word| word.parse().ok())
+}
+
+/// What a word is that stands behind a name, after so many others, in such a file.
+pub fn word_after<T>(
+    path: &CStr,
+    name: &str,
+    skip: usize,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    let mut found = None;
+    for_each_line(path, |line| match line.strip_prefix(name.as_bytes()) {
+        Some(rest) => {
+            let words = str::from_utf8(rest).unwrap_or_default();
+            let word = words.split_ascii_whitespace().nth(skip);
+            found = word.and_then(&parse);
+            ControlFlow::Break(())
+        }
+        None => ControlFlow::Continue(()),
+    })
+    .ok()?;
+    found
+}
+
+/// The number that a file begins with, such as `/proc/sys/vm/max_map_count`.
+pub fn number_in(path: &CStr) -> Option<u64> {
+    let mut start = [0; 64];
+    let len = Descriptor::open(path).ok()?.read(&mut start).ok()?;
+    first_number(&start[..len])
+}
+
+fn first_number(text: &[u8]) -> Option<u64> {
+    let word = str::from_utf8(text).ok()?.split_ascii_whitespace().next()?;
+    word.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lengths of a text's lines, if it comes in pieces of some length.
+    fn lines(mut text: &[u8], piece: usize) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        let read = |buffer: &mut [u8]| {
+            let (now, later) = text.split_at(text.len().min(buffer.len()).min(piece));
+            buffer[..now.len()].copy_from_slice(now);
+            text = later;
+            Ok(now.len())
+        };
+        let each = |line: &[u8]| {
+            lengths.push(line.len());
+            ControlFlow::Continue(())
+        };
+        split(read, each).unwrap();
+        lengths
+    }
+
+    #[test]
+    fn lines_of_any_length_are_told_apart() {
+        for piece in [1, 2, 1000, LINE, 10 * LINE] {
+            assert_eq!(lines(b"", piece), []);
+            assert_eq!(lines(b"a\n\nbcd", piece), [1, 0, 3]);
+            for long in [LINE - 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 3 * LINE + 7] {
+                let line = "x".repeat(long);
+                let text = format!("ab\n{line}\ncd\n{line}\nef");
+                let shown = long.min(LINE);
+                assert_eq!(
+                    lines(text.as_bytes(), piece),
+                    [2, shown, 2, shown, 2],
+                    "{long}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_found() {
+        assert!(number_after(c"/proc/meminfo", "MemTotal:").unwrap() > 0);
+        assert_eq!(number_after(c"/proc/meminfo", "NoSuchThing:"), None);
+        assert!(number_in(c"/proc/sys/vm/max_map_count").unwrap() > 0);
+        assert_eq!(number_in(c"/no/such/file"), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! What is attached in this process, as `/proc/self/maps` tells it.
+//!
+//! The kernel shows an attached segment as a mapping named `/SYSV` plus the key in hexadecimal,
+//! with the segment's id in the place of the inode number (`proc(5)`). So nothing has to be
+//! recorded when a segment is attached, and attachments made by others (a library, a parent before
+//! `fork`, plain `shmat`) are found as well.
+
+use super::{Errno, file::Path, lines::for_each_line};
+use core::{
+    ffi::{CStr, c_int},
+    ops::ControlFlow,
+};
+
+const MAPS: &CStr = c"/proc/self/maps";
+
+/// One segment attached at one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    pub start: usize,
+    pub id: c_int,
+    /// The bytes mapped: the segment's size in whole pages.
+    pub len: usize,
+    pub writable: bool,
+}
+
+/// Finds the segment that is attached at exactly `addr`. `Ok(None)` if there is none.
+pub fn attached_at(addr: usize) -> Result<Option<Mapping>, Errno> {
+    find_attachment(|mapping| mapping.start == addr)
+}
+
+/// The first attachment that is wanted, in the order of addresses.
+pub fn find_attachment(mut wanted: impl FnMut(&Mapping) -> bool) -> Result<Option<Mapping>, Errno> {
+    let mut found: Option<Mapping> = None;
+    // One attachment can stand in several lines, when advice or protection was given for a part of
+    // it: what is found is complete once a line does not continue it.
+    let mut complete = false;
+    for_each_line(MAPS, |line| {
+        let area = Area::parse(line);
+        if let (Some(mapping), Some(area)) = (&mut found, &area)
+            && area.start == mapping.start + mapping.len
+            && area.id == mapping.id
+            && area.offset == mapping.len
+        {
+            mapping.len += area.end - area.start;
+            mapping.writable &= area.writable;
+            return ControlFlow::Continue(());
+        }
+        if found.as_ref().is_some_and(&mut wanted) {
+            complete = true;
+            return ControlFlow::Break(());
+        }
+        found = area.filter(|area| area.offset == 0).map(|area| Mapping {
+            start: area.start,
+            id: area.id,
+            len: area.end - area.start,
+            writable: area.writable,
+        });
+        ControlFlow::Continue(())
+    })?;
+    // The last line of all may be an attachment, which nothing has completed.
+    Ok(found.filter(|mapping| complete || wanted(mapping)))
+}
+
+/// Hands all attachments over, in the order of addresses.
+#[allow(dead_code)] // the drop-in asks
+pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> {
+    find_attachment(|mapping| {
+        each(mapping);
+        false
+    })
+    .map(drop)
+}
+
+/// How many mappings this process has, and the bounds of the first that has a byte in a range.
+pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usize)>), Errno> {
+    let end = start.saturating_add(len);
+    let (mut count, mut first) = (0, None);
+    for_each_line(MAPS, |line| {
+        count += 1;
+        if let Some((from, to)) = bounds(line)
+            && from < end
+            && start < to
+            && first.is_none()
+        {
+            first = Some((from, to));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((count, first))
+}
+
+/// Returns where a process has a segment attached, from its first byte on. `None` also if that is unknown.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+pub fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
+    let mut found = None;
+    let path = Path::new(format_args!("/proc/{pid}/maps"))?;
+    let _ = for_each_line(path.as_c_str(), |line| {
+        let area = Area::parse(line).filter(|area| area.id == id && area.offset == 0);
+        found = area.map(|area| area.start);
+        match found {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    found
+}
+
+/// `start-end …`
+fn bounds(line: &[u8]) -> Option<(usize, usize)> {
+    let field = line.split(|&byte| byte == b' ').next()?;
+    let (start, end) = core::str::from_utf8(field).ok()?.split_once('-')?;
+    Some((
+        usize::from_str_radix(start, 16).ok()?,
+        usize::from_str_radix(end, 16).ok()?,
+    ))
+}
+
+/// A line of `/proc/self/maps` that belongs to a System V segment.
+struct Area {
+    start: usize,
+    end: usize,
+    writable: bool,
+    offset: usize,
+    id: c_int,
+}
+
+impl Area {
+    /// Parses `start-end perms offset dev inode   /SYSVkey (deleted)`; everything else is `None`.
+    fn parse(line: &[u8]) -> Option<Area> {
+        let (start, end) = bounds(line)?;
+        let line = core::str::from_utf8(line).ok()?;
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let perms = fields.next()?;
+        let offset = fields.next()?;
+        let _device = fields.next()?;
+        let inode = fields.next()?;
+        let key = fields.next()?.strip_prefix("/SYSV")?;
+        // Always shown so, because no such file exists; a real file of this name is not.
+        if fields.next()? != "(deleted)" {
+            return None;
+        }
+        if key.len() != 8 || !key.bytes().all(|b| b.is_ascii_hexdigit()) || !perms.ends_with('s') {
+            return None;
+        }
+        Some(Area {
+            start,
+            end,
+            writable: perms.as_bytes().get(1) == Some(&b'w'),
+            offset: usize::from_str_radix(offset, 16).ok()?,
+            // An inode number is unsigned; an id is a non-negative int.
+            id: c_int::try_from(inode.parse::<u64>().ok()?).ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_told_from_everything_else() {
+        let area = Area::parse(
+            b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /SYSV0000002a (deleted)",
+        )
+        .unwrap();
+        assert_eq!(
+            (area.start, area.end, area.id),
+            (0x7f00_0000_0000, 0x7f00_0000_1000, 32771)
+        );
+        assert!(area.writable);
+        for other in [
+            &b"7f0000000000-7f0000001000 rw-p 00000000 00:01 32771    /SYSV0000002a (deleted)"[..],
+            b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /home/me/SYSV",
+            b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /SYSV42 (deleted)",
+            b"7f0000000000-7f0000001000 rw-s 00000000 08:01 32771    /SYSV0000002a",
+            b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0",
+            b"7f0000000000 rw-s",
+            b"\xff\xfe",
+            b"",
+        ] {
+            assert!(Area::parse(other).is_none());
+        }
+    }
+}

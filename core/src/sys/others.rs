@@ -1,0 +1,141 @@
+//! What `/proc` and the kernel say of other processes. `None` stands for unknown.
+
+use super::{
+    Errno,
+    errno::check,
+    file::{Descriptor, Path},
+    process::proc_is_ours,
+    stat::Stat,
+};
+use core::{
+    ffi::{CStr, c_int},
+    mem::MaybeUninit,
+    ops::ControlFlow,
+    str,
+};
+
+/// Returns the id of the process that started this one, or has adopted it.
+pub fn parent_id() -> c_int {
+    // SAFETY: getppid takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_getppid) as c_int }
+}
+
+/// Calls `each` with the id of each process that `/proc` shows.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+pub fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
+    let directory = Descriptor::open(c"/proc")?;
+    let mut buffer = [0; 1024];
+    loop {
+        let mut entries = match directory.read_directory(&mut buffer)? {
+            0 => return Ok(()),
+            len => &buffer[..len],
+        };
+        // A struct linux_dirent64: its length in bytes 16 and 17, its name from byte 19 on.
+        while let Some(&[low, high]) = entries.get(16..18) {
+            let len = usize::from(u16::from_ne_bytes([low, high]));
+            let name = entries.get(19..len).unwrap_or_default();
+            let name = CStr::from_bytes_until_nul(name).unwrap_or_default();
+            let pid = str::from_utf8(name.to_bytes())
+                .ok()
+                .and_then(|name| name.parse().ok());
+            if pid.is_some_and(|pid| each(pid).is_break()) {
+                return Ok(());
+            }
+            // No entry is empty; should one say so, this is the end.
+            entries = entries.get(len.max(1)..).unwrap_or_default();
+        }
+    }
+}
+
+/// Returns the number of this thread's IPC namespace.
+pub fn ipc_namespace() -> Option<u64> {
+    namespace_at(c"/proc/thread-self/ns/ipc")
+}
+
+/// Returns the number of another process' IPC namespace, if this process may read it.
+pub fn ipc_namespace_of(pid: c_int) -> Option<u64> {
+    namespace_at(Path::new(format_args!("/proc/{pid}/ns/ipc"))?.as_c_str())
+}
+
+fn namespace_at(path: &CStr) -> Option<u64> {
+    super::file_id(path).ok().map(|file| file.inode)
+}
+
+/// Returns whether the process that had this id at this time, in seconds since 1970, has ended.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+pub fn has_ended(pid: c_int, at: i64) -> Option<bool> {
+    // The kernel says 0 of a process that this PID namespace does not see.
+    if pid <= 0 {
+        return None;
+    }
+    // SAFETY: signal 0 asks whether the process exists, and sends nothing.
+    if let Err(Errno(libc::ESRCH)) = check(unsafe { libc::syscall(libc::SYS_kill, pid, 0) }) {
+        return Some(true);
+    }
+    if !proc_is_ours() {
+        return None;
+    }
+    let stat = Stat::of(pid)?;
+    // The first thread can end before the others.
+    let lives = stat.lives || stat.threads > 1;
+    // A process that started later has the same id now. All these clocks are rounded.
+    Some(!lives || second_of(stat.start)? > at + 1)
+}
+
+/// Converts clock ticks after boot to seconds since 1970.
+fn second_of(start: u64) -> Option<i64> {
+    // SAFETY: sysconf takes a number and has no other effect.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let boot = seconds(libc::CLOCK_REALTIME)? - seconds(libc::CLOCK_BOOTTIME)?;
+    Some(boot + i64::try_from(start / u64::try_from(ticks).ok()?.max(1)).ok()?)
+}
+
+/// A clock, in seconds. The kernel is asked directly, because a program may have a function of its own
+/// under libc's name.
+fn seconds(clock: libc::clockid_t) -> Option<i64> {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: there is room for one timespec.
+    check(unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time.as_mut_ptr()) }).ok()?;
+    // SAFETY: the call succeeded, so it is filled.
+    Some(unsafe { time.assume_init() }.tv_sec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::process_id, *};
+    use std::process::Command;
+
+    #[test]
+    fn a_process_ends_once_and_its_id_may_be_given_again() {
+        let now = seconds(libc::CLOCK_REALTIME).unwrap();
+        assert_eq!(has_ended(process_id(), now), Some(false));
+        // It was another one that had this id in 1970.
+        assert_eq!(has_ended(process_id(), 0), Some(true));
+        assert_eq!(has_ended(0, now), None);
+        assert_eq!(has_ended(-1, now), None);
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = child.id() as c_int;
+        let soon = now + 60;
+        assert_eq!(has_ended(pid, soon), Some(false));
+        child.kill().unwrap();
+        while has_ended(pid, soon) != Some(true) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert_eq!(has_ended(pid, soon), Some(true));
+    }
+
+    #[test]
+    fn this_process_is_among_all() {
+        let (mut found, mut parent) = (false, false);
+        for_each_process(|pid| {
+            found |= pid == process_id();
+            parent |= pid == parent_id();
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert!(found && parent);
+        assert_eq!(ipc_namespace(), ipc_namespace_of(process_id()));
+        assert!(ipc_namespace().is_some());
+    }
+}

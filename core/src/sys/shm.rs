@@ -1,0 +1,63 @@
+//! The four System V calls, straight to the kernel.
+//!
+//! Not through libc's functions of these names: the drop-in exports them, and would call itself for
+//! ever. Inlined, because processors forget their return predictions in a system call, so that each
+//! frame between it and the program's own code costs about 15 ns.
+
+use super::{Errno, errno::check};
+use core::ffi::{c_int, c_void};
+
+/// `shmget(2)`.
+#[inline]
+pub fn shmget(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
+    // SAFETY: shmget takes three integers and touches no memory of this process.
+    let id = check(unsafe { libc::syscall(libc::SYS_shmget, key, size, flags) })?;
+    Ok(id as c_int)
+}
+
+/// `shmat(2)`.
+///
+/// # Safety
+/// With `SHM_REMAP` in `flags` the kernel replaces whatever is mapped at `addr`: it must be memory
+/// that nobody uses. Without it the call is safe for every argument.
+#[inline]
+pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut c_void, Errno> {
+    // SAFETY: the kernel checks all three arguments; the caller vouches for SHM_REMAP.
+    let address = check(unsafe { libc::syscall(libc::SYS_shmat, id, addr, flags) })?;
+    Ok(address as *mut c_void)
+}
+
+/// `shmdt(2)`.
+///
+/// # Safety
+/// If a segment is attached at `addr`, nobody may use that memory from now on.
+#[inline]
+pub unsafe fn shmdt(addr: *const c_void) -> Result<(), Errno> {
+    // SAFETY: the kernel refuses an address at which no segment is attached; the caller gives up
+    // the one that is.
+    check(unsafe { libc::syscall(libc::SYS_shmdt, addr) })?;
+    Ok(())
+}
+
+/// `shmctl(2)`.
+///
+/// # Safety
+/// `buf` must be what the command needs: a `shmid_ds`, `shminfo` or `shm_info` to be read or
+/// written, or anything for a command that uses none. (The kernel answers an address it cannot use
+/// with `EFAULT`; what it can use, it overwrites.)
+pub unsafe fn shmctl(id: c_int, command: c_int, buf: *mut c_void) -> Result<c_int, Errno> {
+    // SAFETY: the caller provides the buffer that the command asks for.
+    let value = check(unsafe { libc::syscall(libc::SYS_shmctl, id, command, buf) })?;
+    Ok(value as c_int)
+}
+
+/// The key in a segment's permissions. Each libc has a name of its own for the field; in all of them,
+/// as in the kernel, it is the first.
+pub fn key_of(permissions: &libc::ipc_perm) -> libc::key_t {
+    // SAFETY: a key is a number, and the structure begins with it.
+    unsafe {
+        core::ptr::from_ref(permissions)
+            .cast::<libc::key_t>()
+            .read()
+    }
+}

@@ -1,0 +1,85 @@
+//! What `/proc/PID/stat` says of a thread or a process. Source: `proc(5)`.
+
+use super::file::{Descriptor, Path};
+use core::ffi::{CStr, c_int};
+
+/// A line of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// It has not ended. A thread that has ended is listed until it was waited for.
+    pub lives: bool,
+    /// How many threads its process has.
+    pub threads: u64,
+    /// It is a thread of the kernel, and no program.
+    pub is_kernel: bool,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+}
+
+impl Stat {
+    /// Reads that of the calling thread.
+    pub fn of_this_thread() -> Option<Stat> {
+        Stat::read(c"/proc/thread-self/stat")
+    }
+
+    /// Reads that of the calling process.
+    pub fn of_this_process() -> Option<Stat> {
+        Stat::read(c"/proc/self/stat")
+    }
+
+    /// Reads that of any thread that `/proc` shows.
+    pub fn of(tid: c_int) -> Option<Stat> {
+        Stat::read(Path::new(format_args!("/proc/{tid}/stat"))?.as_c_str())
+    }
+
+    /// Reads such a file, without allocating.
+    fn read(path: &CStr) -> Option<Stat> {
+        // Only the first 22 fields are needed.
+        let mut buffer = [0; 512];
+        let len = Descriptor::open(path).ok()?.read(&mut buffer).ok()?;
+        Stat::parse(buffer.get(..len)?)
+    }
+
+    /// `pid (name) state ppid …`: the name can hold anything, parentheses too, so what counts comes
+    /// behind the last one. The state is field 3, the flags field 9, the number of threads field 20, the start time
+    /// field 22.
+    fn parse(text: &[u8]) -> Option<Stat> {
+        /// See `<linux/sched.h>`.
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        let name_end = text.iter().rposition(|&byte| byte == b')')?;
+        let rest = core::str::from_utf8(&text[name_end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        Some(Stat {
+            lives: !matches!(state, "Z" | "X" | "x"),
+            is_kernel: fields.nth(5)?.parse::<u32>().ok()? & PF_KTHREAD != 0,
+            threads: fields.nth(10)?.parse().ok()?,
+            start: fields.nth(1)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_confuses_nothing() {
+        let text = b"7 (a) R 1) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        let stat = Stat::parse(text).unwrap();
+        assert!(!stat.lives);
+        assert_eq!((stat.threads, stat.start), (17, 4242));
+        assert!(!stat.is_kernel);
+        assert!(Stat::parse(b"").is_none());
+        assert!(Stat::parse(b"7 (a").is_none());
+        assert!(Stat::parse(b"7 (a) R 1").is_none());
+        assert!(Stat::parse(b"7 (a) \xff").is_none());
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_no_process() {
+        let text = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10 0 0";
+        assert!(Stat::parse(text).unwrap().is_kernel);
+        assert!(!Stat::of_this_thread().unwrap().is_kernel);
+    }
+}

@@ -1,0 +1,77 @@
+//! `ftok`, `shmget`, `shmat`, `shmdt` and `shmctl`, to the letter: C's types, C's conventions, the
+//! kernel's and glibc's behaviour.
+//!
+//! This is what the drop-in exports under the names that unmodified programs call, and it is here
+//! for Rust code that ports such a program line by line. Everybody else is better served by
+//! `shmkey::Segment`.
+//!
+//! All five: −1 (for [`shmat`] `(void *) -1`) and `errno` on failure; on success `errno` is left
+//! alone. Safe to call from any thread, after `fork` and in signal handlers: nothing is allocated,
+//! locked or remembered. Source: `ftok(3)`, `shmget(2)`, `shmop(2)`, `shmctl(2)`.
+
+use crate::{
+    backend,
+    sys::{self, Errno},
+};
+use core::ffi::{c_char, c_int, c_void};
+
+/// `ftok(3)`: a key from a file that exists and eight bits of a project id. 0 is not refused here,
+/// nor is any other id.
+///
+/// # Safety
+/// None for this process' memory; the kernel reads the path, and a pointer that leads nowhere gives
+/// `EFAULT`.
+#[inline]
+pub unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
+    // SAFETY: file_id_at accepts every pointer.
+    answer(unsafe { sys::file_id_at(path) }.map(|file| file.ftok(proj_id)))
+}
+
+/// `shmget(2)`: the id of the segment under `key`, which is created if the flags say so.
+#[inline]
+pub fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
+    answer(backend::create_or_get(key, size, flags))
+}
+
+/// `shmat(2)`: attaches a segment.
+///
+/// # Safety
+/// With `SHM_REMAP`, `addr` must be memory that nobody uses any more. Without it, none.
+#[inline]
+pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void {
+    // SAFETY: the caller vouches for SHM_REMAP.
+    match unsafe { backend::attach(id, addr, flags) } {
+        Ok(address) => address,
+        Err(errno) => {
+            errno.set();
+            usize::MAX as *mut c_void
+        }
+    }
+}
+
+/// `shmdt(2)`: detaches the segment at `addr`.
+///
+/// # Safety
+/// Nobody may use that memory from now on.
+#[inline]
+pub unsafe fn shmdt(addr: *const c_void) -> c_int {
+    // SAFETY: the caller gives the memory up.
+    answer(unsafe { backend::detach(addr) }.map(|()| 0))
+}
+
+/// `shmctl(2)`: reads, changes or removes a segment.
+///
+/// # Safety
+/// `buf` must suit the command, as its manual page says.
+#[inline]
+pub unsafe fn shmctl(id: c_int, command: c_int, buf: *mut libc::shmid_ds) -> c_int {
+    // SAFETY: the caller provides what the command needs.
+    answer(unsafe { backend::control(id, command, buf.cast()) })
+}
+
+fn answer(result: Result<c_int, Errno>) -> c_int {
+    result.unwrap_or_else(|errno| {
+        errno.set();
+        -1
+    })
+}
