@@ -57,14 +57,10 @@
 //!
 //! Linux on 64-bit processors.
 
-// Without the C API, what only it uses is idle.
-#![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
-
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("shmkey needs Linux on a 64-bit processor");
 
 mod attachment;
-#[cfg(feature = "capi")]
 pub mod capi;
 mod contents;
 mod error;

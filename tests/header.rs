@@ -10,6 +10,7 @@ fn root() -> &'static Path {
 
 fn generate() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
+    let copies = tempfile::tempdir().expect("a temporary directory");
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order in which a reader needs them.
     for file in [
@@ -24,7 +25,15 @@ fn generate() -> String {
         "process",
         "version",
     ] {
-        builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));
+        let source = fs::read_to_string(root().join(format!("src/capi/{file}.rs")));
+        let copy = copies.path().join(format!("{file}.rs"));
+        // cbindgen does not know an attribute with a condition.
+        let source = source.expect("src/capi is readable").replace(
+            "#[cfg_attr(feature = \"capi\", unsafe(no_mangle))]",
+            "#[unsafe(no_mangle)]",
+        );
+        fs::write(&copy, source).expect("a temporary file");
+        builder = builder.with_src(copy);
     }
     let mut header = Vec::new();
     builder

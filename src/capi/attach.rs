@@ -25,7 +25,7 @@ const ATTACH_FLAGS: c_int = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP |
 /// Errors: EINVAL no such id, or flags that nobody defined; EIDRM removed and destroyed; EACCES the
 /// segment's mode does not allow it; ENOMEM no address space left; ENOSYS.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
     // SAFETY: the kernel refuses SHM_REMAP where no address is given.
     or_null(unsafe { checked_attach(id, ptr::null(), flags) })
@@ -37,7 +37,7 @@ pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
 ///
 /// flags, result, errors: as for shm_attach(); EINVAL also if the address is not aligned or in use.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_attach_at(
     id: c_int,
     address: *const c_void,
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shm_attach_at(
 /// flags: SHM_RDONLY and SHM_EXEC. Result, errors: as for shm_attach(); EACCES also without read
 /// permission.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
     let unknown = flags & !(libc::SHM_RDONLY | libc::SHM_EXEC);
     or_null(if unknown == 0 {
@@ -71,7 +71,7 @@ pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
 /// Returns: 0, or -1.
 /// Errors: EINVAL nothing is attached at this address (NULL, one inside a segment, one that was
 /// detached already).
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
     // SAFETY: the caller gives the memory up.
     or_minus_one(unsafe { detach(addr) }.map(|()| 0))
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 /// Returns: 0, or -1.
 /// Errors: EINVAL nothing is attached at this address; EFAULT size is NULL or points nowhere;
 /// ENOENT /proc is not mounted.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize) -> c_int {
     or_minus_one(keeping_errno(|| {
         let bytes = size_of_mapping(&attached(addr)?)?;
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize
 /// Returns: 0, or -1.
 /// Errors: EINVAL nothing is attached at this address, or a kernel before Linux 5.14; ENOMEM;
 /// ENOENT /proc is not mounted.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {
     or_minus_one(keeping_errno(|| {
         let mapping = attached(addr)?;

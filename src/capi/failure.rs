@@ -178,7 +178,7 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
 /// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
 /// alone.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_last_error() -> *const c_char {
     match LAST.get() {
         Own::Memory(last) => last.text(),
@@ -208,7 +208,7 @@ pub struct shm_failure {
 /// Returns: 1 if it was stored: shm_failure_text() makes the text; or 0, if there was no failure, or its
 /// text is made already, like that of a failure to create a segment: copy that from shm_last_error().
 /// errno is left alone.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
     match LAST.get() {
         Own::Memory(last)
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
 /// failure: what shm_last_failure() has stored. Other integers give another text, and do no harm.
 ///
 /// Returns: nothing. errno is left alone.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_failure_text(
     failure: *const shm_failure,
     text: *mut c_char,

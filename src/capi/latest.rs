@@ -44,7 +44,7 @@ pub struct shm_latest {
 /// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
 /// Errors: those of opening.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_open(
     name: *const c_char,
     size: usize,
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn shm_latest_open(
 
 /// The same by path and project id; EFAULT if path is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_open_key(
     path: *const c_char,
     proj_id: c_int,
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn shm_latest_open_key(
 /// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
 /// of 64 if that is at most 256, else twice.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_open_in(
     id: c_int,
     offset: usize,
@@ -102,7 +102,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
 /// Returns: 0, or -1.
 /// Errors: EBUSY another handle or a live process is the publisher; EACCES it was opened with
 /// SHM_RDONLY, or the segment's mode does not let this process write.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_publish(
     latest: *mut shm_latest,
     value: *const c_void,
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn shm_latest_publish(
 /// Returns: its version, 1 or more: the how-manieth it is; 0 if nothing was published yet, and then
 /// what is at value may be anything; or -1.
 /// Errors: ESTALE the publisher was faster than the copy 100,000 times in a row.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut c_void) -> i64 {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
@@ -154,7 +154,7 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
 ///
 /// Returns: its version; or -1.
 /// Errors: ETIMEDOUT, EAGAIN; ESTALE.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_read_newer(
     latest: *const shm_latest,
     seen: i64,
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 /// The version of the newest value, without copying it.
 ///
 /// Returns: 1 or more; 0 if nothing was published yet; or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     // SAFETY: the caller hands over an open one.
     let latest = unsafe { object(latest) };
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 /// The id of the segment that it lies in.
 ///
 /// Returns: the id, or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     // SAFETY: the caller hands over an open one.
     or_minus_one(unsafe { object(latest) }.map(|latest| latest.shared.object().id()))
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int 
 }
 
 /// Closes it. If this process was the publisher, another one can be.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
     // SAFETY: the caller gives it up.
     unsafe { close(latest) }

@@ -32,7 +32,7 @@ pub struct shm_mutex(mutex::Shared);
 /// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
 /// Errors: those of opening; EACCES if the segment's mode does not let this process write.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_open(
     name: *const c_char,
     size: usize,
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 
 /// The same by path and project id; EFAULT if path is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_open_key(
     path: *const c_char,
     proj_id: c_int,
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn shm_mutex_open_key(
 
 /// The same in a segment, at an offset: 1024 bytes and `size`.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_open_in(
     id: c_int,
     offset: usize,
@@ -88,7 +88,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// unlocked; or -1, not locked.
 /// Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     // SAFETY: the caller hands over an open mutex, or NULL.
     match unsafe { mutex.as_ref() } {
@@ -115,7 +115,7 @@ unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
 /// lock; the address stays the same until the mutex is closed.
 ///
 /// Returns: the address; or NULL (EFAULT).
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
     // SAFETY: the caller hands over an open mutex.
     or_null(unsafe { object(mutex) }.map(|mutex| mutex.0.object().payload()))
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
 ///
 /// Returns: 0, also if there was nothing to put in order; or -1.
 /// Errors: EPERM this thread does not have the lock.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
 ///
 /// Returns: 0, or -1.
 /// Errors: EPERM this thread does not have the lock.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_unlock(mutex: *mut shm_mutex) -> c_int {
     // SAFETY: the caller hands over an open mutex, or NULL.
     match unsafe { mutex.as_ref() } {
@@ -162,7 +162,7 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
 /// The id of the segment that it lies in.
 ///
 /// Returns: the id, or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     // SAFETY: the caller hands over an open mutex.
     or_minus_one(unsafe { object(mutex) }.map(|mutex| mutex.0.object().id()))
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
@@ -184,7 +184,7 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
 }
 
 /// Closes it. Unlock it before: one that is closed while it is locked stays so until its thread ends.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {
     // SAFETY: the caller gives it up.
     unsafe { close(mutex) }

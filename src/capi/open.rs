@@ -35,7 +35,7 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 /// or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
 /// points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_open_key(
     path: *const c_char,
     proj_id: c_int,
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn shm_open_key(
 /// for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
 /// leads nowhere.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: c_int) -> c_int {
     or_minus_one(keeping_errno(|| {
         let mut buffer = [0; NAME_MAX + 1];
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
 ///
 /// size, flags, result, errors: as for shm_open_key().
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::from_raw(key), size, flags))
 }
@@ -84,7 +84,7 @@ pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
 ///
 /// size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::PRIVATE, size, flags))
 }
@@ -95,7 +95,7 @@ pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
 /// Returns: 0, or -1.
 /// Errors: EINVAL no such id; EIDRM it has been removed and destroyed; EPERM only its owner, its
 /// creator or root may.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_remove(id: c_int) -> c_int {
     or_minus_one(Segment::from_id(id).remove().map(|()| 0))
 }

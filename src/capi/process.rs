@@ -8,7 +8,7 @@ use crate::holder::Holder;
 /// Before Linux 6.9 it is made of the id, the start time and the namespaces of the process, or is random.
 ///
 /// Returns: the number, never 0.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_this_process() -> u64 {
     keeping_errno(|| Ok(Holder::this_process().bits())).unwrap_or(1)
 }

@@ -110,7 +110,7 @@ pub struct shm_message {
 /// Returns: a ring, to be closed by shm_ring_close(); or NULL.
 /// Errors: those of opening; EACCES if the segment's mode does not let this process write.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_open(
     name: *const c_char,
     capacity: usize,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn shm_ring_open(
 
 /// The same by path and project id; EFAULT if path is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_open_key(
     path: *const c_char,
     proj_id: c_int,
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn shm_ring_open_key(
 
 /// The same in a segment, at an offset: 1568 bytes and the capacity.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_ring_open_in(
     id: c_int,
     offset: usize,
@@ -314,7 +314,7 @@ impl Drop for shm_ring {
 /// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has
 /// overwritten the ring; EINVAL a slot is reserved; EDEADLK this thread has one reserved by another
 /// handle of a ring for many senders.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_send(
     ring: *mut shm_ring,
     message: *const c_void,
@@ -340,7 +340,7 @@ pub unsafe extern "C" fn shm_ring_send(
 ///
 /// Returns: how many were sent, from the first on; or -1, none.
 /// Errors: those of shm_ring_send().
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_send_batch(
     ring: *mut shm_ring,
     messages: *const shm_bytes,
@@ -386,7 +386,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// Returns: 0, or -1.
 /// Errors: those of shm_ring_send(); EFAULT slot is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_reserve(
     ring: *mut shm_ring,
     size: usize,
@@ -418,7 +418,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
 /// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
 /// Errors: EPERM the slot is no longer reserved (it was committed or given up), or another thread or
 /// this process' parent has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_commit(
     ring: *mut shm_ring,
     slot: *const shm_slot,
@@ -437,7 +437,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 ///
 /// Returns: 0; or -1, and then nothing is changed.
 /// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
@@ -455,7 +455,7 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
 /// more; EBADMSG somebody has overwritten the ring.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_recv(
     ring: *mut shm_ring,
     buffer: *mut c_void,
@@ -481,7 +481,7 @@ pub unsafe extern "C" fn shm_ring_recv(
 /// Returns: how many were received; or -1, none.
 /// Errors: those of shm_ring_recv().
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_recv_batch(
     ring: *mut shm_ring,
     buffer: *mut c_void,
@@ -519,7 +519,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// Returns: its length, 0 or more; or -1.
 /// Errors: those of shm_ring_recv(); EFAULT message is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_peek(
     ring: *mut shm_ring,
     message: *mut shm_message,
@@ -552,7 +552,7 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// Errors: EPERM it was released or received, or peeked at again, or this process' parent has peeked at
 /// it; then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what
 /// was read of it may be anything; EFAULT message is NULL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_release(
     ring: *mut shm_ring,
     message: *const shm_message,
@@ -579,7 +579,7 @@ pub unsafe extern "C" fn shm_ring_release(
 ///
 /// Returns: 0, also if this process is it already; or -1.
 /// Errors: EBUSY, ENOSPC, EBADMSG, EINVAL as for shm_ring_send().
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
@@ -592,7 +592,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 ///
 /// Returns: 0, also if this process is it already; or -1.
 /// Errors: EBUSY as for shm_ring_recv().
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
@@ -606,7 +606,7 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 ///
 /// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
 /// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
@@ -618,7 +618,7 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 /// Gives the receiver's part back.
 ///
 /// Returns: 0, also if this process was not the receiver; or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
@@ -632,7 +632,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
 /// multiple of 8.
 ///
 /// Returns: that; or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().capacity as isize))
@@ -641,7 +641,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
 /// How many bytes are in use at this moment, by messages and what they need beside.
 ///
 /// Returns: 0 or more; or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().used() as isize))
@@ -650,7 +650,7 @@ pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
 /// How many messages were dropped to make room, since the ring was made.
 ///
 /// Returns: 0 or more; or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     // SAFETY: the caller hands over an open ring.
     let ring = unsafe { object(ring) };
@@ -660,7 +660,7 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
 /// The id of the segment that it lies in.
 ///
 /// Returns: the id, or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.object().id()))
@@ -672,7 +672,7 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
@@ -686,7 +686,7 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 ///
 /// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
 /// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
     let given_back = || {
         // SAFETY: the caller hands over an open ring, and no other thread uses it.

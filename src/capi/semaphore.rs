@@ -20,7 +20,7 @@ pub struct shm_semaphore(Semaphore);
 /// Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
 /// let this process write.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_open(
     name: *const c_char,
     first: c_uint,
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn shm_semaphore_open(
 
 /// The same by path and project id; EFAULT if path is NULL.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_open_key(
     path: *const c_char,
     proj_id: c_int,
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn shm_semaphore_open_key(
 
 /// The same in a segment, at an offset: 1024 bytes.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_semaphore_open_in(
     id: c_int,
     offset: usize,
@@ -65,7 +65,7 @@ fn open(first: c_uint, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm
 ///
 /// Returns: 0, or -1.
 /// Errors: EOVERFLOW at 2147483647, and then nothing changes.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open semaphore.
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
 /// Returns: 0, or -1.
 /// Errors: ETIMEDOUT, EAGAIN.
 #[must_use]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open semaphore.
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 /// The count at this moment.
 ///
 /// Returns: 0 to 2147483647, or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
     or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.value() as c_int))
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 /// The id of the segment that it lies in.
 ///
 /// Returns: the id, or -1.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
     or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.object().id()))
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
 /// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
 }
 
 /// Closes it. What it counts stays.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_close(semaphore: *mut shm_semaphore) {
     // SAFETY: the caller gives it up.
     unsafe { close(semaphore) }

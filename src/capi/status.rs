@@ -55,7 +55,7 @@ pub struct shm_status {
 /// Returns: 0, or -1.
 /// Errors: EINVAL no such id; EIDRM removed and destroyed; EACCES no read permission; EFAULT status
 /// is NULL or points nowhere.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_get_status(id: c_int, status: *mut shm_status) -> c_int {
     or_minus_one(keeping_errno(|| {
         let answer = shm_status::from(&Status::of(id)?);

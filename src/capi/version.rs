@@ -18,7 +18,7 @@ const VERSION: &CStr =
 /// The version of the library in use, such as "0.1.0".
 ///
 /// Returns: a string that lives as long as the library, never NULL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_version() -> *const c_char {
     VERSION.as_ptr()
 }

@@ -1,7 +1,7 @@
 //! Synchronisation between processes: what plain shared memory leaves out.
 //!
 //! Everything here works on memory that it is given, made of atomics, and knows nothing of segments.
-//! `cfg(loom)` builds the same source on loom's atomics, for the package `models`.
+//! `cfg(loom)` builds the same source on loom's atomics, for the models.
 
 mod area;
 mod atomic;
