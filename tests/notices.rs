@@ -41,7 +41,7 @@ fn linked() -> BTreeSet<(String, String)> {
         .filter_map(|line| {
             let (name, rest) = line.split_once(' ')?;
             let version = rest.split(' ').next()?.strip_prefix('v')?;
-            (!MADE.contains(&name)).then(|| (name.to_owned(), version.to_owned()))
+            (!name.starts_with("shmkey")).then(|| (name.to_owned(), version.to_owned()))
         })
         .collect()
 }
