@@ -153,7 +153,7 @@ impl Sleep {
         self.at_most(Duration::MAX, word, expected)
     }
 
-    /// The same for [`NAP`] at most.
+    /// The same for `NAP` at most.
     pub fn briefly_on(
         &mut self,
         word: *const core::sync::atomic::AtomicU32,

@@ -7,7 +7,7 @@ use core::{ffi::CStr, ops::ControlFlow, str};
 /// As much of a line as is looked at. Nothing that is asked for here is longer.
 const LINE: usize = 2048;
 
-/// Hands the lines of a file over, until `each` has enough. Longer ones than [`LINE`] are cut.
+/// Hands the lines of a file over, until `each` has enough. Longer ones than `LINE` are cut.
 pub fn for_each_line(path: &CStr, each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
     let file = Descriptor::open(path)?;
     split(|buffer| file.read(buffer), each)

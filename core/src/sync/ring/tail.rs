@@ -172,7 +172,7 @@ impl Tail {
     }
 
     /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
-    /// [`append`](Tail::append) and [`commit`](Tail::commit) follow.
+    /// `append` and `commit` follow.
     pub fn reserve(
         &mut self,
         track: Track,
