@@ -5,7 +5,14 @@
 //! a process by that number. Source: `pidfd_open(2)`,
 //! `open_by_handle_at(2)`, fs/pidfs.c in the kernel.
 
-use super::{Errno, errno::check, file::Descriptor, process::process_id};
+use super::{
+    Errno,
+    errno::check,
+    file::{Descriptor, Path},
+    lines::number_after,
+    process::process_id,
+    stat::Stat,
+};
 use core::{ffi::c_int, mem::MaybeUninit};
 
 /// What a number means: a thread, or a process.
@@ -106,8 +113,16 @@ impl PidFd {
         Some(self.0.id().ok()?.inode)
     }
 
+    /// Returns what `/proc` says of it; `None` if it does not show it.
+    pub fn stat(&self) -> Option<Stat> {
+        let path = Path::new(format_args!("/proc/thread-self/fdinfo/{}", self.0.0))?;
+        let id = number_after(path.as_c_str(), "Pid:")?;
+        Stat::of(id.try_into().ok()?)
+    }
+
     /// Returns whether it has ended. One that has ended and was not yet waited for has; a process has
-    /// ended when its last thread has.
+    /// ended when its last thread has. Since Linux 6.15, the first thread of a process has not as long as
+    /// another one lives, which could take its id by `exec`.
     pub fn has_ended(&self) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {
             fd: self.0.0 as c_int,

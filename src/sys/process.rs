@@ -30,7 +30,8 @@ pub(crate) fn namespaces() -> u64 {
     }
     match file_id(c"/proc/self/ns/pid") {
         Ok(pid) => {
-            let time = file_id(c"/proc/self/ns/time").map_or(0, |time| time.inode);
+            // Not that of `self`: the first thread, which has none any more once it has ended.
+            let time = file_id(c"/proc/thread-self/ns/time").map_or(0, |time| time.inode);
             pid.inode & 0xffff_ffff | time << 32
         }
         Err(_) => NO_NAMESPACE,
