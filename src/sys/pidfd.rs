@@ -110,8 +110,9 @@ impl PidFd {
 
     /// Returns the inode number of its namespace, the same as in `/proc/PID/ns`.
     pub(super) fn namespace(&self, which: Namespace) -> Result<u64, Errno> {
+        let (request, nothing) = (which as libc::c_ulong, 0 as libc::c_ulong);
         // SAFETY: these requests take 0 and answer with a new descriptor.
-        let opened = check(unsafe { libc::syscall(libc::SYS_ioctl, self.0.0, which as c_int, 0) });
+        let opened = check(unsafe { libc::syscall(libc::SYS_ioctl, self.0.0, request, nothing) });
         Ok(Descriptor(opened?).id()?.inode)
     }
 
