@@ -67,7 +67,9 @@
  *   what a parent has locked, or what part it plays, is not the child's.
  * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_key(),
  *   shm_open_private() and shm_open_raw() may be called in a signal handler: they neither lock nor
- *   allocate, and a failure maps a page or two. They leave nothing behind but errno and the text of
+ *   allocate, and a failure maps a page or two. (Where a process had 32 keys of pthread_key_create(3)
+ *   before it loaded the library with dlopen(3), a thread's first failure allocates; let it fail once
+ *   outside of the handler.) They leave nothing behind but errno and the text of
  *   shm_last_error(), so a handler that can fail should save and restore errno. The others, and all
  *   functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
@@ -690,9 +692,9 @@ void shm_ring_close(struct shm_ring *ring);
 // more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
 // the time when the text is made. A closed object is named until 64 others were closed after it.
 //
-// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
-// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
-// alone.
+// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, changes with
+// that thread's next failure, and ends with that thread; copy it to keep it. At most 1023 bytes. errno
+// is left alone.
 const char *shm_last_error(void);
 
 // Stores the calling thread's last failure, so that any thread can make its text later, also after

@@ -324,7 +324,7 @@ pub(crate) unsafe fn detach(address: *const c_void) -> Result<(), Error> {
 
 /// The exact size of a segment that this process has attached, even if it may not read its status
 /// any more.
-fn size_of_attached(id: c_int) -> Result<usize, Error> {
+pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
     match backend::stat(id) {
         Ok(record) => Ok(record.shm_segsz),
         Err(errno) => status::any(id)

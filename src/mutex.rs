@@ -56,9 +56,9 @@ use std::time::Duration;
 /// *Namespaces.* A lock of a process in another PID namespace is recovered when that process has
 /// ended. For this, some processes keep a token of life: a segment of one byte that the kernel
 /// destroys when the process ends, and that `ipcs` shows with the status *dest*. A process has a token
-/// if it is outside of the initial PID namespace, if it has no `/proc`, or if it shares an object with
-/// processes of other namespaces. An owner whose state is unknown keeps the lock, as long as another
-/// process has the segment attached. The state is unknown
+/// if it is outside of the initial PID namespace, if it has no `/proc` (before Linux 6.11), or if it
+/// shares an object with processes of other namespaces. An owner whose state is unknown keeps the lock,
+/// as long as another process has the segment attached. The state is unknown
 ///
 /// - of a thread that died while its process lives, for processes of other namespaces;
 /// - of a process of the initial namespace that took the lock before the first process of another

@@ -38,7 +38,7 @@
 //! a header is checked against what this process knows by itself, and never read again.
 
 use crate::{
-    Attachment, Error, ErrorKind, Key, Segment, copy,
+    Attachment, Error, ErrorKind, Key, Segment, attachment, copy,
     error::{Action, Failure, Label, Mismatch, Shape, What, fold},
     hash::fnv1a,
     holder::{self, Holder, Life},
@@ -911,8 +911,12 @@ fn attach(
             Err(error)
                 if matches!(error.kind(), ErrorKind::NoSuchSegment | ErrorKind::Removed)
                     && !deadline.is_over() => {}
-            // The kernel gives no segment that is smaller than asked for.
-            attached => return Ok((Arc::new(attached?), total)),
+            attached => {
+                let memory = attached?;
+                // Before it was attached, the segment could be removed and its id be given to a smaller one.
+                let size = attachment::size_of_attached(memory.id())?;
+                return Ok((Arc::new(memory), size));
+            }
         }
     }
 }

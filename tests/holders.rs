@@ -120,8 +120,14 @@ fn helper_process() {
             say("holds");
             wait_to_be_told();
         }
-        "take over" => {
+        "take over" | "take over in another root" => {
             let mutex = mutex(&name);
+            if task != "take over" {
+                let empty = env::temp_dir().join(format!("shmkey-root-{}", std::process::id()));
+                fs::create_dir(&empty).unwrap();
+                std::os::unix::fs::chroot(&empty).unwrap();
+                assert!(!fs::exists("/proc").unwrap());
+            }
             assert_eq!(kind(mutex.lock_timeout(NOW)), ErrorKind::WouldBlock);
             assert_eq!(
                 kind(mutex.lock_timeout(Duration::from_millis(30))),
@@ -465,6 +471,33 @@ fn fork_into_namespaces(name: &str) {
 #[ignore = "needs root, for PID namespaces"]
 fn a_child_in_another_namespace_unlocks_nothing_without_proc() {
     Helper::start(NO_PROC, "fork into namespaces", &Name::new()).expect("done");
+}
+
+/// A daemon changes its root directory, where there is no `/proc`, after it has opened its objects.
+#[test]
+#[ignore = "needs root"]
+fn deaths_are_noticed_in_another_root_directory() {
+    if !knows_namespaces_without_proc() {
+        return;
+    }
+    let name = Name::new();
+    let mut holder = Helper::start(&[], "hold", &name);
+    holder.expect("holds");
+    let mut next = Helper::start(&[], "take over in another root", &name);
+    next.expect("refused");
+    let root = env::temp_dir().join(format!("shmkey-root-{}", next.child.id()));
+    fs::remove_dir(root).unwrap();
+    holder.kill();
+    next.tell();
+    next.expect("took over");
+}
+
+/// Linux 6.11 does.
+fn knows_namespaces_without_proc() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>());
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    (next(), next()) >= (6, 11)
 }
 
 /// How long to wait so that start times differ, which have ticks of 10 ms.

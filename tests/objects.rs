@@ -9,9 +9,11 @@ use shmkey::{
 use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     collections::HashMap,
+    env,
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::Path,
+    process::Command,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -777,4 +779,37 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
         assert_eq!(mutex.lock().unwrap().get(), 6);
         assert_ne!(mutex.segment().id(), old.id());
     });
+}
+
+/// The id that was found can be another segment's by the time that it is attached: the first one was
+/// removed, and the kernel has given its id again. Here, strace gives it.
+#[test]
+#[ignore = "needs strace"]
+fn a_segment_that_turns_out_smaller_is_not_used() {
+    const INNER: &str = "SHMKEY_TEST_SMALLER";
+    if env::var_os(INNER).is_some() {
+        let opened = Mutex::open("an id that was given again", [1_u8; 100_000]);
+        println!("\nopened: {:?}", kind(opened));
+        return;
+    }
+    for (size, expected) in [(1, "Truncated"), (4096, "OutOfRange")] {
+        let mut options = Segment::options();
+        let small = options.size(size).remove_on_drop(true).open(Key::PRIVATE);
+        let small = small.unwrap();
+        let output = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+            .arg(format!("inject=shmget:retval={}", small.id()))
+            .arg(env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture"])
+            .arg("a_segment_that_turns_out_smaller_is_not_used")
+            .env(INNER, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains(&format!("opened: {expected}")),
+            "{}: {text}",
+            output.status
+        );
+    }
 }

@@ -32,6 +32,17 @@ struct Last {
 // SAFETY: integers and bytes, for which zeroes are valid, and which have no destructor: 1056 bytes.
 static LAST: PerThread<Last> = unsafe { PerThread::new() };
 
+/// Has `begin` called when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEGIN: extern "C" fn() = begin;
+
+/// Makes the key now: most programs have few by then, so that it is one of those whose values glibc keeps in
+/// the thread itself. A signal handler in which a call fails then allocates nothing.
+extern "C" fn begin() {
+    LAST.prepare();
+}
+
 /// Has `end` called when the library is unloaded, and at the end of the process.
 #[used]
 #[unsafe(link_section = ".fini_array")]
@@ -175,9 +186,9 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
 /// the time when the text is made. A closed object is named until 64 others were closed after it.
 ///
-/// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, and
-/// changes with that thread's next failure; copy it to keep it. At most 1023 bytes. errno is left
-/// alone.
+/// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, changes with
+/// that thread's next failure, and ends with that thread; copy it to keep it. At most 1023 bytes. errno
+/// is left alone.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_last_error() -> *const c_char {
     match LAST.get() {

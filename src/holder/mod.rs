@@ -315,7 +315,9 @@ impl Holder {
         let id = self.id() as c_int;
         match PidFd::open(id, self.scope()) {
             Ok(fd) => match fd.inode() {
-                Some(inode) if inode & mask(VALUE_BITS) == self.value() => return life_of(&fd),
+                Some(inode) if inode & mask(VALUE_BITS) == self.value() => {
+                    return self.life_of(&fd);
+                }
                 Some(_) => {}
                 None => return Life::Unknown,
             },
@@ -334,8 +336,20 @@ impl Holder {
             return Life::Unknown;
         }
         match PidFd::open_by_inode(self.value(), self.scope()) {
-            Ok(fd) => life_of(&fd),
+            Ok(fd) => self.life_of(&fd),
             Err(Errno(libc::ESTALE)) if sys::sees_all_processes() => Life::Dead,
+            Err(_) => Life::Unknown,
+        }
+    }
+
+    fn life_of(self, fd: &PidFd) -> Life {
+        match fd.has_ended() {
+            Ok(true) => Life::Dead,
+            // The first thread of a process that goes on.
+            Ok(false) if !self.is_process() && fd.stat().is_some_and(|stat| !stat.lives) => {
+                Life::Dead
+            }
+            Ok(false) => Life::Alive,
             Err(_) => Life::Unknown,
         }
     }
@@ -381,7 +395,7 @@ impl Holder {
             {
                 Life::Dead
             }
-            Ok(fd) => life_of(&fd),
+            Ok(fd) => self.life_of(&fd),
             // Before Linux 6.9.
             Err(_) => match Stat::of(tid) {
                 Some(stat) if !stat.lives => Life::Dead,
@@ -417,14 +431,6 @@ fn inode_of(id: c_int, scope: Scope) -> Option<u64> {
 /// Returns what a token keeps of an inode number: never 0, and the same for its lower 37 bits.
 fn tag_of(inode: u64) -> u64 {
     1 + (inode & mask(VALUE_BITS)) % (mask(TAG_BITS))
-}
-
-fn life_of(fd: &PidFd) -> Life {
-    match fd.has_ended() {
-        Ok(true) => Life::Dead,
-        Ok(false) => Life::Alive,
-        Err(_) => Life::Unknown,
-    }
 }
 
 /// The value of a start time, in the namespaces in which it counts.

@@ -132,6 +132,17 @@ fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
     assert_eq!(ending.stdout, b"unloaded\n");
 }
 
+#[test]
+fn a_process_goes_on_when_its_first_thread_has_ended() {
+    let artifacts = Artifacts::shared();
+    let host = Host::link(&artifacts, &SHMKEY, "first_thread", &[], Way::LinkOrder).unwrap();
+    let ending = Process::run("first_thread", host.command(&artifacts), b"").unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&ending.stdout),
+        "lock: EOWNERDEAD\nsize: 10000\nprefault: 0\nopen: 0\n"
+    );
+}
+
 /// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
 /// error, and with one to a file. It has to say the first, second and third of these.
 fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {

@@ -1,4 +1,5 @@
-/* Threads that have just begun make all calls, in a program with an allocator of its own: none may come to it. */
+/* Threads that have just begun make all calls, in a program with an allocator of its own: none may come to it, also
+ * if the program has so many keys of its own that glibc allocates the values of more. */
 #define _GNU_SOURCE
 #include "allocator.h"
 #include CALLS /* of the library under test */
@@ -20,8 +21,12 @@ static void *begin(void *count)
 int main(void)
 {
     pthread_t thread;
-    int count = 0;
+    pthread_key_t key;
+    int i, count = 0;
 
+    for (i = 0; i < 64; i++) {
+        pthread_key_create(&key, NULL);
+    }
     kept = malloc(1);
     free(kept);
     if (allocations() < 2) {

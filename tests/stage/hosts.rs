@@ -112,7 +112,10 @@ impl Host {
         way: Way,
     ) -> Result<Host> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts");
-        let file = |what: &str| artifacts.directory().join(format!("{name}-{way:?}{what}"));
+        let file = |what: &str| {
+            let name = format!("{name}-{}-{way:?}{what}", library.name);
+            artifacts.directory().join(name)
+        };
         let source = folder.join(name).with_extension("c");
         let beside: Vec<PathBuf> = beside.iter().map(|name| folder.join(name)).collect();
         let (shared, archive) = (

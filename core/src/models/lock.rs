@@ -137,6 +137,19 @@ fn one_of_three_gives_up() {
     check(2, threads, false);
 }
 
+/// The same of one whose time is over when it is woken: another thread may take the lock before it, or
+/// change its word.
+#[test]
+fn one_of_three_is_woken_too_late() {
+    let over = Deadline::At(Instant::now());
+    let threads = Box::leak(Box::new([
+        (8, Deadline::Never, 2),
+        (16, over, 1),
+        (24, Deadline::Never, 1),
+    ]));
+    check(2, threads, false);
+}
+
 /// An owner has died, or dies while others come.
 #[test]
 fn two_follow_a_dead_owner() {

@@ -144,7 +144,7 @@ impl Area<'_> {
         }
     }
 
-    pub(crate) fn len(self) -> usize {
+    pub fn len(self) -> usize {
         self.len
     }
 
@@ -220,7 +220,7 @@ pub struct Area<'a>(pub &'a [AtomicU64]);
 
 #[cfg(loom)]
 impl Area<'_> {
-    pub(crate) fn len(self) -> usize {
+    pub fn len(self) -> usize {
         self.0.len() * 8
     }
 

@@ -213,7 +213,10 @@ impl Lock {
                     return self.acquired(is_dead);
                 }
                 // A word that changes again and again keeps no thread beyond its deadline.
-                if !at_once && deadline.is_over() || tries == 0 {
+                if !at_once && deadline.is_over() {
+                    return self.last_try(me);
+                }
+                if tries == 0 {
                     return Err(Refused::TimedOut);
                 }
                 tries -= u32::from(at_once);
@@ -299,10 +302,11 @@ impl Lock {
         }
     }
 
-    /// Tries once more after the timeout: a lock that was free for others may still be free.
+    /// Tries once more after the timeout: a lock that was free for others may still be free. If it is
+    /// taken, the next unlock wakes another thread: this one may have been woken in its place.
     fn last_try(&self, me: u64) -> Result<Acquired, Refused> {
-        // Acquire: as above.
-        let word = self.word.load(Acquire);
+        // Acquire: as above. Relaxed would do for W, which orders nothing.
+        let word = self.word.fetch_or(W, Acquire) | W;
         match owner(word) == 0 && self.take(word, me, true) {
             true => self.acquired(false),
             false => Err(Refused::TimedOut),

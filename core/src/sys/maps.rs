@@ -6,12 +6,22 @@
 //! `fork`, plain `shmat`) are found as well.
 
 use super::{Errno, file::Path, lines::for_each_line};
-use core::{
-    ffi::{CStr, c_int},
-    ops::ControlFlow,
-};
+use core::{ffi::c_int, ops::ControlFlow};
 
-const MAPS: &CStr = c"/proc/self/maps";
+/// Hands the lines over that tell of this process' mappings, until `each` has enough.
+fn for_each_mapping(mut each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
+    let mut is_empty = true;
+    let read = for_each_line(c"/proc/self/maps", |line| {
+        is_empty = false;
+        each(line)
+    });
+    match is_empty {
+        // The first thread has ended, for which this file stands, and others go on. (Not always this one:
+        // emulators know the other.)
+        true => for_each_line(c"/proc/thread-self/maps", each),
+        false => read,
+    }
+}
 
 /// One segment attached at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +44,7 @@ pub fn find_attachment(mut wanted: impl FnMut(&Mapping) -> bool) -> Result<Optio
     // One attachment can stand in several lines, when advice or protection was given for a part of
     // it: what is found is complete once a line does not continue it.
     let mut complete = false;
-    for_each_line(MAPS, |line| {
+    for_each_mapping(|line| {
         let area = Area::parse(line);
         if let (Some(mapping), Some(area)) = (&mut found, &area)
             && area.start == mapping.start + mapping.len
@@ -75,7 +85,7 @@ pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> 
 pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usize)>), Errno> {
     let end = start.saturating_add(len);
     let (mut count, mut first) = (0, None);
-    for_each_line(MAPS, |line| {
+    for_each_mapping(|line| {
         count += 1;
         if let Some((from, to)) = bounds(line)
             && from < end

@@ -1,6 +1,6 @@
 //! Address space: reserving it, filling it in advance, asking for huge pages.
 
-use super::{Errno, errno::check, process::process_id};
+use super::{Errno, errno::check, process::thread_id};
 use core::{
     ffi::{c_int, c_void},
     fmt,
@@ -209,7 +209,8 @@ fn advise(addr: *mut c_void, len: usize, advice: c_int) -> Result<(), Errno> {
 /// does it, and answers `EFAULT` where this process would crash. Returns how many bytes could be
 /// read; fewer than asked for only if the rest is not readable.
 pub fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errno> {
-    read_memory_of(process_id(), from as usize, to).or_else(|errno| match errno {
+    // This thread, and not the process: its first thread, whose id it has, may have ended.
+    read_memory_of(thread_id(), from as usize, to).or_else(|errno| match errno {
         // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
         Errno(libc::ENOSYS | libc::EPERM) => {
             let pipe = Pipe::new()?;
@@ -253,7 +254,7 @@ pub unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
     let written = unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_writev,
-            process_id(),
+            thread_id(),
             there.as_mut_ptr(),
             to,
             there.len(),

@@ -4,7 +4,8 @@ use super::{
     Errno,
     errno::check,
     file::{Descriptor, Path},
-    process::proc_is_ours,
+    pidfd::{Namespace, PidFd, Scope},
+    process::{proc_is_ours, thread_id},
     stat::Stat,
 };
 use core::{
@@ -47,9 +48,12 @@ pub fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Resul
     }
 }
 
-/// Returns the number of this thread's IPC namespace.
+/// Returns the number of this thread's IPC namespace, also without `/proc` (Linux 6.11).
 pub fn ipc_namespace() -> Option<u64> {
-    namespace_at(c"/proc/thread-self/ns/ipc")
+    namespace_at(c"/proc/thread-self/ns/ipc").or_else(|| {
+        let this = PidFd::open(thread_id(), Scope::Thread).ok()?;
+        this.namespace(Namespace::Ipc).ok()
+    })
 }
 
 /// Returns the number of another process' IPC namespace, if this process may read it.

@@ -3,8 +3,11 @@
 //! A thread-local variable would do in a program that is linked with the library. In one that has loaded it with
 //! `dlopen`, a thread's first use of such a variable allocates with `malloc`: a signal handler may wait for ever
 //! for the lock, and without memory the process is aborted. So the memory is mapped, and found by a key of
-//! `pthread_getspecific(3)`. (glibc keeps the values of a process' first 32 keys in the thread itself; for those of
-//! more keys it allocates, and an error is all that comes of a lack of memory.)
+//! `pthread_getspecific(3)`.
+//!
+//! glibc keeps the values of a process' first 32 keys in the thread itself; for those of more keys it allocates. So
+//! the key is made when the library is loaded. Only in a process that had 32 keys before it loaded the library with
+//! `dlopen` does a thread's first use allocate; an error is all that comes of a lack of memory there.
 
 use super::memory::{map_anonymous, page_size, release};
 use core::{
@@ -101,6 +104,11 @@ impl<T> PerThread<T> {
             }
             (Err(_), _) => None,
         }
+    }
+
+    /// Makes the key, so that few were made before it. If there is none to be had, the first use tries again.
+    pub fn prepare(&self) {
+        let _ = self.key();
     }
 
     fn key(&self) -> Option<libc::pthread_key_t> {

@@ -5,7 +5,14 @@
 //! a process by that number. Source: `pidfd_open(2)`,
 //! `open_by_handle_at(2)`, fs/pidfs.c in the kernel.
 
-use super::{Errno, errno::check, file::Descriptor, process::process_id};
+use super::{
+    Errno,
+    errno::check,
+    file::{Descriptor, Path},
+    lines::number_after,
+    process::process_id,
+    stat::Stat,
+};
 use core::{ffi::c_int, mem::MaybeUninit};
 
 /// What a number means: a thread, or a process.
@@ -17,6 +24,15 @@ pub enum Scope {
 
 /// `PIDFD_THREAD`, Linux 6.9.
 const PIDFD_THREAD: c_int = libc::O_EXCL;
+
+/// A kind of namespace, with the number of the `ioctl(2)` that opens that of a pidfd: `PIDFD_GET_..._NAMESPACE`,
+/// Linux 6.11.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Namespace {
+    Ipc = 0xff02,
+    Pid = 0xff05,
+    Time = 0xff07,
+}
 
 /// What `fstatfs(2)` says of pidfs, from <linux/magic.h>.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
@@ -92,6 +108,14 @@ impl PidFd {
         }
     }
 
+    /// Returns the inode number of its namespace, the same as in `/proc/PID/ns`.
+    pub(super) fn namespace(&self, which: Namespace) -> Result<u64, Errno> {
+        let (request, nothing) = (which as libc::c_ulong, 0 as libc::c_ulong);
+        // SAFETY: these requests take 0 and answer with a new descriptor.
+        let opened = check(unsafe { libc::syscall(libc::SYS_ioctl, self.0.0, request, nothing) });
+        Ok(Descriptor(opened?).id()?.inode)
+    }
+
     /// Returns the inode number; `None` if the kernel has no pidfs, and all pidfds have the same number.
     pub fn inode(&self) -> Option<u64> {
         let mut filesystem = MaybeUninit::<libc::statfs>::zeroed();
@@ -106,8 +130,16 @@ impl PidFd {
         Some(self.0.id().ok()?.inode)
     }
 
+    /// Returns what `/proc` says of it; `None` if it does not show it.
+    pub fn stat(&self) -> Option<Stat> {
+        let path = Path::new(format_args!("/proc/thread-self/fdinfo/{}", self.0.0))?;
+        let id = number_after(path.as_c_str(), "Pid:")?;
+        Stat::of(id.try_into().ok()?)
+    }
+
     /// Returns whether it has ended. One that has ended and was not yet waited for has; a process has
-    /// ended when its last thread has.
+    /// ended when its last thread has. Since Linux 6.15, the first thread of a process has not as long as
+    /// another one lives, which could take its id by `exec`.
     pub fn has_ended(&self) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {
             fd: self.0.0 as c_int,
@@ -151,7 +183,7 @@ pub fn has_thread(pid: c_int, tid: c_int) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::thread_id;
+    use crate::sys::{file_id, thread_id};
 
     #[test]
     fn a_thread_is_found_by_its_inode_number() {
@@ -170,6 +202,22 @@ mod tests {
             assert_eq!(again.inode(), Some(inode));
             let nothing = PidFd::open_by_inode(u64::MAX >> 1, Scope::Thread);
             assert_eq!(nothing.err(), Some(Errno(libc::ESTALE)));
+        }
+    }
+
+    #[test]
+    fn namespaces_are_those_of_proc() {
+        let this =
+            PidFd::open(thread_id(), Scope::Thread).or(PidFd::open(process_id(), Scope::Process));
+        for (which, path) in [
+            (Namespace::Ipc, c"/proc/thread-self/ns/ipc"),
+            (Namespace::Pid, c"/proc/thread-self/ns/pid"),
+            (Namespace::Time, c"/proc/thread-self/ns/time"),
+        ] {
+            // Not before Linux 6.11.
+            if let Ok(Ok(found)) = this.as_ref().map(|this| this.namespace(which)) {
+                assert_eq!(found, file_id(path).unwrap().inode, "{which:?}");
+            }
         }
     }
 }

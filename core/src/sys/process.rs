@@ -3,6 +3,7 @@
 use super::{
     clock::about_now,
     file::{Path, file_id, read_link},
+    pidfd::{Namespace, PidFd, Scope},
 };
 
 /// The id of this process.
@@ -25,19 +26,29 @@ pub const NO_NAMESPACE: u64 = u64::MAX;
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// The namespaces of this process in which a thread's id and its start time mean something: of
-/// PIDs, and of time (0 on kernels that have none).
+/// PIDs, and of time (0 on kernels that have none). A process that has changed its root directory may have
+/// no `/proc`; then the kernel says it without.
 pub fn namespaces() -> u64 {
+    namespaces_of_proc()
+        .or_else(namespaces_of_pidfd)
+        .map_or(NO_NAMESPACE, |[pid, time]| pid & 0xffff_ffff | time << 32)
+}
+
+fn namespaces_of_proc() -> Option<[u64; 2]> {
     // A `/proc` that was mounted for another PID namespace tells of other processes.
     if !proc_is_ours() {
-        return NO_NAMESPACE;
+        return None;
     }
-    match file_id(c"/proc/self/ns/pid") {
-        Ok(pid) => {
-            let time = file_id(c"/proc/self/ns/time").map_or(0, |time| time.inode);
-            pid.inode & 0xffff_ffff | time << 32
-        }
-        Err(_) => NO_NAMESPACE,
-    }
+    let pid = file_id(c"/proc/self/ns/pid").ok()?.inode;
+    // Not that of `self`: the first thread, which has none any more once it has ended.
+    let time = file_id(c"/proc/thread-self/ns/time").map_or(0, |time| time.inode);
+    Some([pid, time])
+}
+
+fn namespaces_of_pidfd() -> Option<[u64; 2]> {
+    let this = PidFd::open(thread_id(), Scope::Thread).ok()?;
+    let pid = this.namespace(Namespace::Pid).ok()?;
+    Some([pid, this.namespace(Namespace::Time).unwrap_or(0)])
 }
 
 /// Returns whether this process is known to be in the initial PID namespace, which shows every process.

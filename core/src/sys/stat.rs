@@ -1,6 +1,9 @@
 //! What `/proc/PID/stat` says of a thread or a process. Source: `proc(5)`.
 
-use super::file::{Descriptor, Path};
+use super::{
+    file::{Descriptor, Path},
+    process::proc_is_ours,
+};
 use core::ffi::{CStr, c_int};
 
 /// A line of `/proc/PID/stat`.
@@ -27,8 +30,11 @@ impl Stat {
         Stat::read(c"/proc/self/stat")
     }
 
-    /// Reads that of any thread that `/proc` shows.
+    /// Reads that of any thread that `/proc` shows; `None`, too, if it shows another PID namespace.
     pub fn of(tid: c_int) -> Option<Stat> {
+        if !proc_is_ours() {
+            return None;
+        }
         Stat::read(Path::new(format_args!("/proc/{tid}/stat"))?.as_c_str())
     }
 

@@ -1,6 +1,6 @@
 //! What a thread does now, for error messages.
 
-use super::{file::Path, lines::for_each_line};
+use super::{file::Path, lines::for_each_line, process::proc_is_ours};
 use core::{ops::ControlFlow, str};
 
 /// A thread's process, and what the thread does.
@@ -10,9 +10,13 @@ pub struct ThreadState {
     pub word: &'static str,
 }
 
-/// Returns what the thread with this id does; `None` if there is none, or `/proc` does not show it. Does
+/// Returns what the thread with this id does; `None` if there is none, or `/proc` does not show it, or
+/// shows another PID namespace. Does
 /// not allocate.
 pub fn thread_state(thread: i32) -> Option<ThreadState> {
+    if !proc_is_ours() {
+        return None;
+    }
     let path = Path::new(format_args!("/proc/{thread}/status"))?;
     let (mut process, mut word) = (None, None);
     // Unreadable, it leaves both as they are.

@@ -326,7 +326,7 @@ fn write_nowait(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
 /// Writes by a descriptor of our own, which does not wait: O_NONBLOCK on the program's would be seen
 /// by all who share it.
 fn write_reopened(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
-    let path = Path::new(format_args!("/proc/self/fd/{fd}"));
+    let path = Path::new(format_args!("/proc/thread-self/fd/{fd}"));
     match path.map(|path| open(path.as_c_str(), libc::O_NONBLOCK)) {
         Some(Ok(own)) => {
             let written = write_to(own, bytes);
