@@ -85,6 +85,43 @@ fn a_thread_that_is_out_of_memory() {
     }
 }
 
+/// It makes the calls on stacks of the sizes that the system recommends and demands, too.
+#[test]
+fn a_traced_call_needs_little_stack() {
+    let artifacts = Artifacts::shared();
+    let mut wrong = Vec::new();
+    for way in Way::ALL {
+        let host = Host::link(&artifacts, &DROPIN, "stack", &[], way).unwrap();
+        for (trace, format, most) in [
+            ("", "text", 1 << 10),
+            ("1", "text", 7 << 10),
+            // The lines with the longest names become more than twice as long.
+            ("./trace", "json", 9 << 10),
+            ("./trace.%p", "text", 9 << 10),
+        ] {
+            let sandbox = Sandbox::new().unwrap();
+            let mut command = host.command(&artifacts);
+            command.current_dir(sandbox.path());
+            command.env("SHMKEY_TRACE", trace);
+            command.env("SHMKEY_TRACE_FORMAT", format);
+            // The dynamic linker's own work takes stack, too, at the first call of each function.
+            command.env("LD_BIND_NOW", "1");
+            let what = format!("by {way:?}, trace: {trace}, {format}");
+            match Process::run(&what, command, b"") {
+                Ok(ending) => {
+                    let said = String::from_utf8_lossy(&ending.stdout);
+                    let bytes = said.strip_suffix(" bytes\n").and_then(|n| n.parse().ok());
+                    if !ending.status.success() || bytes.is_none_or(|bytes: u32| bytes > most) {
+                        wrong.push(format!("{what}: {}: {said}", ending.status));
+                    }
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The calls that the library allows in a signal handler, in threads that have just begun.
 #[test]
 fn the_librarys_own_calls_allocate_nothing() {
