@@ -169,6 +169,34 @@ fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
     assert_eq!(ending.stdout, b"unloaded\n");
 }
 
+/// Where nothing but what a library itself asks for is loaded.
+#[test]
+fn a_library_in_a_namespace_of_its_own() {
+    let artifacts = Artifacts::shared();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/namespace.c");
+    let program = artifacts.directory().join("namespace");
+    artifacts
+        .link_files(&[source.as_ref()], None, &[], &program)
+        .unwrap();
+    for (library, function) in [
+        ("libshmkey_dropin.so", "shmget"),
+        ("libshmkey.so", "shm_remove"),
+    ] {
+        let mut command = artifacts.command(&program);
+        command.arg(function).arg(artifacts.built(library));
+        command.env("SHMKEY_TRACE", "1");
+        let ending = Process::run(library, command, b"").unwrap();
+        let said = String::from_utf8_lossy(&ending.stdout);
+        assert_eq!((said.trim_end(), ending.status.code()), ("-1", Some(0)));
+        let traced = String::from_utf8_lossy(&ending.stderr);
+        assert_eq!(
+            traced.contains("shmget(key 0x7b5a4321"),
+            function == "shmget",
+            "{traced}"
+        );
+    }
+}
+
 /// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
 /// error, and with one to a file. It has to say the first, second and third of these.
 fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
