@@ -200,6 +200,14 @@ fn a_library_in_a_namespace_of_its_own() {
 /// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
 /// error, and with one to a file. It has to say the first, second and third of these.
 fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
+    observe_traces(
+        situation,
+        &[("", untraced), ("1", traced), ("./trace", to_file)],
+    );
+}
+
+/// Runs it with each of these as `SHMKEY_TRACE`; it has to say what is beside it.
+fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     static HOSTS: LazyLock<Vec<Host>> = LazyLock::new(|| {
         let artifacts = Artifacts::shared();
         let link = |way| Host::link(&artifacts, &DROPIN, "observer", &[], way).unwrap();
@@ -208,7 +216,7 @@ fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
     let artifacts = Artifacts::shared();
     let mut wrong = Vec::new();
     for host in HOSTS.iter() {
-        for (trace, expected) in [("", untraced), ("1", traced), ("./trace", to_file)] {
+        for &(trace, expected) in traces {
             let sandbox = Sandbox::new().unwrap();
             let mut command = host.command(&artifacts);
             command.current_dir(sandbox.path()).arg(situation);
@@ -231,6 +239,35 @@ fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
 #[test]
 fn a_daemon_leaves_no_duplicate_of_standard_error() {
     observe("daemon", ["0 left open"; 3]);
+}
+
+/// A file that standard error is, too, is treated as standard error.
+#[test]
+fn a_daemon_leaves_no_duplicate_of_standard_error_by_another_name() {
+    let names = ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"];
+    observe_traces("daemon", &names.map(|name| (name, "0 left open")));
+}
+
+#[test]
+fn a_session_that_has_left_its_terminal_goes_on_to_be_traced() {
+    let none = "0 lines, 0 on another terminal";
+    observe("session", [none, "2 lines, 0 on another terminal", none]);
+}
+
+#[test]
+fn a_child_has_a_trace_of_its_own_below_a_lower_limit() {
+    observe_traces("lowered", &[("", "0 lines"), ("./trace.%p", "1 lines")]);
+}
+
+#[test]
+fn a_child_that_shares_memory_leaves_no_descriptor() {
+    let traces = ["", "1", "./trace", "./trace.%p"];
+    observe_traces("vfork", &traces.map(|trace| (trace, "0 more open")));
+}
+
+#[test]
+fn a_signal_that_is_pending_stays_so_once() {
+    observe("pending", ["1 1, 1 1, 0 0"; 3]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Where the lines go, and whether there are any.
 //!
 //! The environment is read once, before `main`. Lines for standard error are written to descriptor 2,
-//! while it is what it was: a duplicate would hold open a pipe that a daemon has closed. The descriptor
+//! while it is what it was: a duplicate would hold open a pipe that a daemon has closed. So are those for
+//! a pipe or terminal that is given by a path and is standard error or output, too. The descriptor
 //! of a trace file gets a high number and is not passed on to other programs. Either is known by the
 //! file behind it: a program may close descriptors, and give the number to a file of its own, which must
 //! not get our lines. Then a trace file is opened again; standard error gets no lines until it is back.
@@ -35,7 +36,7 @@ static OPENED_BY: AtomicI32 = AtomicI32::new(0);
 /// What the environment asks for.
 struct Settings {
     json: bool,
-    /// `SHMKEY_TRACE` if it is a path, made absolute, with a NUL behind it; empty for standard error.
+    /// `SHMKEY_TRACE` if it is a path, made absolute, with a NUL behind it; empty for a standard descriptor.
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
@@ -133,8 +134,30 @@ extern "C" fn start() {
         }
     }
     match open(settings, Waiting::Allowed) {
-        Ok(fd) => adopt(fd),
+        Ok(fd) => adopt(standard_instead(fd, settings)),
         Err(errno) => complain(wanted, errno),
+    }
+}
+
+/// Returns the standard descriptor that a path leads to, such as `/dev/stderr`, in place of the one that was
+/// opened, which would hold open a pipe that the program has closed.
+fn standard_instead(fd: c_int, settings: &mut Settings) -> c_int {
+    let same = |standard: &c_int| {
+        let there = Opened::of(*standard).filter(Opened::has_other_end);
+        there.is_some_and(|there| {
+            Opened::of(fd).is_some_and(|opened| opened.identity == there.identity)
+        })
+    };
+    match [libc::STDERR_FILENO, libc::STDOUT_FILENO]
+        .iter()
+        .find(|standard| same(standard))
+    {
+        Some(&standard) if settings.path[0] != 0 => {
+            settings.path[0] = 0;
+            os::close(fd);
+            standard
+        }
+        _ => fd,
     }
 }
 
