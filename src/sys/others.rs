@@ -27,7 +27,7 @@ pub(crate) fn for_each_process(
     mut each: impl FnMut(c_int) -> ControlFlow<()>,
 ) -> Result<(), Errno> {
     let directory = Descriptor::open(c"/proc")?;
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 512];
     loop {
         let mut entries = match directory.read_directory(&mut buffer)? {
             0 => return Ok(()),
