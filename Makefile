@@ -33,7 +33,7 @@ SONAME  := libshmkey.so.0
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 BUILT    := $(TARGET)/$(CARGO_BUILD_TARGET)/release
 # A library with a soname needs a link of that name beside it. What developers link with in Cargo's
-# folder has none, so the shared libraries that are installed are linked once more, elsewhere.
+# folder has none, so libshmkey.so is linked once more, elsewhere.
 RELINKED := $(TARGET)/soname
 SHARED   := $(RELINKED)/$(CARGO_BUILD_TARGET)/release
 
@@ -51,9 +51,7 @@ all:
 	$(CARGO) build --release $(CARGOFLAGS)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
 	    -p shmkey --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
-	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
-	    -p shmkey-dropin --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,libshmkey_dropin.so
-	cp "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
+	cp "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
 	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"
 
 install:

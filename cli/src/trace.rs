@@ -34,13 +34,15 @@ the library shmkey itself (libshmkey.so, libshmkey.a, the Rust crate) are not tr
 system calls directly; the last line says so, too. The segments of a process that
 still runs, such as a daemon, are not counted as left.
 
-Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A signal stack needs
-16 KiB: those of the old SIGSTKSZ, 8 KiB, are too small for a traced call. A sandbox has to allow the
-program to open files below /proc, and to write.
+Signals are passed on: INT, QUIT, TERM, HUP, USR1, USR2, ALRM, WINCH and CONT. A sandbox has
+to allow the program to open files below /proc, and to write.
 
 What a traced program may notice of its trace, with this command or without (SHMKEY_TRACE):
 
-A call takes longer. It returns what it returns untraced, with the same errno. Where standard error,
+A call takes longer, and about 6 KiB of stack, 9 KiB where the line is very long. A signal stack of
+sysconf(_SC_SIGSTKSZ) bytes and a thread of sysconf(_SC_THREAD_STACK_MIN) are large enough; of the old
+SIGSTKSZ, 8 KiB, the kernel itself takes more than 3 KiB on some processors. A call returns what it
+returns untraced, with the same errno. Where standard error,
 or a FIFO, terminal or socket that the trace goes to, is full, the program waits up to a second for it
 to be read, and then no longer until a line could be written. Such lines are lost; the next line that
 can be written says how many, and the last line says how many were in all. A program that starts with

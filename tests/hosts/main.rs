@@ -85,6 +85,43 @@ fn a_thread_that_is_out_of_memory() {
     }
 }
 
+/// It makes the calls on stacks of the sizes that the system recommends and demands, too.
+#[test]
+fn a_traced_call_needs_little_stack() {
+    let artifacts = Artifacts::shared();
+    let mut wrong = Vec::new();
+    for way in Way::ALL {
+        let host = Host::link(&artifacts, &DROPIN, "stack", &[], way).unwrap();
+        for (trace, format, most) in [
+            ("", "text", 1 << 10),
+            ("1", "text", 7 << 10),
+            // The lines with the longest names become more than twice as long.
+            ("./trace", "json", 9 << 10),
+            ("./trace.%p", "text", 9 << 10),
+        ] {
+            let sandbox = Sandbox::new().unwrap();
+            let mut command = host.command(&artifacts);
+            command.current_dir(sandbox.path());
+            command.env("SHMKEY_TRACE", trace);
+            command.env("SHMKEY_TRACE_FORMAT", format);
+            // The dynamic linker's own work takes stack, too, at the first call of each function.
+            command.env("LD_BIND_NOW", "1");
+            let what = format!("by {way:?}, trace: {trace}, {format}");
+            match Process::run(&what, command, b"") {
+                Ok(ending) => {
+                    let said = String::from_utf8_lossy(&ending.stdout);
+                    let bytes = said.strip_suffix(" bytes\n").and_then(|n| n.parse().ok());
+                    if !ending.status.success() || bytes.is_none_or(|bytes: u32| bytes > most) {
+                        wrong.push(format!("{what}: {}: {said}", ending.status));
+                    }
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The calls that the library allows in a signal handler, in threads that have just begun.
 #[test]
 fn the_librarys_own_calls_allocate_nothing() {
@@ -143,9 +180,45 @@ fn a_process_goes_on_when_its_first_thread_has_ended() {
     );
 }
 
+/// Where nothing but what a library itself asks for is loaded.
+#[test]
+fn a_library_in_a_namespace_of_its_own() {
+    let artifacts = Artifacts::shared();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/namespace.c");
+    let program = artifacts.directory().join("namespace");
+    artifacts
+        .link_files(&[source.as_ref()], None, &[], &program)
+        .unwrap();
+    for (library, function) in [
+        ("libshmkey_dropin.so", "shmget"),
+        ("libshmkey.so", "shm_remove"),
+    ] {
+        let mut command = artifacts.command(&program);
+        command.arg(function).arg(artifacts.built(library));
+        command.env("SHMKEY_TRACE", "1");
+        let ending = Process::run(library, command, b"").unwrap();
+        let said = String::from_utf8_lossy(&ending.stdout);
+        assert_eq!((said.trim_end(), ending.status.code()), ("-1", Some(0)));
+        let traced = String::from_utf8_lossy(&ending.stderr);
+        assert_eq!(
+            traced.contains("shmget(key 0x7b5a4321"),
+            function == "shmget",
+            "{traced}"
+        );
+    }
+}
+
 /// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
 /// error, and with one to a file. It has to say the first, second and third of these.
 fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
+    observe_traces(
+        situation,
+        &[("", untraced), ("1", traced), ("./trace", to_file)],
+    );
+}
+
+/// Runs it with each of these as `SHMKEY_TRACE`; it has to say what is beside it.
+fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     static HOSTS: LazyLock<Vec<Host>> = LazyLock::new(|| {
         let artifacts = Artifacts::shared();
         let link = |way| Host::link(&artifacts, &DROPIN, "observer", &[], way).unwrap();
@@ -154,7 +227,7 @@ fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
     let artifacts = Artifacts::shared();
     let mut wrong = Vec::new();
     for host in HOSTS.iter() {
-        for (trace, expected) in [("", untraced), ("1", traced), ("./trace", to_file)] {
+        for &(trace, expected) in traces {
             let sandbox = Sandbox::new().unwrap();
             let mut command = host.command(&artifacts);
             command.current_dir(sandbox.path()).arg(situation);
@@ -177,6 +250,35 @@ fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
 #[test]
 fn a_daemon_leaves_no_duplicate_of_standard_error() {
     observe("daemon", ["0 left open"; 3]);
+}
+
+/// A file that standard error is, too, is treated as standard error.
+#[test]
+fn a_daemon_leaves_no_duplicate_of_standard_error_by_another_name() {
+    let names = ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"];
+    observe_traces("daemon", &names.map(|name| (name, "0 left open")));
+}
+
+#[test]
+fn a_session_that_has_left_its_terminal_goes_on_to_be_traced() {
+    let none = "0 lines, 0 on another terminal";
+    observe("session", [none, "2 lines, 0 on another terminal", none]);
+}
+
+#[test]
+fn a_child_has_a_trace_of_its_own_below_a_lower_limit() {
+    observe_traces("lowered", &[("", "0 lines"), ("./trace.%p", "1 lines")]);
+}
+
+#[test]
+fn a_child_that_shares_memory_leaves_no_descriptor() {
+    let traces = ["", "1", "./trace", "./trace.%p"];
+    observe_traces("vfork", &traces.map(|trace| (trace, "0 more open")));
+}
+
+#[test]
+fn a_signal_that_is_pending_stays_so_once() {
+    observe("pending", ["1 1, 1 1, 0 0"; 3]);
 }
 
 #[test]

@@ -203,6 +203,170 @@ static void in_count(void)
     printf("%d more open\n", count);
 }
 
+/* Returns how many lines of calls a descriptor gives that does not wait. */
+static int lines_of_calls(int fd)
+{
+    static char text[1 << 16];
+    ssize_t len;
+    size_t all = 0;
+    int count = 0;
+    char *at;
+
+    while ((len = read(fd, text + all, sizeof text - 1 - all)) > 0) {
+        all += (size_t) len;
+    }
+    text[all] = '\0';
+    for (at = text; (at = strstr(at, "shmget(")) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static int new_master(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        exit(3);
+    }
+    return master;
+}
+
+/* Standard error is the terminal of a session that a child leaves. It gets another one. */
+static void in_session(void)
+{
+    int master;
+
+    if (fork() > 0) {
+        wait(NULL);
+        return;
+    }
+    setsid();
+    call();
+    master = new_master();
+    if (open(ptsname(master), O_RDWR) < 0 || ioctl(2, TIOCGWINSZ, &(struct winsize){0}) != 0) {
+        _exit(3);
+    }
+    call();
+    dprintf(1, "%d on another terminal\n", lines_of_calls(master));
+    _exit(0);
+}
+
+static void set_up_session(void)
+{
+    int master = new_master(), said[2];
+    char text[100] = "";
+    ssize_t len;
+
+    if (pipe(said) != 0) {
+        exit(3);
+    }
+    if (fork() == 0) {
+        setsid();
+        dup2(said[1], 1);
+        open(ptsname(master), O_RDWR);
+        dup2(open("/dev/tty", O_RDWR), 2);
+        run("session");
+    }
+    /* Before the terminal has no other end any more, it is read. */
+    len = read(said[0], text, sizeof text - 1);
+    printf("%d lines, %.*s", lines_of_calls(master), (int) len, text);
+    fflush(stdout);
+    wait(NULL);
+}
+
+static void in_lowered(void)
+{
+    struct rlimit limit = {100, 100};
+    char name[100];
+    pid_t child;
+
+    setrlimit(RLIMIT_NOFILE, &limit);
+    child = fork();
+    if (child == 0) {
+        call();
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    snprintf(name, sizeof name, "trace.%d", (int) child);
+    printf("%d lines\n", lines_of_calls(open(name, O_RDONLY)));
+}
+
+static int open_descriptors(void)
+{
+    int fd, count = 0;
+
+    for (fd = 0; fd < 4096; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void in_vfork(void)
+{
+    int i, before;
+    pid_t child;
+
+    call();
+    before = open_descriptors();
+    for (i = 0; i < 5; i++) {
+        child = vfork();
+        if (child == 0) {
+            call();
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+        call();
+    }
+    printf("%d more open\n", open_descriptors() - before);
+}
+
+/* How often a signal is pending. */
+static int times_pending(int number)
+{
+    struct timespec now = {0, 0};
+    sigset_t set;
+    int times = 0;
+
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    while (sigtimedwait(&set, NULL, &now) == number) {
+        times++;
+    }
+    return times;
+}
+
+/* The trace cannot be written. The signals that say so are pending for the process, for the thread, and not at all. */
+static void in_pending(void)
+{
+    struct rlimit none = {0, 0};
+    sigset_t set;
+    int situation;
+
+    close(READER);
+    setrlimit(RLIMIT_FSIZE, &none);
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, SIGXFSZ);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (situation = 0; situation < 3; situation++) {
+        if (fork() == 0) {
+            if (situation == 0) {
+                kill(getpid(), SIGPIPE);
+                kill(getpid(), SIGXFSZ);
+            } else if (situation == 1) {
+                raise(SIGPIPE);
+                raise(SIGXFSZ);
+            }
+            call();
+            dprintf(1, "%d %d%s", times_pending(SIGPIPE), times_pending(SIGXFSZ), situation < 2 ? ", " : "\n");
+            _exit(0);
+        }
+        wait(NULL);
+    }
+    _exit(0);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argv[argc - 1];
@@ -218,6 +382,14 @@ int main(int argc, char **argv)
             in_terminal();
         } else if (strcmp(what, "few") == 0) {
             in_few();
+        } else if (strcmp(what, "session") == 0) {
+            in_session();
+        } else if (strcmp(what, "lowered") == 0) {
+            in_lowered();
+        } else if (strcmp(what, "vfork") == 0) {
+            in_vfork();
+        } else if (strcmp(what, "pending") == 0) {
+            in_pending();
         } else {
             in_count();
         }
@@ -227,13 +399,17 @@ int main(int argc, char **argv)
         set_up_terminal();
         return 0;
     }
+    if (strcmp(what, "session") == 0) {
+        set_up_session();
+        return 0;
+    }
     if (strcmp(what, "few") == 0) {
         set_up_few();
     }
-    if (strcmp(what, "count") == 0) {
+    if (strcmp(what, "count") == 0 || strcmp(what, "lowered") == 0 || strcmp(what, "vfork") == 0) {
         closefrom(3);
         run(what);
     }
-    make_pipe(strcmp(what, "daemon") != 0);
+    make_pipe(strcmp(what, "daemon") != 0 && strcmp(what, "pending") != 0);
     run(what);
 }

@@ -5,7 +5,7 @@ use super::{Errno, file::Descriptor};
 use core::{ffi::CStr, ops::ControlFlow, str};
 
 /// As much of a line as is looked at. Nothing that is asked for here is longer.
-const LINE: usize = 2048;
+const LINE: usize = 1024;
 
 /// Hands the lines of a file over, until `each` has enough. Longer ones than `LINE` are cut.
 pub fn for_each_line(path: &CStr, each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {

@@ -4,7 +4,7 @@
 use super::{
     Errno,
     file::Path,
-    lines::{for_each_line, number_after, number_in},
+    lines::{for_each_line, number_after, number_in, word_after},
 };
 use core::{mem::MaybeUninit, ops::ControlFlow};
 
@@ -100,6 +100,13 @@ pub fn lowest_address() -> Option<usize> {
 /// Whether a seccomp filter judges the system calls of this thread.
 pub fn has_seccomp_filter() -> Option<bool> {
     number_after(c"/proc/thread-self/status", "Seccomp:").map(|mode| mode == 2)
+}
+
+/// The signals that are pending for this thread, and not for the whole process, each the bit below its number.
+#[allow(dead_code)] // the drop-in asks
+pub(crate) fn pending_for_thread() -> Option<u64> {
+    let hexadecimal = |word: &str| u64::from_str_radix(word, 16).ok();
+    word_after(c"/proc/thread-self/status", "SigPnd:", 0, hexadecimal)
 }
 
 /// Whether the kernel was built with System V IPC.

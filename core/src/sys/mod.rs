@@ -24,6 +24,7 @@ mod state;
 pub use {
     file::{Descriptor, Path, read_link},
     lines::for_each_line,
+    machine::pending_for_thread,
     maps::for_each_attachment,
     memory::Scratch,
 };

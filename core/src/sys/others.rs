@@ -25,7 +25,7 @@ pub fn parent_id() -> c_int {
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
     let directory = Descriptor::open(c"/proc")?;
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 512];
     loop {
         let mut entries = match directory.read_directory(&mut buffer)? {
             0 => return Ok(()),

@@ -2,16 +2,20 @@
 
 use core::fmt::{self, Write};
 
-/// Room for a line. What goes into one is bounded: three paths, shortened, and a few sentences.
-const ROOM: usize = 6 << 10;
+/// Room for nearly every line.
+pub(super) const USUAL: usize = 1280;
 
-pub(super) struct Line {
+/// Room for every line, and what a pipe takes in one piece (`PIPE_BUF`). What goes into one is bounded: three
+/// paths, shortened, and a few sentences.
+pub(super) const LONGEST: usize = 4 << 10;
+
+pub(super) struct Line<const ROOM: usize> {
     text: [u8; ROOM],
     len: usize,
 }
 
-impl Line {
-    pub fn new() -> Line {
+impl<const ROOM: usize> Line<ROOM> {
+    pub fn new() -> Line<ROOM> {
         Line {
             text: [0; ROOM],
             len: 0,
@@ -25,7 +29,7 @@ impl Line {
     }
 }
 
-impl Write for Line {
+impl<const ROOM: usize> Write for Line<ROOM> {
     /// Takes all of a piece or nothing, and always leaves room for the line's end.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();

@@ -23,9 +23,10 @@
 //! with their numbers (`null` if the segments cannot be listed). `shmkey-trace(1)` lists all fields.
 //!
 //! A call that is traced keeps the kernel's result and errno to the letter. It allocates and locks
-//! nothing, so it may be made in signal handlers and after `fork`. It needs about 15 KiB of stack: a
-//! signal stack of the old `SIGSTKSZ`, 8 KiB, is too small. It reads files below `/proc`, asks the
-//! kernel for the time and writes, which a sandbox has to allow.
+//! nothing, so it may be made in signal handlers and after `fork`. It needs about 6 KiB of stack, and
+//! for the longest lines 9 KiB (a build without optimization twice as much), which a signal stack of
+//! `sysconf(_SC_SIGSTKSZ)` bytes has. It reads files below `/proc`, asks the kernel for the time and writes,
+//! which a sandbox has to allow.
 //! Without a trace, all this is one look at a number.
 
 mod line;
@@ -45,12 +46,12 @@ use crate::{
 };
 use core::{
     ffi::{c_char, c_int, c_void},
-    fmt::{self, Write as _},
+    fmt,
     mem::MaybeUninit,
     slice,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-use line::{Duration, Json, Line, OrNull, Time};
+use line::{Duration, Json, OrNull, Time};
 use origins::{Doubt, Origin};
 use words::{Numbers, Outcome, Words};
 
@@ -155,18 +156,18 @@ impl<T: Copy + PartialEq + TryInto<i64> + From<i8>> Watched<T> {
     fn tell(self, call: Call<'_>, status: Option<libc::shmid_ds>, doubt: Option<&Doubt>) -> T {
         let result = self.result.try_into().unwrap_or(-1);
         report::called();
-        let (explanation, note) = match self.errno {
-            Some(errno) => {
-                let explanation = Explanation::new(call, errno, doubt, self.began);
-                (Some(explanation), None)
-            }
-            None => (None, Note::new(call, result, doubt)),
+        let explanation = self
+            .errno
+            .map(|errno| Explanation::new(call, errno, doubt, self.began));
+        let note = match self.errno {
+            Some(_) => None,
+            None => Note::new(call, result, doubt),
         };
         let event = Event {
             call,
             errno: self.errno,
-            explanation,
-            note,
+            explanation: explanation.as_ref(),
+            note: note.as_ref(),
             outcome: Outcome {
                 call,
                 result,
@@ -291,38 +292,32 @@ fn has_mode_of(id: c_int, flags: c_int) -> bool {
 struct Event<'a> {
     call: Call<'a>,
     errno: Option<Errno>,
-    explanation: Option<Explanation<'a>>,
-    note: Option<Note<'a>>,
+    explanation: Option<&'a Explanation<'a>>,
+    note: Option<&'a Note<'a>>,
     outcome: Outcome<'a>,
     began: u64,
     took: u64,
 }
 
 impl Event<'_> {
-    #[inline(never)] // so that its room on the stack is free again while others are in use
     fn write(&self) {
-        let mut line = Line::new();
-        let written = match sink::wants_json() {
-            true => self.json(&mut line),
-            false => self.text(&mut line),
-        };
-        // Half a line would be worse than none, and half an object of JSON is none.
-        if written.is_ok() {
-            sink::write(line.finish());
-        }
+        sink::write(&|line, json| match json {
+            true => self.json(line),
+            false => self.text(line),
+        });
     }
 
     /// `shmkey[4242] shmget(key 0x4102002f, 1024 bytes, create, mode 0600) = id 7 (3.1 µs)`
-    fn text(&self, line: &mut Line) -> fmt::Result {
+    fn text(&self, line: &mut dyn fmt::Write) -> fmt::Result {
         let (pid, name, took) = (sys::process_id(), self.call.name(), Duration(self.took));
         write!(line, "shmkey[{pid}] {name}({})", Words(self.call))?;
-        match (&self.explanation, self.errno) {
+        match (self.explanation, self.errno) {
             (Some(explanation), Some(errno)) => {
                 write!(line, " failed ({took}): {errno}: {explanation}")
             }
             _ => {
                 write!(line, " = {} ({took})", self.outcome)?;
-                match &self.note {
+                match self.note {
                     Some(note) => write!(line, "; note: {note}"),
                     None => Ok(()),
                 }
@@ -330,7 +325,7 @@ impl Event<'_> {
         }
     }
 
-    fn json(&self, line: &mut Line) -> fmt::Result {
+    fn json(&self, line: &mut dyn fmt::Write) -> fmt::Result {
         let failed = self.errno.is_some();
         write!(
             line,
@@ -353,8 +348,8 @@ impl Event<'_> {
         write!(
             line,
             r#""explanation":{},"note":{},"duration_ns":{}}}"#,
-            OrNull(self.explanation.as_ref().map(Json)),
-            OrNull(self.note.as_ref().map(Json)),
+            OrNull(self.explanation.map(Json)),
+            OrNull(self.note.map(Json)),
             self.took,
         )
     }

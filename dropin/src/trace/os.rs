@@ -6,7 +6,7 @@
 //! `clock_gettime` is faster, but a mark that this thread is in it, for the calls of such a function, would be
 //! a thread-local variable. Where this library is loaded by `dlopen`, a thread's first use of one allocates.
 
-use crate::sys::{Errno, Path};
+use crate::sys::{self, Errno, Path};
 use core::{
     ffi::{CStr, c_int},
     mem::MaybeUninit,
@@ -154,6 +154,11 @@ impl Opened {
             },
         })
     }
+
+    /// Whether a process can be at its other end, for which it matters who has it open.
+    pub fn has_other_end(&self) -> bool {
+        !matches!(self.kind, Kind::Other)
+    }
 }
 
 /// Returns the same number for a device and a number on it.
@@ -224,43 +229,57 @@ pub(super) fn undisturbed<T>(what: impl FnOnce() -> T) -> T {
 /// No signal comes of it, whatever happened to the other end of a pipe or to the limit on file sizes,
 /// and a terminal does not stop a job in the background: the program must not stop or die of being traced.
 pub(super) fn write(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<usize, Errno> {
-    undisturbed(|| {
-        let mut pending = 0_u64;
-        // SAFETY: the set is ours.
-        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SET) };
-        let written = match opened.kind {
-            Kind::Other => write_to(fd, bytes),
-            Kind::Terminal => write_reopened(fd, bytes),
-            Kind::Pipe => match write_nowait(fd, bytes) {
-                // The kernel is older than 6.4, or a filter does not know the call.
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
-                    write_reopened(fd, bytes)
-                }
-                answer => answer,
-            },
-            Kind::Socket => {
-                let (flags, none) = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, ptr::null::<u8>());
-                let (from, len) = (bytes.as_ptr(), bytes.len());
-                // SAFETY: the kernel reads the bytes; there is no address.
-                check(unsafe { libc::syscall(libc::SYS_sendto, fd, from, len, flags, none, 0) })
+    let written = undisturbed(|| match opened.kind {
+        Kind::Other => write_to(fd, bytes),
+        Kind::Terminal => write_reopened(fd, opened, bytes),
+        Kind::Pipe => match write_nowait(fd, bytes) {
+            // The kernel is older than 6.4, or a filter does not know the call.
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
+                write_reopened(fd, opened, bytes)
             }
-        };
-        let raised = match written {
-            Err(Errno(libc::EPIPE)) => bit(libc::SIGPIPE),
-            Err(Errno(libc::EFBIG)) => bit(libc::SIGXFSZ),
-            _ => 0,
-        };
-        // The write has sent this signal to this thread, unless it was pending before.
-        if raised & !pending != 0 {
+            answer => answer,
+        },
+        Kind::Socket => {
+            let (flags, none) = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, ptr::null::<u8>());
+            let (from, len) = (bytes.as_ptr(), bytes.len());
+            // SAFETY: the kernel reads the bytes; there is no address.
+            check(unsafe { libc::syscall(libc::SYS_sendto, fd, from, len, flags, none, 0) })
+        }
+    });
+    written.map(|len| len as usize)
+}
+
+/// Calls a function that writes, while all signals are blocked, and takes the signal that the kernel has sent
+/// to this thread for it: not one that the program had pending before, nor one that is pending for the process.
+fn without_signal(write: impl FnOnce() -> Result<c_int, Errno>) -> Result<c_int, Errno> {
+    let signals = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ);
+    let before = pending_here(signals);
+    let written = write();
+    if matches!(written, Err(Errno(libc::EPIPE | libc::EFBIG))) {
+        let raised = pending_here(signals) & !before;
+        if raised != 0 {
             let (now, info) = (NO_TIME, ptr::null_mut::<libc::siginfo_t>());
-            // SAFETY: the set and the time are ours, and it takes no time.
+            // The kernel gives a signal of the thread before one of the process. SAFETY: the set and the time
+            // are ours, and it takes no time.
             unsafe {
                 let (raised, now) = (&raw const raised, &raw const now);
                 libc::syscall(libc::SYS_rt_sigtimedwait, raised, info, now, SET);
             }
         }
-        written.map(|len| len as usize)
-    })
+    }
+    written
+}
+
+/// Returns those of some signals that are pending for this thread alone. Where `/proc` does not tell, also those
+/// that are pending for the process.
+fn pending_here(signals: u64) -> u64 {
+    let mut pending = 0_u64;
+    // SAFETY: the set is ours.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SET) };
+    match pending & signals {
+        0 => 0,
+        both => both & sys::pending_for_thread().unwrap_or(both),
+    }
 }
 
 /// Sends a datagram to a socket of the abstract namespace, whose name has any first byte here. It waits for a
@@ -309,8 +328,9 @@ fn bit(signal: c_int) -> u64 {
 }
 
 fn write_to(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+    let (number, from, len) = (libc::SYS_write, bytes.as_ptr(), bytes.len());
     // SAFETY: the kernel reads the bytes.
-    check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) })
+    without_signal(|| check(unsafe { libc::syscall(number, fd, from, len) }))
 }
 
 fn write_nowait(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
@@ -319,25 +339,47 @@ fn write_nowait(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
         iov_len: bytes.len(),
     };
     let (number, piece) = (libc::SYS_pwritev2, &raw const piece);
-    // At the file's own position, which is -1 in both halves. SAFETY: the kernel reads the bytes of one piece.
-    check(unsafe { libc::syscall(number, fd, piece, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) })
+    without_signal(|| {
+        // At the file's own position, which is -1 in both halves. SAFETY: the kernel reads the bytes of one piece.
+        check(unsafe { libc::syscall(number, fd, piece, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) })
+    })
 }
 
 /// Writes by a descriptor of our own, which does not wait: O_NONBLOCK on the program's would be seen
 /// by all who share it.
-fn write_reopened(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+fn write_reopened(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<c_int, Errno> {
     let path = Path::new(format_args!("/proc/thread-self/fd/{fd}"));
     match path.map(|path| open(path.as_c_str(), libc::O_NONBLOCK)) {
         Some(Ok(own)) => {
-            let written = write_to(own, bytes);
+            // What `/dev/tty` leads to depends on when it is opened.
+            let same = !matches!(opened.kind, Kind::Terminal) || terminal(own) == terminal(fd);
+            let written = same.then(|| write_to(own, bytes));
             close(own);
-            written
+            written.unwrap_or_else(|| write_if_ready(fd, bytes))
         }
         // Nothing reads a FIFO.
-        Some(Err(Errno(libc::ENXIO))) => Err(Errno(libc::EPIPE)),
-        // There is no /proc, or the file belongs to another user. Another writer can take the room
-        // that there is now.
-        _ if wait_to_write(fd, &mut { NO_TIME }) => write_to(fd, bytes),
-        _ => Err(Errno(libc::EAGAIN)),
+        Some(Err(Errno(libc::ENXIO))) if matches!(opened.kind, Kind::Pipe) => {
+            Err(Errno(libc::EPIPE))
+        }
+        // There is no /proc, the file belongs to another user, or this process has left the terminal
+        // that `/dev/tty` led to.
+        _ => write_if_ready(fd, bytes),
     }
+}
+
+/// Writes if there is room now, which another writer can take.
+fn write_if_ready(fd: c_int, bytes: &[u8]) -> Result<c_int, Errno> {
+    if wait_to_write(fd, &mut { NO_TIME }) {
+        write_to(fd, bytes)
+    } else {
+        Err(Errno(libc::EAGAIN))
+    }
+}
+
+/// Returns the device of the terminal that a descriptor leads to, by whatever name it was opened.
+fn terminal(fd: c_int) -> Option<u32> {
+    let mut device = 0_u32;
+    // SAFETY: there is room for the number of a device.
+    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCGDEV, &raw mut device) };
+    (answer == 0).then_some(device)
 }

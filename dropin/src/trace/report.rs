@@ -6,7 +6,7 @@
 //! own records, which name the creator of each segment, so nothing has to be kept.
 
 use super::{
-    line::{Json, Line, OrNull, Time},
+    line::{Json, OrNull, Time},
     notes, os, sink,
     users::Users,
 };
@@ -17,7 +17,7 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    fmt::{self, Write as _},
+    fmt::{self, Write},
     sync::atomic::{AtomicI32, Ordering::Relaxed},
 };
 
@@ -48,7 +48,7 @@ extern "C" fn end() {
     let mut attachments = 0;
     let read = sys::for_each_attachment(|mapping| {
         attachments += 1;
-        write(|line, json| attached(line, json, mapping));
+        sink::write(&|line, json| attached(line, json, mapping));
     });
     if sink::parent_reports() {
         return sink::end();
@@ -61,10 +61,10 @@ extern "C" fn end() {
         let count = record.shm_nattch.saturating_sub(here);
         // To look for all users of very many takes very long.
         let name = segments <= 20;
-        write(|line, json| left(line, json, id, record, Users { id, count, name }));
+        sink::write(&|line, json| left(line, json, id, record, Users { id, count, name }));
     });
     let segments = listed.ok().map(|()| segments);
-    write(|line, json| ended(line, json, attachments, segments));
+    sink::write(&|line, json| ended(line, json, attachments, segments));
     sink::end();
     notes::told();
 }
@@ -117,21 +117,14 @@ fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), 
     Ok(())
 }
 
-fn write(what: impl FnOnce(&mut Line, bool) -> fmt::Result) {
-    let mut line = Line::new();
-    if what(&mut line, sink::wants_json()).is_ok() {
-        sink::write(line.finish());
-    }
-}
-
 /// What all events begin with in JSON.
-fn begin(line: &mut Line, event: &str) -> fmt::Result {
+fn begin(line: &mut dyn Write, event: &str) -> fmt::Result {
     let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
     let pid = sys::process_id();
     write!(line, r#"{{"event":"{event}","time":{time},"pid":{pid}"#)
 }
 
-fn attached(line: &mut Line, json: bool, mapping: &Mapping) -> fmt::Result {
+fn attached(line: &mut dyn Write, json: bool, mapping: &Mapping) -> fmt::Result {
     let Mapping { start, id, .. } = *mapping;
     if json {
         begin(line, "attached")?;
@@ -145,7 +138,7 @@ fn attached(line: &mut Line, json: bool, mapping: &Mapping) -> fmt::Result {
 }
 
 fn left(
-    line: &mut Line,
+    line: &mut dyn Write,
     json: bool,
     id: c_int,
     record: &libc::shmid_ds,
@@ -192,7 +185,12 @@ impl fmt::Display for Remedy {
     }
 }
 
-fn ended(line: &mut Line, json: bool, attachments: usize, segments: Option<u64>) -> fmt::Result {
+fn ended(
+    line: &mut dyn Write,
+    json: bool,
+    attachments: usize,
+    segments: Option<u64>,
+) -> fmt::Result {
     if json {
         let segments = OrNull(segments);
         begin(line, "exit")?;

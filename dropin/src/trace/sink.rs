@@ -1,7 +1,8 @@
 //! Where the lines go, and whether there are any.
 //!
 //! The environment is read once, before `main`. Lines for standard error are written to descriptor 2,
-//! while it is what it was: a duplicate would hold open a pipe that a daemon has closed. The descriptor
+//! while it is what it was: a duplicate would hold open a pipe that a daemon has closed. So are those for
+//! a pipe or terminal that is given by a path and is standard error or output, too. The descriptor
 //! of a trace file gets a high number and is not passed on to other programs. Either is known by the
 //! file behind it: a program may close descriptors, and give the number to a file of its own, which must
 //! not get our lines. Then a trace file is opened again; standard error gets no lines until it is back.
@@ -9,7 +10,7 @@
 //! A line that cannot be written is lost, and counted: see [`write`].
 
 use super::{
-    line::{Line, Time},
+    line::{LONGEST, Line, Time, USUAL},
     notes::{self, Reporter},
     os::{self, Opened, Waiting},
 };
@@ -35,7 +36,7 @@ static OPENED_BY: AtomicI32 = AtomicI32::new(0);
 /// What the environment asks for.
 struct Settings {
     json: bool,
-    /// `SHMKEY_TRACE` if it is a path, made absolute, with a NUL behind it; empty for standard error.
+    /// `SHMKEY_TRACE` if it is a path, made absolute, with a NUL behind it; empty for a standard descriptor.
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
@@ -76,11 +77,6 @@ fn settings() -> Option<&'static Settings> {
     }
     // SAFETY: so it is written, and will not be again.
     Some(unsafe { &*SETTINGS.0.get() })
-}
-
-/// Whether the lines are to be JSON.
-pub(super) fn wants_json() -> bool {
-    settings().is_some_and(|settings| settings.json)
 }
 
 /// Whom to tell some things beside the trace.
@@ -138,8 +134,30 @@ extern "C" fn start() {
         }
     }
     match open(settings, Waiting::Allowed) {
-        Ok(fd) => adopt(fd),
+        Ok(fd) => adopt(standard_instead(fd, settings)),
         Err(errno) => complain(wanted, errno),
+    }
+}
+
+/// Returns the standard descriptor that a path leads to, such as `/dev/stderr`, in place of the one that was
+/// opened, which would hold open a pipe that the program has closed.
+fn standard_instead(fd: c_int, settings: &mut Settings) -> c_int {
+    let same = |standard: &c_int| {
+        let there = Opened::of(*standard).filter(Opened::has_other_end);
+        there.is_some_and(|there| {
+            Opened::of(fd).is_some_and(|opened| opened.identity == there.identity)
+        })
+    };
+    match [libc::STDERR_FILENO, libc::STDOUT_FILENO]
+        .iter()
+        .find(|standard| same(standard))
+    {
+        Some(&standard) if settings.path[0] != 0 => {
+            settings.path[0] = 0;
+            os::close(fd);
+            standard
+        }
+        _ => fd,
     }
 }
 
@@ -160,7 +178,7 @@ fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
 
 /// The one message that is not asked for: a trace that was, and cannot be had.
 fn complain(wanted: &[u8], why: impl fmt::Display) {
-    let mut line = Line::new();
+    let mut line = Line::<USUAL>::new();
     let path = crate::explain::ShownPath(wanted);
     let _ = write!(line, "shmkey: cannot trace to {path}: {why}");
     if let Some(opened) = Opened::of(libc::STDERR_FILENO) {
@@ -227,38 +245,48 @@ fn adopt(fd: c_int) {
     DESCRIPTOR.store(fd, Release);
 }
 
-/// The descriptor and what is behind it, made good if the program has taken it away. `None` if it
-/// cannot be.
-///
-/// Threads that come here at the same time may open the file once each; each descriptor leads to the
-/// same file, and one that is not kept stays open until the process ends.
-fn descriptor(settings: &Settings) -> Option<(c_int, Opened)> {
+/// The descriptor and what is behind it. `None` if the program has taken it away.
+fn current() -> Option<(c_int, Opened)> {
     // Acquire: as in `settings`.
     let fd = DESCRIPTOR.load(Acquire);
     let opened = Opened::of(fd).filter(|opened| opened.identity == FILE.load(Relaxed));
-    if settings.path[0] == 0 {
-        return opened.map(|opened| (fd, opened));
-    }
+    opened.map(|opened| (fd, opened))
+}
+
+/// Opens the trace file again if the program has taken its descriptor away, or this process has to have
+/// a file of its own. Returns whether lines can be written.
+fn make_good(settings: &Settings) -> bool {
     let forked = settings.per_process && OPENED_BY.load(Relaxed) != sys::process_id();
-    if let Some(opened) = opened.filter(|_| !forked) {
-        return Some((fd, opened));
+    if current().is_some() && !forked {
+        return true;
     }
-    os::undisturbed(|| {
-        let own = open(settings, Waiting::Never).ok()?;
-        if opened.is_none() {
-            adopt(own);
-            return Some(());
-        }
-        // In a child that has a file of its own, the number stays and leads there.
-        let replaced = os::replace(own, fd);
-        os::close(own);
-        replaced.ok()?;
-        adopt(fd);
-        Some(())
-    })?;
-    // Acquire: as above.
+    settings.path[0] != 0 && os::undisturbed(|| reopen(settings)).is_some()
+}
+
+/// Threads that come here at the same time may open the file once each; each descriptor leads to the
+/// same file, and one that is not kept stays open until the process ends.
+#[inline(never)] // so that its room on the stack is free again while others are in use
+fn reopen(settings: &Settings) -> Option<()> {
+    let own = open(settings, Waiting::Never).ok()?;
+    // Acquire: as in `settings`.
     let fd = DESCRIPTOR.load(Acquire);
-    Some((fd, Opened::of(fd)?))
+    let there = Opened::of(fd).map(|opened| opened.identity);
+    if there == Opened::of(own).map(|opened| opened.identity) {
+        // A child that shares this process' memory (vfork) has adopted a file of its own.
+        os::close(own);
+        adopt(fd);
+    } else if there != Some(FILE.load(Relaxed)) {
+        adopt(own);
+    } else if os::replace(own, fd).is_ok() {
+        // In a child that has a file of its own, the number stays and leads there.
+        os::close(own);
+        adopt(fd);
+    } else {
+        // The number is beyond a limit that was lowered.
+        os::close(fd);
+        adopt(own);
+    }
+    Some(())
 }
 
 /// How many lines were lost since one was last written.
@@ -270,30 +298,41 @@ static CUT: AtomicBool = AtomicBool::new(false);
 /// The time ran out for the last line, so the next one is given none.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line in one piece, so that those of several threads and processes do not mix.
+/// Writes a line that `what` puts together, given whether it is to be JSON: in one piece, so that lines of
+/// several threads and processes do not mix. Where there is too little room for it, `what` is called once
+/// more.
 ///
 /// Where a pipe, a terminal or a socket is full, it waits a second for it to be read, and no longer until a
 /// line could be written again. A line that cannot be written is lost. The next line that can be is
 /// preceded by one that says how many were lost.
-pub(super) fn write(line: &[u8]) {
+pub(super) fn write(what: &dyn Fn(&mut dyn fmt::Write, bool) -> fmt::Result) {
     let Some(settings) = settings() else {
         return;
     };
-    let Some((fd, opened)) = descriptor(settings) else {
-        return lose();
-    };
-    // Relaxed, here and below: the numbers say nothing of other memory.
-    let lost = match LOST.load(Relaxed) {
-        0 => 0,
-        _ => LOST.swap(0, Relaxed),
-    };
-    if lost > 0 && !deliver(fd, opened, tell_lost(&mut Line::new(), settings.json, lost)) {
-        LOST.fetch_add(lost, Relaxed);
+    // Before there is a line: it needs much room on the stack, too.
+    if !make_good(settings) {
         return lose();
     }
-    if !deliver(fd, opened, line) {
-        lose();
+    // Half a line would be worse than none, and half an object of JSON is none.
+    if write_in::<USUAL>(settings.json, what).is_err() {
+        let _ = write_in::<LONGEST>(settings.json, what);
     }
+}
+
+/// Fails if the line does not fit.
+#[inline(never)] // so that its room on the stack is taken only where it is needed
+fn write_in<const ROOM: usize>(
+    json: bool,
+    what: &dyn Fn(&mut dyn fmt::Write, bool) -> fmt::Result,
+) -> fmt::Result {
+    let mut line = Line::<ROOM>::new();
+    what(&mut line, json)?;
+    let line = line.finish();
+    match current() {
+        Some((fd, opened)) if tell_lost(fd, opened, json) && deliver(fd, opened, line) => {}
+        _ => lose(),
+    }
+    Ok(())
 }
 
 fn lose() {
@@ -309,12 +348,12 @@ pub(super) fn begin() {
 
 /// Says how many lines are lost, when the process ends.
 pub(super) fn end() {
-    let lost = LOST.load(Relaxed);
-    if lost > 0
-        && let Some(settings) = settings()
-        && let Some((fd, opened)) = descriptor(settings)
+    if let Some(settings) = settings()
+        && LOST.load(Relaxed) > 0
+        && make_good(settings)
+        && let Some((fd, opened)) = current()
     {
-        deliver(fd, opened, tell_lost(&mut Line::new(), settings.json, lost));
+        tell_lost(fd, opened, settings.json);
     }
     match LOST_IN_ALL.load(Relaxed) {
         0 => {}
@@ -322,8 +361,23 @@ pub(super) fn end() {
     }
 }
 
-#[inline(never)] // so that its room on the stack is taken only where it is needed
-fn tell_lost(line: &mut Line, json: bool, lost: u64) -> &[u8] {
+/// Writes how many lines are lost, if any. Returns whether nothing is left to be said.
+fn tell_lost(fd: c_int, opened: Opened, json: bool) -> bool {
+    // Relaxed, here and below: the numbers say nothing of other memory.
+    let lost = match LOST.load(Relaxed) {
+        0 => 0,
+        _ => LOST.swap(0, Relaxed),
+    };
+    if lost == 0 || write_lost(fd, opened, json, lost) {
+        return true;
+    }
+    LOST.fetch_add(lost, Relaxed);
+    false
+}
+
+#[inline(never)] // so that its room on the stack is free again while others are in use
+fn write_lost(fd: c_int, opened: Opened, json: bool, lost: u64) -> bool {
+    let mut line = Line::<160>::new();
     let pid = sys::process_id();
     // Both fit.
     let _ = match json {
@@ -342,7 +396,7 @@ fn tell_lost(line: &mut Line, json: bool, lost: u64) -> &[u8] {
             )
         }
     };
-    line.finish()
+    deliver(fd, opened, line.finish())
 }
 
 /// Writes a line. Returns whether all of it is written.
