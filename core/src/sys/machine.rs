@@ -104,7 +104,7 @@ pub fn has_seccomp_filter() -> Option<bool> {
 
 /// The signals that are pending for this thread, and not for the whole process, each the bit below its number.
 #[allow(dead_code)] // the drop-in asks
-pub(crate) fn pending_for_thread() -> Option<u64> {
+pub fn pending_for_thread() -> Option<u64> {
     let hexadecimal = |word: &str| u64::from_str_radix(word, 16).ok();
     word_after(c"/proc/thread-self/status", "SigPnd:", 0, hexadecimal)
 }
