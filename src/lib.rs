@@ -60,45 +60,35 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("shmkey needs Linux on a 64-bit processor");
 
-mod attachment;
 pub mod capi;
-mod contents;
 mod error;
-mod hash;
-mod holder;
-mod key;
-mod latest;
-mod mutex;
 mod object;
-mod part;
-mod place;
-mod plain;
 mod presence;
-mod ring;
 mod segment;
-mod semaphore;
-mod status;
-mod trust;
 
 use shmkey_core::{backend, copy, explain, sync, sys};
 
 #[doc(inline)]
 pub use shmkey_core::sysv;
 
-pub use attachment::{AttachOptions, Attachment};
-pub use contents::{Contents, Holding, Life, Party};
 pub use error::{Error, ErrorKind};
-pub use key::Key;
-pub use latest::{Latest, Publisher};
-pub use mutex::{Mutex, MutexGuard};
-pub use place::Place;
-pub use plain::Plain;
 #[cfg(feature = "bytemuck")]
-pub use plain::Pod;
-pub use ring::{Message, Receiver, Ring, RingOptions, Sender, Slot};
-pub use segment::{Segment, SegmentOptions};
-pub use semaphore::Semaphore;
-pub use status::Status;
+pub use object::plain::Pod;
+pub use object::{
+    contents::{Contents, Holding, Life, Party},
+    latest::{Latest, Publisher},
+    mutex::{Mutex, MutexGuard},
+    place::Place,
+    plain::Plain,
+    ring::{Message, Receiver, Ring, RingOptions, Sender, Slot},
+    semaphore::Semaphore,
+};
+pub use segment::{
+    Segment, SegmentOptions,
+    attachment::{AttachOptions, Attachment},
+    key::Key,
+    status::Status,
+};
 
 /// The README's Rust, run as a documentation test.
 #[cfg(doctest)]

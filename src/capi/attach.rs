@@ -3,7 +3,9 @@
 use super::failure::{keeping_errno, or_minus_one, or_null, put};
 use crate::{
     Error,
-    attachment::{attach_at, attach_huge, detach, not_attached, populate, size_of_mapping},
+    segment::attachment::{
+        attach_at, attach_huge, detach, not_attached, populate, size_of_mapping,
+    },
     sys,
 };
 use core::{

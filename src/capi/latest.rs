@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::Action,
-    latest::{Shared, Writer},
+    object::latest::{Shared, Writer},
     sync::Deadline,
 };
 use core::{

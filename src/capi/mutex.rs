@@ -4,7 +4,7 @@ use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     object::{close, deadline, handle, keyed, named, object, with_layout, within},
 };
-use crate::{Error, Place, mutex};
+use crate::{Error, Place, object::mutex};
 use core::ffi::{c_char, c_int, c_void};
 
 /// A robust mutex around some bytes: one thread of one process has them at a time, and they survive

@@ -1,7 +1,7 @@
 //! The calling process, as the library knows it.
 
 use super::failure::keeping_errno;
-use crate::holder::Holder;
+use crate::object::holder::Holder;
 
 /// A number of the calling process, which no other process has as long as the machine is up: a
 /// child made by fork() has another one, also where both have the same id in PID namespaces of their own.

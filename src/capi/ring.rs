@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
+    object::ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
     sync,
 };
 use core::{

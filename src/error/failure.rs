@@ -3,9 +3,10 @@
 use super::{ErrorKind, label::write_name};
 use crate::{
     explain::Bytes,
-    holder::{Holder, Life},
     object::Kind,
-    status, sys,
+    object::holder::{Holder, Life},
+    segment::status,
+    sys,
 };
 use core::fmt;
 

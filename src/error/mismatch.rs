@@ -3,7 +3,7 @@
 use crate::{
     explain::{Bytes, ShownPath},
     object::Kind,
-    ring,
+    object::ring,
 };
 use core::fmt;
 

@@ -1,7 +1,11 @@
 //! Segments: creating, opening, removing.
 
+pub(crate) mod attachment;
+pub(crate) mod key;
+pub(crate) mod status;
+
 use crate::{
-    AttachOptions, Attachment, Error, Key, Status, backend, holder::Holder, status, sys::Errno,
+    AttachOptions, Attachment, Error, Key, Status, backend, object::holder::Holder, sys::Errno,
 };
 use core::ffi::c_int;
 

@@ -4,15 +4,15 @@
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    holder::{Holder, Life},
+    object::holder::{Holder, Life},
+    object::role::Role,
+    object::trust::Trust,
     object::{Kind, Object, Snapshot, Spec},
-    part::Part,
     sync::{
         self, Acquired, Area, AtomicU32, Buffer, Claim, Deadline, Lock, Source,
         ring::{self, Head, Peers, Refused, Tail, Track},
     },
     sys,
-    trust::Trust,
 };
 use core::{cell::Cell, fmt, slice, sync::atomic::Ordering::Relaxed};
 
@@ -58,7 +58,7 @@ struct Parties {
 /// What the sending end has for itself.
 pub(crate) struct SendEnd {
     tail: Tail,
-    part: Part,
+    part: Role,
     /// Which of the claims it has.
     claim: usize,
     /// What was reserved, and neither committed nor given up.
@@ -119,7 +119,7 @@ impl SendEnd {
 /// What the receiving end has for itself.
 pub(crate) struct ReceiveEnd {
     head: Head,
-    part: Part,
+    part: Role,
     watch: Watch,
 }
 
@@ -216,7 +216,7 @@ impl Shared {
             .senders()
             .iter()
             .enumerate()
-            .map(|(claim, word)| (claim, Part::take(&self.object, word)));
+            .map(|(claim, word)| (claim, Role::take(&self.object, word)));
         let (claim, part) = taken
             .find_map(|(claim, part)| match part {
                 Ok(part) => Some(Ok((claim, part))),
@@ -272,7 +272,7 @@ impl Shared {
     /// Becomes the receiver.
     pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
-        let part = Part::take(&self.object, &parties.receiver).map_err(|error| {
+        let part = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
             match error.kind() {
                 ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Receive)),
@@ -595,7 +595,7 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn expect_ours(&self, part: &Part, action: Action) -> Result<(), Error> {
+    fn expect_ours(&self, part: &Role, action: Action) -> Result<(), Error> {
         match part.is_ours() {
             true => Ok(()),
             false => Err(self.inherited(action)),

@@ -1,7 +1,9 @@
 //! Where an object lies: in a segment of its own, found by name or key, or somewhere in a segment
 //! that the user has attached.
 
-use crate::{Attachment, Error, Key, explain::ShownPath, hash::fnv1a, key, sys::FileId};
+use crate::{
+    Attachment, Error, Key, explain::ShownPath, object::hash::fnv1a, segment::key, sys::FileId,
+};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where an object lies, and how to open it.

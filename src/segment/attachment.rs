@@ -1,7 +1,8 @@
 //! Attachments: a segment's memory in this process.
 
 use crate::{
-    Error, Segment, Status, backend, copy, status,
+    Error, Segment, Status, backend, copy,
+    segment::status,
     sys::{self, Errno},
 };
 use core::{

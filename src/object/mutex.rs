@@ -3,10 +3,10 @@
 use crate::{
     Error, ErrorKind, Place, Plain, Segment, copy,
     error::{Action, What},
+    object::trust::Trust,
     object::{Kind, Object, Spec},
     sync::{Acquired, Deadline, Lock, Refused, Threads},
     sys,
-    trust::Trust,
 };
 use core::{fmt, marker::PhantomData, mem::MaybeUninit};
 use std::time::Duration;

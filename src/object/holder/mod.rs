@@ -31,7 +31,7 @@ mod process;
 mod token;
 
 use crate::{
-    hash::fnv1a,
+    object::hash::fnv1a,
     sys::{self, Errno, PidFd, Scope, Stat},
 };
 use core::{cell::Cell, ffi::c_int};

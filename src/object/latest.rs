@@ -3,9 +3,9 @@
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
     error::{Action, What},
-    holder::Holder,
+    object::holder::Holder,
+    object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
-    part::Part,
     sync::{
         Area, Claim, Deadline, Source,
         newest::{self, Newest},
@@ -96,7 +96,7 @@ pub(crate) struct Shared {
 
 /// The right to publish, and the version of what was published last.
 pub(crate) struct Writer {
-    part: Part,
+    part: Role,
     version: u64,
 }
 
@@ -170,7 +170,7 @@ impl Shared {
 
     /// Becomes the writer.
     pub fn claim(&self) -> Result<Writer, Error> {
-        let part = Part::take(&self.object, &self.words().writer).map_err(|error| {
+        let part = Role::take(&self.object, &self.words().writer).map_err(|error| {
             let error = error.during(Action::BecomePublisher);
             match error.kind() {
                 ErrorKind::Busy => error.with(What::Role, 0, self.publisher()),

@@ -2,10 +2,10 @@
 
 use crate::{
     Error, Segment,
-    holder::{self, Holder},
-    latest,
+    object::holder::{self, Holder},
+    object::latest,
+    object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
-    ring,
     sync::{Condition, Counter, Lock},
 };
 use std::time::{Duration, SystemTime};

@@ -2,22 +2,22 @@
 
 use crate::{
     Error, ErrorKind,
-    holder::{Holder, Life},
     object::Object,
+    object::holder::{Holder, Life},
     sync::Claim,
 };
 
 /// The proof that this process has a role.
-pub(crate) struct Part(Holder);
+pub(crate) struct Role(Holder);
 
-impl Part {
+impl Role {
     /// Takes a role, also after a process that has died.
-    pub fn take(object: &Object, claim: &Claim) -> Result<Part, Error> {
+    pub fn take(object: &Object, claim: &Claim) -> Result<Role, Error> {
         object.expect_writable()?;
         let me = object.this_process();
         let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
         match claim.take(me.bits(), is_dead) {
-            true => Ok(Part(me)),
+            true => Ok(Role(me)),
             false => Err(object.error(ErrorKind::Busy)),
         }
     }

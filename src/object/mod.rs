@@ -1,0 +1,310 @@
+//! Objects: what processes share in a segment, and what holds for each kind of it.
+//!
+//! An object is a segment, or a part of one, that begins with a header (`header`). The header says what it is, so
+//! all who open it find out whether they mean the same (`open`). Each kind has a file of its own: `mutex`,
+//! `semaphore`, `latest`, `ring`. The algorithms are in `sync`, over words; here are the handles.
+
+pub(crate) mod contents;
+pub(crate) mod hash;
+mod header;
+pub(crate) mod holder;
+pub(crate) mod latest;
+pub(crate) mod mutex;
+mod open;
+pub(crate) mod place;
+pub(crate) mod plain;
+pub(crate) mod ring;
+pub(crate) mod role;
+pub(crate) mod semaphore;
+mod snapshot;
+pub(crate) mod trust;
+
+pub(crate) use {
+    open::{Spec, attach_segment},
+    snapshot::{SNAPSHOT, Snapshot},
+};
+
+use crate::{
+    Attachment, Error, ErrorKind, Segment, Status,
+    error::{Action, Failure, Label, Mismatch, What},
+    sync::{Deadline, Threads},
+    sys,
+};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
+use holder::{Holder, Life};
+use std::sync::Arc;
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Mutex = 1,
+    Semaphore = 2,
+    Latest = 3,
+    Ring = 4,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+
+    /// Returns whether a process that may only read it can use it.
+    fn can_be_read_only(self) -> bool {
+        self == Kind::Latest
+    }
+
+    /// Returns its name for error messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Mutex => "mutex",
+            Kind::Semaphore => "semaphore",
+            Kind::Latest => "latest value",
+            Kind::Ring => "ring",
+        }
+    }
+}
+
+/// An object that is ready for use.
+#[derive(Debug)]
+pub(crate) struct Object {
+    memory: Arc<Attachment>,
+    /// The caller has asked for reading only: it is not written, even if `memory` is writable.
+    read_only: bool,
+    /// Where the header begins, in `memory`.
+    base: NonNull<u8>,
+    kind: Kind,
+    label: Label,
+    /// The IPC namespace in which it was opened.
+    ipc_namespace: u64,
+    /// The process that has introduced itself (see `introduce`): a forked child has not.
+    introduced: AtomicU64,
+}
+
+// SAFETY: an object is an address in memory that is mapped for the whole process as long as
+// `memory` is, and what is done there is done by atomics and by copies that tolerate other writers.
+unsafe impl Send for Object {}
+// SAFETY: as above.
+unsafe impl Sync for Object {}
+
+impl Object {
+    fn header(&self) -> &Header {
+        // SAFETY: `at` has checked that a whole object lies there, 64-byte aligned; a header is
+        // made of atomics, so others may write meanwhile; and the memory is attached as long as
+        // `self` lives.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `T` must be made of atomics, and valid whatever its bytes are.
+    pub unsafe fn words<T>(&self) -> &T {
+        const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
+        // SAFETY: as in `header`; the words come behind it. The caller vouches for `T`.
+        unsafe { self.base.add(HEADER).cast::<T>().as_ref() }
+    }
+
+    /// Where the payload begins.
+    pub fn payload(&self) -> NonNull<u8> {
+        // SAFETY: `at` has checked that the whole object lies in the segment.
+        unsafe { self.base.add(PAYLOAD) }
+    }
+
+    /// The size of the payload that this object has, and its options: what its header says, as far
+    /// as the segment has room for it.
+    pub fn found(&self) -> Result<(usize, u32), Error> {
+        let header = self.header();
+        // Relaxed: *ready* has been acquired.
+        let size = usize::try_from(header.size.load(Relaxed)).ok();
+        let offset = self.base.as_ptr() as usize - self.memory.as_ptr() as usize;
+        let end = size.and_then(|size| size.checked_add(PAYLOAD + offset));
+        match (size, end) {
+            (Some(size), Some(end)) if end <= self.memory.size()? => {
+                Ok((size, header.options.load(Relaxed)))
+            }
+            _ => Err(self.malformed("the size does not fit into the segment")),
+        }
+    }
+
+    /// Whether this process may write it.
+    pub fn is_writable(&self) -> bool {
+        !self.read_only && self.memory.is_writable()
+    }
+
+    /// Returns whether its segment was removed: a process that opens it anew gets another one.
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.memory.is_removed()
+    }
+
+    /// The id of the segment it lies in.
+    pub fn id(&self) -> i32 {
+        self.memory.id()
+    }
+
+    /// Returns an error about this object. The caller adds the call, and the facts.
+    #[inline]
+    pub fn error(&self, kind: ErrorKind) -> Error {
+        Error::object(Failure {
+            namespaces: self.header().namespaces(),
+            ..failure(kind, self.kind, self.id(), &self.label)
+        })
+    }
+
+    #[cold]
+    fn malformed(&self, what: &'static str) -> Error {
+        let error = self.error(ErrorKind::Damaged).during(Action::Open);
+        error.mismatch(Mismatch::Header(what))
+    }
+
+    /// The error for something that was not possible in time.
+    #[inline]
+    pub fn late(&self, deadline: Deadline) -> Error {
+        self.error(match deadline {
+            Deadline::Now => ErrorKind::WouldBlock,
+            Deadline::At(_) | Deadline::Never => ErrorKind::TimedOut,
+        })
+    }
+
+    pub fn expect_writable(&self) -> Result<(), Error> {
+        if self.is_writable() {
+            Ok(())
+        } else if self.read_only {
+            Err(Error::asked_read_only(
+                "write",
+                "the object was opened for reading only; open it without SHM_RDONLY (Place::read_only) to write",
+            ))
+        } else {
+            Err(self.error(ErrorKind::ReadOnly).during(Action::Open))
+        }
+    }
+
+    /// The segment it lies in.
+    pub fn segment(&self) -> Segment {
+        Segment::from_id(self.id())
+    }
+
+    /// Makes a liveness check of a holder. One whose state is unknown is dead if only this process has
+    /// the segment attached, and the holder does not belong to this process.
+    pub fn life(&self, holder: Holder) -> Life {
+        match holder.life(|| self.header().is_of_our_namespaces()) {
+            Life::Unknown if self.is_attached_here_only() && !holder.may_be_of_this_process() => {
+                Life::Dead
+            }
+            Life::Dead if !self.is_in_its_ipc_namespace() => Life::Unknown,
+            life => life,
+        }
+    }
+
+    fn is_attached_here_only(&self) -> bool {
+        let nattch = || Status::of(self.id()).map_or(u64::MAX, |status| status.nattch);
+        let here = || {
+            let mut here = 0;
+            let counted = sys::find_attachment(|mapping| {
+                here += u64::from(mapping.id == self.id());
+                false
+            });
+            counted.map_or(1, |_| here)
+        };
+        // Another thread of this process may attach and detach it meanwhile.
+        self.is_in_its_ipc_namespace()
+            && (nattch() <= 1 || {
+                let before = here();
+                nattch() <= before && here() == before
+            })
+    }
+
+    /// Returns whether this thread's IPC namespace is the one in which the object was opened: in
+    /// another one, its id and the ids of tokens mean nothing.
+    fn is_in_its_ipc_namespace(&self) -> bool {
+        self.ipc_namespace == holder::ipc_namespace()
+    }
+
+    /// Returns the calling thread's number for this object.
+    #[inline]
+    pub fn me(&self) -> Holder {
+        Holder::thread_in(self.ipc_namespace, self.introduce())
+    }
+
+    /// The same if it takes no system call.
+    #[inline(always)]
+    pub fn me_if_known(&self) -> Option<Holder> {
+        // Both as in `introduce`.
+        let is_introduced = Holder::from_bits(self.introduced.load(Acquire)).is_mine();
+        let abroad = self.header().mixed.load(Relaxed) != 0;
+        is_introduced
+            .then(|| Holder::thread_if_known(self.ipc_namespace, abroad))
+            .flatten()
+    }
+
+    /// Returns the calling process' number for this object.
+    pub fn this_process(&self) -> Holder {
+        Holder::process_in(self.ipc_namespace, self.introduce())
+    }
+
+    /// Records the namespaces of this process, before a holder's number of it is written here: once in
+    /// each process, also in a child that has inherited the object. Returns whether processes of
+    /// several namespaces use the object.
+    #[inline]
+    pub fn introduce(&self) -> bool {
+        // Acquire: pairs with the store in `introduce_now`, so that what this thread writes next comes
+        // behind what the other thread has written to the header.
+        if !Holder::from_bits(self.introduced.load(Acquire)).is_mine() {
+            self.introduce_now();
+        }
+        // Relaxed: a process of another namespace that opens it now may be missed.
+        self.header().mixed.load(Relaxed) != 0
+    }
+
+    #[cold]
+    fn introduce_now(&self) {
+        let header = self.header();
+        let mine = sys::namespaces();
+        // Relaxed: what comes later, the maker's or a lock's word, is written with release and read
+        // with acquire.
+        let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
+        if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
+            header.mixed.store(1, Relaxed);
+        }
+        // Release: as above.
+        self.introduced
+            .store(Holder::this_process().bits(), Release);
+    }
+}
+
+/// Returns an error about an object of which nothing was read.
+#[inline]
+fn failure(kind: ErrorKind, object: Kind, id: i32, label: &Label) -> Failure {
+    Failure {
+        kind,
+        object,
+        action: Action::Use,
+        what: What::Nothing,
+        id,
+        label: label.number(),
+        namespaces: 0,
+        number: 0,
+        other: 0,
+    }
+}
+
+/// The threads that use the locks of an object.
+impl Threads for Object {
+    #[inline(always)]
+    fn is_mine(&self, owner: u64) -> bool {
+        Holder::from_bits(owner).is_mine()
+    }
+
+    fn is_dead(&self, owner: u64) -> bool {
+        self.life(Holder::from_bits(owner)) == Life::Dead
+    }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        self.is_dead(owner)
+    }
+}

@@ -1,0 +1,440 @@
+//! Opening: one process makes an object, and all others find it and check that it is what they expect.
+
+use super::{
+    Kind, Object, failure,
+    hash::fnv1a,
+    header::{ALIGN, HEADER, ORDER, PAYLOAD, VERSION, WIDTH, has_text, put_text, text_of},
+    holder,
+    place::{Origin, Place, Site},
+};
+use crate::{
+    Attachment, Error, ErrorKind, Key, Segment, copy,
+    error::{Action, Label, Mismatch, Shape, What},
+    segment::attachment,
+    sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
+    sys::{self, futex},
+};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed},
+    },
+};
+use std::{sync::Arc, time::SystemTime};
+/// What an object must be for this process: all of it known here, nothing taken from the segment.
+pub(crate) struct Spec<'a> {
+    pub kind: Kind,
+    /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
+    pub size: usize,
+    pub any_size: bool,
+    /// The name of its layout, at most 128 bytes; may be empty.
+    pub layout: &'a str,
+    /// What the kind's own options are; all who open it must have the same, if they say which.
+    pub options: Option<u32>,
+}
+
+impl Spec<'_> {
+    /// The bytes that the whole object takes.
+    fn total(&self) -> Option<usize> {
+        PAYLOAD.checked_add(self.size)
+    }
+
+    /// The size of a segment that is made for it.
+    fn segment_size(&self) -> Option<usize> {
+        self.total()?
+            .checked_next_multiple_of(ALIGN)?
+            .checked_add(1)
+    }
+
+    /// Returns the same for an error message.
+    fn shape(&self) -> Shape {
+        Shape {
+            kind: self.kind,
+            size: (!self.any_size).then_some(self.size as u64),
+            options: self.options,
+            layout: self.layout.as_bytes().into(),
+        }
+    }
+
+    fn fingerprint(&self, size: u64) -> u64 {
+        let numbers = [size, ALIGN as u64].map(u64::to_le_bytes);
+        fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
+    }
+}
+
+impl Object {
+    /// Opens an object; the first one to do so makes it. `init` sets the object's words, which are
+    /// all zero before.
+    pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
+        let deadline = Deadline::after(place.timeout);
+        check(place, spec)?;
+        match &place.site {
+            Site::Within { memory, .. } => {
+                let object = Object::at(Arc::clone(memory), place, memory.size()?, spec)?;
+                object.meet(place, spec, deadline, init)?;
+                Ok(object)
+            }
+            Site::Key { key, .. } => loop {
+                // Another process may remove the segment after it was found. Then the result for that
+                // segment, success or failure, does not count: another one is found or made.
+                let (memory, size) = attach(*key, place, spec, deadline)?;
+                let object = Object::at(memory, place, size, spec)?;
+                let met = object.meet(place, spec, deadline, &init);
+                if !object.is_removed().unwrap_or(false) || deadline.is_over() {
+                    return met.map(|()| object);
+                }
+            },
+        }
+    }
+
+    /// Returns the object that begins at a place in a segment of at least `size` bytes.
+    fn at(
+        memory: Arc<Attachment>,
+        place: &Place,
+        size: usize,
+        spec: &Spec,
+    ) -> Result<Object, Error> {
+        let offset = place.site.offset();
+        let label = Label::new(place.site.label(memory.id()));
+        if !offset.is_multiple_of(ALIGN) {
+            return Err(Error::invalid(
+                "open",
+                "the offset of an object is a multiple of 64",
+            ));
+        }
+        let end = spec.total().and_then(|total| offset.checked_add(total));
+        if end.is_none_or(|end| end > size) {
+            return Err(if offset == 0 && size < HEADER {
+                truncated(spec.kind, memory.id(), label, size)
+            } else {
+                Error::out_of_range(
+                    memory.id(),
+                    offset,
+                    spec.total().unwrap_or(usize::MAX),
+                    size,
+                )
+            });
+        }
+        // SAFETY: the offset is inside the segment, as checked.
+        let base = unsafe { memory.as_ptr().add(offset) };
+        let base = NonNull::new(base).ok_or_else(|| Error::invalid("open", "no memory"))?;
+        Ok(Object {
+            memory,
+            read_only: place.read_only,
+            base,
+            kind: spec.kind,
+            label,
+            ipc_namespace: holder::ipc_namespace(),
+            introduced: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes the object, or waits until it is made, and checks that it is what it should be.
+    fn meet(
+        &self,
+        place: &Place,
+        spec: &Spec,
+        deadline: Deadline,
+        init: impl Fn(&Object),
+    ) -> Result<(), Error> {
+        let header = self.header();
+        let ready = Ready {
+            magic: &header.magic,
+            state: &header.state,
+            maker: &header.maker,
+        };
+        let mut sleep = Sleep::until(deadline);
+        loop {
+            let state = match ready.look(|| header.is_blank()) {
+                State::Ready => {
+                    self.verify(&place.site, spec)?;
+                    return self.expect_usable();
+                }
+                State::Foreign => return Err(self.foreign()),
+                State::Damaged => return Err(self.malformed("the state is not valid")),
+                State::Unmade(state) => state,
+            };
+            if place.create && self.is_writable() {
+                let me = self.me().bits();
+                let is_dead = |maker| self.is_dead(maker);
+                if ready.make(me, is_dead, |after_another| {
+                    self.write(&place.site, spec, after_another, &init);
+                }) {
+                    futex::wake(&header.state, u32::MAX >> 1);
+                    continue;
+                }
+            }
+            self.expect_usable()?;
+            // No process finds a removed segment by its key: `open` goes on with the next one.
+            let is_in_vain =
+                matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
+            if is_in_vain || !sleep.on(&header.state, state) {
+                // Relaxed: only to be shown.
+                let maker = header.maker.load(Relaxed);
+                let error = self.error(ErrorKind::TimedOut).during(Action::Open);
+                return Err(error.with(What::Maker, 0, maker));
+            }
+        }
+    }
+
+    /// Fails if this process cannot write, and the kind of object cannot be used without that.
+    fn expect_usable(&self) -> Result<(), Error> {
+        if self.kind.can_be_read_only() {
+            return Ok(());
+        }
+        self.expect_writable()
+    }
+
+    #[cold]
+    fn foreign(&self) -> Error {
+        self.error(ErrorKind::Foreign).during(Action::Open)
+    }
+
+    /// Writes the header, and has `init` write the rest. Only for the maker.
+    fn write(&self, site: &Site, spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
+        let header = self.header();
+        // Relaxed, from here on: *ready* releases all of it.
+        header.order.store(ORDER, Relaxed);
+        header.width.store(WIDTH, Relaxed);
+        header.version.store(VERSION, Relaxed);
+        header.kind.store(spec.kind as u32, Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        header
+            .made
+            .store(now.map_or(0, |time| time.as_secs()), Relaxed);
+        header.size.store(spec.size as u64, Relaxed);
+        header.align.store(ALIGN as u64, Relaxed);
+        header
+            .fingerprint
+            .store(spec.fingerprint(spec.size as u64), Relaxed);
+        header.options.store(spec.options.unwrap_or(0), Relaxed);
+        header.file.store(site.file(), Relaxed);
+        put_text(&header.key, &header.key_len, site.name());
+        put_text(&header.layout, &header.layout_len, spec.layout.as_bytes());
+        if after_another {
+            self.clear(spec);
+        }
+        init(self);
+    }
+
+    /// Makes the words and the payload zero again, after a maker that died while writing them.
+    fn clear(&self, spec: &Spec) {
+        let zeroes = [0; 4096];
+        let mut offset = HEADER;
+        while offset < PAYLOAD + spec.size {
+            let len = zeroes.len().min(PAYLOAD + spec.size - offset);
+            // SAFETY: `at` has checked that the whole object lies in the segment, which is writable
+            // (else this process would not make it).
+            unsafe { copy::copy_in(zeroes.as_ptr(), self.base.as_ptr().add(offset), len) };
+            offset += len;
+        }
+    }
+
+    /// Checks that a header that is ready is the one that is wanted.
+    fn verify(&self, site: &Site, spec: &Spec) -> Result<(), Error> {
+        let header = self.header();
+        let wrong = |kind, mismatch| {
+            let error = self.error(kind).during(Action::Open);
+            Err(error.mismatch(mismatch))
+        };
+        // Relaxed: *ready* has been acquired.
+        let order = header.order.load(Relaxed);
+        let width = header.width.load(Relaxed);
+        if order == ORDER.swap_bytes() {
+            return wrong(ErrorKind::WrongMachine, Mismatch::Machine { width: None });
+        }
+        if order == ORDER && width != WIDTH {
+            let width = Some(width);
+            return wrong(ErrorKind::WrongMachine, Mismatch::Machine { width });
+        }
+        let lengths = (
+            header.key_len.load(Relaxed),
+            header.layout_len.load(Relaxed),
+        );
+        if order != ORDER {
+            return Err(self.malformed("the byte order is not valid"));
+        }
+        if lengths.0 > 256 || lengths.1 > 128 {
+            return Err(self.malformed("the length of a name is larger than its room"));
+        }
+        let version = header.version.load(Relaxed);
+        if version != VERSION {
+            let (found, known) = (version, VERSION);
+            return wrong(ErrorKind::WrongVersion, Mismatch::Version { found, known });
+        }
+        // If one of the two was opened by a number, there is nothing to compare.
+        let file = header.file.load(Relaxed);
+        let is_number = |len: usize, file: u64| len == 0 && file == 0;
+        let same_key = file == site.file() && has_text(&header.key, lengths.0, site.name());
+        if !same_key
+            && !is_number(lengths.0 as usize, file)
+            && !is_number(site.name().len(), site.file())
+        {
+            let found = text_of(&header.key, &header.key_len).into();
+            let wanted = site.name().into();
+            return wrong(ErrorKind::KeyCollision, Mismatch::Name { found, wanted });
+        }
+        let found = header.kind.load(Relaxed);
+        if found != spec.kind as u32 {
+            let wanted = spec.kind;
+            return wrong(ErrorKind::WrongKind, Mismatch::Kind { found, wanted });
+        }
+        let size = header.size.load(Relaxed);
+        let options = header.options.load(Relaxed);
+        let same = (spec.any_size || size == spec.size as u64)
+            && header.align.load(Relaxed) == ALIGN as u64
+            && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
+            && spec.options.is_none_or(|wanted| wanted == options)
+            && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
+        if !same {
+            let wanted = spec.shape();
+            let made = Shape {
+                kind: spec.kind,
+                size: wanted.size.is_some().then_some(size),
+                options: wanted.options.is_some().then_some(options),
+                layout: text_of(&header.layout, &header.layout_len).into(),
+            };
+            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { made, wanted });
+        }
+        if self.is_writable() {
+            self.introduce();
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what cannot be opened, before anything is created.
+fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
+    let refuse = |why| Err(Error::invalid("open", why));
+    if spec.layout.len() > 128 {
+        return refuse("the name of an object's layout has at most 128 bytes");
+    }
+    if place.read_only && !spec.kind.can_be_read_only() {
+        return Err(Error::asked_read_only(
+            "open",
+            "every process that uses a mutex, a semaphore or a ring writes it, also one that only waits or \
+             receives; open it without SHM_RDONLY (Place::read_only)",
+        ));
+    }
+    match &place.site {
+        Site::Key {
+            origin: Origin::Name(name),
+            ..
+        } if name.is_empty() => Err(Error::empty_name()),
+        Site::Key {
+            origin: Origin::Name(name),
+            ..
+        } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
+        Site::Key { key, .. } if key.is_private() => {
+            refuse("nobody finds an object in a private segment; attach one and use Place::within")
+        }
+        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
+            Err(Error::object_mode(place.mode))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finds or creates the segment of an object, and attaches it: for reading only where no more is
+/// allowed.
+fn attach(
+    key: Key,
+    place: &Place,
+    spec: &Spec,
+    deadline: Deadline,
+) -> Result<(Arc<Attachment>, usize), Error> {
+    let (Some(total), Some(size)) = (spec.total(), spec.segment_size()) else {
+        return Err(Error::invalid("open", "the object is too large"));
+    };
+    loop {
+        let create = || {
+            let mut options = Segment::options();
+            options.create(true).size(size).mode(place.mode).open(key)
+        };
+        let open = || Segment::options().size(total).open(key);
+        let segment = match place.create {
+            true => create().or_else(|error| match error.kind() {
+                // Made by somebody else, and perhaps just large enough.
+                ErrorKind::TooSmall => open(),
+                _ => Err(error),
+            }),
+            false => open(),
+        };
+        let attached = match segment {
+            Ok(segment) => attach_segment(&segment, place.read_only).inspect_err(|_| {
+                if place.create {
+                    remove_if_just_made(&segment);
+                }
+            }),
+            // Something else lies there. It says itself what it is.
+            Err(error) if error.kind() == ErrorKind::TooSmall => {
+                return Err(what_is_there(key, place, spec).err().unwrap_or(error));
+            }
+            Err(error) => return Err(error),
+        };
+        match attached {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NoSuchSegment | ErrorKind::Removed)
+                    && !deadline.is_over() => {}
+            attached => {
+                let memory = attached?;
+                // Before it was attached, the segment could be removed and its id be given to a smaller one.
+                let size = attachment::size_of_attached(memory.id())?;
+                return Ok((Arc::new(memory), size));
+            }
+        }
+    }
+}
+
+/// Attaches a segment for an object: for reading only if the caller asks for that, or if its mode allows
+/// only reading.
+pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attachment, Error> {
+    if read_only {
+        return segment.attach_read_only();
+    }
+    match segment.attach() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only(),
+        attached => attached,
+    }
+}
+
+/// Removes a segment that this process has created and nobody has attached: else it would stay, and
+/// nobody would know of it.
+fn remove_if_just_made(segment: &Segment) {
+    let unused = segment.status().is_ok_and(|status| {
+        status.nattch == 0 && status.attached_at.is_none() && status.cpid == sys::process_id()
+    });
+    if unused {
+        // If it is gone already, all the better.
+        let _ = segment.remove();
+    }
+}
+
+/// The error that describes a segment that is too small to be what is wanted.
+fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
+    let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
+    let size = memory.size()?;
+    if size < PAYLOAD {
+        let label = Label::new(place.site.label(memory.id()));
+        return Err(truncated(spec.kind, memory.id(), label, size));
+    }
+    let small = Spec { size: 0, ..*spec };
+    let read_only = Place {
+        read_only: true,
+        ..place.clone()
+    };
+    let object = Object::at(memory, &read_only, size, &small)?;
+    match object.header().magic.load(Acquire) {
+        MAGIC => object.verify(&place.site, spec),
+        _ => Err(object.foreign()),
+    }
+}
+
+/// Returns the error for a segment that is too small for an object.
+#[cold]
+fn truncated(object: Kind, id: i32, label: Label, size: usize) -> Error {
+    let failure = failure(ErrorKind::Truncated, object, id, &label);
+    let error = Error::object(failure).during(Action::Open);
+    error.with(What::Size, size as u64, 0)
+}

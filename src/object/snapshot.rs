@@ -1,0 +1,152 @@
+//! A copy of the beginning of an object, to look at without taking part.
+
+use super::{
+    Kind,
+    header::{ALIGN, Header, ORDER, PAYLOAD, VERSION, WIDTH, WORDS, text_of},
+    holder::{Holder, Life},
+};
+use crate::sync::{MAGIC, READY};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A copy of the beginning of an object, to look at.
+#[repr(C, align(64))]
+pub(crate) struct Snapshot {
+    header: Header,
+    /// Atomics, because `words` makes a reference to a type that is made of atomics, which must not be
+    /// derived from a reference to memory that does not change.
+    words: [AtomicU64; WORDS / 8],
+    /// The words that the payload begins with.
+    payload: [AtomicU64; (SNAPSHOT - PAYLOAD) / 8],
+}
+
+const _: () = assert!(size_of::<Snapshot>() == SNAPSHOT);
+
+/// The size of a snapshot: what is looked at, of any object.
+pub(crate) const SNAPSHOT: usize = PAYLOAD + 512;
+
+impl Snapshot {
+    /// Takes as many bytes as there are; the rest is taken as zeroes.
+    pub fn new(bytes: &[u8]) -> Box<Snapshot> {
+        // SAFETY: a snapshot is integers and atomics, for which all bytes will do.
+        let mut snapshot: Box<Snapshot> = unsafe { Box::new(core::mem::zeroed()) };
+        let len = bytes.len().min(SNAPSHOT);
+        // SAFETY: both have so many bytes, and the box is ours alone.
+        unsafe {
+            let to: *mut Snapshot = &mut *snapshot;
+            to.cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), len);
+        }
+        snapshot
+    }
+
+    /// What it says that it is, if it is an object of this machine and this version.
+    pub fn kind(&self) -> Option<Kind> {
+        let header = &self.header;
+        // Relaxed, here and below: nobody else has this copy.
+        let known = header.magic.load(Relaxed) == MAGIC
+            && header.order.load(Relaxed) == ORDER
+            && header.width.load(Relaxed) == WIDTH
+            && header.version.load(Relaxed) == VERSION;
+        let kind = header.kind.load(Relaxed);
+        let mut all = Kind::ALL.into_iter();
+        all.find(|&known_kind| known && known_kind as u32 == kind)
+    }
+
+    /// Whether it is ready for use.
+    pub fn is_ready(&self) -> bool {
+        self.header.state.load(Relaxed) == READY
+    }
+
+    pub fn maker(&self) -> Holder {
+        Holder::from_bits(self.header.maker.load(Relaxed))
+    }
+
+    /// When it was made, in seconds since 1970.
+    pub fn made(&self) -> u64 {
+        self.header.made.load(Relaxed)
+    }
+
+    /// The size of the payload, in bytes.
+    pub fn size(&self) -> u64 {
+        self.header.size.load(Relaxed)
+    }
+
+    pub fn options(&self) -> u32 {
+        self.header.options.load(Relaxed)
+    }
+
+    /// The name that it was opened by.
+    pub fn name(&self) -> Vec<u8> {
+        text_of(&self.header.key, &self.header.key_len)
+    }
+
+    /// Returns the hash of the file and project id that its key was made from; 0 for none.
+    pub fn file(&self) -> u64 {
+        self.header.file.load(Relaxed)
+    }
+
+    /// The name of its layout.
+    pub fn layout(&self) -> Vec<u8> {
+        text_of(&self.header.layout, &self.header.layout_len)
+    }
+
+    /// Returns whether a holder is live, dead or unknown to this process.
+    pub fn life(&self, holder: Holder) -> Life {
+        holder.life(|| self.header.is_of_our_namespaces())
+    }
+
+    /// Returns whether a holder's id is known to be one of this process' PID namespace.
+    pub fn has_id_here(&self, holder: Holder) -> bool {
+        holder.has_id_here(|| self.header.is_of_our_namespaces())
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `T` must be made of atomics, and valid whatever its bytes are.
+    pub unsafe fn words<T>(&self) -> &T {
+        const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
+        // SAFETY: the words begin at a multiple of 64 of a structure with that alignment, and there
+        // are enough of them. They are atomics, which may change, as those of `T`. The caller vouches
+        // for `T`.
+        unsafe { &*self.words.as_ptr().cast() }
+    }
+
+    /// The words that the payload begins with.
+    pub fn payload(&self) -> impl Iterator<Item = u64> {
+        self.payload.iter().map(|word| word.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::header::HEADER, *};
+    use crate::sync::Counter;
+
+    /// For Miri: the bytes of a segment become words that are looked at as atomics.
+    #[test]
+    fn a_snapshot_is_looked_at_as_what_it_holds() {
+        let mut bytes = [0; SNAPSHOT];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, b"shmkey\r\n");
+        put(8, &ORDER.to_ne_bytes());
+        put(12, &WIDTH.to_ne_bytes());
+        put(16, &VERSION.to_ne_bytes());
+        put(20, &(Kind::Semaphore as u32).to_ne_bytes());
+        put(80, &4_u32.to_ne_bytes());
+        put(128, b"name");
+        put(HEADER, &14_u32.to_ne_bytes()); // a count of 7, and a bit beside it
+        put(PAYLOAD + 8, &9_u64.to_ne_bytes());
+        for len in [SNAPSHOT, PAYLOAD + 16] {
+            let snapshot = Snapshot::new(&bytes[..len]);
+            assert_eq!(snapshot.kind(), Some(Kind::Semaphore));
+            assert_eq!(snapshot.name(), b"name");
+            // SAFETY: a counter is made of atomics, and copes with any bytes.
+            let counter: &Counter = unsafe { snapshot.words() };
+            assert_eq!(counter.value(), 7);
+            assert!(counter.try_take());
+            assert_eq!(snapshot.payload().take(3).collect::<Vec<_>>(), [0, 9, 0]);
+        }
+        assert_eq!(Snapshot::new(&bytes[..10]).kind(), None);
+    }
+}
