@@ -43,9 +43,9 @@ pub mod sysv;
 #[cfg(all(test, loom))]
 mod models {
     mod claim;
-    mod counter;
-    mod lock;
-    mod newest;
+    mod latest;
+    mod mutex;
     mod ready;
     mod ring;
+    mod semaphore;
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::Action,
-    object::latest::{Shared, Writer},
+    object::latest::{RawLatest, Writer},
     sync::Deadline,
 };
 use core::{
@@ -29,7 +29,7 @@ use core::{
 /// Threads: reading and waiting by any number at a time; publishing by one at a time.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
-    shared: Shared,
+    raw: RawLatest,
     /// The right to publish, once this process has published. For one thread at a time; others may
     /// read meanwhile.
     writer: UnsafeCell<Option<Writer>>,
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn shm_latest_open_in(
 fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_latest {
     handle(keeping_errno(|| {
         Ok(shm_latest {
-            shared: Shared::open(&place()?, size)?,
+            raw: RawLatest::open(&place()?, size)?,
             writer: UnsafeCell::default(),
         })
     }))
@@ -111,16 +111,16 @@ pub unsafe extern "C" fn shm_latest_publish(
         // SAFETY: the caller hands over an open one.
         let latest = unsafe { object(latest) }?;
         // SAFETY: the caller hands over that many bytes.
-        let value = unsafe { source(value, latest.shared.size()) }?;
+        let value = unsafe { source(value, latest.raw.size()) }?;
         // SAFETY: the caller publishes by one thread at a time.
         let own = unsafe { &mut *latest.writer.get() };
         let writer = match own {
-            Some(writer) if latest.shared.is_held(writer) => writer,
+            Some(writer) if latest.raw.is_held(writer) => writer,
             // Not yet, or in a child of the publisher, or another process has taken the role over.
-            _ => own.insert(latest.shared.claim()?),
+            _ => own.insert(latest.raw.claim()?),
         };
         // SAFETY: they are as many as it was opened with.
-        unsafe { latest.shared.publish(writer, value) }.map(|()| 0)
+        unsafe { latest.raw.publish(writer, value) }.map(|()| 0)
     }))
 }
 
@@ -142,10 +142,10 @@ pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut 
 /// # Safety
 /// `value` must be NULL, or lead to as many bytes as a value has.
 unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
-    let size = latest.shared.size();
+    let size = latest.raw.size();
     expect_bytes(value, size)?;
     // SAFETY: the caller's promise.
-    let version = unsafe { latest.shared.read(value.cast()) }?;
+    let version = unsafe { latest.raw.read(value.cast()) }?;
     Ok((version & i64::MAX as u64) as i64)
 }
 
@@ -165,12 +165,12 @@ pub unsafe extern "C" fn shm_latest_read_newer(
         // SAFETY: the caller hands over an open one.
         let latest = unsafe { object(latest) }?;
         let deadline: Deadline = deadline(timeout)?;
-        latest.shared.wait(seen as u64, deadline)?;
+        latest.raw.wait(seen as u64, deadline)?;
         // SAFETY: the caller hands over that many bytes.
         match unsafe { read(latest, value) }? {
             // Somebody has written a version of zero, who should not.
             0 => Err(latest
-                .shared
+                .raw
                 .object()
                 .error(ErrorKind::Damaged)
                 .during(Action::WaitNewer)),
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     // SAFETY: the caller hands over an open one.
     let latest = unsafe { object(latest) };
-    or_minus_one(latest.map(|latest| (latest.shared.version() & i64::MAX as u64) as i64))
+    or_minus_one(latest.map(|latest| (latest.raw.version() & i64::MAX as u64) as i64))
 }
 
 /// The id of the segment that it lies in.
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(latest) }.map(|latest| latest.shared.object().id()))
+    or_minus_one(unsafe { object(latest) }.map(|latest| latest.raw.object().id()))
 }
 
 /// Says whether the segment that it lies in has been removed. If so, only the processes that have this
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
 pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(latest) }?.shared.object().is_removed()?;
+        let removed = unsafe { object(latest) }?.raw.object().is_removed()?;
         Ok(c_int::from(removed))
     }))
 }
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
 impl Drop for shm_latest {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.get_mut() {
-            self.shared.release(writer);
+            self.raw.release(writer);
         }
     }
 }

@@ -22,7 +22,7 @@ use core::ffi::{c_char, c_int, c_void};
 /// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
 /// first 100 ms, and within 300 ms later.
 #[allow(non_camel_case_types)]
-pub struct shm_mutex(mutex::Shared);
+pub struct shm_mutex(mutex::RawMutex);
 
 /// Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
 ///
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn shm_mutex_open_in(
 
 fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_mutex {
     handle(keeping_errno(|| {
-        mutex::Shared::open(&place()?, size, |_| {}).map(shm_mutex)
+        mutex::RawMutex::open(&place()?, size, |_| {}).map(shm_mutex)
     }))
 }
 

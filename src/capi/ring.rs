@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::ring::{DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared},
+    object::ring::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{
@@ -37,7 +37,7 @@ use core::{
 /// multiple of 8 (16 bytes and that, above 16 KiB).
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
-    shared: Shared,
+    raw: RawRing,
     /// Each for one thread at a time, which may be two threads at the same time.
     sending: UnsafeCell<Sending>,
     receiving: UnsafeCell<Receiving>,
@@ -54,7 +54,7 @@ struct Sending {
 struct Receiving {
     end: Option<ReceiveEnd>,
     /// A message was peeked at, and not released.
-    peeked: Option<sync::ring::Message>,
+    peeked: Option<sync::ring::Span>,
     /// The number of the last message that was peeked at.
     message: u64,
 }
@@ -162,7 +162,7 @@ fn open(
         // Relaxed: only has to differ from all others. No handle lives to have as many slots.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
-            shared: Shared::open(place, capacity, options)?,
+            raw: RawRing::open(place, capacity, options)?,
             sending: UnsafeCell::new(Sending {
                 end: None,
                 slot: first,
@@ -180,33 +180,33 @@ fn open(
 ///
 /// # Safety
 /// As for `object`; and no other thread may send meanwhile.
-unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Sending), Error> {
+unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sending), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
     // SAFETY: this is only for the thread that sends.
-    Ok((&ring.shared, unsafe { &mut *ring.sending.get() }))
+    Ok((&ring.raw, unsafe { &mut *ring.sending.get() }))
 }
 
 /// The same of the receiving side.
 ///
 /// # Safety
 /// As for `object`; and no other thread may receive meanwhile.
-unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a Shared, &'a mut Receiving), Error> {
+unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
     // SAFETY: this is only for the thread that receives.
-    Ok((&ring.shared, unsafe { &mut *ring.receiving.get() }))
+    Ok((&ring.raw, unsafe { &mut *ring.receiving.get() }))
 }
 
 impl Sending {
     /// The sending end, which this process takes when it first sends.
-    fn end(&mut self, shared: &Shared, action: Action) -> Result<&mut SendEnd, Error> {
-        if self.end.as_ref().is_some_and(|end| shared.is_reserved(end)) {
-            return Err(reserved(shared, action));
+    fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
+        if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
+            return Err(reserved(raw, action));
         }
         // Not yet, or in a child of whoever has it.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
-            self.end = Some(shared.sender()?);
+            self.end = Some(raw.sender()?);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
@@ -218,25 +218,25 @@ impl Sending {
     /// `slot` must be NULL, or lead to a slot.
     unsafe fn end_of(
         &mut self,
-        shared: &Shared,
+        raw: &RawRing,
         slot: *const shm_slot,
         action: Action,
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
         let number = unsafe { read(slot) }
-            .ok_or_else(|| null(shared, action))?
+            .ok_or_else(|| null(raw, action))?
             .number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
-            _ => Err(not_held(shared, action)),
+            _ => Err(not_held(raw, action)),
         }
     }
 
     /// Fails, and changes nothing, while another thread may be writing into a slot.
-    fn give_back(&mut self, shared: &Shared) -> Result<(), Error> {
+    fn give_back(&mut self, raw: &RawRing) -> Result<(), Error> {
         if let Some(end) = &mut self.end {
-            shared.expect_no_writer(end)?;
-            shared.drop_sender(end);
+            raw.expect_no_writer(end)?;
+            raw.drop_sender(end);
             self.end = None;
         }
         Ok(())
@@ -245,22 +245,22 @@ impl Sending {
 
 /// The error for a slot or a message that this handle does not hold.
 #[cold]
-fn not_held(shared: &Shared, action: Action) -> Error {
-    let error = shared.object().error(ErrorKind::NotOwner);
+fn not_held(raw: &RawRing, action: Action) -> Error {
+    let error = raw.object().error(ErrorKind::NotOwner);
     error.during(action)
 }
 
 /// The error for a slot or a message that is NULL.
 #[cold]
-fn null(shared: &Shared, action: Action) -> Error {
-    let error = shared.object().error(ErrorKind::BadPointer);
+fn null(raw: &RawRing, action: Action) -> Error {
+    let error = raw.object().error(ErrorKind::BadPointer);
     error.during(action).with(What::Null, 0, 0)
 }
 
 /// The error for a handle that has a slot reserved.
 #[cold]
-fn reserved(shared: &Shared, action: Action) -> Error {
-    let error = shared.object().error(ErrorKind::InvalidArgument);
+fn reserved(raw: &RawRing, action: Action) -> Error {
+    let error = raw.object().error(ErrorKind::InvalidArgument);
     error.during(action).with(What::Reserved, 0, 0)
 }
 
@@ -275,25 +275,25 @@ unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
 
 impl Receiving {
     /// The receiving end, the same way.
-    fn end(&mut self, shared: &Shared) -> Result<&mut ReceiveEnd, Error> {
+    fn end(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
             self.peeked = None;
-            self.end = Some(shared.receiver()?);
+            self.end = Some(raw.receiver()?);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
     /// The same for a call that looks for a message: one that was peeked at is looked at anew.
-    fn end_to_receive(&mut self, shared: &Shared) -> Result<&mut ReceiveEnd, Error> {
+    fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
-        self.end(shared)
+        self.end(raw)
     }
 
-    fn give_back(&mut self, shared: &Shared) {
+    fn give_back(&mut self, raw: &RawRing) {
         self.peeked = None;
         if let Some(mut end) = self.end.take() {
-            shared.drop_receiver(&mut end);
+            raw.drop_receiver(&mut end);
         }
     }
 }
@@ -301,8 +301,8 @@ impl Receiving {
 impl Drop for shm_ring {
     fn drop(&mut self) {
         // `shm_ring_close` has done so already.
-        let _ = self.sending.get_mut().give_back(&self.shared);
-        self.receiving.get_mut().give_back(&self.shared);
+        let _ = self.sending.get_mut().give_back(&self.raw);
+        self.receiving.get_mut().give_back(&self.raw);
     }
 }
 
@@ -323,11 +323,11 @@ pub unsafe extern "C" fn shm_ring_send(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let message = unsafe { source(message, size) }?;
-        let end = sending.end(shared, Action::Send)?;
-        shared.send(end, message, deadline(timeout)?).map(|()| 0)
+        let end = sending.end(raw, Action::Send)?;
+        raw.send(end, message, deadline(timeout)?).map(|()| 0)
     }))
 }
 
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn shm_ring_send(
 /// sent, and a call that begins with it reports the error.
 ///
 /// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
-/// shared memory.
+/// raw memory.
 ///
 /// Returns: how many were sent, from the first on; or -1, none.
 /// Errors: those of shm_ring_send().
@@ -349,7 +349,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending(ring) }?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
             return Err(Error::invalid(
                 "shm_ring",
@@ -357,7 +357,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             ));
         };
         expect_bytes(messages.cast(), size)?;
-        let end = sending.end(shared, Action::Send)?;
+        let end = sending.end(raw, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
             // SAFETY: `i` is below the number of structures that the caller hands over, and each of
@@ -367,7 +367,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
                 source(data, size)
             }
         });
-        let sent = shared.send_batch(end, messages, deadline(timeout)?)?;
+        let sent = raw.send_batch(end, messages, deadline(timeout)?)?;
         Ok(sent as isize)
     }))
 }
@@ -395,15 +395,15 @@ pub unsafe extern "C" fn shm_ring_reserve(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending(ring) }?;
         if slot.is_null() {
-            return Err(null(shared, Action::Reserve));
+            return Err(null(raw, Action::Reserve));
         }
-        let end = sending.end(shared, Action::Reserve)?;
-        let offset = shared.reserve(end, size, deadline(timeout)?)?;
+        let end = sending.end(raw, Action::Reserve)?;
+        let offset = raw.reserve(end, size, deadline(timeout)?)?;
         sending.slot += 1;
         let reserved = shm_slot {
-            data: shared.track().area.address(offset).cast(),
+            data: raw.view().area.address(offset).cast(),
             size,
             number: sending.slot,
         };
@@ -426,10 +426,10 @@ pub unsafe extern "C" fn shm_ring_commit(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over a slot.
-        let end = unsafe { sending.end_of(shared, slot, Action::Commit) }?;
-        shared.commit(end, size).map(|()| 0)
+        let end = unsafe { sending.end_of(raw, slot, Action::Commit) }?;
+        raw.commit(end, size).map(|()| 0)
     }))
 }
 
@@ -441,10 +441,10 @@ pub unsafe extern "C" fn shm_ring_commit(
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending(ring) }?;
         // SAFETY: the caller hands over a slot.
-        let end = unsafe { sending.end_of(shared, slot, Action::Abort) }?;
-        shared.abort(end).map(|()| 0)
+        let end = unsafe { sending.end_of(raw, slot, Action::Abort) }?;
+        raw.abort(end).map(|()| 0)
     }))
 }
 
@@ -464,11 +464,11 @@ pub unsafe extern "C" fn shm_ring_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving(ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(buffer, size) }?;
-        let end = receiving.end_to_receive(shared)?;
-        let len = shared.receive(end, buffer, deadline(timeout)?)?;
+        let end = receiving.end_to_receive(raw)?;
+        let len = raw.receive(end, buffer, deadline(timeout)?)?;
         Ok(len as isize)
     }))
 }
@@ -492,7 +492,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving(ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
@@ -504,8 +504,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
         expect_bytes(lengths.cast(), room)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
-        let end = receiving.end_to_receive(shared)?;
-        let received = shared.receive_batch(end, buffer, count, deadline(timeout)?, store)?;
+        let end = receiving.end_to_receive(raw)?;
+        let received = raw.receive_batch(end, buffer, count, deadline(timeout)?, store)?;
         Ok(received as isize)
     }))
 }
@@ -527,16 +527,16 @@ pub unsafe extern "C" fn shm_ring_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving(ring) }?;
         if message.is_null() {
-            return Err(null(shared, Action::Peek));
+            return Err(null(raw, Action::Peek));
         }
-        let end = receiving.end_to_receive(shared)?;
-        let found = shared.peek(end, deadline(timeout)?)?;
+        let end = receiving.end_to_receive(raw)?;
+        let found = raw.peek(end, deadline(timeout)?)?;
         receiving.peeked = Some(found);
         receiving.message += 1;
         let in_place = shm_message {
-            data: shared.track().area.address(found.offset).cast(),
+            data: raw.view().area.address(found.offset).cast(),
             size: found.len,
             number: receiving.message,
         };
@@ -559,18 +559,18 @@ pub unsafe extern "C" fn shm_ring_release(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving(ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
         let number = unsafe { read(message) }
-            .ok_or_else(|| null(shared, Action::Release))?
+            .ok_or_else(|| null(raw, Action::Release))?
             .number;
         let last = receiving.message;
         match (
             receiving.peeked.take_if(|_| number == last),
             &mut receiving.end,
         ) {
-            (Some(found), Some(end)) => shared.release(end, found).map(|()| 0),
-            _ => Err(not_held(shared, Action::Release)),
+            (Some(found), Some(end)) => raw.release(end, found).map(|()| 0),
+            _ => Err(not_held(raw, Action::Release)),
         }
     }))
 }
@@ -583,8 +583,8 @@ pub unsafe extern "C" fn shm_ring_release(
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
-        sending.end(shared, Action::BecomeSender).map(|_| 0)
+        let (raw, sending) = unsafe { sending(ring) }?;
+        sending.end(raw, Action::BecomeSender).map(|_| 0)
     }))
 }
 
@@ -596,8 +596,8 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
-        receiving.end(shared).map(|_| 0)
+        let (raw, receiving) = unsafe { receiving(ring) }?;
+        receiving.end(raw).map(|_| 0)
     }))
 }
 
@@ -610,8 +610,8 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (shared, sending) = unsafe { sending(ring) }?;
-        sending.give_back(shared).map(|()| 0)
+        let (raw, sending) = unsafe { sending(ring) }?;
+        sending.give_back(raw).map(|()| 0)
     }))
 }
 
@@ -622,8 +622,8 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (shared, receiving) = unsafe { receiving(ring) }?;
-        receiving.give_back(shared);
+        let (raw, receiving) = unsafe { receiving(ring) }?;
+        receiving.give_back(raw);
         Ok(0)
     }))
 }
@@ -635,7 +635,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().capacity as isize))
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().capacity as isize))
 }
 
 /// How many bytes are in use at this moment, by messages and what they need beside.
@@ -644,7 +644,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.track().used() as isize))
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().used() as isize))
 }
 
 /// How many messages were dropped to make room, since the ring was made.
@@ -654,7 +654,7 @@ pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
 pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     // SAFETY: the caller hands over an open ring.
     let ring = unsafe { object(ring) };
-    or_minus_one(ring.map(|ring| (ring.shared.track().words.dropped() & i64::MAX as u64) as i64))
+    or_minus_one(ring.map(|ring| (ring.raw.view().words.dropped() & i64::MAX as u64) as i64))
 }
 
 /// The id of the segment that it lies in.
@@ -663,7 +663,7 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.shared.object().id()))
+    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.object().id()))
 }
 
 /// Says whether the segment that it lies in has been removed. If so, only the processes that have this
@@ -676,7 +676,7 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(ring) }?.shared.object().is_removed()?;
+        let removed = unsafe { object(ring) }?.raw.object().is_removed()?;
         Ok(c_int::from(removed))
     }))
 }
@@ -690,8 +690,8 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
     let given_back = || {
         // SAFETY: the caller hands over an open ring, and no other thread uses it.
-        let (shared, sending) = unsafe { sending(ring) }?;
-        sending.give_back(shared).map(|()| 0)
+        let (raw, sending) = unsafe { sending(ring) }?;
+        sending.give_back(raw).map(|()| 0)
     };
     if ring.is_null() || or_minus_one::<c_int>(keeping_errno(given_back)) == 0 {
         // SAFETY: the caller gives it up.

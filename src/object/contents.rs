@@ -6,7 +6,7 @@ use crate::{
     object::latest,
     object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
-    sync::{Condition, Counter, Lock},
+    sync::{self, Condition},
 };
 use std::time::{Duration, SystemTime};
 
@@ -177,7 +177,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
     match kind {
         Kind::Mutex => {
             // SAFETY: a lock is made of atomics, and copes with any bytes.
-            let lock: &Lock = unsafe { snapshot.words() };
+            let lock: &sync::Mutex = unsafe { snapshot.words() };
             let (owner, condition) = lock.look();
             Holding::Mutex {
                 owner: owner.map(|owner| party(snapshot, Holder::from_bits(owner))),
@@ -187,7 +187,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
         }
         Kind::Semaphore => {
             // SAFETY: a counter is made of atomics, and copes with any bytes.
-            let counter: &Counter = unsafe { snapshot.words() };
+            let counter: &sync::Semaphore = unsafe { snapshot.words() };
             Holding::Semaphore {
                 value: counter.value(),
             }

@@ -6,10 +6,7 @@ use crate::{
     object::holder::Holder,
     object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
-    sync::{
-        Area, Claim, Deadline, Source,
-        newest::{self, Newest},
-    },
+    sync::{Area, Claim, Deadline, Source, latest as algorithm},
     sys,
 };
 use core::{
@@ -75,21 +72,21 @@ use std::{sync::Arc, time::Duration};
 /// rounded up to a multiple of 64): the last complete value must be there while the next is written.
 #[derive(Debug)]
 pub struct Latest<T: Plain> {
-    shared: Arc<Shared>,
+    raw: Arc<RawLatest>,
     value: PhantomData<T>,
 }
 
 /// The role of the publisher, which one process has at a time. Dropping it releases the role.
 #[must_use = "the publisher's role is released when it is dropped"]
 pub struct Publisher<T: Plain> {
-    shared: Arc<Shared>,
+    raw: Arc<RawLatest>,
     writer: Writer,
     value: PhantomData<T>,
 }
 
 /// What both sides have; the C API uses it with values whose size is known at run time only.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RawLatest {
     object: Object,
     size: usize,
 }
@@ -103,7 +100,7 @@ pub(crate) struct Writer {
 /// The object's own words.
 #[repr(C)]
 struct Words {
-    newest: newest::Words,
+    newest: algorithm::LatestWords,
     writer: Claim,
 }
 
@@ -117,11 +114,11 @@ pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Holder>) {
     )
 }
 
-impl Shared {
+impl RawLatest {
     /// Opens a latest value of so many bytes.
-    pub fn open(place: &Place, size: usize) -> Result<Shared, Error> {
+    pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
-            newest::stride(size).and_then(|stride| stride.checked_mul(newest::slots(size)));
+            algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
         let spec = Spec {
             kind: Kind::Latest,
             size: payload.ok_or_else(|| Error::invalid("open", "the value is too large"))?,
@@ -132,7 +129,7 @@ impl Shared {
         };
         let object = Object::open(place, &spec, |_| {})?;
         sys::barrier::take_part();
-        Ok(Shared { object, size })
+        Ok(RawLatest { object, size })
     }
 
     pub fn object(&self) -> &Object {
@@ -149,7 +146,7 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn newest(&self) -> Newest<'_> {
+    fn newest(&self) -> algorithm::Latest<'_> {
         // SAFETY: that is its size.
         unsafe { self.newest_of(self.size) }
     }
@@ -157,9 +154,9 @@ impl Shared {
     /// # Safety
     /// `size` must be that of the value: to say again, where it is known at compile time.
     #[inline(always)]
-    unsafe fn newest_of(&self, size: usize) -> Newest<'_> {
-        let len = newest::stride(size).unwrap_or(64) * newest::slots(size);
-        Newest {
+    unsafe fn newest_of(&self, size: usize) -> algorithm::Latest<'_> {
+        let len = algorithm::stride(size).unwrap_or(64) * algorithm::slots(size);
+        algorithm::Latest {
             words: &self.words().newest,
             // SAFETY: the payload has this size, and is attached as long as the object lives.
             // Only a publisher writes, and it exists only where that is allowed.
@@ -271,7 +268,7 @@ impl<T: Plain> Latest<T> {
             )
         }
         Ok(Latest {
-            shared: Arc::new(Shared::open(&place.into(), size_of::<T>())?),
+            raw: Arc::new(RawLatest::open(&place.into(), size_of::<T>())?),
             value: PhantomData,
         })
     }
@@ -283,9 +280,9 @@ impl<T: Plain> Latest<T> {
     /// [`ReadOnly`](ErrorKind::ReadOnly) if it was opened for reading only, or the segment's mode
     /// allows only reading.
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
-        let writer = self.shared.claim()?;
+        let writer = self.raw.claim()?;
         Ok(Publisher {
-            shared: Arc::clone(&self.shared),
+            raw: Arc::clone(&self.raw),
             writer,
             value: PhantomData,
         })
@@ -310,10 +307,10 @@ impl<T: Plain> Latest<T> {
     pub fn read_into(&self, value: &mut T) -> Result<u64, Error> {
         // SAFETY: it was opened with this size, and every pattern of bytes is a `T`.
         let read = unsafe {
-            let newest = self.shared.newest_of(size_of::<T>());
+            let newest = self.raw.newest_of(size_of::<T>());
             newest.read(core::ptr::from_mut(value).cast())
         };
-        read.map_err(|_| self.shared.overtaken())
+        read.map_err(|_| self.raw.overtaken())
     }
 
     /// The newest value if it is not the version that was seen; remembers that it is seen.
@@ -339,7 +336,7 @@ impl<T: Plain> Latest<T> {
     pub fn wait_newer(&self, seen: &mut u64, timeout: Duration) -> Result<T, Error> {
         let deadline = Deadline::after(Some(timeout));
         loop {
-            self.shared.wait(*seen, deadline)?;
+            self.raw.wait(*seen, deadline)?;
             if let Some(value) = self.read_newer(seen)? {
                 return Ok(value);
             }
@@ -349,7 +346,7 @@ impl<T: Plain> Latest<T> {
     /// The version of the newest value: how many were published. 0 if there is none.
     #[inline]
     pub fn version(&self) -> u64 {
-        self.shared.version()
+        self.raw.version()
     }
 
     #[inline(always)]
@@ -357,10 +354,10 @@ impl<T: Plain> Latest<T> {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: it was opened with this size, and that is where the bytes go.
         let version = unsafe {
-            let newest = self.shared.newest_of(size_of::<T>());
+            let newest = self.raw.newest_of(size_of::<T>());
             newest.read(value.as_mut_ptr().cast())
         };
-        let version = version.map_err(|_| self.shared.overtaken())?;
+        let version = version.map_err(|_| self.raw.overtaken())?;
         // SAFETY: all its bytes were copied, and every pattern of them is a `T`.
         let value = (version != 0).then(|| unsafe { value.assume_init() });
         Ok((value, version))
@@ -368,7 +365,7 @@ impl<T: Plain> Latest<T> {
 
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
-        self.shared.object.segment()
+        self.raw.object.segment()
     }
 
     /// Returns whether its segment has been removed: this process still has the value, and a process that
@@ -377,7 +374,7 @@ impl<T: Plain> Latest<T> {
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
     pub fn is_removed(&self) -> Result<bool, Error> {
-        self.shared.object.is_removed()
+        self.raw.object.is_removed()
     }
 
     /// Removes the segment that the value lies in: its name is free at once, and it goes when the
@@ -402,20 +399,20 @@ impl<T: Plain> Publisher<T> {
         // SAFETY: a `T` is its bytes, none of which is padding.
         let bytes = unsafe { Source::new(value.cast(), size_of::<T>()) };
         // SAFETY: it was opened with this size.
-        unsafe { self.shared.publish(&mut self.writer, bytes) }
+        unsafe { self.raw.publish(&mut self.writer, bytes) }
     }
 }
 
 impl<T: Plain> Drop for Publisher<T> {
     fn drop(&mut self) {
-        self.shared.release(&self.writer);
+        self.raw.release(&self.writer);
     }
 }
 
 impl<T: Plain> fmt::Debug for Publisher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")
-            .field("shared", &self.shared)
+            .field("raw", &self.raw)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     error::{Action, What},
     object::trust::Trust,
     object::{Kind, Object, Spec},
-    sync::{Acquired, Deadline, Lock, Refused, Threads},
+    sync::{self, Acquired, Deadline, LockError, Threads},
     sys,
 };
 use core::{fmt, marker::PhantomData, mem::MaybeUninit};
@@ -82,21 +82,21 @@ use std::time::Duration;
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
 pub struct Mutex<T: Plain> {
-    shared: Shared,
+    raw: RawMutex,
     value: PhantomData<T>,
 }
 
 /// A mutex around bytes; the C API uses it as it is.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RawMutex {
     object: Object,
     trust: Trust,
 }
 
-impl Shared {
+impl RawMutex {
     /// Opens a mutex around `size` bytes. The process that makes it calls `first` to write them; they
     /// are zero before.
-    pub fn open(place: &Place, size: usize, first: impl Fn(*mut u8)) -> Result<Shared, Error> {
+    pub fn open(place: &Place, size: usize, first: impl Fn(*mut u8)) -> Result<RawMutex, Error> {
         let spec = Spec {
             kind: Kind::Mutex,
             size,
@@ -106,7 +106,7 @@ impl Shared {
         };
         let object = Object::open(place, &spec, |object| first(object.payload().as_ptr()))?;
         sys::barrier::take_part();
-        Ok(Shared {
+        Ok(RawMutex {
             object,
             trust: Trust::default(),
         })
@@ -122,7 +122,7 @@ impl Shared {
         let threads = self.trust.of(&self.object);
         // A try in vain writes nothing.
         if matches!(deadline, Deadline::Now)
-            && let (Some(holder), _) = self.core().look()
+            && let (Some(holder), _) = self.words().look()
             && !threads.is_mine(holder)
             && !threads.seems_dead(holder)
         {
@@ -130,60 +130,60 @@ impl Shared {
             return Err(error.during(Action::Lock).with(What::Held, 0, holder));
         }
         let me = self.object.me().bits();
-        match self.core().lock(me, &threads, deadline) {
+        match self.words().lock(me, &threads, deadline) {
             Ok(acquired) => Ok(acquired == Acquired::OwnerDied),
             Err(refused) => Err(self.not_locked(refused, deadline)),
         }
     }
 
     #[cold]
-    fn not_locked(&self, refused: Refused, deadline: Deadline) -> Error {
+    fn not_locked(&self, refused: LockError, deadline: Deadline) -> Error {
         let error = match refused {
-            Refused::TimedOut => {
-                let holder = self.core().look().0.unwrap_or(0);
+            LockError::TimedOut => {
+                let holder = self.words().look().0.unwrap_or(0);
                 self.object.late(deadline).with(What::Held, 0, holder)
             }
-            Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
-            Refused::NotRecoverable => self.object.error(ErrorKind::NotRecoverable),
+            LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
+            LockError::NotRecoverable => self.object.error(ErrorKind::NotRecoverable),
         };
         error.during(Action::Lock)
     }
 
     /// Locks it if it is free and its data consistent, and this thread has used it before: false if not, and
-    /// then [`lock`](Shared::lock) tells more. It has no room for an error, and so takes half the time in C.
+    /// then [`lock`](RawMutex::lock) tells more. It has no room for an error, and so takes half the time in C.
     #[inline(always)]
     pub fn lock_at_once(&self) -> bool {
         let me = self.object.me_if_known();
-        me.is_some_and(|me| self.core().lock_at_once(me.bits()))
+        me.is_some_and(|me| self.words().lock_at_once(me.bits()))
     }
 
-    /// Unlocks it: false if this thread does not have it, and then [`unlock`](Shared::unlock) tells more.
+    /// Unlocks it: false if this thread does not have it, and then [`unlock`](RawMutex::unlock) tells more.
     #[inline(always)]
     pub fn unlock_at_once(&self) -> bool {
-        self.core().unlock(&self.object).is_ok()
+        self.words().unlock(&self.object).is_ok()
     }
 
     #[inline]
     pub fn unlock(&self) -> Result<(), Error> {
-        self.core()
+        self.words()
             .unlock(&self.object)
             .map_err(|_| self.not_owner(Action::Unlock))
     }
 
     pub fn consistent(&self) -> Result<(), Error> {
-        self.core()
+        self.words()
             .consistent(&self.object)
             .map_err(|_| self.not_owner(Action::MarkConsistent))
     }
 
     #[cold]
     fn not_owner(&self, action: Action) -> Error {
-        let holder = self.core().look().0.unwrap_or(0);
+        let holder = self.words().look().0.unwrap_or(0);
         let error = self.object.error(ErrorKind::NotOwner).during(action);
         error.with(What::Held, 0, holder)
     }
 
-    fn core(&self) -> &Lock {
+    fn words(&self) -> &sync::Mutex {
         // SAFETY: a lock is made of atomics, and copes with any bytes.
         unsafe { self.object.words() }
     }
@@ -207,12 +207,12 @@ impl<T: Plain> Mutex<T> {
                 "an object's payload is aligned to 64 bytes"
             )
         }
-        let shared = Shared::open(&place.into(), size_of::<T>(), |payload| {
+        let raw = RawMutex::open(&place.into(), size_of::<T>(), |payload| {
             // SAFETY: the payload has room for a `T`; `first` is no shared memory.
             unsafe { copy::copy_in((&raw const first).cast(), payload, size_of::<T>()) }
         })?;
         Ok(Mutex {
-            shared,
+            raw,
             value: PhantomData,
         })
     }
@@ -237,7 +237,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        let owner_died = self.shared.lock(deadline)?;
+        let owner_died = self.raw.lock(deadline)?;
         Ok(MutexGuard {
             mutex: self,
             owner_died,
@@ -247,7 +247,7 @@ impl<T: Plain> Mutex<T> {
 
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
-        self.shared.object.segment()
+        self.raw.object.segment()
     }
 
     /// Returns whether its segment has been removed: this process still has the mutex, and a process that
@@ -256,7 +256,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
     pub fn is_removed(&self) -> Result<bool, Error> {
-        self.shared.object.is_removed()
+        self.raw.object.is_removed()
     }
 
     /// Removes the segment that the mutex lies in: its name is free at once, and it goes when the
@@ -286,7 +286,7 @@ impl<T: Plain> MutexGuard<'_, T> {
 
     /// Says that the value is in order again, after [`owner_died`](MutexGuard::owner_died).
     pub fn mark_consistent(&mut self) {
-        if self.mutex.shared.consistent().is_ok() {
+        if self.mutex.raw.consistent().is_ok() {
             self.owner_died = false;
         }
     }
@@ -317,7 +317,7 @@ impl<T: Plain> MutexGuard<'_, T> {
     }
 
     fn payload(&self) -> *mut u8 {
-        self.mutex.shared.object.payload().as_ptr()
+        self.mutex.raw.object.payload().as_ptr()
     }
 }
 
@@ -325,7 +325,7 @@ impl<T: Plain> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         // It can only fail in a child that has its parent's guard, or when somebody has overwritten
         // the lock: then there is nothing of ours to release.
-        let _ = self.mutex.shared.unlock();
+        let _ = self.mutex.raw.unlock();
     }
 }
 

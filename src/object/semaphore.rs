@@ -4,7 +4,7 @@ use crate::{
     Error, ErrorKind, Place, Segment,
     error::{Action, What},
     object::{Kind, Object, Spec},
-    sync::{Counter, Deadline},
+    sync::{self, Deadline},
 };
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// The largest count: 2³¹ − 1.
-    pub const MAX: u32 = crate::sync::COUNTER_MAX;
+    pub const MAX: u32 = crate::sync::SEMAPHORE_MAX;
 
     /// Opens the semaphore, or makes it with this first count.
     ///
@@ -63,7 +63,7 @@ impl Semaphore {
         };
         let object = Object::open(&place, &spec, |object| {
             // SAFETY: as in `core`.
-            unsafe { object.words::<Counter>() }.init(first);
+            unsafe { object.words::<sync::Semaphore>() }.init(first);
         })?;
         Ok(Semaphore { object })
     }
@@ -74,7 +74,7 @@ impl Semaphore {
     /// [`Overflow`](crate::ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
     #[inline]
     pub fn post(&self) -> Result<(), Error> {
-        self.core().post().map_err(|_| {
+        self.words().post().map_err(|_| {
             let error = self.object.error(ErrorKind::Overflow).during(Action::Post);
             error.with(What::Count, Semaphore::MAX.into(), 0)
         })
@@ -101,7 +101,7 @@ impl Semaphore {
 
     #[inline]
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
-        match self.core().take(deadline) {
+        match self.words().take(deadline) {
             true => Ok(()),
             false => {
                 let error = self.object.late(deadline).during(Action::Wait);
@@ -113,13 +113,13 @@ impl Semaphore {
     /// Lowers the count by one if it is not 0. Whether it was.
     #[inline]
     pub fn try_wait(&self) -> bool {
-        self.core().try_take()
+        self.words().try_take()
     }
 
     /// The count at this moment.
     #[inline]
     pub fn value(&self) -> u32 {
-        self.core().value()
+        self.words().value()
     }
 
     /// The segment that it lies in: to ask about it, or to tell its id.
@@ -149,7 +149,7 @@ impl Semaphore {
         &self.object
     }
 
-    fn core(&self) -> &Counter {
+    fn words(&self) -> &sync::Semaphore {
         // SAFETY: a counter is made of atomics, and copes with any bytes.
         unsafe { self.object.words() }
     }

@@ -121,7 +121,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::{super::header::HEADER, *};
-    use crate::sync::Counter;
+    use crate::sync::Semaphore;
 
     /// For Miri: the bytes of a segment become words that are looked at as atomics.
     #[test]
@@ -142,7 +142,7 @@ mod tests {
             assert_eq!(snapshot.kind(), Some(Kind::Semaphore));
             assert_eq!(snapshot.name(), b"name");
             // SAFETY: a counter is made of atomics, and copes with any bytes.
-            let counter: &Counter = unsafe { snapshot.words() };
+            let counter: &Semaphore = unsafe { snapshot.words() };
             assert_eq!(counter.value(), 7);
             assert!(counter.try_take());
             assert_eq!(snapshot.payload().take(3).collect::<Vec<_>>(), [0, 9, 0]);

@@ -91,7 +91,7 @@ fn time(seconds: i64) -> Option<SystemTime> {
 /// be told.
 pub(crate) fn any(id: c_int) -> Option<Status> {
     match backend::find(id) {
-        Ok(backend::Place::Holds(record)) => Some(Status::new(id, &record)),
+        Ok(backend::Occupant::Holds(record)) => Some(Status::new(id, &record)),
         _ => None,
     }
 }
@@ -105,8 +105,8 @@ pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
         Ok(record) => Ok(is_removed(record)),
         // The mode has changed, or there is no segment with this id any more.
         Err(errno) => match backend::find(id) {
-            Ok(backend::Place::Holds(record)) => Ok(is_removed(record)),
-            Ok(backend::Place::GivenTo(_) | backend::Place::Empty) => Ok(true),
+            Ok(backend::Occupant::Holds(record)) => Ok(is_removed(record)),
+            Ok(backend::Occupant::GivenTo(_) | backend::Occupant::Empty) => Ok(true),
             Err(_) => Err(Error::control(errno, "shmctl IPC_STAT", id, libc::IPC_STAT)),
         },
     }

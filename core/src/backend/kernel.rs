@@ -77,7 +77,7 @@ pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
 
 /// Who has an id's place in the kernel's table.
 #[derive(Clone, Copy)]
-pub enum Place {
+pub enum Occupant {
     /// The segment that has the id.
     Holds(libc::shmid_ds),
     /// A segment of another id.
@@ -86,14 +86,14 @@ pub enum Place {
 }
 
 /// Looks an id up, whoever may read the segment. An error where that cannot be told.
-pub fn find(id: c_int) -> Result<Place, Errno> {
-    let mut place = Place::Empty;
+pub fn find(id: c_int) -> Result<Occupant, Errno> {
+    let mut place = Occupant::Empty;
     // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index
     // from 15 bits to 24.
     for bits in [15, 24] {
         match stat_at(id & ((1 << bits) - 1)) {
-            Ok((found, record)) if found == id => return Ok(Place::Holds(record)),
-            Ok((found, _)) => place = Place::GivenTo(found),
+            Ok((found, record)) if found == id => return Ok(Occupant::Holds(record)),
+            Ok((found, _)) => place = Occupant::GivenTo(found),
             Err(Errno(libc::EINVAL | libc::EIDRM)) => {}
             Err(errno) => return Err(errno),
         }

@@ -2,7 +2,7 @@
 //! segments of another IPC namespace.
 
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     sys,
 };
 use core::{ffi::c_int, fmt, ops::ControlFlow};
@@ -48,7 +48,7 @@ impl Meant {
     #[inline(never)] // so that its room on the stack is free again while others are in use
     fn by_key(number: c_int) -> Option<Meant> {
         match backend::find(number) {
-            Ok(Place::Holds(_)) => Some(Meant::Id { id: number }),
+            Ok(Occupant::Holds(_)) => Some(Meant::Id { id: number }),
             _ => Meant::by_digits(number),
         }
     }

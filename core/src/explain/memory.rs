@@ -2,7 +2,7 @@
 
 use super::Cause;
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     sys,
 };
 use core::ffi::c_int;
@@ -58,7 +58,7 @@ pub(super) fn too_little_memory(size: usize) -> Cause {
 /// `ENOMEM` of `shmat`: address space, not memory.
 pub(super) fn too_little_room(id: c_int, address: usize) -> Cause {
     let size = match backend::find(id) {
-        Ok(Place::Holds(record)) => record.shm_segsz as u64,
+        Ok(Occupant::Holds(record)) => record.shm_segsz as u64,
         _ => 0,
     };
     // Where addresses end is known for sure, and no limit matters to what lies beyond.

@@ -23,7 +23,7 @@ pub use words::{Bytes, ShownPath};
 pub use words::{ModeDoubt, Times};
 
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     sys::{self, Capability, Errno},
 };
 use core::{ffi::c_int, mem};
@@ -158,7 +158,7 @@ const FAILED: c_int = -1;
 fn existing(key: c_int) -> Option<(c_int, libc::shmid_ds)> {
     let id = key::holder(key)?;
     match backend::find(id) {
-        Ok(Place::Holds(record)) => Some((id, record)),
+        Ok(Occupant::Holds(record)) => Some((id, record)),
         _ => None,
     }
 }
@@ -237,7 +237,7 @@ fn reached_limit(size: usize) -> Cause {
 fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => match backend::find(id) {
-            Ok(Place::Holds(record)) => bad_address(address, record.shm_segsz, flags),
+            Ok(Occupant::Holds(record)) => bad_address(address, record.shm_segsz, flags),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
             _ => Cause::plain(
                 "there is no segment with this id, or the address is not one to attach at; which of these cannot be told",
@@ -331,7 +331,7 @@ fn nothing_attached(address: usize) -> Cause {
 
 /// Returns whether a segment has this number as its id.
 fn is_id(number: usize) -> bool {
-    c_int::try_from(number).is_ok_and(|id| matches!(backend::find(id), Ok(Place::Holds(_))))
+    c_int::try_from(number).is_ok_and(|id| matches!(backend::find(id), Ok(Occupant::Holds(_))))
 }
 
 /// `shmctl`.
@@ -348,7 +348,7 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
             }
         },
         libc::EINVAL => match backend::find(id) {
-            Ok(Place::Holds(_)) => bad_change(command, buffer),
+            Ok(Occupant::Holds(_)) => bad_change(command, buffer),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
             _ => Cause::plain(
                 "most likely there is no segment with this id, which cannot be told for sure",
@@ -361,12 +361,12 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
         },
         libc::EACCES => denied(id, Rights::READ),
         libc::EPERM => match backend::find(id) {
-            Ok(Place::Holds(record)) => permission::not_yours(&record, locking),
+            Ok(Occupant::Holds(record)) => permission::not_yours(&record, locking),
             _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
             _ => Cause::plain("only the segment's owner, its creator and root may do this"),
         },
         libc::ENOMEM if locking => match (backend::find(id), sys::locked_limit()) {
-            (Ok(Place::Holds(record)), Some(limit)) => Cause::Locked {
+            (Ok(Occupant::Holds(record)), Some(limit)) => Cause::Locked {
                 asked: record.shm_segsz as u64,
                 user: sys::effective_user(),
                 limit,
@@ -423,10 +423,10 @@ fn takes_index(command: c_int) -> bool {
 }
 
 /// `EINVAL` of a call on an id that no segment has.
-fn no_such_id(id: c_int, place: Result<Place, Errno>) -> Cause {
+fn no_such_id(id: c_int, place: Result<Occupant, Errno>) -> Cause {
     match (Meant::by_id(id), place) {
         (Some(meant), _) => Cause::NotAnId { id, meant },
-        (None, Ok(Place::GivenTo(other))) if id >= 0 => Cause::Gone { other },
+        (None, Ok(Occupant::GivenTo(other))) if id >= 0 => Cause::Gone { other },
         _ => Cause::NoId { id },
     }
 }
@@ -434,7 +434,7 @@ fn no_such_id(id: c_int, place: Result<Place, Errno>) -> Cause {
 /// `EACCES` of a call on an id that wants these rights.
 fn denied(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => permission::denied(id, &record, wanted, 0),
+        Ok(Occupant::Holds(record)) => permission::denied(id, &record, wanted, 0),
         _ => Cause::plain(UNKNOWN_OWNER),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::words::{Times, User};
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     sys,
 };
 use core::{ffi::c_int, fmt};
@@ -41,7 +41,7 @@ impl Ownership {
     #[allow(dead_code)] // the library's errors ask
     pub fn of(id: c_int) -> Option<Ownership> {
         match backend::find(id) {
-            Ok(Place::Holds(record)) => Some(Ownership::new(id, &record)),
+            Ok(Occupant::Holds(record)) => Some(Ownership::new(id, &record)),
             _ => None,
         }
     }

@@ -1,11 +1,11 @@
 use crate::sync::{
     Area, AtomicU64, Deadline,
-    ring::{Head, Peers, Refused, Tail, Track, Words, room_for},
+    ring::{Consumer, Peers, Producer, RingError, RingWords, View, room_for},
 };
 use loom::{sync::Arc, thread};
 
 struct Memory {
-    words: Words,
+    words: RingWords,
     frames: Vec<AtomicU64>,
     capacity: usize,
     drops: bool,
@@ -15,15 +15,15 @@ impl Memory {
     fn new(capacity: usize, drops: bool) -> Arc<Memory> {
         let room = room_for(capacity).unwrap();
         Arc::new(Memory {
-            words: Words::new(),
+            words: RingWords::new(),
             frames: (0..room / 8).map(|_| AtomicU64::new(0)).collect(),
             capacity,
             drops,
         })
     }
 
-    fn track(&self) -> Track<'_> {
-        Track {
+    fn view(&self) -> View<'_> {
+        View {
             words: &self.words,
             area: Area(&self.frames),
             capacity: self.capacity,
@@ -53,36 +53,36 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let sender = thread::spawn({
         let memory = memory.clone();
         move || {
-            let track = memory.track();
-            let mut tail = Tail::find(track).unwrap();
+            let view = memory.view();
+            let mut tail = Producer::find(view).unwrap();
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
                 if batch {
-                    tail.add(track, (&bytes).into(), Deadline::Never, expected)
+                    tail.add(view, (&bytes).into(), Deadline::Never, expected)
                         .unwrap();
-                } else if !tail.send_short(track, (&bytes).into()) {
-                    tail.send(track, (&bytes).into(), Deadline::Never, expected)
+                } else if !tail.send_short(view, (&bytes).into()) {
+                    tail.send(view, (&bytes).into(), Deadline::Never, expected)
                         .unwrap();
                 }
             }
-            tail.commit(track);
+            tail.commit(view);
         }
     });
-    let track = memory.track();
-    let mut head = Head::find(track);
+    let view = memory.view();
+    let mut head = Consumer::find(view);
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
         let len = head
-            .receive_short(track, (&mut buffer).into())
+            .receive_short(view, (&mut buffer).into())
             .unwrap_or_else(|| {
-                head.receive(track, (&mut buffer).into(), Deadline::Never, expected)
+                head.receive(view, (&mut buffer).into(), Deadline::Never, expected)
                     .unwrap()
             });
         assert_eq!(&buffer[..len], message(number, words));
     }
     sender.join().unwrap();
-    let nothing = head.receive(track, (&mut buffer).into(), Deadline::Now, expected);
-    assert_eq!(nothing, Err(Refused::TimedOut));
+    let nothing = head.receive(view, (&mut buffer).into(), Deadline::Now, expected);
+    assert_eq!(nothing, Err(RingError::TimedOut));
 }
 
 #[test]
@@ -123,20 +123,20 @@ fn what_is_not_dropped_is_whole() {
             let sender = thread::spawn({
                 let memory = memory.clone();
                 move || {
-                    let track = memory.track();
-                    let mut tail = Tail::find(track).unwrap();
+                    let view = memory.view();
+                    let mut tail = Producer::find(view).unwrap();
                     for number in 1..=4 {
-                        tail.send(track, (&message(number, 1)).into(), Deadline::Now, expected)
+                        tail.send(view, (&message(number, 1)).into(), Deadline::Now, expected)
                             .unwrap();
                     }
                 }
             });
-            let track = memory.track();
-            let mut head = Head::find(track);
+            let view = memory.view();
+            let mut head = Consumer::find(view);
             let mut buffer = [0; 16];
             let mut last = 0;
             let mut receive = |last: &mut u64| match head.receive(
-                track,
+                view,
                 (&mut buffer).into(),
                 Deadline::Now,
                 expected,
@@ -148,7 +148,7 @@ fn what_is_not_dropped_is_whole() {
                     *last = number;
                     true
                 }
-                Err(Refused::TimedOut) => false,
+                Err(RingError::TimedOut) => false,
                 Err(other) => panic!("{other:?}"),
             };
             receive(&mut last);

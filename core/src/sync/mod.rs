@@ -6,13 +6,13 @@
 mod area;
 mod atomic;
 mod claim;
-mod counter;
-mod lock;
+pub mod latest;
 #[cfg(loom)]
 mod loom;
-pub mod newest;
+mod mutex;
 mod ready;
 pub mod ring;
+mod semaphore;
 mod sleepers;
 pub mod wait;
 mod watch;
@@ -24,7 +24,7 @@ pub use atomic::AtomicU32;
 #[cfg(loom)]
 pub use atomic::AtomicU64;
 pub use claim::Claim;
-pub use counter::{Counter, MAX as COUNTER_MAX};
-pub use lock::{Acquired, Condition, Lock, Refused, Threads};
+pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
+pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
 pub use wait::{Deadline, Sleep};

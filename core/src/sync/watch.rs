@@ -8,7 +8,7 @@
 //! does it have to wake another.
 //!
 //! That other thread may just be about to sleep. So the watcher that leaves changes the word on which
-//! they sleep before it wakes one: see `Lock`.
+//! they sleep before it wakes one: see `Mutex`.
 //!
 //! The word of the watch says until when each watcher has promised to look again. It may hold anything: a
 //! promise that is not kept costs the others one long slice.

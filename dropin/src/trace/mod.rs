@@ -39,7 +39,7 @@ mod users;
 mod words;
 
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     explain::{self, Call, Cause, ModeDoubt},
     sys::{self, Errno},
     sysv,
@@ -284,7 +284,9 @@ impl fmt::Display for Note<'_> {
 /// Returns whether a segment has the mode that these flags create one with; an older one may differ.
 fn has_mode_of(id: c_int, flags: c_int) -> bool {
     match backend::find(id) {
-        Ok(Place::Holds(record)) => (u32::from(record.shm_perm.mode) ^ flags as u32) & 0o777 == 0,
+        Ok(Occupant::Holds(record)) => {
+            (u32::from(record.shm_perm.mode) ^ flags as u32) & 0o777 == 0
+        }
         _ => false,
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{os, sink};
 use crate::{
-    backend::{self, Place},
+    backend::{self, Occupant},
     sys::{self, Path},
 };
 use core::{ffi::c_int, fmt, str};
@@ -57,7 +57,7 @@ pub(super) fn opened(id: c_int) {
         return;
     }
     let me = sys::process_id();
-    if let Ok(Place::Holds(record)) = backend::find(id)
+    if let Ok(Occupant::Holds(record)) = backend::find(id)
         && record.shm_cpid == me
     {
         note(format_args!("created {me} {id} {}\n", namespace()));

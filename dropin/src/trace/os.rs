@@ -124,11 +124,11 @@ pub(super) fn close(fd: c_int) {
 pub(super) struct Opened {
     /// A number that tells it from other files: of its device and its number on it.
     pub identity: u64,
-    kind: Kind,
+    kind: FileKind,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FileKind {
     Pipe,
     Socket,
     Terminal,
@@ -147,17 +147,17 @@ impl Opened {
         Some(Opened {
             identity: identity_of(stat.st_dev, stat.st_ino),
             kind: match stat.st_mode & libc::S_IFMT {
-                libc::S_IFIFO => Kind::Pipe,
-                libc::S_IFSOCK => Kind::Socket,
-                libc::S_IFCHR if is_terminal(fd) => Kind::Terminal,
-                _ => Kind::Other,
+                libc::S_IFIFO => FileKind::Pipe,
+                libc::S_IFSOCK => FileKind::Socket,
+                libc::S_IFCHR if is_terminal(fd) => FileKind::Terminal,
+                _ => FileKind::Other,
             },
         })
     }
 
     /// Whether a process can be at its other end, for which it matters who has it open.
     pub fn has_other_end(&self) -> bool {
-        !matches!(self.kind, Kind::Other)
+        !matches!(self.kind, FileKind::Other)
     }
 }
 
@@ -230,16 +230,16 @@ pub(super) fn undisturbed<T>(what: impl FnOnce() -> T) -> T {
 /// and a terminal does not stop a job in the background: the program must not stop or die of being traced.
 pub(super) fn write(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<usize, Errno> {
     let written = undisturbed(|| match opened.kind {
-        Kind::Other => write_to(fd, bytes),
-        Kind::Terminal => write_reopened(fd, opened, bytes),
-        Kind::Pipe => match write_nowait(fd, bytes) {
+        FileKind::Other => write_to(fd, bytes),
+        FileKind::Terminal => write_reopened(fd, opened, bytes),
+        FileKind::Pipe => match write_nowait(fd, bytes) {
             // The kernel is older than 6.4, or a filter does not know the call.
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
                 write_reopened(fd, opened, bytes)
             }
             answer => answer,
         },
-        Kind::Socket => {
+        FileKind::Socket => {
             let (flags, none) = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, ptr::null::<u8>());
             let (from, len) = (bytes.as_ptr(), bytes.len());
             // SAFETY: the kernel reads the bytes; there is no address.
@@ -352,13 +352,13 @@ fn write_reopened(fd: c_int, opened: Opened, bytes: &[u8]) -> Result<c_int, Errn
     match path.map(|path| open(path.as_c_str(), libc::O_NONBLOCK)) {
         Some(Ok(own)) => {
             // What `/dev/tty` leads to depends on when it is opened.
-            let same = !matches!(opened.kind, Kind::Terminal) || terminal(own) == terminal(fd);
+            let same = !matches!(opened.kind, FileKind::Terminal) || terminal(own) == terminal(fd);
             let written = same.then(|| write_to(own, bytes));
             close(own);
             written.unwrap_or_else(|| write_if_ready(fd, bytes))
         }
         // Nothing reads a FIFO.
-        Some(Err(Errno(libc::ENXIO))) if matches!(opened.kind, Kind::Pipe) => {
+        Some(Err(Errno(libc::ENXIO))) if matches!(opened.kind, FileKind::Pipe) => {
             Err(Errno(libc::EPIPE))
         }
         // There is no /proc, the file belongs to another user, or this process has left the terminal

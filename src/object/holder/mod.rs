@@ -52,7 +52,7 @@ pub(crate) enum Life {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum NumberKind {
     Inode = 0,
     Ticks = 1,
     Token = 2,
@@ -182,7 +182,7 @@ impl Holder {
         self.0 & PROCESS != 0
     }
 
-    fn new(kind: Kind, id: c_int, value: u64, scope: Scope) -> Holder {
+    fn new(kind: NumberKind, id: c_int, value: u64, scope: Scope) -> Holder {
         let process = match scope {
             Scope::Process => PROCESS,
             Scope::Thread => 0,
@@ -199,7 +199,7 @@ impl Holder {
     fn plain(id: c_int, scope: Scope) -> Holder {
         let new = |kind, value| Holder::new(kind, id, value, scope);
         if let Some(inode) = inode_of(id, scope) {
-            return new(Kind::Inode, inode);
+            return new(NumberKind::Inode, inode);
         }
         let stat = match scope {
             Scope::Thread => Stat::of_this_thread(),
@@ -207,16 +207,16 @@ impl Holder {
         };
         match (stat, sys::namespaces()) {
             (Some(stat), namespaces) if namespaces != sys::NO_NAMESPACE => {
-                new(Kind::Ticks, ticks(stat.start, namespaces))
+                new(NumberKind::Ticks, ticks(stat.start, namespaces))
             }
-            _ => new(Kind::Random, sys::random()),
+            _ => new(NumberKind::Random, sys::random()),
         }
     }
 
     /// The thread with this id, and this tag, of the process that has a token.
     fn of_token(token: c_int, tid: c_int, tag: u64) -> Holder {
         Holder::new(
-            Kind::Token,
+            NumberKind::Token,
             tid,
             (token as u64) << TAG_BITS | tag,
             Scope::Thread,
@@ -225,15 +225,20 @@ impl Holder {
 
     /// The process that has a token.
     fn of_process_token(token: c_int, pid: c_int) -> Holder {
-        Holder::new(Kind::Token, pid, (token as u64) << TAG_BITS, Scope::Process)
+        Holder::new(
+            NumberKind::Token,
+            pid,
+            (token as u64) << TAG_BITS,
+            Scope::Process,
+        )
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> NumberKind {
         match self.0 >> KIND_SHIFT {
-            0 => Kind::Inode,
-            1 => Kind::Ticks,
-            2 => Kind::Token,
-            _ => Kind::Random,
+            0 => NumberKind::Inode,
+            1 => NumberKind::Ticks,
+            2 => NumberKind::Token,
+            _ => NumberKind::Random,
         }
     }
 
@@ -244,9 +249,9 @@ impl Holder {
     /// Returns what tells this thread from others of its process; 0 if nothing does.
     fn tag(self) -> u64 {
         match self.kind() {
-            Kind::Inode => tag_of(self.value()),
-            Kind::Token => self.value() & mask(TAG_BITS),
-            Kind::Ticks | Kind::Random => 0,
+            NumberKind::Inode => tag_of(self.value()),
+            NumberKind::Token => self.value() & mask(TAG_BITS),
+            NumberKind::Ticks | NumberKind::Random => 0,
         }
     }
 
@@ -269,10 +274,10 @@ impl Holder {
     /// namespace wrote the id; it is called only if that matters.
     pub fn life(self, is_home: impl Fn() -> bool) -> Life {
         match self.kind() {
-            Kind::Inode => self.life_by_inode(is_home),
-            Kind::Ticks => self.life_by_ticks(is_home),
-            Kind::Token => self.life_by_token(is_home),
-            Kind::Random => match sys::thread_exists(self.id() as c_int) || !is_home() {
+            NumberKind::Inode => self.life_by_inode(is_home),
+            NumberKind::Ticks => self.life_by_ticks(is_home),
+            NumberKind::Token => self.life_by_token(is_home),
+            NumberKind::Random => match sys::thread_exists(self.id() as c_int) || !is_home() {
                 true => Life::Unknown,
                 false => Life::Dead,
             },
@@ -285,15 +290,15 @@ impl Holder {
         let id = self.id() as c_int;
         is_home()
             || match self.kind() {
-                Kind::Inode => inode_of(id, self.scope())
+                NumberKind::Inode => inode_of(id, self.scope())
                     .is_some_and(|inode| inode & mask(VALUE_BITS) == self.value()),
-                Kind::Ticks => Stat::of(id)
+                NumberKind::Ticks => Stat::of(id)
                     .is_some_and(|stat| ticks(stat.start, sys::namespaces()) == self.value()),
-                Kind::Token => matches!(
+                NumberKind::Token => matches!(
                     token::look(self.token()),
                     Ok(Some(pid)) if pid != 0 && sys::shares_pid_namespace(pid)
                 ),
-                Kind::Random => false,
+                NumberKind::Random => false,
             }
     }
 
@@ -304,9 +309,11 @@ impl Holder {
         }
         let tid = self.id() as c_int;
         match self.kind() {
-            Kind::Token => Process::current().token() == Some(self.token()),
-            Kind::Inode if sys::has_thread(sys::process_id(), tid) => inode_of(tid, Scope::Thread)
-                .is_none_or(|inode| inode & mask(VALUE_BITS) == self.value()),
+            NumberKind::Token => Process::current().token() == Some(self.token()),
+            NumberKind::Inode if sys::has_thread(sys::process_id(), tid) => {
+                inode_of(tid, Scope::Thread)
+                    .is_none_or(|inode| inode & mask(VALUE_BITS) == self.value())
+            }
             _ => sys::has_thread(sys::process_id(), tid),
         }
     }

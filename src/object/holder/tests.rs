@@ -74,7 +74,7 @@ fn ticks_tell_where_there_are_no_inode_numbers() {
     let stat = Stat::of_this_thread().unwrap();
     let ticks = |start| {
         Holder::new(
-            Kind::Ticks,
+            NumberKind::Ticks,
             sys::thread_id(),
             ticks(start, sys::namespaces()),
             Scope::Thread,
@@ -87,7 +87,7 @@ fn ticks_tell_where_there_are_no_inode_numbers() {
 
 #[test]
 fn a_random_number_is_dead_when_its_id_is_and_else_unknown() {
-    let random = |id| Holder::new(Kind::Random, id, 7, Scope::Thread);
+    let random = |id| Holder::new(NumberKind::Random, id, 7, Scope::Thread);
     assert_eq!(random(sys::thread_id()).life(here), Life::Unknown);
     assert!(!random(sys::thread_id()).is_mine());
     assert_eq!(random(0).life(here), Life::Dead);
@@ -101,11 +101,11 @@ fn a_child_that_was_not_waited_for_is_dead() {
     let inode = PidFd::open(id, Scope::Process).unwrap().inode();
     // Before Linux 6.9 there is no inode number.
     let holder = match inode {
-        Some(inode) => Holder::new(Kind::Inode, id, inode, Scope::Process),
+        Some(inode) => Holder::new(NumberKind::Inode, id, inode, Scope::Process),
         None => {
             let start = Stat::of(id).unwrap().start;
             Holder::new(
-                Kind::Ticks,
+                NumberKind::Ticks,
                 id,
                 ticks(start, sys::namespaces()),
                 Scope::Process,
@@ -167,7 +167,7 @@ fn a_token_lives_as_long_as_its_process() {
     assert!(
         [process, thread]
             .iter()
-            .all(|holder| holder.kind() == Kind::Token)
+            .all(|holder| holder.kind() == NumberKind::Token)
     );
     assert_eq!(process.life(elsewhere), Life::Alive);
     assert_eq!(thread.life(elsewhere), Life::Alive);
@@ -193,7 +193,7 @@ fn a_thread_has_both_names() {
             let all = [thread, process, abroad.0, abroad.1];
             all.iter().all(|holder| holder.is_mine())
                 && all.iter().all(|holder| holder.life(here) == Life::Alive)
-                && abroad.0.kind() == Kind::Token
+                && abroad.0.kind() == NumberKind::Token
                 && Holder::thread(false) == abroad.0
         });
     })
@@ -250,7 +250,7 @@ fn a_token_without_an_inode_number_is_alive() {
     let read = unsafe { libc::read(ends[0], (&raw mut holder).cast(), 8) };
     assert_eq!(read, 8);
     let holder = Holder::from_bits(holder);
-    assert_eq!((holder.kind(), holder.tag()), (Kind::Token, 0));
+    assert_eq!((holder.kind(), holder.tag()), (NumberKind::Token, 0));
     assert_eq!(holder.life(here), Life::Alive);
     // SAFETY: the child is killed and waited for, and the ends are this test's.
     unsafe {

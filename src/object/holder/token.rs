@@ -69,8 +69,8 @@ impl Drop for Token {
 /// does not show it; `Ok(None)` if the token does not exist, because its process has ended.
 pub(super) fn look(id: c_int) -> Result<Option<c_int>, Errno> {
     let record = match backend::find(id)? {
-        backend::Place::Holds(record) => record,
-        backend::Place::GivenTo(_) | backend::Place::Empty => return Ok(None),
+        backend::Occupant::Holds(record) => record,
+        backend::Occupant::GivenTo(_) | backend::Occupant::Empty => return Ok(None),
     };
     let to_be_destroyed = u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
     let is_token = to_be_destroyed && record.shm_segsz == SIZE;

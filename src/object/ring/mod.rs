@@ -1,10 +1,8 @@
 //! Messages from one process to another, in order and none lost.
 
-mod shared;
+mod raw;
 
-pub(crate) use shared::{
-    DROP_OLDEST, MANY_SENDERS, ReceiveEnd, SendEnd, Shared, capacity_of, look,
-};
+pub(crate) use raw::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd, capacity_of, look};
 
 use crate::{
     Error, ErrorKind, Place, Segment,
@@ -75,7 +73,7 @@ use std::{sync::Arc, time::Duration};
 /// to a multiple of 8 (16 bytes and that, above 16 KiB). Nothing is allocated after opening.
 #[derive(Clone, Debug)]
 pub struct Ring {
-    shared: Arc<Shared>,
+    raw: Arc<RawRing>,
 }
 
 /// How to open a [`Ring`].
@@ -124,10 +122,8 @@ impl RingOptions {
     pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
         let options = if self.many_senders { MANY_SENDERS } else { 0 }
             | if self.drop_oldest { DROP_OLDEST } else { 0 };
-        let shared = Shared::open(place.into(), capacity, options)?;
-        Ok(Ring {
-            shared: Arc::new(shared),
-        })
+        let raw = RawRing::open(place.into(), capacity, options)?;
+        Ok(Ring { raw: Arc::new(raw) })
     }
 }
 
@@ -150,8 +146,8 @@ impl Ring {
     /// [`LimitReached`](ErrorKind::LimitReached) if a ring for many has 64;
     /// [`Damaged`](ErrorKind::Damaged).
     pub fn sender(&self) -> Result<Sender, Error> {
-        self.shared.sender().map(|end| Sender {
-            shared: Arc::clone(&self.shared),
+        self.raw.sender().map(|end| Sender {
+            raw: Arc::clone(&self.raw),
             end,
         })
     }
@@ -161,8 +157,8 @@ impl Ring {
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while a process that lives is the receiver, this one included.
     pub fn receiver(&self) -> Result<Receiver, Error> {
-        self.shared.receiver().map(|end| Receiver {
-            shared: Arc::clone(&self.shared),
+        self.raw.receiver().map(|end| Receiver {
+            raw: Arc::clone(&self.raw),
             end,
         })
     }
@@ -170,22 +166,22 @@ impl Ring {
     /// The length of the longest message, in bytes: the capacity it was made with, rounded up to a
     /// multiple of 8.
     pub fn capacity(&self) -> usize {
-        self.shared.track().capacity
+        self.raw.view().capacity
     }
 
     /// How many bytes are in use at this moment, by messages and what they need beside.
     pub fn used(&self) -> usize {
-        self.shared.track().used()
+        self.raw.view().used()
     }
 
     /// How many messages were dropped to make room, since the ring was made.
     pub fn dropped(&self) -> u64 {
-        self.shared.track().words.dropped()
+        self.raw.view().words.dropped()
     }
 
     /// The segment that it lies in: to ask about it, or to tell its id.
     pub fn segment(&self) -> Segment {
-        self.shared.object().segment()
+        self.raw.object().segment()
     }
 
     /// Returns whether its segment has been removed: this process still has the ring, and a process that
@@ -194,7 +190,7 @@ impl Ring {
     /// # Errors
     /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
     pub fn is_removed(&self) -> Result<bool, Error> {
-        self.shared.object().is_removed()
+        self.raw.object().is_removed()
     }
 
     /// Removes the segment that the ring lies in: its name is free at once, and it goes when the
@@ -211,7 +207,7 @@ impl Ring {
 #[derive(Debug)]
 #[must_use = "the sender's role is released when it is dropped"]
 pub struct Sender {
-    shared: Arc<Shared>,
+    raw: Arc<RawRing>,
     end: SendEnd,
 }
 
@@ -225,7 +221,7 @@ impl Sender {
     /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.shared
+        self.raw
             .send(&mut self.end, message.into(), Deadline::Never)
     }
 
@@ -235,8 +231,7 @@ impl Sender {
     /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`send`](Sender::send).
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.shared
-            .send(&mut self.end, message.into(), Deadline::Now)
+        self.raw.send(&mut self.end, message.into(), Deadline::Now)
     }
 
     /// Sends a message if there is room for it within this time on the monotonic clock.
@@ -246,7 +241,7 @@ impl Sender {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.shared.send(&mut self.end, message.into(), deadline)
+        self.raw.send(&mut self.end, message.into(), deadline)
     }
 
     /// Sends several messages, as many as there is room for within this time; receivers see those
@@ -257,7 +252,7 @@ impl Sender {
     pub fn send_batch(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
         let messages = messages.iter().map(|&message| Ok(message.into()));
-        self.shared.send_batch(&mut self.end, messages, deadline)
+        self.raw.send_batch(&mut self.end, messages, deadline)
     }
 
     /// Reserves room for a message of `len` bytes, to be written in place, within this time. In a ring
@@ -271,7 +266,7 @@ impl Sender {
     /// Those of [`send_timeout`](Sender::send_timeout).
     pub fn reserve(&mut self, len: usize, timeout: Duration) -> Result<Slot<'_>, Error> {
         let deadline = Deadline::after(Some(timeout));
-        let offset = self.shared.reserve(&mut self.end, len, deadline)?;
+        let offset = self.raw.reserve(&mut self.end, len, deadline)?;
         Ok(Slot {
             sender: self,
             offset,
@@ -283,7 +278,7 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.shared.drop_sender(&mut self.end);
+        self.raw.drop_sender(&mut self.end);
     }
 }
 
@@ -324,19 +319,13 @@ impl Slot<'_> {
     /// [`OutOfRange`](ErrorKind::OutOfRange); [`NotOwner`](ErrorKind::NotOwner) as for
     /// [`commit`](Slot::commit).
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let Sender { shared, end } = &*self.sender;
-        expect_inside(
-            shared.object(),
-            Action::Write,
-            offset,
-            bytes.len(),
-            self.len,
-        )?;
-        if !shared.has_slot(end) {
-            let error = shared.object().error(ErrorKind::NotOwner);
+        let Sender { raw, end } = &*self.sender;
+        expect_inside(raw.object(), Action::Write, offset, bytes.len(), self.len)?;
+        if !raw.has_slot(end) {
+            let error = raw.object().error(ErrorKind::NotOwner);
             return Err(error.during(Action::Write));
         }
-        let area = shared.track().area;
+        let area = raw.view().area;
         area.write(self.offset + offset, bytes.into());
         Ok(())
     }
@@ -345,9 +334,9 @@ impl Slot<'_> {
     /// process can write, too. Returns NULL if [`commit`](Slot::commit) would fail with
     /// [`NotOwner`](ErrorKind::NotOwner).
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        let Sender { shared, end } = &*self.sender;
-        if shared.has_slot(end) {
-            shared.track().area.address(self.offset)
+        let Sender { raw, end } = &*self.sender;
+        if raw.has_slot(end) {
+            raw.view().area.address(self.offset)
         } else {
             ptr::null_mut()
         }
@@ -363,14 +352,14 @@ impl Slot<'_> {
         let mut slot = ManuallyDrop::new(self); // so that nothing is given up
         let len = slot.len;
         let sender = &mut *slot.sender;
-        sender.shared.commit(&mut sender.end, len)
+        sender.raw.commit(&mut sender.end, len)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         // If it is no longer this thread's, there is nothing to give up.
-        let _ = self.sender.shared.abort(&mut self.sender.end);
+        let _ = self.sender.raw.abort(&mut self.sender.end);
     }
 }
 
@@ -378,7 +367,7 @@ impl Drop for Slot<'_> {
 #[derive(Debug)]
 #[must_use = "the receiver's role is released when it is dropped"]
 pub struct Receiver {
-    shared: Arc<Shared>,
+    raw: Arc<RawRing>,
     end: ReceiveEnd,
 }
 
@@ -392,7 +381,7 @@ impl Receiver {
     /// [`Damaged`](ErrorKind::Damaged) if somebody has overwritten the ring.
     #[inline]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.shared
+        self.raw
             .receive(&mut self.end, buffer.into(), Deadline::Never)
     }
 
@@ -402,7 +391,7 @@ impl Receiver {
     /// [`WouldBlock`](ErrorKind::WouldBlock), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.shared
+        self.raw
             .receive(&mut self.end, buffer.into(), Deadline::Now)
     }
 
@@ -413,7 +402,7 @@ impl Receiver {
     #[inline]
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.shared.receive(&mut self.end, buffer.into(), deadline)
+        self.raw.receive(&mut self.end, buffer.into(), deadline)
     }
 
     /// Receives several messages, one behind the other in the buffer, and stores their lengths:
@@ -430,7 +419,7 @@ impl Receiver {
         let deadline = Deadline::after(Some(timeout));
         let count = lengths.len();
         let store = |at: usize, len| lengths[at] = len;
-        self.shared
+        self.raw
             .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
@@ -441,7 +430,7 @@ impl Receiver {
     /// Those of [`recv_timeout`](Receiver::recv_timeout).
     pub fn peek(&mut self, timeout: Duration) -> Result<Message<'_>, Error> {
         let deadline = Deadline::after(Some(timeout));
-        let found = self.shared.peek(&mut self.end, deadline)?;
+        let found = self.raw.peek(&mut self.end, deadline)?;
         Ok(Message {
             receiver: self,
             found,
@@ -451,7 +440,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.shared.drop_receiver(&mut self.end);
+        self.raw.drop_receiver(&mut self.end);
     }
 }
 
@@ -460,7 +449,7 @@ impl Drop for Receiver {
 #[must_use = "a message that is dropped without `release` stays the next one"]
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
-    found: ring::Message,
+    found: ring::Span,
 }
 
 impl Message<'_> {
@@ -479,16 +468,15 @@ impl Message<'_> {
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange).
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let shared = &self.receiver.shared;
+        let raw = &self.receiver.raw;
         expect_inside(
-            shared.object(),
+            raw.object(),
             Action::Peek,
             offset,
             bytes.len(),
             self.found.len,
         )?;
-        shared
-            .track()
+        raw.view()
             .area
             .read(self.found.offset + offset, bytes.into());
         Ok(())
@@ -497,7 +485,7 @@ impl Message<'_> {
     /// A copy of it.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.found.len];
-        let area = self.receiver.shared.track().area;
+        let area = self.receiver.raw.view().area;
         area.read(self.found.offset, (&mut bytes).into());
         bytes
     }
@@ -505,7 +493,7 @@ impl Message<'_> {
     /// Where its bytes begin, 8-byte aligned: [`len`](Message::len) bytes. Others write them only if
     /// they want to do harm, or if this is a ring that drops the oldest.
     pub fn as_ptr(&self) -> *const u8 {
-        self.receiver.shared.track().area.address(self.found.offset)
+        self.receiver.raw.view().area.address(self.found.offset)
     }
 
     /// Releases it, so that the following message is the next one.
@@ -516,8 +504,8 @@ impl Message<'_> {
     /// by `fork`, whose parent has peeked at it, or if another process has taken the receiver's role and
     /// released the message; then nothing is changed.
     pub fn release(self) -> Result<(), Error> {
-        let shared = &self.receiver.shared;
-        shared.release(&mut self.receiver.end, self.found)
+        let raw = &self.receiver.raw;
+        raw.release(&mut self.receiver.end, self.found)
     }
 }
 

@@ -16,7 +16,7 @@
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     /// A message.
     Message,
     /// Nothing: the rest of the ring up to its end, or a message whose sender died before its end.
@@ -31,7 +31,7 @@ pub enum Kind {
 /// A frame's first word, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    pub kind: Kind,
+    pub kind: FrameKind,
     /// Of the message, in bytes.
     pub len: usize,
     /// Of the whole frame, in bytes.
@@ -54,7 +54,7 @@ const CPU_SHIFT: u32 = 48;
 
 impl Frame {
     #[inline(always)]
-    pub fn new(kind: Kind, len: usize) -> Frame {
+    pub fn new(kind: FrameKind, len: usize) -> Frame {
         // No message is so long that this wraps.
         let size = kind.header() + (len.wrapping_add(WORD - 1) & !(WORD - 1));
         Frame { kind, len, size }
@@ -64,10 +64,10 @@ impl Frame {
     #[inline(always)]
     pub fn parse(word: u64, room: usize) -> Result<Frame, Damaged> {
         let kind = match word & KIND {
-            1 => Kind::Message,
-            2 => Kind::Gap,
-            3 => Kind::Begun,
-            4 => Kind::Done,
+            1 => FrameKind::Message,
+            2 => FrameKind::Gap,
+            3 => FrameKind::Begun,
+            4 => FrameKind::Done,
             _ => return Err(Damaged),
         };
         let size = (word & SIZE) as usize;
@@ -81,17 +81,17 @@ impl Frame {
     /// The same for a short message; `None` is anything else.
     pub fn parse_message(word: u64) -> Option<Frame> {
         let frame = Frame::parse(word, usize::MAX).ok()?;
-        (frame.kind == Kind::Message).then_some(frame)
+        (frame.kind == FrameKind::Message).then_some(frame)
     }
 
     /// The word for it, with the [`processor`] that its sender runs on.
     #[inline(always)]
     pub fn word(self, processor: u64) -> u64 {
         let kind = match self.kind {
-            Kind::Message => 1,
-            Kind::Gap => 2,
-            Kind::Begun => 3,
-            Kind::Done => 4,
+            FrameKind::Message => 1,
+            FrameKind::Gap => 2,
+            FrameKind::Begun => 3,
+            FrameKind::Done => 4,
         };
         let pad = (self.size - self.kind.header() - self.len) as u64;
         processor | pad << PAD_SHIFT | self.size as u64 | kind
@@ -104,13 +104,13 @@ impl Frame {
     }
 }
 
-impl Kind {
+impl FrameKind {
     /// The bytes in front of the message's own.
     #[inline(always)]
     fn header(self) -> usize {
         match self {
-            Kind::Message | Kind::Gap => WORD,
-            Kind::Begun | Kind::Done => 2 * WORD,
+            FrameKind::Message | FrameKind::Gap => WORD,
+            FrameKind::Begun | FrameKind::Done => 2 * WORD,
         }
     }
 }
@@ -132,7 +132,12 @@ mod tests {
 
     #[test]
     fn a_word_says_what_was_put_into_it() {
-        for kind in [Kind::Message, Kind::Gap, Kind::Begun, Kind::Done] {
+        for kind in [
+            FrameKind::Message,
+            FrameKind::Gap,
+            FrameKind::Begun,
+            FrameKind::Done,
+        ] {
             for len in [0, 1, 7, 8, 9, 1 << 33, LEN_MAX] {
                 for cpu in [None, Some(0), Some(5), Some(0xfffe)] {
                     let frame = Frame::new(kind, len);

@@ -19,9 +19,9 @@
 //! modulo the room. Nothing that is read from the segment is trusted: an offset stays inside the
 //! area whatever it was made from, and a word that makes no sense is an error.
 
+mod consumer;
 mod frame;
-mod head;
-mod tail;
+mod producer;
 
 use super::{
     area::Area,
@@ -29,15 +29,15 @@ use super::{
     sleepers::Sleepers,
 };
 
+pub use consumer::{Consumer, Span};
 pub use frame::{Damaged, LEN_MAX};
-pub use head::{Head, Message};
-pub use tail::Tail;
+pub use producer::Producer;
 
 use frame::WORD;
 
 /// What lies beside the frames. Each part has lines of its own, by who writes it.
 #[cfg_attr(not(loom), repr(C, align(64)))]
-pub struct Words {
+pub struct RingWords {
     sender: SenderWords,
     receiver: ReceiverWords,
     asleep: AsleepWords,
@@ -68,7 +68,7 @@ struct AsleepWords {
     wanted: AtomicU64,
 }
 
-impl Words {
+impl RingWords {
     /// How many bytes are in use, if the words are right.
     pub fn used(&self) -> u64 {
         let head = self.receiver.head.load(Acquire);
@@ -83,9 +83,9 @@ impl Words {
 }
 
 #[cfg(loom)]
-impl Words {
-    pub fn new() -> Words {
-        Words {
+impl RingWords {
+    pub fn new() -> RingWords {
+        RingWords {
             sender: SenderWords {
                 tail: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
@@ -111,8 +111,8 @@ const PIECE: usize = 8;
 
 /// A ring as this process sees it.
 #[derive(Clone, Copy)]
-pub struct Track<'a> {
-    pub words: &'a Words,
+pub struct View<'a> {
+    pub words: &'a RingWords,
     pub area: Area<'a>,
     /// The longest message, in bytes.
     pub capacity: usize,
@@ -122,7 +122,7 @@ pub struct Track<'a> {
 
 /// Why something was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum RingError {
     TimedOut,
     /// The other side has ended properly, and there is nothing left to receive.
     Closed,
@@ -144,18 +144,18 @@ pub enum Peers {
     Died,
 }
 
-impl From<Damaged> for Refused {
-    fn from(_: Damaged) -> Refused {
-        Refused::Damaged
+impl From<Damaged> for RingError {
+    fn from(_: Damaged) -> RingError {
+        RingError::Damaged
     }
 }
 
 impl Peers {
-    fn check(self) -> Result<(), Refused> {
+    fn check(self) -> Result<(), RingError> {
         match self {
             Peers::Expected => Ok(()),
-            Peers::Gone => Err(Refused::Closed),
-            Peers::Died => Err(Refused::PeerDied),
+            Peers::Gone => Err(RingError::Closed),
+            Peers::Died => Err(RingError::PeerDied),
         }
     }
 }
@@ -167,7 +167,7 @@ pub fn room_for(capacity: usize) -> Option<usize> {
     (capacity <= LEN_MAX).then(|| whole + 4 * WORD)
 }
 
-impl Track<'_> {
+impl View<'_> {
     #[inline(always)]
     fn room(&self) -> usize {
         self.area.len()
@@ -196,8 +196,8 @@ mod tests {
         const ROUNDS: usize = if cfg!(miri) { 60 } else { 100_000 };
         let memory: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
         // SAFETY: words are atomics, of which all zeroes are valid.
-        let words = unsafe { core::mem::zeroed::<Words>() };
-        let track = || Track {
+        let words = unsafe { core::mem::zeroed::<RingWords>() };
+        let view = || View {
             words: &words,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
             area: unsafe { Area::new(memory.as_ptr().cast_mut().cast(), 128) },
@@ -207,20 +207,18 @@ mod tests {
         let len = |round: usize| 1 + round % 29;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut tail = Tail::find(track()).unwrap();
+                let mut tail = Producer::find(view()).unwrap();
                 for round in 0..ROUNDS {
                     let message = vec![round as u8; len(round)];
-                    tail.send(track(), (&message).into(), Deadline::Now, || {
-                        Peers::Expected
-                    })
-                    .unwrap();
+                    tail.send(view(), (&message).into(), Deadline::Now, || Peers::Expected)
+                        .unwrap();
                 }
             });
-            let mut head = Head::find(track());
+            let mut head = Consumer::find(view());
             let mut last = 0;
             while last as usize != (ROUNDS - 1) % 256 {
                 let mut buffer = [0; 32];
-                let received = head.receive(track(), (&mut buffer).into(), Deadline::Now, || {
+                let received = head.receive(view(), (&mut buffer).into(), Deadline::Now, || {
                     Peers::Expected
                 });
                 let Ok(received) = received else {

@@ -11,7 +11,7 @@ use super::{
 
 /// The semaphore as it lies in a segment: 8 bytes.
 #[cfg_attr(not(loom), repr(C))]
-pub struct Counter {
+pub struct Semaphore {
     /// The count in the upper 31 bits, W in the lowest.
     word: AtomicU32,
     reserved: AtomicU32,
@@ -30,10 +30,10 @@ pub const MAX: u32 = u32::MAX >> 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-impl Counter {
+impl Semaphore {
     #[cfg(any(test, loom))]
-    pub fn new(count: u32) -> Counter {
-        Counter {
+    pub fn new(count: u32) -> Semaphore {
+        Semaphore {
             word: AtomicU32::new(count * ONE),
             reserved: AtomicU32::new(0),
         }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn it_counts() {
-        let counter = Counter::new(2);
+        let counter = Semaphore::new(2);
         assert!(counter.take(now()) && counter.take(now()) && !counter.take(now()));
         counter.post().unwrap();
         assert_eq!(counter.value(), 1);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn overflow_is_an_error_and_changes_nothing() {
-        let counter = Counter::new(MAX);
+        let counter = Semaphore::new(MAX);
         assert_eq!(counter.post(), Err(Overflow));
         assert_eq!(counter.value(), MAX);
         assert!(counter.try_take());
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_among_many() {
         const EACH: u32 = 20_000;
-        let counter = Counter::new(0);
+        let counter = Semaphore::new(0);
         let taken = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..3 {

@@ -1,8 +1,8 @@
 //! The receiving end.
 
 use super::{
-    PIECE, Peers, Refused, Track, Words,
-    frame::{Damaged, Frame, Kind, WORD, sender_cpu},
+    PIECE, Peers, RingError, RingWords, View,
+    frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
 };
 use crate::sync::{
     area::Buffer,
@@ -27,7 +27,7 @@ const SOON: u32 = 16;
 const OVERTAKEN: u32 = 100;
 
 /// What the receiver knows by itself.
-pub struct Head {
+pub struct Consumer {
     /// Where the next message is, or will be, and its offset.
     pos: u64,
     offset: usize,
@@ -59,7 +59,7 @@ impl Known {
 
 /// A message that was found and not yet released.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub struct Span {
     pos: u64,
     /// Where its bytes begin.
     pub offset: usize,
@@ -70,62 +70,60 @@ pub struct Message {
     begun: bool,
 }
 
-impl Head {
+impl Consumer {
     /// Begins where the last receiver has left off.
-    pub fn find(track: Track) -> Head {
+    pub fn find(view: View) -> Consumer {
         // Acquire: what that one has done is done.
-        let pos = track.words.receiver.head.load(Acquire);
-        let mut head = Head {
+        let pos = view.words.receiver.head.load(Acquire);
+        let mut head = Consumer {
             pos,
-            offset: track.offset(pos),
+            offset: view.offset(pos),
             waited: pos,
             sender: None,
             known: Known::NONE,
         };
-        head.say_where(track);
+        head.say_where(view);
         head
     }
 
     /// Tells the sender which processor this one runs on.
-    fn say_where(&mut self, track: Track) {
+    fn say_where(&mut self, view: View) {
         #[cfg(not(loom))]
         {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
             // Relaxed, both: a hint. The line is written only when there is news.
-            if track.words.receiver.cpu.load(Relaxed) != cpu {
-                track.words.receiver.cpu.store(cpu, Relaxed);
+            if view.words.receiver.cpu.load(Relaxed) != cpu {
+                view.words.receiver.cpu.store(cpu, Relaxed);
             }
         }
         #[cfg(loom)]
-        let _ = track;
+        let _ = view;
     }
 
     /// Receives a short message that is there, if the buffer has room for it: what happens most
     /// often, and nothing else. Its length.
     #[inline(always)]
-    pub fn receive_short(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
-        if track.drops {
+    pub fn receive_short(&mut self, view: View, buffer: Buffer) -> Option<usize> {
+        if view.drops {
             return None;
         }
-        let message = self.next(track)?;
-        track
-            .area
-            .read(message.offset, buffer.part(0, message.len)?);
-        self.release(track, message).then_some(message.len)
+        let message = self.next(view)?;
+        view.area.read(message.offset, buffer.part(0, message.len)?);
+        self.release(view, message).then_some(message.len)
     }
 
     /// Returns whether there is no message, so that a try is in vain. False if only a longer look can
     /// tell.
     #[inline(always)]
-    pub fn finds_nothing(&self, track: Track) -> bool {
+    pub fn finds_nothing(&self, view: View) -> bool {
         // Relaxed: nothing is read but the word.
-        !track.drops && track.area.word(self.offset).load(Relaxed) == 0
+        !view.drops && view.area.word(self.offset).load(Relaxed) == 0
     }
 
     /// The same as `receive_short`, for a message that comes at once.
     #[inline(always)]
-    pub fn receive_soon(&mut self, track: Track, buffer: Buffer) -> Option<usize> {
-        let word = track.area.word(self.offset);
+    pub fn receive_soon(&mut self, view: View, buffer: Buffer) -> Option<usize> {
+        let word = view.area.word(self.offset);
         if self.pos != self.waited {
             // The last message was there when it was asked for, and more will come.
             (0..STREAM).for_each(|_| core::hint::spin_loop());
@@ -134,7 +132,7 @@ impl Head {
             core::hint::spin_loop();
             // Relaxed: `receive_short` looks again.
             if word.load(Relaxed) != 0 {
-                let len = self.receive_short(track, buffer);
+                let len = self.receive_short(view, buffer);
                 self.waited = self.pos;
                 return len;
             }
@@ -161,25 +159,25 @@ impl Head {
     #[inline(never)]
     pub fn receive(
         &mut self,
-        track: Track,
+        view: View,
         buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<usize, Refused> {
+    ) -> Result<usize, RingError> {
         let mut overtaken = 0;
         loop {
-            let message = self.wait(track, deadline, true, &peers)?;
+            let message = self.wait(view, deadline, true, &peers)?;
             let Some(buffer) = buffer.part(0, message.len) else {
-                return Err(Refused::TooLong(message.len));
+                return Err(RingError::TooLong(message.len));
             };
             let whole = match message.begun {
                 false => {
-                    track.area.read(message.offset, buffer);
+                    view.area.read(message.offset, buffer);
                     true
                 }
-                true => self.copy_begun(track, message, buffer, deadline, &peers)?,
+                true => self.copy_begun(view, message, buffer, deadline, &peers)?,
             };
-            if whole && self.release(track, message) {
+            if whole && self.release(view, message) {
                 return Ok(message.len);
             }
             // The sender was faster, and may be so again and again.
@@ -189,7 +187,7 @@ impl Head {
                 _ => deadline.is_over(),
             };
             if late {
-                return Err(Refused::TimedOut);
+                return Err(RingError::TimedOut);
             }
         }
     }
@@ -198,30 +196,30 @@ impl Head {
     #[inline]
     pub fn peek(
         &mut self,
-        track: Track,
+        view: View,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<Message, Refused> {
-        match self.next(track) {
+    ) -> Result<Span, RingError> {
+        match self.next(view) {
             Some(message) => Ok(message),
-            None => self.wait(track, deadline, false, peers),
+            None => self.wait(view, deadline, false, peers),
         }
     }
 
     /// The message at the head, if it is a short one and there.
     #[inline(always)]
-    fn next(&mut self, track: Track) -> Option<Message> {
-        if track.drops {
-            self.follow(track);
+    fn next(&mut self, view: View) -> Option<Span> {
+        if view.drops {
+            self.follow(view);
         }
         // Acquire: with the frame's word come its bytes.
-        let word = track.area.word(self.offset).load(Acquire);
+        let word = view.area.word(self.offset).load(Acquire);
         if word != self.known.word {
             self.learn(word)?;
         }
         let Known { len, size, .. } = self.known;
-        let is_true = size <= track.room() - self.offset && !self.was_overtaken(track);
-        is_true.then_some(Message {
+        let is_true = size <= view.room() - self.offset && !self.was_overtaken(view);
+        is_true.then_some(Span {
             pos: self.pos,
             offset: self.offset + WORD,
             len,
@@ -240,85 +238,85 @@ impl Head {
     }
 
     #[inline(always)]
-    fn message(&self, frame: Frame) -> Message {
-        Message {
+    fn message(&self, frame: Frame) -> Span {
+        Span {
             pos: self.pos,
             offset: self.offset + frame.header(),
             len: frame.len,
             size: frame.size,
-            begun: frame.kind == Kind::Begun,
+            begun: frame.kind == FrameKind::Begun,
         }
     }
 
     /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
-    fn look(&mut self, track: Track) -> Result<Option<Message>, Damaged> {
+    fn look(&mut self, view: View) -> Result<Option<Span>, Damaged> {
         // There is one at the end of the ring, and one for each long message whose sender died; and
         // senders may write on, and die, where this has passed. But not again and again.
-        let most = 2 * (track.room() / PIECE + 2);
+        let most = 2 * (view.room() / PIECE + 2);
         let mut gaps = most;
         loop {
-            if track.drops && self.follow(track) {
+            if view.drops && self.follow(view) {
                 gaps = most;
             }
             // Acquire: as in `next`.
-            let word = track.area.word(self.offset).load(Acquire);
-            let found = Frame::parse(word, track.room() - self.offset);
-            if self.was_overtaken(track) {
+            let word = view.area.word(self.offset).load(Acquire);
+            let found = Frame::parse(word, view.room() - self.offset);
+            if self.was_overtaken(view) {
                 continue;
             }
             if word == 0 {
                 return Ok(None);
             }
             let frame = found?;
-            if frame.kind != Kind::Gap {
+            if frame.kind != FrameKind::Gap {
                 self.sender = sender_cpu(word);
                 return Ok(Some(self.message(frame)));
             }
             gaps = gaps.checked_sub(1).ok_or(Damaged)?;
-            self.release(track, self.message(frame));
+            self.release(view, self.message(frame));
         }
     }
 
     /// Goes to where the sender has moved `head`, and says whether it has.
     #[inline]
-    fn follow(&mut self, track: Track) -> bool {
+    fn follow(&mut self, view: View) -> bool {
         // Acquire: with it comes what the sender did before.
-        let pos = track.words.receiver.head.load(Acquire);
+        let pos = view.words.receiver.head.load(Acquire);
         let moved = pos != self.pos;
         if moved {
             self.pos = pos;
-            self.offset = track.offset(pos);
+            self.offset = view.offset(pos);
         }
         moved
     }
 
     /// Whether the sender has moved `head`, so that what was read may be anything.
     #[inline]
-    fn was_overtaken(&self, track: Track) -> bool {
-        if !track.drops {
+    fn was_overtaken(&self, view: View) -> bool {
+        if !view.drops {
             return false;
         }
-        // Acquire: see `Tail::drop_oldest`.
+        // Acquire: see `Producer::drop_oldest`.
         fence(Acquire);
         // Relaxed: the fence orders it.
-        track.words.receiver.head.load(Relaxed) != self.pos
+        view.words.receiver.head.load(Relaxed) != self.pos
     }
 
     /// Returns whether a message that was found is still the first one. In a ring that drops the oldest
     /// the sender may have dropped it; `release` then fails.
-    pub fn is_first(&self, track: Track, message: &Message) -> bool {
+    pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored it, or another one has at any time since.
-        track.drops || track.words.receiver.head.load(Relaxed) == message.pos
+        view.drops || view.words.receiver.head.load(Relaxed) == message.pos
     }
 
     /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
     /// may be anything.
     #[inline(always)]
-    pub fn release(&mut self, track: Track, message: Message) -> bool {
-        let head = &track.words.receiver.head;
+    pub fn release(&mut self, view: View, message: Span) -> bool {
+        let head = &view.words.receiver.head;
         let next = message.pos.wrapping_add(message.size as u64);
-        if track.drops {
-            // Acquire: see `Tail::drop_oldest`.
+        if view.drops {
+            // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
             // Release: the sender may write where this process has read. Acquire: as in `follow`.
             if head
@@ -333,14 +331,14 @@ impl Head {
         }
         self.pos = next;
         self.offset += message.size;
-        if self.offset >= track.room() {
+        if self.offset >= view.room() {
             self.offset = 0;
         }
         light_barrier();
         // Relaxed: ordered by the barriers.
-        let wanted = track.words.asleep.wanted.load(Relaxed);
+        let wanted = view.words.asleep.wanted.load(Relaxed);
         if wanted != 0 && next >= wanted {
-            wake_sender(track.words, wanted);
+            wake_sender(view.words, wanted);
         }
         true
     }
@@ -350,13 +348,13 @@ impl Head {
     #[inline(never)]
     fn wait(
         &mut self,
-        track: Track,
+        view: View,
         deadline: Deadline,
         begun_will_do: bool,
         peers: impl Fn() -> Peers,
-    ) -> Result<Message, Refused> {
+    ) -> Result<Span, RingError> {
         let begun_will_do = begun_will_do && !matches!(deadline, Deadline::Now);
-        let look = |head: &mut Head| match head.look(track) {
+        let look = |head: &mut Consumer| match head.look(view) {
             Ok(Some(message)) if message.begun && !begun_will_do => None,
             found => found.transpose(),
         };
@@ -367,10 +365,10 @@ impl Head {
                 match look(self) {
                     // It came, and then they went.
                     Some(found) => found?,
-                    None => return gone.and(Err(Refused::TimedOut)),
+                    None => return gone.and(Err(RingError::TimedOut)),
                 }
             }
-            None => self.wait_for(track, deadline, look, peers)?,
+            None => self.wait_for(view, deadline, look, peers)?,
         };
         self.waited = found.pos.wrapping_add(found.size as u64);
         Ok(found)
@@ -378,23 +376,23 @@ impl Head {
 
     fn wait_for(
         &mut self,
-        track: Track,
+        view: View,
         deadline: Deadline,
-        mut look: impl FnMut(&mut Head) -> Option<Result<Message, Damaged>>,
+        mut look: impl FnMut(&mut Consumer) -> Option<Result<Span, Damaged>>,
         peers: impl Fn() -> Peers,
-    ) -> Result<Message, Refused> {
+    ) -> Result<Span, RingError> {
         if let Some(found) = wait::stay_awake(self.sender, || look(self)) {
             return Ok(found?);
         }
         let mut sleep = Sleep::until(deadline);
         loop {
-            self.say_where(track);
+            self.say_where(view);
             let (pos, offset) = (self.pos, self.offset);
-            let word = track.area.word(offset);
+            let word = view.area.word(offset);
             // Relaxed: `look` looks again.
             let seen = word.load(Relaxed);
             let mut found = None;
-            let sleepers = &track.words.asleep.receivers;
+            let sleepers = &view.words.asleep.receivers;
             let slept = sleepers.sleep(pos, word, seen, &mut sleep, || {
                 found = look(self);
                 found.is_some() || self.offset != offset || word.load(Relaxed) != seen
@@ -407,7 +405,7 @@ impl Head {
                 return look(self).map_or(Err(gone), |found| Ok(found?));
             }
             if !slept {
-                return Err(Refused::TimedOut);
+                return Err(RingError::TimedOut);
             }
         }
     }
@@ -417,30 +415,30 @@ impl Head {
     #[inline(never)]
     fn copy_begun(
         &mut self,
-        track: Track,
-        message: Message,
+        view: View,
+        message: Span,
         buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<bool, Refused> {
-        let word = track.area.word(message.offset - 2 * WORD);
-        let progress = track.area.word(message.offset - WORD);
+    ) -> Result<bool, RingError> {
+        let word = view.area.word(message.offset - 2 * WORD);
+        let progress = view.area.word(message.offset - WORD);
         let mut copied = 0;
         let mut sleep = Sleep::until(deadline);
         loop {
-            let (seen, there) = match self.progress(track, message, word, progress) {
+            let (seen, there) = match self.progress(view, message, word, progress) {
                 None => return Ok(false),
                 Some(progress) => progress,
             };
             let new = there.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                track.area.read(message.offset + copied, part);
+                view.area.read(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {
                 return Ok(true);
             }
-            let look = || match self.progress(track, message, word, progress) {
+            let look = || match self.progress(view, message, word, progress) {
                 Some((_, there)) if there <= copied => None,
                 _ => Some(()),
             };
@@ -448,8 +446,7 @@ impl Head {
                 continue;
             }
             let slept =
-                track
-                    .words
+                view.words
                     .asleep
                     .receivers
                     .sleep(message.pos, word, seen, &mut sleep, || look().is_some());
@@ -458,7 +455,7 @@ impl Head {
                 if look().is_none() {
                     gone?;
                     if !slept {
-                        return Err(Refused::TimedOut);
+                        return Err(RingError::TimedOut);
                     }
                 }
             }
@@ -468,12 +465,12 @@ impl Head {
     /// How many bytes of a message are there, with its word; `None` if it is no longer one.
     fn progress(
         &self,
-        track: Track,
-        message: Message,
+        view: View,
+        message: Span,
         word: &AtomicU64,
         progress: &AtomicU64,
     ) -> Option<(u64, usize)> {
-        if track.drops && self.was_overtaken(track) {
+        if view.drops && self.was_overtaken(view) {
             return None;
         }
         // Acquire, both: with the number come the bytes.
@@ -481,24 +478,24 @@ impl Head {
         let frame = Frame::parse(seen, usize::MAX).ok()?;
         match frame.kind {
             _ if frame.len != message.len => None,
-            Kind::Done => Some((seen, message.len)),
+            FrameKind::Done => Some((seen, message.len)),
             // The last byte comes with "done".
-            Kind::Begun => {
+            FrameKind::Begun => {
                 let there = progress.load(Acquire) as usize;
                 Some((seen, there.min(message.len.saturating_sub(1)) & !(WORD - 1)))
             }
-            Kind::Message | Kind::Gap => None,
+            FrameKind::Message | FrameKind::Gap => None,
         }
     }
 
     /// Wakes a sender, because something other than room has come.
-    pub fn wake_sender_for_news(&self, track: Track) {
-        atomic::wake(&track.words.receiver.head);
+    pub fn wake_sender_for_news(&self, view: View) {
+        atomic::wake(&view.words.receiver.head);
     }
 }
 
 #[cold]
-fn wake_sender(words: &Words, wanted: u64) {
+fn wake_sender(words: &RingWords, wanted: u64) {
     atomic::wake(&words.receiver.head);
     let asleep = &words.asleep.wanted;
     // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
@@ -511,18 +508,18 @@ mod tests {
     use crate::sync::{Area, ring::frame::processor};
 
     /// As many bytes as these gaps have, and what the receiver finds there.
-    fn look_at(gaps: &[usize]) -> Result<Option<Message>, Damaged> {
+    fn look_at(gaps: &[usize]) -> Result<Option<Span>, Damaged> {
         let room = gaps.iter().sum();
         let mut memory = vec![0_u64; room / WORD];
         let mut offset = 0;
         for size in gaps {
-            let gap = Frame::new(Kind::Gap, size - WORD);
+            let gap = Frame::new(FrameKind::Gap, size - WORD);
             memory[offset / WORD] = gap.word(processor(None));
             offset += size;
         }
         // SAFETY: words are atomics, of which all zeroes are valid.
-        let words = unsafe { core::mem::zeroed::<Words>() };
-        let track = Track {
+        let words = unsafe { core::mem::zeroed::<RingWords>() };
+        let view = View {
             words: &words,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
             area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
@@ -530,11 +527,10 @@ mod tests {
             drops: false,
         };
         // The last one is where a message will be.
-        track
-            .area
+        view.area
             .word(offset - gaps[gaps.len() - 1])
             .store(0, Relaxed);
-        Head::find(track).look(track)
+        Consumer::find(view).look(view)
     }
 
     #[test]

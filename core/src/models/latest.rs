@@ -1,6 +1,6 @@
 use crate::sync::{
     Area, AtomicU64, Deadline,
-    newest::{Newest, Words, slots, stride},
+    latest::{Latest, LatestWords, slots, stride},
 };
 use loom::{sync::Arc, thread};
 
@@ -8,7 +8,7 @@ use loom::{sync::Arc, thread};
 const SIZE: usize = 16;
 
 struct Memory {
-    words: Words,
+    words: LatestWords,
     slots: Vec<AtomicU64>,
 }
 
@@ -16,13 +16,13 @@ impl Memory {
     fn new() -> Arc<Memory> {
         let len = stride(SIZE).unwrap() / 8 * slots(SIZE);
         Arc::new(Memory {
-            words: Words::new(),
+            words: LatestWords::new(),
             slots: (0..len).map(|_| AtomicU64::new(0)).collect(),
         })
     }
 
-    fn newest(&self) -> Newest<'_> {
-        Newest {
+    fn newest(&self) -> Latest<'_> {
+        Latest {
             words: &self.words,
             area: Area(&self.slots),
             size: SIZE,

@@ -1,4 +1,4 @@
-use crate::sync::{Counter, Deadline};
+use crate::sync::{Deadline, Semaphore};
 use loom::{
     sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed},
     thread,
@@ -9,7 +9,7 @@ use loom::{
 #[test]
 fn a_post_wakes_who_waits() {
     loom::model(|| {
-        let counter = Arc::new(Counter::new(0));
+        let counter = Arc::new(Semaphore::new(0));
         let written = Arc::new(AtomicU64::new(0));
         let poster = thread::spawn({
             let (counter, written) = (counter.clone(), written.clone());
@@ -30,7 +30,7 @@ fn two_who_wait_get_one_each() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let counter = Arc::new(Counter::new(0));
+        let counter = Arc::new(Semaphore::new(0));
         let takers: Vec<_> = (0..2)
             .map(|_| {
                 let counter = counter.clone();

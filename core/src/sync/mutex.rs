@@ -48,7 +48,7 @@ use core::time::Duration;
 /// The lock as it lies in a segment: 16 bytes. All zero, it is free, and its data consistent.
 #[cfg_attr(not(loom), repr(C))]
 #[derive(Default)]
-pub struct Lock {
+pub struct Mutex {
     word: AtomicU64,
     /// What is known of the data that the lock protects: one of the three below.
     data: AtomicU32,
@@ -97,7 +97,7 @@ pub enum Acquired {
 
 /// Why it was not acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum LockError {
     TimedOut,
     /// The calling thread has it.
     Deadlock,
@@ -120,7 +120,7 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOwner;
 
-impl Lock {
+impl Mutex {
     /// Acquires it for the calling thread, whose number is `me`.
     #[inline]
     pub fn lock(
@@ -128,7 +128,7 @@ impl Lock {
         me: u64,
         threads: &impl Threads,
         deadline: Deadline,
-    ) -> Result<Acquired, Refused> {
+    ) -> Result<Acquired, LockError> {
         // Acquire: what the last owner wrote before it released the lock is seen from here on.
         // Release: a thread that sees this number sees what its process wrote before, its namespaces.
         match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
@@ -138,7 +138,7 @@ impl Lock {
     }
 
     /// Acquires it for the calling thread if it is free and its data consistent: false if not, and then
-    /// [`lock`](Lock::lock) tells more.
+    /// [`lock`](Mutex::lock) tells more.
     #[inline(always)]
     pub fn lock_at_once(&self, me: u64) -> bool {
         // All orderings as in `lock`.
@@ -160,10 +160,10 @@ impl Lock {
         me: u64,
         threads: &impl Threads,
         deadline: Deadline,
-    ) -> Result<Acquired, Refused> {
+    ) -> Result<Acquired, LockError> {
         // Relaxed: only this thread can have written its own number.
         if threads.is_mine(owner(self.word.load(Relaxed))) {
-            return Err(Refused::Deadlock);
+            return Err(LockError::Deadlock);
         }
         let at_once = matches!(deadline, Deadline::Now);
         // Relaxed: `take` acquires.
@@ -185,7 +185,7 @@ impl Lock {
         threads: &impl Threads,
         deadline: Deadline,
         part: &mut watch::Part,
-    ) -> Result<Acquired, Refused> {
+    ) -> Result<Acquired, LockError> {
         let at_once = matches!(deadline, Deadline::Now);
         let mut sleep = Sleep::until(deadline);
         let mut has_slept = false;
@@ -217,13 +217,13 @@ impl Lock {
                     return self.last_try(me);
                 }
                 if tries == 0 {
-                    return Err(Refused::TimedOut);
+                    return Err(LockError::TimedOut);
                 }
                 tries -= u32::from(at_once);
                 continue;
             }
             if at_once {
-                return Err(Refused::TimedOut);
+                return Err(LockError::TimedOut);
             }
             alive = owner(word);
             let wishes = match sleep.elapsed() > PATIENCE {
@@ -304,12 +304,12 @@ impl Lock {
 
     /// Tries once more after the timeout: a lock that was free for others may still be free. If it is
     /// taken, the next unlock wakes another thread: this one may have been woken in its place.
-    fn last_try(&self, me: u64) -> Result<Acquired, Refused> {
+    fn last_try(&self, me: u64) -> Result<Acquired, LockError> {
         // Acquire: as above. Relaxed would do for W, which orders nothing.
         let word = self.word.fetch_or(W, Acquire) | W;
         match owner(word) == 0 && self.take(word, me, true) {
             true => self.acquired(false),
-            false => Err(Refused::TimedOut),
+            false => Err(LockError::TimedOut),
         }
     }
 
@@ -355,7 +355,7 @@ impl Lock {
 
     /// What the new owner has to know.
     #[inline]
-    fn acquired(&self, from_the_dead: bool) -> Result<Acquired, Refused> {
+    fn acquired(&self, from_the_dead: bool) -> Result<Acquired, LockError> {
         // Relaxed, here and below: only the owner reads and writes this, and the word orders it.
         let data = self.data.load(Relaxed);
         if !from_the_dead && data == CONSISTENT {
@@ -365,11 +365,11 @@ impl Lock {
     }
 
     #[cold]
-    fn acquired_suspect(&self, data: u32) -> Result<Acquired, Refused> {
+    fn acquired_suspect(&self, data: u32) -> Result<Acquired, LockError> {
         if data > SUSPECT {
             // Relaxed: this thread has written the word.
             self.release(self.word.load(Relaxed));
-            return Err(Refused::NotRecoverable);
+            return Err(LockError::NotRecoverable);
         }
         // Should this thread die before that, the next one finds a dead owner again.
         self.data.store(SUSPECT, Relaxed);
@@ -496,22 +496,22 @@ mod tests {
         (sys::thread_id() as u64) << FLAGS.count_ones()
     }
 
-    fn lock(lock: &Lock) -> Result<Acquired, Refused> {
+    fn lock(lock: &Mutex) -> Result<Acquired, LockError> {
         let deadline = Deadline::after(Some(Duration::from_secs(60)));
         lock.lock(me(), &Real, deadline)
     }
 
-    fn try_lock(lock: &Lock) -> Result<Acquired, Refused> {
+    fn try_lock(lock: &Mutex) -> Result<Acquired, LockError> {
         lock.lock(me(), &Real, Deadline::Now)
     }
 
-    fn unlock(lock: &Lock) -> Result<(), NotOwner> {
+    fn unlock(lock: &Mutex) -> Result<(), NotOwner> {
         lock.unlock(&Real)
     }
 
     #[test]
     fn it_excludes() {
-        let shared = Lock::default();
+        let shared = Mutex::default();
         let counter = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -531,15 +531,15 @@ mod tests {
 
     #[test]
     fn it_knows_its_owner() {
-        let shared = Lock::default();
+        let shared = Mutex::default();
         assert_eq!(unlock(&shared), Err(NotOwner));
         lock(&shared).unwrap();
-        assert_eq!(lock(&shared), Err(Refused::Deadlock));
+        assert_eq!(lock(&shared), Err(LockError::Deadlock));
         thread::scope(|scope| {
             scope.spawn(|| {
                 assert_eq!(unlock(&shared), Err(NotOwner));
                 assert_eq!(shared.consistent(&Real), Err(NotOwner));
-                assert_eq!(try_lock(&shared), Err(Refused::TimedOut));
+                assert_eq!(try_lock(&shared), Err(LockError::TimedOut));
             });
         });
         unlock(&shared).unwrap();
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn a_dead_owners_lock_is_taken_over_and_repaired() {
-        let shared = Lock::default();
+        let shared = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
@@ -560,19 +560,19 @@ mod tests {
 
     #[test]
     fn suspect_data_that_nobody_repairs_is_lost() {
-        let shared = Lock::default();
+        let shared = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
         assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
         unlock(&shared).unwrap();
-        assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
-        assert_eq!(lock(&shared), Err(Refused::NotRecoverable));
+        assert_eq!(lock(&shared), Err(LockError::NotRecoverable));
+        assert_eq!(lock(&shared), Err(LockError::NotRecoverable));
     }
 
     #[test]
     fn a_sleeper_notices_its_owners_death() {
-        let shared = Lock::default();
+        let shared = Mutex::default();
         let asleep = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -604,7 +604,7 @@ mod tests {
                 false
             }
         }
-        let shared = Lock::default();
+        let shared = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
         });
@@ -612,7 +612,7 @@ mod tests {
         let start = Instant::now();
         assert_eq!(
             shared.lock(me(), &Unknown, deadline),
-            Err(Refused::TimedOut)
+            Err(LockError::TimedOut)
         );
         assert!(start.elapsed() >= Duration::from_millis(10));
     }
@@ -622,7 +622,7 @@ mod tests {
     #[test]
     fn a_lock_that_is_kept_for_a_dead_sleeper_is_not_lost() {
         for kept in [W | F, W | F | S] {
-            let shared = Lock::default();
+            let shared = Mutex::default();
             shared.word.store(kept, Relaxed);
             assert_eq!(try_lock(&shared), Ok(Acquired::Clean));
             unlock(&shared).unwrap();
@@ -639,7 +639,7 @@ mod tests {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         for round in 0..1000 {
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            let shared = Lock::default();
+            let shared = Mutex::default();
             shared.word.store(seed, Relaxed);
             shared
                 .data
@@ -647,8 +647,8 @@ mod tests {
             let _ = unlock(&shared);
             match try_lock(&shared) {
                 Ok(_) => unlock(&shared).unwrap(),
-                Err(Refused::NotRecoverable | Refused::TimedOut) => {}
-                Err(Refused::Deadlock) => panic!("{seed:#x} is not this thread"),
+                Err(LockError::NotRecoverable | LockError::TimedOut) => {}
+                Err(LockError::Deadlock) => panic!("{seed:#x} is not this thread"),
             }
         }
     }

@@ -24,7 +24,7 @@ use super::{
 
 /// What lies beside the slots.
 #[cfg_attr(not(loom), repr(C, align(64)))]
-pub struct Words {
+pub struct LatestWords {
     /// The version of the newest value; 0 if there is none yet. It has a line of the cache to
     /// itself, which only the writer writes and never reads: readers that look all the time do not
     /// hold it up.
@@ -35,7 +35,7 @@ pub struct Words {
     sleepers: Sleepers,
 }
 
-impl Words {
+impl LatestWords {
     /// The version of the newest value; 0 if there is none yet.
     #[inline]
     pub fn version(&self) -> u64 {
@@ -45,9 +45,9 @@ impl Words {
 }
 
 #[cfg(loom)]
-impl Words {
-    pub fn new() -> Words {
-        Words {
+impl LatestWords {
+    pub fn new() -> LatestWords {
+        LatestWords {
             current: AtomicU64::new(0),
             sleepers: Sleepers::new(),
         }
@@ -56,8 +56,8 @@ impl Words {
 
 /// The slots and the words, as this process sees them.
 #[derive(Clone, Copy)]
-pub struct Newest<'a> {
-    pub words: &'a Words,
+pub struct Latest<'a> {
+    pub words: &'a LatestWords,
     pub area: Area<'a>,
     /// The size of a value in bytes. Where it is known at compile time, so are the slots.
     pub size: usize,
@@ -87,7 +87,7 @@ const TRIES: u32 = 100_000;
 #[cfg(loom)]
 const TRIES: u32 = 2;
 
-impl Newest<'_> {
+impl Latest<'_> {
     #[inline(always)]
     fn slot(self, version: u64) -> usize {
         let slots = slots(self.size);

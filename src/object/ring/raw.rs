@@ -9,8 +9,8 @@ use crate::{
     object::trust::Trust,
     object::{Kind, Object, Snapshot, Spec},
     sync::{
-        self, Acquired, Area, AtomicU32, Buffer, Claim, Deadline, Lock, Source,
-        ring::{self, Head, Peers, Refused, Tail, Track},
+        self, Acquired, Area, AtomicU32, Buffer, Claim, Deadline, Mutex, Source,
+        ring::{self, Consumer, Peers, Producer, RingError, View},
     },
     sys,
 };
@@ -30,7 +30,7 @@ const TRUST: u64 = 4_000_000; // nanoseconds
 
 /// What both ends have.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RawRing {
     object: Object,
     /// The bytes that the frames have.
     room: usize,
@@ -42,13 +42,13 @@ pub(crate) struct Shared {
 #[repr(C)]
 struct Words {
     parties: Parties,
-    ring: ring::Words,
+    ring: ring::RingWords,
 }
 
 #[repr(C, align(64))]
 struct Parties {
     /// For the senders of a ring that has many.
-    lock: Lock,
+    lock: Mutex,
     receiver: Claim,
     /// Whether there ever was one.
     had_receiver: AtomicU32,
@@ -57,7 +57,7 @@ struct Parties {
 
 /// What the sending end has for itself.
 pub(crate) struct SendEnd {
-    tail: Tail,
+    tail: Producer,
     part: Role,
     /// Which of the claims it has.
     claim: usize,
@@ -118,7 +118,7 @@ impl SendEnd {
 
 /// What the receiving end has for itself.
 pub(crate) struct ReceiveEnd {
-    head: Head,
+    head: Consumer,
     part: Role,
     watch: Watch,
 }
@@ -131,8 +131,8 @@ impl ReceiveEnd {
     }
 }
 
-impl Shared {
-    pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<Shared, Error> {
+impl RawRing {
+    pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawRing, Error> {
         let as_it_is = capacity == 0;
         let room = ring::room_for(capacity).and_then(|room| room.checked_add(CLAIMS));
         let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
@@ -160,7 +160,7 @@ impl Shared {
             return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         }
         sys::barrier::take_part();
-        Ok(Shared {
+        Ok(RawRing {
             object,
             room,
             options,
@@ -178,8 +178,8 @@ impl Shared {
     }
 
     #[inline(always)]
-    pub fn track(&self) -> Track<'_> {
-        Track {
+    pub fn view(&self) -> View<'_> {
+        View {
             words: &self.words().ring,
             // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
             // attached for writing as long as the object lives.
@@ -235,8 +235,8 @@ impl Shared {
         self.forget_the_dead();
         let tail = match self.has_many_senders() {
             // Where the ring ends is looked up each time that the lock was somebody else's.
-            true => Tail::default(),
-            false => Tail::find(self.track()).map_err(|_| {
+            true => Producer::default(),
+            false => Producer::find(self.view()).map_err(|_| {
                 part.release(&self.senders()[claim]);
                 self.object.error(ErrorKind::Damaged)
             })?,
@@ -265,7 +265,7 @@ impl Shared {
         if end.part.is_ours() {
             self.give_up(end);
             end.part.release(&self.senders()[end.claim]);
-            end.tail.wake_receivers(self.track());
+            end.tail.wake_receivers(self.view());
         }
     }
 
@@ -282,7 +282,7 @@ impl Shared {
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
         Ok(ReceiveEnd {
-            head: Head::find(self.track()),
+            head: Consumer::find(self.view()),
             part,
             watch: Watch::default(),
         })
@@ -291,7 +291,7 @@ impl Shared {
     pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
         if end.part.is_ours() {
             end.part.release(&self.words().parties.receiver);
-            end.head.wake_sender_for_news(self.track());
+            end.head.wake_sender_for_news(self.view());
         }
     }
 
@@ -365,11 +365,11 @@ impl Shared {
     }
 
     #[cold]
-    fn not_locked(&self, refused: sync::Refused, deadline: Deadline, action: Action) -> Error {
+    fn not_locked(&self, refused: sync::LockError, deadline: Deadline, action: Action) -> Error {
         let error = match refused {
-            sync::Refused::TimedOut => self.object.late(deadline),
-            sync::Refused::Deadlock => self.object.error(ErrorKind::Deadlock),
-            sync::Refused::NotRecoverable => self.object.error(ErrorKind::Damaged),
+            sync::LockError::TimedOut => self.object.late(deadline),
+            sync::LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
+            sync::LockError::NotRecoverable => self.object.error(ErrorKind::Damaged),
         };
         let holder = self.words().parties.lock.look().0.unwrap_or(0);
         error.during(action).with(What::Sending, 0, holder)
@@ -392,7 +392,7 @@ impl Shared {
         }
         if self.has_many_senders() {
             match self.lock(deadline, action)? {
-                Acquired::Clean => end.tail.catch_up(self.track()),
+                Acquired::Clean => end.tail.catch_up(self.view()),
                 Acquired::OwnerDied => self.put_in_order(end, action)?,
             }
         }
@@ -402,7 +402,7 @@ impl Shared {
     /// Finds the ring's end after a sender that died while it had the lock.
     #[cold]
     fn put_in_order(&self, end: &mut SendEnd, action: Action) -> Result<(), Error> {
-        let found = Tail::find(self.track());
+        let found = Producer::find(self.view());
         // An error means that somebody has overwritten the lock.
         let _ = self.words().parties.lock.consistent(&self.object);
         match found {
@@ -418,7 +418,7 @@ impl Shared {
     #[inline(always)]
     pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: Deadline) -> Result<(), Error> {
         self.begin(end, deadline, Action::Send)?;
-        if !end.tail.send_short(self.track(), bytes) {
+        if !end.tail.send_short(self.view(), bytes) {
             return self.send_otherwise(end, bytes, deadline);
         }
         self.unlock();
@@ -435,7 +435,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
-        let sent = tail.send(self.track(), bytes, deadline, peers);
+        let sent = tail.send(self.view(), bytes, deadline, peers);
         self.unlock();
         sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch))
     }
@@ -449,17 +449,16 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.begin(end, deadline, Action::Send)?;
-        let track = self.track();
+        let view = self.view();
         let SendEnd { tail, watch, .. } = end;
         let mut sent = 0;
         let mut failed = None;
         for message in messages {
             let peers = || self.look_at_receiver(watch);
             let added = message.and_then(|message| {
-                tail.add(track, message, deadline, peers)
-                    .map_err(|refused| {
-                        self.explain(refused, deadline, Action::Send, message.len(), watch)
-                    })
+                tail.add(view, message, deadline, peers).map_err(|refused| {
+                    self.explain(refused, deadline, Action::Send, message.len(), watch)
+                })
             });
             if let Err(error) = added {
                 failed = Some(error);
@@ -467,7 +466,7 @@ impl Shared {
             }
             sent += 1;
         }
-        tail.commit(track);
+        tail.commit(view);
         self.unlock();
         match failed {
             Some(error) if sent == 0 => Err(error),
@@ -486,7 +485,7 @@ impl Shared {
         self.begin(end, deadline, Action::Reserve)?;
         let SendEnd { tail, watch, .. } = end;
         let peers = || self.look_at_receiver(watch);
-        match tail.reserve(self.track(), len, deadline, peers) {
+        match tail.reserve(self.view(), len, deadline, peers) {
             Ok(offset) => {
                 let by = self.lock_owner().unwrap_or_else(|| self.object.me());
                 end.reserved = Some(Reserved { by, len });
@@ -505,7 +504,7 @@ impl Shared {
         end.part.is_ours()
             && end.reserved.as_ref().is_some_and(|reserved| {
                 let by_me = || reserved.by.is_mine() && self.is_locked_by(reserved.by);
-                (!self.has_many_senders() || by_me()) && end.tail.is_last(self.track())
+                (!self.has_many_senders() || by_me()) && end.tail.is_last(self.view())
             })
     }
 
@@ -565,8 +564,8 @@ impl Shared {
             }
             _ => end.reserved = None,
         }
-        end.tail.append_message(self.track(), len);
-        end.tail.commit(self.track());
+        end.tail.append_message(self.view(), len);
+        end.tail.commit(self.view());
         self.unlock();
         Ok(())
     }
@@ -616,17 +615,17 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.expect_ours(&end.part, Action::Receive)?;
-        if let Some(len) = end.head.receive_short(self.track(), buffer) {
+        if let Some(len) = end.head.receive_short(self.view(), buffer) {
             return Ok(len);
         }
         if matches!(deadline, Deadline::Now) {
             // What most tries in vain come to: the senders were looked at a short time ago.
-            if end.head.finds_nothing(self.track())
+            if end.head.finds_nothing(self.view())
                 && let Some(sender) = self.word_of_trusted_sender(&end.watch)
             {
                 return Err(self.no_message(buffer.len(), sender));
             }
-        } else if let Some(len) = end.head.receive_soon(self.track(), buffer) {
+        } else if let Some(len) = end.head.receive_soon(self.view(), buffer) {
             return Ok(len);
         }
         self.receive_otherwise(end, buffer, deadline)
@@ -657,7 +656,7 @@ impl Shared {
     ) -> Result<usize, Error> {
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
-        head.receive(self.track(), buffer, deadline, peers)
+        head.receive(self.view(), buffer, deadline, peers)
             .map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
             })
@@ -691,20 +690,20 @@ impl Shared {
         Ok(received)
     }
 
-    pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Message, Error> {
+    pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Span, Error> {
         self.expect_ours(&end.part, Action::Peek)?;
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);
-        head.peek(self.track(), deadline, peers)
+        head.peek(self.view(), deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
     }
 
-    pub fn release(&self, end: &mut ReceiveEnd, message: ring::Message) -> Result<(), Error> {
-        if !end.part.is_ours() || !end.head.is_first(self.track(), &message) {
+    pub fn release(&self, end: &mut ReceiveEnd, message: ring::Span) -> Result<(), Error> {
+        if !end.part.is_ours() || !end.head.is_first(self.view(), &message) {
             let error = self.object.error(ErrorKind::NotOwner);
             return Err(error.during(Action::Release));
         }
-        match end.head.release(self.track(), message) {
+        match end.head.release(self.view(), message) {
             true => Ok(()),
             false => Err(self
                 .object
@@ -717,7 +716,7 @@ impl Shared {
     #[cold]
     fn explain(
         &self,
-        refused: Refused,
+        refused: RingError,
         deadline: Deadline,
         action: Action,
         len: usize,
@@ -729,24 +728,24 @@ impl Shared {
             false => self.sender_seen(watch),
         };
         let error = match refused {
-            Refused::TimedOut => {
+            RingError::TimedOut => {
                 let what = if sends { What::NoRoom } else { What::NoMessage };
                 self.object.late(deadline).with(what, len as u64, peer())
             }
-            Refused::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
-            Refused::PeerDied => {
+            RingError::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
+            RingError::PeerDied => {
                 let error = self.object.error(ErrorKind::PeerDied);
                 error.with(What::Peer, 0, peer())
             }
-            Refused::TooLong(message) => {
+            RingError::TooLong(message) => {
                 let (what, most) = match sends {
-                    true => (What::TooLong, self.track().capacity),
+                    true => (What::TooLong, self.view().capacity),
                     false => (What::ShortBuffer, len),
                 };
                 let error = self.object.error(ErrorKind::TooLong);
                 error.with(what, message as u64, most as u64)
             }
-            Refused::Damaged => self.object.error(ErrorKind::Damaged),
+            RingError::Damaged => self.object.error(ErrorKind::Damaged),
         };
         error.during(action)
     }

@@ -1,8 +1,8 @@
 //! The sending end.
 
 use super::{
-    PIECE, Peers, Refused, Track,
-    frame::{Damaged, Frame, Kind, WORD, processor},
+    PIECE, Peers, RingError, View,
+    frame::{Damaged, Frame, FrameKind, WORD, processor},
 };
 use crate::sync::{
     area::Source,
@@ -32,7 +32,7 @@ const PATIENCE: u32 = 64;
 
 /// What the sender knows by itself.
 #[derive(Default)]
-pub struct Tail {
+pub struct Producer {
     /// Where the next frame goes, and its offset.
     pos: u64,
     offset: usize,
@@ -48,93 +48,93 @@ struct Full {
     until: u64,
 }
 
-impl Tail {
+impl Producer {
     /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
-    pub fn find(track: Track) -> Result<Tail, Damaged> {
-        let head = track.words.receiver.head.load(Acquire);
+    pub fn find(view: View) -> Result<Producer, Damaged> {
+        let head = view.words.receiver.head.load(Acquire);
         // Acquire: what the last sender did is seen. (A dead one may have committed more.)
-        let tail = track.words.sender.tail.load(Acquire);
+        let tail = view.words.sender.tail.load(Acquire);
         // What was released lies behind us in any case.
         let pos = tail.max(head);
-        if pos - head > track.room() as u64 || pos > u64::MAX / 2 {
+        if pos - head > view.room() as u64 || pos > u64::MAX / 2 {
             return Err(Damaged);
         }
-        let mut found = Tail {
+        let mut found = Producer {
             pos,
-            offset: track.offset(pos),
-            limit: head.saturating_add(track.room() as u64),
+            offset: view.offset(pos),
+            limit: head.saturating_add(view.room() as u64),
             pending: None,
             cpu: Cpu::default(),
         };
         loop {
-            let word = track.area.word(found.offset);
+            let word = view.area.word(found.offset);
             // Acquire: as above, for the frame.
             match word.load(Acquire) {
                 0 => break,
                 value => {
-                    let frame = Frame::parse(value, track.room() - found.offset)?;
+                    let frame = Frame::parse(value, view.room() - found.offset)?;
                     if found.pos + frame.size as u64 > found.limit {
                         return Err(Damaged);
                     }
-                    if frame.kind == Kind::Begun {
+                    if frame.kind == FrameKind::Begun {
                         // Its sender is dead. Release: orders it behind what that one wrote.
                         word.store(gap(frame.size).word(processor(None)), Release);
                     }
-                    found.advance(track, frame.size);
-                    if frame.kind == Kind::Begun {
-                        track.words.asleep.receivers.wake(word, found.pos);
+                    found.advance(view, frame.size);
+                    if frame.kind == FrameKind::Begun {
+                        view.words.asleep.receivers.wake(word, found.pos);
                     }
                 }
             }
         }
         // Release: for the next one to find.
-        track.words.sender.tail.store(found.pos, Release);
+        view.words.sender.tail.store(found.pos, Release);
         Ok(found)
     }
 
     /// Moves to where other senders have sent since. What was added before that and not committed is
     /// given up: others have written there.
     #[inline]
-    pub fn catch_up(&mut self, track: Track) {
+    pub fn catch_up(&mut self, view: View) {
         self.pending = None;
         // Relaxed: whoever sends has the senders' lock, which orders it.
-        let pos = track.words.sender.tail.load(Relaxed);
+        let pos = view.words.sender.tail.load(Relaxed);
         if pos != self.pos {
             self.pos = pos;
-            self.offset = track.offset(pos);
+            self.offset = view.offset(pos);
         }
     }
 
     /// Sends a short message, if there is room as far as is known: what happens most often, and
     /// nothing else. Whether it was sent.
     #[inline(always)]
-    pub fn send_short(&mut self, track: Track, bytes: Source) -> bool {
+    pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
         let frame = message(bytes.len());
         let size = frame.size;
         let fits = self.pending.is_none()
             && bytes.len() <= PIECE
-            && bytes.len() <= track.capacity
-            && size <= track.room() - self.offset
+            && bytes.len() <= view.capacity
+            && size <= view.room() - self.offset
             && self.knows_room(size);
         if !fits {
             return false;
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
-        self.advance(track, size);
+        self.advance(view, size);
         // Relaxed: `publish` releases it.
-        track.area.word(self.offset).store(0, Relaxed);
+        view.area.word(self.offset).store(0, Relaxed);
         if bytes.len() <= SHORT {
-            track.area.write(offset + WORD, bytes);
+            view.area.write(offset + WORD, bytes);
         } else {
             // The line with the frame's word comes last, all at once: a receiver that looks at it
             // takes it away from here each time. Short copies do so by themselves.
             let (first, rest) = bytes.split_at(LINE - WORD - offset % LINE);
-            track.area.write(offset + WORD + first.len(), rest);
-            track.area.write(offset + WORD, first);
+            view.area.write(offset + WORD + first.len(), rest);
+            view.area.write(offset + WORD, first);
         }
-        self.publish(track, offset, word);
+        self.publish(view, offset, word);
         for ahead in AHEAD {
-            track.area.fetch_to_write(self.offset + ahead);
+            view.area.fetch_to_write(self.offset + ahead);
         }
         true
     }
@@ -144,30 +144,30 @@ impl Tail {
     #[inline(never)]
     pub fn send(
         &mut self,
-        track: Track,
+        view: View,
         bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
-        self.add(track, bytes, deadline, peers)?;
-        self.commit(track);
+    ) -> Result<(), RingError> {
+        self.add(view, bytes, deadline, peers)?;
+        self.commit(view);
         Ok(())
     }
 
-    /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Tail::commit).
+    /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Producer::commit).
     pub fn add(
         &mut self,
-        track: Track,
+        view: View,
         bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RingError> {
         if bytes.len() > PIECE {
-            return self.send_in_pieces(track, bytes, deadline, peers);
+            return self.send_in_pieces(view, bytes, deadline, peers);
         }
-        let offset = self.reserve(track, bytes.len(), deadline, peers)?;
-        track.area.write(offset, bytes);
-        self.append(track, message(bytes.len()));
+        let offset = self.reserve(view, bytes.len(), deadline, peers)?;
+        view.area.write(offset, bytes);
+        self.append(view, message(bytes.len()));
         Ok(())
     }
 
@@ -175,15 +175,15 @@ impl Tail {
     /// `append` and `commit` follow.
     pub fn reserve(
         &mut self,
-        track: Track,
+        view: View,
         len: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<usize, Refused> {
-        if len > track.capacity {
-            return Err(Refused::TooLong(len));
+    ) -> Result<usize, RingError> {
+        if len > view.capacity {
+            return Err(RingError::TooLong(len));
         }
-        self.make_room(track, message(len).size, deadline, peers)?;
+        self.make_room(view, message(len).size, deadline, peers)?;
         Ok(self.offset + WORD)
     }
 
@@ -196,93 +196,93 @@ impl Tail {
 
     /// Returns whether this end has committed last: then it still owns what it has added or reserved
     /// since.
-    pub fn is_last(&self, track: Track) -> bool {
+    pub fn is_last(&self, view: View) -> bool {
         let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
         // Relaxed: this end has stored it, or another one has at any time since.
-        track.words.sender.tail.load(Relaxed) == committed
+        view.words.sender.tail.load(Relaxed) == committed
     }
 
-    /// Adds the message whose bytes were written where [`reserve`](Tail::reserve) said; at most as
+    /// Adds the message whose bytes were written where [`reserve`](Producer::reserve) said; at most as
     /// many.
-    pub fn append_message(&mut self, track: Track, len: usize) {
-        self.append(track, message(len));
+    pub fn append_message(&mut self, view: View, len: usize) {
+        self.append(view, message(len));
     }
 
-    fn append(&mut self, track: Track, frame: Frame) {
+    fn append(&mut self, view: View, frame: Frame) {
         let word = frame.word(self.cpu.get());
         match self.pending {
             None => self.pending = Some((self.pos, self.offset, word)),
             // Relaxed: nobody comes here before the first one is committed, which releases it.
-            Some(_) => track.area.word(self.offset).store(word, Relaxed),
+            Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
-        self.advance(track, frame.size);
+        self.advance(view, frame.size);
     }
 
     #[inline(always)]
-    fn advance(&mut self, track: Track, size: usize) {
+    fn advance(&mut self, view: View, size: usize) {
         self.pos = self.pos.wrapping_add(size as u64);
         self.offset += size;
-        if self.offset >= track.room() {
+        if self.offset >= view.room() {
             self.offset = 0;
         }
     }
 
     /// Commits what was added, all of it at once.
-    pub fn commit(&mut self, track: Track) {
+    pub fn commit(&mut self, view: View) {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
         };
         // Relaxed: the next line releases it.
-        track.area.word(self.offset).store(0, Relaxed);
-        self.publish(track, offset, word);
+        view.area.word(self.offset).store(0, Relaxed);
+        self.publish(view, offset, word);
     }
 
     /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
     #[inline(always)]
-    fn publish(&self, track: Track, offset: usize, word: u64) {
-        let first = track.area.word(offset);
+    fn publish(&self, view: View, offset: usize, word: u64) {
+        let first = view.area.word(offset);
         // Release: whoever sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
         // Release: for the next sender.
-        track.words.sender.tail.store(self.pos, Release);
-        track.words.asleep.receivers.wake(first, self.pos);
+        view.words.sender.tail.store(self.pos, Release);
+        view.words.asleep.receivers.wake(first, self.pos);
     }
 
     #[cold]
     #[inline(never)]
     fn send_in_pieces(
         &mut self,
-        track: Track,
+        view: View,
         bytes: Source,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
-        if bytes.len() > track.capacity {
-            return Err(Refused::TooLong(bytes.len()));
+    ) -> Result<(), RingError> {
+        if bytes.len() > view.capacity {
+            return Err(RingError::TooLong(bytes.len()));
         }
-        self.commit(track);
+        self.commit(view);
         let frame = |kind| Frame::new(kind, bytes.len());
-        let size = frame(Kind::Begun).size;
-        self.make_room(track, size, deadline, peers)?;
-        self.commit(track); // the gap, if there had to be one
+        let size = frame(FrameKind::Begun).size;
+        self.make_room(view, size, deadline, peers)?;
+        self.commit(view); // the gap, if there had to be one
         let cpu = self.cpu.get();
-        let first = track.area.word(self.offset);
-        let progress = track.area.word(self.offset + WORD);
+        let first = view.area.word(self.offset);
+        let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
         let pos = self.pos;
-        self.advance(track, size);
+        self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
-        track.area.word(self.offset).store(0, Relaxed);
+        view.area.word(self.offset).store(0, Relaxed);
         // Release: whoever sees that it is begun sees that no bytes are there yet.
-        first.store(frame(Kind::Begun).word(cpu), Release);
+        first.store(frame(FrameKind::Begun).word(cpu), Release);
         // Whoever sleeps here, from now on also until it is done, sleeps after the same count.
-        track.words.asleep.receivers.wake(first, pos);
+        view.words.asleep.receivers.wake(first, pos);
         let (mut done, mut rest) = (0, bytes);
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(PIECE);
-            track.area.write(to + done, piece);
+            view.area.write(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
                 // Release: whoever sees the number sees the bytes.
@@ -290,24 +290,24 @@ impl Tail {
             }
         }
         // Release: whoever sees that it is done sees all bytes.
-        first.store(frame(Kind::Done).word(cpu), Release);
-        track.words.sender.tail.store(self.pos, Release);
-        track.words.asleep.receivers.wake(first, self.pos);
+        first.store(frame(FrameKind::Done).word(cpu), Release);
+        view.words.sender.tail.store(self.pos, Release);
+        view.words.asleep.receivers.wake(first, self.pos);
         Ok(())
     }
 
     /// Makes sure that a frame of this size, and the word behind it, can be written at `offset`.
     fn make_room(
         &mut self,
-        track: Track,
+        view: View,
         size: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
-        if size <= track.room() - self.offset && self.knows_room(size) {
+    ) -> Result<(), RingError> {
+        if size <= view.room() - self.offset && self.knows_room(size) {
             return Ok(());
         }
-        self.find_room(track, size, deadline, peers)
+        self.find_room(view, size, deadline, peers)
     }
 
     /// Whether there is room for a frame of this size and the word behind it, as far as is known.
@@ -320,40 +320,40 @@ impl Tail {
     #[inline(never)]
     fn find_room(
         &mut self,
-        track: Track,
+        view: View,
         size: usize,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RingError> {
         loop {
-            let to_end = track.room() - self.offset;
+            let to_end = view.room() - self.offset;
             let needed = size.min(to_end);
-            match self.look_for_room(track, needed) {
+            match self.look_for_room(view, needed) {
                 Ok(Ok(())) if size <= to_end => return Ok(()),
                 // A frame does not go round the end.
-                Ok(Ok(())) => self.append(track, gap(to_end)),
+                Ok(Ok(())) => self.append(view, gap(to_end)),
                 Err(damaged) => {
                     // It is for this call to commit: others may send before the next one.
-                    self.commit(track);
+                    self.commit(view);
                     return Err(damaged.into());
                 }
                 Ok(Err(full)) => {
                     // The receiver may have to take this, to make room.
-                    self.commit(track);
-                    self.wait_for_room(track, full.until, deadline, &peers)?;
+                    self.commit(view);
+                    self.wait_for_room(view, full.until, deadline, &peers)?;
                 }
             }
         }
     }
 
     /// Looks at `head` again, and drops messages if that is what senders of this ring do.
-    fn look_for_room(&mut self, track: Track, size: usize) -> Result<Result<(), Full>, Damaged> {
+    fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
             // Acquire: what was released is no longer read by anybody.
-            let head = track.words.receiver.head.load(Acquire);
+            let head = view.words.receiver.head.load(Acquire);
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
-            let limit = head.saturating_add(track.room() as u64);
+            let limit = head.saturating_add(view.room() as u64);
             if !possible || self.pos > limit {
                 return Err(Damaged);
             }
@@ -361,37 +361,36 @@ impl Tail {
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
-            if !track.drops {
+            if !view.drops {
                 let needed = self.pos + (size + WORD) as u64;
                 let until = head + (needed - self.limit);
                 return Ok(Err(Full { until }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
-                self.commit(track); // there is nothing older
+                self.commit(view); // there is nothing older
             }
-            self.drop_oldest(track, head)?;
+            self.drop_oldest(view, head)?;
         }
     }
 
     /// Moves `head` on, as the receiver does, unless that one comes first.
-    fn drop_oldest(&mut self, track: Track, head: u64) -> Result<(), Damaged> {
-        let offset = track.offset(head);
+    fn drop_oldest(&mut self, view: View, head: u64) -> Result<(), Damaged> {
+        let offset = view.offset(head);
         // Relaxed: this sender has written it, or has found it when it became the sender.
-        let frame = Frame::parse(track.area.word(offset).load(Relaxed), track.room() - offset)?;
+        let frame = Frame::parse(view.area.word(offset).load(Relaxed), view.room() - offset)?;
         let next = head.wrapping_add(frame.size as u64);
         // Acquire: as in `look_for_room`. Release: whoever reads a byte that is written from here
         // on, and then does its acquire fence, sees that `head` has moved.
-        let moved = track
+        let moved = view
             .words
             .receiver
             .head
             .compare_exchange(head, next, AcqRel, Relaxed);
         fence(Release);
-        if moved.is_ok() && frame.kind != Kind::Gap {
+        if moved.is_ok() && frame.kind != FrameKind::Gap {
             // Relaxed: a number to look at; only the sender changes it.
-            let dropped = track.words.sender.dropped.load(Relaxed);
-            track
-                .words
+            let dropped = view.words.sender.dropped.load(Relaxed);
+            view.words
                 .sender
                 .dropped
                 .store(dropped.wrapping_add(1), Relaxed);
@@ -402,25 +401,25 @@ impl Tail {
     #[cold]
     fn wait_for_room(
         &mut self,
-        track: Track,
+        view: View,
         until: u64,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
-    ) -> Result<(), Refused> {
-        let head = &track.words.receiver.head;
+    ) -> Result<(), RingError> {
+        let head = &view.words.receiver.head;
         // Relaxed: `look_for_room` looks again.
         let has_come = |to: u64| (head.load(Relaxed) >= to).then_some(());
         if matches!(deadline, Deadline::Now) {
             let gone = peers().check();
             return match has_come(until) {
                 Some(()) => Ok(()), // it came, and then they went
-                None => gone.and(Err(Refused::TimedOut)),
+                None => gone.and(Err(RingError::TimedOut)),
             };
         }
         // Not for every message: when a part of the ring is free, or all of it.
-        let wanted = until.saturating_add(track.room() as u64 / 4).min(self.pos);
+        let wanted = until.saturating_add(view.room() as u64 / 4).min(self.pos);
         // Relaxed: a hint.
-        let cpu = track.words.receiver.cpu.load(Relaxed).checked_sub(1);
+        let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
         let mut looks = 0;
         let found = wait::stay_awake(cpu, || {
             looks += 1;
@@ -434,7 +433,7 @@ impl Tail {
         let mut sleep = Sleep::until(deadline);
         loop {
             // Relaxed: ordered by the barriers.
-            track.words.asleep.wanted.store(wanted, Relaxed);
+            view.words.asleep.wanted.store(wanted, Relaxed);
             if !heavy_barrier() {
                 sleep.stay_light();
             }
@@ -446,33 +445,33 @@ impl Tail {
             };
             // What the receiver did last came before it went.
             if look().is_some() {
-                track.words.asleep.wanted.store(0, Relaxed);
+                view.words.asleep.wanted.store(0, Relaxed);
                 self.cpu.refresh();
                 return Ok(());
             }
             gone?;
             if !slept {
-                return Err(Refused::TimedOut);
+                return Err(RingError::TimedOut);
             }
         }
     }
 
     /// Wakes the receivers, because something other than a message has come.
-    pub fn wake_receivers(&mut self, track: Track) {
-        self.catch_up(track); // others may have sent since
-        let word = track.area.word(self.offset);
-        track.words.asleep.receivers.wake(word, self.pos);
+    pub fn wake_receivers(&mut self, view: View) {
+        self.catch_up(view); // others may have sent since
+        let word = view.area.word(self.offset);
+        view.words.asleep.receivers.wake(word, self.pos);
     }
 }
 
 #[inline(always)]
 fn message(len: usize) -> Frame {
-    Frame::new(Kind::Message, len)
+    Frame::new(FrameKind::Message, len)
 }
 
 /// A gap of so many bytes, its word included.
 fn gap(size: usize) -> Frame {
-    Frame::new(Kind::Gap, size - WORD)
+    Frame::new(FrameKind::Gap, size - WORD)
 }
 
 /// The processor that the sender runs on, asked now and then: a number that is out of date costs

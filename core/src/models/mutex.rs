@@ -1,4 +1,4 @@
-use crate::sync::{Acquired, Deadline, Lock, Refused, Threads, let_them_look};
+use crate::sync::{Acquired, Deadline, LockError, Mutex, Threads, let_them_look};
 use crate::sys::Instant;
 use loom::{
     sync::{
@@ -29,7 +29,7 @@ impl Threads for Thread {
 }
 
 struct Shared {
-    lock: Lock,
+    lock: Mutex,
     /// Changed by the owner only, by a load and a store.
     turns: AtomicU64,
 }
@@ -37,7 +37,7 @@ struct Shared {
 impl Shared {
     fn new() -> Arc<Shared> {
         Arc::new(Shared {
-            lock: Lock::default(),
+            lock: Mutex::default(),
             turns: AtomicU64::new(0),
         })
     }
@@ -48,7 +48,7 @@ impl Shared {
         match self.lock.lock(number, &me, deadline) {
             Ok(Acquired::Clean) => {}
             Ok(Acquired::OwnerDied) => self.lock.consistent(&me).unwrap(),
-            Err(Refused::TimedOut) => return false,
+            Err(LockError::TimedOut) => return false,
             Err(other) => panic!("{other:?}"),
         }
         let turns = self.turns.load(Relaxed);
@@ -190,11 +190,11 @@ fn one_sleeps_while_the_owner_dies() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {
-        let lock = Arc::new(Lock::default());
+        let lock = Arc::new(Mutex::default());
         let died = Arc::new(AtomicU64::new(0));
         let owner = Witness(DEAD, died.clone());
         lock.lock(DEAD, &owner, Deadline::Now).unwrap();
-        let take_turn = |lock: &Lock, me: Witness| {
+        let take_turn = |lock: &Mutex, me: Witness| {
             let acquired = lock.lock(me.0, &me, Deadline::Never).unwrap();
             if acquired == Acquired::OwnerDied {
                 lock.consistent(&me).unwrap();
@@ -221,7 +221,7 @@ fn the_last_one_that_looks_calls_another() {
     model.preemption_bound = Some(4);
     model.check(|| {
         let_them_look();
-        let lock = Arc::new(Lock::default());
+        let lock = Arc::new(Mutex::default());
         let died = Arc::new(AtomicU64::new(0));
         let owner = Witness(DEAD, died.clone());
         lock.lock(DEAD, &owner, Deadline::Now).unwrap();
