@@ -95,10 +95,8 @@ impl Notes {
             match (words[0], signed(1), signed(2)) {
                 ("called", ..) => told.called = true,
                 ("lost", ..) => told.lost += u64::from(number(2).unwrap_or(0)),
-                ("told", Some(pid), _) => {
-                    if words.get(2) == Some(&&*here) || !is_known(&words, 2) {
-                        told.told.insert(pid);
-                    }
+                ("told", Some(pid), _) if words.get(2) == Some(&&*here) || !is_known(&words, 2) => {
+                    told.told.insert(pid);
                 }
                 ("library", Some(pid), _) => {
                     told.library = true;
