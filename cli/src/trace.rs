@@ -54,8 +54,7 @@ that they lead to, such as /dev/stderr. Where another thread replaces descriptor
 call, that call's line can go to the new file. Any other trace file (-o) takes a descriptor, 1000 or
 the next one free, or, where the limit on open files is lower, the last; programs that count
 /proc/self/fd see it. During a call, files below /proc are open under the lowest free descriptors, and
-so is a terminal that is written to; a child forked by another thread meanwhile inherits them until
-exec.
+so is a terminal that is written to; a child that another thread forks then inherits them until exec.
 
 Each program that the program starts (exec) opens the trace file by its name; where it may not, because
 the user was changed, or there is no such file below another root directory, it says so in one line on
