@@ -125,6 +125,33 @@ fn the_command_does_not_speak_for_another_namespace() {
     );
 }
 
+/// Without `/proc`, a process cannot tell its IPC namespace, which need not be another one.
+#[test]
+#[ignore = "needs root, to change the root directory, and perl"]
+fn an_unknown_namespace_is_not_another_one() {
+    let create = "shmget(0, 1000, 0600)";
+    for script in [
+        format!("chroot('.'); {create};"),
+        format!("if (fork) {{ wait }} else {{ chroot('.'); {create} }}"),
+        // It is the command that tells what this one leaves.
+        format!("chroot('.'); {create}; kill(9, $$);"),
+    ] {
+        let sandbox = Sandbox::new().unwrap();
+        let mut command = shmkey_trace(&[]);
+        command.current_dir(sandbox.path());
+        command.args(["perl", "-e", &script]);
+        let all = lines(&run(command).stderr);
+        let id = id_in(&all[0]);
+        Segment::from_id(id.parse().unwrap()).remove().unwrap();
+        let mentions = format!("behind the segment {id} (");
+        let count = all.iter().filter(|line| line.contains(&mentions)).count();
+        assert_eq!(count, 1, "{all:#?}");
+        let last = all.last().unwrap();
+        expect(last, &["left 1 segment behind"]);
+        assert!(!last.contains("another"), "{last}");
+    }
+}
+
 /// A shell's script below `shmkey trace`.
 fn traced_script(options: &[&str], script: &str) -> Command {
     let mut command = shmkey_trace(options);

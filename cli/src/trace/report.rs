@@ -57,7 +57,9 @@ impl Report {
             }
             // The library's calls are not traced: the kernel alone names the creator.
             let by_library = is_new && told.with_library.contains(&segment.cpid);
-            let noted = told.created.get(&segment.id).copied();
+            let perhaps = told.perhaps_created.get(&segment.id);
+            let confirmed = perhaps.filter(|&&creator| is_new && creator == segment.cpid);
+            let noted = told.created.get(&segment.id).or(confirmed).copied();
             let creator = noted.or(by_library.then_some(segment.cpid))?;
             // Who goes on has not left it.
             let life = census.at(segment.cpid, segment.changed_at).life;
@@ -96,7 +98,7 @@ impl Report {
     fn untold(&self) -> impl Iterator<Item = &Left> {
         let told = &self.told.told;
         let left = self.left.iter().flatten();
-        left.filter(|left| left.creator == self.pid || !told.contains(&left.creator))
+        left.filter(|left| !told.contains(&left.creator))
     }
 
     fn text(&self) -> String {
