@@ -88,8 +88,8 @@ impl Report {
     }
 
     /// Writes it where the trace is.
-    pub fn write(&self, json: bool, output: &mut Output) {
-        output.write(self.pid, &if json { self.json() } else { self.text() });
+    pub fn write(&self, json: bool, output: Output) {
+        output.write(self.pid, if json { self.json() } else { self.text() });
     }
 
     /// What its own process has not told already.
