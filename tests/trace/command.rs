@@ -386,6 +386,16 @@ fn redirect(command: &mut Command, descriptor: RawFd, to: &impl AsRawFd) {
 }
 
 #[test]
+fn the_command_says_1_byte() {
+    let mut command = traced_script(&[], r#""$0" create -s 1 > /dev/null; :"#);
+    command.arg(linked().0.built("shmkey"));
+    let all = lines(&run(command).stderr);
+    let id = all[0].split(' ').nth(5).unwrap().parse().unwrap();
+    Segment::from_id(id).remove().unwrap();
+    expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
+}
+
+#[test]
 fn the_command_does_not_wait_for_a_pipe_that_is_not_read() {
     let sandbox = Sandbox::new().unwrap();
     let (_, program) = linked();
