@@ -25,7 +25,8 @@ pub const MORE: &str = "\
 A line is one call: its arguments in words, its result, its time; of one that failed the cause, from
 facts looked up at that moment, and what to do. At the end come the attachments that were not
 detached, and the segments that the program and what it started have created and left, also where
-these were killed.
+these were killed. What shmkey trace itself adds at the end is given up where it cannot be written
+within a second, because a pipe or a terminal is full: the exit status is the program's all the same.
 
 All programs that the program starts are traced, except static ones that are not linked with the
 drop-in, those of another kind of processor, and those that run with rights of their own
@@ -163,7 +164,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     program::expect_traceable(&path)?;
     let dropin = dropin()?;
 
-    let mut output = Output::open(options.output.as_deref())?;
+    let output = Output::open(options.output.as_deref())?;
     let notes = Notes::new().map_err(|error| {
         Refusal(
             NOT_POSSIBLE,
@@ -196,7 +197,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     signals::ended();
 
     let report = report::Report::new(child.id() as i32, &before, status, notes.read());
-    report.write(options.json, &mut output);
+    report.write(options.json, output);
     Ok(status)
 }
 

@@ -3,7 +3,7 @@
 //! for a program that could not say anything any more.
 
 use super::{notes::Told, output::Output};
-use crate::{attached::Attachments, process::Census};
+use crate::{attached::Attachments, process::Census, words::count};
 use shmkey::{Life, Segment, Status};
 use std::{
     collections::HashSet,
@@ -90,8 +90,8 @@ impl Report {
     }
 
     /// Writes it where the trace is.
-    pub fn write(&self, json: bool, output: &mut Output) {
-        output.write(self.pid, &if json { self.json() } else { self.text() });
+    pub fn write(&self, json: bool, output: Output) {
+        output.write(self.pid, if json { self.json() } else { self.text() });
     }
 
     /// What its own process has not told already.
@@ -112,11 +112,14 @@ impl Report {
             if !segment.key.is_private() {
                 let _ = write!(text, "key {}, ", segment.key);
             }
-            let (size, mode) = (segment.size, segment.mode);
-            let _ = write!(text, "{size} bytes, mode {mode:04o}), which ");
+            let (size, mode) = (count(segment.size as u64, "byte"), segment.mode);
+            let _ = write!(text, "{size}, mode {mode:04o}), which ");
             let _ = match (&left.users[..], segment.nattch) {
                 (_, 0) => write!(text, "nobody has attached"),
-                ([], n) => write!(text, "others have attached ({n} times in all)"),
+                ([], n) => {
+                    let times = count(n, "time");
+                    write!(text, "others have attached ({times} in all)")
+                }
                 (users, _) => write!(
                     text,
                     "is attached by {}",
@@ -136,8 +139,7 @@ impl Report {
             Some(left) => {
                 let count = match left.len() {
                     0 => "no segment".to_owned(),
-                    1 => "1 segment".to_owned(),
-                    n => format!("{n} segments"),
+                    n => count(n as u64, "segment"),
                 };
                 match left.iter().all(|left| left.creator == self.pid) {
                     true => format!(" and has left {count} behind"),
@@ -163,7 +165,7 @@ impl Report {
         let lost = match self.told.lost {
             0 => String::new(),
             1 => "; 1 line of the trace was lost".to_owned(),
-            n => format!("; {n} lines of the trace were lost"),
+            n => format!("; {} of the trace were lost", count(n, "line")),
         };
         let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}{lost}");
         text
