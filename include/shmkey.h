@@ -74,6 +74,12 @@
  *   functions of objects, may not.
  * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
  *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
+ *   In a program that loads this library by dlopen(), or by a plugin that needs or holds it, a thread's
+ *   first lock or unlock of a mutex, reserved slot, or message into a ring of many senders allocates
+ *   some bytes, for what the thread knows of itself; without memory, glibc ends the process
+ *   ("cannot allocate memory for thread-local data"). A program that is linked with the library has
+ *   them from a thread's start. Elsewhere, a thread that must go on without memory locks and unlocks
+ *   a mutex, any one, when it begins.
  * NOT SYNCHRONISED: plain segments. Bytes that one process writes, another sees at once, one by
  *   one and in any order. Programs must agree on when a value is complete, or use an object.
  *

@@ -1,6 +1,6 @@
 //! `shmkey dump`.
 
-use crate::{output::Failure, sparse::Sparse, target::Target};
+use crate::{output::Failure, sparse::Sparse, target::Target, words};
 use anstyle::Style;
 use clap::Args;
 use shmkey::Segment;
@@ -64,7 +64,8 @@ pub fn range(
     match length.map_or(Some(size), |length| from.checked_add(length)) {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
-            "the segment has {size} bytes, of which {} follow that offset, and more were asked for",
+            "the segment has {}, of which {} follow that offset, and more were asked for",
+            words::count(size as u64, "byte"),
             size.saturating_sub(from)
         ))),
     }

@@ -292,15 +292,16 @@ pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String 
     let mut limits = Vec::new();
     let limit = |used: u64, limit: u64, what: &str, name: &str| {
         let percent = words::percent(used, limit);
-        format!("{used} of {limit} {what} ({name}), {percent}%")
+        let limit = words::count(limit, what);
+        format!("{used} of {limit} ({name}), {percent}%")
     };
     if let Some(shmmni) = facts.limits.shmmni {
-        limits.push(limit(all, shmmni, "segments", "shmmni"));
+        limits.push(limit(all, shmmni, "segment", "shmmni"));
     }
     if let Some(shmall) = facts.limits.shmall {
         // The usual limit stands for none, and its digits say nothing.
         limits.push(match shmall {
-            0..0x1_0000_0000_0000 => limit(totals.pages, shmall, "pages", "shmall"),
+            0..0x1_0000_0000_0000 => limit(totals.pages, shmall, "page", "shmall"),
             _ => format!(
                 "{}, without a limit (shmall)",
                 words::count(totals.pages, "page")
@@ -362,8 +363,10 @@ pub fn they_hold(segments: &[&Fact]) -> String {
 fn removal(segments: &[&Fact], command: &str) -> String {
     let ours = segments.iter().filter(|fact| fact.is_ours()).count();
     match ours {
+        0 if segments.len() == 1 => "root and its owner can remove it".to_owned(),
         0 => "root and their owners can remove them".to_owned(),
         _ if ours == segments.len() => format!("{command} removes {}", them(segments)),
+        1 => format!("{command} removes the one that is yours"),
         _ => format!("{command} removes those {ours} that are yours"),
     }
 }

@@ -222,7 +222,9 @@ fn subtitle(fact: &Fact) -> String {
         said.extend([size(), words::state(&found.contents)]);
     }
     said.extend(words::flags(fact).into_iter().map(str::to_owned));
-    said.extend((fact.hidden() > 0).then(|| format!("{} users unseen", fact.hidden())));
+    said.extend(
+        (fact.hidden() > 0).then(|| format!("{} unseen", words::count(fact.hidden(), "user"))),
+    );
     said.join(", ")
 }
 

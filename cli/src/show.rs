@@ -228,7 +228,7 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
             publisher,
             ..
         } => {
-            lines.push(("value", format!("{value_size} bytes")));
+            lines.push(("value", words::count(u64::from(*value_size), "byte")));
             lines.push(("publisher", someone(publisher)));
         }
         Holding::Ring {

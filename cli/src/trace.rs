@@ -25,7 +25,8 @@ pub const MORE: &str = "\
 A line is one call: its arguments in words, its result, its time; of one that failed the cause, from
 facts looked up at that moment, and what to do. At the end come the attachments that were not
 detached, and the segments that the program and what it started have created and left, also where
-these were killed.
+these were killed. What shmkey trace itself adds at the end is given up where it cannot be written
+within a second, because a pipe or a terminal is full: the exit status is the program's all the same.
 
 All programs that the program starts are traced, except static ones that are not linked with the
 drop-in, those of another kind of processor, and those that run with rights of their own
@@ -42,31 +43,40 @@ What a traced program may notice of its trace, with this command or without (SHM
 A call takes longer, and about 6 KiB of stack, 9 KiB where the line is very long. A signal stack of
 sysconf(_SC_SIGSTKSZ) bytes and a thread of sysconf(_SC_THREAD_STACK_MIN) are large enough; of the old
 SIGSTKSZ, 8 KiB, the kernel itself takes more than 3 KiB on some processors. A call returns what it
-returns untraced, with the same errno. Where standard error,
-or a FIFO, terminal or socket that the trace goes to, is full, the program waits up to a second for it
-to be read, and then no longer until a line could be written. Such lines are lost; the next line that
-can be written says how many, and the last line says how many were in all. A program that starts with
-a FIFO as its trace file waits until the FIFO is opened to be read.
+returns untraced, with the same errno. Where standard error, or a FIFO, terminal or socket that the
+trace goes to, is full, the program waits up to a second for it to be read, and then no longer until a
+line could be written. Such lines are lost; the next line that can be written says how many, and the
+last line says how many were in all. A program that starts with a FIFO as its trace file waits until
+the FIFO is opened to be read.
 
 No descriptor is kept for standard error: lines go to descriptor 2 as long as it leads to what it led
-to when the program started. Where another thread replaces descriptor 2 during a traced call, that
-call's line can go to the new file. A trace file (-o) takes a descriptor, 1000 or the next one free,
-or, where the limit on open files is lower, the last; programs that count /proc/self/fd see it. During
-a call, files below /proc are open under the lowest free descriptors, and so is a terminal that is
-written to; a child forked by another thread meanwhile inherits them until exec.
+to when the program started. The same holds for descriptors 2 and 1 where -o names the pipe or terminal
+that they lead to, such as /dev/stderr. Where another thread replaces descriptor 2 during a traced
+call, that call's line can go to the new file. Any other trace file (-o) takes a descriptor, 1000 or
+the next one free, or, where the limit on open files is lower, the last; programs that count
+/proc/self/fd see it. During a call, files below /proc are open under the lowest free descriptors, and
+so is a terminal that is written to; a child that another thread forks then inherits them until exec.
+
+Each program that the program starts (exec) opens the trace file by its name; where it may not, because
+the user was changed, or there is no such file below another root directory, it says so in one line on
+standard error, and is not traced. The same process goes on to write to the file that it has opened,
+and opens it anew only where it has closed the descriptor, or with %p after fork; what it cannot write
+then is lost, and counted.
 
 While a line is written, which is not waited for, all signals are blocked in that thread; handlers run
 afterwards. A handler that leaves a traced call by longjmp finds the signal mask as it was, and may
 leave a file of /proc open. A write to a pipe that is no longer read, or beyond the limit on file
-sizes, and a terminal with tostop raise no signal: the line is lost, or appears all the same. A pipe
-that is no longer read ends the trace. On Linux before 6.4, a pipe of another user that several
-processes write to can still make the program wait.
+sizes, and a terminal with tostop raise no signal: the line is lost, or appears all the same. (Where
+SIGPIPE or SIGXFSZ is blocked and pending for the process, and /proc cannot be read, it becomes pending
+for the thread, too.) A pipe that is no longer read ends the trace. On Linux before 6.4, a pipe of
+another user that several processes write to can still make the program wait.
 
 The program has LD_PRELOAD, SHMKEY_TRACE, SHMKEY_TRACE_FORMAT and SHMKEY_TRACE_REPORTER in its
 environment, libshmkey_dropin.so among its mappings, and shmkey as its parent. What this command
 reports beyond the trace is sent to a socket of its own, which takes a descriptor for a moment at the
 first call of a process and whenever it creates or leaves a segment: a program with a network namespace
-of its own cannot tell, and the last line says that no call was traced.
+of its own cannot tell, and the last line says that no call was traced. A program that cannot read
+/proc, as after chroot, tells itself what it leaves.
 
 Environment: SHMKEY_DROPIN is the file libshmkey_dropin.so, should it be in an unusual place.
 
@@ -154,7 +164,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     program::expect_traceable(&path)?;
     let dropin = dropin()?;
 
-    let mut output = Output::open(options.output.as_deref())?;
+    let output = Output::open(options.output.as_deref())?;
     let notes = Notes::new().map_err(|error| {
         Refusal(
             NOT_POSSIBLE,
@@ -187,7 +197,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     signals::ended();
 
     let report = report::Report::new(child.id() as i32, &before, status, notes.read());
-    report.write(options.json, &mut output);
+    report.write(options.json, output);
     Ok(status)
 }
 

@@ -128,7 +128,8 @@ impl Watch {
         let size = memory.size();
         if offset.is_some_and(|offset| offset >= size) {
             return Err(Failure::Because(format!(
-                "the segment has {size} bytes, and that is beyond them"
+                "the segment has {}, and that is beyond its end",
+                words::count(size as u64, "byte")
             )));
         }
         let gone = || Failure::Because(format!("there is no segment with id {id}"));
@@ -297,7 +298,7 @@ impl Watch {
         let green = Style::new().fg(Color::Green);
         say("used by", vec![Span::styled(others, green), dim(us)]);
         let size = self.size as u64;
-        let mut kept = vec![format!("{size} bytes")];
+        let mut kept = vec![words::count(size, "byte")];
         if size >= 1024 {
             kept[0] += &format!(" ({})", words::size(size));
         }

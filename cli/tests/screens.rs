@@ -494,7 +494,7 @@ fn without_a_terminal_they_say_what_to_use() {
     let (output, said) = said(&["watch", &id, "--offset", "4096"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        said.contains("4096 bytes, and that is beyond them"),
+        said.contains("4096 bytes, and that is beyond its end"),
         "{said}"
     );
 }

@@ -79,6 +79,16 @@ fn too_much_is_refused_and_nothing_written() {
 }
 
 #[test]
+fn one_byte_is_no_bytes() {
+    let name = Name::new();
+    let id = shmkey(&["create", "--size", "1", "--name", &name.0]);
+    let said = refusal(&["dump", &name.0, "-s", "9"]);
+    assert!(said.contains("has 1 byte, of which"), "{said}");
+    let said = shmkey(&["show", id.trim()]);
+    assert!(said.contains("1 byte\n"), "{said}");
+}
+
+#[test]
 fn messages_of_a_ring() {
     let name = Name::new();
     shmkey(&["create", "--size", "4096", "--name", &name.0, "--ring"]);

@@ -154,6 +154,14 @@ fn the_librarys_own_calls_out_of_memory() {
     }
 }
 
+/// Loaded by `dlopen`, the library needs malloc for a thread's first lock, and for nothing after that.
+#[test]
+fn a_thread_that_has_locked_before_uses_objects_out_of_memory() {
+    for said in run(&SHMKEY, &Way::LINKED, "objects", &[]) {
+        assert_eq!(said, "- - EDEADLK - - EAGAIN \n");
+    }
+}
+
 #[test]
 fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
     let artifacts = Artifacts::shared();

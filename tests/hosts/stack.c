@@ -97,10 +97,18 @@ static void handler(int number)
     wanted();
 }
 
-static void *in_thread(void *unused)
+/* The pipe that the result of a child comes through. */
+static int ends[2];
+
+/* The smallest thread ends the process, too, which leaves a segment and an attachment. */
+static void *in_thread(void *used)
 {
     wanted();
-    return unused;
+    shmat(shmget(KEY + 2, 1, IPC_CREAT | 0600), NULL, 0);
+    if (write(ends[1], used, sizeof(long)) != sizeof(long)) {
+        _exit(3);
+    }
+    exit(0);
 }
 
 /* Calls `wanted` on a signal stack of a size. Returns how many bytes it has used below the handler. */
@@ -130,7 +138,7 @@ static long on_signal_stack(size_t size)
 /* Has a child make a case. Returns how much of the stack it has used, and ends the program if it dies. */
 static long in_child(int number, size_t size)
 {
-    int status, ends[2];
+    int status;
     long used = 0;
     pid_t child;
 
@@ -146,7 +154,7 @@ static long in_child(int number, size_t size)
 
             pthread_attr_init(&small);
             if (pthread_attr_setstacksize(&small, (size_t) sysconf(_SC_THREAD_STACK_MIN)) != 0 ||
-                pthread_create(&thread, &small, in_thread, NULL) != 0) {
+                pthread_create(&thread, &small, in_thread, &used) != 0) {
                 _exit(3);
             }
             pthread_join(thread, NULL);
@@ -155,7 +163,6 @@ static long in_child(int number, size_t size)
         }
         _exit(write(ends[1], &used, sizeof used) == sizeof used ? 0 : 3);
     }
-    close(ends[1]);
     waitpid(child, &status, 0);
     if (status != 0 || read(ends[0], &used, sizeof used) != sizeof used) {
         printf("case %d with %lu bytes: signal %d, status %d\n", number, (unsigned long) size, WTERMSIG(status),
@@ -163,6 +170,8 @@ static long in_child(int number, size_t size)
         exit(1);
     }
     close(ends[0]);
+    close(ends[1]);
+    shmctl(shmget(KEY + 2, 0, 0), IPC_RMID, NULL);
     return used;
 }
 

@@ -8,11 +8,16 @@ use super::{
 use serde_json::Value;
 use shmkey::Segment;
 use std::{
-    fs,
-    io::Read,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    fs::{self, File},
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
+    os::{
+        fd::{AsRawFd, FromRawFd, RawFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Command, Stdio},
+    ptr, thread,
+    time::Duration,
 };
 
 /// `shmkey trace`.
@@ -123,6 +128,33 @@ fn the_command_does_not_speak_for_another_namespace() {
         &all[4],
         &["what was created in another IPC namespace cannot be seen from here"],
     );
+}
+
+/// Without `/proc`, a process cannot tell its IPC namespace, which need not be another one.
+#[test]
+#[ignore = "needs root, to change the root directory, and perl"]
+fn an_unknown_namespace_is_not_another_one() {
+    let create = "shmget(0, 1000, 0600)";
+    for script in [
+        format!("chroot('.'); {create};"),
+        format!("if (fork) {{ wait }} else {{ chroot('.'); {create} }}"),
+        // It is the command that tells what this one leaves.
+        format!("chroot('.'); {create}; kill(9, $$);"),
+    ] {
+        let sandbox = Sandbox::new().unwrap();
+        let mut command = shmkey_trace(&[]);
+        command.current_dir(sandbox.path());
+        command.args(["perl", "-e", &script]);
+        let all = lines(&run(command).stderr);
+        let id = id_in(&all[0]);
+        Segment::from_id(id.parse().unwrap()).remove().unwrap();
+        let mentions = format!("behind the segment {id} (");
+        let count = all.iter().filter(|line| line.contains(&mentions)).count();
+        assert_eq!(count, 1, "{all:#?}");
+        let last = all.last().unwrap();
+        expect(last, &["left 1 segment behind"]);
+        assert!(!last.contains("another"), "{last}");
+    }
 }
 
 /// A shell's script below `shmkey trace`.
@@ -346,5 +378,183 @@ fn the_command_says_what_cannot_be_traced() {
     expect(
         &String::from_utf8(ending.stderr).unwrap(),
         &["SHMKEY_DROPIN is /no/such/library.so"],
+    );
+}
+
+/// Sets whether writers and readers of a file wait.
+fn set_nonblocking(file: &impl AsRawFd, nonblocking: bool) {
+    let flags = if nonblocking { libc::O_NONBLOCK } else { 0 };
+    // SAFETY: sets flags of an open descriptor.
+    let set = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags) };
+    assert_eq!(set, 0);
+}
+
+/// A pipe that takes no more bytes.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    set_nonblocking(&writer, true);
+    while writer.write(&[b'-'; 4096]).is_ok() {}
+    set_nonblocking(&writer, false);
+    (reader, writer)
+}
+
+/// Has a program's descriptor lead to a file of this process.
+fn redirect(command: &mut Command, descriptor: RawFd, to: &impl AsRawFd) {
+    let to = to.as_raw_fd();
+    let redirect = move || {
+        // SAFETY: both numbers are descriptors of the child.
+        match unsafe { libc::dup2(to, descriptor) } {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(redirect) };
+}
+
+#[test]
+fn the_command_says_1_byte() {
+    let mut command = traced_script(&[], r#""$0" create -s 1 > /dev/null; :"#);
+    command.arg(linked().0.built("shmkey"));
+    let all = lines(&run(command).stderr);
+    let id = all[0].split(' ').nth(5).unwrap().parse().unwrap();
+    Segment::from_id(id).remove().unwrap();
+    expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
+}
+
+#[test]
+fn the_command_does_not_wait_for_a_pipe_that_is_not_read() {
+    let sandbox = Sandbox::new().unwrap();
+    let (_, program) = linked();
+    let (_reader, writer) = full_pipe();
+    let mut command = shmkey_trace(&[]);
+    command.current_dir(sandbox.path()).arg(program);
+    command.args(["exit-at-once", "3"]);
+    redirect(&mut command, 2, &writer);
+    assert_eq!(run(command).status.code(), Some(3));
+}
+
+#[test]
+fn the_command_says_how_many_lines_were_lost() {
+    let sandbox = Sandbox::new().unwrap();
+    let (_, program) = linked();
+    let mut command = traced_script(&[], r#""$0" too-small; :"#);
+    command.current_dir(sandbox.path()).arg(program);
+    // The last line is the command's own.
+    let all = lines(&run(command).stderr).len() - 1;
+    let (mut reader, writer) = full_pipe();
+    // The pipe is emptied after the lines of the trace were lost, and before the command has its say.
+    let mut command = traced_script(&[], r#""$0" too-small; head -c 65536 <&5 | wc -c"#);
+    command.current_dir(sandbox.path()).arg(program);
+    redirect(&mut command, 5, &reader);
+    redirect(&mut command, 2, &writer);
+    assert_eq!(run(command).stdout, b"65536\n");
+    drop(writer);
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).unwrap();
+    let lost = format!("; {all} lines of the trace were lost");
+    expect(&lines(&said).concat(), &[&lost]);
+}
+
+#[test]
+fn the_command_writes_all_to_a_pipe_that_does_not_block() {
+    let (mut reader, writer) = pipe().unwrap();
+    // SAFETY: sets the size of a pipe.
+    let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+    assert_eq!(size, 4096);
+    set_nonblocking(&writer, true);
+    let script =
+        r#"i=0; while [ $i -lt 100 ]; do "$0" create -s 1000 > /dev/null; i=$((i+1)); done"#;
+    let mut command = traced_script(&[], script);
+    command.arg(linked().0.built("shmkey"));
+    redirect(&mut command, 2, &writer);
+    let process = Process::start("shmkey trace", command, b"").unwrap();
+    drop(writer);
+    let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+    while let len @ 1.. = reader.read(&mut piece).unwrap() {
+        said.extend_from_slice(&piece[..len]);
+        // The command is ahead of this.
+        thread::sleep(Duration::from_millis(10));
+    }
+    process.finish().unwrap();
+    let all = lines(&said);
+    let left = all.iter().filter_map(|line| {
+        let rest = line.strip_prefix("has left behind the segment ")?;
+        rest.split(' ').next()?.parse().ok()
+    });
+    let removed = left.map(|id| Segment::from_id(id).remove().unwrap());
+    assert_eq!(removed.count(), 100);
+    expect(all.last().unwrap(), &["it has left 100 segments behind"]);
+}
+
+#[test]
+fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
+    let sandbox = Sandbox::new().unwrap();
+    let (_, program) = linked();
+    let mut ends = [-1; 2];
+    // SAFETY: there is room for two descriptors, which become those of the files.
+    let (mut screen, terminal) = unsafe {
+        let [screen, terminal] = &mut ends;
+        let (none, default) = (ptr::null_mut(), ptr::null());
+        assert_eq!(
+            libc::openpty(screen, terminal, none, default, ptr::null()),
+            0
+        );
+        (File::from_raw_fd(*screen), File::from_raw_fd(*terminal))
+    };
+    let script = r#"stty tostop < /dev/tty; set -m; "$@" 2> /dev/tty & wait $!; echo status $?"#;
+    let mut command = Command::new("sh");
+    command
+        .current_dir(sandbox.path())
+        .args(["-c", script, "sh"]);
+    let traced = shmkey_trace(&[]);
+    command.arg(traced.get_program()).args(traced.get_args());
+    command.arg(program).args(["exit-at-once", "3"]);
+    let number = terminal.as_raw_fd();
+    let control = move || {
+        // SAFETY: begins a session, and gives it the terminal.
+        match unsafe { libc::setsid() + libc::ioctl(number, libc::TIOCSCTTY, 0) } {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: the closure makes two system calls.
+    unsafe { command.pre_exec(control) };
+    let ending = run(command);
+    assert_eq!(String::from_utf8_lossy(&ending.stdout), "status 3\n");
+    set_nonblocking(&screen, true);
+    let mut said = [0; 4096];
+    let len = screen.read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..len]);
+    expect(
+        &said,
+        &["has ended with status 3 and has left 1 segment behind"],
+    );
+}
+
+#[test]
+fn the_command_does_not_die_of_the_limit_on_file_sizes() {
+    let sandbox = Sandbox::new().unwrap();
+    let (_, program) = linked();
+    let mut command = shmkey_trace(&["-o", "trace"]);
+    command.current_dir(sandbox.path()).arg(program);
+    command.args(["exit-at-once", "3"]);
+    let limit = || {
+        let none = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the kernel reads the limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &none) };
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(limit) };
+    let ending = run(command);
+    assert_eq!(ending.status.code(), Some(3));
+    let said = String::from_utf8(ending.stderr).unwrap();
+    expect(
+        &said,
+        &["the trace cannot be written to ", "File too large"],
     );
 }

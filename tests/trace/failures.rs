@@ -557,7 +557,7 @@ fn enospc() {
         &failed[0],
         &[
             "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; this is not about the disk; 1 of them no process has attached, and \
-             the creators have ended",
+             its creator has ended (shmkey list shows it): remove it",
         ],
     );
     let failed = failures(&["too-many-pages"]);

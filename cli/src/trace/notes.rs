@@ -33,11 +33,13 @@ pub(super) struct Told {
     pub called: bool,
     /// The process that has created each segment, by its own count.
     pub created: HashMap<i32, i32>,
+    /// The same where the process could not tell its IPC namespace: the kernel's record has to confirm it.
+    pub perhaps_created: HashMap<i32, i32>,
     /// How many segments were created in another IPC namespace.
     pub elsewhere: usize,
     /// How many lines of the trace were lost.
     pub lost: u64,
-    /// The processes that have told themselves what they leave.
+    /// The processes that have told themselves what they leave here, as far as they could tell that it is here.
     pub told: HashSet<i32>,
     /// A process has the library shmkey in it, whose own calls are not traced.
     pub library: bool,
@@ -83,6 +85,8 @@ impl Notes {
         };
         let (mut told, mut elsewhere) = (Told::default(), HashSet::new());
         let here = namespace();
+        // 0 stands for unknown, which is neither this one nor another.
+        let is_known = |words: &[&str], at: usize| *here != *"0" && words.get(at) != Some(&"0");
         let ours = (our_pid_namespace().map(|n| n.to_string()), &*here);
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
@@ -91,12 +95,20 @@ impl Notes {
             match (words[0], signed(1), signed(2)) {
                 ("called", ..) => told.called = true,
                 ("lost", ..) => told.lost += u64::from(number(2).unwrap_or(0)),
-                ("told", Some(pid), _) => drop(told.told.insert(pid)),
+                ("told", Some(pid), _) if words.get(2) == Some(&&*here) || !is_known(&words, 2) => {
+                    told.told.insert(pid);
+                }
                 ("library", Some(pid), _) => {
                     told.library = true;
-                    if (words.get(2), words.get(3)) == (ours.0.as_deref().as_ref(), Some(&ours.1)) {
+                    if is_known(&words, 3)
+                        && (words.get(2), words.get(3))
+                            == (ours.0.as_deref().as_ref(), Some(&ours.1))
+                    {
                         told.with_library.insert(pid);
                     }
+                }
+                ("created", Some(pid), Some(id)) if !is_known(&words, 3) => {
+                    told.perhaps_created.insert(id, pid);
                 }
                 ("created", Some(pid), Some(id)) if words.get(3) == Some(&&*here) => {
                     told.created.insert(id, pid);

@@ -1,13 +1,19 @@
 //! Where the trace goes, for what this command has to add to it.
 
-use super::{NOT_POSSIBLE, Refusal};
+use super::{NOT_POSSIBLE, Refusal, signals};
 use crate::output::complain;
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     path::{self, Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 pub(super) enum Output {
@@ -33,7 +39,7 @@ impl Output {
             .windows(2)
             .any(|pair| pair == b"%p")
         {
-            // No file yet: nobody knows the number.
+            // No file yet: the number is not known.
             is_writable(path.parent().unwrap_or(Path::new("/"))).map_err(refuse)?;
             return Ok(Output::FilePerProcess(path));
         }
@@ -49,16 +55,29 @@ impl Output {
         }
     }
 
-    /// Adds lines about a process.
-    pub fn write(&mut self, pid: i32, text: &str) {
+    /// Adds lines about a process, and waits until they are written, and at most [`PATIENCE`]: the program has
+    /// ended, and this command is to end, too. What is not written by then is lost.
+    pub fn write(self, pid: i32, text: String) {
+        let (ends, ended) = mpsc::channel::<()>();
+        let write = move || {
+            self.append(pid, text.as_bytes());
+            drop(ends);
+        };
+        // Neither a terminal with `tostop` (SIGTTOU) nor a limit on file sizes (SIGXFSZ) does anything to this
+        // command, as long as the thread that writes takes no signals.
+        if signals::while_blocked(|_| thread::Builder::new().spawn(write)).is_ok() {
+            let _ = ended.recv_timeout(PATIENCE);
+        }
+    }
+
+    fn append(&self, pid: i32, text: &[u8]) {
         let (written, path) = match self {
-            // Whoever does not read it has gone.
-            Output::StandardError => return drop(io::stderr().write_all(text.as_bytes())),
-            Output::File(path, file) => (file.write_all(text.as_bytes()), &*path),
+            // If nothing reads it, nothing is to be done.
+            Output::StandardError => return drop(write_all(io::stderr(), text)),
+            Output::File(path, file) => (write_all(file, text), path),
             Output::FilePerProcess(path) => (
-                append_to(&of_process(path, pid))
-                    .and_then(|mut file| file.write_all(text.as_bytes())),
-                &*path,
+                append_to(&of_process(path, pid)).and_then(|file| write_all(file, text)),
+                path,
             ),
         };
         match written {
@@ -71,6 +90,31 @@ impl Output {
             _ => {}
         }
     }
+}
+
+/// As long as a traced program waits, too.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes all, also where another process that shares the file has set O_NONBLOCK.
+fn write_all(mut to: impl Write + AsFd, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match to.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => text = &text[len..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut poll = libc::pollfd {
+                    fd: to.as_fd().as_raw_fd(),
+                    events: libc::POLLOUT,
+                    revents: 0,
+                };
+                // SAFETY: there is one descriptor to look at.
+                unsafe { libc::poll(&mut poll, 1, -1) };
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn append_to(path: &Path) -> io::Result<File> {

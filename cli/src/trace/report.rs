@@ -3,7 +3,7 @@
 //! for a program that could not say anything any more.
 
 use super::{notes::Told, output::Output};
-use crate::{attached::Attachments, process::Census};
+use crate::{attached::Attachments, process::Census, words::count};
 use shmkey::{Life, Segment, Status};
 use std::{
     collections::HashSet,
@@ -57,7 +57,9 @@ impl Report {
             }
             // The library's calls are not traced: the kernel alone names the creator.
             let by_library = is_new && told.with_library.contains(&segment.cpid);
-            let noted = told.created.get(&segment.id).copied();
+            let perhaps = told.perhaps_created.get(&segment.id);
+            let confirmed = perhaps.filter(|&&creator| is_new && creator == segment.cpid);
+            let noted = told.created.get(&segment.id).or(confirmed).copied();
             let creator = noted.or(by_library.then_some(segment.cpid))?;
             // Who goes on has not left it.
             let life = census.at(segment.cpid, segment.changed_at).life;
@@ -88,15 +90,15 @@ impl Report {
     }
 
     /// Writes it where the trace is.
-    pub fn write(&self, json: bool, output: &mut Output) {
-        output.write(self.pid, &if json { self.json() } else { self.text() });
+    pub fn write(&self, json: bool, output: Output) {
+        output.write(self.pid, if json { self.json() } else { self.text() });
     }
 
     /// What its own process has not told already.
     fn untold(&self) -> impl Iterator<Item = &Left> {
         let told = &self.told.told;
         let left = self.left.iter().flatten();
-        left.filter(|left| left.creator == self.pid || !told.contains(&left.creator))
+        left.filter(|left| !told.contains(&left.creator))
     }
 
     fn text(&self) -> String {
@@ -110,11 +112,14 @@ impl Report {
             if !segment.key.is_private() {
                 let _ = write!(text, "key {}, ", segment.key);
             }
-            let (size, mode) = (segment.size, segment.mode);
-            let _ = write!(text, "{size} bytes, mode {mode:04o}), which ");
+            let (size, mode) = (count(segment.size as u64, "byte"), segment.mode);
+            let _ = write!(text, "{size}, mode {mode:04o}), which ");
             let _ = match (&left.users[..], segment.nattch) {
                 (_, 0) => write!(text, "nobody has attached"),
-                ([], n) => write!(text, "others have attached ({n} times in all)"),
+                ([], n) => {
+                    let times = count(n, "time");
+                    write!(text, "others have attached ({times} in all)")
+                }
                 (users, _) => write!(
                     text,
                     "is attached by {}",
@@ -134,8 +139,7 @@ impl Report {
             Some(left) => {
                 let count = match left.len() {
                     0 => "no segment".to_owned(),
-                    1 => "1 segment".to_owned(),
-                    n => format!("{n} segments"),
+                    n => count(n as u64, "segment"),
                 };
                 match left.iter().all(|left| left.creator == self.pid) {
                     true => format!(" and has left {count} behind"),
@@ -161,7 +165,7 @@ impl Report {
         let lost = match self.told.lost {
             0 => String::new(),
             1 => "; 1 line of the trace was lost".to_owned(),
-            n => format!("; {n} lines of the trace were lost"),
+            n => format!("; {} of the trace were lost", count(n, "line")),
         };
         let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}{lost}");
         text

@@ -4,7 +4,7 @@ use super::{
     key::{Meant, NoKey},
     ownership::{Orphans, Ownership},
     permission::Access,
-    words::{Bytes, Kib, User},
+    words::{Bytes, Count, Kib, User, are},
 };
 use core::{ffi::c_int, fmt};
 
@@ -168,7 +168,8 @@ impl fmt::Display for Cause {
             ),
             Cause::BeyondLimit { shmmax } => write!(
                 f,
-                "the largest segment that the limit kernel.shmmax allows has {shmmax} bytes; ask for less, or raise the limit"
+                "the largest segment that the limit kernel.shmmax allows has {}; ask for less, or raise the limit",
+                Bytes(shmmax)
             ),
             Cause::NoKey(no_key) => no_key.fmt(f),
             Cause::Smaller {
@@ -202,7 +203,9 @@ impl fmt::Display for Cause {
             ),
             Cause::Ids { used, shmmni } => write!(
                 f,
-                "{used} of {shmmni} segments (kernel.shmmni) are in use; this is not about the disk; {Orphans}"
+                "{used} of {} (kernel.shmmni) {} in use; this is not about the disk; {Orphans}",
+                Count(shmmni as u64, "segment"),
+                are(used as u64)
             ),
             Cause::Pages {
                 asked,
@@ -210,8 +213,11 @@ impl fmt::Display for Cause {
                 shmall,
             } => write!(
                 f,
-                "{used} of {shmall} pages of shared memory (kernel.shmall) are in use, and {asked} more are too many; \
-                 this is not about the disk; {Orphans}"
+                "{used} of {} of shared memory (kernel.shmall) {} in use, and {asked} more {} too many; \
+                 this is not about the disk; {Orphans}",
+                Count(shmall as u64, "page"),
+                are(used as u64),
+                are(asked as u64)
             ),
             Cause::NoSuchHugePages { kib } => write!(
                 f,
@@ -342,6 +348,36 @@ impl fmt::Display for Cause {
                 "a seccomp filter is installed for this process, as containers and sandboxes do, and most likely it answers in the \
                  kernel's place; allow shmget, shmat, shmdt and shmctl in that policy (such as docker's --security-opt seccomp=...)",
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        for (cause, start) in [
+            (
+                Cause::BeyondLimit { shmmax: 1 },
+                "the largest segment that the limit kernel.shmmax allows has 1 byte;",
+            ),
+            (
+                Cause::Ids { used: 1, shmmni: 1 },
+                "1 of 1 segment (kernel.shmmni) is in use;",
+            ),
+            (
+                Cause::Pages {
+                    asked: 1,
+                    used: 1,
+                    shmall: 1,
+                },
+                "1 of 1 page of shared memory (kernel.shmall) is in use, and 1 more is too many;",
+            ),
+        ] {
+            let text = cause.to_string();
+            assert!(text.starts_with(start), "{text}");
         }
     }
 }

@@ -173,6 +173,10 @@ impl fmt::Display for Orphans {
             0 => f.write_str(
                 "none is known to be an orphan (attached by no process, and its creator has ended), so raise the limit",
             ),
+            1 => f.write_str(
+                "1 of them no process has attached, and its creator has ended (shmkey list shows it): remove it if its content \
+                 is not needed, or raise the limit",
+            ),
             count => write!(
                 f,
                 "{count} of them no process has attached, and the creators have ended (shmkey list shows them): remove those whose \

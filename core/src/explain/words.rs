@@ -57,11 +57,24 @@ pub struct Bytes(pub usize);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("1 byte"),
-            n => write!(f, "{n} bytes"),
-        }
+        Count(self.0 as u64, "byte").fmt(f)
     }
+}
+
+/// So many of something, whose plural has an s: `1 byte`, `2 bytes`.
+pub(crate) struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(number, what) = *self;
+        let ending = if number == 1 { "" } else { "s" };
+        write!(f, "{number} {what}{ending}")
+    }
+}
+
+/// The verb for so many.
+pub(super) fn are(number: u64) -> &'static str {
+    if number == 1 { "is" } else { "are" }
 }
 
 /// So many KiB, in the unit that people use.
@@ -87,7 +100,7 @@ impl fmt::Display for Times {
         match self.0 {
             0 => f.write_str("nowhere"),
             1 => f.write_str("once"),
-            n => write!(f, "{n} times"),
+            n => Count(n, "time").fmt(f),
         }
     }
 }
@@ -155,6 +168,8 @@ mod tests {
 
     #[test]
     fn sizes_and_users() {
+        assert_eq!(Bytes(1).to_string(), "1 byte");
+        assert_eq!(Count(0, "page").to_string(), "0 pages");
         assert_eq!(Kib(4).to_string(), "4 KiB");
         assert_eq!(Kib(2048).to_string(), "2 MiB");
         assert_eq!(Kib(2049).to_string(), "2049 KiB");

@@ -69,9 +69,9 @@ pub(super) fn lost(count: u64) {
     note(format_args!("lost {} {count}\n", sys::process_id()));
 }
 
-/// This process has told what it leaves.
+/// This process has told what it leaves in its IPC namespace.
 pub(super) fn told() {
-    note(format_args!("told {}\n", sys::process_id()));
+    note(format_args!("told {} {}\n", sys::process_id(), namespace()));
 }
 
 fn note(what: fmt::Arguments<'_>) {
