@@ -336,7 +336,7 @@ pub unsafe extern "C" fn shm_ring_send(
 /// sent, and a call that begins with it reports the error.
 ///
 /// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
-/// raw memory.
+/// shared memory.
 ///
 /// Returns: how many were sent, from the first on; or -1, none.
 /// Errors: those of shm_ring_send().

@@ -62,7 +62,7 @@ impl fmt::Display for Bytes {
 }
 
 /// So many of something, whose plural has an s: `1 byte`, `2 bytes`.
-pub(crate) struct Count(pub u64, pub &'static str);
+pub struct Count(pub u64, pub &'static str);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
