@@ -422,14 +422,16 @@ fn the_command_says_1_byte() {
     expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
 }
 
+/// A script whose first word is the program with the situations: it makes a call.
+const FAILS_WITH_3: &str = r#""$0" no-key; exit 3"#;
+
 #[test]
 fn the_command_does_not_wait_for_a_pipe_that_is_not_read() {
     let sandbox = Sandbox::new().unwrap();
     let (_, program) = linked();
     let (_reader, writer) = full_pipe();
-    let mut command = shmkey_trace(&[]);
+    let mut command = traced_script(&[], FAILS_WITH_3);
     command.current_dir(sandbox.path()).arg(program);
-    command.args(["exit-at-once", "3"]);
     redirect(&mut command, 2, &writer);
     assert_eq!(run(command).status.code(), Some(3));
 }
@@ -444,9 +446,9 @@ fn the_command_says_how_many_lines_were_lost() {
     let all = lines(&run(command).stderr).len() - 1;
     let (mut reader, writer) = full_pipe();
     // The pipe is emptied after the lines of the trace were lost, and before the command has its say.
-    let mut command = traced_script(&[], r#""$0" too-small; head -c 65536 <&5 | wc -c"#);
+    let mut command = traced_script(&[], r#""$0" too-small; head -c 65536 | wc -c"#);
     command.current_dir(sandbox.path()).arg(program);
-    redirect(&mut command, 5, &reader);
+    redirect(&mut command, 0, &reader);
     redirect(&mut command, 2, &writer);
     assert_eq!(run(command).stdout, b"65536\n");
     drop(writer);
@@ -507,9 +509,9 @@ fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
     command
         .current_dir(sandbox.path())
         .args(["-c", script, "sh"]);
-    let traced = shmkey_trace(&[]);
+    let traced = traced_script(&[], FAILS_WITH_3);
     command.arg(traced.get_program()).args(traced.get_args());
-    command.arg(program).args(["exit-at-once", "3"]);
+    command.arg(program);
     let number = terminal.as_raw_fd();
     let control = move || {
         // SAFETY: begins a session, and gives it the terminal.
@@ -528,7 +530,7 @@ fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
     let said = String::from_utf8_lossy(&said[..len]);
     expect(
         &said,
-        &["has ended with status 3 and has left 1 segment behind"],
+        &["has ended with status 3 and has left no segment behind"],
     );
 }
 
@@ -536,9 +538,8 @@ fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
 fn the_command_does_not_die_of_the_limit_on_file_sizes() {
     let sandbox = Sandbox::new().unwrap();
     let (_, program) = linked();
-    let mut command = shmkey_trace(&["-o", "trace"]);
+    let mut command = traced_script(&["-o", "trace"], FAILS_WITH_3);
     command.current_dir(sandbox.path()).arg(program);
-    command.args(["exit-at-once", "3"]);
     let limit = || {
         let none = libc::rlimit {
             rlim_cur: 0,
