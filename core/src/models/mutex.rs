@@ -3,7 +3,10 @@ use crate::sys::Instant;
 use loom::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     thread,
 };
@@ -166,7 +169,7 @@ fn one_that_gives_up_follows_a_dead_owner() {
     check(2, threads, true);
 }
 
-/// A thread that knows of a death once it has happened.
+/// A thread that knows of a death once it has happened: of [`DEAD`] first, and of the number behind it second.
 struct Witness(u64, Arc<AtomicU64>);
 
 impl Threads for Witness {
@@ -175,7 +178,8 @@ impl Threads for Witness {
     }
 
     fn is_dead(&self, owner: u64) -> bool {
-        owner == DEAD && self.1.load(Relaxed) == 1
+        // Acquire: the kernel says so when all that the thread has written is there.
+        owner >= DEAD && self.1.load(Acquire) > (owner - DEAD) / 8
     }
 
     fn seems_dead(&self, owner: u64) -> bool {
@@ -244,5 +248,41 @@ fn the_last_one_that_looks_calls_another() {
         gives_up.join().unwrap();
         died.store(1, Relaxed);
         assert!(stays.join().unwrap());
+    });
+}
+
+/// Of three that sleep, one looks after the owner, which dies. It takes the lock over and calls another one,
+/// which gets the lock before it sleeps again, and dies, too. The third one, which relies on it, learns of the
+/// death.
+#[test]
+fn one_that_is_called_gets_the_lock_and_dies() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let_them_look();
+        let lock = Arc::new(Mutex::default());
+        let died = Arc::new(AtomicU64::new(0));
+        let owner = Witness(DEAD, died.clone());
+        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
+        let take_turn = |number| {
+            let (lock, died) = (lock.clone(), died.clone());
+            move || {
+                let me = Witness(number, died.clone());
+                let acquired = lock.lock(number, &me, Deadline::Never).unwrap();
+                if acquired == Acquired::OwnerDied {
+                    lock.consistent(&me).unwrap();
+                }
+                match number > DEAD {
+                    true => died.store(2, Release),
+                    false => lock.unlock(&me).unwrap(),
+                }
+            }
+        };
+        let others = [16, DEAD + 8].map(|number| thread::spawn(take_turn(number)));
+        died.store(1, Relaxed);
+        take_turn(8)();
+        for other in others {
+            other.join().unwrap();
+        }
     });
 }

@@ -5,7 +5,7 @@
 //! move its threads about. So two of them do, the *watchers*; the others sleep for long, and rely on
 //! them. Two, because one of them is often woken to have the lock, and then the other one still
 //! watches; the next thread that comes to sleep is a watcher again. Only where the last one leaves
-//! does it have to wake another.
+//! does it have to wake another; and so does that one, if it has the lock before it sleeps again.
 //!
 //! That other thread may just be about to sleep. So the watcher that leaves changes the word on which
 //! they sleep before it wakes one: see `Mutex`.
@@ -47,7 +47,12 @@ const TERM: u32 = 100;
 
 /// The part of a thread in the watch.
 #[derive(Default)]
-pub struct Part(Option<Watcher>);
+pub struct Part {
+    /// It watches.
+    watcher: Option<Watcher>,
+    /// It has slept, and perhaps was woken to become a watcher.
+    has_joined: bool,
+}
 
 #[derive(Clone, Copy)]
 struct Watcher {
@@ -69,26 +74,34 @@ impl Watch {
         loop {
             // Relaxed, here and below: `change` compares it.
             let word = self.0.load(Relaxed);
-            let (next, watcher) = decide(word, part.0, sleeper);
+            let (next, watcher) = decide(word, part.watcher, sleeper);
             if self.change(word, next) {
-                part.0 = watcher;
+                *part = Part {
+                    watcher,
+                    has_joined: true,
+                };
                 return sleep.look_often(watcher.is_some());
             }
         }
     }
 
     /// Ends the part of a thread that sleeps no more. Returns whether another thread is to be woken, to
-    /// become a watcher.
+    /// become a watcher: if this was the last one, or was woken to be one.
     pub fn leave(&self, part: &mut Part) -> bool {
-        let Some(mine) = part.0.take() else {
+        let Part {
+            watcher,
+            has_joined,
+        } = core::mem::take(part);
+        if !has_joined {
             return false;
-        };
+        }
         loop {
             let word = self.0.load(Relaxed);
-            if !mine.is_in(word) {
-                return false; // it was late, and another one has its place
-            }
-            let next = put(word, mine.place, 0);
+            let next = match watcher {
+                Some(mine) if mine.is_in(word) => put(word, mine.place, 0),
+                // If it was late, another one has its place.
+                _ => word,
+            };
             if self.change(word, next) {
                 return next & RELIED != 0 && !is_watched(next, wait::milliseconds());
             }
@@ -195,12 +208,12 @@ mod tests {
     fn two_watch_and_the_last_one_calls_another() {
         let watch = Watch::default();
         let (mut first, mut second, mut third) = (join(&watch), join(&watch), join(&watch));
-        assert!(first.0.is_some() && second.0.is_some() && third.0.is_none());
+        assert!(first.watcher.is_some() && second.watcher.is_some() && third.watcher.is_none());
         assert!(!watch.leave(&mut third), "it does not watch");
         assert!(!watch.leave(&mut first), "the second one still does");
         assert!(watch.leave(&mut second), "no one does");
         watch.join(&mut third, &mut sleep());
-        assert!(third.0.is_some());
+        assert!(third.watcher.is_some());
     }
 
     #[test]
