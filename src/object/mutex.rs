@@ -242,7 +242,9 @@ impl<T: Plain> Mutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        self.raw.lock(deadline).map(|owner_died| self.guard(owner_died))
+        self.raw
+            .lock(deadline)
+            .map(|owner_died| self.guard(owner_died))
     }
 
     #[inline]
