@@ -1,10 +1,10 @@
 //! The C++ header: what it promises, by each standard, with and without exceptions, and what its
 //! compilers say of it.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
 use std::{fs, path::Path, path::PathBuf};
+use support::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
 
 const PLAIN: &[&str] = &["-fno-exceptions", "-fno-rtti"];
 

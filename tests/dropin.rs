@@ -1,14 +1,14 @@
 //! The drop-in behaves as libc and the kernel do, to the letter, whichever way a program comes to
 //! use it.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Process, Random, Sandbox};
 use std::{
     path::PathBuf,
     process::Command,
     sync::{Arc, Mutex},
 };
+use support::{Artifacts, Process, Random, Sandbox};
 
 const PROGRAM: &str = "tests/c/conformance.c";
 

@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-mod stage;
+mod support;
 
-use stage::{Name, helper_task, say, wait_to_be_told};
+use support::{Name, helper_task, say, wait_to_be_told};
 
 const NOW: Duration = Duration::ZERO;
 const AGES: Duration = Duration::from_secs(60);

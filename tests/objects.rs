@@ -1,12 +1,11 @@
 //! Managed objects: one call opens them for all, whatever is wrong is named, and a death is
 //! survived.
 
-mod stage;
+mod support;
 
 use shmkey::{
     Attachment, Contents, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
 };
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     collections::HashMap,
     env,
@@ -18,6 +17,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Helper, Name, helper_task, say, wait_to_be_told};
 
 fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()

@@ -1,11 +1,11 @@
 //! `list` and `show`: what they say is what the kernel says, and what is true.
 
-mod stage;
+mod support;
 
 use serde_json::Value;
 use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::{Child, Name, alone, listed, listed_id, refusal, shmkey};
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
+use support::{Child, Name, alone, listed, listed_id, refusal, shmkey};
 
 /// The kernel's own list, a line by its id.
 fn kernel() -> BTreeMap<i64, BTreeMap<String, i64>> {

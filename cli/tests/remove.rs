@@ -1,10 +1,10 @@
 //! `remove`: what it was told to, and nothing else.
 
-mod stage;
+mod support;
 
 use shmkey::{Key, Latest, Place, Ring, Segment};
-use stage::{Child, Name, alone, listed, refusal, shmkey};
 use std::{os::unix::process::CommandExt, process::Command, sync::Arc};
+use support::{Child, Name, alone, listed, refusal, shmkey};
 
 fn create(name: &Name) -> i32 {
     shmkey(&["create", "--size", "100", "--name", &name.0])
@@ -47,7 +47,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
 fn some_of_several() {
     let name = Name::new();
     let id = create(&name);
-    let output = stage::run(&["remove", "name:there is none", &id.to_string()], b"");
+    let output = support::run(&["remove", "name:there is none", &id.to_string()], b"");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -66,7 +66,7 @@ fn a_command_line_that_makes_no_sense() {
         &["remove", "--mine"],
     ] {
         assert_eq!(
-            stage::run(arguments, b"").status.code(),
+            support::run(arguments, b"").status.code(),
             Some(2),
             "{arguments:?}"
         );
@@ -146,7 +146,7 @@ fn orphans_and_nothing_else() {
 fn without_a_terminal_it_wants_a_yes() {
     alone(|| {
         private(false).kill();
-        let output = stage::run(&["remove", "--orphans"], b"y\n");
+        let output = support::run(&["remove", "--orphans"], b"y\n");
         assert_eq!(output.status.code(), Some(1));
         let why = String::from_utf8(output.stderr).unwrap();
         assert!(

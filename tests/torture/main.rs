@@ -6,16 +6,16 @@
 //! test --release --test torture -- --ignored` takes every k, but not each turn of an instruction that
 //! repeats itself.
 
-#[path = "../stage/mod.rs"]
-mod stage;
 mod stepping;
+#[path = "../support/mod.rs"]
+mod support;
 mod victims;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use stage::Random;
 use std::process::ExitCode;
 use stepping::Way;
-use victims::{Scene, VICTIMS, Victim};
+use support::Random;
+use victims::{Objects, VICTIMS, Victim};
 
 /// How many k a sample has.
 const SAMPLE: usize = if cfg!(debug_assertions) {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The processes are forked, and a fork copies one thread.
     arguments.test_threads = Some(1);
-    stage::directory(); // cleans up when this process is stopped
+    support::directory(); // cleans up when this process is stopped
     stay_on_one_core();
     let seed = Random::seed_of_run();
 
@@ -86,20 +86,20 @@ fn kill_at_all(victim: Victim) -> Result<(), String> {
 
 /// The instructions that an operation makes, undisturbed.
 fn way(victim: Victim) -> Result<Way, String> {
-    let scene = Scene::new()?;
-    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let objects = Objects::new()?;
+    let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;
     let way = Way::of(child)?;
-    (victim.check)(&scene, true).map_err(|error| format!("not killed: {error}"))?;
+    (victim.check)(&objects, true).map_err(|error| format!("not killed: {error}"))?;
     Ok(way)
 }
 
 /// Kills a child after so many instructions of its act, or lets it come to its end.
 fn kill_after(victim: Victim, way: &Way, k: usize) -> Result<(), String> {
-    let scene = Scene::new()?;
-    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let objects = Objects::new()?;
+    let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;
     let done = !way.send(child, k)?;
     if !done {
         stepping::kill(child)?;
     }
-    (victim.check)(&scene, done).map_err(|error| format!("killed after instruction {k}: {error}"))
+    (victim.check)(&objects, done).map_err(|error| format!("killed after instruction {k}: {error}"))
 }

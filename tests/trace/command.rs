@@ -3,7 +3,7 @@
 
 use super::{
     events, expect, expect_fields_of_exit, id_in, lines, linked,
-    stage::{Ending, Process, Sandbox},
+    support::{Ending, Process, Sandbox},
 };
 use serde_json::Value;
 use shmkey::Segment;

@@ -1,8 +1,8 @@
 //! Every failure is provoked in earnest, and explained by the facts that were at hand.
 
 use super::{
-    expect, failed, id_in, lines, play, situation,
-    stage::{Process, Sandbox},
+    expect, failed, id_in, lines, run_to_success, situation,
+    support::{Process, Sandbox},
     trace_of,
 };
 use shmkey::{ErrorKind, Key, Segment};
@@ -666,11 +666,11 @@ fn the_library_gives_the_same_explanation() {
     // What follows tells of segments that other tests create and remove.
     let ours = cause(Segment::open(key).unwrap_err());
     let ours = ours.split_inclusive("; ").take(2).collect::<String>();
-    let traced = play(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[1], &[&ours]);
 
     let ours = cause(Segment::from_id(-1).attach().unwrap_err());
-    let traced = play(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[0], &[&ours]);
 
     let number = 0x4000_0000 | key.as_raw() & 0xffff;
