@@ -23,8 +23,8 @@ const FORMS: [Form; 5] = [
 ];
 
 #[test]
-#[ignore = "needs valgrind"]
 fn the_c_programs_use_memory_as_they_should() {
+    needs!(VALGRIND);
     let mut programs = Programs::build(|_| {}).expect("the programs can be built");
     programs.run_under(&VALGRIND);
     for form in FORMS {
@@ -56,8 +56,8 @@ fn the_c_programs_use_memory_as_they_should() {
 
 /// The same programs as in `capi`.
 #[test]
-#[ignore = "needs valgrind"]
 fn the_objects_use_memory_as_they_should() {
+    needs!(VALGRIND);
     let artifacts = Artifacts::shared();
     for name in ["objects", "hostile_objects", "alignment"] {
         for library in ["libshmkey.so", "libshmkey.a"] {

@@ -17,8 +17,8 @@ fn orphans() -> Vec<i32> {
 }
 
 #[test]
-#[ignore = "needs strace"]
 fn nothing_is_left_behind() {
+    needs!(STRACE);
     let programs = Programs::build(|_| {}).expect("the programs can be built");
     for form in [Form::CSo, Form::Rust] {
         for program in [
@@ -104,8 +104,8 @@ fn interrupt(
 
 /// The line that a writer was given is in the segment as a whole.
 #[test]
-#[ignore = "needs strace"]
 fn a_line_is_written_or_not() {
+    needs!(STRACE);
     let programs = Programs::build(|_| {}).expect("the programs can be built");
     for form in [Form::CSo, Form::Rust] {
         for call in ["shmget", "shmat"] {

@@ -105,7 +105,6 @@ fn new_id(before: &[i64]) -> i64 {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn orphans_and_nothing_else() {
     alone(|| {
         // Its creator lives; it is attached; it is attached, and its creator is dead.
@@ -142,7 +141,6 @@ fn orphans_and_nothing_else() {
 
 /// In a script, which cannot be asked, nothing is removed that was not agreed to.
 #[test]
-#[ignore = "needs root"]
 fn without_a_terminal_it_wants_a_yes() {
     alone(|| {
         private(false).kill();
@@ -161,7 +159,6 @@ fn without_a_terminal_it_wants_a_yes() {
 
 /// What was listed is what the advice removes.
 #[test]
-#[ignore = "needs root"]
 fn orphans_that_were_chosen() {
     alone(|| {
         for key in [0x11, 0x12, -3] {
@@ -192,7 +189,6 @@ fn orphans_that_were_chosen() {
 
 /// Data that was left for a process that comes later is not removed with the rest.
 #[test]
-#[ignore = "needs root"]
 fn data_for_a_later_process_is_kept() {
     alone(|| {
         let names: Vec<Name> = (0..6).map(|_| Name::new()).collect();
@@ -272,7 +268,6 @@ impl Everybodys {
 
 /// What removing leaves alone, listing does not advise to remove: also if it has not looked.
 #[test]
-#[ignore = "needs root, for a namespace of its own"]
 fn data_is_left_alone_in_words() {
     alone(|| {
         let name = Name::new();
@@ -307,7 +302,6 @@ fn said(command: &mut Command) -> String {
 
 /// Where it cannot be told whether a creator lives, nothing is removed.
 #[test]
-#[ignore = "needs root"]
 fn no_orphan_is_guessed() {
     let program = Everybodys::new();
     let path = program.0.path().join("shmkey");
@@ -343,7 +337,6 @@ fn no_orphan_is_guessed() {
 
 /// Whoever is not root removes what is its own, and leaves the others' orphans alone.
 #[test]
-#[ignore = "needs root"]
 fn orphans_of_an_ordinary_user() {
     let program = Everybodys::new();
     let as_nobody = |arguments: &[&str]| program.said(arguments);

@@ -11,6 +11,7 @@ mod cpp;
 pub mod examples;
 mod helpers;
 pub mod hosts;
+pub mod needs;
 mod processes;
 mod programs;
 #[path = "../../c_examples/record.rs"]
@@ -22,7 +23,7 @@ pub use cleanup::{directory, watch};
 pub use cpp::{CLANGXX, Cpp, GXX};
 pub use helpers::{Helper, Name, helper_task, say, wait_to_be_told};
 pub use processes::{Ending, Process};
-pub use programs::{Artifacts, Form, Programs};
+pub use programs::{Artifacts, Form, Programs, working_compiler};
 pub use sandbox::Sandbox;
 pub use values::{Random, shorten};
 

@@ -329,7 +329,7 @@ impl Artifacts {
 }
 
 /// The compiler that build.rs has found, if it still runs.
-fn working_compiler() -> Option<PathBuf> {
+pub fn working_compiler() -> Option<PathBuf> {
     let compiler = env!("SHMKEY_CC");
     let answer = Command::new(compiler).arg("--version").output();
     (!compiler.is_empty() && answer.is_ok_and(|output| output.status.success()))

@@ -52,7 +52,7 @@ fn run_to_success(command: Command) -> Ending {
     assert_ne!(
         ending.status.code(),
         Some(77),
-        "this machine does not allow it: see the reason why this test is ignored"
+        "this machine does not allow it"
     );
     let said = String::from_utf8_lossy(&ending.stdout);
     assert!(ending.status.success(), "{:?}: {said}", ending.status);
@@ -169,8 +169,8 @@ fn the_end_tells_who_has_it_attached() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn the_end_of_a_program_with_very_many() {
+    needs!(NAMESPACES);
     let all = trace_of(&["plenty"]);
     let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("still attached at 0x"), 2000);
