@@ -1,14 +1,14 @@
 //! Programs on which a library could have an effect that libc's functions have not, in every way of
 //! loading it, without a trace and with one.
 
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
-use stage::{
+use std::{fs, sync::LazyLock};
+use support::{
     Artifacts, Process, Sandbox,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
-use std::{fs, sync::LazyLock};
 
 /// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
 /// end well, and to be traced where it is to be.

@@ -1,10 +1,11 @@
 //! Every failure is provoked in earnest, and explained by the facts that were at hand.
 
 use super::{
-    expect, failed, id_in, lines, play, situation,
-    stage::{Process, Sandbox},
+    expect, failed, id_in, lines, run_to_success, situation,
+    support::{Process, Sandbox},
     trace_of,
 };
+use crate::needs;
 use shmkey::{ErrorKind, Key, Segment};
 use std::fs;
 
@@ -42,8 +43,8 @@ fn einval_sizes_that_cannot_be() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace with limits of its own"]
 fn einval_a_size_beyond_the_limit() {
+    needs!(NAMESPACES);
     let failed = failures(&["beyond-shmmax"]);
     expect(
         &failed[0],
@@ -73,8 +74,8 @@ fn einval_ids_and_addresses_that_are_none() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn einval_an_id_whose_place_is_taken() {
+    needs!(NAMESPACES);
     for line in failures(&["place-taken"]) {
         expect(
             &line,
@@ -364,8 +365,8 @@ fn a_program_that_asks_again_and_again_is_told_the_rest_now_and_then() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn enoent_in_another_ipc_namespace() {
+    needs!(NAMESPACES);
     let failed = failures(&["namespace-of-its-own"]);
     expect(
         &failed[0],
@@ -402,8 +403,8 @@ fn enoent() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn enoent_the_key_of_a_failed_ftok() {
+    needs!(NAMESPACES);
     let all = trace_of(&["key-of-failed-ftok"]);
     expect(&all[0], &["key 0xffffffff", "most likely a failed ftok"]);
     assert!(!all[0].contains("in this process"), "{}", all[0]);
@@ -428,8 +429,8 @@ fn enoent_the_key_of_a_failed_ftok() {
 }
 
 #[test]
-#[ignore = "needs root, to become another user"]
 fn eacces_and_eperm_of_a_strangers_segment() {
+    needs!(ROOT);
     let failed = failures(&["stranger"]);
     for line in &failed[..3] {
         expect(
@@ -461,8 +462,8 @@ fn eacces_by_a_filter() {
 }
 
 #[test]
-#[ignore = "needs root, whom no mode keeps out"]
 fn eacces_and_eperm_of_root_by_a_filter() {
+    needs!(ROOT);
     let failed = failures(&["filtered-root"]);
     expect(
         &failed[0],
@@ -476,8 +477,8 @@ fn eacces_and_eperm_of_root_by_a_filter() {
 }
 
 #[test]
-#[ignore = "needs root, to become another user in another group"]
 fn eacces_names_the_class_and_the_right() {
+    needs!(ROOT);
     let failed = failures(&["classes"]);
     expect(
         &failed[0],
@@ -506,8 +507,8 @@ fn eacces_names_the_class_and_the_right() {
 }
 
 #[test]
-#[ignore = "needs root, to become another user"]
 fn eacces_blames_no_mode_that_allows_it() {
+    needs!(ROOT);
     let failed = failures(&["toggled"]);
     for line in &failed {
         assert!(
@@ -519,8 +520,8 @@ fn eacces_blames_no_mode_that_allows_it() {
 }
 
 #[test]
-#[ignore = "needs root, to make a segment of a user whom a namespace does not know"]
 fn eacces_in_a_user_namespace() {
+    needs!(NAMESPACES);
     let failed = failures(&["unknown-owner"]);
     let stranger = "a user that this namespace does not know (shown as uid 65534)";
     expect(
@@ -534,8 +535,8 @@ fn eacces_in_a_user_namespace() {
 }
 
 #[test]
-#[ignore = "needs root, to become a user who may lock little"]
 fn enomem_of_locking() {
+    needs!(ROOT);
     let failed = failures(&["locked"]);
     expect(
         &failed[0],
@@ -567,8 +568,8 @@ fn odd_arguments() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace with limits of its own"]
 fn enospc() {
+    needs!(NAMESPACES);
     let failed = failures(&["too-many"]);
     expect(
         &failed[0],
@@ -588,8 +589,8 @@ fn enospc() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn eidrm() {
+    needs!(NAMESPACES);
     let failed = failures(&["removed"]);
     assert!(
         failed.iter().any(|line| line.contains(
@@ -648,8 +649,8 @@ fn enosys_and_eperm_by_a_filter() {
 }
 
 #[test]
-#[ignore = "needs root, to do without /proc"]
 fn nothing_is_guessed_when_nothing_can_be_read() {
+    needs!(NAMESPACES);
     let failed = failures(&["blind"]);
     expect(
         &failed[0],
@@ -683,11 +684,11 @@ fn the_library_gives_the_same_explanation() {
     // What follows tells of segments that other tests create and remove.
     let ours = cause(Segment::open(key).unwrap_err());
     let ours = ours.split_inclusive("; ").take(2).collect::<String>();
-    let traced = play(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[1], &[&ours]);
 
     let ours = cause(Segment::from_id(-1).attach().unwrap_err());
-    let traced = play(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[0], &[&ours]);
 
     let number = 0x4000_0000 | key.as_raw() & 0xffff;
