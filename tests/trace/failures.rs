@@ -255,6 +255,17 @@ fn two_files_that_give_one_key() {
 
 #[test]
 fn enoent_of_a_file_that_was_replaced() {
+    // Other programs' segments have keys of the same project, too, and the kernel lists them first.
+    let sandbox = Sandbox::new().unwrap();
+    let alike = Key::from_path(sandbox.path().join("shmfile"), i32::from(b's')).unwrap();
+    let _others = [1, 2].map(|inode| {
+        Segment::options()
+            .create(true)
+            .size(10)
+            .remove_on_drop(true)
+            .open(Key::from_raw(alike.as_raw() ^ inode))
+            .unwrap()
+    });
     let all = trace_of(&["replaced"]);
     let key = |line: &String| {
         line.split_once(" = key ")
@@ -291,6 +302,12 @@ fn enoent_of_a_file_that_was_replaced() {
         &[&format!(
             "; the segment {old} has the key {before}, and if ftok made both of one path, its file was replaced"
         )],
+    );
+    expect(
+        &failed[1],
+        &[
+            " segments whose keys differ from this one in these bits alone, it is one that this process created",
+        ],
     );
     expect(
         &failed[2],

@@ -157,9 +157,14 @@ struct Earlier {
     key: c_int,
     id: c_int,
     other: c_int,
+    /// This process created the segment.
+    own: bool,
+    /// How many segments have such a key.
+    count: usize,
 }
 
 impl Earlier {
+    /// Returns the likeliest segment: one that this process created, and of several the newest.
     #[inline(never)] // so that its room on the stack is free again while others are in use
     fn of(key: c_int) -> Option<Earlier> {
         const INODE: c_int = 0xffff;
@@ -168,15 +173,21 @@ impl Earlier {
             return None;
         }
         let (highest, _) = backend::usage().ok()?;
-        let records = (0..=highest).filter_map(|index| backend::stat_at(index).ok());
-        records
-            .map(|(id, record)| Earlier {
-                key,
-                id,
-                other: sys::key_of(&record.shm_perm),
-            })
+        let this = sys::process_id();
+        let mut count = 0;
+        let (id, record) = (0..=highest)
+            .filter_map(|index| backend::stat_at(index).ok())
             // A removed segment has the key 0.
-            .find(|found| found.other & !INODE == key & !INODE)
+            .filter(|(_, record)| sys::key_of(&record.shm_perm) & !INODE == key & !INODE)
+            .inspect(|_| count += 1)
+            .max_by_key(|(_, record)| (record.shm_cpid == this, record.shm_ctime))?;
+        Some(Earlier {
+            key,
+            id,
+            other: sys::key_of(&record.shm_perm),
+            own: record.shm_cpid == this,
+            count,
+        })
     }
 }
 
@@ -190,6 +201,19 @@ impl fmt::Display for Earlier {
             self.other,
             self.other & 0xffff,
             self.key & 0xffff
+        )?;
+        if self.count == 1 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; of {} segments whose keys differ from this one in these bits alone, it is one that {}",
+            self.count,
+            if self.own {
+                "this process created"
+            } else {
+                "was created or changed last"
+            }
         )
     }
 }
