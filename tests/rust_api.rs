@@ -1,7 +1,7 @@
 //! What a Rust programmer expects of the API: the three forms of each call that waits, conversions, traits,
 //! iterators, and values of types of one's own.
 
-mod stage;
+mod support;
 
 use shmkey::{
     AttachOptions, Attachment, Contents, Error, ErrorKind, Holding, Key, Latest, Life, Message,
@@ -9,13 +9,13 @@ use shmkey::{
     Ring, RingOptions, Segment, SegmentOptions, Semaphore, Sender, Slot, SlotWriter, Status,
     TypedReceiver, TypedRing, TypedSender, Values,
 };
-use stage::Name;
 use std::{
     fmt::{Debug, Display},
     io::{Read, Write},
     thread,
     time::Duration,
 };
+use support::Name;
 
 const SOON: Duration = Duration::from_millis(5);
 

@@ -196,6 +196,7 @@ impl RawMutex {
         error.with(What::Held, 0, holder)
     }
 
+    #[inline(always)]
     fn words(&self) -> &sync::Mutex {
         // SAFETY: a lock is made of atomics, and copes with any bytes.
         unsafe { self.object.words() }
@@ -239,6 +240,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
+    #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, Error> {
         self.lock_until(Deadline::Never)
     }
@@ -249,6 +251,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it, and those of
     /// [`lock`](Mutex::lock).
+    #[inline]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, Error> {
         self.lock_until(Deadline::Now)
     }
@@ -263,13 +266,27 @@ impl<T: Plain> Mutex<T> {
         self.lock_until(Deadline::after(Some(timeout)))
     }
 
+    #[inline]
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        let owner_died = self.raw.lock(deadline)?;
-        Ok(MutexGuard {
+        if self.raw.lock_at_once() {
+            return Ok(self.guard(false));
+        }
+        self.lock_or_wait(deadline)
+    }
+
+    fn lock_or_wait(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
+        self.raw
+            .lock(deadline)
+            .map(|owner_died| self.guard(owner_died))
+    }
+
+    #[inline]
+    fn guard(&self, owner_died: bool) -> MutexGuard<'_, T> {
+        MutexGuard {
             mutex: self,
             owner_died,
             this_thread: PhantomData,
-        })
+        }
     }
 
     /// Returns the segment that the mutex lies in.
@@ -375,10 +392,11 @@ impl<T: Plain> MutexGuard<'_, T> {
 unsafe impl<T: Plain> Sync for MutexGuard<'_, T> {}
 
 impl<T: Plain> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         // It fails only in a child that has its parent's guard, or if another program has overwritten the
         // lock: then this thread has nothing to unlock.
-        let _ = self.mutex.raw.unlock();
+        let _ = self.mutex.raw.unlock_at_once();
     }
 }
 
