@@ -2,19 +2,23 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `sender` | [`Sender`], [`Slot`] |
-//! | `receiver` | [`Receiver`], [`Message`], [`Messages`] |
+//! | `sender`, `slot` | [`Sender`], and a [`Slot`] that is written in place |
+//! | `receiver`, `message` | [`Receiver`], and a [`Message`] that is read in place |
 //! | `typed` | [`TypedRing`] and its two ends |
 //! | `raw` | what is behind them, and behind the C functions |
 
+mod message;
 mod raw;
 mod receiver;
 mod sender;
+mod slot;
 mod typed;
 
+pub use message::{Message, MessageReader};
 pub(crate) use raw::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd, capacity_of, look};
-pub use receiver::{Message, MessageReader, Messages, Receiver};
-pub use sender::{Sender, Slot, SlotWriter};
+pub use receiver::{Messages, Receiver};
+pub use sender::Sender;
+pub use slot::{Slot, SlotWriter};
 pub use typed::{TypedReceiver, TypedRing, TypedSender, Values};
 
 use crate::{Error, ErrorKind, Place, Segment, error::Action, object::Object};

@@ -76,7 +76,7 @@ pub(crate) struct Seen {
 
 /// Reads the words of a ring from a copy of its segment.
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
-    // SAFETY: the words are atomics, and cope with any bytes.
+    // SAFETY: the words are atomics, and are valid whatever their bytes are.
     let words: &Words = unsafe { snapshot.words() };
     let used = words.ring.used();
     Seen {
@@ -145,7 +145,7 @@ impl RawRing {
     }
 
     fn words(&self) -> &Words {
-        // SAFETY: the words are atomics, and cope with any bytes.
+        // SAFETY: the words are atomics, and are valid whatever their bytes are.
         unsafe { self.object.words() }
     }
 
@@ -175,8 +175,8 @@ impl RawRing {
 
     /// Fails in a child of the process that has the role.
     #[inline(always)]
-    fn expect_ours(&self, part: &Role, action: Action) -> Result<(), Error> {
-        if part.is_ours() {
+    fn expect_ours(&self, role: &Role, action: Action) -> Result<(), Error> {
+        if role.is_ours() {
             Ok(())
         } else {
             Err(self.inherited(action))
