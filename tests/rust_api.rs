@@ -10,12 +10,15 @@ use shmkey::{
     TypedReceiver, TypedRing, TypedSender, Values,
 };
 use std::{
+    env,
     fmt::{Debug, Display},
+    fs,
     io::{Read, Write},
+    process::Command,
     thread,
     time::Duration,
 };
-use support::Name;
+use support::{Artifacts, Name};
 
 const SOON: Duration = Duration::from_millis(5);
 
@@ -395,4 +398,66 @@ fn types_have_the_traits_that_are_expected() {
     default::<(SegmentOptions, AttachOptions, RingOptions)>();
     fn debug<T: Debug>() {}
     debug::<(Slot<'_>, SlotWriter<'_, '_>, MessageReader<'_, '_>)>();
+}
+
+/// Returns what the compiler says of a program.
+fn compile(name: &str, program: &str) -> String {
+    let artifacts = Artifacts::shared();
+    let source = artifacts.directory().join(name);
+    fs::write(&source, program).unwrap();
+    let library = artifacts.built("libshmkey.rlib");
+    let output = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args([
+            "--edition=2024",
+            "--crate-type=lib",
+            "--emit=metadata",
+            "-o",
+        ])
+        .arg(source.with_extension("rmeta"))
+        .arg(format!("--extern=shmkey={}", library.display()))
+        // Its dependencies are where this test is.
+        .arg("-L")
+        .arg(env::current_exe().unwrap().parent().unwrap())
+        .arg(&source)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn the_compiler_says_what_a_struct_of_ones_own_needs() {
+    let said = compile(
+        "own_struct.rs",
+        "#[derive(Clone, Copy)] pub struct Own { pub x: u32 }
+         pub fn open() { let _ = shmkey::Latest::<Own>::open(\"x\"); }",
+    );
+    for words in [
+        "`Own` is not known to be plain bytes",
+        "define it in `shmkey::plain! { … }`",
+        "`shmkey::Pod<Own>`",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_struct_that_is_not_plain_does_not_compile() {
+    let program = |fields: &str| format!("shmkey::plain! {{ pub struct Own {{ {fields} }} }}");
+    let padded = compile("padded.rs", &program("x: u8, y: u64"));
+    assert!(padded.contains("the struct `Own` has padding"), "{padded}");
+    let behind = compile("padded_behind.rs", &program("y: u64, x: u8"));
+    assert!(behind.contains("the struct `Own` has padding"), "{behind}");
+    let flag = compile("flag.rs", &program("x: bool"));
+    assert!(
+        flag.contains("`bool` is not known to be plain bytes"),
+        "{flag}"
+    );
+    // An attribute cannot give a field another type than the one that is checked.
+    let hidden = compile(
+        "hidden.rs",
+        &program("#[cfg(any())] x: u64, #[cfg(all())] y: u64"),
+    );
+    assert!(hidden.contains("error"), "{hidden}");
+    let plain = "#![forbid(unsafe_code)]\n".to_owned() + &program("y: u64, x: [u8; 8]");
+    assert_eq!(compile("plain.rs", &plain), "");
 }
