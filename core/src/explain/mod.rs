@@ -20,7 +20,7 @@ mod words;
 pub use cause::Cause;
 pub use ownership::Ownership;
 pub use words::{Bytes, ShownPath};
-pub use words::{ModeDoubt, Times};
+pub use words::{ModeDoubt, Times, User};
 
 use crate::{
     backend::{self, Occupant},
