@@ -162,7 +162,7 @@ static void modes(void)
         SAYS("0600");
     }
     FAILS(shm_open_name(name, 100, SHMKEY_CREATE | 600), EINVAL);
-    SAYS("600 in decimal");
+    SAYS("the decimal number 600");
     FAILS(shm_open_name(name, 0, 0), ENOENT); /* nothing was created */
     for (int i = 0; i < 2; i++) {
         int id = shm_open_private(100, i == 0 ? 0400 : 0200);
