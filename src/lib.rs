@@ -57,6 +57,8 @@
 //!
 //! Linux on 64-bit processors.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("shmkey needs Linux on a 64-bit processor");
 
@@ -80,7 +82,10 @@ pub use object::{
     mutex::{Mutex, MutexGuard},
     place::Place,
     plain::Plain,
-    ring::{Message, Receiver, Ring, RingOptions, Sender, Slot},
+    ring::{
+        Message, MessageReader, Messages, Receiver, Ring, RingOptions, Sender, Slot, SlotWriter,
+        TypedReceiver, TypedRing, TypedSender, Values,
+    },
     semaphore::Semaphore,
 };
 pub use segment::{

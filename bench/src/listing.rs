@@ -29,8 +29,10 @@ pub fn print() -> Result<(), Failure> {
         let error = io::Error::last_os_error();
         return Err(format!("an IPC namespace of its own (run it as root): {error}").into());
     }
-    let mut options = Segment::options();
-    options.create(true).size(4096).remove_on_drop(true);
+    let options = Segment::options()
+        .create(true)
+        .size(4096)
+        .remove_on_drop(true);
     let made: Result<Vec<Segment>, _> = (0..SEGMENTS).map(|_| options.open(Key::PRIVATE)).collect();
     let made = made?;
 
