@@ -134,8 +134,9 @@ fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
         .status()
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let time = start.elapsed();
-    match status.success() {
-        true => Ok(time.as_secs_f64() * 1e3),
-        false => Err(format!("{}: {status}", program.display()).into()),
+    if status.success() {
+        Ok(time.as_secs_f64() * 1e3)
+    } else {
+        Err(format!("{}: {status}", program.display()).into())
     }
 }

@@ -13,11 +13,13 @@
 //!
 //! | bits | what |
 //! |--:|---|
-//! | 0, 1 | 0 (a lock keeps its own flags there) |
-//! | 2 | 1 for a process, which lives as long as one of its threads |
+//! | 0, 1 | 0 |
+//! | 2 | 0 for a thread; 1 for a process, which lives as long as one of its threads |
 //! | 3 to 24 | the id of the thread or process, in its own PID namespace |
 //! | 25 to 61 | a value that depends on the kind |
 //! | 62, 63 | the kind: 0 inode, 1 ticks, 2 token, 3 random |
+//!
+//! So bits 0 to 2 of a thread's number are 0, and a lock keeps its three flags there.
 //!
 //! *Inode* (Linux 6.9 and later): the inode number on pidfs, unique as long as the machine is up.
 //! *Ticks* (older kernels): a hash of the start time in clock ticks and of the namespaces in which
