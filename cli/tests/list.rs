@@ -383,7 +383,7 @@ fn what_was_looked_at_is_marked() {
 /// object tells them apart.
 #[test]
 fn a_creator_whose_number_was_given_away() {
-    if support::skipped("root that may make namespaces", may_make_namespaces()) {
+    if support::skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     let path = env!("CARGO_BIN_EXE_shmkey");
