@@ -6,12 +6,12 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod api;
-mod stage;
+mod support;
 
 use api::{Item, Kind};
 use object::{Object, ObjectSymbol};
-use stage::Artifacts;
 use std::{collections::BTreeSet, env, fs, panic, path::Path, process::Command};
+use support::Artifacts;
 
 const KEPT: &str = "tests/abi/x86_64-linux.txt";
 

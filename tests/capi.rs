@@ -1,8 +1,8 @@
 //! The C API as C programs use it, well and badly, through the shared and the static library.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Name, Process, Sandbox};
+use support::{Artifacts, Name, Process, Sandbox};
 
 /// The ways in which a program gets the library.
 const SHARED: (&str, &[&str]) = ("libshmkey.so", &[]);

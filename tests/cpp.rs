@@ -1,10 +1,10 @@
 //! The C++ header: what it promises, by each standard, with and without exceptions, and what its
 //! compilers say of it.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
 use std::{fs, path::Path, path::PathBuf};
+use support::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
 
 const PLAIN: &[&str] = &["-fno-exceptions", "-fno-rtti"];
 
@@ -199,25 +199,25 @@ fn gcc_refuses_what_it_should() {
 }
 
 #[test]
-#[ignore = "needs clang"]
 fn clang_objects_do_what_the_header_says() {
+    needs!(CLANGXX);
     objects(CLANGXX);
 }
 
 #[test]
-#[ignore = "needs clang"]
 fn clang_the_headers_own_example_runs() {
+    needs!(CLANGXX);
     example(CLANGXX);
 }
 
 #[test]
-#[ignore = "needs clang"]
 fn clang_failures_cost_nothing_until_they_are_read() {
+    needs!(CLANGXX);
     failures(CLANGXX);
 }
 
 #[test]
-#[ignore = "needs clang"]
 fn clang_refuses_what_it_should() {
+    needs!(CLANGXX);
     refused(CLANGXX);
 }

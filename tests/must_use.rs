@@ -1,9 +1,9 @@
 //! What is acquired and dropped on the spot, or set up and never used, is a mistake: compilers say so.
 
-mod stage;
+mod support;
 
-use stage::Artifacts;
 use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+use support::Artifacts;
 
 /// The lines of a program that a compiler complains of, as its messages say: `FILE:LINE:COLUMN: …`.
 fn complaints(compiler: &mut Command, source: &Path, said_of: &str) -> BTreeSet<usize> {

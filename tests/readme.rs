@@ -2,9 +2,8 @@
 //! Rust is run as documentation tests: see `src/lib.rs`.) Their links lead somewhere, and so do the files that
 //! `Cargo.toml` names.
 
-mod stage;
+mod support;
 
-use stage::Artifacts;
 use std::{
     collections::BTreeSet,
     fs,
@@ -12,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use support::Artifacts;
 
 /// The README and the pages of the guide.
 fn pages() -> Vec<PathBuf> {
@@ -138,7 +138,7 @@ fn is_segment_name(quoted: &str) -> bool {
 
 /// A folder that looks like the sources of shmkey after `cargo build --release`.
 fn sources(artifacts: &Artifacts) -> tempfile::TempDir {
-    let directory = tempfile::tempdir_in(stage::directory()).unwrap();
+    let directory = tempfile::tempdir_in(support::directory()).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for shared in ["include", "c_examples"] {
         symlink(root.join(shared), directory.path().join(shared)).unwrap();

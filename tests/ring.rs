@@ -1,10 +1,9 @@
 //! The ring: messages of every length arrive whole and in order, and every ending is told from the
 //! others.
 
-mod stage;
+mod support;
 
 use shmkey::{Attachment, Error, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
-use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 use std::{
     sync::{
         Arc,
@@ -13,6 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 
 const NOW: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_millis(20);

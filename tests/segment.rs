@@ -1,10 +1,9 @@
 //! Segments in Rust: what the documentation of each function says, and what happens when several do
 //! it at once.
 
-mod stage;
+mod support;
 
 use shmkey::{AttachOptions, Attachment, Error, ErrorKind, Key, Segment, SegmentOptions};
-use stage::Sandbox;
 use std::{
     env,
     io::{BufRead, BufReader, Write},
@@ -16,9 +15,10 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
+use support::Sandbox;
 
 fn private(size: usize) -> Segment {
-    stage::directory(); // cleans up when this process is stopped
+    support::directory(); // cleans up when this process is stopped
     let mut options = Segment::options();
     options.size(size).remove_on_drop(true);
     options.open(Key::PRIVATE).unwrap()

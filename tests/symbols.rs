@@ -1,10 +1,10 @@
 //! The libraries export what they should and nothing else.
 
-mod stage;
+mod support;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
-use stage::Artifacts;
 use std::{collections::BTreeSet, fs, path::Path};
+use support::Artifacts;
 
 /// The functions that the header declares: names before a parenthesis at the start of a
 /// declaration.

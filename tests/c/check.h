@@ -12,6 +12,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef __GLIBC__
+#define strerrorname_np strerror /* musl has no other */
+#endif
+
 static int wrong;
 
 static void check(int right, const char *what, int line)
