@@ -813,3 +813,30 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
         );
     }
 }
+
+/// A segment of another user's is refused before anything in it is used.
+#[test]
+fn the_owner_of_a_segment_can_be_expected() {
+    let name = Name::new();
+    let place = || Place::named(&name.0);
+    let semaphore = Semaphore::open(place(), 1).unwrap();
+    let me = semaphore.segment().status().unwrap().uid;
+    Semaphore::open(place().owner(me), 1).unwrap();
+    let created = Semaphore::open(place().owner(me + 1), 1);
+    assert_eq!(kind(created), ErrorKind::InvalidArgument);
+    let opened = Semaphore::open(place().owner(me + 1).existing(), 1).unwrap_err();
+    assert_eq!(opened.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(opened.errno(), libc::EPERM);
+    assert!(
+        opened.to_string().contains(&format!("uid {me}")),
+        "{opened}"
+    );
+    // The owner alone proves nothing: the creator can give the segment away, and still write it.
+    semaphore.segment().set_mode(0o666).unwrap();
+    semaphore.segment().set_owner(Some(me + 1), None).unwrap();
+    let given = Semaphore::open(place().owner(me + 1).existing(), 1);
+    assert_eq!(given.is_ok(), me == 0, "{given:?}"); // root is trusted
+    let mine = Semaphore::open(place().owner(me).existing(), 1);
+    assert_eq!(kind(mine), ErrorKind::PermissionDenied);
+    semaphore.remove().unwrap();
+}
