@@ -262,6 +262,40 @@ impl Segment {
             .map_err(|errno| Error::control(errno, "shmctl IPC_RMID", self.id, libc::IPC_RMID))
     }
 
+    /// Sets the permission bits, 0 to 0777, as `chmod(2)` has them (`shmctl(2)`, `IPC_SET`). They count for the next
+    /// attach; a process that has the segment attached keeps its access.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) unless the user is its owner, its
+    /// creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (a mode beyond 0777);
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed).
+    pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        if mode > 0o777 {
+            return Err(Error::invalid(
+                "set_mode",
+                "a mode has nine bits, 0 to 0o777 (in Rust, octal numbers begin with 0o)",
+            ));
+        }
+        self.change(Some(mode), None, None)
+    }
+
+    /// Sets the owner, the owner's group, or both; `None` leaves it as it is (`shmctl(2)`, `IPC_SET`). The creator
+    /// stays what it is, and keeps the right to change and remove the segment.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) unless the user is its owner, its
+    /// creator or privileged; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed).
+    pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
+        self.change(None, uid, gid)
+    }
+
+    fn change(&self, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
+        backend::change(self.id, mode, uid, gid)
+            .map_err(|errno| Error::control(errno, "shmctl IPC_SET", self.id, libc::IPC_SET))
+    }
+
     /// All segments of this system, or of this container, whoever they belong to, in the order of
     /// the kernel's table.
     ///

@@ -28,7 +28,8 @@ pub const SHM_LOCKED: u32 = 0o2000;
 pub struct Limits {
     /// The largest segment, in bytes.
     pub shmmax: c_ulong,
-    shmmin: c_ulong,
+    /// The smallest segment, in bytes.
+    pub shmmin: c_ulong,
     /// How many segments there may be.
     pub shmmni: c_ulong,
     shmseg: c_ulong,
@@ -45,8 +46,10 @@ pub struct Usage {
     pub used_ids: c_int,
     /// How many pages they have together.
     pub shm_tot: c_ulong,
-    shm_rss: c_ulong,
-    shm_swp: c_ulong,
+    /// How many of these are in memory.
+    pub shm_rss: c_ulong,
+    /// How many of these are swapped out.
+    pub shm_swp: c_ulong,
     swap_attempts: c_ulong,
     swap_successes: c_ulong,
 }
@@ -55,6 +58,32 @@ pub struct Usage {
 pub fn remove(id: c_int) -> Result<(), Errno> {
     // SAFETY: IPC_RMID uses no buffer.
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
+}
+
+/// Changes the permission bits, the owner or the group of a segment, and leaves the others as they are. For the
+/// owner, the creator and privileged users. What another process changes between the reading of the old record and
+/// the writing of the new one is lost.
+pub fn change(
+    id: c_int,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> Result<(), Errno> {
+    // Not IPC_STAT: the mode that is to be changed may keep the owner from reading.
+    let mut record = match find(id)? {
+        Occupant::Holds(record) => record,
+        Occupant::GivenTo(_) => return Err(Errno(libc::EIDRM)),
+        Occupant::Empty => return Err(Errno(libc::EINVAL)),
+    };
+    let permissions = &mut record.shm_perm;
+    permissions.uid = uid.unwrap_or(permissions.uid);
+    permissions.gid = gid.unwrap_or(permissions.gid);
+    if let Some(mode) = mode {
+        // The type of the field is not the same in each libc. The kernel takes the nine permission bits only.
+        permissions.mode = (mode & 0o777) as _;
+    }
+    // SAFETY: IPC_SET reads one shmid_ds.
+    unsafe { control(id, libc::IPC_SET, (&raw mut record).cast()) }.map(drop)
 }
 
 /// The kernel's record of a segment. Needs read permission.
