@@ -170,7 +170,7 @@ pub fn paced(key: KeyCode, interval: Duration) -> Option<Duration> {
 /// An interval from the command line: `100ms`, `1s`.
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text)
-        .map_err(|_| format!("{text} is no time: say 100ms, 1s or 1min"))?;
+        .map_err(|_| "expected a duration such as 100ms, 1s or 1min".to_owned())?;
     match interval {
         _ if interval < Duration::from_millis(10) => Err("10ms is the shortest".to_owned()),
         _ if interval > Duration::from_secs(3_600) => Err("1h is the longest".to_owned()),

@@ -60,7 +60,7 @@ fn the_command_traces_and_passes_the_status_on() {
         &[
             "has left behind the segment ",
             "1000 bytes",
-            "nobody has attached",
+            "no process has attached",
         ],
     );
     expect(
@@ -355,7 +355,7 @@ fn the_command_says_what_cannot_be_traced() {
             "there is no program no-such-program-anywhere in PATH",
         ),
         ("/no/such/file", 127, "No such file"),
-        ("/etc/passwd", 126, "is no program that can be run"),
+        ("/etc/passwd", 126, "is not an executable program"),
         (
             static_program.to_str().unwrap(),
             126,
