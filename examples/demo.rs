@@ -4,12 +4,11 @@
 //! `cargo run --release --example demo`. Ends with status 0 only if every pairing worked, and
 //! leaves nothing behind.
 
-#[path = "../tests/stage/mod.rs"]
-mod stage;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use console::{Term, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use stage::{Form, Process, Sandbox, Troupe, plays, shorten};
 use std::{
     fs,
     io::{self, Write},
@@ -21,6 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Form, Process, Programs, Sandbox, examples, shorten};
 
 /// How many pairings play at once. They wait for each other most of the time.
 const LANES: usize = 6;
@@ -43,21 +43,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> stage::Result<bool> {
+fn run() -> support::Result<bool> {
     console::set_colors_enabled(
         console::colors_enabled() && std::env::var_os("NO_COLOR").is_none(),
     );
     title("C and Rust processes talk through the same shared memory.");
     let building = progress_bar(0, "{spinner} {msg}");
-    let troupe = Troupe::assemble(|doing| {
+    let programs = Programs::build(|doing| {
         building.set_message(doing.to_owned());
         building.tick();
     });
     building.finish_and_clear();
-    let troupe = troupe?;
+    let programs = programs?;
 
-    let forms = troupe.forms();
-    if troupe.artifacts().compiler().is_none() {
+    let forms = programs.forms();
+    if programs.artifacts().compiler().is_none() {
         say!(
             "There is no C compiler on this machine, so only the Rust programs play; with gcc there are {} forms of each.",
             Form::ALL.len()
@@ -66,8 +66,8 @@ fn run() -> stage::Result<bool> {
     legend(&forms);
 
     kernel_list("The kernel's list of segments, before:", None)?;
-    during(&troupe, &forms)?;
-    let good = play_all(&troupe, &forms) & race_all(&troupe, &forms);
+    during(&programs, &forms)?;
+    let good = play_all(&programs, &forms) & race_all(&programs, &forms);
     kernel_list("The kernel's list of segments, after:", None)?;
     Ok(good)
 }
@@ -110,7 +110,7 @@ fn legend(forms: &[Form]) {
 }
 
 /// The kernel's own list, as `/proc/sysvipc/shm` has it, with a remark beside one segment.
-fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> {
+fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> support::Result<()> {
     const FILE: &str = "/proc/sysvipc/shm";
     let text = match fs::read_to_string(FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -156,7 +156,7 @@ fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> 
 
 /// Stops in the middle of a conversation, to look at the kernel's list: a server has written and
 /// waits for its client.
-fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
+fn during(programs: &Programs, forms: &[Form]) -> support::Result<()> {
     let form = if forms.contains(&Form::CSo) {
         Form::CSo
     } else {
@@ -164,7 +164,7 @@ fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
     };
     let sandbox = Sandbox::new()?;
     let command = |name| {
-        let mut command = troupe.command(name, form)?;
+        let mut command = programs.command(name, form)?;
         command.current_dir(sandbox.path());
         Ok::<_, String>(command)
     };
@@ -189,36 +189,36 @@ fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
 struct Scene<'a> {
     writer: Form,
     reader: Form,
-    play: Box<dyn Fn() -> stage::Result<Vec<u8>> + Send + Sync + 'a>,
+    play: Box<dyn Fn() -> support::Result<Vec<u8>> + Send + Sync + 'a>,
 }
 
 /// All scenes, each program or pair of programs under its name.
-fn scenes<'a>(troupe: &'a Troupe, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'a>>)> {
-    let solos = plays::SOLOS.iter().map(|solo| {
+fn scenes<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'a>>)> {
+    let singles = examples::SINGLES.iter().map(|single| {
         let scene = |&form| Scene {
             writer: form,
             reader: form,
             play: Box::new(move || {
-                plays::solo(troupe, solo, form)?;
-                let last = solo.prints.lines().last().unwrap_or_default();
+                examples::single(programs, single, form)?;
+                let last = single.prints.lines().last().unwrap_or_default();
                 Ok(last.split_once(": ").unwrap_or_default().1.into())
             }),
         };
-        (solo.program.to_owned(), forms.iter().map(scene).collect())
+        (single.program.to_owned(), forms.iter().map(scene).collect())
     });
-    let pairs = plays::PAIRS.iter().map(|pair| {
+    let pairs = examples::PAIRS.iter().map(|pair| {
         let scene = |(&writer, &reader)| Scene {
             writer,
             reader,
             play: Box::new(move || {
-                let cast = plays::Cast {
-                    troupe,
+                let pairing = examples::Pairing {
+                    programs,
                     pair,
                     writer,
                     reader,
                     thorough: false,
                 };
-                cast.play()
+                pairing.run()
             }),
         };
         let forms = || forms.iter().filter(|form| pair.forms.contains(form));
@@ -228,12 +228,12 @@ fn scenes<'a>(troupe: &'a Troupe, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'
             casts.map(scene).collect(),
         )
     });
-    solos.chain(pairs).collect()
+    singles.chain(pairs).collect()
 }
 
 /// Plays everything and shows each pairing as it ends. True if all went well.
-fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
-    let scenes = scenes(troupe, forms);
+fn play_all(programs: &Programs, forms: &[Form]) -> bool {
+    let scenes = scenes(programs, forms);
     let count: usize = scenes.iter().map(|(_, scenes)| scenes.len()).sum();
     let table = Table::new();
     say!("\n{}", style(format!("All {count} pairings:")).bold());
@@ -304,7 +304,7 @@ fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar
 
 /// Shows what plain memory does at full speed, and a latest value and a ring do not. True if all
 /// went well.
-fn race_all(troupe: &Troupe, forms: &[Form]) -> bool {
+fn race_all(programs: &Programs, forms: &[Form]) -> bool {
     const COUNT: u64 = 1_000_000;
     let mut good = true;
     say!(
@@ -316,7 +316,7 @@ fn race_all(troupe: &Troupe, forms: &[Form]) -> bool {
         .filter(|form| forms.contains(form))
     {
         say!("{}", style(form.name()).cyan());
-        match plays::race(troupe, form, COUNT) {
+        match examples::race(programs, form, COUNT) {
             Ok(table) => table.lines().for_each(|line| say!("  {line}")),
             Err(reason) => {
                 good = false;

@@ -372,17 +372,26 @@ public:
         return {kind::within, {}, segment, offset};
     }
 
-    // Has one of C's three functions open the object. For the classes below.
-    template <class Handle, class Named, class Keyed, class Within>
-    [[nodiscard]] result<Handle> open(Named named, Keyed keyed, Within within) const noexcept
+    // Has C's function open the object at this place. For the classes below.
+    template <class Handle, class Open> [[nodiscard]] result<Handle> open(Open open) const noexcept
     {
         const detail::c_string text(text_);
         if (!text.is_whole()) {
             return detail::nul_inside();
         }
-        Handle handle(kind_ == kind::name     ? named(text.get())
-                          : kind_ == kind::path ? keyed(text.get(), number_)
-                                                : within(number_, offset_));
+        shm_place at = SHMKEY_PLACE_INIT;
+        switch (kind_) {
+        case kind::name: at.name = text.get(); break;
+        case kind::path:
+            at.path = text.get();
+            at.proj_id = number_;
+            break;
+        case kind::within:
+            at.id = number_;
+            at.offset = offset_;
+            break;
+        }
+        Handle handle(open(&at));
         if (!handle) {
             return error::last();
         }
@@ -488,10 +497,10 @@ public:
         }
         return opened(shm_open_key(text.get(), project, size, flags));
     }
-    // By a number: shm_open_raw().
+    // By a number: shm_open_key_number().
     static result<segment> open_raw(int key, std::size_t size, int flags) noexcept
     {
-        return opened(shm_open_raw(key, size, flags));
+        return opened(shm_open_key_number(key, size, flags));
     }
     // One without a key: shm_open_private().
     static result<segment> open_private(std::size_t size, int flags = 0600) noexcept
@@ -551,6 +560,16 @@ public:
         remover_ = 0;
         return detail::done(shm_remove(id_));
     }
+    // Changes the permission bits, 0 to 0777.
+    result<void> set_mode(unsigned int mode) noexcept
+    {
+        return detail::done(shm_set_mode(id_, mode));
+    }
+    // Changes the owner and the group; -1 leaves one as it is.
+    result<void> set_owner(std::uint32_t uid, std::uint32_t gid) noexcept
+    {
+        return detail::done(shm_set_owner(id_, uid, gid));
+    }
     // Has the end of this object remove it, but not in a child made by fork().
     void remove_at_end() noexcept { remover_ = shm_this_process(); }
 
@@ -591,9 +610,7 @@ public:
                                   int flags = create()) noexcept
     {
         auto handle = where.open<handle_type>(
-            [=](auto name) { return shm_semaphore_open(name, first, flags); },
-            [=](auto path, int id) { return shm_semaphore_open_key(path, id, first, flags); },
-            [=](int id, auto at) { return shm_semaphore_open_in(id, at, first, flags); });
+            [=](const shm_place *at) { return shm_semaphore_open_at(at, first, flags); });
         if (!handle) {
             return std::move(handle).error();
         }
@@ -731,11 +748,7 @@ public:
         }
         const char *const text = type.get_or_null();
         auto handle = where.open<handle_type>(
-            [=](auto name) { return shm_mutex_open(name, sizeof(T), text, flags); },
-            [=](auto path, int id) {
-                return shm_mutex_open_key(path, id, sizeof(T), text, flags);
-            },
-            [=](int id, auto at) { return shm_mutex_open_in(id, at, sizeof(T), text, flags); });
+            [=](const shm_place *at) { return shm_mutex_open_at(at, sizeof(T), text, flags); });
         if (!handle) {
             return std::move(handle).error();
         }
@@ -791,11 +804,7 @@ public:
         }
         const char *const text = type.get_or_null();
         auto handle = where.open<handle_type>(
-            [=](auto name) { return shm_latest_open(name, sizeof(T), text, flags); },
-            [=](auto path, int id) {
-                return shm_latest_open_key(path, id, sizeof(T), text, flags);
-            },
-            [=](int id, auto at) { return shm_latest_open_in(id, at, sizeof(T), text, flags); });
+            [=](const shm_place *at) { return shm_latest_open_at(at, sizeof(T), text, flags); });
         if (!handle) {
             return std::move(handle).error();
         }
@@ -875,9 +884,9 @@ private:
 };
 
 // Flags of ring::open(), besides create(): up to 64 processes send at a time.
-inline constexpr int many_senders = SHM_MANY_SENDERS;
+inline constexpr int many_senders = SHMKEY_MANY_SENDERS;
 // And: a sender without room drops the oldest messages instead of waiting.
-inline constexpr int drop_oldest = SHM_DROP_OLDEST;
+inline constexpr int drop_oldest = SHMKEY_DROP_OLDEST;
 
 // Bytes of a string, for ring::send_batch().
 [[nodiscard]] inline shm_bytes bytes_of(std::string_view text) noexcept
@@ -1014,9 +1023,8 @@ public:
     static result<ring> open(place where, std::size_t capacity, int flags = create()) noexcept
     {
         auto handle = where.open<handle_type>(
-            [=](auto name) { return shm_ring_open(name, capacity, flags); },
-            [=](auto path, int id) { return shm_ring_open_key(path, id, capacity, flags); },
-            [=](int id, auto at) { return shm_ring_open_in(id, at, capacity, flags); });
+            [=](const shm_place *at) { return shm_ring_open_at(at, capacity, flags & (many_senders | drop_oldest),
+                                                                    flags & ~(many_senders | drop_oldest)); });
         if (!handle) {
             return std::move(handle).error();
         }

@@ -1,14 +1,14 @@
 //! The drop-in behaves as libc and the kernel do, to the letter, whichever way a program comes to
 //! use it.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Process, Random, Sandbox};
 use std::{
     path::PathBuf,
     process::Command,
     sync::{Arc, Mutex},
 };
+use support::{Artifacts, Process, Random, Sandbox};
 
 const PROGRAM: &str = "tests/c/conformance.c";
 
@@ -91,7 +91,7 @@ fn all_routes_agree(arguments: &[&str]) {
         assert_ne!(
             ending.status.code(),
             Some(77),
-            "this machine does not allow it: see the reason why this test is ignored"
+            "this machine does not allow it"
         );
         ending
             .expect_end("conformance", |status| status.success())
@@ -125,14 +125,14 @@ fn random_calls_answer_as_the_kernel_does() {
 }
 
 #[test]
-#[ignore = "needs an IPC namespace of its own: root, or user namespaces"]
 fn the_key_minus_one_of_a_failed_ftok_works() {
+    needs!(IPC_NAMESPACE);
     all_routes_agree(&["minus-one"]);
 }
 
 #[test]
-#[ignore = "needs root, to become another user"]
 fn another_user_is_refused_as_the_kernel_does() {
+    needs!(ROOT);
     all_routes_agree(&["stranger"]);
 }
 

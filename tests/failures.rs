@@ -1,13 +1,12 @@
 //! Failures of operations on objects: a failed try costs no allocation, and the text that is made
 //! later names the call, the object and the facts.
 
-mod stage;
+mod support;
 
 use shmkey::{
     Attachment, Contents, Error, ErrorKind, Holding, Key, Latest, Life, Mutex, Place, Ring,
     Segment, Semaphore,
 };
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -16,6 +15,7 @@ use std::{
     thread,
     time::Duration,
 };
+use support::{Helper, Name, helper_task, say, wait_to_be_told};
 
 /// The system's allocator, and how often this thread has asked it.
 struct Counting;

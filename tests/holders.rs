@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-mod stage;
+mod support;
 
-use stage::{Name, helper_task, say, wait_to_be_told};
+use support::{Name, helper_task, say, wait_to_be_told};
 
 const NOW: Duration = Duration::ZERO;
 const AGES: Duration = Duration::from_secs(60);
@@ -192,8 +192,8 @@ fn helper_process() {
 /// and the second and a third one, in the initial namespace, learn of the first one's death, though
 /// others have the segment attached.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_holder_in_another_namespace_is_known() {
+    needs!(NAMESPACES);
     for (first, second) in [
         (NAMESPACE, NAMESPACE),
         (NAMESPACE, &[]),
@@ -218,8 +218,8 @@ fn a_holder_in_another_namespace_is_known() {
 
 /// The same, seen by the process that was there first, in the initial namespace.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn the_first_process_learns_of_deaths_elsewhere() {
+    needs!(NAMESPACES);
     let name = Name::new();
     let mutex = mutex(&name.0);
     drop(mutex.lock().unwrap());
@@ -237,8 +237,8 @@ fn the_first_process_learns_of_deaths_elsewhere() {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn senders_that_died_elsewhere_keep_no_places() {
+    needs!(NAMESPACES);
     for within in [NAMESPACE, NO_PROC] {
         let name = Name::new();
         let ring = many(&name.0);
@@ -261,8 +261,8 @@ fn leave_ipc_namespace() {
 /// The token of a process that has left the IPC namespace of an object, or has come from another one,
 /// means nothing there, and is not taken for that of a dead process.
 #[test]
-#[ignore = "needs root, for namespaces"]
 fn a_token_of_another_ipc_namespace_is_not_written() {
+    needs!(NAMESPACES);
     Helper::start(NAMESPACE, "emigrate with a token", &Name::new()).expect("done");
 
     let name = Name::new();
@@ -468,18 +468,15 @@ fn fork_into_namespaces(name: &str) {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_child_in_another_namespace_unlocks_nothing_without_proc() {
+    needs!(NAMESPACES);
     Helper::start(NO_PROC, "fork into namespaces", &Name::new()).expect("done");
 }
 
 /// A daemon changes its root directory, where there is no `/proc`, after it has opened its objects.
 #[test]
-#[ignore = "needs root"]
 fn deaths_are_noticed_in_another_root_directory() {
-    if !knows_namespaces_without_proc() {
-        return;
-    }
+    needs!(ROOT, NAMESPACES_WITHOUT_PROC);
     let name = Name::new();
     let mut holder = Helper::start(&[], "hold", &name);
     holder.expect("holds");
@@ -490,14 +487,6 @@ fn deaths_are_noticed_in_another_root_directory() {
     holder.kill();
     next.tell();
     next.expect("took over");
-}
-
-/// Linux 6.11 does.
-fn knows_namespaces_without_proc() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>());
-    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-    (next(), next()) >= (6, 11)
 }
 
 /// How long to wait so that start times differ, which have ticks of 10 ms.
@@ -528,8 +517,8 @@ fn use_an_id_again(name: &str) {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_process_with_the_id_of_a_dead_one_is_another() {
+    needs!(NAMESPACES);
     Helper::start(NAMESPACE, "use an id again", &Name::new()).expect("done");
 }
 
@@ -592,8 +581,8 @@ fn two_firsts_meet(name: &str, apart: Duration) {
 
 /// In one tick with `/proc`; without it the time is not even known.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn the_first_process_of_each_namespace_is_another() {
+    needs!(NAMESPACES);
     for (within, task) in [(&[][..], "meet at once"), (NO_PROC, "meet later")] {
         let names = Name::family(&["mutex", "other"]);
         Helper::start(within, task, &names[0]).expect("done");

@@ -5,16 +5,16 @@
 //! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`
 //! repeats it).
 
-mod stage;
+mod support;
 
 use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::Random;
 use std::{
     process::exit,
     ptr,
     sync::Arc,
     time::{Duration, Instant},
 };
+use support::Random;
 
 /// How long each object is used while it is scribbled over.
 const LENGTH: Duration = Duration::from_millis(1500);

@@ -1,9 +1,8 @@
 //! The latest value: whole at any time, newest at any time, and left by a writer that dies.
 
-mod stage;
+mod support;
 
 use shmkey::{Attachment, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     fs,
     sync::{
@@ -13,6 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Helper, Name, helper_task, say, wait_to_be_told};
 
 const SOON: Duration = Duration::from_millis(20);
 const AGES: Duration = Duration::from_secs(60);

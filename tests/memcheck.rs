@@ -1,9 +1,9 @@
 //! The C programs under valgrind: no invalid access, no leak.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Form, Name, Process, Sandbox, Troupe, plays};
 use std::path::Path;
+use support::{Artifacts, Form, Name, Process, Programs, Sandbox, examples};
 
 const VALGRIND: [&str; 5] = [
     "valgrind",
@@ -23,31 +23,32 @@ const FORMS: [Form; 5] = [
 ];
 
 #[test]
-#[ignore = "needs valgrind"]
 fn the_c_programs_use_memory_as_they_should() {
-    let mut troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
-    troupe.run_under(&VALGRIND);
+    needs!(VALGRIND);
+    let mut programs = Programs::build(|_| {}).expect("the programs can be built");
+    programs.run_under(&VALGRIND);
     for form in FORMS {
-        for solo in &plays::SOLOS {
-            plays::solo(&troupe, solo, form)
+        for single in &examples::SINGLES {
+            examples::single(&programs, single, form)
                 .unwrap_or_else(|error| panic!("{}: {error}", form.name()));
         }
-        for pair in plays::PAIRS
+        for pair in examples::PAIRS
             .iter()
             .filter(|pair| pair.forms.contains(&form))
         {
-            let cast = plays::Cast {
-                troupe: &troupe,
+            let pairing = examples::Pairing {
+                programs: &programs,
                 pair,
                 writer: form,
                 reader: form,
                 thorough: false,
             };
-            cast.play()
+            pairing
+                .run()
                 .unwrap_or_else(|error| panic!("{}: {error}", form.name()));
         }
         if Form::OURS.contains(&form) {
-            plays::race(&troupe, form, 1000)
+            examples::race(&programs, form, 1000)
                 .unwrap_or_else(|error| panic!("{}: {error}", form.name()));
         }
     }
@@ -55,8 +56,8 @@ fn the_c_programs_use_memory_as_they_should() {
 
 /// The same programs as in `capi`.
 #[test]
-#[ignore = "needs valgrind"]
 fn the_objects_use_memory_as_they_should() {
+    needs!(VALGRIND);
     let artifacts = Artifacts::shared();
     for name in ["objects", "hostile_objects", "alignment"] {
         for library in ["libshmkey.so", "libshmkey.a"] {

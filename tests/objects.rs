@@ -1,12 +1,11 @@
 //! Managed objects: one call opens them for all, whatever is wrong is named, and a death is
 //! survived.
 
-mod stage;
+mod support;
 
 use shmkey::{
     Attachment, Contents, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
 };
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     collections::HashMap,
     env,
@@ -18,6 +17,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Helper, Name, helper_task, say, wait_to_be_told};
 
 fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -784,8 +784,8 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
 /// The id that was found can be another segment's by the time that it is attached: the first one was
 /// removed, and the kernel has given its id again. Here, strace gives it.
 #[test]
-#[ignore = "needs strace"]
 fn a_segment_that_turns_out_smaller_is_not_used() {
+    needs!(STRACE);
     const INNER: &str = "SHMKEY_TEST_SMALLER";
     if env::var_os(INNER).is_some() {
         let opened = Mutex::open("an id that was given again", [1_u8; 100_000]);
@@ -800,7 +800,7 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
             .args(["-f", "-qq", "-o", "/dev/null", "-e"])
             .arg(format!("inject=shmget:retval={}", small.id()))
             .arg(env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture"])
+            .args(["--exact", "--nocapture"])
             .arg("a_segment_that_turns_out_smaller_is_not_used")
             .env(INNER, "1")
             .output()
@@ -812,4 +812,31 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
             output.status
         );
     }
+}
+
+/// A segment of another user's is refused before anything in it is used.
+#[test]
+fn the_owner_of_a_segment_can_be_expected() {
+    let name = Name::new();
+    let place = || Place::named(&name.0);
+    let semaphore = Semaphore::open(place(), 1).unwrap();
+    let me = semaphore.segment().status().unwrap().uid;
+    Semaphore::open(place().owner(me), 1).unwrap();
+    let created = Semaphore::open(place().owner(me + 1), 1);
+    assert_eq!(kind(created), ErrorKind::InvalidArgument);
+    let opened = Semaphore::open(place().owner(me + 1).existing(), 1).unwrap_err();
+    assert_eq!(opened.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(opened.errno(), libc::EPERM);
+    assert!(
+        opened.to_string().contains(&format!("uid {me}")),
+        "{opened}"
+    );
+    // The owner alone proves nothing: the creator can give the segment away, and still write it.
+    semaphore.segment().set_mode(0o666).unwrap();
+    semaphore.segment().set_owner(Some(me + 1), None).unwrap();
+    let given = Semaphore::open(place().owner(me + 1).existing(), 1);
+    assert_eq!(given.is_ok(), me == 0, "{given:?}"); // root is trusted
+    let mine = Semaphore::open(place().owner(me).existing(), 1);
+    assert_eq!(kind(mine), ErrorKind::PermissionDenied);
+    semaphore.remove().unwrap();
 }

@@ -1,10 +1,10 @@
 //! What the README shows in C, in C++ and on the command line is what happens. (Its Rust is run as a
 //! documentation test.) And the files that `Cargo.toml` speaks of are there.
 
-mod stage;
+mod support;
 
-use stage::Artifacts;
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use support::Artifacts;
 
 /// The blocks of a language, each with the line of text before it.
 fn blocks(language: &str) -> Vec<(String, String)> {
@@ -92,7 +92,7 @@ fn without_numbers(text: &str) -> String {
 #[test]
 fn the_command_lines_print_what_they_show() {
     let artifacts = Artifacts::shared();
-    let directory = tempfile::tempdir_in(stage::directory()).unwrap();
+    let directory = tempfile::tempdir_in(support::directory()).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for shared in ["include", "c_examples"] {
         symlink(root.join(shared), directory.path().join(shared)).unwrap();

@@ -1,10 +1,9 @@
 //! The ring: messages of every length arrive whole and in order, and every ending is told from the
 //! others.
 
-mod stage;
+mod support;
 
 use shmkey::{Attachment, Error, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
-use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 use std::{
     sync::{
         Arc,
@@ -13,6 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 
 const NOW: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_millis(20);
@@ -949,6 +949,22 @@ fn what_was_taken_over_is_no_longer_held() {
     }
 }
 
+const CREATE: i32 = shmkey::capi::SHMKEY_CREATE | 0o600;
+
+/// The beginning of a segment, as C says it.
+fn place_in(segment: &Segment) -> shmkey::capi::shm_place {
+    shmkey::capi::shm_place {
+        name: std::ptr::null(),
+        path: std::ptr::null(),
+        offset: 0,
+        timeout: 5_000_000_000,
+        owner: shmkey::capi::SHMKEY_ANY_OWNER,
+        proj_id: 0,
+        id: segment.id(),
+        reserved: [0; 5],
+    }
+}
+
 /// A ring of C's, that goes with its handle.
 struct CRing {
     ring: *mut shmkey::capi::shm_ring,
@@ -958,8 +974,9 @@ impl CRing {
     fn new(options: i32) -> CRing {
         let segment = Segment::options().size(64 << 10).open(Key::PRIVATE);
         let segment = segment.unwrap();
-        let flags = 0o600 | libc::IPC_CREAT | options;
-        let ring = shmkey::capi::shm_ring_open_in(segment.id(), 0, 32 << 10, flags);
+        let place = place_in(&segment);
+        // SAFETY: the place is one.
+        let ring = unsafe { shmkey::capi::shm_ring_open_at(&place, 32 << 10, options, CREATE) };
         assert!(!ring.is_null());
         segment.remove().unwrap();
         CRing { ring }
@@ -977,7 +994,7 @@ impl Drop for CRing {
 /// used: if it were read again, a NULL would be copied from.
 #[test]
 fn a_batch_that_others_change_is_read_once() {
-    use shmkey::capi::{SHM_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
+    use shmkey::capi::{SHMKEY_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
     use std::{ffi::c_void, sync::atomic::AtomicPtr};
 
     const COUNT: usize = 64;
@@ -1001,7 +1018,7 @@ fn a_batch_that_others_change_is_read_once() {
                 last.swap(text, Relaxed);
             }
         });
-        let ring = CRing::new(SHM_DROP_OLDEST);
+        let ring = CRing::new(SHMKEY_DROP_OLDEST);
         let mut counts = [0; 2];
         for _ in 0..20_000 {
             let messages = (&raw const batch).cast::<shm_bytes>();
@@ -1023,11 +1040,11 @@ fn what_c_passes_may_lie_in_a_ring() {
     let (from, to) = (CRing::new(0), CRing::new(0));
     let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
     let segment = segment.unwrap();
-    let flags = 0o600 | libc::IPC_CREAT;
+    let place = place_in(&segment);
     // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
     // used after it was given back.
     unsafe {
-        let latest = shm_latest_open_in(segment.id(), 0, 13, ptr::null(), flags);
+        let latest = shm_latest_open_at(&place, 13, ptr::null(), CREATE);
         segment.remove().unwrap();
         let bytes = b"thirteen bytes";
         assert_eq!(shm_ring_send(from.ring, bytes.as_ptr().cast(), 13, 0), 0);

@@ -92,10 +92,7 @@ fn main() -> ExitCode {
             ring(false, true, 1)
         }),
     ];
-    match libtest_mimic::run(&arguments, trials).has_failed() {
-        true => ExitCode::from(101),
-        false => ExitCode::SUCCESS,
-    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn mutex() {

@@ -1,12 +1,12 @@
 //! What users of `ipcs`, `ipcrm`, `ipcmk`, `chmod` and `chown` expect: permissions, owners, limits, semaphore arrays
 //! and message queues.
 
-mod stage;
+mod support;
 
 use serde_json::Value;
 use shmkey::{Key, Segment};
-use stage::{Name, alone, listed_id, refusal, run, shmkey};
 use std::process::Command;
+use support::{Name, alone, listed_id, refusal, run, shmkey};
 
 fn create(name: &Name) -> Segment {
     shmkey(&["create", "--size", "100", "--name", &name.0]);
@@ -46,47 +46,49 @@ fn chmod_goes_on_after_a_segment_that_does_not_exist() {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn chown_changes_owner_group_or_both() {
-    let name = Name::new();
-    let segment = create(&name);
-    for (to, uid, gid) in [
-        ("7", 7, 0),
-        (":8", 7, 8),
-        ("root:root", 0, 0),
-        ("4000000:4000001", 4_000_000, 4_000_001),
-    ] {
-        shmkey(&["chown", to, &name.0]);
-        let status = segment.status().unwrap();
-        assert_eq!((status.uid, status.gid, status.cuid), (uid, gid, 0), "{to}");
-        assert_eq!(status.mode, 0o600);
-    }
-    let said = String::from_utf8(run(&["chown", "no-such-user", &name.0], b"").stderr).unwrap();
-    assert!(said.contains("there is no user no-such-user"), "{said}");
+    alone(|| {
+        let name = Name::new();
+        let segment = create(&name);
+        for (to, uid, gid) in [
+            ("7", 7, 0),
+            (":8", 7, 8),
+            ("root:root", 0, 0),
+            ("4000000:4000001", 4_000_000, 4_000_001),
+        ] {
+            shmkey(&["chown", to, &name.0]);
+            let status = segment.status().unwrap();
+            assert_eq!((status.uid, status.gid, status.cuid), (uid, gid, 0), "{to}");
+            assert_eq!(status.mode, 0o600);
+        }
+        let said = String::from_utf8(run(&["chown", "no-such-user", &name.0], b"").stderr).unwrap();
+        assert!(said.contains("there is no user no-such-user"), "{said}");
+    });
 }
 
 #[test]
-#[ignore = "needs root"]
 fn only_the_owner_the_creator_and_root_may_change() {
-    let name = Name::new();
-    let segment = create(&name);
-    for command in ["chmod 666", "chown 65534"] {
-        let script = format!(
-            "{} {command} {}",
-            env!("CARGO_BIN_EXE_shmkey"),
-            segment.id()
-        );
-        let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-        let mut call = Command::new("setpriv");
-        let output = call.args(nobody).args(["sh", "-c", &script]).output();
-        let said = String::from_utf8(output.unwrap().stderr).unwrap();
-        // Where the user may not run the program, there is nothing to see.
-        assert!(
-            said.contains("EPERM") || said.contains("ermission denied"),
-            "{said}"
-        );
-        assert_eq!(segment.status().unwrap().mode, 0o600);
-    }
+    alone(|| {
+        let name = Name::new();
+        let segment = create(&name);
+        for command in ["chmod 666", "chown 65534"] {
+            let script = format!(
+                "{} {command} {}",
+                env!("CARGO_BIN_EXE_shmkey"),
+                segment.id()
+            );
+            let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+            let mut call = Command::new("setpriv");
+            let output = call.args(nobody).args(["sh", "-c", &script]).output();
+            let said = String::from_utf8(output.unwrap().stderr).unwrap();
+            // Where the user may not run the program, there is nothing to see.
+            assert!(
+                said.contains("EPERM") || said.contains("ermission denied"),
+                "{said}"
+            );
+            assert_eq!(segment.status().unwrap().mode, 0o600);
+        }
+    });
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -95,7 +97,6 @@ fn json(arguments: &[&str]) -> Value {
 
 /// The numbers of `ipcs -u` and `-l`.
 #[test]
-#[ignore = "needs root"]
 fn limits_agree_with_the_kernel() {
     alone(|| {
         let segment = Segment::options()
@@ -164,7 +165,6 @@ fn ours(kind: &str, columns: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn semaphore_arrays_and_message_queues_are_those_of_ipcs() {
     alone(|| {
         for key in ["0x11", "0x12"] {
@@ -206,7 +206,6 @@ fn semaphore_arrays_and_message_queues_are_those_of_ipcs() {
 
 /// Ids of the three kinds are separate number spaces: 0 is the first of each.
 #[test]
-#[ignore = "needs root"]
 fn one_kind_is_removed_and_the_others_stay() {
     alone(|| {
         let made: Vec<String> = [
@@ -234,7 +233,6 @@ fn one_kind_is_removed_and_the_others_stay() {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn show_has_the_values_of_semaphores() {
     alone(|| {
         let id = shmkey(&["create", "--semaphores", "2"]);

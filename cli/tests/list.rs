@@ -1,11 +1,11 @@
 //! `list` and `show`: what they say is what the kernel says, and what is true.
 
-mod stage;
+mod support;
 
 use serde_json::Value;
 use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::{Child, Name, alone, listed, listed_id, refusal, shmkey};
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
+use support::{Child, Name, alone, listed, listed_id, may_make_namespaces, refusal, shmkey};
 
 /// The kernel's own list, a line by its id.
 fn kernel() -> BTreeMap<i64, BTreeMap<String, i64>> {
@@ -89,7 +89,6 @@ fn expect_all_agree() -> usize {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn it_agrees_with_the_kernel_and_ipcs_from_none_to_thousands() {
     alone(|| {
         assert_eq!(expect_all_agree(), 0);
@@ -339,7 +338,6 @@ fn resident(id: i32) -> i64 {
 /// A segment that no process has attached can only be looked into by attaching it: that is said, and
 /// can be avoided.
 #[test]
-#[ignore = "needs root"]
 fn what_was_looked_at_is_marked() {
     alone(|| {
         let name = Name::new();
@@ -381,8 +379,10 @@ fn what_was_looked_at_is_marked() {
 /// The kernel keeps the number of the creator, which another process can have now. The header of an
 /// object tells them apart.
 #[test]
-#[ignore = "needs root"]
 fn a_creator_whose_number_was_given_away() {
+    if support::skipped("root that may make namespaces", may_make_namespaces()) {
+        return;
+    }
     let path = env!("CARGO_BIN_EXE_shmkey");
     let name = Name::new();
     let script = format!(
@@ -418,7 +418,6 @@ fn a_creator_whose_number_was_given_away() {
 
 /// A holder's id may be that of another PID namespace, and a token of life is no riddle.
 #[test]
-#[ignore = "needs root, for namespaces"]
 fn holders_elsewhere_and_tokens() {
     alone(|| {
         let name = Name::new();
@@ -462,7 +461,6 @@ fn holders_elsewhere_and_tokens() {
 
 /// A process that was killed while it made its token has left an orphan.
 #[test]
-#[ignore = "needs root, for namespaces"]
 fn a_token_left_behind_is_an_orphan() {
     alone(|| {
         Child::new(|| {

@@ -1,10 +1,10 @@
 //! `remove`: what it was told to, and nothing else.
 
-mod stage;
+mod support;
 
 use shmkey::{Key, Latest, Place, Ring, Segment};
-use stage::{Child, Name, alone, listed, refusal, shmkey};
 use std::{os::unix::process::CommandExt, process::Command, sync::Arc};
+use support::{Child, Name, alone, listed, refusal, shmkey};
 
 fn create(name: &Name) -> i32 {
     shmkey(&["create", "--size", "100", "--name", &name.0])
@@ -47,7 +47,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
 fn some_of_several() {
     let name = Name::new();
     let id = create(&name);
-    let output = stage::run(&["remove", "name:there is none", &id.to_string()], b"");
+    let output = support::run(&["remove", "name:there is none", &id.to_string()], b"");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -66,7 +66,7 @@ fn a_command_line_that_makes_no_sense() {
         &["remove", "--mine"],
     ] {
         assert_eq!(
-            stage::run(arguments, b"").status.code(),
+            support::run(arguments, b"").status.code(),
             Some(2),
             "{arguments:?}"
         );
@@ -105,7 +105,6 @@ fn new_id(before: &[i64]) -> i64 {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn orphans_and_nothing_else() {
     alone(|| {
         // Its creator lives; it is attached; it is attached, and its creator is dead.
@@ -142,11 +141,10 @@ fn orphans_and_nothing_else() {
 
 /// In a script, which cannot be asked, nothing is removed that was not agreed to.
 #[test]
-#[ignore = "needs root"]
 fn without_a_terminal_it_wants_a_yes() {
     alone(|| {
         private(false).kill();
-        let output = stage::run(&["remove", "--orphans"], b"y\n");
+        let output = support::run(&["remove", "--orphans"], b"y\n");
         assert_eq!(output.status.code(), Some(1));
         let why = String::from_utf8(output.stderr).unwrap();
         assert!(
@@ -161,7 +159,6 @@ fn without_a_terminal_it_wants_a_yes() {
 
 /// What was listed is what the advice removes.
 #[test]
-#[ignore = "needs root"]
 fn orphans_that_were_chosen() {
     alone(|| {
         for key in [0x11, 0x12, -3] {
@@ -192,7 +189,6 @@ fn orphans_that_were_chosen() {
 
 /// Data that was left for a process that comes later is not removed with the rest.
 #[test]
-#[ignore = "needs root"]
 fn data_for_a_later_process_is_kept() {
     alone(|| {
         let names: Vec<Name> = (0..6).map(|_| Name::new()).collect();
@@ -272,7 +268,6 @@ impl Everybodys {
 
 /// What removing leaves alone, listing does not advise to remove: also if it has not looked.
 #[test]
-#[ignore = "needs root, for a namespace of its own"]
 fn data_is_left_alone_in_words() {
     alone(|| {
         let name = Name::new();
@@ -307,7 +302,6 @@ fn said(command: &mut Command) -> String {
 
 /// Where it cannot be told whether a creator lives, nothing is removed.
 #[test]
-#[ignore = "needs root"]
 fn no_orphan_is_guessed() {
     let program = Everybodys::new();
     let path = program.0.path().join("shmkey");
@@ -343,7 +337,6 @@ fn no_orphan_is_guessed() {
 
 /// Whoever is not root removes what is its own, and leaves the others' orphans alone.
 #[test]
-#[ignore = "needs root"]
 fn orphans_of_an_ordinary_user() {
     let program = Everybodys::new();
     let as_nobody = |arguments: &[&str]| program.said(arguments);

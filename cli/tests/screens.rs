@@ -1,5 +1,7 @@
 //! What a person sees: the command in a real terminal, narrow and wide.
 
+mod support;
+
 use shmkey::{Key, Latest, Mutex, Ring, Segment};
 use std::{
     cell::RefCell,
@@ -165,13 +167,20 @@ impl Drop for Removed {
     }
 }
 
+/// Returns whether there is no terminal to run the command in.
+fn no_tmux() -> bool {
+    support::skipped("tmux", support::succeeds("tmux", &["-V"]))
+}
+
 fn us() -> String {
     std::process::id().to_string()
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn list_fits_and_says_who_uses_what() {
+    if no_tmux() {
+        return;
+    }
     let segment = segment(4096);
     let _attached = segment.attach().unwrap();
     for width in WIDTHS {
@@ -192,8 +201,10 @@ fn list_fits_and_says_who_uses_what() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn map_fits_and_draws_lines() {
+    if no_tmux() {
+        return;
+    }
     let segment = segment(4096);
     let _attached = segment.attach().unwrap();
     for width in WIDTHS {
@@ -218,8 +229,10 @@ fn map_fits_and_draws_lines() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn watch_lights_up_what_changes() {
+    if no_tmux() {
+        return;
+    }
     let segment = segment(1 << 20);
     let memory = segment.attach().unwrap();
     for width in WIDTHS {
@@ -285,8 +298,10 @@ fn watch_lights_up_what_changes() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn watch_stands_what_happens_to_it() {
+    if no_tmux() {
+        return;
+    }
     let watched = segment(3);
     watched.attach().unwrap().write_at(0, b"abc").unwrap();
     let terminal = Terminal::new(80);
@@ -334,8 +349,10 @@ fn watch_stands_what_happens_to_it() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn a_terminal_that_has_gone_ends_it() {
+    if no_tmux() {
+        return;
+    }
     let watched = segment(4096);
     for command in [format!("watch {}", watched.id()), "top".to_owned()] {
         let terminal = Terminal::new(80);
@@ -355,8 +372,10 @@ fn a_terminal_that_has_gone_ends_it() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn watch_knows_rings_and_latest_values() {
+    if no_tmux() {
+        return;
+    }
     let name = format!("shmkey screens ring {}", us());
     let ring = Ring::open(name.as_str(), 4096).unwrap();
     let _removed = Removed(ring.segment());
@@ -396,8 +415,10 @@ fn watch_knows_rings_and_latest_values() {
 }
 
 #[test]
-#[ignore = "needs tmux"]
 fn top_shows_what_comes_changes_and_goes() {
+    if no_tmux() {
+        return;
+    }
     for width in WIDTHS {
         let watched = segment(4096);
         let id = watched.id().to_string();
@@ -499,6 +520,9 @@ fn without_a_terminal_they_say_what_to_use() {
 /// Where there is little room, names are shortened, but never the key and the state.
 #[test]
 fn list_never_cuts_the_key_and_the_state() {
+    if no_tmux() {
+        return;
+    }
     let name = |what: &str| {
         format!(
             "a name that is much too long for a table, of a {what}, {}",

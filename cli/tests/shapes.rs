@@ -1,11 +1,11 @@
 //! The shapes of the list: columns, CSV, JSON, ids only, widths; and what shells complete.
 
-mod stage;
+mod support;
 
 use serde_json::Value;
 use shmkey::{Key, Mutex, Ring, Segment};
-use stage::{Child, Name, alone, refusal, run, shmkey};
 use std::process::Command;
+use support::{Child, Name, alone, refusal, run, shmkey};
 
 /// Runs shmkey with a variable in its environment.
 fn with_variable(name: &str, value: &str, arguments: &[&str]) -> String {
@@ -143,7 +143,6 @@ fn times_are_in_the_time_zone_of_the_user() {
 
 /// The word for no process is no user's name.
 #[test]
-#[ignore = "needs root"]
 fn no_process_is_a_dash() {
     alone(|| {
         let name = Name::new();
@@ -183,7 +182,6 @@ fn ids_keys_and_names_are_completed_without_attaching() {
 
 /// No process has it attached, so shmkey could only read it by attaching it.
 #[test]
-#[ignore = "needs root"]
 fn completion_attaches_nothing() {
     alone(|| {
         let name = Name::new();

@@ -1,10 +1,10 @@
 //! `create`, `put`, `get`, `dump`: bytes in, and the same bytes out.
 
-mod stage;
+mod support;
 
 use shmkey::{Key, Mutex, Place, Ring, Segment, Semaphore};
-use stage::{Name, listed_id, refusal, run, shmkey};
 use std::{sync::Arc, thread, time::Duration};
+use support::{Name, listed_id, refusal, run, shmkey};
 
 #[test]
 fn bytes_of_a_segment() {

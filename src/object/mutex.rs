@@ -183,6 +183,7 @@ impl RawMutex {
         error.with(What::Held, 0, holder)
     }
 
+    #[inline(always)]
     fn words(&self) -> &sync::Mutex {
         // SAFETY: a lock is made of atomics, and copes with any bytes.
         unsafe { self.object.words() }
@@ -222,7 +223,11 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// [`Deadlock`](ErrorKind::Deadlock) if this thread has it already;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) if the value is lost.
+    #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, Error> {
+        if self.raw.lock_at_once() {
+            return Ok(self.guard(false));
+        }
         self.lock_until(Deadline::Never)
     }
 
@@ -237,12 +242,18 @@ impl<T: Plain> Mutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
-        let owner_died = self.raw.lock(deadline)?;
-        Ok(MutexGuard {
+        self.raw
+            .lock(deadline)
+            .map(|owner_died| self.guard(owner_died))
+    }
+
+    #[inline]
+    fn guard(&self, owner_died: bool) -> MutexGuard<'_, T> {
+        MutexGuard {
             mutex: self,
             owner_died,
             this_thread: PhantomData,
-        })
+        }
     }
 
     /// The segment that it lies in: to ask about it, or to tell its id.
@@ -322,10 +333,11 @@ impl<T: Plain> MutexGuard<'_, T> {
 }
 
 impl<T: Plain> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         // It can only fail in a child that has its parent's guard, or when somebody has overwritten
         // the lock: then there is nothing of ours to release.
-        let _ = self.mutex.raw.unlock();
+        let _ = self.mutex.raw.unlock_at_once();
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     place::{Origin, Place, Site},
 };
 use crate::{
-    Attachment, Error, ErrorKind, Key, Segment, copy,
+    Attachment, Error, ErrorKind, Key, Segment, Status, copy,
     error::{Action, Label, Mismatch, Shape, What},
     segment::attachment,
     sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
@@ -95,6 +95,9 @@ impl Object {
         size: usize,
         spec: &Spec,
     ) -> Result<Object, Error> {
+        if let Some(uid) = place.owner {
+            expect_owner(memory.id(), uid)?;
+        }
         let offset = place.site.offset();
         let label = Label::new(place.site.label(memory.id()));
         if !offset.is_multiple_of(ALIGN) {
@@ -332,8 +335,26 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
             Err(Error::object_mode(place.mode))
         }
+        Site::Key { .. }
+            if place.create && place.owner.is_some_and(|uid| uid != sys::effective_user()) =>
+        {
+            refuse(
+                "this process runs as another user than the owner that is expected, and what it creates would be \
+                 its own; open the object without SHMKEY_CREATE (Place::existing)",
+            )
+        }
         _ => Ok(()),
     }
+}
+
+/// Fails unless a segment belongs to this user, and nobody else but root can have prepared it. While it is
+/// attached, its id stays its own.
+fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
+    let status = Status::of(id)?;
+    if status.uid == uid && (status.cuid == uid || status.cuid == 0) {
+        return Ok(());
+    }
+    Err(Error::other_owner(id, uid, status.uid, status.cuid))
 }
 
 /// Finds or creates the segment of an object, and attaches it: for reading only where no more is

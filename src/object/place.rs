@@ -26,6 +26,8 @@ pub struct Place {
     pub(crate) read_only: bool,
     pub(crate) mode: u32,
     pub(crate) timeout: Option<Duration>,
+    /// The user that must own the segment.
+    pub(crate) owner: Option<u32>,
     pub(crate) layout: Box<str>,
 }
 
@@ -112,6 +114,7 @@ impl Place {
             read_only: false,
             mode: 0o600,
             timeout: Some(Duration::from_secs(5)),
+            owner: None,
             layout: "".into(),
         }
     }
@@ -191,6 +194,21 @@ impl Place {
     /// the same; so two types of one size are not taken for each other.
     pub fn layout(mut self, name: &str) -> Place {
         self.layout = name.into();
+        self
+    }
+
+    /// Opens the object only if its segment belongs to this user, who must have created it, too, unless
+    /// root did: a segment that another user has created under the same key is refused before anything in
+    /// it is read. A user can give a segment away and still write it, so the owner alone proves nothing.
+    ///
+    /// If this process runs as another user (its effective user id), it cannot create what is expected, so
+    /// the place must be [`existing`](Place::existing) or [`read_only`](Place::read_only).
+    ///
+    /// Opening fails with [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the segment
+    /// has another owner or creator, and with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if this
+    /// process would create an object that it must not own.
+    pub fn owner(mut self, uid: u32) -> Place {
+        self.owner = Some(uid);
         self
     }
 

@@ -109,15 +109,17 @@ impl SegmentOptions {
     /// [`TooSmall`](crate::ErrorKind::TooSmall), [`BadSize`](crate::ErrorKind::BadSize),
     /// [`LimitReached`](crate::ErrorKind::LimitReached),
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory),
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (a mode beyond 0777),
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (a mode beyond 0777, or
+    /// one that lets the owner of a new segment neither read nor write it),
     /// [`Unsupported`](crate::ErrorKind::Unsupported); the causes are those of `shmget(2)`.
     #[inline]
     pub fn open(&self, key: Key) -> Result<Segment, Error> {
         if self.mode > 0o777 {
-            return Err(Error::invalid(
-                "open",
-                "a mode has nine bits, 0 to 0o777 (in Rust, octal numbers begin with 0o)",
-            ));
+            return Err(Error::mode_too_large());
+        }
+        let creates = self.create || self.exclusive || key.is_private();
+        if creates && self.mode & 0o600 == 0 {
+            return Err(Error::no_access("open", self.mode));
         }
         let (id, created) = self
             .get(key)
@@ -262,38 +264,52 @@ impl Segment {
             .map_err(|errno| Error::control(errno, "shmctl IPC_RMID", self.id, libc::IPC_RMID))
     }
 
-    /// Sets the permission bits, 0 to 0777, as `chmod(2)` has them (`shmctl(2)`, `IPC_SET`). They count for the next
-    /// attach; a process that has the segment attached keeps its access.
+    /// Changes the permission bits, as `chmod(2)` has them, 0 to 0777: 4 reads, 2 writes. They decide what
+    /// may be attached from now on; what is attached stays attached.
+    ///
+    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the owner first. If another
+    /// process changes the owner in between, that change is lost.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) unless the user is its owner, its
-    /// creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (a mode beyond 0777);
-    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed).
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
+    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a mode
+    /// beyond 0777; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
     pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
         if mode > 0o777 {
-            return Err(Error::invalid(
-                "set_mode",
-                "a mode has nine bits, 0 to 0o777 (in Rust, octal numbers begin with 0o)",
-            ));
+            return Err(Error::mode_too_large());
         }
-        self.change(Some(mode), None, None)
+        self.change(|permissions| permissions.mode = mode as _)
     }
 
-    /// Sets the owner, the owner's group, or both; `None` leaves it as it is (`shmctl(2)`, `IPC_SET`). The creator
-    /// stays what it is, and keeps the right to change and remove the segment.
+    /// Changes the owner, the group or both; `None` leaves one as it is. The creator keeps the owner's
+    /// rights. An owner who gives the segment away loses them, unless it has created it.
+    ///
+    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the mode first. If another
+    /// process changes the mode, or what `None` leaves as it is, in between, that change is lost.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) unless the user is its owner, its
-    /// creator or privileged; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed).
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
+    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a user or
+    /// a group that this user namespace does not know; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
-        self.change(None, uid, gid)
+        self.change(|permissions| {
+            permissions.uid = uid.unwrap_or(permissions.uid);
+            permissions.gid = gid.unwrap_or(permissions.gid);
+        })
     }
 
-    fn change(&self, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
-        backend::change(self.id, mode, uid, gid)
-            .map_err(|errno| Error::control(errno, "shmctl IPC_SET", self.id, libc::IPC_SET))
+    /// Reads owner and mode, also where the mode does not allow reading, and sets them.
+    fn change(&self, change: impl FnOnce(&mut libc::ipc_perm)) -> Result<(), Error> {
+        let read = backend::stat(self.id).or_else(|errno| match backend::find(self.id) {
+            Ok(backend::Occupant::Holds(record)) => Ok(record),
+            _ => Err(errno),
+        });
+        let mut record = read
+            .map_err(|errno| Error::control(errno, "shmctl IPC_STAT", self.id, libc::IPC_STAT))?;
+        change(&mut record.shm_perm);
+        backend::set(self.id, &record).map_err(|errno| Error::set(errno, self.id, &record))
     }
 
     /// All segments of this system, or of this container, whoever they belong to, in the order of

@@ -1,14 +1,14 @@
 //! Programs on which a library could have an effect that libc's functions have not, in every way of
 //! loading it, without a trace and with one.
 
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
-use stage::{
+use std::{fs, sync::LazyLock};
+use support::{
     Artifacts, Process, Sandbox,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
-use std::{fs, sync::LazyLock};
 
 /// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
 /// end well, and to be traced where it is to be.
@@ -297,6 +297,13 @@ fn a_handler_that_jumps_out_of_a_call_finds_the_signal_mask_as_it_was() {
 #[test]
 fn a_full_pipe_does_not_stop_a_program() {
     observe("full", ["went on", "went on, 3 lost, traced", "went on"]);
+}
+
+/// A short line that still fits into the last page does not mean that a process reads the pipe.
+#[test]
+fn a_full_pipe_that_is_not_read_costs_one_wait() {
+    let none = "0 with time";
+    observe("stalled", [none, "1 with time", none]);
 }
 
 #[test]

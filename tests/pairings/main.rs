@@ -6,13 +6,12 @@
 //! failure.
 
 mod peer;
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use peer::Part;
 use shmkey::{Mutex, Place, Semaphore};
-use stage::{Artifacts, Ending, GXX, Name, Process, Random};
 use std::{
     collections::HashMap,
     env,
@@ -21,6 +20,7 @@ use std::{
     process::{Command, ExitCode},
     sync::Arc,
 };
+use support::{Artifacts, Ending, GXX, Name, Process, Random};
 
 /// A language, and how the library gets into the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ const DEATHS: [(&str, [&str; 2], bool); 6] = [
 ];
 
 /// The programs, and the seed of what they say.
-struct Cast {
+struct Matrix {
     artifacts: Arc<Artifacts>,
     programs: HashMap<Form, PathBuf>,
     seed: u64,
@@ -102,14 +102,14 @@ fn main() -> ExitCode {
     // The processes wait for each other most of the time.
     arguments.test_threads.get_or_insert(4);
     let seed = Random::seed_of_run();
-    let cast = match Cast::assemble(seed) {
-        Ok(cast) => Arc::new(cast),
+    let matrix = match Matrix::build(seed) {
+        Ok(matrix) => Arc::new(matrix),
         Err(error) => {
             eprintln!("the programs could not be built: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let complete = cast.programs.len() == Form::ALL.len();
+    let complete = matrix.programs.len() == Form::ALL.len();
     let mut trials = vec![Trial::test("the programs could be built", move || {
         match complete || env::var_os("CI").is_none() {
             true => Ok(()),
@@ -121,19 +121,19 @@ fn main() -> ExitCode {
             let both = format!("{} and {}", one.name(), other.name());
             for (object, roles, count) in PAIRS {
                 let name = format!("{object}: {both}");
-                trials.push(trial(&cast, &[one, other], name, move |cast| {
-                    cast.together(&[(one, roles[0]), (other, roles[1])], count)
+                trials.push(trial(&matrix, &[one, other], name, move |matrix| {
+                    matrix.together(&[(one, roles[0]), (other, roles[1])], count)
                 }));
             }
             for (object, roles, at_once) in DEATHS {
                 let name = format!("{object} dies: {both}");
-                trials.push(trial(&cast, &[one, other], name, move |cast| {
-                    cast.death((one, roles[0]), (other, roles[1]), at_once)
+                trials.push(trial(&matrix, &[one, other], name, move |matrix| {
+                    matrix.death((one, roles[0]), (other, roles[1]), at_once)
                 }));
             }
             let name = format!("latest, a reader dies: {both}");
-            trials.push(trial(&cast, &[one, other], name, move |cast| {
-                cast.death(
+            trials.push(trial(&matrix, &[one, other], name, move |matrix| {
+                matrix.death(
                     (one, "latest reader victim"),
                     (other, "latest publish"),
                     true,
@@ -148,21 +148,21 @@ fn main() -> ExitCode {
         ("ring of many", "many receive", "many send", 100),
     ] {
         let name = format!("{object}: 16 processes at once");
-        trials.push(trial(&cast, &Form::ALL, name, move |cast| {
+        trials.push(trial(&matrix, &Form::ALL, name, move |matrix| {
             let crowd: Vec<_> = (0..16)
                 .map(|i| (Form::ALL[i % 4], if i == 0 { first } else { others }))
                 .collect();
-            cast.together(&crowd, count)
+            matrix.together(&crowd, count)
         }));
     }
     trials.push(trial(
-        &cast,
+        &matrix,
         &Form::ALL,
         "ring: 16 processes at once".into(),
-        Cast::eight_rings,
+        Matrix::eight_rings,
     ));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(cast); // its directory goes with it
+    drop(matrix); // its directory goes with it
     match conclusion.has_failed() {
         true => ExitCode::from(101),
         false => ExitCode::SUCCESS,
@@ -170,14 +170,14 @@ fn main() -> ExitCode {
 }
 
 fn trial(
-    cast: &Arc<Cast>,
+    matrix: &Arc<Matrix>,
     forms: &[Form],
     name: String,
-    play: impl FnOnce(&Cast) -> stage::Result<()> + Send + 'static,
+    run: impl FnOnce(&Matrix) -> support::Result<()> + Send + 'static,
 ) -> Trial {
-    let available = forms.iter().all(|form| cast.programs.contains_key(form));
-    let cast = Arc::clone(cast);
-    Trial::test(name, move || play(&cast).map_err(Failed::from)).with_ignored_flag(!available)
+    let available = forms.iter().all(|form| matrix.programs.contains_key(form));
+    let matrix = Arc::clone(matrix);
+    Trial::test(name, move || run(&matrix).map_err(Failed::from)).with_ignored_flag(!available)
 }
 
 /// This program, started again as one end of an object.
@@ -193,7 +193,7 @@ fn be_a_peer(role: String) -> ExitCode {
         count: count.parse().unwrap(),
         number: number.parse().unwrap(),
     };
-    match part.play() {
+    match part.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");
@@ -202,9 +202,9 @@ fn be_a_peer(role: String) -> ExitCode {
     }
 }
 
-impl Cast {
-    fn assemble(seed: u64) -> stage::Result<Cast> {
-        stage::directory(); // cleans up when this process is stopped
+impl Matrix {
+    fn build(seed: u64) -> support::Result<Matrix> {
+        support::directory(); // cleans up when this process is stopped
         let artifacts = Artifacts::shared();
         let mut programs = HashMap::from([(
             Form::Rust,
@@ -223,7 +223,7 @@ impl Cast {
             GXX.link("c++17", &[], &[source], "libshmkey.so", &program)?;
             programs.insert(Form::Cpp, program);
         }
-        Ok(Cast {
+        Ok(Matrix {
             artifacts,
             programs,
             seed,
@@ -236,7 +236,7 @@ impl Cast {
         name: &Name,
         count: u64,
         number: usize,
-    ) -> stage::Result<Process> {
+    ) -> support::Result<Process> {
         let mut command: Command = self.artifacts.command(&self.programs[&form]);
         match form {
             Form::Rust => command.env("SHMKEY_PEER", role),
@@ -248,7 +248,7 @@ impl Cast {
     }
 
     /// All of these at once, to their end.
-    fn together(&self, peers: &[(Form, &str)], count: u64) -> stage::Result<()> {
+    fn together(&self, peers: &[(Form, &str)], count: u64) -> support::Result<()> {
         let names = names();
         let senders = peers.len() as u64 - 1;
         let mut running = Vec::new();
@@ -285,7 +285,7 @@ impl Cast {
         victim: (Form, &str),
         survivor: (Form, &str),
         at_once: bool,
-    ) -> stage::Result<()> {
+    ) -> support::Result<()> {
         let names = names();
         let count = 200;
         let dying = self.start(victim, &names[0], count, 1)?;
@@ -306,7 +306,7 @@ impl Cast {
     }
 
     /// A sender and a receiver for each of eight rings.
-    fn eight_rings(&self) -> stage::Result<()> {
+    fn eight_rings(&self) -> support::Result<()> {
         let names: Vec<Name> = (0..8).map(|_| Name::new()).collect();
         let mut running = Vec::new();
         for (i, name) in names.iter().enumerate() {
@@ -323,7 +323,7 @@ impl Cast {
 }
 
 /// It ended well; if not, what it printed says why.
-fn expect_well(what: &str, ending: &Ending) -> stage::Result<()> {
+fn expect_well(what: &str, ending: &Ending) -> support::Result<()> {
     let said = ending.stdout.escape_ascii();
     ending
         .expect(what, b"")
@@ -335,7 +335,7 @@ fn names() -> Vec<Name> {
     Name::family(&["ping", "pong", "plain"])
 }
 
-fn expect_number(what: &str, is: u64, should_be: u64) -> stage::Result<()> {
+fn expect_number(what: &str, is: u64, should_be: u64) -> support::Result<()> {
     match is == should_be {
         true => Ok(()),
         false => Err(format!("{what} has {is} and should have {should_be}")),

@@ -1,6 +1,6 @@
 //! One end of an object in Rust: the roles of `tests/c/peer.c`, whose words they go by.
 
-use super::stage::{Random, say};
+use super::support::{Random, say};
 use shmkey::{
     Error, ErrorKind, Key, Latest, Mutex, Place, Receiver, Ring, Segment, Semaphore, Sender,
 };
@@ -21,7 +21,7 @@ const CAPACITY: usize = 200_000;
 const LONGEST: usize = 16 + 16_384 + 32;
 
 type Value = [u64; 25];
-type Played = Result<(), Error>;
+type Outcome = Result<(), Error>;
 
 fn mix(seed: u64, number: u64) -> u64 {
     Random::seeded(seed.wrapping_add(number.wrapping_mul(0x632b_e59b_d9b4_e019))).next()
@@ -59,7 +59,7 @@ fn wait_for_death() -> ! {
 }
 
 impl Part {
-    pub fn play(&self) -> Played {
+    pub fn run(&self) -> Outcome {
         match self.role.as_str() {
             "mutex count" => self.count_up(&self.mutex()?),
             "mutex victim" => self.die_with_the_lock(),
@@ -96,7 +96,7 @@ impl Part {
         Mutex::open(Place::named(&self.name).layout("a value"), [0; 25])
     }
 
-    fn count_up(&self, mutex: &Mutex<Value>) -> Played {
+    fn count_up(&self, mutex: &Mutex<Value>) -> Outcome {
         for _ in 0..self.count {
             let mut guard = mutex.lock_timeout(AGES)?;
             assert!(!guard.owner_died());
@@ -107,7 +107,7 @@ impl Part {
         Ok(())
     }
 
-    fn die_with_the_lock(&self) -> Played {
+    fn die_with_the_lock(&self) -> Outcome {
         let mutex = self.mutex()?;
         let mut guard = mutex.lock_timeout(AGES)?;
         guard.update(|value| {
@@ -117,7 +117,7 @@ impl Part {
         wait_for_death()
     }
 
-    fn put_in_order(&self) -> Played {
+    fn put_in_order(&self) -> Outcome {
         let mutex = self.mutex()?;
         let mut guard = mutex.lock_timeout(AGES)?;
         let found = guard.get();
@@ -128,7 +128,7 @@ impl Part {
         self.count_up(&mutex)
     }
 
-    fn to_and_fro(&self, first: bool) -> Played {
+    fn to_and_fro(&self, first: bool) -> Outcome {
         let ping = Semaphore::open(self.own("ping").as_str(), 0)?;
         let pong = Semaphore::open(self.own("pong").as_str(), 0)?;
         let mut plain = Segment::options();
@@ -161,7 +161,7 @@ impl Part {
         Semaphore::open(self.name.as_str(), 3)
     }
 
-    fn share(&self) -> Played {
+    fn share(&self) -> Outcome {
         let tokens = self.tokens()?;
         for _ in 0..self.count {
             tokens.wait_timeout(AGES)?;
@@ -171,14 +171,14 @@ impl Part {
         Ok(())
     }
 
-    fn die_waiting(&self) -> Played {
+    fn die_waiting(&self) -> Outcome {
         let never = Semaphore::open(self.own("ping").as_str(), 0)?;
         self.tokens()?.wait_timeout(AGES)?;
         say("ready");
         never.wait()
     }
 
-    fn share_with_the_dead(&self) -> Played {
+    fn share_with_the_dead(&self) -> Outcome {
         let tokens = self.tokens()?;
         let never = Semaphore::open(self.own("ping").as_str(), 0)?;
         assert_eq!(tokens.value(), 2);
@@ -198,7 +198,7 @@ impl Part {
         Latest::open(Place::named(&self.name).layout("a value"))
     }
 
-    fn publish(&self) -> Played {
+    fn publish(&self) -> Outcome {
         let latest = self.latest()?;
         let mut publisher = latest.publisher()?;
         for i in 1..=self.count {
@@ -210,7 +210,7 @@ impl Part {
         Ok(())
     }
 
-    fn read(&self) -> Played {
+    fn read(&self) -> Outcome {
         let latest = self.latest()?;
         let (mut seen, mut before) = (0, 0);
         while seen < self.count {
@@ -221,7 +221,7 @@ impl Part {
         Ok(())
     }
 
-    fn die_publishing(&self) -> Played {
+    fn die_publishing(&self) -> Outcome {
         let latest = self.latest()?;
         let mut publisher = latest.publisher()?;
         for i in 1.. {
@@ -233,7 +233,7 @@ impl Part {
         Ok(())
     }
 
-    fn publish_next(&self) -> Played {
+    fn publish_next(&self) -> Outcome {
         let latest = self.latest()?;
         let found = latest.read()?.expect("there is a value");
         assert!(found[0] >= self.count && found == value(self.seed, found[0]));
@@ -245,7 +245,7 @@ impl Part {
         Ok(())
     }
 
-    fn die_reading(&self) -> Played {
+    fn die_reading(&self) -> Outcome {
         let latest = self.latest()?;
         let mut seen = 0;
         say("ready");
@@ -262,7 +262,7 @@ impl Part {
     }
 
     /// Sends by each way in turn.
-    fn send(&self, sender: &mut Sender, number: u64, first: u64, last: u64) -> Played {
+    fn send(&self, sender: &mut Sender, number: u64, first: u64, last: u64) -> Outcome {
         for i in first..last {
             let message = message(self.seed, number, i);
             match i % 3 {
@@ -279,12 +279,12 @@ impl Part {
         Ok(())
     }
 
-    fn send_all(&self, many: bool) -> Played {
+    fn send_all(&self, many: bool) -> Outcome {
         let mut sender = self.ring(many)?.sender()?;
         self.send(&mut sender, self.number, 0, self.count)
     }
 
-    fn receive_all(&self, many: bool) -> Played {
+    fn receive_all(&self, many: bool) -> Outcome {
         let mut incoming = Incoming::new(self, self.ring(many)?.receiver()?);
         incoming.others_come = many;
         incoming.expect(self.count)?;
@@ -295,14 +295,14 @@ impl Part {
         Ok(())
     }
 
-    fn die_sending(&self, many: bool) -> Played {
+    fn die_sending(&self, many: bool) -> Outcome {
         let mut sender = self.ring(many)?.sender()?;
         self.send(&mut sender, 1, 0, 10)?;
         let _slot = sender.reserve(100, AGES)?;
         wait_for_death()
     }
 
-    fn receive_from_the_dead(&self) -> Played {
+    fn receive_from_the_dead(&self) -> Outcome {
         let ring = self.ring(false)?;
         let mut incoming = Incoming::new(self, ring.receiver()?);
         incoming.expect(10)?;
@@ -312,14 +312,14 @@ impl Part {
         incoming.expect(5)
     }
 
-    fn die_receiving(&self) -> Played {
+    fn die_receiving(&self) -> Outcome {
         let mut incoming = Incoming::new(self, self.ring(false)?.receiver()?);
         incoming.expect(1)?;
         let _message = incoming.receiver.peek(AGES)?;
         wait_for_death()
     }
 
-    fn send_to_the_dead(&self) -> Played {
+    fn send_to_the_dead(&self) -> Outcome {
         let ring = self.ring(false)?;
         let mut sender = ring.sender()?;
         let mut sent = 0;
@@ -338,7 +338,7 @@ impl Part {
         incoming.expect(5)
     }
 
-    fn go_on(&self) -> Played {
+    fn go_on(&self) -> Outcome {
         let ring = self.ring(true)?;
         let mut sender = ring.sender()?;
         let mut incoming = Incoming::new(self, ring.receiver()?);
@@ -382,7 +382,7 @@ impl Incoming<'_> {
     }
 
     /// Receives by each way in turn.
-    fn expect(&mut self, messages: u64) -> Played {
+    fn expect(&mut self, messages: u64) -> Outcome {
         let mut i = 0;
         while i < messages {
             self.wait_for_one();

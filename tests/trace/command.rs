@@ -3,8 +3,9 @@
 
 use super::{
     events, expect, expect_fields_of_exit, id_in, lines, linked,
-    stage::{Ending, Process, Sandbox},
+    support::{Ending, Process, Sandbox},
 };
+use crate::needs;
 use serde_json::Value;
 use shmkey::Segment;
 use std::{
@@ -46,7 +47,7 @@ fn the_command_traces_and_passes_the_status_on() {
     let ending = command_trace(&sandbox, &[], &["too-small"]);
     assert!(ending.status.success());
     let all = lines(&ending.stderr);
-    expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+    expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     assert_eq!(
         all.last().unwrap(),
         "has ended and has left no segment behind"
@@ -118,8 +119,8 @@ fn the_command_tells_what_a_child_has_left_that_could_not() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn the_command_does_not_speak_for_another_namespace() {
+    needs!(NAMESPACES);
     let sandbox = Sandbox::new().unwrap();
     let all = lines(&command_trace(&sandbox, &[], &["apart"]).stderr);
     expect(&all[2], &["leaves behind the segment 0 (key "]);
@@ -132,8 +133,8 @@ fn the_command_does_not_speak_for_another_namespace() {
 
 /// Without `/proc`, a process cannot tell its IPC namespace, which need not be another one.
 #[test]
-#[ignore = "needs root, to change the root directory, and perl"]
 fn an_unknown_namespace_is_not_another_one() {
+    needs!(ROOT, PERL);
     let create = "shmget(0, 1000, 0600)";
     for script in [
         format!("chroot('.'); {create};"),
@@ -235,8 +236,8 @@ fn the_command_hands_down_no_descriptor() {
 }
 
 #[test]
-#[ignore = "needs root, to become another user, and perl"]
 fn a_program_that_becomes_another_user_is_reported() {
+    needs!(ROOT, PERL);
     let script = "$) = $( = 65534; $> = $< = 65534; shmctl(shmget(0, 1000, 0600), 0, 0);";
     let mut command = shmkey_trace(&[]);
     command.args(["perl", "-e", script]);

@@ -2,12 +2,11 @@
 
 mod command;
 mod failures;
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::Value;
 use shmkey::Segment;
-use stage::{Artifacts, Ending, Process, Sandbox};
 use std::{
     fs,
     io::Read,
@@ -15,6 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, LazyLock},
 };
+use support::{Artifacts, Ending, Process, Sandbox};
 
 /// The libraries, and the program with the situations, on libc.
 fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
@@ -47,12 +47,12 @@ fn situation(sandbox: &Sandbox, words: &[&str], variables: &[(&str, &str)]) -> C
 }
 
 /// Runs it to its good end.
-fn play(command: Command) -> Ending {
+fn run_to_success(command: Command) -> Ending {
     let ending = Process::run("trace", command, b"").unwrap();
     assert_ne!(
         ending.status.code(),
         Some(77),
-        "this machine does not allow it: see the reason why this test is ignored"
+        "this machine does not allow it"
     );
     let said = String::from_utf8_lossy(&ending.stdout);
     assert!(ending.status.success(), "{:?}: {said}", ending.status);
@@ -62,7 +62,7 @@ fn play(command: Command) -> Ending {
 /// The lines that a situation gives on standard error, without the process' id.
 fn trace_of(words: &[&str]) -> Vec<String> {
     let sandbox = Sandbox::new().unwrap();
-    lines(&play(situation(&sandbox, words, &[("SHMKEY_TRACE", "1")])).stderr)
+    lines(&run_to_success(situation(&sandbox, words, &[("SHMKEY_TRACE", "1")])).stderr)
 }
 
 fn lines(text: &[u8]) -> Vec<String> {
@@ -169,8 +169,8 @@ fn the_end_tells_who_has_it_attached() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn the_end_of_a_program_with_very_many() {
+    needs!(NAMESPACES);
     let all = trace_of(&["plenty"]);
     let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("still attached at 0x"), 2000);
@@ -189,7 +189,7 @@ fn json_is_a_valid_object_a_line() {
         ("SHMKEY_TRACE", file.to_str().unwrap()),
         ("SHMKEY_TRACE_FORMAT", "json"),
     ];
-    let ending = play(situation(&sandbox, &["too-small"], &json));
+    let ending = run_to_success(situation(&sandbox, &["too-small"], &json));
     assert!(ending.stderr.is_empty());
     let files: Vec<PathBuf> = fs::read_dir(sandbox.path())
         .unwrap()
@@ -257,7 +257,7 @@ fn all_json_is_valid() {
     ] {
         let sandbox = Sandbox::new().unwrap();
         let json = [("SHMKEY_TRACE", "stderr"), ("SHMKEY_TRACE_FORMAT", "json")];
-        let ending = play(situation(&sandbox, words, &json));
+        let ending = run_to_success(situation(&sandbox, words, &json));
         for event in events(&String::from_utf8(ending.stderr).unwrap()) {
             assert!(event["event"].is_string(), "{event}");
         }
@@ -269,7 +269,7 @@ fn threads_and_processes_write_whole_lines() {
     let sandbox = Sandbox::new().unwrap();
     let file = sandbox.path().join("trace");
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["crowd"], &trace));
+    run_to_success(situation(&sandbox, &["crowd"], &trace));
     let text = fs::read(&file).unwrap();
     let calls = lines(&text);
     let calls = calls
@@ -285,7 +285,7 @@ fn threads_and_processes_write_whole_lines() {
     // Each process has a file of its own.
     let file = sandbox.path().join("trace.%p");
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["crowd"], &trace));
+    run_to_success(situation(&sandbox, &["crowd"], &trace));
     let own = fs::read_dir(sandbox.path())
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -319,7 +319,7 @@ fn a_call_in_a_signal_handler_is_traced() {
 fn off_means_nothing_at_all() {
     let sandbox = Sandbox::new().unwrap();
     let descriptors = |command| {
-        let ending = play(command);
+        let ending = run_to_success(command);
         let count = String::from_utf8(ending.stdout).unwrap();
         (count.parse::<u32>().unwrap(), ending.stderr.is_empty())
     };
@@ -345,12 +345,12 @@ fn a_program_may_close_what_it_does_not_know() {
     let file = sandbox.path().join("trace");
     // A file is opened again; its number is not taken for the one that the program has made of it.
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["closer"], &trace));
+    run_to_success(situation(&sandbox, &["closer"], &trace));
     let all = lines(&fs::read(&file).unwrap());
     assert_eq!(failed(&all).len(), 4, "{all:#?}");
     assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
     // Standard error is still there under its own number.
-    let ending = play(situation(&sandbox, &["closer"], &[("SHMKEY_TRACE", "1")]));
+    let ending = run_to_success(situation(&sandbox, &["closer"], &[("SHMKEY_TRACE", "1")]));
     let all = lines(&ending.stderr);
     assert_eq!(failed(&all).len(), 4, "{all:#?}");
     assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
@@ -377,7 +377,7 @@ fn a_program_does_not_die_of_an_unread_trace() {
 #[test]
 fn a_trace_that_cannot_be_had_is_said_once() {
     let sandbox = Sandbox::new().unwrap();
-    let ending = play(situation(
+    let ending = run_to_success(situation(
         &sandbox,
         &["no-key"],
         &[("SHMKEY_TRACE", "/no/such/place")],
@@ -393,7 +393,7 @@ fn a_trace_that_cannot_be_had_names_the_error() {
     let sandbox = Sandbox::new().unwrap();
     fs::write(sandbox.path().join("file"), "").unwrap();
     for (path, name) in [("./", "EISDIR"), ("./file/below", "ENOTDIR")] {
-        let ending = play(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", path)]));
+        let ending = run_to_success(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", path)]));
         let said = String::from_utf8(ending.stderr).unwrap();
         assert!(said.ends_with(&format!(": {name}\n")), "{said}");
     }
@@ -402,7 +402,7 @@ fn a_trace_that_cannot_be_had_names_the_error() {
 #[test]
 fn a_word_that_is_no_path_makes_no_file() {
     let sandbox = Sandbox::new().unwrap();
-    let ending = play(situation(
+    let ending = run_to_success(situation(
         &sandbox,
         &["no-key"],
         &[("SHMKEY_TRACE", "true")],
@@ -482,7 +482,7 @@ fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
             "LD_PRELOAD",
             format!("{}:{}", dropin.display(), library.display()),
         );
-    let all = lines(&play(command).stderr);
+    let all = lines(&run_to_success(command).stderr);
     assert_eq!(failed(&all).len(), 2, "{all:#?}");
 }
 
@@ -506,8 +506,8 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
             .current_dir(sandbox.path())
             .arg("too-small")
             .env("SHMKEY_TRACE", "1");
-        let all = lines(&play(command).stderr);
+        let all = lines(&run_to_success(command).stderr);
         assert_eq!(all.len(), 6, "{all:#?}");
-        expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+        expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     }
 }

@@ -160,7 +160,7 @@ fn would_block(taken: &'static Locks) -> Result<Vec<Pair>, Failure> {
     let sem_t = kept(posix::Semaphore::new(0)?);
     let c_ring = in_c(
         // SAFETY: the name is a string.
-        |name| unsafe { capi::shm_ring_open(name, 4096, CREATE) },
+        |name| unsafe { capi::shm_ring_open(name, 4096, 0, CREATE) },
         // SAFETY: the ring is open.
         |ring| unsafe { capi::shm_ring_id(ring) },
     )?;

@@ -60,30 +60,10 @@ pub fn remove(id: c_int) -> Result<(), Errno> {
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
 }
 
-/// Changes the permission bits, the owner or the group of a segment, and leaves the others as they are. For the
-/// owner, the creator and privileged users. What another process changes between the reading of the old record and
-/// the writing of the new one is lost.
-pub fn change(
-    id: c_int,
-    mode: Option<u32>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-) -> Result<(), Errno> {
-    // Not IPC_STAT: the mode that is to be changed may keep the owner from reading.
-    let mut record = match find(id)? {
-        Occupant::Holds(record) => record,
-        Occupant::GivenTo(_) => return Err(Errno(libc::EIDRM)),
-        Occupant::Empty => return Err(Errno(libc::EINVAL)),
-    };
-    let permissions = &mut record.shm_perm;
-    permissions.uid = uid.unwrap_or(permissions.uid);
-    permissions.gid = gid.unwrap_or(permissions.gid);
-    if let Some(mode) = mode {
-        // The type of the field is not the same in each libc. The kernel takes the nine permission bits only.
-        permissions.mode = (mode & 0o777) as _;
-    }
-    // SAFETY: IPC_SET reads one shmid_ds.
-    unsafe { control(id, libc::IPC_SET, (&raw mut record).cast()) }.map(drop)
+/// Sets a segment's owner, group and permission bits to those of a record.
+pub fn set(id: c_int, record: &libc::shmid_ds) -> Result<(), Errno> {
+    // SAFETY: IPC_SET reads one shmid_ds and writes nothing to it.
+    unsafe { control(id, libc::IPC_SET, ptr::from_ref(record).cast_mut().cast()) }.map(drop)
 }
 
 /// The kernel's record of a segment. Needs read permission.

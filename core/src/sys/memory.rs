@@ -1,6 +1,10 @@
 //! Address space: reserving it, filling it in advance, asking for huge pages.
 
-use super::{Errno, errno::check, process::thread_id};
+use super::{
+    Errno,
+    errno::check,
+    process::{process_id, thread_id},
+};
 use core::{
     ffi::{c_int, c_void},
     fmt,
@@ -210,31 +214,33 @@ fn advise(addr: *mut c_void, len: usize, advice: c_int) -> Result<(), Errno> {
 /// read; fewer than asked for only if the rest is not readable.
 pub fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errno> {
     // This thread, and not the process: its first thread, whose id it has, may have ended.
-    read_memory_of(thread_id(), from as usize, to).or_else(|errno| match errno {
-        // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
-        Errno(libc::ENOSYS | libc::EPERM) => {
-            let pipe = Pipe::new()?;
-            let len = pipe.take(from, to.len().min(Pipe::ROOM))?;
-            // SAFETY: `to` has room for that many.
-            unsafe { pipe.give(to.as_mut_ptr(), len) }
-        }
-        errno => Err(errno),
-    })
+    read_memory_of(thread_id(), from as usize, to)
 }
 
 /// Copies bytes from an address of some process, which the kernel allows to those who may trace it.
 /// Returns how many could be read.
 pub fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<usize, Errno> {
+    let from = ptr::without_provenance_mut(from);
     // SAFETY: the kernel writes at most `to.len()` bytes of `to`, and reads `from` with its own
     // checks.
-    unsafe {
+    let read = unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_readv,
             pid,
             to.as_mut_ptr(),
-            ptr::without_provenance_mut(from),
+            from,
             to.len(),
         )
+    };
+    match read {
+        // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) if [process_id(), thread_id()].contains(&pid) => {
+            let pipe = Pipe::new()?;
+            let len = pipe.take(from, to.len().min(Pipe::ROOM))?;
+            // SAFETY: `to` has room for that many.
+            unsafe { pipe.give(to.as_mut_ptr(), len) }
+        }
+        read => read,
     }
 }
 

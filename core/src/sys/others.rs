@@ -107,7 +107,7 @@ fn seconds(clock: libc::clockid_t) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::{super::process_id, *};
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn a_process_ends_once_and_its_id_may_be_given_again() {
@@ -117,7 +117,12 @@ mod tests {
         assert_eq!(has_ended(process_id(), 0), Some(true));
         assert_eq!(has_ended(0, now), None);
         assert_eq!(has_ended(-1, now), None);
-        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let mut child = Command::new("sleep")
+            .arg("100")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let pid = child.id() as c_int;
         let soon = now + 60;
         assert_eq!(has_ended(pid, soon), Some(false));

@@ -1,5 +1,9 @@
 use super::*;
-use std::{process::Command, thread};
+use std::{
+    io::{PipeWriter, Read, Write, pipe},
+    process::{Command, Stdio},
+    thread,
+};
 
 fn here() -> bool {
     true
@@ -22,6 +26,53 @@ fn in_child(check: impl FnOnce() -> bool) {
     // SAFETY: the status is ours to write.
     unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(status, 0);
+}
+
+/// A child that waits, with a child of its own, until this is dropped: one that lived on after a failed
+/// test would keep the test's output open, and what reads that would wait for ever.
+struct Child {
+    id: c_int,
+    _open: PipeWriter,
+}
+
+impl Child {
+    /// Makes one with `fork`. Also returns the names that the child has for itself.
+    fn named<const N: usize>(names: impl FnOnce() -> [Holder; N]) -> (Child, [Holder; N]) {
+        let (mut names_out, mut names_in) = pipe().unwrap();
+        let (mut end, open) = pipe().unwrap();
+        // SAFETY: the child and its child make system calls, and end.
+        let id = unsafe { libc::fork() };
+        if id == 0 {
+            drop(open);
+            let names = names();
+            // SAFETY: as above.
+            if unsafe { libc::fork() } != 0 {
+                for name in names {
+                    let _ = names_in.write_all(&name.bits().to_ne_bytes());
+                }
+            }
+            let _ = end.read(&mut [0]);
+            // SAFETY: ends this process, without the destructors that are the parent's.
+            unsafe { libc::_exit(0) };
+        }
+        drop(names_in);
+        let child = Child { id, _open: open };
+        let names = [(); N].map(|()| {
+            let mut name = [0; 8];
+            names_out.read_exact(&mut name).unwrap();
+            Holder::from_bits(u64::from_ne_bytes(name))
+        });
+        (child, names)
+    }
+
+    /// Kills the child, but not its child, and waits for it.
+    fn kill(&self) {
+        // SAFETY: it is a child of this process, not yet waited for.
+        unsafe {
+            libc::kill(self.id, libc::SIGKILL);
+            libc::waitpid(self.id, &mut 0, 0);
+        }
+    }
 }
 
 #[test]
@@ -96,7 +147,12 @@ fn a_random_number_is_dead_when_its_id_is_and_else_unknown() {
 
 #[test]
 fn a_child_that_was_not_waited_for_is_dead() {
-    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+    let mut child = Command::new("sleep")
+        .arg("100")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let id = child.id() as i32;
     let inode = PidFd::open(id, Scope::Process).unwrap().inode();
     // Before Linux 6.9 there is no inode number.
@@ -140,30 +196,7 @@ fn a_forked_child_is_another_holder() {
 /// A token answers for its process, by its id alone, and is no child's.
 #[test]
 fn a_token_lives_as_long_as_its_process() {
-    let mut ends = [0; 2];
-    // SAFETY: there is room for the two ends.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-    // SAFETY: the child makes system calls, and is killed or ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let names = [Holder::process(true).bits(), Holder::thread(true).bits()];
-        // SAFETY: so many bytes are there; the child of the child only sleeps, and both are ended.
-        unsafe {
-            if libc::fork() == 0 {
-                libc::alarm(20);
-            } else {
-                libc::write(ends[1], names.as_ptr().cast(), 16);
-            }
-            loop {
-                libc::pause();
-            }
-        }
-    }
-    let mut names = [0_u64; 2];
-    // SAFETY: there is room for so many bytes.
-    let read = unsafe { libc::read(ends[0], names.as_mut_ptr().cast(), 16) };
-    assert_eq!(read, 16);
-    let [process, thread] = names.map(Holder::from_bits);
+    let (child, [process, thread]) = Child::named(|| [Holder::process(true), Holder::thread(true)]);
     assert!(
         [process, thread]
             .iter()
@@ -172,13 +205,7 @@ fn a_token_lives_as_long_as_its_process() {
     assert_eq!(process.life(elsewhere), Life::Alive);
     assert_eq!(thread.life(elsewhere), Life::Alive);
     assert!(!process.is_mine() && !process.may_be_of_this_process());
-    // SAFETY: the child is killed and waited for.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, &mut 0, 0);
-        libc::close(ends[0]);
-        libc::close(ends[1]);
-    }
+    child.kill();
     assert_eq!(process.life(elsewhere), Life::Dead);
     assert_eq!(thread.life(elsewhere), Life::Dead);
 }
@@ -228,36 +255,12 @@ fn a_thread_keeps_its_name() {
 /// A thread that could not ask for its inode number is not taken for another one of its process.
 #[test]
 fn a_token_without_an_inode_number_is_alive() {
-    let mut ends = [0; 2];
-    // SAFETY: there is room for the two ends.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-    // SAFETY: the child makes system calls, and is killed.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    let (child, [holder]) = Child::named(|| {
         use_no_descriptors();
-        let holder = Holder::thread(true).bits();
-        // SAFETY: so many bytes are there.
-        unsafe {
-            libc::write(ends[1], (&raw const holder).cast(), 8);
-            libc::alarm(20);
-            loop {
-                libc::pause();
-            }
-        }
-    }
-    let mut holder = 0_u64;
-    // SAFETY: there is room for so many bytes.
-    let read = unsafe { libc::read(ends[0], (&raw mut holder).cast(), 8) };
-    assert_eq!(read, 8);
-    let holder = Holder::from_bits(holder);
+        [Holder::thread(true)]
+    });
     assert_eq!((holder.kind(), holder.tag()), (NumberKind::Token, 0));
     assert_eq!(holder.life(here), Life::Alive);
-    // SAFETY: the child is killed and waited for, and the ends are this test's.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, &mut 0, 0);
-        libc::close(ends[0]);
-        libc::close(ends[1]);
-    }
+    child.kill();
     assert_eq!(holder.life(here), Life::Dead);
 }

@@ -1,7 +1,7 @@
 //! Everything that a test or the demonstration makes on this machine, and how it goes away: at the
 //! end of the process, and when SIGINT, SIGTERM or SIGHUP ends it early.
 
-use super::{process, sandbox};
+use super::{processes, sandbox};
 use shmkey::{Key, Segment};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -27,7 +27,7 @@ static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     let to_remove = directory.clone();
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            process::kill_all();
+            processes::kill_all();
             sandbox::close_all();
             // Other threads of this process, and compilers that were started, go on for a moment.
             for _ in 0..50 {

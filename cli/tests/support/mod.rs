@@ -8,7 +8,10 @@ use shmkey::Segment;
 use std::{
     io::Write,
     process::{Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// What the command printed, if it did what it should.
@@ -77,6 +80,39 @@ impl Drop for Name {
     }
 }
 
+/// Returns whether a test is to be skipped because it needs something that is not there, and says so past
+/// the test harness, which hides what a test prints. Panics if `CI` is set: it leaves nothing out.
+pub fn skipped(need: &str, is_there: bool) -> bool {
+    if !is_there {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("this one");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{test} needs {need}, and CI is set"
+        );
+        let _ = writeln!(std::io::stderr(), "test {test} ... skipped: needs {need}");
+    }
+    !is_there
+}
+
+/// Returns whether this process is root, and may make namespaces, which root of a container may not.
+pub fn may_make_namespaces() -> bool {
+    static ALLOWED: LazyLock<bool> = LazyLock::new(|| {
+        // SAFETY: takes nothing, and cannot fail.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        is_root && succeeds("unshare", &["--ipc", "--mount", "--pid", "--fork", "true"])
+    });
+    *ALLOWED
+}
+
+/// Returns whether a program is there and ends well.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// A process that has done something, and then waits to be killed.
 pub struct Child(i32);
 
@@ -131,14 +167,17 @@ impl Drop for Child {
     }
 }
 
-/// Runs a test on a thread that has an IPC namespace of its own, with nothing in it that it has not
-/// put there. Needs root.
+/// Runs a test on a thread that has an IPC namespace of its own, which is empty at first. Skips the test
+/// where that is not allowed.
 pub fn alone(test: impl FnOnce() + Send) {
+    if skipped("root that may make namespaces", may_make_namespaces()) {
+        return;
+    }
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             // SAFETY: concerns this thread, and the children that it starts.
             let done = unsafe { libc::unshare(libc::CLONE_NEWIPC) };
-            assert_eq!(done, 0, "needs root: {}", std::io::Error::last_os_error());
+            assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
             test();
         });
         if let Err(panic) = thread.join() {

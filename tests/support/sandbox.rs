@@ -1,5 +1,4 @@
-//! A place of its own for each play: a directory, the keys that its files give, and nothing left
-//! behind.
+//! A directory for one test, with the keys that its files give. Its segments are removed at the end.
 
 use super::Result;
 use shmkey::{Key, Segment};
@@ -84,7 +83,7 @@ impl Sandbox {
         for _ in 0..100 {
             let directory = tempfile::Builder::new()
                 .prefix("sandbox-")
-                .tempdir_in(super::base::directory())
+                .tempdir_in(super::cleanup::directory())
                 .map_err(|error| format!("no temporary directory: {error}"))?;
             fs::write(directory.path().join("shmfile"), "")
                 .map_err(|error| format!("no file in it: {error}"))?;

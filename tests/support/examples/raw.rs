@@ -1,35 +1,35 @@
-//! The plays on raw segments, and what those on objects have in common with them.
+//! The pairs on raw segments, and what the pairs on objects have in common with them.
 
-use super::{Cast, contains, stop, wait_for};
-use crate::stage::{Process, Random, Result, Sandbox};
+use super::{Pairing, contains, stop, wait_for};
+use crate::support::{Process, Random, Result, Sandbox};
 use shmkey::{Error, Key, Segment};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 /// A line from the writer's standard input to the reader's standard output.
-pub(super) fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
-    let mut values = cast.values(1024);
-    if cast.thorough && !cast.writer.is_plain() {
+    let mut values = pairing.values(1024);
+    if pairing.thorough && !pairing.writer.is_plain() {
         // Ours may fill the segment to the last byte, without a NUL. (fgets needs room for one.)
         values.push(Random::new().text(1024));
     }
     for value in &values {
-        write_line(cast, &sandbox, value)?;
-        read_lines(cast, &sandbox, &[value])?;
+        write_line(pairing, &sandbox, value)?;
+        read_lines(pairing, &sandbox, &[value])?;
     }
     Ok(values.into_iter().next().unwrap_or_default())
 }
 
-pub(super) fn write_line(cast: &Cast, sandbox: &Sandbox, value: &[u8]) -> Result<()> {
+pub(super) fn write_line(pairing: &Pairing, sandbox: &Sandbox, value: &[u8]) -> Result<()> {
     let line = [value, &b"\n"[..]].concat();
-    Process::run("writer", cast.writer(sandbox)?, &line)?.expect(
+    Process::run("writer", pairing.writer(sandbox)?, &line)?.expect(
         "writer",
         &[b"Write Data: Data written in memory: ", &line[..]].concat(),
     )
 }
 
-pub(super) fn read_lines(cast: &Cast, sandbox: &Sandbox, values: &[&[u8]]) -> Result<()> {
-    Process::run("reader", cast.reader(sandbox)?, b"")?.expect("reader", &lines_read(values))?;
+pub(super) fn read_lines(pairing: &Pairing, sandbox: &Sandbox, values: &[&[u8]]) -> Result<()> {
+    Process::run("reader", pairing.reader(sandbox)?, b"")?.expect("reader", &lines_read(values))?;
     sandbox.expect_gone(sandbox.keys.writer_reader)
 }
 
@@ -45,18 +45,18 @@ pub(super) fn server_says() -> String {
     format!("Data written in memory: {MESSAGE}\nWaiting for client...\n")
 }
 
-pub(super) fn start_server(cast: &Cast, sandbox: &Sandbox) -> Result<Process> {
-    let server = Process::start("server", cast.writer(sandbox)?, b"")?;
+pub(super) fn start_server(pairing: &Pairing, sandbox: &Sandbox) -> Result<Process> {
+    let server = Process::start("server", pairing.writer(sandbox)?, b"")?;
     let says = server_says();
     server.wait_until("wait for a client", |out| out == says.as_bytes())?;
     Ok(server)
 }
 
 /// A server that waits for a client.
-pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
-    let server = start_server(cast, &sandbox)?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect(
+    let server = start_server(pairing, &sandbox)?;
+    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect(
         "client",
         format!("Data read from memory: {MESSAGE}\n").as_bytes(),
     )?;
@@ -68,18 +68,18 @@ pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
 }
 
 /// A whole structure.
-pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
     let mut crossed = Vec::new();
-    for name in cast.values(32) {
-        let (id, temperature) = write_struct(cast, &sandbox, &name)?;
+    for name in pairing.values(32) {
+        let (id, temperature) = write_struct(pairing, &sandbox, &name)?;
         let prints = [
             format!("id: {id}\ntemperature: {temperature:.6}\nname: ").as_bytes(),
             &name,
             b"\n",
         ]
         .concat();
-        let reader = cast.reader_with(&["shmfile"], &sandbox)?;
+        let reader = pairing.reader_with(&["shmfile"], &sandbox)?;
         Process::run("read_struct", reader, b"")?.expect("read_struct", &prints)?;
         sandbox.expect_gone(sandbox.keys.record)?;
         if crossed.is_empty() {
@@ -90,11 +90,15 @@ pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
 }
 
 /// Has a structure with random numbers written, and returns these.
-pub(super) fn write_struct(cast: &Cast, sandbox: &Sandbox, name: &[u8]) -> Result<(i32, f64)> {
+pub(super) fn write_struct(
+    pairing: &Pairing,
+    sandbox: &Sandbox,
+    name: &[u8],
+) -> Result<(i32, f64)> {
     let mut random = Random::new();
     let id = random.next() as i32;
     let temperature = f64::from(random.next() as i32) / 1000.0;
-    let mut writer = cast.writer(sandbox)?;
+    let mut writer = pairing.writer(sandbox)?;
     writer
         .args([id.to_string(), temperature.to_string()])
         .args([OsStr::from_bytes(name), OsStr::new("shmfile")]);
@@ -104,7 +108,7 @@ pub(super) fn write_struct(cast: &Cast, sandbox: &Sandbox, name: &[u8]) -> Resul
 
 /// Two messages in turn: first one after the other, where each output is known, then both programs
 /// at once.
-pub(super) fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     let key = |sandbox: &Sandbox| sandbox.keys.sender_receiver;
     let junk = |key: Key| {
         let segment = Segment::options().create(true).size(1024).open(key)?;
@@ -120,19 +124,19 @@ pub(super) fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
         Ok::<_, Error>(byte)
     };
     let sandbox = Sandbox::new()?;
-    newest(cast, &sandbox)?;
-    invalid_message(cast, &sandbox, key(&sandbox), junk)?;
-    both_at_once(cast, &sandbox, key(&sandbox), |key| {
+    newest(pairing, &sandbox)?;
+    invalid_message(pairing, &sandbox, key(&sandbox), junk)?;
+    both_at_once(pairing, &sandbox, key(&sandbox), |key| {
         first(key).is_ok_and(|byte| b"CZ".contains(&byte[0]))
     })?;
     Ok(b"CIEPLO, ZIMNO".into())
 }
 
 /// The receiver sees the sender's last message, as often as it looks.
-pub(super) fn newest(cast: &Cast, sandbox: &Sandbox) -> Result<()> {
+pub(super) fn newest(pairing: &Pairing, sandbox: &Sandbox) -> Result<()> {
     for (count, last) in [("1", "CIEPLO"), ("2", "ZIMNO")] {
-        let sender = cast.writer_with(&[count, "0"], sandbox)?;
-        let receiver = cast.reader_with(&["3", "0"], sandbox)?;
+        let sender = pairing.writer_with(&[count, "0"], sandbox)?;
+        let receiver = pairing.reader_with(&["3", "0"], sandbox)?;
         Process::run("sender", sender, b"")?.expect("sender", b"")?;
         Process::run("receiver", receiver, b"")?.expect(
             "receiver",
@@ -145,12 +149,12 @@ pub(super) fn newest(cast: &Cast, sandbox: &Sandbox) -> Result<()> {
 
 /// Something else in the place of a message.
 pub(super) fn invalid_message(
-    cast: &Cast,
+    pairing: &Pairing,
     sandbox: &Sandbox,
     key: Key,
     store: impl Fn(Key) -> std::result::Result<(), Error>,
 ) -> Result<()> {
-    let receiver = cast.reader_with(&["1", "0"], sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], sandbox)?;
     store(key).map_err(|error| error.to_string())?;
     Process::run("receiver", receiver, b"")?.expect("receiver", b"Error: Invalid message\n")?;
     sandbox.expect_gone(key)
@@ -158,23 +162,23 @@ pub(super) fn invalid_message(
 
 /// The receiver is given time to see both messages, and says little besides.
 pub(super) fn both_at_once(
-    cast: &Cast,
+    pairing: &Pairing,
     sandbox: &Sandbox,
     key: Key,
     has_sent: impl Fn(Key) -> bool,
 ) -> Result<()> {
-    let sender = cast.writer_with(&["1000000", "0.01"], sandbox)?;
-    let receiver = cast.reader_with(&["1000000", "0.003"], sandbox)?;
+    let sender = pairing.writer_with(&["1000000", "0.01"], sandbox)?;
+    let receiver = pairing.reader_with(&["1000000", "0.003"], sandbox)?;
     let sender = Process::start("sender", sender, b"")?;
     wait_for("send a message", || has_sent(key))?;
     let receiver = Process::start("receiver", receiver, b"")?;
     receiver.wait_until("see both messages", |out| {
         contains(out, b"Received: CIEPLO\n") && contains(out, b"Received: ZIMNO\n")
     })?;
-    stop(sender, "sender", cast.writer)?;
-    let out = stop(receiver, "receiver", cast.reader)?;
+    stop(sender, "sender", pairing.writer)?;
+    let out = stop(receiver, "receiver", pairing.reader)?;
     // A plain program copies byte by byte and asks nobody: once in a long while it meets the other.
-    let mut torn = usize::from(cast.writer.is_plain() || cast.reader.is_plain());
+    let mut torn = usize::from(pairing.writer.is_plain() || pairing.reader.is_plain());
     for line in out.split_inclusive(|&byte| byte == b'\n') {
         match line {
             b"Received: CIEPLO\n" | b"Received: ZIMNO\n" => {}
@@ -182,7 +186,7 @@ pub(super) fn both_at_once(
             _ => return Err(format!("the receiver printed \"{}\"", line.escape_ascii())),
         }
     }
-    if !cast.reader.is_plain() {
+    if !pairing.reader.is_plain() {
         sandbox.expect_gone(key)?;
     }
     Ok(())

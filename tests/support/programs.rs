@@ -1,4 +1,4 @@
-//! The programs in all their forms, built and linked.
+//! The example programs in all their forms, built and linked.
 
 use super::Result;
 use std::{
@@ -85,10 +85,10 @@ impl Form {
     }
 }
 
-/// The programs that fork and play alone.
+/// The programs that fork, and run alone.
 const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
 
-/// The programs that play. Those on raw segments exist in plain System V C, too, as the programs in
+/// All programs. Those on raw segments exist in plain System V C, too, as the programs in
 /// `sysv/`.
 const PROGRAMS: [&str; 21] = [
     ALONE[0],
@@ -329,24 +329,24 @@ impl Artifacts {
 }
 
 /// The compiler that build.rs has found, if it still runs.
-fn working_compiler() -> Option<PathBuf> {
+pub fn working_compiler() -> Option<PathBuf> {
     let compiler = env!("SHMKEY_CC");
     let answer = Command::new(compiler).arg("--version").output();
     (!compiler.is_empty() && answer.is_ok_and(|output| output.status.success()))
         .then(|| compiler.into())
 }
 
-/// All programs in all forms, ready to play.
-pub struct Troupe {
+/// All programs in all forms, ready to run.
+pub struct Programs {
     artifacts: Artifacts,
     programs: HashMap<(&'static str, Form), PathBuf>,
     /// A command that runs the programs, such as valgrind, with its options.
     runner: Vec<String>,
 }
 
-impl Troupe {
+impl Programs {
     /// Builds everything. `progress` is told what is being done.
-    pub fn assemble(mut progress: impl FnMut(&str)) -> Result<Troupe> {
+    pub fn build(mut progress: impl FnMut(&str)) -> Result<Programs> {
         progress("building the libraries and the Rust programs");
         let artifacts = Artifacts::build()?;
         let mut programs = HashMap::new();
@@ -370,7 +370,7 @@ impl Troupe {
                 }
             }
         }
-        Ok(Troupe {
+        Ok(Programs {
             artifacts,
             programs,
             runner: Vec::new(),

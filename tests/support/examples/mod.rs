@@ -1,12 +1,12 @@
-//! The plays: one function for each program or pair of programs. Each takes who plays which part,
-//! and says what crossed.
+//! The example programs, alone and in pairs of a writer and a reader. Each function runs a program or a
+//! pair in given forms, checks what they print, and returns what crossed.
 
 mod objects;
 mod raw;
 
 pub use objects::{DYING_CLIENT, dying_client, record, server_and_dying_client};
 
-use super::{Form, Process, Random, Result, Sandbox, Troupe};
+use super::{Form, Process, Programs, Random, Result, Sandbox};
 use shmkey::{Key, Segment};
 use std::{
     os::unix::process::ExitStatusExt,
@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A play for two.
+/// Two programs that share memory.
 pub struct Pair {
     pub writer: &'static str,
     pub reader: &'static str,
-    /// Who can play it.
+    /// The forms in which both exist.
     pub forms: &'static [Form],
-    play: fn(&Cast) -> Result<Vec<u8>>,
+    run: fn(&Pairing) -> Result<Vec<u8>>,
 }
 
 /// The pairs of programs: on raw segments, where ours meet plain System V programs, and on objects.
@@ -30,79 +30,79 @@ pub const PAIRS: [Pair; 9] = [
         writer: "raw/writer",
         reader: "raw/reader",
         forms: &Form::ALL,
-        play: raw::writer_reader,
+        run: raw::writer_reader,
     },
     Pair {
         writer: "raw/server",
         reader: "raw/client",
         forms: &Form::ALL,
-        play: raw::server_client,
+        run: raw::server_client,
     },
     Pair {
         writer: "raw/write_struct",
         reader: "raw/read_struct",
         forms: &Form::ALL,
-        play: raw::write_struct_read_struct,
+        run: raw::write_struct_read_struct,
     },
     Pair {
         writer: "raw/sender",
         reader: "raw/receiver",
         forms: &Form::ALL,
-        play: raw::sender_receiver,
+        run: raw::sender_receiver,
     },
     Pair {
         writer: "writer",
         reader: "reader",
         forms: &Form::OURS,
-        play: objects::writer_reader,
+        run: objects::writer_reader,
     },
     Pair {
         writer: "server",
         reader: "client",
         forms: &Form::OURS,
-        play: objects::server_client,
+        run: objects::server_client,
     },
     Pair {
         writer: "write_struct",
         reader: "read_struct",
         forms: &Form::OURS,
-        play: objects::write_struct_read_struct,
+        run: objects::write_struct_read_struct,
     },
     Pair {
         writer: "sender",
         reader: "receiver",
         forms: &Form::OURS,
-        play: objects::sender_receiver,
+        run: objects::sender_receiver,
     },
     Pair {
         writer: "ring_sender",
         reader: "ring_receiver",
         forms: &Form::OURS,
-        play: objects::ring_sender_receiver,
+        run: objects::ring_sender_receiver,
     },
 ];
 
-/// A program that plays alone.
-pub struct Solo {
+/// A program that runs alone.
+pub struct Single {
     pub program: &'static str,
     pub prints: &'static str,
 }
 
 /// The programs that fork.
-pub const SOLOS: [Solo; 2] = [
-    Solo {
+pub const SINGLES: [Single; 2] = [
+    Single {
         program: "shared_memory",
         prints: "Child wrote: Hello from child!\nParent read: Hello from child!\n",
     },
-    Solo {
+    Single {
         program: "parent_child",
         prints: "Parent writes message\nChild reads: Hello from parent via shared memory\n",
     },
 ];
 
-/// Who plays.
-pub struct Cast<'a> {
-    pub troupe: &'a Troupe,
+/// A pair of programs, and the form of each.
+pub struct Pairing<'a> {
+    pub programs: &'a Programs,
     pub pair: &'a Pair,
     pub writer: Form,
     pub reader: Form,
@@ -110,14 +110,14 @@ pub struct Cast<'a> {
     pub thorough: bool,
 }
 
-impl Cast<'_> {
-    /// Plays, and says what crossed.
-    pub fn play(&self) -> Result<Vec<u8>> {
-        (self.pair.play)(self)
+impl Pairing<'_> {
+    /// Runs both programs, and returns what crossed.
+    pub fn run(&self) -> Result<Vec<u8>> {
+        (self.pair.run)(self)
     }
 
     fn command(&self, name: &'static str, form: Form, sandbox: &Sandbox) -> Result<Command> {
-        let mut command = self.troupe.command(name, form)?;
+        let mut command = self.programs.command(name, form)?;
         command.current_dir(sandbox.path());
         Ok(command)
     }
@@ -152,18 +152,18 @@ impl Cast<'_> {
     }
 }
 
-/// Plays alone.
-pub fn solo(troupe: &Troupe, solo: &Solo, form: Form) -> Result<()> {
+/// Runs a program that forks.
+pub fn single(programs: &Programs, single: &Single, form: Form) -> Result<()> {
     let sandbox = Sandbox::new()?;
-    let mut command = troupe.command(solo.program, form)?;
+    let mut command = programs.command(single.program, form)?;
     command.current_dir(sandbox.path());
-    Process::run(solo.program, command, b"")?.expect(solo.program, solo.prints.as_bytes())?;
+    Process::run(single.program, command, b"")?.expect(single.program, single.prints.as_bytes())?;
     sandbox.expect_gone(sandbox.keys.parent_child)
 }
 
 /// The race at full speed. Returns its table: whatever plain memory has torn, the others have not.
-pub fn race(troupe: &Troupe, form: Form, count: u64) -> Result<String> {
-    let mut command = troupe.command("race", form)?;
+pub fn race(programs: &Programs, form: Form, count: u64) -> Result<String> {
+    let mut command = programs.command("race", form)?;
     command.arg(count.to_string());
     let ending = Process::run("race", command, b"")?;
     ending.expect_end("race", |status| status.success())?;

@@ -1,15 +1,15 @@
-//! The plays on objects: also with the other side coming first, stopped and killed.
+//! The pairs on objects: also with the reader first, and with either side stopped or killed.
 
 use super::{
-    Cast, PAIRS,
+    PAIRS, Pairing,
     raw::{
         self, MESSAGE, both_at_once, invalid_message, lines_read, newest, read_lines, server_says,
         start_server, write_line, write_struct,
     },
     remove_left, stop, wait_for, wait_for_attached,
 };
-use crate::stage::{
-    Form, Helper, Name, Process, Random, Result, Sandbox, Troupe,
+use crate::support::{
+    Form, Helper, Name, Process, Programs, Random, Result, Sandbox,
     record::{RECORD_LAYOUT, Record},
     say, wait_to_be_told,
 };
@@ -18,34 +18,34 @@ use shmkey::{Error, Key, Latest, Place, Ring, Segment};
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 /// The same as on raw segments, but the reader waits if it comes first, and no line is lost if writers come first.
-pub(super) fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
-    let crossed = raw::writer_reader(cast)?;
+pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
+    let crossed = raw::writer_reader(pairing)?;
     let sandbox = Sandbox::new()?;
     let key = sandbox.keys.writer_reader;
 
-    if cast.thorough {
+    if pairing.thorough {
         // A reader that is told to stop, and one that is killed.
-        let stopped = Process::start("reader", cast.reader(&sandbox)?, b"")?;
+        let stopped = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
         wait_for_attached(key)?;
         stopped.signal(libc::SIGTERM);
         stopped
             .finish()?
             .expect_failure("reader", b"", "told to stop before a line came")?;
         sandbox.expect_gone(key)?;
-        let killed = Process::start("reader", cast.reader(&sandbox)?, b"")?;
+        let killed = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
         wait_for_attached(key)?;
         killed.kill()?;
     }
 
     // The reader first.
-    let reader = Process::start("reader", cast.reader(&sandbox)?, b"")?;
+    let reader = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
     wait_for_attached(key)?;
-    write_line(cast, &sandbox, &crossed)?;
+    write_line(pairing, &sandbox, &crossed)?;
     reader
         .finish()?
         .expect("reader", &lines_read(&[&crossed]))?;
     sandbox.expect_gone(key)?;
-    if !cast.thorough {
+    if !pairing.thorough {
         return Ok(crossed);
     }
 
@@ -54,14 +54,14 @@ pub(super) fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
     values.push(Random::new().line_bytes(5000));
     values.push(b"\0 in the middle \0".to_vec());
     for value in &values {
-        write_line(cast, &sandbox, value)?;
+        write_line(pairing, &sandbox, value)?;
     }
     let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-    read_lines(cast, &sandbox, &values)?;
+    read_lines(pairing, &sandbox, &values)?;
 
     // A line that is too long leaves nothing behind.
     let too_long = [&Random::new().text(10_000)[..], b"\n"].concat();
-    Process::run("writer", cast.writer(&sandbox)?, &too_long)?.expect_failure(
+    Process::run("writer", pairing.writer(&sandbox)?, &too_long)?.expect_failure(
         "writer",
         b"Write Data: ",
         "EMSGSIZE",
@@ -71,9 +71,9 @@ pub(super) fn writer_reader(cast: &Cast) -> Result<Vec<u8>> {
 }
 
 /// The same; and each is told if the other dies.
-pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
-    let crossed = raw::server_client(cast)?;
-    if !cast.thorough {
+pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
+    let crossed = raw::server_client(pairing)?;
+    if !pairing.thorough {
         return Ok(crossed);
     }
     let sandbox = Sandbox::new()?;
@@ -82,15 +82,15 @@ pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
     let reads = format!("Data read from memory: {MESSAGE}\n");
 
     // Nobody there.
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect_failure(
+    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect_failure(
         "client",
         b"",
         "start the program that creates it first",
     )?;
 
     // A server that is killed: its message arrives all the same, and the client cleans up.
-    start_server(cast, &sandbox)?.kill()?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect_failure(
+    start_server(pairing, &sandbox)?.kill()?;
+    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect_failure(
         "client",
         reads.as_bytes(),
         "the server was killed",
@@ -98,15 +98,16 @@ pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
     sandbox.expect_gone(key)?;
 
     // Another server in its place; and a third one, which is one too many.
-    start_server(cast, &sandbox)?.kill()?;
-    let server = start_server(cast, &sandbox)?;
-    Process::run("server", cast.writer(&sandbox)?, b"")?.expect_failure("server", b"", "EBUSY")?;
-    Process::run("client", cast.reader(&sandbox)?, b"")?.expect("client", reads.as_bytes())?;
+    start_server(pairing, &sandbox)?.kill()?;
+    let server = start_server(pairing, &sandbox)?;
+    Process::run("server", pairing.writer(&sandbox)?, b"")?
+        .expect_failure("server", b"", "EBUSY")?;
+    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect("client", reads.as_bytes())?;
     server.finish()?.expect("server", says.as_bytes())?;
     sandbox.expect_gone(key)?;
 
     // A server that is told to stop.
-    let server = start_server(cast, &sandbox)?;
+    let server = start_server(pairing, &sandbox)?;
     server.signal(libc::SIGINT);
     server.finish()?.expect_failure(
         "server",
@@ -121,17 +122,17 @@ pub(super) fn server_client(cast: &Cast) -> Result<Vec<u8>> {
 pub const DYING_CLIENT: &str = "a client that dies";
 
 /// A server whose client is killed before it answers.
-pub fn server_and_dying_client(troupe: &Troupe, form: Form) -> Result<()> {
+pub fn server_and_dying_client(programs: &Programs, form: Form) -> Result<()> {
     let sandbox = Sandbox::new()?;
     let pair = PAIRS.iter().find(|pair| pair.writer == "server");
-    let cast = Cast {
-        troupe,
+    let pairing = Pairing {
+        programs,
         pair: pair.ok_or("there is no server")?,
         writer: form,
         reader: form,
         thorough: true,
     };
-    let server = start_server(&cast, &sandbox)?;
+    let server = start_server(&pairing, &sandbox)?;
     let directory = Name(sandbox.path().display().to_string());
     let mut client = Helper::start(DYING_CLIENT, &directory);
     client.expect("ready");
@@ -144,7 +145,7 @@ pub fn server_and_dying_client(troupe: &Troupe, form: Form) -> Result<()> {
     sandbox.expect_gone(sandbox.keys.server_client)
 }
 
-/// Plays the client until it is killed.
+/// Acts as the client until it is killed.
 pub fn dying_client(directory: &str) -> Result<()> {
     let open = || -> std::result::Result<_, Error> {
         let segment = Segment::open(Key::from_path(directory, i32::from(b'C'))?)?;
@@ -161,7 +162,7 @@ pub fn dying_client(directory: &str) -> Result<()> {
 }
 
 /// A structure with a field of every kind, as the latest value.
-pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
     let key = sandbox.keys.record;
     let read = |seen: &mut u64| -> std::result::Result<Record, Error> {
@@ -170,20 +171,20 @@ pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
         Ok(latest.wait_newer(seen, Duration::from_secs(60))?.0)
     };
     let mut crossed = Vec::new();
-    for name in cast.values(32) {
+    for name in pairing.values(32) {
         // Twice: the newer one is the one to be seen.
-        write_struct(cast, &sandbox, b"older")?;
-        let (id, temperature) = write_struct(cast, &sandbox, &name)?;
+        write_struct(pairing, &sandbox, b"older")?;
+        let (id, temperature) = write_struct(pairing, &sandbox, &name)?;
         let record = read(&mut 0).map_err(|error| error.to_string())?;
         if (record.id, record.temperature) != (id, temperature) || !record.name.starts_with(&name) {
             return Err(format!("write_struct wrote {record:?}"));
         }
-        read_struct(cast, &sandbox, &record)?;
+        read_struct(pairing, &sandbox, &record)?;
         if crossed.is_empty() {
             crossed = [format!("{id}, {temperature}, ").as_bytes(), &name].concat();
         }
     }
-    if !cast.thorough {
+    if !pairing.thorough {
         return Ok(crossed);
     }
 
@@ -195,17 +196,17 @@ pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
             latest.publisher()?.publish(shmkey::Pod(record))
         };
         publish().map_err(|error| error.to_string())?;
-        read_struct(cast, &sandbox, &record)?;
+        read_struct(pairing, &sandbox, &record)?;
     }
 
     // A reader that waits for the next.
-    write_struct(cast, &sandbox, b"one")?;
+    write_struct(pairing, &sandbox, b"one")?;
     let mut seen = 0;
     let one = read(&mut seen).map_err(|error| error.to_string())?;
-    let reader = cast.reader_with(&["shmfile", "2"], &sandbox)?;
+    let reader = pairing.reader_with(&["shmfile", "2"], &sandbox)?;
     let reader = Process::start("read_struct", reader, b"")?;
     reader.wait_until("print the first", |out| out == one.lines())?;
-    write_struct(cast, &sandbox, b"another")?;
+    write_struct(pairing, &sandbox, b"another")?;
     let other = read(&mut seen).map_err(|error| error.to_string());
     let ending = reader.finish()?;
     match other {
@@ -217,8 +218,8 @@ pub(super) fn write_struct_read_struct(cast: &Cast) -> Result<Vec<u8>> {
     Ok(crossed)
 }
 
-pub(super) fn read_struct(cast: &Cast, sandbox: &Sandbox, record: &Record) -> Result<()> {
-    let reader = cast.reader_with(&["shmfile"], sandbox)?;
+pub(super) fn read_struct(pairing: &Pairing, sandbox: &Sandbox, record: &Record) -> Result<()> {
+    let reader = pairing.reader_with(&["shmfile"], sandbox)?;
     Process::run("read_struct", reader, b"")?.expect("read_struct", &record.lines())?;
     sandbox.expect_gone(sandbox.keys.record)
 }
@@ -237,7 +238,7 @@ pub(super) fn random_record() -> Record {
 }
 
 /// The same as a latest value.
-pub(super) fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     let open = |key: Key| Latest::<[u8; 32]>::open(Place::key(key).layout("message"));
     let junk = |key: Key| {
         let mut message = [0; 32];
@@ -246,14 +247,14 @@ pub(super) fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
     };
     let sandbox = Sandbox::new()?;
     let key = sandbox.keys.sender_receiver;
-    newest(cast, &sandbox)?;
-    invalid_message(cast, &sandbox, key, junk)?;
+    newest(pairing, &sandbox)?;
+    invalid_message(pairing, &sandbox, key, junk)?;
 
     // The receiver first, which waits.
-    let receiver = cast.reader_with(&["1", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], &sandbox)?;
     let receiver = Process::start("receiver", receiver, b"")?;
     wait_for_attached(key)?;
-    let sender = cast.writer_with(&["1", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["1", "0"], &sandbox)?;
     Process::run("sender", sender, b"")?.expect("sender", b"")?;
     receiver
         .finish()?
@@ -264,62 +265,62 @@ pub(super) fn sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
     let published = |key: Key| {
         Segment::open(key).is_ok() && open(key).is_ok_and(|latest| latest.version() != 0)
     };
-    let sender = cast.writer_with(&["1000", "60"], &sandbox)?;
+    let sender = pairing.writer_with(&["1000", "60"], &sandbox)?;
     let sender = Process::start("sender", sender, b"")?;
     wait_for("publish", || published(key))?;
     sender.kill()?;
-    let sender = cast.writer_with(&["2", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["2", "0"], &sandbox)?;
     Process::run("sender", sender, b"")?.expect("sender", b"")?;
-    let receiver = cast.reader_with(&["1", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], &sandbox)?;
     Process::run("receiver", receiver, b"")?.expect("receiver", b"Received: ZIMNO\n")?;
     sandbox.expect_gone(key)?;
 
-    both_at_once(cast, &sandbox, key, published)?;
+    both_at_once(pairing, &sandbox, key, published)?;
     Ok(b"CIEPLO, ZIMNO".into())
 }
 
 /// Every message, in turn, whoever comes first and however fast the other one is.
-pub(super) fn ring_sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
+pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
     let key = sandbox.keys.ring;
     let all = |count: usize| "Received: CIEPLO\nReceived: ZIMNO\n".repeat(count / 2);
     let start = |name, command| Process::start(name, command, b"");
-    let count = if cast.thorough { "5000" } else { "500" };
+    let count = if pairing.thorough { "5000" } else { "500" };
     let prints = all(count.parse().unwrap_or_default());
 
     // More than the ring has room for, by a sender that comes first and one that comes second. The
     // receiver ends because the sender does.
-    let sender = start("ring_sender", cast.writer_with(&[count, "0"], &sandbox)?)?;
+    let sender = start("ring_sender", pairing.writer_with(&[count, "0"], &sandbox)?)?;
     wait_for_attached(key)?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
     sender.finish()?.expect("ring_sender", b"")?;
     receiver
         .finish()?
         .expect("ring_receiver", prints.as_bytes())?;
     sandbox.expect_gone(key)?;
 
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
     wait_for_attached(key)?;
-    let sender = start("ring_sender", cast.writer_with(&[count, "0"], &sandbox)?)?;
+    let sender = start("ring_sender", pairing.writer_with(&[count, "0"], &sandbox)?)?;
     sender.finish()?.expect("ring_sender", b"")?;
     receiver
         .finish()?
         .expect("ring_receiver", prints.as_bytes())?;
     sandbox.expect_gone(key)?;
-    if !cast.thorough {
+    if !pairing.thorough {
         return Ok(format!("{count} messages, each in its turn").into());
     }
 
     // What was sent stays when the sender has ended.
-    let sender = cast.writer_with(&["20", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["20", "0"], &sandbox)?;
     Process::run("ring_sender", sender, b"")?.expect("ring_sender", b"")?;
-    let receiver = cast.reader_with(&["20", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["20", "0"], &sandbox)?;
     Process::run("ring_receiver", receiver, b"")?.expect("ring_receiver", all(20).as_bytes())?;
     sandbox.expect_gone(key)?;
 
     // A sender that is killed: all that it has sent arrives, and the receiver is told.
-    let sender = start("ring_sender", cast.writer_with(&["10", "60"], &sandbox)?)?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
+    let sender = start("ring_sender", pairing.writer_with(&["10", "60"], &sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
     receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
     sender.kill()?;
     receiver.finish()?.expect_failure(
@@ -330,9 +331,15 @@ pub(super) fn ring_sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
     sandbox.expect_gone(key)?;
 
     // A receiver that is killed: the sender is told when there is no room any more.
-    let receiver = start("ring_receiver", cast.reader_with(&["10", "60"], &sandbox)?)?;
+    let receiver = start(
+        "ring_receiver",
+        pairing.reader_with(&["10", "60"], &sandbox)?,
+    )?;
     wait_for_attached(key)?;
-    let sender = start("ring_sender", cast.writer_with(&["1000", "0"], &sandbox)?)?;
+    let sender = start(
+        "ring_sender",
+        pairing.writer_with(&["1000", "0"], &sandbox)?,
+    )?;
     receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
     receiver.kill()?;
     sender
@@ -343,14 +350,14 @@ pub(super) fn ring_sender_receiver(cast: &Cast) -> Result<Vec<u8>> {
     // Both, told to stop.
     let sender = start(
         "ring_sender",
-        cast.writer_with(&["1000000", "0.01"], &sandbox)?,
+        pairing.writer_with(&["1000000", "0.01"], &sandbox)?,
     )?;
-    let receiver = start("ring_receiver", cast.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
     receiver.wait_until("receive two messages", |out| {
         out.starts_with(all(2).as_bytes())
     })?;
-    stop(receiver, "ring_receiver", cast.reader)?;
-    stop(sender, "ring_sender", cast.writer)?;
+    stop(receiver, "ring_receiver", pairing.reader)?;
+    stop(sender, "ring_sender", pairing.writer)?;
     sandbox.expect_gone(key)?;
     Ok(format!("{count} messages, each in its turn").into())
 }
@@ -383,9 +390,9 @@ pub fn record_layout() -> String {
 }
 
 /// `struct record` lies in memory alike in C and Rust.
-pub fn record(troupe: &Troupe, directory: &Path) -> Result<()> {
+pub fn record(programs: &Programs, directory: &Path) -> Result<()> {
     let program = directory.join("record-layout");
-    let artifacts = troupe.artifacts();
+    let artifacts = programs.artifacts();
     artifacts.link("tests/c/record.c", None, &[], &program)?;
     Process::run("record", Command::new(&program), b"")?
         .expect("record", record_layout().as_bytes())
