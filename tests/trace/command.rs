@@ -420,7 +420,7 @@ fn the_command_says_1_byte() {
     let all = lines(&run(command).stderr);
     let id = all[0].split(' ').nth(5).unwrap().parse().unwrap();
     Segment::from_id(id).remove().unwrap();
-    expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
+    expect(&all[0], &[" (1 byte, mode 0600), which no process"]);
 }
 
 /// A script whose first word is the program with the situations: it makes a call.
