@@ -79,7 +79,11 @@ fn other(kind: Kind, target: &Target, dry_run: bool) -> Result<String, Failure> 
     if dry_run {
         let us = uzers::get_effective_uid();
         if us != 0 && ![entry.uid, entry.cuid].contains(&us) {
-            return Err(Failure::Because(not_yours(what, target, entry.uid)));
+            return Err(Failure::Because(not_yours(
+                &format!("the {what}"),
+                target,
+                entry.uid,
+            )));
         }
         return Ok(format!("would remove {what} {id}\n"));
     }
@@ -236,7 +240,7 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
     if !closed.is_empty() {
         left_alone(format!(
-            "{} left alone, because you may not read what {}: {}; --with-data removes {}, too.",
+            "{} left alone, because you have no permission to read what {}: {}; --with-data removes {}, too.",
             words::count(closed.len() as u64, "orphan"),
             summary::they_hold(&closed),
             ids(&closed),

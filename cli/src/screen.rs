@@ -43,7 +43,7 @@ impl Screen {
     pub fn open(command: &str, instead: &str) -> Result<Screen, Failure> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(Failure::Because(format!(
-                "{command} fills a terminal, and here is none: use {instead}"
+                "{command} needs a terminal; without one, use {instead}"
             )));
         }
         catch_signals();
@@ -87,10 +87,10 @@ impl Screen {
                 return Ok(Input::Stop);
             }
             if !event::poll(Duration::ZERO)? {
-                match left.is_zero() {
-                    true => return Ok(Input::Time),
-                    false => continue,
+                if left.is_zero() {
+                    return Ok(Input::Time);
                 }
+                continue;
             }
             match event::read()? {
                 Event::Key(key) if key.kind == KeyEventKind::Release => {}

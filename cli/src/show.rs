@@ -133,9 +133,10 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         if let Some(data) = fact.data() {
             what += &format!("; but it holds {data}");
         }
-        let remedy = match fact.is_ours() {
-            true => format!("shmkey remove {} removes it", status.id),
-            false => "its owner, its creator and root can remove it".to_owned(),
+        let remedy = if fact.is_ours() {
+            format!("shmkey remove {} removes it", status.id)
+        } else {
+            "its owner, its creator and root can remove it".to_owned()
         };
         lines.push(("orphan", format!("{what}; {remedy}")));
     }
@@ -248,15 +249,15 @@ fn owner(fact: &Fact) -> String {
         status.uid,
         status.gid
     );
-    match (status.cuid, status.cgid) == (status.uid, status.gid) {
-        true => owner,
-        false => format!(
-            "{owner}; created by {} (uid {}, gid {})",
-            words::user(status.cuid),
-            status.cuid,
-            status.cgid
-        ),
+    if (status.cuid, status.cgid) == (status.uid, status.gid) {
+        return owner;
     }
+    format!(
+        "{owner}; created by {} (uid {}, gid {})",
+        words::user(status.cuid),
+        status.cuid,
+        status.cgid
+    )
 }
 
 /// `the owner reads and writes, others read`.
@@ -272,9 +273,10 @@ fn permissions(mode: u32) -> String {
         .into_iter()
         .filter_map(|(who, shift)| Some(format!("{who} may {}", may(mode >> shift)?)))
         .collect();
-    match said.is_empty() {
-        true => "only root may use it".to_owned(),
-        false => said.join(", "),
+    if said.is_empty() {
+        "only root may use it".to_owned()
+    } else {
+        said.join(", ")
     }
 }
 

@@ -38,9 +38,10 @@ fn limits(facts: &Facts, totals: &json::Totals) -> Vec<String> {
         limits.push(limit(totals.segments, shmmni, "segment", "shmmni"));
     }
     if let Some(shmall) = facts.limits.shmall {
-        limits.push(match words::unlimited(shmall) {
-            false => limit(totals.pages, shmall, "page", "shmall"),
-            true => format!("{}, no limit (shmall)", words::count(totals.pages, "page")),
+        limits.push(if words::unlimited(shmall) {
+            format!("{}, no limit (shmall)", words::count(totals.pages, "page"))
+        } else {
+            limit(totals.pages, shmall, "page", "shmall")
         });
     }
     limits
@@ -56,9 +57,12 @@ fn orphans(facts: &Facts, filter: &Filter) -> String {
         if facts.look == Look::Outside || orphans.iter().any(|fact| fact.seen.unread) {
             those += &format!(", unless {} data for a later process", they_hold(&orphans));
         }
-        let them = them(&orphans);
+        let (them, creators) = match orphans.len() {
+            1 => ("it", "its creator is"),
+            _ => ("them", "their creators are"),
+        };
         text += &output::note(&format!(
-            "{}: no process has {them} attached, and the process that created {them} has ended; {those}.",
+            "{}: no process has {them} attached, and {creators} dead; {those}.",
             words::count(orphans.len() as u64, "orphan"),
         ));
     }

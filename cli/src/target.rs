@@ -19,9 +19,11 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let name = |text: &str| match text.is_empty() {
-            true => Err("a name has at least one character".to_owned()),
-            false => Ok(Target::Name(text.to_owned())),
+        let name = |text: &str| {
+            if text.is_empty() {
+                return Err("a name has at least one character".to_owned());
+            }
+            Ok(Target::Name(text.to_owned()))
         };
         if let Some(text) = text.strip_prefix("name:") {
             return name(text);

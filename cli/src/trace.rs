@@ -118,19 +118,19 @@ fn dropin() -> Result<PathBuf, Refusal> {
     const NAME: &str = "libshmkey_dropin.so";
     if let Some(path) = env::var_os("SHMKEY_DROPIN") {
         let path = PathBuf::from(path);
-        return match path.is_file() {
-            true => Ok(std::path::absolute(&path).unwrap_or(path)),
-            false => Err(Refusal(
-                NOT_POSSIBLE,
-                format!(
-                    "SHMKEY_DROPIN is {}, and there is no such file",
-                    path.display()
-                ),
-            )),
-        };
+        if !path.is_file() {
+            let path = path.display();
+            let why = format!("SHMKEY_DROPIN is {path}, which is not a file");
+            return Err(Refusal(NOT_POSSIBLE, why));
+        }
+        return Ok(std::path::absolute(&path).unwrap_or(path));
     }
-    let this = env::current_exe()
-        .map_err(|error| Refusal(NOT_POSSIBLE, format!("where am I? {error}")))?;
+    let this = env::current_exe().map_err(|error| {
+        Refusal(
+            NOT_POSSIBLE,
+            format!("cannot find the path of shmkey itself: {error}"),
+        )
+    })?;
     let beside = this.parent().unwrap_or(Path::new("/"));
     let multiarch = format!("../lib/{}-linux-gnu", env::consts::ARCH);
     let places = [".", "../lib", &multiarch, "../lib/shmkey"].map(|place| beside.join(place));
