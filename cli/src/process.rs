@@ -155,8 +155,8 @@ pub fn is_hidden(pid: i32) -> bool {
     }
 }
 
-/// What there is under a number. What is called dead can be removed with all that it has left, so
-/// nobody is called dead of whom it is not known.
+/// What has an id. The segments of a dead process may be removed, so a process counts as dead only if that is
+/// known.
 enum Seen {
     Process(Stat),
     Nobody,

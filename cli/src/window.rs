@@ -31,7 +31,7 @@ fn digits(size: usize) -> usize {
 
 impl Window {
     /// Looks at `len` bytes from `offset` on. What was seen before and is another now has changed;
-    /// how many bytes that are is told.
+    /// returns how many bytes that are.
     pub fn look(
         &mut self,
         memory: &Sparse,

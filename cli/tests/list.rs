@@ -329,7 +329,7 @@ fn objects_anywhere_in_a_segment() {
         text.contains("mutex at 64") && text.contains("ring at 1048576"),
         "{text}"
     );
-    assert!(text.contains("and now by shmkey"), "{text}");
+    assert!(text.contains("and now shmkey"), "{text}");
     assert_ne!(segment.status().unwrap().lpid, before.lpid);
 }
 

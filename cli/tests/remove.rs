@@ -36,7 +36,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
     let _attached = Segment::from_id(id).attach().unwrap();
     let why = refusal(&["remove", &name.0]);
     assert!(
-        why.contains("in use") && why.contains(&format!("shmkey remove {id}")),
+        why.contains("is attached by") && why.contains(&format!("shmkey remove {id}")),
         "{why}"
     );
     shmkey(&["remove", &id.to_string()]);
@@ -356,7 +356,7 @@ fn orphans_of_an_ordinary_user() {
         // What it may not see, it says.
         let said = as_nobody(&["list"]);
         assert!(
-            said.contains("1 unseen") && said.contains("run it as root"),
+            said.contains("1 unseen") && said.contains("run shmkey as root"),
             "{said}"
         );
     });

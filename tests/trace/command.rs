@@ -61,7 +61,7 @@ fn the_command_traces_and_passes_the_status_on() {
         &[
             "has left behind the segment ",
             "1000 bytes",
-            "nobody has attached",
+            "no process has attached",
         ],
     );
     expect(
@@ -356,7 +356,7 @@ fn the_command_says_what_cannot_be_traced() {
             "there is no program no-such-program-anywhere in PATH",
         ),
         ("/no/such/file", 127, "No such file"),
-        ("/etc/passwd", 126, "is no program that can be run"),
+        ("/etc/passwd", 126, "is not an executable program"),
         (
             static_program.to_str().unwrap(),
             126,
@@ -420,7 +420,7 @@ fn the_command_says_1_byte() {
     let all = lines(&run(command).stderr);
     let id = all[0].split(' ').nth(5).unwrap().parse().unwrap();
     Segment::from_id(id).remove().unwrap();
-    expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
+    expect(&all[0], &[" (1 byte, mode 0600), which no process"]);
 }
 
 /// A script whose first word is the program with the situations: it makes a call.

@@ -28,7 +28,8 @@ pub const SHM_LOCKED: u32 = 0o2000;
 pub struct Limits {
     /// The largest segment, in bytes.
     pub shmmax: c_ulong,
-    shmmin: c_ulong,
+    /// The smallest segment, in bytes.
+    pub shmmin: c_ulong,
     /// How many segments there may be.
     pub shmmni: c_ulong,
     shmseg: c_ulong,
@@ -45,8 +46,10 @@ pub struct Usage {
     pub used_ids: c_int,
     /// How many pages they have together.
     pub shm_tot: c_ulong,
-    shm_rss: c_ulong,
-    shm_swp: c_ulong,
+    /// How many of these are in memory.
+    pub shm_rss: c_ulong,
+    /// How many of these are swapped out.
+    pub shm_swp: c_ulong,
     swap_attempts: c_ulong,
     swap_successes: c_ulong,
 }
