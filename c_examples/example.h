@@ -63,9 +63,9 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* No signal ends a wait of the library's objects. So these programs wait for so many nanoseconds at a time, and look in between
-   whether they are told to stop. */
-#define SLICE INT64_C(200000000)
+/* No signal ends a wait of the library's objects. So these programs wait for so long at a time, and check in between whether a
+   stop signal has come. */
+#define SLICE SHMKEY_MILLISECONDS(200)
 
 /* Whether a wait that has failed is to go on: only its slice is over, and no signal has come. Otherwise errno is what the wait
    has made it, and ETIMEDOUT means that the program is told to stop. */

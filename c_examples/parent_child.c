@@ -1,7 +1,6 @@
 /* A parent writes for its child, which waits for that. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 #include <sys/wait.h>
 
 enum { WRITTEN = 1024, SIZE = 2048 }; /* the text, and behind it a semaphore */
@@ -9,6 +8,7 @@ enum { WRITTEN = 1024, SIZE = 2048 }; /* the text, and behind it a semaphore */
 int main(void)
 {
     sigset_t signals;
+    struct shm_place place = SHMKEY_PLACE_SEGMENT(-1, WRITTEN);
     struct shm_semaphore *written;
     pid_t parent = getpid();
     pid_t child;
@@ -22,7 +22,8 @@ int main(void)
     hold_stop_signals(&signals);
     id = shm_open_private(SIZE, 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
-    written = shared == NULL ? NULL : shm_semaphore_open_in(id, WRITTEN, 0, IPC_CREAT);
+    place.id = id;
+    written = shared == NULL ? NULL : shm_semaphore_open_at(&place, 0, SHMKEY_CREATE);
     if (written == NULL || shm_remove(id) != 0) {
         if (shared != NULL) {
             shm_detach(shared);

@@ -1,9 +1,37 @@
 //! System V shared memory for Rust and C.
 //!
-//! A *segment* is a piece of memory that several processes can *attach*; the kernel keeps it until
-//! somebody *removes* it. Processes find it by a *key* that they agree on, and the kernel gives it
-//! an *id*. This crate is those three ideas with every result checked, and memory access that stays
-//! sound while other processes write:
+//! A *segment* is memory that several processes can *attach*; the kernel keeps it until a process *removes* it.
+//! Processes find it by a *key* that they agree on, and the kernel gives it an *id*. Most programs need no more
+//! than an *object* in a segment, which every process opens by the same name: a [`Mutex`] around a value, a
+//! [`Semaphore`], the [`Latest`] value of something, or a [`Ring`] of messages.
+//!
+//! ```
+//! use shmkey::Mutex;
+//!
+//! shmkey::plain! {
+//!     /// What the processes share.
+//!     #[derive(Debug, PartialEq)]
+//!     struct Visits {
+//!         count: u64,
+//!         last: u64, // in seconds since 1970
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), shmkey::Error> {
+//! let name = "visits";
+//! # let name = format!("the crate's own mutex {}", std::process::id());
+//! // Every process does this; the first one creates the mutex.
+//! let visits = Mutex::open(name, Visits { count: 0, last: 0 })?;
+//! visits.lock()?.update(|visits| visits.count += 1);
+//! assert_eq!(visits.lock()?.get().count, 1);
+//!
+//! // A segment outlives its processes; one of them removes it.
+//! visits.remove()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A segment without an object is bytes, as every System V program sees them:
 //!
 //! ```
 //! use shmkey::{Key, Segment};
@@ -11,8 +39,6 @@
 //! # fn main() -> Result<(), shmkey::Error> {
 //! let key = Key::from_name("the crate's own example")?;
 //! # let key = Key::from_name(format!("the crate's own example {}", std::process::id()))?;
-//!
-//! // Any number of processes do this at once; one creates the segment, and all of them get it.
 //! let segment = Segment::options().create(true).size(4096).open(key)?;
 //! let memory = segment.attach()?;
 //! memory.write_at(0, b"hello")?;
@@ -20,42 +46,50 @@
 //! let mut greeting = [0; 5];
 //! memory.read_at(0, &mut greeting)?;
 //! assert_eq!(&greeting, b"hello");
-//!
-//! // Nobody else does it: a segment outlives its processes.
 //! segment.remove()?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The map
+//! # Overview
 //!
 //! | to | see |
 //! |---|---|
 //! | name a segment | [`Key`] |
 //! | create, open, remove it | [`Segment`], [`SegmentOptions`] |
 //! | attach it, read and write | [`Attachment`], [`AttachOptions`] |
-//! | ask about it, or list all | [`Status`], [`Segment::list`] |
-//! | have a value that one thread of one process changes at a time | [`Mutex`] |
-//! | wait for each other | [`Semaphore`] |
-//! | see the newest value of something | [`Latest`] |
-//! | send messages, all of which arrive | [`Ring`] |
-//! | say where such an object lies | [`Place`] |
-//! | look at one without taking part | [`Contents`] |
-//! | understand a failure | [`Error`], [`ErrorKind`] |
+//! | get its status, or list all | [`Status`], [`Segment::list`] |
+//! | share a value that one thread of one process changes at a time | [`Mutex`] |
+//! | notify another process and wait for it | [`Semaphore`] |
+//! | publish and read the newest value of something | [`Latest`] |
+//! | send messages, all of which are received | [`Ring`], [`TypedRing`] |
+//! | put a struct of your own there | [`plain!`], [`Plain`] |
+//! | say where an object lies and how it is opened | [`Place`] |
+//! | read what a segment holds without using it | [`Contents`] |
+//! | handle a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
-//! | call it from C | `include/shmkey.h`, made from the module `capi` |
+//! | call the library from C | `include/shmkey.h`, generated from the module [`capi`] |
 //!
 //! # Conventions
 //!
-//! *Threads*: every type may go to another thread and be used by several at once, but for the two
-//! ends of a ring, which one thread uses at a time, and the guard of a mutex, a slot and a message,
-//! which stay where they are. *Fork*: a child inherits what is attached, and the kernel counts it; a
-//! segment that is to be removed when its creator drops it is left alone by the creator's children,
-//! and so is the part that it plays in an object. *Signals*: attaching, detaching and removing
-//! neither lock nor allocate, also if they fail; objects are not for signal handlers. *Panics*: none, on
-//! any input. *Output*: none.
+//! *Waiting*: every call that can wait has three forms: `lock` waits without limit, `try_lock` does not wait and
+//! returns [`WouldBlock`](ErrorKind::WouldBlock), and `lock_timeout` waits at most a time on the monotonic clock
+//! and returns [`TimedOut`](ErrorKind::TimedOut). A time of zero is one try.
+//!
+//! *Options*: every method of [`SegmentOptions`], [`AttachOptions`], [`RingOptions`] and [`Place`] takes the
+//! options and returns them. What happens if an object is missing ([`Place::create`]), its permissions
+//! ([`Place::mode`]) and the options of its kind are separate.
+//!
+//! *Threads*: every type can go to another thread and be used by several at once, with these exceptions: one
+//! thread at a time uses an end of a ring; the guard of a mutex and a slot stay in their thread. *Fork*: a child
+//! inherits what is attached, and the kernel counts it; it has none of its parent's roles, and dropping a segment
+//! removes it in the process only that has created it. *Signals*: attaching, detaching and removing neither lock
+//! nor allocate, also when they fail; objects are not for signal handlers. *Panics*: none, on any input. *Output*:
+//! none.
 //!
 //! Linux on 64-bit processors.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("shmkey needs Linux on a 64-bit processor");
@@ -80,7 +114,10 @@ pub use object::{
     mutex::{Mutex, MutexGuard},
     place::Place,
     plain::Plain,
-    ring::{Message, Receiver, Ring, RingOptions, Sender, Slot},
+    ring::{
+        Message, MessageReader, Messages, Receiver, Ring, RingOptions, Sender, Slot, SlotWriter,
+        TypedReceiver, TypedRing, TypedSender, Values,
+    },
     semaphore::Semaphore,
 };
 pub use segment::{

@@ -28,7 +28,7 @@ fn run(name: &str, (library, options): (&str, &[&str])) {
     let own = Name::family(&["mutex", "semaphore", "latest", "ring", "other"]);
     let mut command = artifacts.command(&program);
     command.current_dir(sandbox.path());
-    if name == "objects" {
+    if name == "objects" || name == "places" {
         command.arg(&own[0].0);
     }
     let ending = Process::run(name, command, b"").unwrap();
@@ -64,6 +64,16 @@ fn objects_do_what_the_header_says_by_the_static_library() {
 #[test]
 fn objects_do_what_the_header_says_in_a_program_that_is_all_static() {
     run("objects", ALL_STATIC);
+}
+
+#[test]
+fn places_owners_and_modes_by_the_shared_library() {
+    run("places", SHARED);
+}
+
+#[test]
+fn places_owners_and_modes_by_the_static_library() {
+    run("places", STATIC);
 }
 
 #[test]

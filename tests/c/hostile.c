@@ -67,7 +67,7 @@ static void opening(void)
     FAILS(shm_open_key("shmfile", 1, 101, 0600), EINVAL);
     CHECK(strstr(shm_last_error(), "100 bytes") != NULL && strstr(shm_last_error(), "101 bytes") != NULL);
     FAILS(shm_open_key("shmfile", 1, 100, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
-    CHECK(id == shm_open_raw(ftok("shmfile", 1), 100, IPC_CREAT | 0600));
+    CHECK(id == shm_open_key_number(ftok("shmfile", 1), 100, IPC_CREAT | 0600));
     WORKS(shm_remove(id));
     FAILS(shm_open_key("shmfile", 1, 0, 0), ENOENT);
 

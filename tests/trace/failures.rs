@@ -64,7 +64,10 @@ fn einval_ids_and_addresses_that_are_none() {
     expect(&failed[3], &["unknown command 77", "no such command"]);
     let failed = failures(&["bad-addresses"]);
     expect(&failed[0], &["is not a multiple of ", "the size of a page"]);
-    expect(&failed[1], &["the addresses from 0x", " are mapped already"]);
+    expect(
+        &failed[1],
+        &["the addresses from 0x", " are mapped already"],
+    );
     expect(&failed[2], &["SHM_REMAP needs an address"]);
     expect(&failed[3], &["which shmat returns on failure"]);
     expect(&failed[4], &["inside of an attachment of the segment "]);
@@ -202,7 +205,8 @@ fn a_mode_without_its_leading_0() {
     let all = trace_of(&["decimal-modes"]);
     let decimal =
         "the mode 0232 comes from the decimal number 666: write 0666 for an octal number in C";
-    let none = "the mode 0000 comes from flags without permission bits; add them, as in IPC_CREAT | 0600";
+    let none =
+        "the mode 0000 comes from flags without permission bits; add them, as in IPC_CREAT | 0600";
     let created: Vec<&String> = all.iter().filter(|line| line.contains(" = id ")).collect();
     expect(
         created[0],
@@ -533,7 +537,11 @@ fn eacces_in_a_user_namespace() {
     );
     expect(
         &failed[1],
-        &["EPERM: only the owner", stranger, "this process runs as uid 7"],
+        &[
+            "EPERM: only the owner",
+            stranger,
+            "this process runs as uid 7",
+        ],
     );
 }
 
@@ -596,9 +604,9 @@ fn eidrm() {
     needs!(NAMESPACES);
     let failed = failures(&["removed"]);
     assert!(
-        failed.iter().any(|line| line.contains(
-            "EIDRM: the segment was removed while the call was running"
-        )),
+        failed
+            .iter()
+            .any(|line| line.contains("EIDRM: the segment was removed while the call was running")),
         "{failed:#?}"
     );
 }

@@ -20,7 +20,7 @@ mod words;
 
 pub use cause::Cause;
 pub use ownership::Ownership;
-pub use words::{Bytes, ModeDoubt, ShownPath, Times};
+pub use words::{Bytes, ModeDoubt, ShownPath, Times, User};
 
 use crate::{
     backend::{self, Occupant},

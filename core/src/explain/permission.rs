@@ -8,6 +8,9 @@ use super::{
 use crate::sys::{self, Capability};
 use core::{ffi::c_int, fmt};
 
+/// What changes a mode, in the command, in C and in Rust.
+const CHANGE_MODE: &str = "shmkey chmod, shm_set_mode(), Segment::set_mode";
+
 /// Rights: the three bits of one class in a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(u32);
@@ -160,7 +163,7 @@ impl fmt::Display for Access {
                 write!(
                     f,
                     " may {may} it, and this call wants to {wanted} it; its owner can change the \
-                     mode, or create it with another mode"
+                     mode ({CHANGE_MODE}), or create it with another mode"
                 )?;
                 // Both modes may be mistakes, and often are the same mistake.
                 let of_segment = ModeDoubt::of(mode);
