@@ -285,7 +285,7 @@ mod tests {
     /// A map of three segments and two processes: the first has the first two, the second has the first.
     fn map(processes: usize) -> Map {
         let segment = |_| {
-            let mut options = Segment::options();
+            let options = Segment::options();
             let segment = options.create(true).size(4096).open(Key::PRIVATE).unwrap();
             let fact = Fact::of(segment.id(), Look::Outside).unwrap().unwrap();
             segment.remove().unwrap();
