@@ -53,7 +53,7 @@ export BUILT RELINKED SHARED SHMKEY GENERATED
 all:
 	$(CARGO) build --release $(CARGOFLAGS)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
-	    -p shmkey --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
+	    -p shmkey --features capi --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	"$$SHMKEY" generate "$$GENERATED"
 	cp "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
 	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"
