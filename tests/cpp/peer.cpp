@@ -1,6 +1,8 @@
 // One end of an object in C++, for tests/pairings.rs: the roles of tests/c/peer.c, whose words they go by.
 #include <shmkey.hpp>
 
+#include <unistd.h>
+
 #include "../c/peer.h"
 
 #include <cstdio>
