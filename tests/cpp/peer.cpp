@@ -314,9 +314,9 @@ void ring_sender(shmkey::ring_options options)
 void ring_receiver(shmkey::ring_options options)
 {
     auto ring = open_ring(options);
-    others_come = options != 0;
+    others_come = options != shmkey::ring_options::none;
     ring_receive(ring, count);
-    if (options == 0) {
+    if (options == shmkey::ring_options::none) {
         FAILS(ring.peek(ages), EPIPE);
     }
 }
@@ -332,7 +332,7 @@ void ring_sender_victim(shmkey::ring_options options)
 
 void ring_receiver_survivor()
 {
-    auto ring = open_ring({});
+    auto ring = open_ring(shmkey::ring_options::none);
     ring_receive(ring, 10);
     FAILS(ring.peek(ages), EOWNERDEAD);
     ring_send(ring, 0, 5);
@@ -341,7 +341,7 @@ void ring_receiver_survivor()
 
 void ring_receiver_victim()
 {
-    auto ring = open_ring({});
+    auto ring = open_ring(shmkey::ring_options::none);
     ring_receive(ring, 1);
     EXPECT(TAKE(ring.peek(ages)).size() >= 16);
     wait_for_death();
@@ -349,7 +349,7 @@ void ring_receiver_victim()
 
 void ring_sender_survivor()
 {
-    auto ring = open_ring({});
+    auto ring = open_ring(shmkey::ring_options::none);
     std::vector<unsigned char> room(PEER_LONGEST);
     std::uint64_t sent = 0;
     for (;; sent++) {
@@ -399,9 +399,9 @@ constexpr part parts[] = {
     {"latest publisher victim", latest_publisher_victim},
     {"latest reader survivor", latest_reader_survivor},
     {"latest reader victim", latest_reader_victim},
-    {"ring send", [] { ring_sender({}); }},
-    {"ring receive", [] { ring_receiver({}); }},
-    {"ring sender victim", [] { ring_sender_victim({}); }},
+    {"ring send", [] { ring_sender(shmkey::ring_options::none); }},
+    {"ring receive", [] { ring_receiver(shmkey::ring_options::none); }},
+    {"ring sender victim", [] { ring_sender_victim(shmkey::ring_options::none); }},
     {"ring receiver survivor", ring_receiver_survivor},
     {"ring receiver victim", ring_receiver_victim},
     {"ring sender survivor", ring_sender_survivor},
