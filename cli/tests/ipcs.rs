@@ -95,56 +95,48 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&shmkey(arguments)).unwrap()
 }
 
-/// The numbers of `ipcs -u` and `-l`.
+/// Two numbers of an object of JSON.
+fn two<'a>(of: &'a Value, names: [&str; 2]) -> [&'a Value; 2] {
+    names.map(|name| &of[name])
+}
+
+/// The numbers of `ipcs -u`.
 #[test]
-fn limits_agree_with_the_kernel() {
+fn limits_say_what_is_in_use() {
     alone(|| {
-        let segment = Segment::options()
-            .create(true)
-            .size(5 * 4096)
-            .open(Key::from_raw(5));
+        let mut options = Segment::options();
+        let segment = options.create(true).size(5 * 4096).open(Key::from_raw(5));
         let memory = segment.unwrap().attach().unwrap();
         memory.write_at(0, &[1; 4097]).unwrap();
         shmkey(&["create", "--semaphores", "3"]);
         shmkey(&["create", "--messages"]);
         let seen = json(&["limits", "--json"]);
-        let segments = &seen["segments"];
-        assert_eq!(
-            (&segments["count"], &segments["pages"]),
-            (&1.into(), &5.into())
-        );
-        assert_eq!(segments["resident_pages"], 2);
-        assert_eq!(
-            (&seen["semaphores"]["arrays"], &seen["semaphores"]["count"]),
-            (&1.into(), &3.into())
-        );
-        assert_eq!(
-            (&seen["messages"]["queues"], &seen["messages"]["bytes"]),
-            (&1.into(), &0.into())
-        );
-        let file =
-            |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap();
-        for (kind, name) in [
-            ("segments", "shmmni"),
-            ("segments", "shmall"),
-            ("messages", "msgmax"),
-        ] {
-            assert_eq!(seen[kind][name].to_string(), file(name).trim());
-        }
-        assert_eq!(
-            seen["semaphores"]["semmni"].to_string(),
-            file("sem").split_whitespace().last().unwrap()
-        );
+        assert_eq!(two(&seen["segments"], ["count", "pages"]), [1, 5]);
+        assert_eq!(seen["segments"]["resident_pages"], 2);
+        assert_eq!(two(&seen["semaphores"], ["arrays", "count"]), [1, 3]);
+        assert_eq!(two(&seen["messages"], ["queues", "bytes"]), [1, 0]);
         let text = shmkey(&["limits"]);
-        assert!(
-            text.contains("pages in memory") && text.contains("2 (8 KiB)"),
-            "{text}"
-        );
-        assert!(
-            text.contains("pages swapped out") && text.contains("semmns"),
-            "{text}"
-        );
+        assert!(text.contains("2 (8 KiB)"), "{text}");
+        assert!(text.contains("pages swapped out"), "{text}");
     });
+}
+
+/// The numbers of `ipcs -l`.
+#[test]
+fn limits_agree_with_the_kernel() {
+    let seen = json(&["limits", "--json"]);
+    let file = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap();
+    for (kind, name) in [
+        ("segments", "shmmni"),
+        ("segments", "shmall"),
+        ("messages", "msgmax"),
+    ] {
+        assert_eq!(seen[kind][name].to_string(), file(name).trim());
+    }
+    let four = ["semmsl", "semmns", "semopm", "semmni"];
+    let four = four.map(|name| seen["semaphores"][name].to_string());
+    let sem = file("sem");
+    assert_eq!(four.to_vec(), sem.split_whitespace().collect::<Vec<_>>());
 }
 
 /// The lines of `ipcs` for one kind: key, id, owner, permissions, and two numbers.
@@ -164,13 +156,18 @@ fn ours(kind: &str, columns: &str) -> Vec<Vec<String>> {
     lines.map(words).collect()
 }
 
+/// Two arrays and two queues, under the same keys.
+fn create_others() {
+    for key in ["0x11", "0x12"] {
+        shmkey(&["create", "--semaphores", "3", "--key", key, "--mode", "640"]);
+        shmkey(&["create", "--messages", "--key", key]);
+    }
+}
+
 #[test]
 fn semaphore_arrays_and_message_queues_are_those_of_ipcs() {
     alone(|| {
-        for key in ["0x11", "0x12"] {
-            shmkey(&["create", "--semaphores", "3", "--key", key, "--mode", "640"]);
-            shmkey(&["create", "--messages", "--key", key]);
-        }
+        create_others();
         let theirs = |kind| {
             let mut all = ipcs(kind);
             for line in &mut all {
@@ -178,29 +175,26 @@ fn semaphore_arrays_and_message_queues_are_those_of_ipcs() {
             }
             all
         };
-        assert_eq!(
-            ours("--semaphores", "key,id,owner,mode,semaphores"),
-            theirs("-s")
-        );
-        assert_eq!(
-            ours("--messages", "key,id,owner,mode,size,messages"),
-            theirs("-q")
-        );
+        let semaphores = ours("--semaphores", "key,id,owner,mode,semaphores");
+        assert_eq!(semaphores, theirs("-s"));
+        let messages = ours("--messages", "key,id,owner,mode,size,messages");
+        assert_eq!(messages, theirs("-q"));
+    });
+}
+
+#[test]
+fn all_three_kinds_are_in_one_list() {
+    alone(|| {
+        create_others();
         let all = json(&["--json", "--all"]);
-        let count = |kind: &str| all[kind].as_array().unwrap().len();
-        assert_eq!(
-            (count("segments"), count("semaphores"), count("messages")),
-            (0, 2, 2)
-        );
+        let kinds = ["segments", "semaphores", "messages"];
+        let count = kinds.map(|kind| all[kind].as_array().unwrap().len());
+        assert_eq!(count, [0, 2, 2]);
         let text = shmkey(&["list", "--all"]);
-        assert!(
-            text.contains("2 semaphore arrays.") && text.contains("2 message queues."),
-            "{text}"
-        );
-        assert_eq!(
-            json(&["list", "--json", "--messages", "--key", "0x12"])["messages"][0]["key"],
-            0x12
-        );
+        assert!(text.contains("2 semaphore arrays."), "{text}");
+        assert!(text.contains("2 message queues."), "{text}");
+        let chosen = json(&["list", "--json", "--messages", "--key", "0x12"]);
+        assert_eq!(chosen["messages"][0]["key"], 0x12);
     });
 }
 
