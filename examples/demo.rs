@@ -182,7 +182,7 @@ impl Outcome<'_> {
             ""
         };
         format!(
-            "  {name:<28} {:<14} {:<14} {crossed:<34} {:>7.1} ms{remark}",
+            "  {name:<33} {:<14} {:<14} {crossed:<34} {:>7.1} ms{remark}",
             writer.name(),
             reader.name(),
             self.time.as_secs_f64() * 1e3
