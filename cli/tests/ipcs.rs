@@ -104,7 +104,7 @@ fn two<'a>(of: &'a Value, names: [&str; 2]) -> [&'a Value; 2] {
 #[test]
 fn limits_say_what_is_in_use() {
     alone(|| {
-        let mut options = Segment::options();
+        let options = Segment::options();
         let segment = options.create(true).size(5 * 4096).open(Key::from_raw(5));
         let memory = segment.unwrap().attach().unwrap();
         memory.write_at(0, &[1; 4097]).unwrap();
