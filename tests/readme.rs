@@ -263,7 +263,9 @@ fn the_tables_of_costs_name_their_commands() {
 fn the_files_that_cargo_toml_names_exist() {
     let text = include_str!("../Cargo.toml");
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c));
-    let files: Vec<&str> = words.filter(|word| word.ends_with(".rs") && !word.ends_with("docs.rs")).collect();
+    let files: Vec<&str> = words
+        .filter(|word| word.ends_with(".rs") && !word.ends_with("docs.rs"))
+        .collect();
     assert!(!files.is_empty());
     for file in files {
         let path = file.trim_start_matches('/');

@@ -518,23 +518,8 @@ fn without_a_terminal_they_say_what_to_use() {
     );
 }
 
-/// Where there is little room, names are shortened, but never the key and the state.
-#[test]
-fn list_never_cuts_the_key_and_the_state() {
-    if no_tmux() {
-        return;
-    }
-    let name = |what: &str| {
-        format!(
-            "a name that is much too long for a table, of a {what}, {}",
-            us()
-        )
-    };
-    let ring = Ring::open(name("ring").as_str(), 64).unwrap();
-    let mutex = Mutex::<u64>::open(name("mutex").as_str(), 0).unwrap();
-    let _removed = [ring.segment(), mutex.segment()].map(Removed);
-    let mut sender = ring.sender().unwrap();
-    sender.send(&[0; 56]).unwrap();
+/// The id of a child that has locked a mutex, and is dead.
+fn dead_holder(mutex: &Mutex<u64>) -> i32 {
     // SAFETY: the child locks, and ends without unlocking.
     let dead = unsafe { libc::fork() };
     if dead == 0 {
@@ -544,24 +529,31 @@ fn list_never_cuts_the_key_and_the_state() {
     }
     // SAFETY: waits for this child.
     unsafe { libc::waitpid(dead, std::ptr::null_mut(), 0) };
+    dead
+}
+
+/// Where there is little room, names are shortened, but never the key and the state.
+#[test]
+fn list_never_cuts_the_key_and_the_state() {
+    if no_tmux() {
+        return;
+    }
+    let name = |what| format!("a name that is too long for a table, {what} {}", us());
+    let ring = Ring::open(name("ring").as_str(), 64).unwrap();
+    let mutex = Mutex::<u64>::open(name("mutex").as_str(), 0).unwrap();
+    let _removed = [ring.segment(), mutex.segment()].map(Removed);
+    ring.sender().unwrap().send(&[0; 56]).unwrap();
+    let locked = format!("locked by {} (dead)", dead_holder(&mutex));
     for width in [80, 120] {
         let terminal = Terminal::new(width);
         terminal.run("list");
         let is_complete =
             |screen: &str| screen.contains("Limits:") && screen.trim_end().ends_with("ready$");
         let screen = terminal.wait_for("the list", || terminal.history(), is_complete);
-        let has = |segment: Segment, state: &str| {
+        terminal.assert_fits(&screen);
+        for (segment, state) in [(mutex.segment(), &*locked), (ring.segment(), "100% full")] {
             let row = screen.lines().find(|line| line.contains(&key(&segment)));
-            row.is_some_and(|row| row.contains(state))
-        };
-        assert!(
-            has(mutex.segment(), &format!("locked by {dead} (dead)")),
-            "{screen}"
-        );
-        assert!(has(ring.segment(), "100% full"), "{screen}");
-        assert!(
-            screen.lines().all(|line| line.chars().count() <= width),
-            "{screen}"
-        );
+            assert!(row.is_some_and(|row| row.contains(state)), "{screen}");
+        }
     }
 }

@@ -166,16 +166,19 @@ fn what_exists_is_not_made_again() {
     assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("--existing"));
 }
 
-/// What is written over an object destroys it, wherever the object lies.
+/// A ring takes messages; an offset asks for its bytes.
 #[test]
-fn no_object_is_written_over_without_force() {
+fn a_ring_is_not_written_over_without_force() {
     let name = Name::new();
     let ring = Ring::open(name.0.as_str(), 64).unwrap();
-    // A ring takes messages; an offset asks for its bytes.
     let refused = run(&["put", &name.0, "--offset", "0"], b"x");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--force"));
     assert_eq!(ring.used(), 0);
+}
 
+/// What is written over an object destroys it, wherever the object lies.
+#[test]
+fn no_object_is_written_over_without_force() {
     let name = Name::new();
     shmkey(&["create", "--size", "64KiB", "--name", &name.0]);
     let segment = Segment::open(Key::from_name(&name.0).unwrap()).unwrap();
