@@ -7,7 +7,7 @@ use support::{Artifacts, Name, Process, Sandbox};
 /// The ways in which a program gets the library.
 const SHARED: (&str, &[&str]) = ("libshmkey.so", &[]);
 const STATIC: (&str, &[&str]) = ("libshmkey.a", &[]);
-/// glibc warns of functions that Rust's library has and nobody here calls.
+/// glibc warns of functions that Rust's library has and no code here calls.
 const ALL_STATIC: (&str, &[&str]) = ("libshmkey.a", &["-static", "-Wl,--no-warnings"]);
 
 /// Runs one of the programs in `tests/c` and expects it to have nothing to say.

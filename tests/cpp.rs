@@ -210,7 +210,7 @@ fn an_old_standard_is_one_error() {
     assert!(said.contains("-std=c++17"), "{said}");
 }
 
-/// The functions of the C header are all there in C++: nobody has to leave it for one.
+/// The functions of the C header are all there in C++.
 #[test]
 fn the_header_uses_every_function_of_c() {
     let c = include_str!("../include/shmkey.h");

@@ -145,7 +145,7 @@ fn picture(offset: usize, row: &[u8]) -> String {
     format!("{dim}{offset:08x}{dim:#} {hex}  |{text}|\n")
 }
 
-/// A byte as it is printed; a point for what is no printable ASCII.
+/// A byte as a character; a point if it is not printable ASCII.
 pub fn character(byte: u8) -> char {
     match byte {
         b' '..=b'~' => byte.into(),

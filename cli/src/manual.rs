@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// What the examples run, as far as it is shmkey, is understood.
+    /// The command understands each line of the examples that runs it.
     #[test]
     fn examples_are_command_lines() {
         let mut tried = 0;

@@ -20,7 +20,7 @@ use std::{
 };
 use unicode_width::UnicodeWidthStr;
 
-/// The whole terminal. It is given back as it was when this is dropped, and by a panic before its
+/// The whole terminal. Dropping this restores its former state; so does a panic, before its
 /// message is printed.
 pub struct Screen {
     terminal: DefaultTerminal,

@@ -60,7 +60,7 @@ impl Window {
         Ok(changes)
     }
 
-    /// Looks elsewhere, while what is seen already stays as it is.
+    /// Moves the window; the bytes that stay in view keep their marks.
     pub fn shift(&mut self, memory: &Sparse, offset: usize, len: usize) -> Result<(), Error> {
         let mut next = Window::default();
         next.look(memory, offset, len, Instant::now())?;

@@ -141,7 +141,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A segment that nobody else knows, which goes when this is dropped.
+/// A segment with a key of its own. Dropping this removes it.
 fn segment(size: usize) -> Segment {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Relaxed);
@@ -464,7 +464,7 @@ fn top_shows_what_comes_changes_and_goes() {
         terminal.wait("the order", |screen| {
             screen.contains("segments by key, reversed")
         });
-        // Whoever made it lives.
+        // Its creator is live.
         terminal.type_keys(&["o"]);
         terminal.wait("the orphans", |screen| {
             screen.contains("only orphans") && row(screen).is_none()

@@ -128,7 +128,7 @@ fn one_end_waits_for_the_next_at_the_other() {
             assert_eq!(shmkey(&["get", &name.0]), line);
         }
         assert!(put.join().unwrap().status.success());
-        // Nobody sends any more, but somebody will.
+        // No process sends now, but another will.
         let get = scope.spawn(|| shmkey(&["get", &name.0]));
         thread::sleep(Duration::from_millis(100));
         assert!(run(&["put", &name.0], b"late").status.success());

@@ -25,7 +25,7 @@ use core::{
 /// Why an operation failed.
 ///
 /// Its text is one sentence or two for a person: the call and its subject, the error number's name,
-/// the cause as far as it is known, and a remedy. An error about an object names its kind, its name and
+/// the cause, if it is known, and a remedy. An error about an object names its kind, its name and
 /// its segment, and the process that has what was asked for.
 ///
 /// Making an error of an object in use (would-block and timeouts, above all) neither allocates

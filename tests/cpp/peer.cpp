@@ -18,7 +18,7 @@ using shmkey::error;
 namespace {
 
 constexpr shmkey::timeout ages = 50s;
-constexpr std::size_t capacity = 200000; // room for all that a process sends here before anybody receives
+constexpr std::size_t capacity = 200000; // room for all that a process sends here before a process receives
 
 std::string name;
 std::uint64_t seed, count, number;
