@@ -20,7 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{Form, Process, Programs, Sandbox, examples, shorten};
+use support::{Environment, Form, Process, Programs, examples, shorten};
 
 /// How many pairings play at once. They wait for each other most of the time.
 const LANES: usize = 6;
@@ -100,6 +100,7 @@ fn legend(forms: &[Form]) {
             Form::DropinA => "the same source linked with libshmkey_dropin.a",
             Form::CSo => "C on <shmkey.h>, linked with libshmkey.so",
             Form::CA => "C on <shmkey.h>, linked with libshmkey.a",
+            Form::Cpp => "C++ on <shmkey.hpp>, linked with libshmkey.so",
             Form::Rust => "Rust, with the crate shmkey",
         };
         say!("  {:<14}  {meaning}", form.name());
@@ -162,10 +163,10 @@ fn during(programs: &Programs, forms: &[Form]) -> support::Result<()> {
     } else {
         Form::Rust
     };
-    let sandbox = Sandbox::new()?;
+    let environment = Environment::new();
     let command = |name| {
         let mut command = programs.command(name, form)?;
-        command.current_dir(sandbox.path());
+        command.current_dir(environment.path());
         Ok::<_, String>(command)
     };
     let server = Process::start("server", command("server")?, b"")?;
@@ -173,7 +174,7 @@ fn during(programs: &Programs, forms: &[Form]) -> support::Result<()> {
         out.ends_with(b"Waiting for client...\n")
     })?;
     let segment =
-        shmkey::Segment::open(sandbox.keys.server_client).map_err(|error| error.to_string())?;
+        shmkey::Segment::open(environment.keys.server_client).map_err(|error| error.to_string())?;
     let remark = format!("{} server", form.name());
     kernel_list(
         "The kernel's list of segments, during:",
