@@ -135,7 +135,7 @@ fn layout(items: &[Item]) -> Vec<String> {
                     );
                 }
             }
-            Kind::Function(_) => {}
+            Kind::Macro { .. } | Kind::Function(_) => {}
         }
     }
     // Declared again: the compiler refuses what differs from <sys/shm.h>, or from the header.
@@ -165,7 +165,11 @@ fn layout(items: &[Item]) -> Vec<String> {
     assert!(compiled.status.success(), "{said}");
     let output = Command::new(&binary).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
+    let macros = items.iter().filter_map(|item| match &item.kind {
+        Kind::Macro { head, text } => Some(format!("{head}: {text}")),
+        _ => None,
+    });
+    text.lines().map(str::to_owned).chain(macros).collect()
 }
 
 /// What the library itself makes of each kind of error. The other way round, for what the kernel says,
@@ -196,7 +200,7 @@ fn changes_of_the_header_are_noticed() {
         items.iter().filter_map(Item::prototype).collect()
     };
     for (before, after) in [
-        ("size_t offset, size_t size", "size_t size, size_t offset"),
+        ("int proj_id, size_t size", "size_t size, int proj_id"),
         (
             "void *shm_attach(int id, int flags)",
             "void *shm_attach(int flags, int id)",
@@ -217,6 +221,8 @@ fn changes_of_the_header_are_noticed() {
         "typedef union shm_value {",
         "#define SHM_SOME_FLAG (1 << 16)",
         "#define SHM_SOME_NAME \"name\"",
+        "#define SHMKEY_SOME_NAME \"name\"",
+        "#define shm_call(id) shm_remove(id)",
         "extern int shm_count;",
         "int shm_new(int id,",
         "typedef struct shm_new {\n  union {\n    int one;\n  };\n} shm_new;",

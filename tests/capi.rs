@@ -40,7 +40,7 @@ fn run_under(runner: &[&str], name: &str, (library, options): (&str, &[&str])) {
         }
     };
     match runner {
-        [] if name == "objects" => command.arg(test.name()),
+        [] if ["objects", "places"].contains(&name) => command.arg(test.name()),
         [] => &mut command,
         _ => command.args([test.name(), "under valgrind"]),
     };
@@ -76,6 +76,16 @@ fn objects_do_what_the_header_says_by_the_static_library() {
 #[test]
 fn objects_do_what_the_header_says_in_a_program_that_is_all_static() {
     run("objects", ALL_STATIC);
+}
+
+#[test]
+fn places_owners_and_modes_by_the_shared_library() {
+    run("places", SHARED);
+}
+
+#[test]
+fn places_owners_and_modes_by_the_static_library() {
+    run("places", STATIC);
 }
 
 #[test]

@@ -77,10 +77,9 @@ fn helper_process() {
             wait_to_be_told();
         }
         "reserve" => {
-            let mut options = Ring::options();
-            let ring = options.many_senders(true).open(name.as_str(), 4096);
+            let ring = Ring::options().many_senders(true).open(name.as_str(), 4096);
             let mut sender = ring.unwrap().sender().unwrap();
-            let _slot = sender.reserve(8, NOW).unwrap();
+            let _slot = sender.try_reserve(8).unwrap();
             say("ready");
             wait_to_be_told();
         }
@@ -97,28 +96,30 @@ fn helper_process() {
 #[test]
 fn a_failed_try_and_a_timeout_allocate_nothing() {
     let test = Environment::new();
-    let semaphore = Semaphore::open(test.named("semaphore").as_str(), 0).unwrap();
-    let mutex = Mutex::<u64>::open(test.named("mutex").as_str(), 0).unwrap();
-    let latest = Latest::<u64>::open(test.named("latest").as_str()).unwrap();
-    let ring = Ring::open(test.named("ring").as_str(), 64).unwrap();
-    let mut many = Ring::options();
-    let many = many.many_senders(true);
-    let many = many.open(test.named("many").as_str(), 64).unwrap();
+    let names = ["semaphore", "mutex", "latest", "ring", "many"].map(|kind| test.named(kind));
+    let semaphore = Semaphore::open(names[0].as_str(), 0).unwrap();
+    let mutex = Mutex::<u64>::open(names[1].as_str(), 0).unwrap();
+    let latest = Latest::<u64>::open(names[2].as_str()).unwrap();
+    let ring = Ring::open(names[3].as_str(), 64).unwrap();
+    let many = Ring::options()
+        .many_senders(true)
+        .open(names[4].as_str(), 64)
+        .unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let (mut one, mut other) = (many.sender().unwrap(), many.sender().unwrap());
     let guard = mutex.lock().unwrap();
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || semaphore.wait_timeout(timeout));
-        cheap(kind, || latest.wait_newer(&mut 0, timeout));
+        cheap(kind, || latest.wait_newer_timeout(&mut 0, timeout));
         cheap(kind, || receiver.recv_timeout(&mut [0; 64], timeout));
-        cheap(kind, || receiver.peek(timeout).map(drop));
+        cheap(kind, || receiver.peek_timeout(timeout).map(drop));
         cheap(kind, || {
-            receiver.recv_batch(&mut [0; 64], &mut [0; 4], timeout)
+            receiver.recv_batch_timeout(&mut [0; 64], &mut [0; 4], timeout)
         });
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || mutex.lock_timeout(timeout).map(drop)));
         });
-        let slot = one.reserve(8, NOW).unwrap();
+        let slot = one.try_reserve(8).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || other.send_timeout(b"a", timeout)));
         });
@@ -130,8 +131,8 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
     while sender.try_send(&[0; 8]).is_ok() {}
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || sender.send_timeout(&[0; 8], timeout));
-        cheap(kind, || sender.reserve(8, timeout).map(drop));
-        cheap(kind, || sender.send_batch(&[&[0; 8]], timeout));
+        cheap(kind, || sender.reserve_timeout(8, timeout).map(drop));
+        cheap(kind, || sender.send_batch_timeout(&[&[0; 8]], timeout));
     }
     cheap(ErrorKind::TooLong, || sender.try_send(&[0; 65]));
     cheap(ErrorKind::TooLong, || receiver.try_recv(&mut [0; 4]));
@@ -216,8 +217,10 @@ fn a_thread_that_has_the_lock_gets_its_own_error() {
 #[test]
 fn who_has_a_slot_reserved_and_shmkey_show_says_so() {
     let test = Environment::new();
-    let mut options = Ring::options();
-    let ring = options.many_senders(true).open(test.name(), 4096).unwrap();
+    let ring = Ring::options()
+        .many_senders(true)
+        .open(test.name(), 4096)
+        .unwrap();
     let mut sender = ring.sender().unwrap();
     let mut helper = test.helper("reserve");
     helper.expect("ready");
@@ -308,9 +311,8 @@ fn both_sides_of_a_difference_are_named() {
     );
     let ring = test.named("ring");
     let _ring = Ring::open(ring.as_str(), 4096).unwrap();
-    let mut options = Ring::options();
     expect(
-        &text(options.many_senders(true).open(ring.as_str(), 8192)),
+        &text(Ring::options().many_senders(true).open(ring.as_str(), 8192)),
         &[
             "a capacity of 4096 bytes for one sender",
             "a capacity of 8192 bytes for many senders",

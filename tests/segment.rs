@@ -19,8 +19,7 @@ use support::{Environment, kind};
 
 fn private(size: usize) -> Segment {
     support::directory(); // cleans up when this process is stopped
-    let mut options = Segment::options();
-    options.size(size).remove_on_drop(true);
+    let options = Segment::options().size(size).remove_on_drop(true);
     options.open(Key::PRIVATE).unwrap()
 }
 
@@ -128,6 +127,41 @@ fn the_mode_is_for_the_creator_alone_unless_asked_otherwise() {
         (opened.id(), opened.status().unwrap().mode),
         (created.id(), 0o640)
     );
+}
+
+#[test]
+fn a_mode_that_keeps_the_owner_out_is_refused() {
+    for mode in [0, 0o100, 0o066, 0o177] {
+        let refused = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{mode:o}");
+        assert!(error.to_string().contains("0600"), "{error}");
+    }
+    for mode in [0o400, 0o200] {
+        let segment = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
+        segment.unwrap().remove().unwrap();
+    }
+}
+
+#[test]
+fn mode_and_owner_can_be_changed() {
+    let segment = private(1);
+    let before = segment.status().unwrap();
+    segment.set_mode(0o640).unwrap();
+    assert_eq!(segment.status().unwrap().mode, 0o640);
+    segment.set_mode(0).unwrap(); // and back, though it cannot be read
+    segment.set_mode(0o600).unwrap();
+    segment.set_owner(None, Some(before.gid)).unwrap();
+    segment.set_owner(None, None).unwrap();
+    let after = segment.status().unwrap();
+    assert_eq!(
+        (after.mode, after.uid, after.gid),
+        (0o600, before.uid, before.gid)
+    );
+    assert_eq!(kind(segment.set_mode(0o1000)), ErrorKind::InvalidArgument);
+    let none = Segment::from_id(-1);
+    assert_eq!(kind(none.set_mode(0o600)), ErrorKind::NoSuchSegment);
+    assert_eq!(kind(none.set_owner(None, None)), ErrorKind::NoSuchSegment);
 }
 
 #[test]
@@ -339,9 +373,10 @@ fn only_the_creator_removes_on_drop_and_not_its_child() {
     let test = Environment::new();
     let key = test.keys.writer_reader;
     let options = {
-        let mut options = Segment::options();
-        options.create(true).size(100).remove_on_drop(true);
-        options
+        Segment::options()
+            .create(true)
+            .size(100)
+            .remove_on_drop(true)
     };
     let creator = options.open(key).unwrap();
     drop(options.open(key).unwrap());

@@ -37,7 +37,7 @@ fn the_header_declares_the_four_calls_and_more() {
         assert!(declared.contains(name), "{name}: {declared:?}");
     }
     for object in ["mutex", "semaphore", "latest", "ring"] {
-        for what in ["open", "open_key", "open_in", "id", "close"] {
+        for what in ["open", "open_at", "id", "close"] {
             let name = format!("shm_{object}_{what}");
             assert!(declared.contains(&name), "{name}: {declared:?}");
         }

@@ -44,9 +44,9 @@ A call takes longer, and about 6 KiB of stack, 9 KiB where the line is very long
 sysconf(_SC_SIGSTKSZ) bytes and a thread of sysconf(_SC_THREAD_STACK_MIN) are large enough; of the old
 SIGSTKSZ, 8 KiB, the kernel itself takes more than 3 KiB on some processors. A call returns what it
 returns untraced, with the same errno. Where standard error, or a FIFO, terminal or socket that the
-trace goes to, is full, the program waits up to a second for it to be read, and then no longer until a
-line could be written. Such lines are lost; the next line that can be written says how many, and the
-last line says how many were in all. A program that starts with a FIFO as its trace file waits until
+trace goes to, is full, the program waits up to a second for a process to read, and then no longer until
+one has read. Such lines are lost; the next line that can be written says how many, and the last line
+says how many were in all. A program that starts with a FIFO as its trace file waits until
 the FIFO is opened to be read.
 
 No descriptor is kept for standard error: lines go to descriptor 2 as long as it leads to what it led

@@ -12,7 +12,7 @@ pub use kind::ErrorKind;
 pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
-use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath};
+use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
 use crate::{
     Key,
     sys::{Errno, Mapped},
@@ -150,6 +150,14 @@ enum Reason {
     FirstCount(u32),
     /// The mode of an object.
     Mode(u32),
+    /// The mode of a segment.
+    NoAccess(u32),
+    /// The user that was to own a segment, and those that own it and have created it.
+    OtherOwner {
+        expected: u32,
+        owner: u32,
+        creator: u32,
+    },
     Mismatch(Mismatch),
 }
 
@@ -305,6 +313,17 @@ impl Error {
         Error::found(errno, name, Subject::Id(id), call)
     }
 
+    /// `shmctl` failed to set what is in this record.
+    #[cold]
+    pub(crate) fn set(errno: Errno, id: c_int, record: &libc::shmid_ds) -> Error {
+        let call = Call::Control {
+            id,
+            command: libc::IPC_SET,
+            buffer: core::ptr::from_ref(record).addr(),
+        };
+        Error::found(errno, "shmctl IPC_SET", Subject::Id(id), call)
+    }
+
     /// A call on the memory of an attached segment failed.
     #[cold]
     pub(crate) fn on_memory(errno: Errno, name: &'static str, id: c_int) -> Error {
@@ -337,6 +356,31 @@ impl Error {
     /// The mode of an object that its own maker could not use.
     pub(crate) fn object_mode(mode: u32) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
+    }
+
+    /// A mode with more than the permission bits.
+    pub(crate) fn mode_too_large() -> Error {
+        Error::invalid(
+            "mode",
+            "a mode has nine bits, 0 to 0777, an octal number (in C, such numbers begin with 0; in Rust, with 0o)",
+        )
+    }
+
+    /// The mode of a new segment, which would keep its owner from it.
+    pub(crate) fn no_access(call: &'static str, mode: u32) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::NoAccess(mode))
+    }
+
+    /// A segment that does not belong to the user that is expected.
+    pub(crate) fn other_owner(id: c_int, expected: u32, owner: u32, creator: u32) -> Error {
+        let reason = Reason::OtherOwner {
+            expected,
+            owner,
+            creator,
+        };
+        Error::new(ErrorKind::PermissionDenied, libc::EPERM, "open")
+            .about(Subject::Id(id))
+            .because(reason)
     }
 
     /// A ring that was to be opened whatever its capacity is, and does not exist.
@@ -529,6 +573,29 @@ impl Explanation<'_> {
                     None => Ok(()),
                 }
             }
+            Reason::NoAccess(mode) => {
+                write!(
+                    f,
+                    "the mode {mode:04o} lets the owner of the new segment neither read nor write it; give it a mode \
+                     such as 0600, as in SHMKEY_CREATE | 0600"
+                )?;
+                match explain::ModeDoubt::of(*mode) {
+                    Some(doubt) if *mode != 0 => write!(f, "; {doubt}"),
+                    _ => Ok(()),
+                }
+            }
+            Reason::OtherOwner {
+                expected,
+                owner,
+                creator,
+            } => write!(
+                f,
+                "the segment belongs to {}, was created by {}, and is expected to be {}'s; nothing in it was used; find \
+                 out which program has created it before you remove it or take another name",
+                User(*owner),
+                User(*creator),
+                User(*expected),
+            ),
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }

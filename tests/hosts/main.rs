@@ -299,6 +299,13 @@ fn a_full_pipe_does_not_stop_a_program() {
     observe("full", ["went on", "went on, 3 lost, traced", "went on"]);
 }
 
+/// A short line that still fits into the last page does not mean that a process reads the pipe.
+#[test]
+fn a_full_pipe_that_is_not_read_costs_one_wait() {
+    let none = "0 with time";
+    observe("stalled", [none, "1 with time", none]);
+}
+
 #[test]
 fn a_job_in_the_background_is_not_stopped_by_its_terminal() {
     observe("terminal", ["ended"; 3]);

@@ -47,7 +47,7 @@ fn the_command_traces_and_passes_the_status_on() {
     let ending = command_trace(&test, &[], &["too-small"]);
     assert!(ending.status.success());
     let all = lines(&ending.stderr);
-    expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+    expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     assert_eq!(
         all.last().unwrap(),
         "has ended and has left no segment behind"

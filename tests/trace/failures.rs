@@ -25,8 +25,8 @@ fn einval_a_segment_that_is_too_small() {
         &[
             "shmget(key 0x73",
             ", 1024 bytes, if mode 0600 is allowed) failed (",
-            "µs): EINVAL: the segment under this key (id ",
-            ") has 512 bytes, and 1024 were asked for",
+            "µs): EINVAL: the segment with this key (id ",
+            ") has 512 bytes, and 1024 were requested",
         ],
     );
 }
@@ -48,7 +48,10 @@ fn einval_a_size_beyond_the_limit() {
     let failed = failures(&["beyond-shmmax"]);
     expect(
         &failed[0],
-        &["8193 bytes", "kernel.shmmax allows has 8192 bytes"],
+        &[
+            "8193 bytes",
+            "kernel.shmmax allows a segment to have 8192 bytes",
+        ],
     );
 }
 
@@ -61,11 +64,14 @@ fn einval_ids_and_addresses_that_are_none() {
     expect(&failed[3], &["unknown command 77", "no such command"]);
     let failed = failures(&["bad-addresses"]);
     expect(&failed[0], &["is not a multiple of ", "the size of a page"]);
-    expect(&failed[1], &["something is mapped there already, from 0x"]);
-    expect(&failed[2], &["(SHM_REMAP) needs an address"]);
-    expect(&failed[3], &["what a failed shmat returns"]);
+    expect(
+        &failed[1],
+        &["the addresses from 0x", " are mapped already"],
+    );
+    expect(&failed[2], &["SHM_REMAP needs an address"]);
+    expect(&failed[3], &["which shmat returns on failure"]);
     expect(&failed[4], &["inside of an attachment of the segment "]);
-    expect(&failed[5], &["EFAULT: the buffer's address leads nowhere"]);
+    expect(&failed[5], &["EFAULT: the buffer's address is invalid"]);
     expect(&failed[6], &["no segment is attached at this address"]);
     expect(
         &failed[7],
@@ -81,7 +87,7 @@ fn einval_an_id_whose_place_is_taken() {
             &line,
             &[
                 "EINVAL",
-                "the segment 32768 has its place, so the one with this id was removed",
+                "the segment 32768 has its place in the kernel's table, so the segment with this id was destroyed",
             ],
         );
     }
@@ -167,13 +173,13 @@ fn einval_a_key_in_the_place_of_an_id() {
     }
     expect(
         &failed[3],
-        &["EINVAL: this number is the id of a segment, and shmdt takes the address"],
+        &["EINVAL: this number is the id of a segment; shmdt takes the address"],
     );
     expect(
         &failed[4],
         &[
             "ENOENT: there is no segment with this key",
-            &format!("; a segment has the id {first}, and if that is meant"),
+            &format!("; {first} is the id of a segment: pass an id to shmat"),
         ],
     );
     expect(&failed[5], &[&key(-number, negative, second)]);
@@ -198,8 +204,9 @@ fn einval_a_key_in_the_place_of_an_id() {
 fn a_mode_without_its_leading_0() {
     let all = trace_of(&["decimal-modes"]);
     let decimal =
-        "the mode 0232 is what 666 in decimal gives: a missing leading 0? (in C, 0666 is octal)";
-    let none = "the mode 0000 is what flags without permission bits give; add them, as in IPC_CREAT | 0600";
+        "the mode 0232 comes from the decimal number 666: write 0666 for an octal number in C";
+    let none =
+        "the mode 0000 comes from flags without permission bits; add them, as in IPC_CREAT | 0600";
     let created: Vec<&String> = all.iter().filter(|line| line.contains(" = id ")).collect();
     expect(
         created[0],
@@ -227,7 +234,7 @@ fn a_mode_without_its_leading_0() {
             "shmget",
             "EACCES",
             "has mode 0400",
-            "; the mode 0204 is what 644 in decimal gives",
+            "; the mode 0204 comes from the decimal number 644",
         ],
     );
 }
@@ -255,6 +262,17 @@ fn two_files_that_give_one_key() {
 
 #[test]
 fn enoent_of_a_file_that_was_replaced() {
+    // Other programs' segments have keys of the same project, too, and the kernel lists them first.
+    let test = Environment::new();
+    let alike = Key::from_path(test.path().join("shmfile"), i32::from(b's')).unwrap();
+    let _others = [1, 2].map(|inode| {
+        Segment::options()
+            .create(true)
+            .size(10)
+            .remove_on_drop(true)
+            .open(Key::from_raw(alike.as_raw() ^ inode))
+            .unwrap()
+    });
     let all = trace_of(&["replaced"]);
     let key = |line: &String| {
         line.split_once(" = key ")
@@ -289,8 +307,14 @@ fn enoent_of_a_file_that_was_replaced() {
     expect(
         &failed[1],
         &[&format!(
-            "; the segment {old} has the key {before}, and if ftok made both of one path, its file was replaced"
+            "; the segment {old} has the key {before}: if ftok made both keys from one path, its file was replaced"
         )],
+    );
+    expect(
+        &failed[1],
+        &[
+            " segments whose keys differ from this one in these bits alone, it is one that this process created",
+        ],
     );
     expect(
         &failed[2],
@@ -319,8 +343,8 @@ fn the_library_tells_of_a_file_that_was_replaced() {
     expect(
         &said,
         &[&format!(
-            "; the segment {} has the key {old}, and if ftok made both of one path, its file was replaced after that segment was \
-             created: the low 16 bits of its inode number were {:#06x} and are {:#06x} now",
+            "; the segment {} has the key {old}: if ftok made both keys from one path, its file was replaced after that \
+             segment was created (the low 16 bits of its inode number were {:#06x} and are {:#06x} now)",
             before.id(),
             old.as_raw() & 0xffff,
             new.as_raw() & 0xffff
@@ -363,7 +387,7 @@ fn enoent_in_another_ipc_namespace() {
         &failed[0],
         &[
             "ENOENT",
-            "; process 2 has another IPC namespace than this one, as in a container",
+            "; process 2 has another IPC namespace than this process, as in a container",
         ],
     );
 }
@@ -395,7 +419,7 @@ fn enoent_the_key_of_a_failed_ftok() {
         &all[1],
         &[
             "ftok(\"no such directory/file\", project 65 ('A')) failed",
-            "ENOENT: there is no such file",
+            "ENOENT: the file does not exist",
         ],
     );
     expect(
@@ -429,7 +453,7 @@ fn eacces_and_eperm_of_a_strangers_segment() {
         &[
             "remove) failed",
             "EPERM: only the owner (uid 0 (root))",
-            "this is uid 65534 (nobody)",
+            "this process runs as uid 65534 (nobody)",
         ],
     );
 }
@@ -440,7 +464,7 @@ fn eacces_by_a_filter() {
     let failed = failures(&["filtered-access"]);
     expect(
         &failed[0],
-        &["EACCES", "mode 0666, which now allows ", "seccomp filter"],
+        &["EACCES", "mode 0666, which allows ", "seccomp filter"],
     );
 }
 
@@ -452,7 +476,7 @@ fn eacces_and_eperm_of_root_by_a_filter() {
         &failed[0],
         &[
             "EACCES",
-            "mode 0600, which does not count for uid 0 (root), who has CAP_IPC_OWNER",
+            "mode 0600, which does not apply to uid 0 (root), who has CAP_IPC_OWNER",
             "seccomp filter",
         ],
     );
@@ -465,7 +489,7 @@ fn eacces_names_the_class_and_the_right() {
     let failed = failures(&["classes"]);
     expect(
         &failed[0],
-        &["as a member of its group 1234, may do nothing with it, and this call asks to read it"],
+        &["as a member of its group 1234, may do nothing with it, and this call wants to read it"],
     );
     expect(
         &failed[1],
@@ -473,7 +497,7 @@ fn eacces_names_the_class_and_the_right() {
     );
     expect(
         &failed[2],
-        &["may read and write it, and this call asks to read, write and execute it"],
+        &["may read and write it, and this call wants to read, write and execute it"],
     );
     expect(
         &failed[3],
@@ -496,7 +520,7 @@ fn eacces_blames_no_mode_that_allows_it() {
     for line in &failed {
         assert!(
             line.contains("has mode 0600: uid 65534")
-                || line.contains("has mode 0666, which now allows"),
+                || line.contains("has mode 0666, which allows"),
             "{line}"
         );
     }
@@ -513,7 +537,11 @@ fn eacces_in_a_user_namespace() {
     );
     expect(
         &failed[1],
-        &["EPERM: only the owner", stranger, "this is uid 7"],
+        &[
+            "EPERM: only the owner",
+            stranger,
+            "this process runs as uid 7",
+        ],
     );
 }
 
@@ -524,8 +552,8 @@ fn enomem_of_locking() {
     expect(
         &failed[0],
         &[
-            "ENOMEM: the segment's 2 MiB, with what uid 65534 (nobody) has locked already",
-            "more than 3 MiB",
+            "ENOMEM: the segment's 2 MiB and the memory that uid 65534 (nobody) has locked",
+            "exceed 3 MiB",
         ],
     );
 }
@@ -535,13 +563,13 @@ fn odd_arguments() {
     let failed = failures(&["odd-arguments"]);
     for (line, parts) in failed.iter().zip([
         &["the addresses of a process end at 0x7ffffffff000, unless", "five levels"][..],
-        &["the addresses of a process end at 0x", "the segment at 0xffff800000000000 would not"],
-        &["rounded down to a page, this address is 0"],
+        &["the addresses of a process end at 0x", "the segment at 0xffff800000000000 would reach beyond"],
+        &["this address rounded down to a page is 0"],
         &["EFAULT: the buffer is NULL"],
-        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not write"],
-        &["EFAULT: the buffer's address leads nowhere, or to memory that this process may not read"],
+        &["EFAULT: the buffer's address is invalid, or this process may not write to the memory there"],
+        &["EFAULT: the buffer's address is invalid, or this process may not read the memory there"],
         &["no segment has the index 32000"],
-        &["uid 4294967295 is no user"],
+        &["uid 4294967295 does not exist"],
         &["ENOENT: the path is empty"],
         &["huge pages of 16 GiB, mode 0600) failed", "no huge pages of 16 GiB"],
     ]) {
@@ -557,15 +585,15 @@ fn enospc() {
     expect(
         &failed[0],
         &[
-            "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; this is not about the disk; 1 of them no process has attached, and \
-             its creator has ended (shmkey list shows it): remove it",
+            "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; free space on the disk does not matter; 1 of them is an orphan \
+             (no process has it attached, and its creator is dead; shmkey list shows it): remove it",
         ],
     );
     let failed = failures(&["too-many-pages"]);
     expect(
         &failed[0],
         &[
-            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too many; this is not about the disk; \
+            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too many; free space on the disk does not matter; \
              none is known to be an orphan",
         ],
     );
@@ -576,9 +604,9 @@ fn eidrm() {
     needs!(NAMESPACES);
     let failed = failures(&["removed"]);
     assert!(
-        failed.iter().any(|line| line.contains(
-            "EIDRM: the segment was removed at this very moment, while the call was under way"
-        )),
+        failed
+            .iter()
+            .any(|line| line.contains("EIDRM: the segment was removed while the call was running")),
         "{failed:#?}"
     );
 }
@@ -589,8 +617,8 @@ fn enomem() {
     expect(
         &failed[0],
         &[
-            "ENOMEM: this process may have 32 MiB of addresses (RLIMIT_AS",
-            "the segment's 64 MiB do not fit",
+            "ENOMEM: the segment's 64 MiB do not fit into the address space",
+            "may have 32 MiB (RLIMIT_AS",
         ],
     );
     let failed = failures(&["huge-pages"]);
@@ -598,7 +626,7 @@ fn enomem() {
         &failed[0],
         &[
             "huge pages of 2 MiB, mode 0600",
-            "ENOMEM: huge pages of 2 MiB: 2097152 needed, ",
+            "ENOMEM: the segment needs 2097152 huge pages of 2 MiB, and ",
         ],
     );
     // A machine that promises memory without limit does not fail.
@@ -608,7 +636,7 @@ fn enomem() {
     if ending.status.code() != Some(77) {
         expect(
             &lines(&ending.stderr)[0],
-            &["ENOMEM: 65536 GiB were asked for"],
+            &["ENOMEM: 65536 GiB were requested"],
         );
     }
 }
@@ -639,7 +667,7 @@ fn nothing_is_guessed_when_nothing_can_be_read() {
         &failed[0],
         &[
             "ENOSYS",
-            "which of these cannot be told, because /proc cannot be read",
+            "which of these is unknown, because /proc cannot be read",
         ],
     );
 }
@@ -647,9 +675,9 @@ fn nothing_is_guessed_when_nothing_can_be_read() {
 #[test]
 fn nothing_is_guessed_when_a_record_cannot_be_read() {
     let failed = failures(&["half-blind"]);
-    expect(&failed[0], &["EINVAL", "which of these cannot be told"]);
+    expect(&failed[0], &["EINVAL", "which of these is unknown"]);
     expect(&failed[1], &["EEXIST: a segment with this key existed"]);
-    expect(&failed[2], &["EINVAL", "which of these cannot be told"]);
+    expect(&failed[2], &["EINVAL", "which of these is unknown"]);
 }
 
 /// The library's own errors say the same.

@@ -501,6 +501,6 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
             .env("SHMKEY_TRACE", "1");
         let all = lines(&run_to_success(command).stderr);
         assert_eq!(all.len(), 6, "{all:#?}");
-        expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+        expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     }
 }

@@ -57,6 +57,12 @@ pub fn remove(id: c_int) -> Result<(), Errno> {
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
 }
 
+/// Sets a segment's owner, group and permission bits to those of a record.
+pub fn set(id: c_int, record: &libc::shmid_ds) -> Result<(), Errno> {
+    // SAFETY: IPC_SET reads one shmid_ds and writes nothing to it.
+    unsafe { control(id, libc::IPC_SET, ptr::from_ref(record).cast_mut().cast()) }.map(drop)
+}
+
 /// The kernel's record of a segment. Needs read permission.
 pub fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
     // SAFETY: IPC_STAT writes one shmid_ds.

@@ -8,6 +8,6 @@
 mod kernel;
 
 pub use kernel::IPC_INFO;
-pub use kernel::{Occupant, find, limits, remove, stat, stat_at, usage};
+pub use kernel::{Occupant, find, limits, remove, set, stat, stat_at, usage};
 pub use kernel::{SHM_DEST, SHM_INFO, SHM_LOCKED, SHM_STAT, SHM_STAT_ANY};
 pub use kernel::{attach, control, create_or_get, detach};

@@ -1,5 +1,5 @@
-//! `EACCES` and `EPERM`: whether the kernel's own rules forbid a call, and what is said if they do
-//! not. The rules are those of `ipcperms` and `ipcctl_obtain_check` in the kernel's ipc/util.c.
+//! `EACCES` and `EPERM`: whether the kernel's permission rules forbid a call, and other causes if they
+//! do not. The rules are those of `ipcperms` and `ipcctl_obtain_check` in the kernel's ipc/util.c.
 
 use super::{
     Cause,
@@ -8,21 +8,24 @@ use super::{
 use crate::sys::{self, Capability};
 use core::{ffi::c_int, fmt};
 
-/// Rights, as the three bits of one class in a mode.
+/// What changes a mode, in the command, in C and in Rust.
+const CHANGE_MODE: &str = "shmkey chmod, shm_set_mode(), Segment::set_mode";
+
+/// Rights: the three bits of one class in a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(u32);
 
 impl Rights {
     pub const READ: Rights = Rights(4);
 
-    /// What attaching asks for.
+    /// The rights that `shmat` requires.
     pub fn of_attach(flags: c_int) -> Rights {
         let read_only = flags & libc::SHM_RDONLY != 0;
         let execute = flags & libc::SHM_EXEC != 0;
         Rights(if read_only { 4 } else { 6 } | u32::from(execute))
     }
 
-    /// What opening asks for: the bits of all three classes together.
+    /// The rights that `shmget` requires: the bits of all three classes together.
     pub fn of_open(flags: c_int) -> Rights {
         let mode = flags as u32;
         Rights((mode >> 6 | mode >> 3 | mode) & 7)
@@ -45,7 +48,7 @@ impl fmt::Display for Rights {
     }
 }
 
-/// As whom a process meets a segment's mode.
+/// The class of a segment's mode that applies to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Owner,
@@ -53,7 +56,7 @@ enum Class {
     Other,
 }
 
-/// What the mode says of this process.
+/// Whether the mode allows this process what it wants.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Forbidden {
@@ -63,14 +66,14 @@ enum Verdict {
     Allowed {
         filter: Option<bool>,
     },
-    /// The mode does not matter.
+    /// The process has CAP_IPC_OWNER, so the mode does not matter.
     Overridden {
         filter: Option<bool>,
     },
     Unknown,
 }
 
-/// `EACCES`: a segment, and what its mode has to do with it.
+/// The facts behind `EACCES`: a segment's mode, and the rights that the call wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     id: c_int,
@@ -78,12 +81,12 @@ pub struct Access {
     mode: u32,
     user: u32,
     wanted: Rights,
-    /// The flags of `shmget`, whose mode says what is wanted; else 0.
+    /// The flags of `shmget`, whose mode bits are the wanted rights; 0 for other calls.
     flags: c_int,
     verdict: Verdict,
 }
 
-/// `EACCES` of a call on this segment that wants these rights.
+/// Returns the cause of `EACCES` for a call on this segment that wants these rights.
 pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights, flags: c_int) -> Cause {
     let mode = u32::from(record.shm_perm.mode) & 0o777;
     Cause::Access(Access {
@@ -97,7 +100,7 @@ pub(super) fn denied(id: c_int, record: &libc::shmid_ds, wanted: Rights, flags: 
     })
 }
 
-/// `None` if something that counts cannot be read.
+/// Applies the kernel's rules; `None` if a fact that they need cannot be read.
 fn judge(segment: &libc::ipc_perm, mode: u32, wanted: Rights) -> Option<Verdict> {
     let filter = sys::has_seccomp_filter();
     let overrides = sys::may_override(Capability::IpcOwner);
@@ -118,7 +121,7 @@ fn judge(segment: &libc::ipc_perm, mode: u32, wanted: Rights) -> Option<Verdict>
 
 fn class(segment: &libc::ipc_perm) -> Option<Class> {
     let user = sys::effective_user();
-    // All whom this namespace does not know have one number here, and need not be the same.
+    // All users without an id in this user namespace have the same number here.
     if !sys::knows_user(user)? {
         return None;
     }
@@ -159,9 +162,10 @@ impl fmt::Display for Access {
                 }
                 write!(
                     f,
-                    " may {may} it, and this call asks to {wanted} it; its owner can change the mode, or create it with another"
+                    " may {may} it, and this call wants to {wanted} it; its owner can change the \
+                     mode ({CHANGE_MODE}), or create it with another mode"
                 )?;
-                // Both may be meant otherwise, and mostly are the same.
+                // Both modes may be mistakes, and often are the same mistake.
                 let of_segment = ModeDoubt::of(mode);
                 let of_call = ModeDoubt::of(flags as u32).filter(|_| flags & 0o777 != 0);
                 let of_call = of_call.filter(|doubt| Some(*doubt) != of_segment);
@@ -173,40 +177,40 @@ impl fmt::Display for Access {
             Verdict::Allowed { filter } => {
                 write!(
                     f,
-                    ", which now allows {user} to {wanted} it: the mode was changed since the call, or "
+                    ", which allows {user} to {wanted} it: the mode was changed after the call, \
+                     or "
                 )?;
-                forbidding(f, filter)
+                f.write_str(other_obstacle(filter))
             }
             Verdict::Overridden { filter } => {
                 write!(
                     f,
-                    ", which does not count for {user}, who has CAP_IPC_OWNER: "
+                    ", which does not apply to {user}, who has CAP_IPC_OWNER: "
                 )?;
-                forbidding(f, filter)
+                f.write_str(other_obstacle(filter))
             }
-            Verdict::Unknown => write!(
-                f,
-                "; whether that allows {user} to {wanted} it cannot be told"
-            ),
+            Verdict::Unknown => write!(f, "; whether that allows {user} to {wanted} it is unknown"),
         }
     }
 }
 
-fn forbidding(f: &mut fmt::Formatter<'_>, filter: Option<bool>) -> fmt::Result {
-    f.write_str(match filter {
-        Some(true) => "the seccomp filter that is installed for this process, or a security module, forbids it",
+/// The obstacles besides the mode. `filter`: whether this process has a seccomp filter.
+fn other_obstacle(filter: Option<bool>) -> &'static str {
+    match filter {
+        Some(true) => "the seccomp filter of this process, or a security module, forbids it",
         Some(false) => "a security module (AppArmor, SELinux) or a sandbox forbids it",
         None => "a seccomp filter or a security module forbids it",
-    })
+    }
 }
 
-/// `EPERM` of removing, changing or locking a segment.
+/// Returns the cause of `EPERM` for removing, changing or locking a segment.
 pub(super) fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
     let (owner, creator) = (record.shm_perm.uid, record.shm_perm.cuid);
     let user = sys::effective_user();
-    let (wanted, capability) = match locking {
-        true => (Capability::IpcLock, "CAP_IPC_LOCK"),
-        false => (Capability::SysAdmin, "CAP_SYS_ADMIN"),
+    let (wanted, capability) = if locking {
+        (Capability::IpcLock, "CAP_IPC_LOCK")
+    } else {
+        (Capability::SysAdmin, "CAP_SYS_ADMIN")
     };
     match sys::may_override(wanted) {
         Some(false) if user != owner && user != creator => Cause::NotYours {
@@ -220,15 +224,17 @@ pub(super) fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
     }
 }
 
-/// `EPERM` where the call's own rules do not forbid it, or cannot be judged.
+/// Returns the cause of `EPERM` if the call's own rules do not forbid it, or are unknown.
 pub(super) fn refused() -> Cause {
     match sys::has_seccomp_filter() {
         Some(true) => Cause::Filter,
         Some(false) => Cause::plain(
-            "no seccomp filter is installed; look for a security module (AppArmor, SELinux) or a sandbox that forbids it",
+            "no seccomp filter is installed; check for a security module (AppArmor, SELinux) or a \
+             sandbox that forbids the call",
         ),
         None => Cause::plain(
-            "whether a seccomp filter or a security module forbids this cannot be told, because /proc cannot be read",
+            "a seccomp filter or a security module may forbid the call; which is unknown, because \
+             /proc cannot be read",
         ),
     }
 }
@@ -238,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_are_those_that_the_kernel_asks_for() {
+    fn rights_are_those_that_the_kernel_requires() {
         assert_eq!(Rights::of_attach(0), Rights(6));
         assert_eq!(Rights::of_attach(libc::SHM_RDONLY), Rights::READ);
         assert_eq!(Rights::of_attach(libc::SHM_EXEC), Rights(7));
