@@ -1,13 +1,10 @@
 //! What is done by those who are killed, and what the survivors must find.
 
-use crate::support;
+use crate::support::{self, AGES};
 use shmkey::{
     ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, Segment, Semaphore, Sender,
 };
 use std::{cell::RefCell, time::Duration};
-
-/// Nobody waits for ever; far longer than anything takes.
-const AGES: Duration = Duration::from_secs(60);
 
 /// Something that a child does, and what the survivors must find after its death.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::{
     expect, failed, id_in, lines, run_to_success, situation,
-    support::{Process, Sandbox},
+    support::{Environment, Process},
     trace_of,
 };
 use crate::needs;
@@ -263,8 +263,8 @@ fn two_files_that_give_one_key() {
 #[test]
 fn enoent_of_a_file_that_was_replaced() {
     // Other programs' segments have keys of the same project, too, and the kernel lists them first.
-    let sandbox = Sandbox::new().unwrap();
-    let alike = Key::from_path(sandbox.path().join("shmfile"), i32::from(b's')).unwrap();
+    let test = Environment::new();
+    let alike = Key::from_path(test.path().join("shmfile"), i32::from(b's')).unwrap();
     let _others = [1, 2].map(|inode| {
         Segment::options()
             .create(true)
@@ -325,9 +325,9 @@ fn enoent_of_a_file_that_was_replaced() {
 /// Without the trace, too: by what the kernel knows.
 #[test]
 fn the_library_tells_of_a_file_that_was_replaced() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     // No other test has this project.
-    let path = sandbox.path().join("shmfile");
+    let path = test.path().join("shmfile");
     let key = |path| Key::from_path(path, 0xee).unwrap();
     let before = Segment::options()
         .create(true)
@@ -336,8 +336,8 @@ fn the_library_tells_of_a_file_that_was_replaced() {
         .open(key(&path))
         .unwrap();
     let old = key(&path);
-    fs::write(sandbox.path().join("another"), "").unwrap();
-    fs::rename(sandbox.path().join("another"), &path).unwrap();
+    fs::write(test.path().join("another"), "").unwrap();
+    fs::rename(test.path().join("another"), &path).unwrap();
     let new = key(&path);
     let said = Segment::open(new).unwrap_err().to_string();
     expect(
@@ -630,8 +630,8 @@ fn enomem() {
         ],
     );
     // A machine that promises memory without limit does not fail.
-    let sandbox = Sandbox::new().unwrap();
-    let command = situation(&sandbox, &["memory"], &[("SHMKEY_TRACE", "1")]);
+    let test = Environment::new();
+    let command = situation(&test, &["memory"], &[("SHMKEY_TRACE", "1")]);
     let ending = Process::run("trace", command, b"").unwrap();
     if ending.status.code() != Some(77) {
         expect(
@@ -683,8 +683,8 @@ fn nothing_is_guessed_when_a_record_cannot_be_read() {
 /// The library's own errors say the same.
 #[test]
 fn the_library_gives_the_same_explanation() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let cause = |error: shmkey::Error| {
         let text = error.to_string();
         text.split_once("): ")
@@ -695,11 +695,11 @@ fn the_library_gives_the_same_explanation() {
     // What follows tells of segments that other tests create and remove.
     let ours = cause(Segment::open(key).unwrap_err());
     let ours = ours.split_inclusive("; ").take(2).collect::<String>();
-    let traced = run_to_success(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[1], &[&ours]);
 
     let ours = cause(Segment::from_id(-1).attach().unwrap_err());
-    let traced = run_to_success(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&test, &["no-id"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[0], &[&ours]);
 
     let number = 0x4000_0000 | key.as_raw() & 0xffff;

@@ -1,21 +1,20 @@
 //! One end of an object in Rust: the roles of `tests/c/peer.c`, whose words they go by.
 
-use super::support::{Random, say};
+use crate::support::{AGES, Random, say};
 use shmkey::{
     Error, ErrorKind, Key, Latest, Mutex, Place, Receiver, Ring, Segment, Semaphore, Sender,
 };
-use std::time::Duration;
+use std::{env, process::ExitCode, time::Duration};
 
-/// What a peer is told.
-pub struct Part {
-    pub role: String,
-    pub name: String,
-    pub seed: u64,
-    pub count: u64,
-    pub number: u64,
+/// What a peer does.
+struct Peer {
+    role: String,
+    name: String,
+    seed: u64,
+    count: u64,
+    number: u64,
 }
 
-const AGES: Duration = Duration::from_secs(50);
 /// Room for all that a process sends here before anybody receives.
 const CAPACITY: usize = 200_000;
 const LONGEST: usize = 16 + 16_384 + 32;
@@ -58,8 +57,30 @@ fn wait_for_death() -> ! {
     }
 }
 
-impl Part {
-    pub fn run(&self) -> Outcome {
+/// Acts as a peer, and returns the status of this process.
+pub fn main(role: String) -> ExitCode {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, name, seed, count, number] = &arguments[..] else {
+        return ExitCode::from(2);
+    };
+    let peer = Peer {
+        role,
+        name: name.clone(),
+        seed: seed.parse().unwrap(),
+        count: count.parse().unwrap(),
+        number: number.parse().unwrap(),
+    };
+    match peer.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Peer {
+    fn run(&self) -> Outcome {
         match self.role.as_str() {
             "mutex count" => self.count_up(&self.mutex()?),
             "mutex victim" => self.die_with_the_lock(),
@@ -350,7 +371,7 @@ impl Part {
 
 /// A receiver that knows what must come next from each sender.
 struct Incoming<'a> {
-    part: &'a Part,
+    peer: &'a Peer,
     receiver: Receiver,
     next: [u64; 64],
     buffer: Vec<u8>,
@@ -359,9 +380,9 @@ struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    fn new(part: &Part, receiver: Receiver) -> Incoming<'_> {
+    fn new(peer: &Peer, receiver: Receiver) -> Incoming<'_> {
         Incoming {
-            part,
+            peer,
             receiver,
             next: [0; 64],
             buffer: vec![0; CAPACITY],
@@ -409,7 +430,7 @@ impl Incoming<'_> {
                 let bytes = &self.buffer[at..at + len];
                 let sender = u64::from_le_bytes(bytes[..8].try_into().unwrap());
                 let next = &mut self.next[sender as usize];
-                assert!(bytes == message(self.part.seed, sender, *next));
+                assert!(bytes == message(self.peer.seed, sender, *next));
                 *next += 1;
                 at += len;
             }
