@@ -1028,7 +1028,7 @@ public:
         return detail::number<std::size_t>(shm_ring_recv(get(), buffer, size, time.nanoseconds()));
     }
     /// Receives a message of any length into a string. If the sender of a ring with drop_oldest drops it
-    /// meanwhile, receives the next one, with the same time. After a failure the string may be anything.
+    /// before that, receives the next one, with the same time. After a failure the string may be anything.
     /// Errors: those of recv(), except EMSGSIZE. Throws std::bad_alloc; then the message stays.
     result<void> recv(std::string &text, timeout time = forever)
     {

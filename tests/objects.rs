@@ -119,7 +119,7 @@ fn whatever_else_lies_there_is_named() {
         segment.attach().unwrap().write_at(offset, bytes).unwrap();
     };
 
-    // Made by somebody else, of any size.
+    // Created by another program, of any size.
     for size in [2000, 1032, 1024] {
         let foreign = segment(size);
         write(&foreign, 0, b"hello");
@@ -131,7 +131,7 @@ fn whatever_else_lies_there_is_named() {
     assert_eq!(kind(open()), ErrorKind::Foreign);
     let mut text = [0; 5];
     foreign.attach().unwrap().read_at(100, &mut text).unwrap();
-    assert_eq!(&text, b"hello", "what is somebody else's is left alone");
+    assert_eq!(&text, b"hello", "the bytes of another program stay");
     foreign.remove().unwrap();
     let short = segment(100);
     assert_eq!(kind(open()), ErrorKind::Truncated);
@@ -211,8 +211,8 @@ fn private() -> Segment {
         .unwrap()
 }
 
-/// Where numbers of several namespaces meet, nothing is taken from anybody who may live: not from a
-/// thread of this process, although nobody else has the segment attached.
+/// Where numbers of several namespaces meet, nothing is taken from a holder that may be live: not from a
+/// thread of this process, although no other process has the segment attached.
 #[test]
 fn threads_of_one_process_are_not_each_others_dead() {
     let segment = private();
@@ -225,7 +225,7 @@ fn threads_of_one_process_are_not_each_others_dead() {
         scope.spawn(|| assert_eq!(kind(mutex.lock_timeout(SOON)), ErrorKind::TimedOut));
     });
     drop(guard);
-    // But whoever is gone for sure is dead.
+    // But a holder that is certainly gone is dead.
     thread::scope(|scope| {
         scope.spawn(|| std::mem::forget(mutex.lock().unwrap()));
     });

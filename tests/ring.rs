@@ -1,4 +1,4 @@
-//! The ring: messages of every length arrive whole and in order, and every ending is told from the
+//! The ring: messages of every length arrive whole and in order, and every ending differs from the
 //! others.
 
 mod support;
@@ -195,7 +195,7 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
     let ring = open(test.name(), 64);
     let mut buffer = [0; 64];
     let mut receiver = ring.receiver().unwrap();
-    // Nobody has come yet.
+    // No other end was taken yet.
     assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
     let start = Instant::now();
     assert_eq!(
@@ -498,7 +498,7 @@ fn a_sender_that_never_waits_drops_the_oldest() {
     }
     assert_eq!(last, Some(999));
     assert_eq!(ring.dropped() + count, 1000);
-    // One that was looked at and dropped meanwhile is no message.
+    // A message that was peeked at and then dropped is no message.
     sender.send(b"old").unwrap();
     let found = receiver.try_peek().unwrap();
     for _ in 0..100 {
@@ -561,7 +561,7 @@ fn no_length_is_made_up_of_what_others_sent() {
     });
 }
 
-/// Somebody has scribbled over the word that says what was released, and put it back.
+/// Another process has overwritten the word that says what was released, and put it back.
 #[test]
 fn a_full_ring_stays_full_after_damage() {
     let test = Environment::new();
@@ -1020,7 +1020,7 @@ fn what_c_passes_may_lie_in_a_ring() {
     let segment = segment.unwrap();
     let place = place_in(&segment);
     // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
-    // used after it was given back.
+    // used after it was released.
     unsafe {
         let latest = shm_latest_open_at(&place, 13, ptr::null(), CREATE);
         segment.remove().unwrap();

@@ -285,7 +285,7 @@ fn it_attaches_where_it_is_told() {
     assert_eq!(kind(attach_at(address)), ErrorKind::InvalidArgument);
     assert_eq!(kind(attach_at(address + 1)), ErrorKind::InvalidArgument);
     drop(first);
-    // Another thread's allocation may have taken the place meanwhile; then it is refused, and never
+    // Another thread's allocation may have taken the place since; then it is refused, and never
     // replaced.
     match attach_at(address) {
         Ok(memory) => assert_eq!(memory.as_ptr() as usize, address),
@@ -435,7 +435,7 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
                     .open(key)
                     .unwrap();
                 assert_eq!(segment.status().unwrap().size, size);
-                barrier.wait(); // all have looked before anybody removes
+                barrier.wait(); // all have looked before one removes
                 segment.id()
             };
             let threads: Vec<_> = (0..THREADS)
@@ -450,8 +450,8 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
     }
 }
 
-/// The same with processes: this test starts itself several times, and each copy opens when it is
-/// told to.
+/// The same with processes: this test starts itself several times, and each copy opens when the
+/// first one says to.
 #[test]
 fn processes_that_open_or_create_at_once_get_one_segment() {
     const COPIES: usize = 4;

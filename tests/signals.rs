@@ -6,7 +6,7 @@ use shmkey::{Ring, Segment};
 use std::process::Command;
 use support::{Environment, Form, Process, Programs};
 
-/// The segments that nobody has attached and nobody finds by a key, whose creator is gone.
+/// The segments that no process has attached and none finds by a key, whose creator is dead.
 fn orphans() -> Vec<i32> {
     let gone = |pid: i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
     let all = Segment::list().unwrap();

@@ -15,7 +15,7 @@ struct Peer {
     number: u64,
 }
 
-/// Room for all that a process sends here before anybody receives.
+/// Room for all that a process sends here before a process receives.
 const CAPACITY: usize = 200_000;
 const LONGEST: usize = 16 + 16_384 + 32;
 

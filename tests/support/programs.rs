@@ -145,7 +145,7 @@ fn twin(program: &str) -> String {
 
 /// What Cargo has built for this package, and the C objects.
 pub struct Artifacts {
-    /// A directory of our own with the libraries in it, so that nobody builds them anew while
+    /// A directory of our own with the libraries in it, so that no other command builds them anew while
     /// programs use them.
     directory: TempDir,
     /// The Rust twins by name.
@@ -202,7 +202,7 @@ impl Artifacts {
                 "--examples",
             ];
             artifacts.cargo_build(&[own, &libraries].concat())?;
-            // As it is shipped: only a release is without Rust's standard library.
+            // As users get it: only a release is without Rust's standard library.
             artifacts.cargo_build(&["--release", "-p", "shmkey-dropin"])?;
         } else {
             artifacts.cargo_build(&[own, &["-p", "shmkey", "--examples"]].concat())?;
@@ -382,7 +382,7 @@ impl Programs {
         })
     }
 
-    /// Builds and links everything. `progress` is told what is being done.
+    /// Builds and links everything. Calls `progress` with the name of each step.
     pub fn build(mut progress: impl FnMut(&str)) -> Result<Programs> {
         progress("building the libraries and the Rust programs");
         let programs = Programs::new()?;

@@ -360,7 +360,7 @@ fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
     }
     if !guard.owner_died() && value != OLD && value != NEW {
         return Err(format!(
-            "{value:?} is torn, and nobody is said to have died"
+            "{value:?} is torn, and no death is reported"
         ));
     }
     guard.mark_consistent();
@@ -677,7 +677,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver is told how the sender has ended.
+/// A receiver learns how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];

@@ -224,7 +224,7 @@ fn json_is_a_valid_object_a_line() {
     expect_fields_of_exit(events.last().unwrap());
 }
 
-/// They are the same, whoever tells of the end.
+/// They are the same, whichever side reports the end.
 #[track_caller]
 fn expect_fields_of_exit(event: &Value) {
     let mut fields: Vec<&String> = event.as_object().unwrap().keys().collect();
@@ -411,7 +411,7 @@ fn a_word_that_is_no_path_makes_no_file() {
     assert!(!test.path().join("true").exists());
 }
 
-/// Whoever has read the FIFO has gone, and nobody waits for another.
+/// The reader of the FIFO has gone, and no process waits for another.
 #[test]
 fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
     let test = Environment::new();

@@ -205,7 +205,7 @@ fn stop(process: Process, name: &str, form: Form) -> Result<Vec<u8>> {
     Ok(ending.stdout)
 }
 
-/// Waits until somebody has the segment under a key attached.
+/// Waits until a process has the segment under a key attached.
 fn wait_for_attached(key: Key) -> Result<()> {
     wait_for("attach its segment", || {
         let status = Segment::open(key).and_then(|segment| segment.status());

@@ -24,7 +24,7 @@ pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
     let key = environment.keys.writer_reader;
 
     if pairing.thorough {
-        // A reader that is told to stop, and one that is killed.
+        // A reader that gets SIGTERM, and one that is killed.
         let stopped = Process::start("reader", pairing.reader(&environment)?, b"")?;
         wait_for_attached(key)?;
         stopped.signal(libc::SIGTERM);
@@ -70,7 +70,7 @@ pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
     Ok(crossed)
 }
 
-/// The same; and each is told if the other dies.
+/// The same; and each is notified if the other dies.
 pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     let crossed = raw::server_client(pairing)?;
     if !pairing.thorough {
@@ -81,7 +81,7 @@ pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     let says = server_says();
     let reads = format!("Data read from memory: {MESSAGE}\n");
 
-    // Nobody there.
+    // No other process is there.
     Process::run("client", pairing.reader(&environment)?, b"")?.expect_failure(
         "client",
         b"",
@@ -107,7 +107,7 @@ pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     server.finish()?.expect("server", says.as_bytes())?;
     environment.expect_gone(key)?;
 
-    // A server that is told to stop.
+    // A server that gets SIGTERM.
     let server = start_server(pairing, &environment)?;
     server.signal(libc::SIGINT);
     server.finish()?.expect_failure(
@@ -284,7 +284,7 @@ pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     Ok(b"CIEPLO, ZIMNO".into())
 }
 
-/// Every message, in turn, whoever comes first and however fast the other one is.
+/// Every message, in turn, in whichever order the two begin, and however fast each is.
 pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     let environment = Environment::new();
     let key = environment.keys.ring;
@@ -329,7 +329,7 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     Process::run("ring_receiver", receiver, b"")?.expect("ring_receiver", all(20).as_bytes())?;
     environment.expect_gone(key)?;
 
-    // A sender that is killed: all that it has sent arrives, and the receiver is told.
+    // A sender that is killed: all that it has sent arrives, and the receiver is notified.
     let sender = start(
         "ring_sender",
         pairing.writer_with(&["10", "60"], &environment)?,
@@ -344,7 +344,7 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     )?;
     environment.expect_gone(key)?;
 
-    // A receiver that is killed: the sender is told when there is no room any more.
+    // A receiver that is killed: the sender is notified when the ring is full.
     let receiver = start(
         "ring_receiver",
         pairing.reader_with(&["10", "60"], &environment)?,

@@ -182,7 +182,7 @@ pub(super) fn both_at_once(
     })?;
     stop(sender, "sender", pairing.writer)?;
     let out = stop(receiver, "receiver", pairing.reader)?;
-    // A plain program copies byte by byte and asks nobody: once in a long while it meets the other.
+    // A plain program copies byte by byte without a lock: once in a long while it meets the other.
     let mut torn = usize::from(pairing.writer.is_plain() || pairing.reader.is_plain());
     for line in out.split_inclusive(|&byte| byte == b'\n') {
         match line {
