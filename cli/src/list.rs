@@ -124,15 +124,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let (choice, shape) = (&options.choice, &options.form);
     if choice.orphans && (options.all || options.kind.semaphores || options.kind.messages) {
         return Err(Failure::Usage(
-            "--orphans is for segments only: the kernel does not record the creators of semaphore arrays and message \
-             queues"
+            "--orphans is for segments only: the kernel does not record the creators of semaphore \
+             arrays and message queues"
                 .to_owned(),
         ));
     }
     if options.all && (shape.quiet || shape.table.csv || !shape.table.columns.is_empty()) {
         return Err(Failure::Usage(
-            "--all has three lists with ids and columns of their own: -q, --csv and --columns need one of them \
-             (--semaphores, --messages, or neither for segments)"
+            "--all has three lists with ids and columns of their own: -q, --csv and --columns \
+             need one of them (--semaphores, --messages, or neither for segments)"
                 .to_owned(),
         ));
     }

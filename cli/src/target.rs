@@ -33,7 +33,9 @@ impl FromStr for Target {
         }
         if let Some(text) = text.strip_prefix("key:") {
             let key = parse_key(text).ok_or_else(|| {
-                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 bits".to_owned()
+                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 \
+                 bits"
+                    .to_owned()
             });
             return key.and_then(findable);
         }

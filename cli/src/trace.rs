@@ -144,8 +144,9 @@ fn dropin() -> Result<PathBuf, Refusal> {
             Refusal(
                 NOT_POSSIBLE,
                 format!(
-                    "{NAME}, which does the tracing, is not beside {} nor in ../lib, {multiarch} or ../lib/shmkey from there; \
-                     build it (cargo build --release), or say where it is in SHMKEY_DROPIN",
+                    "{NAME}, which does the tracing, is not beside {} nor in ../lib, {multiarch} \
+                     or ../lib/shmkey from there; build it (cargo build --release), or say where \
+                     it is in SHMKEY_DROPIN",
                     this.display()
                 ),
             )
@@ -163,8 +164,8 @@ fn preload(dropin: &Path) -> Result<OsString, Refusal> {
         return Err(Refusal(
             NOT_POSSIBLE,
             format!(
-                "{}: the dynamic linker takes no path with a space or a colon in it; link or copy the file elsewhere, and say \
-                 where in SHMKEY_DROPIN",
+                "{}: the dynamic linker takes no path with a space or a colon in it; link or copy \
+                 the file elsewhere, and say where in SHMKEY_DROPIN",
                 dropin.display()
             ),
         ));

@@ -285,7 +285,8 @@ fn data_is_left_alone_in_words() {
         let text = shmkey(&["remove", "--orphans", "--yes"]);
         assert!(
             text.contains(
-                "1 orphan left alone, because it holds data for a later process (undelivered messages): "
+                "1 orphan left alone, because it holds data for a later process (undelivered \
+                 messages): "
             ) && text.contains("; --with-data removes it, too."),
             "{text}"
         );
@@ -316,7 +317,8 @@ fn no_orphan_is_guessed() {
             let mount = format!("mount -t proc -o hidepid={hidden} proc /proc");
             let as_other = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
             let script = format!(
-                "{mount} && {as_other} list --json && {as_other} list && {as_other} remove --orphans --yes"
+                "{mount} && {as_other} list --json && {as_other} list && {as_other} remove \
+                 --orphans --yes"
             );
             let text = said(Command::new("unshare").args(["-m", "sh", "-c", &script]));
             assert!(text.contains("\"orphan\":null"), "{text}");

@@ -359,9 +359,7 @@ fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
         return Err("the owner unlocked, and is said to have died with the lock".into());
     }
     if !guard.owner_died() && value != OLD && value != NEW {
-        return Err(format!(
-            "{value:?} is torn, and no death is reported"
-        ));
+        return Err(format!("{value:?} is torn, and no death is reported"));
     }
     guard.mark_consistent();
     guard.set(OLD);

@@ -163,7 +163,8 @@ fn the_end_tells_who_has_it_attached() {
     expect(
         &text,
         &[&format!(
-            "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no process needs its content, remove it: "
+            "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no \
+             process needs its content, remove it: "
         )],
     );
 }
@@ -361,12 +362,14 @@ fn a_program_does_not_die_of_an_unread_trace() {
     let test = Environment::new();
     let (artifacts, program) = linked();
     // The shell's end of the pipe is closed before the program begins.
+    let script = r#"exec 3>&1
+        { sleep 0.2; LD_PRELOAD="$1" "$2" unheard 2>&1 >&3; echo "status $?" >&3; } | true"#;
     let mut command = Command::new("sh");
     command
         .current_dir(test.path())
         .env("SHMKEY_TRACE", "1")
         .arg("-c")
-        .arg(r#"exec 3>&1; { sleep 0.2; LD_PRELOAD="$1" "$2" unheard 2>&1 >&3; echo "status $?" >&3; } | true"#)
+        .arg(script)
         .arg("sh")
         .arg(artifacts.built("libshmkey_dropin.so"))
         .arg(program);
