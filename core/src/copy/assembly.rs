@@ -84,10 +84,7 @@ unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
         match len {
             ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
             33..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
-            _ => from_both_ends!(
-                to, from, len,
-                a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,
-            ),
+            _ => from_both_ends!(to, from, len, a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,),
         }
     }
 }
