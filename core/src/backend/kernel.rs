@@ -54,7 +54,7 @@ pub struct Usage {
     swap_successes: c_ulong,
 }
 
-/// Marks a segment to be destroyed once nobody has it attached; its key is free from now on.
+/// Marks a segment to be destroyed once no process has it attached; its key is free from now on.
 pub fn remove(id: c_int) -> Result<(), Errno> {
     // SAFETY: IPC_RMID uses no buffer.
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
@@ -72,7 +72,7 @@ pub fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
     unsafe { fill(id, libc::IPC_STAT) }.map(|(_, record)| record)
 }
 
-/// The id and the record at an index of the kernel's table, whoever may read the segment. Before
+/// Returns the id and the record at an index of the kernel's table, also of a segment that the caller may not read. Before
 /// Linux 4.17, which has no such command, only segments that this process may read.
 pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     // SAFETY: SHM_STAT_ANY writes one shmid_ds.
@@ -94,7 +94,7 @@ pub enum Occupant {
     Empty,
 }
 
-/// Looks an id up, whoever may read the segment. An error where that cannot be told.
+/// Looks an id up, also of a segment that the caller may not read. Fails where the kernel does not say.
 pub fn find(id: c_int) -> Result<Occupant, Errno> {
     let mut place = Occupant::Empty;
     // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index

@@ -181,7 +181,7 @@ mod aarch64 {
 #[inline(always)]
 unsafe fn long(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: `memcpy` is called as C calls it: its three arguments in their registers, the registers
-    // that it may change marked as changed, and the stack aligned, as it is in assembly without
+    // that it may change marked as changed, and the stack aligned, as in assembly without
     // `nostack`. It is assembly itself, so nothing is assumed of the bytes.
     #[cfg(target_arch = "x86_64")]
     unsafe {
