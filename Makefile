@@ -23,6 +23,7 @@ CMAKEDIR    = $(LIBDIR)/cmake/shmkey
 CARGO      ?= cargo
 CARGOFLAGS ?= --locked
 INSTALL    ?= install
+STRIP      ?= strip
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Programs that are linked with one library of this soname run with every other one. To be raised
@@ -49,13 +50,15 @@ MAN7 := $(wildcard man/*.7)
 export DESTDIR PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR BASHDIR ZSHDIR FISHDIR DOCDIR PCDIR CMAKEDIR
 export BUILT RELINKED SHARED SHMKEY GENERATED
 
+# libshmkey.a is stripped of the debugging information of Rust's standard library: 4 MB of each program.
 # Of the drop-in's archive, the members that are not its own are left out: they are of Rust's runtime, and it uses none.
 all:
 	$(CARGO) build --release $(CARGOFLAGS)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
 	    -p shmkey --features capi --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	"$$SHMKEY" generate "$$GENERATED"
-	cp "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
+	cp "$$BUILT/libshmkey.a" "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
+	$(STRIP) --strip-debug "$$SHARED/libshmkey.a"
 	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"
 	CARGO='$(CARGO)' packaging/notices > "$$RELINKED/THIRD-PARTY"
 
@@ -71,7 +74,7 @@ install:
 	ln -sf libshmkey.so.$(VERSION) "$$DESTDIR$$LIBDIR/$(SONAME)"
 	ln -sf $(SONAME) "$$DESTDIR$$LIBDIR/libshmkey.so"
 	$(INSTALL) -m 755 "$$SHARED/libshmkey_dropin.so" "$$DESTDIR$$LIBDIR/"
-	$(INSTALL) -m 644 "$$BUILT/libshmkey.a" "$$SHARED/libshmkey_dropin.a" "$$DESTDIR$$LIBDIR/"
+	$(INSTALL) -m 644 "$$SHARED/libshmkey.a" "$$SHARED/libshmkey_dropin.a" "$$DESTDIR$$LIBDIR/"
 	$(INSTALL) -m 644 include/shmkey.h include/shmkey.hpp "$$DESTDIR$$INCLUDEDIR/"
 	$(under_prefix); \
 	for name in shmkey shmkey_dropin; do \
