@@ -387,7 +387,8 @@ impl Error {
     pub(crate) fn no_ring(self) -> Error {
         match self.kind() {
             ErrorKind::KeyNotFound => self.because(Reason::Because(
-                "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
+                "there is no such ring; the capacity 0 opens one that exists, and making one \
+                 needs a capacity",
             )),
             _ => self,
         }
