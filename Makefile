@@ -53,6 +53,7 @@ all:
 	    -p shmkey --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	cp "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
 	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"
+	CARGO='$(CARGO)' packaging/notices > "$$RELINKED/THIRD-PARTY"
 
 install:
 	@test -f "$$SHARED/libshmkey_dropin.so" || { echo "nothing is built yet: run make first" >&2; exit 1; }
@@ -86,7 +87,7 @@ install:
 	$(call into,BASHDIR,completions/shmkey.bash,shmkey)
 	$(call into,ZSHDIR,completions/_shmkey)
 	$(call into,FISHDIR,completions/shmkey.fish)
-	$(call into,DOCDIR,THIRD-PARTY)
+	$(call into,DOCDIR,"$$RELINKED/THIRD-PARTY")
 
 # A folder as a .pc file names it: pkg-config can move the prefix, and what is said in terms of it.
 under_prefix = under_prefix() { \
@@ -96,6 +97,7 @@ under_prefix = under_prefix() { \
 # $(call into,FOLDER,FILES,NAME): copies files into a folder; one under another name.
 into = $(INSTALL) -d "$$DESTDIR$$$(1)" && $(INSTALL) -m 644 $(2) "$$DESTDIR$$$(1)/$(3)"
 
+# Folders that are empty then go, too; of /usr and /usr/local, not the system's own, such as /usr/local/bin.
 uninstall:
 	rm -f "$$DESTDIR$$BINDIR/shmkey"
 	for file in libshmkey.so libshmkey.a libshmkey_dropin.so libshmkey_dropin.a; do \
@@ -110,9 +112,15 @@ uninstall:
 	done
 	rm -f "$$DESTDIR$$BASHDIR/shmkey" "$$DESTDIR$$ZSHDIR/_shmkey" "$$DESTDIR$$FISHDIR/shmkey.fish"
 	rm -f "$$DESTDIR$$DOCDIR/THIRD-PARTY"
-	for folder in "$$CMAKEDIR" "$$DOCDIR"; do \
-	    [ ! -d "$$DESTDIR$$folder" ] || rmdir --ignore-fail-on-non-empty "$$DESTDIR$$folder"; \
-	done
+	case $$DESTDIR$$PREFIX in /usr|/usr/local) own=false;; *) own=true;; esac; \
+	for folder in "$$BINDIR" "$$PCDIR" "$$CMAKEDIR" "$$INCLUDEDIR" "$$MANDIR/man1" "$$MANDIR/man3" "$$MANDIR/man7" \
+	    "$$BASHDIR" "$$ZSHDIR" "$$FISHDIR" "$$DOCDIR"; do \
+	    while [ "$$folder" != "$$PREFIX" ] && { $$own || [ "$${folder%/*}" != "$$PREFIX" ]; } && \
+	          rmdir "$$DESTDIR$$folder" 2> /dev/null; do \
+	        folder=$${folder%/*}; \
+	    done; \
+	done; \
+	! $$own || rmdir "$$DESTDIR$$PREFIX" 2> /dev/null || true
 
 clean:
 	$(CARGO) clean --release

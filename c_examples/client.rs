@@ -7,7 +7,6 @@ use std::{
     io::{self, Write},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 use support::StopSignals;
 
@@ -34,27 +33,28 @@ fn run() -> support::Outcome {
     let mut messages = messages.receiver()?;
     let mut answers = answers.sender()?;
 
-    let message = match signals.unless(|time| messages.peek(time).map(|found| found.to_vec())) {
-        Ok(Some(message)) => message,
-        Ok(None) => return Err("told to stop before there was a message".into()),
-        Err(error) => {
-            return Err(match error.kind() {
-                ErrorKind::Closed => "another client has read the message already".into(),
-                ErrorKind::PeerDied => {
-                    segment.remove()?; // no other process does it
-                    "the server was killed before it sent its message; start it again".into()
-                }
-                _ => error.into(),
-            });
-        }
-    };
+    let message =
+        match signals.unless(|time| messages.peek_timeout(time).map(|found| found.to_vec())) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Err("told to stop before there was a message".into()),
+            Err(error) => {
+                return Err(match error.kind() {
+                    ErrorKind::Closed => "another client has read the message already".into(),
+                    ErrorKind::PeerDied => {
+                        segment.remove()?; // no other process does it
+                        "the server was killed before it sent its message; start it again".into()
+                    }
+                    _ => error.into(),
+                });
+            }
+        };
     io::stdout().write_all(&[b"Data read from memory: ", &message[..], b"\n"].concat())?;
-    messages.peek(Duration::ZERO)?.release()?;
+    messages.try_peek()?.release()?;
     answers.try_send(b"*")?;
 
     // The server ends when it has the answer, and removes the segment; if it cannot any more, this
     // program does.
-    match signals.unless(|time| messages.peek(time).map(drop)) {
+    match signals.unless(|time| messages.peek_timeout(time).map(drop)) {
         Err(error) if error.kind() == ErrorKind::PeerDied => {
             segment.remove()?;
             Err("the server was killed before it saw the answer".into())

@@ -78,10 +78,9 @@ fn helper_process() {
             wait_to_be_told();
         }
         "reserve" => {
-            let mut options = Ring::options();
-            let ring = options.many_senders(true).open(name.as_str(), 4096);
+            let ring = Ring::options().many_senders(true).open(name.as_str(), 4096);
             let mut sender = ring.unwrap().sender().unwrap();
-            let _slot = sender.reserve(8, NOW).unwrap();
+            let _slot = sender.try_reserve(8).unwrap();
             say("ready");
             wait_to_be_told();
         }
@@ -102,8 +101,7 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
     let mutex = Mutex::<u64>::open(names[1].0.as_str(), 0).unwrap();
     let latest = Latest::<u64>::open(names[2].0.as_str()).unwrap();
     let ring = Ring::open(names[3].0.as_str(), 64).unwrap();
-    let mut many = Ring::options();
-    let many = many
+    let many = Ring::options()
         .many_senders(true)
         .open(names[4].0.as_str(), 64)
         .unwrap();
@@ -112,16 +110,16 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
     let guard = mutex.lock().unwrap();
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || semaphore.wait_timeout(timeout));
-        cheap(kind, || latest.wait_newer(&mut 0, timeout));
+        cheap(kind, || latest.wait_newer_timeout(&mut 0, timeout));
         cheap(kind, || receiver.recv_timeout(&mut [0; 64], timeout));
-        cheap(kind, || receiver.peek(timeout).map(drop));
+        cheap(kind, || receiver.peek_timeout(timeout).map(drop));
         cheap(kind, || {
-            receiver.recv_batch(&mut [0; 64], &mut [0; 4], timeout)
+            receiver.recv_batch_timeout(&mut [0; 64], &mut [0; 4], timeout)
         });
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || mutex.lock_timeout(timeout).map(drop)));
         });
-        let slot = one.reserve(8, NOW).unwrap();
+        let slot = one.try_reserve(8).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || other.send_timeout(b"a", timeout)));
         });
@@ -133,8 +131,8 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
     while sender.try_send(&[0; 8]).is_ok() {}
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || sender.send_timeout(&[0; 8], timeout));
-        cheap(kind, || sender.reserve(8, timeout).map(drop));
-        cheap(kind, || sender.send_batch(&[&[0; 8]], timeout));
+        cheap(kind, || sender.reserve_timeout(8, timeout).map(drop));
+        cheap(kind, || sender.send_batch_timeout(&[&[0; 8]], timeout));
     }
     cheap(ErrorKind::TooLong, || sender.try_send(&[0; 65]));
     cheap(ErrorKind::TooLong, || receiver.try_recv(&mut [0; 4]));
@@ -223,8 +221,7 @@ fn a_thread_that_has_the_lock_gets_its_own_error() {
 #[test]
 fn who_has_a_slot_reserved_and_shmkey_show_says_so() {
     let name = Name::new();
-    let mut options = Ring::options();
-    let ring = options
+    let ring = Ring::options()
         .many_senders(true)
         .open(name.0.as_str(), 4096)
         .unwrap();
@@ -318,9 +315,12 @@ fn both_sides_of_a_difference_are_named() {
     );
     let ring = Name::new();
     let _ring = Ring::open(ring.0.as_str(), 4096).unwrap();
-    let mut options = Ring::options();
     expect(
-        &text(options.many_senders(true).open(ring.0.as_str(), 8192)),
+        &text(
+            Ring::options()
+                .many_senders(true)
+                .open(ring.0.as_str(), 8192),
+        ),
         &[
             "a capacity of 4096 bytes for one sender",
             "a capacity of 8192 bytes for many senders",

@@ -614,7 +614,7 @@ fn wait_for_ever(what: &str, name: &str) {
         "latest" => {
             let latest = Latest::<u64>::open(name).unwrap();
             waits();
-            drop(latest.wait_newer(&mut 0, AGES));
+            drop(latest.wait_newer_timeout(&mut 0, AGES));
         }
         "receiver" => {
             let mut receiver = Ring::open(name, 64).unwrap().receiver().unwrap();

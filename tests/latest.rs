@@ -86,17 +86,20 @@ fn the_newest_value_is_seen() {
     let mut seen = 0;
     assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
     assert_eq!(
-        kind(latest.wait_newer(&mut seen, Duration::ZERO)),
+        kind(latest.wait_newer_timeout(&mut seen, Duration::ZERO)),
         ErrorKind::WouldBlock
     );
     let start = Instant::now();
     assert_eq!(
-        kind(latest.wait_newer(&mut seen, SOON)),
+        kind(latest.wait_newer_timeout(&mut seen, SOON)),
         ErrorKind::TimedOut
     );
     assert!(start.elapsed() >= SOON);
     // Of an older segment, perhaps: there is nothing newer yet.
-    assert_eq!(kind(latest.wait_newer(&mut 5, SOON)), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(latest.wait_newer_timeout(&mut 5, SOON)),
+        ErrorKind::TimedOut
+    );
     let mut publisher = latest.publisher().unwrap();
     assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
     for number in 1..100 {
@@ -108,7 +111,7 @@ fn the_newest_value_is_seen() {
     }
     drop(publisher);
     latest.publisher().unwrap().publish([0; 8]).unwrap();
-    assert_eq!(latest.wait_newer(&mut seen, SOON).unwrap(), [0; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, SOON).unwrap(), [0; 8]);
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn a_sleeping_reader_is_woken() {
                 scope.spawn(|| {
                     let mut seen = 0;
                     for number in 1..=20 {
-                        let value = latest.wait_newer(&mut seen, AGES).unwrap();
+                        let value = latest.wait_newer_timeout(&mut seen, AGES).unwrap();
                         assert!(value[0] >= number);
                         if value[0] == 20 {
                             break;
@@ -205,14 +208,14 @@ fn a_publisher_in_another_process_is_waited_for_and_followed() {
     let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
     let mut helper = Helper::start("publish one", &name);
     let mut seen = 0;
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [7; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [7; 8]);
     assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
     helper.expect("published");
     helper.tell();
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [8; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [8; 8]);
     helper.kill();
     latest.publisher().unwrap().publish([9; 8]).unwrap();
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [9; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [9; 8]);
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn mappings(segment: &Segment) -> (usize, usize) {
 #[test]
 fn a_reader_that_asks_for_it_cannot_write() {
     let name = Name::new();
-    let read_only = || Place::named(&name.0).read_only();
+    let read_only = || Place::named(&name.0).read_only(true);
     assert_eq!(
         kind(Latest::<Small>::open(read_only())),
         ErrorKind::KeyNotFound
@@ -283,13 +286,13 @@ fn a_reader_that_asks_for_it_cannot_write() {
     publisher.publish([1; 8]).unwrap();
     let reader = Latest::<Small>::open(read_only()).unwrap();
     assert_eq!(mappings(&writer.segment()), (1, 1));
-    let by_key = Latest::<Small>::open(Place::key(name.key()).read_only()).unwrap();
+    let by_key = Latest::<Small>::open(Place::key(name.key()).read_only(true)).unwrap();
     assert_eq!(mappings(&writer.segment()), (1, 2));
     let mut seen = 0;
     assert_eq!(by_key.read().unwrap(), Some([1; 8]));
-    assert_eq!(reader.wait_newer(&mut seen, SOON).unwrap(), [1; 8]);
+    assert_eq!(reader.wait_newer_timeout(&mut seen, SOON).unwrap(), [1; 8]);
     assert_eq!(
-        kind(reader.wait_newer(&mut seen, SOON)),
+        kind(reader.wait_newer_timeout(&mut seen, SOON)),
         ErrorKind::TimedOut
     );
     // Free, and not for this one.
@@ -301,21 +304,20 @@ fn a_reader_that_asks_for_it_cannot_write() {
     );
     assert!(error.to_string().contains("read_only"), "{error}");
     writer.publisher().unwrap().publish([2; 8]).unwrap();
-    assert_eq!(reader.wait_newer(&mut seen, AGES).unwrap(), [2; 8]);
+    assert_eq!(reader.wait_newer_timeout(&mut seen, AGES).unwrap(), [2; 8]);
 }
 
 #[test]
 fn a_reader_in_a_segment_writes_nothing() {
-    let mut options = Segment::options();
-    let options = options.size(8192).remove_on_drop(true);
+    let options = Segment::options().size(8192).remove_on_drop(true);
     let segment = options.open(Key::PRIVATE).unwrap();
     let memory: Arc<Attachment> = segment.attach().unwrap().into();
     let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
     let places = || {
         [
             Place::within(Arc::clone(&read), 64),
-            Place::within(Arc::clone(&read), 64).read_only(),
-            Place::within(Arc::clone(&memory), 64).read_only(),
+            Place::within(Arc::clone(&read), 64).read_only(true),
+            Place::within(Arc::clone(&memory), 64).read_only(true),
         ]
     };
     // Nothing is there, and none of them makes it.
@@ -334,7 +336,10 @@ fn a_reader_in_a_segment_writes_nothing() {
     for place in places() {
         let reader = Latest::<Small>::open(place).unwrap();
         assert_eq!(reader.read().unwrap(), Some([3; 8]));
-        assert_eq!(kind(reader.wait_newer(&mut 1, SOON)), ErrorKind::TimedOut);
+        assert_eq!(
+            kind(reader.wait_newer_timeout(&mut 1, SOON)),
+            ErrorKind::TimedOut
+        );
         assert_eq!(kind(reader.publisher().map(drop)), ErrorKind::ReadOnly);
     }
     memory.read_at(0, &mut bytes).unwrap();
@@ -346,15 +351,14 @@ fn a_reader_in_a_segment_writes_nothing() {
 #[test]
 fn what_cannot_be_read_only_is_refused() {
     let name = Name::new();
-    let mut options = Segment::options();
-    let options = options.size(8192).remove_on_drop(true);
+    let options = Segment::options().size(8192).remove_on_drop(true);
     let segment = options.open(Key::PRIVATE).unwrap();
     let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
     for place in [
-        Place::named(&name.0).read_only(),
-        Place::key(name.key()).read_only(),
+        Place::named(&name.0).read_only(true),
+        Place::key(name.key()).read_only(true),
         Place::within(Arc::clone(&read), 0),
-        Place::within(Arc::clone(&read), 0).read_only(),
+        Place::within(Arc::clone(&read), 0).read_only(true),
     ] {
         let place = || place.clone().timeout(AGES);
         let refused = [

@@ -119,8 +119,11 @@ fn whatever_else_lies_there_is_named() {
     let name = Name::new();
     let open = || Mutex::<u64>::open(name.0.as_str(), 0);
     let segment = |size| {
-        let mut options = Segment::options();
-        options.create(true).size(size).open(name.key()).unwrap()
+        Segment::options()
+            .create(true)
+            .size(size)
+            .open(name.key())
+            .unwrap()
     };
     let write = |segment: &Segment, offset, bytes: &[u8]| {
         segment.attach().unwrap().write_at(offset, bytes).unwrap();
@@ -211,8 +214,7 @@ fn nothing_is_made_twice() {
 }
 
 fn private() -> Segment {
-    let mut options = Segment::options();
-    options
+    Segment::options()
         .size(8192)
         .remove_on_drop(true)
         .open(Key::PRIVATE)
@@ -254,7 +256,7 @@ fn what_is_refused_leaves_nothing_behind() {
             kind(Semaphore::open(refused.clone(), 0)),
             ErrorKind::InvalidArgument
         );
-        assert!(Semaphore::open(refused.existing(), 0).is_err());
+        assert!(Semaphore::open(refused.create(false), 0).is_err());
     }
     assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
 }
@@ -295,7 +297,7 @@ fn a_maker_that_lives_is_waited_for() {
 #[test]
 fn existing_objects_can_be_asked_for() {
     let name = Name::new();
-    let existing = || Place::named(&name.0).existing().timeout(SOON);
+    let existing = || Place::named(&name.0).create(false).timeout(SOON);
     assert_eq!(kind(Semaphore::open(existing(), 1)), ErrorKind::KeyNotFound);
     Semaphore::open(name.0.as_str(), 3).unwrap();
     assert_eq!(Semaphore::open(existing(), 1).unwrap().value(), 3);
@@ -424,7 +426,7 @@ fn a_semaphore_wakes_another_process() {
         }
     }
     assert_eq!((there.value(), back.value()), (0, 0));
-    assert!(!back.try_wait());
+    assert_eq!(kind(back.try_wait()), ErrorKind::WouldBlock);
     assert_eq!(kind(back.wait_timeout(SOON)), ErrorKind::TimedOut);
 }
 
@@ -571,7 +573,7 @@ fn two_files_with_one_key_are_distinguished() {
         (ErrorKind::KeyCollision, libc::ENOTUNIQ)
     );
     assert_eq!(
-        kind(Mutex::<u64>::open(place(&other).existing(), 1)),
+        kind(Mutex::<u64>::open(place(&other).create(false), 1)),
         ErrorKind::KeyCollision
     );
     assert_eq!(
@@ -683,7 +685,7 @@ fn a_removed_object_says_so() {
     let mutex = Mutex::<u64>::open(name(0), 1).unwrap();
     let semaphore = Semaphore::open(name(1), 0).unwrap();
     let latest = Latest::<u64>::open(name(2)).unwrap();
-    let reader = Latest::<u64>::open(Place::named(name(2)).read_only()).unwrap();
+    let reader = Latest::<u64>::open(Place::named(name(2)).read_only(true)).unwrap();
     let ring = Ring::open(name(3), 64).unwrap();
     let removed = || {
         [
@@ -793,8 +795,10 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
         return;
     }
     for (size, expected) in [(1, "Truncated"), (4096, "OutOfRange")] {
-        let mut options = Segment::options();
-        let small = options.size(size).remove_on_drop(true).open(Key::PRIVATE);
+        let small = Segment::options()
+            .size(size)
+            .remove_on_drop(true)
+            .open(Key::PRIVATE);
         let small = small.unwrap();
         let output = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e"])
@@ -824,7 +828,7 @@ fn the_owner_of_a_segment_can_be_expected() {
     Semaphore::open(place().owner(me), 1).unwrap();
     let created = Semaphore::open(place().owner(me + 1), 1);
     assert_eq!(kind(created), ErrorKind::InvalidArgument);
-    let opened = Semaphore::open(place().owner(me + 1).existing(), 1).unwrap_err();
+    let opened = Semaphore::open(place().owner(me + 1).create(false), 1).unwrap_err();
     assert_eq!(opened.kind(), ErrorKind::PermissionDenied);
     assert_eq!(opened.errno(), libc::EPERM);
     assert!(
@@ -834,9 +838,9 @@ fn the_owner_of_a_segment_can_be_expected() {
     // The owner alone proves nothing: the creator can give the segment away, and still write it.
     semaphore.segment().set_mode(0o666).unwrap();
     semaphore.segment().set_owner(Some(me + 1), None).unwrap();
-    let given = Semaphore::open(place().owner(me + 1).existing(), 1);
+    let given = Semaphore::open(place().owner(me + 1).create(false), 1);
     assert_eq!(given.is_ok(), me == 0, "{given:?}"); // root is trusted
-    let mine = Semaphore::open(place().owner(me).existing(), 1);
+    let mine = Semaphore::open(place().owner(me).create(false), 1);
     assert_eq!(kind(mine), ErrorKind::PermissionDenied);
     semaphore.remove().unwrap();
 }

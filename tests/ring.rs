@@ -14,7 +14,6 @@ use std::{
 };
 use support::{Helper, Name, Random, helper_task, say, wait_to_be_told};
 
-const NOW: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_millis(20);
 const AGES: Duration = Duration::from_secs(60);
 
@@ -27,15 +26,11 @@ fn open(name: &Name, capacity: usize) -> Ring {
 }
 
 fn many() -> RingOptions {
-    let mut options = Ring::options();
-    options.many_senders(true);
-    options
+    Ring::options().many_senders(true)
 }
 
 fn dropping() -> RingOptions {
-    let mut options = Ring::options();
-    options.drop_oldest(true);
-    options
+    Ring::options().drop_oldest(true)
 }
 
 /// Bytes that tell which message they are, and whether they are all of it.
@@ -77,7 +72,7 @@ fn helper_process() {
             for _ in 0..count {
                 receiver.recv_timeout(&mut buffer, AGES).unwrap();
             }
-            let _looked_at = receiver.peek(AGES).unwrap();
+            let _looked_at = receiver.peek_timeout(AGES).unwrap();
             say("received");
             wait_to_be_told();
         }
@@ -318,10 +313,10 @@ fn in_place_on_both_ends() {
     let ring = open(&name, 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     for round in 0..100 {
-        let mut slot = sender.reserve(40, NOW).unwrap();
+        let mut slot = sender.try_reserve(40).unwrap();
         slot.write_at(0, b"given up").unwrap();
         drop(slot);
-        let mut slot = sender.reserve(48, NOW).unwrap();
+        let mut slot = sender.try_reserve(48).unwrap();
         assert_eq!(slot.as_mut_ptr() as usize % 8, 0);
         slot.write_at(0, &[round; 20]).unwrap();
         slot.write_at(20, &[round; 28]).unwrap();
@@ -335,7 +330,7 @@ fn in_place_on_both_ends() {
         assert_eq!(slot.len(), 33);
         slot.commit().unwrap();
         for _ in 0..2 {
-            let found = receiver.peek(NOW).unwrap();
+            let found = receiver.try_peek().unwrap();
             assert_eq!(found.to_vec(), [round; 33]);
             let mut end = [0; 3];
             found.read_at(30, &mut end).unwrap();
@@ -343,10 +338,10 @@ fn in_place_on_both_ends() {
             assert_eq!(kind(found.read_at(31, &mut end)), ErrorKind::OutOfRange);
             assert_eq!(found.as_ptr() as usize % 8, 0);
         }
-        receiver.peek(NOW).unwrap().release().unwrap();
-        assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+        receiver.try_peek().unwrap().release().unwrap();
+        assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
     }
-    assert_eq!(kind(sender.reserve(257, NOW)), ErrorKind::TooLong);
+    assert_eq!(kind(sender.try_reserve(257)), ErrorKind::TooLong);
     assert_eq!(kind(sender.send(&[0; 257])), ErrorKind::TooLong);
     sender.send(&[7; 100]).unwrap();
     let error = receiver.recv(&mut [0; 99]).unwrap_err();
@@ -368,15 +363,15 @@ fn many_at_once() {
         .map(|number| message(number, number as usize % 30))
         .collect();
     let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
-    assert_eq!(sender.send_batch(&[], NOW).unwrap(), 0);
+    assert_eq!(sender.try_send_batch(&[]).unwrap(), 0);
     for round in 0..50 {
         let mut sent = 0;
         let mut received = 0;
         while received < messages.len() {
             if sent < messages.len() {
-                sent += sender.send_batch(&messages[sent..], NOW).unwrap_or(0);
+                sent += sender.try_send_batch(&messages[sent..]).unwrap_or(0);
             }
-            let count = receiver.recv_batch(&mut buffer, &mut lengths, NOW).unwrap();
+            let count = receiver.try_recv_batch(&mut buffer, &mut lengths).unwrap();
             let mut from = 0;
             for &len in &lengths[..count] {
                 assert_eq!(
@@ -390,24 +385,24 @@ fn many_at_once() {
         assert_eq!(sent, messages.len());
     }
     assert_eq!(
-        kind(receiver.recv_batch(&mut buffer, &mut lengths, NOW)),
+        kind(receiver.try_recv_batch(&mut buffer, &mut lengths)),
         ErrorKind::WouldBlock
     );
     assert_eq!(
-        kind(sender.send_batch(&[&[0; 1001]], NOW)),
+        kind(sender.try_send_batch(&[&[0; 1001]])),
         ErrorKind::TooLong
     );
     // Those that do not fit are there the next time.
-    sender.send_batch(&[b"one", b"two", b"three"], NOW).unwrap();
+    sender.try_send_batch(&[b"one", b"two", b"three"]).unwrap();
     assert_eq!(
         receiver
-            .recv_batch(&mut buffer[..7], &mut lengths, NOW)
+            .try_recv_batch(&mut buffer[..7], &mut lengths)
             .unwrap(),
         2
     );
     assert_eq!(
         receiver
-            .recv_batch(&mut buffer, &mut lengths[..1], NOW)
+            .try_recv_batch(&mut buffer, &mut lengths[..1])
             .unwrap(),
         1
     );
@@ -480,7 +475,7 @@ fn a_reserved_slot_keeps_the_others_out() {
     let name = Name::new();
     let ring = many().open(name.0.as_str(), 1000).unwrap();
     let (mut one, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
-    let mut slot = one.reserve(8, NOW).unwrap();
+    let mut slot = one.try_reserve(8).unwrap();
     assert_eq!(kind(other.try_send(b"x")), ErrorKind::Deadlock);
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
@@ -489,7 +484,7 @@ fn a_reserved_slot_keeps_the_others_out() {
     slot.commit().unwrap();
     other.send(b"x").unwrap();
     let mut receiver = ring.receiver().unwrap();
-    assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 8]);
+    assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 8]);
 }
 
 #[test]
@@ -512,7 +507,7 @@ fn a_sender_that_never_waits_drops_the_oldest() {
     assert_eq!(ring.dropped() + count, 1000);
     // One that was looked at and dropped meanwhile is no message.
     sender.send(b"old").unwrap();
-    let found = receiver.peek(NOW).unwrap();
+    let found = receiver.try_peek().unwrap();
     for _ in 0..100 {
         sender.send(b"new").unwrap();
     }
@@ -632,7 +627,7 @@ fn a_ring_is_what_it_was_made_as() {
     let as_it_is = Ring::open(name.0.as_str(), 0).unwrap();
     assert_eq!(as_it_is.capacity(), 104);
     let _two = (as_it_is.sender().unwrap(), ring.sender().unwrap());
-    let place = || Place::named(&name.0).existing();
+    let place = || Place::named(&name.0).create(false);
     many().open(place(), 100).unwrap();
     // In a segment of one's own, as small as can be.
     let segment = Segment::options()
@@ -713,7 +708,7 @@ fn a_childs_copy_of_a_slot_is_nothing() {
     let name = Name::new();
     let ring = open(&name, 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-    let slot = sender.reserve(16, NOW).unwrap();
+    let slot = sender.try_reserve(16).unwrap();
     let mut ends = [0; 2];
     // SAFETY: there is room for the two ends.
     unsafe { libc::pipe(ends.as_mut_ptr()) };
@@ -759,7 +754,7 @@ fn a_forgotten_slot_does_no_harm() {
         receiver.recv(&mut buffer).unwrap();
     }
     // Round the end, so that there is a gap.
-    std::mem::forget(sender.reserve(90, NOW).unwrap());
+    std::mem::forget(sender.try_reserve(90).unwrap());
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
 }
@@ -768,8 +763,7 @@ fn a_forgotten_slot_does_no_harm() {
 fn every_kind(name: &Name) -> impl Iterator<Item = Ring> {
     (0..4).map(|kind| {
         let name = format!("{} {kind}", name.0);
-        let mut options = Ring::options();
-        options
+        let options = Ring::options()
             .many_senders(kind & 1 != 0)
             .drop_oldest(kind & 2 != 0);
         let ring = options.open(name.as_str(), 256).unwrap();
@@ -797,7 +791,7 @@ fn a_slot_of_a_dead_thread_overwrites_nothing() {
         let mut receiver = ring.receiver().unwrap();
         go_near_the_end(&mut other, &mut receiver);
         thread::scope(|scope| {
-            scope.spawn(|| std::mem::forget(stale.reserve(90, NOW).unwrap()));
+            scope.spawn(|| std::mem::forget(stale.try_reserve(90).unwrap()));
         });
         // Takes the lock over from the dead one, and goes round.
         for len in [56, 240] {
@@ -840,13 +834,13 @@ fn a_forgotten_slot_is_given_up() {
         };
         for round in 0..20 {
             let forget = |sender: &mut shmkey::Sender| {
-                std::mem::forget(sender.reserve(90 + round, NOW).unwrap());
+                std::mem::forget(sender.try_reserve(90 + round).unwrap());
             };
             forget(&mut sender);
             sender.try_send(b"sent").unwrap();
             expect(b"sent");
             forget(&mut sender);
-            let mut slot = sender.reserve(50, NOW).unwrap();
+            let mut slot = sender.try_reserve(50).unwrap();
             slot.write_at(0, &[0; 50]).unwrap();
             slot.commit().unwrap();
             expect(&[0; 50]);
@@ -856,7 +850,7 @@ fn a_forgotten_slot_is_given_up() {
             });
             expect(b"by another thread");
             forget(&mut sender);
-            assert_eq!(sender.send_batch(&[b"a batch"], NOW).unwrap(), 1);
+            assert_eq!(sender.try_send_batch(&[b"a batch"]).unwrap(), 1);
             expect(b"a batch");
             forget(&mut sender);
             drop(sender);
@@ -880,8 +874,8 @@ fn what_a_parent_holds_is_not_its_childs() {
         for forgets in [false, true] {
             let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
             sender.send_timeout(b"first", AGES).unwrap();
-            let found = receiver.peek(NOW).unwrap();
-            let mut slot = sender.reserve(200, NOW).unwrap();
+            let found = receiver.try_peek().unwrap();
+            let mut slot = sender.try_reserve(200).unwrap();
             slot.write_at(0, &[1; 200]).unwrap();
             // SAFETY: the child tries, and ends.
             let child = unsafe { libc::fork() };
@@ -911,9 +905,9 @@ fn what_a_parent_holds_is_not_its_childs() {
             assert_eq!(found.to_vec(), b"first");
             found.release().unwrap();
             slot.commit().unwrap();
-            assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 200]);
-            receiver.peek(NOW).unwrap().release().unwrap();
-            assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+            assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 200]);
+            receiver.try_peek().unwrap().release().unwrap();
+            assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
         }
     }
 }
@@ -931,8 +925,8 @@ fn what_was_taken_over_is_no_longer_held() {
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         sender.send(b"first").unwrap();
         sender.send(b"second").unwrap();
-        let found = receiver.peek(NOW).unwrap();
-        let mut slot = sender.reserve(8, NOW).unwrap();
+        let found = receiver.try_peek().unwrap();
+        let mut slot = sender.try_reserve(8).unwrap();
         memory.write_at(RECEIVER, &[0; 8]).unwrap();
         memory.write_at(SENDERS, &[0; 8]).unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());

@@ -19,8 +19,7 @@ use support::Sandbox;
 
 fn private(size: usize) -> Segment {
     support::directory(); // cleans up when this process is stopped
-    let mut options = Segment::options();
-    options.size(size).remove_on_drop(true);
+    let options = Segment::options().size(size).remove_on_drop(true);
     options.open(Key::PRIVATE).unwrap()
 }
 
@@ -378,9 +377,10 @@ fn only_the_creator_removes_on_drop_and_not_its_child() {
     let sandbox = Sandbox::new().unwrap();
     let key = sandbox.keys.writer_reader;
     let options = {
-        let mut options = Segment::options();
-        options.create(true).size(100).remove_on_drop(true);
-        options
+        Segment::options()
+            .create(true)
+            .size(100)
+            .remove_on_drop(true)
     };
     let creator = options.open(key).unwrap();
     drop(options.open(key).unwrap());

@@ -29,8 +29,10 @@ pub fn print() -> Result<(), Failure> {
         let error = io::Error::last_os_error();
         return Err(format!("an IPC namespace of its own (run it as root): {error}").into());
     }
-    let mut options = Segment::options();
-    options.create(true).size(4096).remove_on_drop(true);
+    let options = Segment::options()
+        .create(true)
+        .size(4096)
+        .remove_on_drop(true);
     let made: Result<Vec<Segment>, _> = (0..SEGMENTS).map(|_| options.open(Key::PRIVATE)).collect();
     let made = made?;
 
@@ -132,8 +134,9 @@ fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
         .status()
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let time = start.elapsed();
-    match status.success() {
-        true => Ok(time.as_secs_f64() * 1e3),
-        false => Err(format!("{}: {status}", program.display()).into()),
+    if status.success() {
+        Ok(time.as_secs_f64() * 1e3)
+    } else {
+        Err(format!("{}: {status}", program.display()).into())
     }
 }

@@ -9,7 +9,6 @@ use crate::{
 use std::{
     hint, process,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
 /// Opens an object under a name that no other process uses, and removes the name at once: processes that
@@ -34,8 +33,7 @@ impl<const WAITS: bool, const MANY: bool> Channel for Ring<WAITS, MANY> {
     type Receiver<'a> = Receiver<WAITS>;
 
     fn new(_: usize, capacity: usize) -> Result<Self, Failure> {
-        let mut options = shmkey::Ring::options();
-        options.many_senders(MANY);
+        let options = shmkey::Ring::options().many_senders(MANY);
         let open = |name: &str| options.open(name, capacity);
         Ok(Ring(nameless(open, shmkey::Ring::remove)?))
     }
@@ -156,8 +154,8 @@ pub const FAST_PATHS: &[FastPath] = &[
         walk: |count| {
             with_ring(false, |sender, receiver| {
                 (0..count).try_for_each(|_| {
-                    sender.reserve(64, Duration::ZERO)?.commit()?;
-                    receiver.peek(Duration::ZERO)?.release()
+                    sender.try_reserve(64)?.commit()?;
+                    receiver.try_peek()?.release()
                 })
             })
         },
@@ -200,8 +198,9 @@ fn with_ring(
     walk: impl FnOnce(&mut shmkey::Sender, &mut shmkey::Receiver) -> Result<(), shmkey::Error>,
 ) -> Result<(), Failure> {
     let open = |name: &str| {
-        let mut options = shmkey::Ring::options();
-        options.many_senders(many_senders).open(name, 256 << 10)
+        shmkey::Ring::options()
+            .many_senders(many_senders)
+            .open(name, 256 << 10)
     };
     let ring = nameless(open, shmkey::Ring::remove)?;
     walk(&mut ring.sender()?, &mut ring.receiver()?)?;

@@ -421,8 +421,10 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_said() {
         let make = || {
-            let mut options = Segment::options();
-            options.create(true).remove_on_drop(true).size(4096);
+            let options = Segment::options()
+                .create(true)
+                .remove_on_drop(true)
+                .size(4096);
             options.open(Key::PRIVATE).unwrap()
         };
         let first = make();

@@ -140,7 +140,9 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
 fn ring(segment: &Segment, contents: &Contents) -> Result<Ring, Failure> {
     let memory = segment.attach()?;
     let layout = String::from_utf8_lossy(&contents.layout);
-    let place = Place::within(memory.into(), 0).existing().layout(&layout);
+    let place = Place::within(memory.into(), 0)
+        .create(false)
+        .layout(&layout);
     Ok(Ring::open(place, 0)?)
 }
 
@@ -242,7 +244,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
     };
     let mut patience = Patience::new(options.timeout);
     while left > 0 {
-        let message = match receiver.peek(patience.left()) {
+        let message = match receiver.peek_timeout(patience.left()) {
             Ok(message) => message,
             Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
             Err(error) if patience.is_worth(&error) => continue,

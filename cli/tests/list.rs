@@ -253,8 +253,11 @@ fn looking_changes_nothing() {
         .map(|name| Key::from_name(&name.0).unwrap());
     let _user = Child::new(|| {
         std::mem::forget(Ring::open(names[0].0.as_str(), 1000).unwrap());
-        let mut options = Segment::options();
-        options.create(true).size(4096).open(keys[1]).unwrap();
+        Segment::options()
+            .create(true)
+            .size(4096)
+            .open(keys[1])
+            .unwrap();
     });
     let look = || keys.map(|key| Segment::open(key).unwrap().status().unwrap());
     let before = look();
@@ -380,7 +383,7 @@ fn what_was_looked_at_is_marked() {
 /// object tells them apart.
 #[test]
 fn a_creator_whose_number_was_given_away() {
-    if support::skipped("root that may make namespaces", may_make_namespaces()) {
+    if support::skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     let path = env!("CARGO_BIN_EXE_shmkey");

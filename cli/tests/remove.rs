@@ -162,7 +162,7 @@ fn without_a_terminal_it_wants_a_yes() {
 fn orphans_that_were_chosen() {
     alone(|| {
         for key in [0x11, 0x12, -3] {
-            let mut options = Segment::options();
+            let options = Segment::options();
             Child::new(move || drop(options.create(true).size(1).open(Key::from_raw(key)))).kill();
         }
         let id = Segment::open(Key::from_raw(0x12)).unwrap().id();
@@ -309,8 +309,7 @@ fn no_orphan_is_guessed() {
     alone(|| {
         // Others' processes are hidden, and the creator lives.
         let _maker = Child::new(|| {
-            let mut options = Segment::options();
-            options.create(true).mode(0o666).size(100);
+            let options = Segment::options().create(true).mode(0o666).size(100);
             options.open(Key::PRIVATE).unwrap();
         });
         for hidden in [1, 2] {

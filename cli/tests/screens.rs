@@ -146,9 +146,10 @@ fn segment(size: usize) -> Segment {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Relaxed);
     let name = format!("shmkey screens {} {number}", std::process::id());
-    let mut options = Segment::options();
-    options.create(true).exclusive(true).remove_on_drop(true);
-    options
+    Segment::options()
+        .create(true)
+        .exclusive(true)
+        .remove_on_drop(true)
         .size(size)
         .open(Key::from_name(name).unwrap())
         .unwrap()

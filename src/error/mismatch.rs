@@ -151,9 +151,10 @@ impl fmt::Display for Shape {
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
             _ => f.write_str("any size")?,
         }
-        match self.layout.is_empty() {
-            true => f.write_str(" and no name of a layout"),
-            false => write!(f, " of layout {}", ShownPath(&self.layout)),
+        if self.layout.is_empty() {
+            f.write_str(" and no name of a layout")
+        } else {
+            write!(f, " of layout {}", ShownPath(&self.layout))
         }
     }
 }

@@ -218,9 +218,9 @@ void latest_reader_victim()
     }
 }
 
-shmkey::ring open_ring(int options)
+shmkey::ring open_ring(shmkey::ring_options options)
 {
-    return TAKE(shmkey::ring::open(name, capacity, shmkey::create() | options));
+    return TAKE(shmkey::ring::open(name, capacity, options));
 }
 
 void ring_send(shmkey::ring &ring, std::uint64_t first, std::uint64_t last)

@@ -131,8 +131,7 @@ impl Part {
     fn to_and_fro(&self, first: bool) -> Outcome {
         let ping = Semaphore::open(self.own("ping").as_str(), 0)?;
         let pong = Semaphore::open(self.own("pong").as_str(), 0)?;
-        let mut plain = Segment::options();
-        let plain = plain.create(true).size(8);
+        let plain = Segment::options().create(true).size(8);
         let plain = plain.open(Key::from_name(self.own("plain"))?)?.attach()?;
         let read = || {
             let mut bytes = [0; 8];
@@ -214,7 +213,7 @@ impl Part {
         let latest = self.latest()?;
         let (mut seen, mut before) = (0, 0);
         while seen < self.count {
-            let found = latest.wait_newer(&mut seen, AGES)?;
+            let found = latest.wait_newer_timeout(&mut seen, AGES)?;
             assert!(seen > before && found == value(self.seed, seen));
             before = seen;
         }
@@ -250,14 +249,13 @@ impl Part {
         let mut seen = 0;
         say("ready");
         loop {
-            let found = latest.wait_newer(&mut seen, AGES)?;
+            let found = latest.wait_newer_timeout(&mut seen, AGES)?;
             assert_eq!(found, value(self.seed, found[0]));
         }
     }
 
     fn ring(&self, many: bool) -> Result<Ring, Error> {
-        let mut options = Ring::options();
-        options.many_senders(many);
+        let options = Ring::options().many_senders(many);
         options.open(self.name.as_str(), CAPACITY)
     }
 
@@ -268,12 +266,12 @@ impl Part {
             match i % 3 {
                 0 => sender.send_timeout(&message, AGES)?,
                 1 => {
-                    let mut slot = sender.reserve(LONGEST, AGES)?;
+                    let mut slot = sender.reserve_timeout(LONGEST, AGES)?;
                     slot.write_at(0, &message)?;
                     slot.truncate(message.len());
                     slot.commit()?;
                 }
-                _ => assert_eq!(sender.send_batch(&[&message], AGES)?, 1),
+                _ => assert_eq!(sender.send_batch_timeout(&[&message], AGES)?, 1),
             }
         }
         Ok(())
@@ -289,7 +287,7 @@ impl Part {
         incoming.others_come = many;
         incoming.expect(self.count)?;
         if !many {
-            let end = incoming.receiver.peek(AGES).unwrap_err();
+            let end = incoming.receiver.peek_timeout(AGES).unwrap_err();
             assert_eq!(end.kind(), ErrorKind::Closed);
         }
         Ok(())
@@ -298,7 +296,7 @@ impl Part {
     fn die_sending(&self, many: bool) -> Outcome {
         let mut sender = self.ring(many)?.sender()?;
         self.send(&mut sender, 1, 0, 10)?;
-        let _slot = sender.reserve(100, AGES)?;
+        let _slot = sender.reserve_timeout(100, AGES)?;
         wait_for_death()
     }
 
@@ -306,7 +304,7 @@ impl Part {
         let ring = self.ring(false)?;
         let mut incoming = Incoming::new(self, ring.receiver()?);
         incoming.expect(10)?;
-        let end = incoming.receiver.peek(AGES).unwrap_err();
+        let end = incoming.receiver.peek_timeout(AGES).unwrap_err();
         assert_eq!(end.kind(), ErrorKind::PeerDied);
         self.send(&mut ring.sender()?, self.number, 0, 5)?;
         incoming.expect(5)
@@ -315,7 +313,7 @@ impl Part {
     fn die_receiving(&self) -> Outcome {
         let mut incoming = Incoming::new(self, self.ring(false)?.receiver()?);
         incoming.expect(1)?;
-        let _message = incoming.receiver.peek(AGES)?;
+        let _message = incoming.receiver.peek_timeout(AGES)?;
         wait_for_death()
     }
 
@@ -373,7 +371,7 @@ impl Incoming<'_> {
 
     fn wait_for_one(&mut self) {
         while self.others_come {
-            match self.receiver.peek(AGES) {
+            match self.receiver.peek_timeout(AGES) {
                 Ok(_) => break,
                 Err(end) => assert_eq!(end.kind(), ErrorKind::Closed),
             }
@@ -393,7 +391,7 @@ impl Incoming<'_> {
                     1
                 }
                 1 => {
-                    let message = self.receiver.peek(AGES)?;
+                    let message = self.receiver.peek_timeout(AGES)?;
                     lengths[0] = message.len();
                     message.read_at(0, &mut self.buffer[..lengths[0]])?;
                     message.release()?;
@@ -402,7 +400,8 @@ impl Incoming<'_> {
                 _ => {
                     let wanted = (messages - i).min(5) as usize;
                     let lengths = &mut lengths[..wanted];
-                    self.receiver.recv_batch(&mut self.buffer, lengths, AGES)?
+                    self.receiver
+                        .recv_batch_timeout(&mut self.buffer, lengths, AGES)?
                 }
             };
             let mut at = 0;

@@ -16,16 +16,19 @@ pub struct Need {
     is_met: fn(&Need) -> bool,
 }
 
-/// The rights of root.
+/// The rights of root, and of all users: root of a user namespace that knows root only has neither.
 pub const ROOT: Need = Need {
     name: "root",
-    // SAFETY: takes nothing, and cannot fail.
-    is_met: |_| unsafe { libc::geteuid() } == 0,
+    is_met: |_| {
+        let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        // SAFETY: takes nothing, and cannot fail.
+        (unsafe { libc::geteuid() }) == 0 && users.split_whitespace().eq(["0", "0", "4294967295"])
+    },
 };
 
 /// Root that may make namespaces, which root of a container may not.
 pub const NAMESPACES: Need = Need {
-    name: "root that may make IPC, PID and mount namespaces",
+    name: "root and namespaces",
     is_met: |_| {
         static ALLOWED: LazyLock<bool> =
             LazyLock::new(|| succeeds("unshare", &["--ipc", "--mount", "--pid", "--fork", "true"]));
@@ -99,7 +102,9 @@ pub fn skip(what: &str, missing: &str) {
         env::var_os("CI").is_none(),
         "{what} needs {missing}, and CI is set"
     );
-    let _ = writeln!(io::stderr(), "test {what} ... skipped: needs {missing}");
+    // In one piece, because other tests write at the same time.
+    let line = format!("test {what} ... skipped: needs {missing}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Returns whether this test is to be skipped because a need is not met.

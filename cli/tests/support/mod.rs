@@ -90,7 +90,9 @@ pub fn skipped(need: &str, is_there: bool) -> bool {
             std::env::var_os("CI").is_none(),
             "{test} needs {need}, and CI is set"
         );
-        let _ = writeln!(std::io::stderr(), "test {test} ... skipped: needs {need}");
+        // In one piece, because other tests write at the same time.
+        let line = format!("test {test} ... skipped: needs {need}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
     !is_there
 }
@@ -170,7 +172,7 @@ impl Drop for Child {
 /// Runs a test on a thread that has an IPC namespace of its own, which is empty at first. Skips the test
 /// where that is not allowed.
 pub fn alone(test: impl FnOnce() + Send) {
-    if skipped("root that may make namespaces", may_make_namespaces()) {
+    if skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     std::thread::scope(|scope| {

@@ -272,9 +272,10 @@ fn one_that_is_called_gets_the_lock_and_dies() {
                 if acquired == Acquired::OwnerDied {
                     lock.consistent(&me).unwrap();
                 }
-                match number > DEAD {
-                    true => died.store(2, Release),
-                    false => lock.unlock(&me).unwrap(),
+                if number > DEAD {
+                    died.store(2, Release);
+                } else {
+                    lock.unlock(&me).unwrap();
                 }
             }
         };

@@ -190,13 +190,13 @@ impl Latest<'_> {
             if is_newer(now) {
                 return true;
             }
-            // A reader that may not write cannot say that it sleeps, and wakes after its slice.
-            let slept = match writable {
-                true => {
-                    let look = || self.version() != now;
-                    self.words.sleepers.sleep(now, word, now, &mut sleep, look)
-                }
-                false => atomic::sleep(word, now, &mut sleep),
+            // A reader that may not write to the segment cannot announce that it sleeps, and wakes up
+            // at the end of its slice.
+            let slept = if writable {
+                let look = || self.version() != now;
+                self.words.sleepers.sleep(now, word, now, &mut sleep, look)
+            } else {
+                atomic::sleep(word, now, &mut sleep)
             };
             if look().is_some() {
                 return true;

@@ -303,9 +303,12 @@ struct Event<'a> {
 
 impl Event<'_> {
     fn write(&self) {
-        sink::write(&|line, json| match json {
-            true => self.json(line),
-            false => self.text(line),
+        sink::write(&|line, json| {
+            if json {
+                self.json(line)
+            } else {
+                self.text(line)
+            }
         });
     }
 

@@ -174,9 +174,10 @@ struct Remedy {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id;
-        f.write_str(match self.in_use {
-            true => "it is in use; once no process needs its content, remove it: ",
-            false => "if its content is not needed, remove it: ",
+        f.write_str(if self.in_use {
+            "it is in use; once no process needs its content, remove it: "
+        } else {
+            "if its content is not needed, remove it: "
         })?;
         write!(
             f,

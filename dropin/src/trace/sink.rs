@@ -381,21 +381,18 @@ fn write_lost(fd: c_int, opened: Opened, json: bool, lost: u64) -> bool {
     let mut line = Line::<160>::new();
     let pid = sys::process_id();
     // Both fit.
-    let _ = match json {
-        true => {
-            let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
-            write!(
-                line,
-                r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
-            )
-        }
-        false => {
-            let lines = if lost == 1 { "line" } else { "lines" };
-            write!(
-                line,
-                "shmkey[{pid}] has lost {lost} {lines} of its trace here: they could not be written"
-            )
-        }
+    let _ = if json {
+        let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
+        write!(
+            line,
+            r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
+        )
+    } else {
+        let lines = if lost == 1 { "line" } else { "lines" };
+        write!(
+            line,
+            "shmkey[{pid}] has lost {lost} {lines} of its trace here: they could not be written"
+        )
     };
     deliver(fd, opened, line.finish())
 }

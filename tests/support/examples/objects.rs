@@ -166,9 +166,9 @@ pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
     let sandbox = Sandbox::new()?;
     let key = sandbox.keys.record;
     let read = |seen: &mut u64| -> std::result::Result<Record, Error> {
-        let place = Place::key(key).existing().layout(RECORD_LAYOUT);
+        let place = Place::key(key).create(false).layout(RECORD_LAYOUT);
         let latest = Latest::<shmkey::Pod<Record>>::open(place)?;
-        Ok(latest.wait_newer(seen, Duration::from_secs(60))?.0)
+        Ok(latest.wait_newer_timeout(seen, Duration::from_secs(60))?.0)
     };
     let mut crossed = Vec::new();
     for name in pairing.values(32) {

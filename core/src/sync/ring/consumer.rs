@@ -7,7 +7,7 @@ use super::{
 use crate::sync::{
     area::Buffer,
     atomic::{
-        self, AtomicU64,
+        self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
@@ -68,6 +68,14 @@ pub struct Span {
     size: usize,
     /// Its sender still writes it.
     begun: bool,
+}
+
+/// How much of a begun message is written.
+struct Progress {
+    /// The frame's first word.
+    word: u64,
+    /// In bytes.
+    written: usize,
 }
 
 impl Consumer {
@@ -170,12 +178,11 @@ impl Consumer {
             let Some(buffer) = buffer.part(0, message.len) else {
                 return Err(RingError::TooLong(message.len));
             };
-            let whole = match message.begun {
-                false => {
-                    view.area.read(message.offset, buffer);
-                    true
-                }
-                true => self.copy_begun(view, message, buffer, deadline, &peers)?,
+            let whole = if message.begun {
+                self.copy_begun(view, message, buffer, deadline, &peers)?
+            } else {
+                view.area.read(message.offset, buffer);
+                true
             };
             if whole && self.release(view, message) {
                 return Ok(message.len);
@@ -410,27 +417,25 @@ impl Consumer {
         }
     }
 
-    /// Copies a message while its sender still writes it. False if it came to nothing.
+    /// Copies a message while its sender still writes it. Returns false if the sender has dropped the
+    /// message, or died before its end.
     #[cold]
     #[inline(never)]
     fn copy_begun(
-        &mut self,
+        &self,
         view: View,
         message: Span,
         buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<bool, RingError> {
-        let word = view.area.word(message.offset - 2 * WORD);
-        let progress = view.area.word(message.offset - WORD);
         let mut copied = 0;
         let mut sleep = Sleep::until(deadline);
         loop {
-            let (seen, there) = match self.progress(view, message, word, progress) {
-                None => return Ok(false),
-                Some(progress) => progress,
+            let Some(Progress { word, written }) = self.progress(view, message) else {
+                return Ok(false);
             };
-            let new = there.saturating_sub(copied);
+            let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
                 view.area.read(message.offset + copied, part);
                 copied += new;
@@ -438,54 +443,68 @@ impl Consumer {
             if copied == buffer.len() {
                 return Ok(true);
             }
-            let look = || match self.progress(view, message, word, progress) {
-                Some((_, there)) if there <= copied => None,
-                _ => Some(()),
-            };
-            if wait::stay_awake(self.sender, look).is_some() {
-                continue;
-            }
-            let slept =
-                view.words
-                    .asleep
-                    .receivers
-                    .sleep(message.pos, word, seen, &mut sleep, || look().is_some());
-            if look().is_none() {
-                let gone = peers().check();
-                if look().is_none() {
-                    gone?;
-                    if !slept {
-                        return Err(RingError::TimedOut);
-                    }
-                }
-            }
+            self.wait_for_more(view, message, copied, word, &mut sleep, &peers)?;
         }
     }
 
-    /// How many bytes of a message are there, with its word; `None` if it is no longer one.
-    fn progress(
+    /// Waits until more than `copied` bytes of a begun message are written, or it is no longer a message.
+    /// May return early. `word`: the frame's first word, as it was before.
+    fn wait_for_more(
         &self,
         view: View,
         message: Span,
-        word: &AtomicU64,
-        progress: &AtomicU64,
-    ) -> Option<(u64, usize)> {
+        copied: usize,
+        word: u64,
+        sleep: &mut Sleep,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), RingError> {
+        let has_news = || {
+            self.progress(view, message)
+                .is_none_or(|progress| progress.written > copied)
+        };
+        if wait::stay_awake(self.sender, || has_news().then_some(())).is_some() {
+            return Ok(());
+        }
+        let first = view.area.word(message.offset - 2 * WORD);
+        let receivers = &view.words.asleep.receivers;
+        let in_time = receivers.sleep(message.pos, first, word, sleep, has_news);
+        if has_news() {
+            return Ok(());
+        }
+        let gone = peers().check();
+        // Checked after `peers`: the sender may have written more before it ended.
+        if has_news() {
+            return Ok(());
+        }
+        gone?;
+        if in_time {
+            Ok(())
+        } else {
+            Err(RingError::TimedOut)
+        }
+    }
+
+    /// Returns how much of a begun message is written; `None` if it is no longer a message.
+    fn progress(&self, view: View, message: Span) -> Option<Progress> {
         if view.drops && self.was_overtaken(view) {
             return None;
         }
-        // Acquire, both: with the number come the bytes.
-        let seen = word.load(Acquire);
-        let frame = Frame::parse(seen, usize::MAX).ok()?;
-        match frame.kind {
-            _ if frame.len != message.len => None,
-            FrameKind::Done => Some((seen, message.len)),
-            // The last byte comes with "done".
+        // Acquire: pairs with the releases in `Producer::send_in_pieces`: "done" makes all bytes visible,
+        // and "begun" makes the progress word valid.
+        let word = view.area.word(message.offset - 2 * WORD).load(Acquire);
+        let frame = Frame::parse(word, usize::MAX).ok()?;
+        let written = match frame.kind {
+            _ if frame.len != message.len => return None,
+            FrameKind::Done => message.len,
             FrameKind::Begun => {
-                let there = progress.load(Acquire) as usize;
-                Some((seen, there.min(message.len.saturating_sub(1)) & !(WORD - 1)))
+                // Acquire: pairs with the release of the number, so that so many bytes are visible.
+                let written = view.area.word(message.offset - WORD).load(Acquire) as usize;
+                // The last byte is complete only with "done".
+                written.min(message.len.saturating_sub(1)) & !(WORD - 1)
             }
-            FrameKind::Message | FrameKind::Gap => None,
-        }
+            FrameKind::Message | FrameKind::Gap => return None,
+        };
+        Some(Progress { word, written })
     }
 
     /// Wakes a sender, because something other than room has come.
