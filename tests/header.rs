@@ -4,7 +4,6 @@ mod api;
 mod support;
 
 use std::{env, fs, path::Path, process::Command};
-use support::CLANGXX;
 
 const HEADER: &str = "include/shmkey.h";
 
