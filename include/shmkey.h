@@ -24,6 +24,13 @@
 #endif
 #endif
 
+/* A time in nanoseconds, from any type of number. */
+#if defined(__cplusplus)
+#define SHMKEY_NANOSECONDS_(n) (static_cast<int64_t>(n))
+#else
+#define SHMKEY_NANOSECONDS_(n) ((int64_t)(n))
+#endif
+
 
 #ifndef SHMKEY_H
 #define SHMKEY_H
@@ -32,11 +39,11 @@
 #include <stdint.h>
 
 // A timeout of n seconds, in nanoseconds. n is an integer or a fraction, and not negative.
-#define SHMKEY_SECONDS(n) ((int64_t)(INT64_C(1000000000) * (n)))
+#define SHMKEY_SECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000000) * (n))
 // A timeout of n milliseconds, in nanoseconds.
-#define SHMKEY_MILLISECONDS(n) ((int64_t)(INT64_C(1000000) * (n)))
+#define SHMKEY_MILLISECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000) * (n))
 // A timeout of n microseconds, in nanoseconds.
-#define SHMKEY_MICROSECONDS(n) ((int64_t)(INT64_C(1000) * (n)))
+#define SHMKEY_MICROSECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000) * (n))
 
 // What a struct shm_place begins as: no name, no path, no segment; 5 seconds; any owner.
 #define SHMKEY_PLACE_INIT {NULL, NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
