@@ -463,8 +463,8 @@ fn show_speed(races: &[Result<[Race; 3]>]) -> Result<()> {
 /// Sends the messages to another process through a pipe, one by one as in the race.
 fn through_pipe() -> Result<Duration> {
     let failed = |error: io::Error| format!("the pipe: {error}");
-    let program = env::current_exe().map_err(failed)?;
-    let mut reader = Command::new(program);
+    // Not by its path: Cargo may have built another one there since.
+    let mut reader = Command::new("/proc/self/exe");
     let mut reader = reader
         .arg(READ_PIPE)
         .stdin(Stdio::piped())

@@ -20,12 +20,12 @@ pub struct Helper {
 impl Helper {
     /// Starts one directly, or by a program and its arguments, such as `unshare --pid`.
     pub fn start(within: &[&str], task: &str, name: &str) -> Helper {
-        let program = env::current_exe().unwrap();
         let mut command = match within {
-            [] => Command::new(program),
+            // Not by its path: Cargo may have built another one there since.
+            [] => Command::new("/proc/self/exe"),
             [first, rest @ ..] => {
                 let mut command = Command::new(first);
-                command.args(rest).arg(program);
+                command.args(rest).arg(env::current_exe().unwrap());
                 command
             }
         };
