@@ -233,6 +233,31 @@ fn the_links_lead_to_files_and_headings() {
 }
 
 #[test]
+fn the_files_that_the_documents_name_exist() {
+    let others = [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "RELEASING.md",
+    ];
+    for page in pages().into_iter().chain(others.map(PathBuf::from)) {
+        let text = fs::read_to_string(&page).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = quoted.contains('/') && !quoted.contains([' ', '*', '(', '$', '\n']);
+            let folder = quoted.split('/').next().unwrap();
+            // NAME stands for any; what is not in a folder of the sources is built, or the reader's own.
+            if is_path && !quoted.contains("NAME") && folder != "target" && is_folder(folder) {
+                assert!(Path::new(quoted).exists(), "{}: {quoted}", page.display());
+            }
+        }
+    }
+}
+
+fn is_folder(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).is_dir()
+}
+
+#[test]
 fn the_readme_is_short_and_leads_to_every_page_of_the_guide() {
     let readme = fs::read_to_string("README.md").unwrap();
     let lines = readme.lines().count();
