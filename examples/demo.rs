@@ -182,7 +182,7 @@ impl Outcome<'_> {
             ""
         };
         format!(
-            "  {name:<28} {:<14} {:<14} {crossed:<34} {:>7.1} ms{remark}",
+            "  {name:<33} {:<14} {:<14} {crossed:<34} {:>7.1} ms{remark}",
             writer.name(),
             reader.name(),
             self.time.as_secs_f64() * 1e3
@@ -380,6 +380,7 @@ fn meaning(form: Form) -> &'static str {
         Form::DropinA => "the same, libshmkey_dropin.a",
         Form::CSo => "C on <shmkey.h>, libshmkey.so",
         Form::CA => "C on <shmkey.h>, libshmkey.a",
+        Form::Cpp => "C++ on <shmkey.hpp>",
         Form::Rust => "the crate shmkey",
     }
 }

@@ -74,7 +74,7 @@ fn ipcs() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Compares all three lists, which must not change meanwhile.
+/// Compares all three lists, which must not change in between.
 fn expect_all_agree() -> usize {
     let ours = listed(&[]);
     let kernel = kernel();
@@ -244,7 +244,7 @@ fn what_a_managed_segment_holds() {
     assert!(shmkey(&["show", &names[3].0]).contains("50% full"));
 }
 
-/// Looking at what somebody has attached leaves no trace; and nothing that is not ours is attached.
+/// Looking at what another process has attached leaves no trace; a segment that holds no object is not attached.
 #[test]
 fn looking_changes_nothing() {
     let names = [Name::new(), Name::new()];
@@ -253,8 +253,11 @@ fn looking_changes_nothing() {
         .map(|name| Key::from_name(&name.0).unwrap());
     let _user = Child::new(|| {
         std::mem::forget(Ring::open(names[0].0.as_str(), 1000).unwrap());
-        let mut options = Segment::options();
-        options.create(true).size(4096).open(keys[1]).unwrap();
+        Segment::options()
+            .create(true)
+            .size(4096)
+            .open(keys[1])
+            .unwrap();
     });
     let look = || keys.map(|key| Segment::open(key).unwrap().status().unwrap());
     let before = look();
@@ -326,7 +329,7 @@ fn objects_anywhere_in_a_segment() {
         text.contains("mutex at 64") && text.contains("ring at 1048576"),
         "{text}"
     );
-    assert!(text.contains("and now by shmkey"), "{text}");
+    assert!(text.contains("and now shmkey"), "{text}");
     assert_ne!(segment.status().unwrap().lpid, before.lpid);
 }
 
@@ -380,7 +383,7 @@ fn what_was_looked_at_is_marked() {
 /// object tells them apart.
 #[test]
 fn a_creator_whose_number_was_given_away() {
-    if support::skipped("root that may make namespaces", may_make_namespaces()) {
+    if support::skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     let path = env!("CARGO_BIN_EXE_shmkey");

@@ -31,14 +31,10 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
     if flags & !OPEN_FLAGS != 0 {
         return Err(Error::undefined_flags("open", flags & !OPEN_FLAGS));
     }
-    let mut place = place.mode((flags & 0o777) as u32);
-    if flags & libc::IPC_CREAT == 0 {
-        place = place.existing();
-    }
-    if flags & libc::SHM_RDONLY != 0 {
-        place = place.read_only();
-    }
-    Ok(place)
+    Ok(place
+        .mode((flags & 0o777) as u32)
+        .create(flags & libc::IPC_CREAT != 0)
+        .read_only(flags & libc::SHM_RDONLY != 0))
 }
 
 /// Adds the name of a layout, which may be NULL.
@@ -98,7 +94,7 @@ fn no_handle() -> Error {
 /// Gives an object up.
 ///
 /// # Safety
-/// As for `object`; and nobody may use it afterwards.
+/// As for `object`; and it must not be used afterwards.
 pub(super) unsafe fn close<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: `handle` has made it of a box, and it is not used again.

@@ -27,9 +27,8 @@
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
 //!
-//! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments
-//! of other programs seldom have, so a tool that lists all segments knows where to look, and need
-//! not attach what is none of its business.
+//! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments of other
+//! programs seldom have, so a tool that lists all segments attaches only those that may hold an object.
 //!
 //! The words of holders (the maker, a lock's owner, the processes that have a role) are numbers of
 //! 64 bits, which `holder` documents; a lock keeps its flags in their two lowest bits.
@@ -89,7 +88,8 @@ impl Header {
             && self.namespace.load(Relaxed) == mine
     }
 
-    /// Nobody has written a header here: all is zero but what those write who are about to.
+    /// Returns whether no header was written here: all of it is 0 but the words that a process writes first,
+    /// which is about to write one.
     pub fn is_blank(&self) -> bool {
         let header = self;
         let words = [

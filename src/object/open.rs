@@ -22,25 +22,27 @@ use core::{
     },
 };
 use std::{sync::Arc, time::SystemTime};
-/// What an object must be for this process: all of it known here, nothing taken from the segment.
+
+/// What an object must be for this process: all of it is known here, and none of it is read from the
+/// segment.
 pub(crate) struct Spec<'a> {
     pub kind: Kind,
-    /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
+    /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
     /// The name of its layout, at most 128 bytes; may be empty.
     pub layout: &'a str,
-    /// What the kind's own options are; all who open it must have the same, if they say which.
+    /// The options of its kind, which must be the same for all processes that open it; `None` for any.
     pub options: Option<u32>,
 }
 
 impl Spec<'_> {
-    /// The bytes that the whole object takes.
+    /// Returns the number of bytes that the whole object takes.
     fn total(&self) -> Option<usize> {
         PAYLOAD.checked_add(self.size)
     }
 
-    /// The size of a segment that is made for it.
+    /// Returns the size of a segment that is created for it.
     fn segment_size(&self) -> Option<usize> {
         self.total()?
             .checked_next_multiple_of(ALIGN)?
@@ -64,8 +66,7 @@ impl Spec<'_> {
 }
 
 impl Object {
-    /// Opens an object; the first one to do so makes it. `init` sets the object's words, which are
-    /// all zero before.
+    /// Opens an object, or makes it: then `init` sets the object's words, which are all 0 before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
@@ -158,7 +159,7 @@ impl Object {
                 State::Damaged => return Err(self.malformed("the state is not valid")),
                 State::Unmade(state) => state,
             };
-            if place.create && self.is_writable() {
+            if place.creates() && self.is_writable() {
                 let me = self.me().bits();
                 let is_dead = |maker| self.is_dead(maker);
                 if ready.make(me, is_dead, |after_another| {
@@ -329,10 +330,10 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
             origin: Origin::Name(name),
             ..
         } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
-        Site::Key { key, .. } if key.is_private() => {
-            refuse("nobody finds an object in a private segment; attach one and use Place::within")
-        }
-        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
+        Site::Key { key, .. } if key.is_private() => refuse(
+            "no other process finds an object in a private segment; attach one and use Place::within",
+        ),
+        Site::Key { .. } if place.creates() && place.mode & 0o600 != 0o600 => {
             Err(Error::object_mode(place.mode))
         }
         Site::Key { .. }
@@ -340,14 +341,14 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         {
             refuse(
                 "this process runs as another user than the owner that is expected, and what it creates would be \
-                 its own; open the object without SHMKEY_CREATE (Place::existing)",
+                 its own; open the object without SHMKEY_CREATE (Place::create)",
             )
         }
         _ => Ok(()),
     }
 }
 
-/// Fails unless a segment belongs to this user, and nobody else but root can have prepared it. While it is
+/// Fails unless a segment belongs to this user, and no user other than root can have prepared it. While it is
 /// attached, its id stays its own.
 fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
     let status = Status::of(id)?;
@@ -370,25 +371,29 @@ fn attach(
     };
     loop {
         let create = || {
-            let mut options = Segment::options();
-            options.create(true).size(size).mode(place.mode).open(key)
+            Segment::options()
+                .create(true)
+                .size(size)
+                .mode(place.mode)
+                .open(key)
         };
         let open = || Segment::options().size(total).open(key);
-        let segment = match place.create {
-            true => create().or_else(|error| match error.kind() {
-                // Made by somebody else, and perhaps just large enough.
+        let segment = if place.creates() {
+            create().or_else(|error| match error.kind() {
+                // Created by another program, and perhaps just large enough.
                 ErrorKind::TooSmall => open(),
                 _ => Err(error),
-            }),
-            false => open(),
+            })
+        } else {
+            open()
         };
         let attached = match segment {
             Ok(segment) => attach_segment(&segment, place.read_only).inspect_err(|_| {
-                if place.create {
+                if place.creates() {
                     remove_if_just_made(&segment);
                 }
             }),
-            // Something else lies there. It says itself what it is.
+            // The segment holds something else: its header says what.
             Err(error) if error.kind() == ErrorKind::TooSmall => {
                 return Err(what_is_there(key, place, spec).err().unwrap_or(error));
             }
@@ -420,14 +425,14 @@ pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attac
     }
 }
 
-/// Removes a segment that this process has created and nobody has attached: else it would stay, and
-/// nobody would know of it.
+/// Removes a segment that this process has created and that no process has attached. Without that it
+/// would stay, and no process would use it.
 fn remove_if_just_made(segment: &Segment) {
     let unused = segment.status().is_ok_and(|status| {
         status.nattch == 0 && status.attached_at.is_none() && status.cpid == sys::process_id()
     });
     if unused {
-        // If it is gone already, all the better.
+        // If another process has removed it, nothing is left to do.
         let _ = segment.remove();
     }
 }

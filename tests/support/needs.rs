@@ -2,10 +2,11 @@
 //! variable `CI` is set it fails instead, so that nothing is left out unnoticed.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{self, Write},
     process::{Command, Stdio},
-    sync::LazyLock,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -16,20 +17,22 @@ pub struct Need {
     is_met: fn(&Need) -> bool,
 }
 
-/// The rights of root.
+/// The rights of root, and of all users: root of a user namespace that knows root only has neither.
 pub const ROOT: Need = Need {
     name: "root",
-    // SAFETY: takes nothing, and cannot fail.
-    is_met: |_| unsafe { libc::geteuid() } == 0,
+    is_met: |_| {
+        let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        // SAFETY: takes nothing, and cannot fail.
+        (unsafe { libc::geteuid() }) == 0 && users.split_whitespace().eq(["0", "0", "4294967295"])
+    },
 };
 
 /// Root that may make namespaces, which root of a container may not.
 pub const NAMESPACES: Need = Need {
-    name: "root that may make IPC, PID and mount namespaces",
+    name: "root and namespaces",
     is_met: |_| {
-        static ALLOWED: LazyLock<bool> =
-            LazyLock::new(|| succeeds("unshare", &["--ipc", "--mount", "--pid", "--fork", "true"]));
-        (ROOT.is_met)(&ROOT) && *ALLOWED
+        let unshare = ["--ipc", "--mount", "--pid", "--fork", "true"];
+        (ROOT.is_met)(&ROOT) && succeeds("unshare", &unshare)
     },
 };
 
@@ -57,6 +60,15 @@ pub const C_COMPILER: Need = Need {
     name: "a C compiler",
     is_met: |_| super::working_compiler().is_some(),
 };
+
+/// Options of valgrind for programs that access no invalid memory and leak none.
+pub const UNDER_VALGRIND: [&str; 5] = [
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,indirect,possible",
+];
 
 pub const GXX: Need = program("g++");
 pub const CLANGXX: Need = program("clang++");
@@ -88,7 +100,13 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
 
 /// Names the first need that is not met, if there is one.
 pub fn missing(needs: &[Need]) -> Option<&'static str> {
-    let missing = needs.iter().find(|need| !(need.is_met)(need));
+    static MET: Mutex<BTreeMap<&str, bool>> = Mutex::new(BTreeMap::new());
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut is_met = |need: &Need| {
+        let looked_at = met.entry(need.name);
+        *looked_at.or_insert_with(|| (need.is_met)(need))
+    };
+    let missing = needs.iter().find(|need| !is_met(need));
     missing.map(|need| need.name)
 }
 
@@ -99,7 +117,9 @@ pub fn skip(what: &str, missing: &str) {
         env::var_os("CI").is_none(),
         "{what} needs {missing}, and CI is set"
     );
-    let _ = writeln!(io::stderr(), "test {what} ... skipped: needs {missing}");
+    // In one piece, because other tests write at the same time.
+    let line = format!("test {what} ... skipped: needs {missing}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Returns whether this test is to be skipped because a need is not met.

@@ -1,13 +1,10 @@
 //! What is done by those who are killed, and what the survivors must find.
 
-use crate::support;
+use crate::support::{self, AGES};
 use shmkey::{
     ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, Segment, Semaphore, Sender,
 };
 use std::{cell::RefCell, time::Duration};
-
-/// Nobody waits for ever; far longer than anything takes.
-const AGES: Duration = Duration::from_secs(60);
 
 /// Something that a child does, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
@@ -285,13 +282,11 @@ impl Objects {
             Ok::<_, String>(name)
         };
         let ring = Ring::open(name("ring")?.as_str(), 40_000).map_err(text)?;
-        let mut options = Ring::options();
-        let many = options
+        let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
-        let mut options = Ring::options();
         // As much as the two messages take, and no other.
-        let dropping = options
+        let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
         let objects = Objects {
@@ -364,9 +359,7 @@ fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
         return Err("the owner unlocked, and is said to have died with the lock".into());
     }
     if !guard.owner_died() && value != OLD && value != NEW {
-        return Err(format!(
-            "{value:?} is torn, and nobody is said to have died"
-        ));
+        return Err(format!("{value:?} is torn, and no death is reported"));
     }
     guard.mark_consistent();
     guard.set(OLD);
@@ -424,7 +417,7 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
 /// Takes all there is, and sees that it still works.
 fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
-    while objects.semaphore.try_wait() {
+    while objects.semaphore.try_wait().is_ok() {
         count += 1;
     }
     let empty = objects.semaphore.wait_timeout(Duration::ZERO);
@@ -527,7 +520,7 @@ fn send(objects: &Objects) {
 
 fn send_batch(objects: &Objects) {
     with_sender(objects, |sender| {
-        drop(sender.send_batch(&[SENT, FIRST, SENT], Duration::ZERO));
+        drop(sender.try_send_batch(&[SENT, FIRST, SENT]));
     });
 }
 
@@ -551,7 +544,7 @@ fn send_long(objects: &Objects) {
 
 fn reserve_and_commit(objects: &Objects) {
     with_sender(objects, |sender| {
-        if let Ok(mut slot) = sender.reserve(200, Duration::ZERO) {
+        if let Ok(mut slot) = sender.try_reserve(200) {
             let _ = slot.write_at(0, SENT);
             slot.truncate(SENT.len());
             let _ = slot.commit();
@@ -561,7 +554,7 @@ fn reserve_and_commit(objects: &Objects) {
 
 fn reserve_and_abort(objects: &Objects) {
     with_sender(objects, |sender| {
-        if let Ok(mut slot) = sender.reserve(200, Duration::ZERO) {
+        if let Ok(mut slot) = sender.try_reserve(200) {
             let _ = slot.write_at(0, SENT);
         }
     });
@@ -587,7 +580,7 @@ fn receive(objects: &Objects) {
 
 fn peek_and_release(objects: &Objects) {
     with_receiver(objects, |receiver| {
-        if let Ok(message) = receiver.peek(Duration::ZERO) {
+        if let Ok(message) = receiver.try_peek() {
             let _ = message.release();
         }
     });
@@ -682,7 +675,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver is told how the sender has ended.
+/// A receiver learns how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];

@@ -60,7 +60,7 @@ pub fn listed_id(id: i32) -> Value {
     found.unwrap_or_else(|| panic!("{id} is not listed"))
 }
 
-/// A name that nobody else has, whose segment goes with it.
+/// A name that no other test uses. Dropping it removes the segment.
 pub struct Name(pub String);
 
 impl Name {
@@ -90,7 +90,9 @@ pub fn skipped(need: &str, is_there: bool) -> bool {
             std::env::var_os("CI").is_none(),
             "{test} needs {need}, and CI is set"
         );
-        let _ = writeln!(std::io::stderr(), "test {test} ... skipped: needs {need}");
+        // In one piece, because other tests write at the same time.
+        let line = format!("test {test} ... skipped: needs {need}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
     !is_there
 }
@@ -159,7 +161,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // SAFETY: it is our child, which nobody has waited for.
+        // SAFETY: it is a child of this process that was not waited for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -170,7 +172,7 @@ impl Drop for Child {
 /// Runs a test on a thread that has an IPC namespace of its own, which is empty at first. Skips the test
 /// where that is not allowed.
 pub fn alone(test: impl FnOnce() + Send) {
-    if skipped("root that may make namespaces", may_make_namespaces()) {
+    if skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     std::thread::scope(|scope| {
