@@ -14,12 +14,14 @@
 mod access;
 mod cause;
 mod key;
+mod leftover;
 mod memory;
 mod ownership;
 mod permission;
 mod words;
 
 pub use cause::Cause;
+pub use leftover::{Leftover, Removal, Segments};
 pub use ownership::Ownership;
 pub use words::{Bytes, ModeDoubt, ShownPath, Times, User};
 
