@@ -3,27 +3,11 @@
 use crate::{
     latest::{self, Board, Value},
     locks::Lock,
+    nameless::nameless,
     peers::{self, Channel},
-    processes::{Failure, Undisturbed},
+    processes::Failure,
 };
-use std::{
-    hint, process,
-    sync::atomic::{AtomicU32, Ordering},
-};
-
-/// Opens an object under a name that no other process uses, and removes the name at once: processes that
-/// are forked later have the object, and it goes with the last of them, however that one ends.
-pub fn nameless<T>(
-    open: impl FnOnce(&str) -> Result<T, shmkey::Error>,
-    remove: impl FnOnce(&T) -> Result<(), shmkey::Error>,
-) -> Result<T, Failure> {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let _undisturbed = Undisturbed::new();
-    let object = open(&format!("shmkey-bench {} {number}", process::id()))?;
-    remove(&object)?;
-    Ok(object)
-}
+use std::hint;
 
 /// A ring, for many senders or one. Its ends wait as the library does, or they try again and again.
 pub struct Ring<const WAITS: bool, const MANY: bool>(shmkey::Ring);

@@ -675,7 +675,7 @@ fn enosys_and_eperm_by_a_filter() {
         let mut all = trace_of(&["filtered", &errno.to_string()]);
         assert_eq!(
             all.pop().unwrap(),
-            "ends; what it leaves behind cannot be told"
+            "ends; which segments it leaves behind is unknown"
         );
         assert_eq!(all.len(), 4, "{all:#?}");
         for line in all {

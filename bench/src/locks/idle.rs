@@ -5,7 +5,7 @@
 
 use super::Section;
 use crate::{
-    ours::nameless,
+    nameless::nameless,
     peers::posix,
     processes::{self, Failure, Shared},
     progress::Progress,

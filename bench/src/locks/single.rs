@@ -2,7 +2,7 @@
 
 use super::{Lock, Section};
 use crate::{
-    ours::nameless,
+    nameless::nameless,
     pairs::Pair,
     peers::posix,
     processes::{self, Failure, Shared},

@@ -1,9 +1,9 @@
 //! The causes of failed calls, and their texts: the fact, then the condition, then a remedy.
 
 use super::{
+    access::Access,
     key::{Meant, NoKey},
     ownership::{Orphans, Ownership},
-    permission::Access,
     words::{Bytes, Count, Kib, User, are},
 };
 use core::{

@@ -1,5 +1,5 @@
-//! Keys and ids: numbers that are mistaken for each other, keys of files that were replaced, and
-//! segments of another IPC namespace.
+//! Keys and ids: numbers passed in place of each other, keys of files that were replaced, and segments
+//! of another IPC namespace.
 
 use crate::{
     backend::{self, Occupant},
@@ -7,7 +7,11 @@ use crate::{
 };
 use core::{ffi::c_int, fmt, ops::ControlFlow};
 
-/// Returns the id of the segment under a key. Without any flag, `shmget` needs no permission.
+/// The value that each of the calls returns on failure, and that a program passes on if it does not
+/// check the result.
+pub(super) const FAILED: c_int = -1;
+
+/// Returns the id of the segment with a key. Without flags, `shmget` needs no permission.
 pub(super) fn holder(key: c_int) -> Option<c_int> {
     match key {
         libc::IPC_PRIVATE => None,
@@ -35,7 +39,7 @@ impl Meant {
     pub fn by_id(number: c_int) -> Option<Meant> {
         match holder(number) {
             // The result of a failed shmget, even if a segment has this number as its key.
-            _ if number == super::FAILED => None,
+            _ if number == FAILED => None,
             Some(holder) => Some(Meant::Key {
                 key: number,
                 holder,

@@ -11,14 +11,17 @@
 //! are read when the text is formatted: a program that calls `shmget` until a segment exists does not
 //! pay for texts that it does not use.
 
+mod access;
 mod cause;
 mod key;
+mod leftover;
 mod memory;
 mod ownership;
 mod permission;
 mod words;
 
 pub use cause::Cause;
+pub use leftover::{Leftover, Removal, Segments};
 pub use ownership::Ownership;
 pub use words::{Bytes, ModeDoubt, ShownPath, Times, User};
 
@@ -26,9 +29,9 @@ use crate::{
     backend::{self, Occupant},
     sys::{self, Capability, Errno},
 };
+use access::{Access, Rights};
 use core::{ffi::c_int, mem};
-use key::{Meant, NoKey};
-use permission::Rights;
+use key::{FAILED, Meant, NoKey};
 
 /// A call with its arguments.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +119,9 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => bad_size(key, size, flags),
         libc::EACCES => match existing(key) {
-            Some((id, record)) => permission::denied(id, &record, Rights::of_open(flags), flags),
+            Some((id, record)) => {
+                Cause::Access(Access::of(id, &record, Rights::of_open(flags), flags))
+            }
             None => Cause::plain(UNKNOWN_OWNER),
         },
         libc::EEXIST => match existing(key) {
@@ -160,10 +165,6 @@ fn no_right_to_huge_pages() -> Cause {
 /// `EIDRM`. An id whose segment was destroyed earlier gives `EINVAL`.
 const REMOVED_DURING_CALL: &str =
     "the segment was removed while the call was running; open it again by its key";
-
-/// The value that each of the calls returns on failure, and that a program passes on if it does not
-/// check the result.
-const FAILED: c_int = -1;
 
 /// Returns the segment with a key. `shmget` without flags needs no permission: it returns the id to
 /// every user.
@@ -260,7 +261,7 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
             ),
         },
         libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
-        libc::EACCES => denied(id, Rights::of_attach(flags)),
+        libc::EACCES => denied_by_id(id, Rights::of_attach(flags)),
         libc::EPERM => forbidden_address(address, flags),
         libc::ENOMEM => memory::too_little_room(id, address),
         _ => Cause::plain("see shmat(2)"),
@@ -373,10 +374,10 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
         },
         libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
         libc::EACCES if takes_index(command) => match backend::stat_at(id) {
-            Ok((id, record)) => permission::denied(id, &record, Rights::READ, 0),
+            Ok((id, record)) => Cause::Access(Access::of(id, &record, Rights::READ, 0)),
             Err(_) => Cause::plain(UNKNOWN_OWNER),
         },
-        libc::EACCES => denied(id, Rights::READ),
+        libc::EACCES => denied_by_id(id, Rights::READ),
         libc::EPERM => match backend::find(id) {
             Ok(Occupant::Holds(record)) => permission::not_yours(&record, locking),
             _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
@@ -452,9 +453,9 @@ fn no_such_id(id: c_int, place: Result<Occupant, Errno>) -> Cause {
 }
 
 /// `EACCES` of a call on an id that wants these rights.
-fn denied(id: c_int, wanted: Rights) -> Cause {
+fn denied_by_id(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
-        Ok(Occupant::Holds(record)) => permission::denied(id, &record, wanted, 0),
+        Ok(Occupant::Holds(record)) => Cause::Access(Access::of(id, &record, wanted, 0)),
         _ => Cause::plain(UNKNOWN_OWNER),
     }
 }

@@ -34,6 +34,7 @@ mod notes;
 mod origins;
 mod os;
 mod report;
+mod reporter;
 mod sink;
 mod users;
 mod words;

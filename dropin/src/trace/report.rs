@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     backend,
-    explain::Bytes,
+    explain::{Leftover, Removal, Segments},
     sys::{self, Errno, Mapping, Scratch, Stat},
 };
 use core::{
@@ -144,46 +144,30 @@ fn left(
     record: &libc::shmid_ds,
     users: Users,
 ) -> fmt::Result {
-    let (key, bytes) = (sys::key_of(&record.shm_perm), record.shm_segsz);
-    let mode = record.shm_perm.mode & 0o777;
+    let (key, size) = (sys::key_of(&record.shm_perm), record.shm_segsz);
+    let mode = u32::from(record.shm_perm.mode & 0o777);
     let others = users.count;
     let in_use = others > 0;
-    let remedy = Remedy { id, in_use };
+    let remedy = Removal { id, in_use };
     if json {
         begin(line, "left")?;
         return write!(
             line,
-            r#","id":{id},"key":{key},"bytes":{bytes},"mode":{mode},"attached_by_others":{others},"remedy":{}}}"#,
+            r#","id":{id},"key":{key},"bytes":{size},"mode":{mode},"attached_by_others":{others},"remedy":{}}}"#,
             Json(remedy)
         );
     }
     let pid = sys::process_id();
-    write!(line, "shmkey[{pid}] leaves behind the segment {id} (")?;
-    if key != libc::IPC_PRIVATE {
-        write!(line, "key {key:#010x}, ")?;
-    }
-    write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
-    write!(line, "{users}; {remedy}")
-}
-
-struct Remedy {
-    id: c_int,
-    in_use: bool,
-}
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id;
-        f.write_str(if self.in_use {
-            "it is in use; once no process needs its content, remove it: "
-        } else {
-            "if its content is not needed, remove it: "
-        })?;
-        write!(
-            f,
-            "shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
-        )
-    }
+    let leftover = Leftover {
+        id,
+        key,
+        size,
+        mode,
+    };
+    write!(
+        line,
+        "shmkey[{pid}] leaves behind {leftover}, which {users}; {remedy}"
+    )
 }
 
 fn ended(
@@ -203,9 +187,7 @@ fn ended(
     let pid = sys::process_id();
     write!(line, "shmkey[{pid}] ends")?;
     match segments {
-        None => line.write_str("; what it leaves behind cannot be told"),
-        Some(0) => line.write_str(" and leaves no segment behind"),
-        Some(1) => line.write_str(" and leaves 1 segment behind"),
-        Some(n) => write!(line, " and leaves {n} segments behind"),
+        None => line.write_str("; which segments it leaves behind is unknown"),
+        Some(count) => write!(line, " and leaves {} behind", Segments(count)),
     }
 }

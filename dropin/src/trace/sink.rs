@@ -11,8 +11,8 @@
 
 use super::{
     line::{LONGEST, Line, Time, USUAL},
-    notes::{self, Reporter},
     os::{self, Opened, Waiting},
+    reporter::Reporter,
 };
 use crate::sys::{self, Errno};
 use core::{
@@ -79,7 +79,7 @@ fn settings() -> Option<&'static Settings> {
     Some(unsafe { &*SETTINGS.0.get() })
 }
 
-/// Whom to tell some things beside the trace.
+/// Returns the receiver of notes beside the trace, if there is one.
 pub(super) fn reporter() -> Option<Reporter> {
     settings()?.reporter
 }
@@ -358,7 +358,11 @@ pub(super) fn end() {
     }
     match LOST_IN_ALL.load(Relaxed) {
         0 => {}
-        all => notes::lost(all),
+        all => {
+            if let Some(reporter) = reporter() {
+                reporter.send_lost(all);
+            }
+        }
     }
 }
 
