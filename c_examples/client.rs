@@ -21,15 +21,15 @@ fn main() -> ExitCode {
 
 fn run() -> support::Outcome {
     let signals = StopSignals::hold();
-    // The segment is the server's. The rings in it are made by whoever comes first, so nobody finds
-    // half of one.
+    // The segment is the server's. The first process that opens a ring in it creates the ring, so no
+    // process finds half of one.
     let segment = Segment::options()
         .size(SIZE)
         .open(Key::from_path(".", i32::from(b'C'))?)?;
     let memory = Arc::new(segment.attach()?);
     let messages = Ring::open(Place::within(Arc::clone(&memory), 0), CAPACITY)?;
     let answers = Ring::open(Place::within(memory, ANSWERS), CAPACITY)?;
-    // Either fails while another client lives. From now on the server is told if this process dies.
+    // Either fails while another client lives. From now on the server is notified if this process dies.
     let mut messages = messages.receiver()?;
     let mut answers = answers.sender()?;
 
@@ -41,7 +41,7 @@ fn run() -> support::Outcome {
                 return Err(match error.kind() {
                     ErrorKind::Closed => "another client has read the message already".into(),
                     ErrorKind::PeerDied => {
-                        segment.remove()?; // nobody else does it any more
+                        segment.remove()?; // no other process does it
                         "the server was killed before it sent its message; start it again".into()
                     }
                     _ => error.into(),

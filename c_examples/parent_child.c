@@ -16,7 +16,7 @@ int main(void)
     int status;
     int id;
 
-    /* A child has what its parent has attached and opened, so nobody needs a key: removed at once, the segment goes with the
+    /* A child has what its parent has attached and opened, so that no key is needed: removed at once, the segment goes with the
        last process, however that one ends. */
     notice_lost_output();
     hold_stop_signals(&signals);

@@ -38,7 +38,7 @@ static int open_plain(int id)
 static int send_plain(const char *message)
 {
     memcpy(plain, message, LENGTH);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else the compiler may leave out what it thinks nobody reads */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else the compiler may leave out a store that it takes for unread */
     return 0;
 }
 

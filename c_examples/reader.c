@@ -50,7 +50,7 @@ int main(void)
     if (error != EPIPE && error != EOWNERDEAD) {
         fail("reader", id);
     }
-    /* Whoever has written has ended, and all was read. */
+    /* The writer has ended, and all was read. */
     if (shm_remove(id) != 0) {
         fail("reader", -1);
     }

@@ -41,7 +41,7 @@ fn run() -> support::Outcome {
         return Err("told to stop before a line came".into());
     };
     match error.kind() {
-        // Whoever has written has ended, and all was read.
+        // The writer has ended, and all was read.
         ErrorKind::Closed => Ok(segment.remove()?),
         ErrorKind::PeerDied => {
             segment.remove()?;

@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         complain("ring_sender");
     }
 
-    /* The last one out removes the segment; but what nobody has received yet stays. */
+    /* The last one out removes the segment; but what was not received stays. */
     all_received = shm_ring_used(ring) == 0;
     shm_ring_close(ring);
     if (stopped || failed || all_received) {

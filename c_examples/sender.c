@@ -32,7 +32,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message that nobody has come for yet stays. */
+    /* The last one out removes the segment; but a message stays until a receiver has come. */
     if (shm_get_status(id, &status) != 0) {
         fail("sender", -1);
     }

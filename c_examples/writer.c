@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 8192 }; /* for the lines that nobody has read yet; the reader says the same */
+enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader says the same */
 
 int main(void)
 {
@@ -27,7 +27,7 @@ int main(void)
         length--;
     }
 
-    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
+    /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
     hold_stop_signals(&signals);
     ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {

@@ -380,6 +380,7 @@ fn meaning(form: Form) -> &'static str {
         Form::DropinA => "the same, libshmkey_dropin.a",
         Form::CSo => "C on <shmkey.h>, libshmkey.so",
         Form::CA => "C on <shmkey.h>, libshmkey.a",
+        Form::Cpp => "C++ on <shmkey.hpp>",
         Form::Rust => "the crate shmkey",
     }
 }

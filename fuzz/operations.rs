@@ -20,7 +20,7 @@ const NOW: Duration = Duration::ZERO;
 
 type Value = [u64; 20];
 
-/// The segment, between two pages that nobody may touch, so that an access outside of it crashes;
+/// The segment, between two pages without access, so that an access outside of it crashes;
 /// and what each kind of object looks like in it when it is good.
 struct Stage {
     memory: Arc<Attachment>,
@@ -48,7 +48,7 @@ impl Stage {
             )
         };
         assert_ne!(room, libc::MAP_FAILED, "address space");
-        // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+        // SAFETY: the middle of what was just mapped, and known only here. The fences stay.
         unsafe { libc::munmap(room.byte_add(fence), SIZE) };
         let memory = AttachOptions::new()
             .address(room as usize + fence)
@@ -134,7 +134,7 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 .many_senders(kind == 4)
                 .drop_oldest(kind == 5);
             let capacity = if operation < 8 { CAPACITY } else { 0 };
-            // Somebody has to make it, and that needs its capacity.
+            // To create it takes a capacity.
             let ring = options
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;

@@ -24,6 +24,13 @@
 #endif
 #endif
 
+/* A time in nanoseconds, from any type of number. */
+#if defined(__cplusplus)
+#define SHMKEY_NANOSECONDS_(n) (static_cast<int64_t>(n))
+#else
+#define SHMKEY_NANOSECONDS_(n) ((int64_t)(n))
+#endif
+
 
 #ifndef SHMKEY_H
 #define SHMKEY_H
@@ -32,11 +39,11 @@
 #include <stdint.h>
 
 // A timeout of n seconds, in nanoseconds. n is an integer or a fraction, and not negative.
-#define SHMKEY_SECONDS(n) (INT64_C(1000000000) * (n))
+#define SHMKEY_SECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000000) * (n))
 // A timeout of n milliseconds, in nanoseconds.
-#define SHMKEY_MILLISECONDS(n) (INT64_C(1000000) * (n))
+#define SHMKEY_MILLISECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000) * (n))
 // A timeout of n microseconds, in nanoseconds.
-#define SHMKEY_MICROSECONDS(n) (INT64_C(1000) * (n))
+#define SHMKEY_MICROSECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000) * (n))
 
 // What a struct shm_place begins as: no name, no path, no segment; 5 seconds; any owner.
 #define SHMKEY_PLACE_INIT {NULL, NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
@@ -67,7 +74,7 @@
 #define SHMKEY_NO_WAIT 0
 
 // For the member owner of struct shm_place: the segment may belong to any user. For shm_set_owner():
-// leaves the user or the group as it is.
+// leaves the user or the group unchanged.
 #define SHMKEY_ANY_OWNER 4294967295
 
 // An option of a ring: up to 64 handles, in one process or in many, send at a time.
@@ -120,7 +127,7 @@ typedef struct shm_mutex shm_mutex;
 typedef struct shm_ring shm_ring;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
-// while it is 0. It survives the death of any process; a process that dies does not give back what it has taken.
+// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
 typedef struct shm_semaphore shm_semaphore;
 
 // What the kernel knows of a segment at one moment. The words are those of shmctl(2).
@@ -330,8 +337,8 @@ SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 // between is lost.
 //
 // id: as an open function returned it, in this process or in another.
-// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it as it is.
-// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it as it is.
+// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
+// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
 //
 // Returns: 0; or -1.
 // Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
@@ -478,7 +485,7 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_pla
 // Threads: any; not in a signal handler. After the last post, another thread may close the handle.
 int shm_semaphore_post(struct shm_semaphore *semaphore);
 
-// Lowers the count by one; waits while it is 0. A count that this process has taken is not given back if it
+// Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
 // dies. Signals do not end the wait.
 //
 // semaphore: a handle that is open.
@@ -1031,7 +1038,7 @@ SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 void shm_ring_close(struct shm_ring *ring);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
-// the cause as far as it is known and what to do about it. Like errno it means something after a failure; a call that
+// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
 // succeeds does not change it.
 //
 // The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of

@@ -25,7 +25,7 @@
 ///   value, and ring::recv() into a std::string, if there is no memory.
 /// - Handles (mutex, semaphore, latest, ring) can be moved and not copied. Their destructors close
 ///   them; remove() removes the segment. A guard, slot or message must not outlive its handle, which can
-///   be moved meanwhile. A moved-from handle can be assigned or destroyed; other calls fail (EFAULT).
+///   be moved in between. A moved-from handle can be assigned or destroyed; other calls fail (EFAULT).
 /// - Any thread may use a mutex or a semaphore at any time. One thread at a time publishes a latest value,
 ///   sends to a ring and receives from it. A guard, and a slot of a ring with many senders, ends in the
 ///   thread where it began.
@@ -105,7 +105,7 @@ public:
     [[nodiscard]] std::error_code code() const noexcept { return {number_, std::generic_category()}; }
     /// Returns whether only the time was too short: ETIMEDOUT or EAGAIN.
     [[nodiscard]] bool is_timeout() const noexcept { return number_ == ETIMEDOUT || number_ == EAGAIN; }
-    /// Returns a sentence or two with the cause as far as it is known, and what to do about it. The string
+    /// Returns a sentence or two: the cause, if it is known, and what to do about it. The string
     /// belongs to this error; any thread may ask.
     [[nodiscard]] const char *sentence() const noexcept
     {
@@ -629,7 +629,7 @@ public:
     }
     /// Changes the permission bits, 0 to 0777.
     result<void> set_mode(unsigned int mode) noexcept { return detail::done(shm_set_mode(id_, mode)); }
-    /// Changes the owner and the group; SHMKEY_ANY_OWNER leaves one as it is.
+    /// Changes the owner and the group; SHMKEY_ANY_OWNER leaves one unchanged.
     result<void> set_owner(std::uint32_t uid, std::uint32_t gid = SHMKEY_ANY_OWNER) noexcept
     {
         return detail::done(shm_set_owner(id_, uid, gid));
@@ -1028,7 +1028,7 @@ public:
         return detail::number<std::size_t>(shm_ring_recv(get(), buffer, size, time.nanoseconds()));
     }
     /// Receives a message of any length into a string. If the sender of a ring with drop_oldest drops it
-    /// meanwhile, receives the next one, with the same time. After a failure the string may be anything.
+    /// before that, receives the next one, with the same time. After a failure the string may be anything.
     /// Errors: those of recv(), except EMSGSIZE. Throws std::bad_alloc; then the message stays.
     result<void> recv(std::string &text, timeout time = forever)
     {

@@ -55,7 +55,7 @@ fn the_abi_is_the_one_that_programs_were_linked_with() {
          the soname: SONAME in the Makefile, IMPORTED_SONAME in packaging/cmake, the version in \
          [package.metadata.capi.library] of Cargo.toml, and the package libshmkey0 in debian/."
     );
-    // Each with the version that it came with, which nobody can tell from the library.
+    // Each with the version that it came with, which the library does not say.
     let listed: Vec<&str> = include_str!("../debian/libshmkey0.symbols")
         .lines()
         .filter_map(|line| line.strip_prefix(' ')?.split_once("@Base "))

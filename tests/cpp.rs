@@ -4,16 +4,15 @@
 mod support;
 
 use std::{fs, path::Path, path::PathBuf};
-use support::{Artifacts, CLANGXX, Cpp, GXX, Name, Process, Sandbox};
+use support::{Artifacts, CLANGXX, Cpp, Environment, GXX};
 
 const PLAIN: &[&str] = &["-fno-exceptions", "-fno-rtti"];
 
-/// Runs a program to its end, in a place of its own, and says what it printed.
-fn run(program: &Path, argument: Option<&str>) -> Vec<u8> {
-    let sandbox = Sandbox::new().unwrap();
+/// Runs a program to its end, and returns what it printed.
+fn run(test: &Environment, program: &Path) -> Vec<u8> {
     let mut command = Artifacts::shared().command(program);
-    command.current_dir(sandbox.path()).args(argument);
-    let ending = Process::run("the C++ program", command, b"").unwrap();
+    command.arg(test.name());
+    let ending = test.run(command);
     let said = ending.stdout.escape_ascii().to_string();
     ending
         .expect_end(&said, |status| status.success())
@@ -40,8 +39,8 @@ fn objects(cpp: Cpp) {
         let program = artifacts.directory().join(name);
         cpp.link(standard, options, &files, library, &program)
             .unwrap();
-        let own = Name::family(&["plain", "mutex", "semaphore", "latest", "ring"]);
-        let said = run(&program, Some(&own[0].0));
+        let test = Environment::with_names(&["plain", "mutex", "semaphore", "latest", "ring"]);
+        let said = run(&test, &program);
         assert!(said.is_empty(), "{standard}: {}", said.escape_ascii());
     }
 }
@@ -59,8 +58,7 @@ fn failures(cpp: Cpp) {
         let file = Path::new("tests/cpp/failures.cpp");
         cpp.link(standard, &["-pthread"], &[file], library, &program)
             .unwrap();
-        let own = Name::new();
-        let said = run(&program, Some(&own.0));
+        let said = run(&Environment::new(), &program);
         assert!(said.is_empty(), "{standard}: {}", said.escape_ascii());
     }
 }
@@ -77,10 +75,10 @@ fn example(cpp: Cpp) {
             ["#include", "using", "struct"].contains(&line.split(' ').next().unwrap())
         });
     assert!(outside.len() == 4 && inside.len() > 5, "{outside:?}");
-    let name = Name::new();
+    let test = Environment::new();
     let body = inside
         .join("\n")
-        .replace("\"position\"", &format!("\"{}\"", name.0));
+        .replace("\"position\"", &format!("\"{}\"", test.name()));
     let source = file(&format!("example-{}.cpp", cpp.compiler));
     let program = source.with_extension("");
     let text = format!("{}\nint main() {{\n{body}\n}}\n", outside.join("\n"));
@@ -88,7 +86,7 @@ fn example(cpp: Cpp) {
     for standard in cpp.standards {
         cpp.link(standard, PLAIN, &[&source], "libshmkey.so", &program)
             .unwrap();
-        assert_eq!(run(&program, None), b"52.5 13.4\n");
+        assert_eq!(run(&Environment::new(), &program), b"52.5 13.4\n");
     }
 }
 
@@ -210,7 +208,7 @@ fn an_old_standard_is_one_error() {
     assert!(said.contains("-std=c++17"), "{said}");
 }
 
-/// The functions of the C header are all there in C++: nobody has to leave it for one.
+/// The functions of the C header are all there in C++.
 #[test]
 fn the_header_uses_every_function_of_c() {
     let c = include_str!("../include/shmkey.h");

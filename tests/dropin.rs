@@ -8,7 +8,7 @@ use std::{
     process::Command,
     sync::{Arc, Mutex},
 };
-use support::{Artifacts, Process, Random, Sandbox};
+use support::{Artifacts, Environment, Process, Random};
 
 const PROGRAM: &str = "tests/c/conformance.c";
 
@@ -63,9 +63,9 @@ fn program(artifacts: &Artifacts, route: Route) -> PathBuf {
     artifacts.directory().join(format!("conformance-{route:?}"))
 }
 
-fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[&str]) -> Command {
+fn command(artifacts: &Artifacts, route: Route, test: &Environment, arguments: &[&str]) -> Command {
     let mut command = artifacts.command(&program(artifacts, route));
-    command.current_dir(sandbox.path()).args(arguments);
+    command.current_dir(test.path()).args(arguments);
     if [Route::Preload, Route::Traced].contains(&route) {
         artifacts.preload(&mut command);
     }
@@ -79,12 +79,12 @@ fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[
 /// with what it says on libc.
 fn all_routes_agree(arguments: &[&str]) {
     let artifacts = link_all();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let mut expected = String::new();
     for route in ROUTES {
         let ending = Process::run(
             "conformance",
-            command(&artifacts, route, &sandbox, arguments),
+            command(&artifacts, route, &test, arguments),
             b"",
         )
         .unwrap();
@@ -141,13 +141,13 @@ fn another_user_is_refused_as_the_kernel_does() {
 fn the_functions_are_the_drop_ins() {
     const NAMES: [&str; 5] = ["ftok", "shmget", "shmat", "shmdt", "shmctl"];
     let artifacts = link_all();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     for (route, from) in [
         (Route::Libc, "libc.so"),
         (Route::Preload, "libshmkey_dropin.so"),
         (Route::LinkOrder, "libshmkey_dropin.so"),
     ] {
-        let mut command = command(&artifacts, route, &sandbox, &["calls"]);
+        let mut command = command(&artifacts, route, &test, &["calls"]);
         command.env("LD_DEBUG", "bindings");
         let ending = Process::run("conformance", command, b"").unwrap();
         let bindings = String::from_utf8_lossy(&ending.stderr);

@@ -1,6 +1,7 @@
 //! `include/shmkey.h` is what `src/capi` says, and every compiler takes it without a warning.
 
 mod api;
+mod support;
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -251,7 +252,7 @@ fn gcc_takes_the_header_without_a_warning() {
 }
 
 #[test]
-#[ignore = "needs clang"]
 fn clang_takes_the_header_without_a_warning() {
+    needs!(CLANGXX);
     compiles_without_a_warning("clang", "clang++");
 }

@@ -1,7 +1,7 @@
 //! Hostile bytes: a process scribbles over an object while others use it. Errors are fine; a crash,
 //! a wait that does not end, or an access outside the segment is not.
 //!
-//! Each object lies in a segment between two pages that nobody may touch, so that an access outside
+//! Each object lies in a segment between two pages that no access may touch, so that an access outside
 //! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`
 //! repeats it).
 
@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_secs(10);
 
 const SIZE: usize = 16384;
 
-/// A segment that is attached between two pages that nobody may touch.
+/// A segment that is attached between two pages that no access may touch.
 fn fenced() -> Arc<Attachment> {
     let segment = Segment::options().size(SIZE).remove_on_drop(true);
     let segment = segment.open(Key::PRIVATE).unwrap();
@@ -41,7 +41,7 @@ fn fenced() -> Arc<Attachment> {
         )
     };
     assert_ne!(room, libc::MAP_FAILED);
-    // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+    // SAFETY: the middle of what was just mapped, and no other code knows of it. The fences stay.
     unsafe { libc::munmap(room.byte_add(fence), SIZE) };
     let options = shmkey::AttachOptions::new();
     let middle = room as usize + fence;
@@ -316,7 +316,7 @@ fn planted_words_hold_nobody() {
     }
 }
 
-/// The attack itself would be noticed: whoever reaches beyond the segment dies.
+/// The attack itself would be noticed: an access beyond the segment ends the process.
 #[test]
 fn the_fences_hold() {
     let memory = fenced();

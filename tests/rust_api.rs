@@ -16,11 +16,8 @@ use std::{
     io::{Read, Write},
     process::Command,
     thread,
-    time::Duration,
 };
-use support::{Artifacts, Name};
-
-const SOON: Duration = Duration::from_millis(5);
+use support::{Artifacts, Environment, SOON, kind};
 
 shmkey::plain! {
     /// With a derive, and fields of several sizes.
@@ -37,10 +34,6 @@ shmkey::plain! {
     struct Pair { first: Tick, second: Tick }
 }
 
-fn kind<T: Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
 fn tick(price: f64) -> Tick {
     Tick {
         price,
@@ -48,22 +41,22 @@ fn tick(price: f64) -> Tick {
     }
 }
 
-fn ring(name: &Name) -> (Sender, Receiver) {
-    let ring = Ring::open(&name.0, 4096).unwrap();
+fn ring(test: &Environment) -> (Sender, Receiver) {
+    let ring = Ring::open(test.name(), 4096).unwrap();
     (ring.sender().unwrap(), ring.receiver().unwrap())
 }
 
 #[test]
 fn a_place_is_made_from_names_keys_and_places() {
-    let name = Name::new();
-    let text: String = name.0.clone();
+    let test = Environment::new();
+    let text: String = test.name().to_owned();
     let place = Place::named(&text).mode(0o600);
     Semaphore::open(&place, 7).unwrap();
     for place in [
         Place::from(text.as_str()),
         Place::from(&text),
         Place::from(text.clone()),
-        Place::from(name.key()),
+        Place::from(test.key()),
         Place::from(&place),
         place.create(false),
     ] {
@@ -73,9 +66,9 @@ fn a_place_is_made_from_names_keys_and_places() {
 
 #[test]
 fn a_missing_object_is_created_only_if_that_is_asked_for() {
-    let name = Name::new();
+    let test = Environment::new();
     let open = |place: Place| Latest::<u64>::open(place);
-    let place = || Place::named(&name.0);
+    let place = || Place::named(test.name());
     assert_eq!(kind(open(place().create(false))), ErrorKind::KeyNotFound);
     assert_eq!(kind(open(place().read_only(true))), ErrorKind::KeyNotFound);
     // In either order, and each can be taken back.
@@ -95,16 +88,18 @@ fn options_are_built_in_one_style() {
     let segment = options.open(Key::PRIVATE).unwrap();
     let attach: AttachOptions = Attachment::options().read_only(true);
     assert!(!attach.attach(&segment).unwrap().is_writable());
-    let name = Name::new();
+    let test = Environment::new();
     let options: RingOptions = Ring::options().many_senders(true);
-    let ring = options.open(Place::named(&name.0).mode(0o600), 64).unwrap();
+    let ring = options
+        .open(Place::named(test.name()).mode(0o600), 64)
+        .unwrap();
     let (_one, _other) = (ring.sender().unwrap(), ring.sender().unwrap());
 }
 
 #[test]
 fn every_wait_has_three_forms() {
-    let (one, two, three) = (Name::new(), Name::new(), Name::new());
-    let mutex = Mutex::open(&one.0, 5_u32).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::open(test.named("mutex"), 5_u32).unwrap();
     let guard = mutex.try_lock().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -115,14 +110,14 @@ fn every_wait_has_three_forms() {
     drop(guard);
     assert_eq!(mutex.lock().unwrap().get(), 5);
 
-    let semaphore = Semaphore::open(&two.0, 3).unwrap();
+    let semaphore = Semaphore::open(test.named("semaphore"), 3).unwrap();
     semaphore.wait().unwrap();
     semaphore.try_wait().unwrap();
     semaphore.wait_timeout(SOON).unwrap();
     assert_eq!(kind(semaphore.try_wait()), ErrorKind::WouldBlock);
     assert_eq!(kind(semaphore.wait_timeout(SOON)), ErrorKind::TimedOut);
 
-    let latest = Latest::<u8>::open(&three.0).unwrap();
+    let latest = Latest::<u8>::open(test.named("latest")).unwrap();
     let mut seen = 0;
     assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
     assert_eq!(
@@ -135,8 +130,8 @@ fn every_wait_has_three_forms() {
 
 #[test]
 fn every_call_of_a_ring_has_three_forms() {
-    let name = Name::new();
-    let (mut sender, mut receiver) = ring(&name);
+    let test = Environment::new();
+    let (mut sender, mut receiver) = ring(&test);
     let (mut buffer, mut lengths) = ([0; 64], [0; 4]);
     assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
     assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
@@ -176,8 +171,8 @@ fn every_call_of_a_ring_has_three_forms() {
 
 #[test]
 fn a_vector_grows_to_the_message_and_keeps_its_capacity() {
-    let name = Name::new();
-    let (mut sender, mut receiver) = ring(&name);
+    let test = Environment::new();
+    let (mut sender, mut receiver) = ring(&test);
     let long = vec![7; 3000];
     sender.send_batch(&[b"short", &long, b"", b"last"]).unwrap();
     let mut message = b"what was there before".to_vec();
@@ -200,8 +195,8 @@ fn a_vector_grows_to_the_message_and_keeps_its_capacity() {
 
 #[test]
 fn a_receiver_is_iterated_over() {
-    let name = Name::new();
-    let (mut sender, mut receiver) = ring(&name);
+    let test = Environment::new();
+    let (mut sender, mut receiver) = ring(&test);
     sender.send_batch(&[b"one", b"two"]).unwrap();
     let now: Result<Vec<_>, _> = receiver.try_iter().collect();
     assert_eq!(now.unwrap(), [b"one", b"two"]);
@@ -220,8 +215,8 @@ fn a_receiver_is_iterated_over() {
 
 #[test]
 fn an_iterator_ends_after_an_error() {
-    let name = Name::new();
-    let (sender, mut receiver) = ring(&name);
+    let test = Environment::new();
+    let (sender, mut receiver) = ring(&test);
     // SAFETY: the child uses its copy of the receiver, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -240,8 +235,8 @@ fn an_iterator_ends_after_an_error() {
 
 #[test]
 fn a_typed_ring_sends_and_receives_values() {
-    let name = Name::new();
-    let ring = TypedRing::<Tick>::open(&name.0, 100).unwrap();
+    let test = Environment::new();
+    let ring = TypedRing::<Tick>::open(test.name(), 100).unwrap();
     let mut sender = ring.sender().unwrap();
     let mut receiver = ring.receiver().unwrap();
     assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
@@ -263,8 +258,8 @@ fn a_typed_ring_sends_and_receives_values() {
 #[test]
 fn a_typed_ring_has_room_for_as_many_values_as_asked_for() {
     fn fill<T: Plain>(value: T, values: usize) {
-        let name = Name::new();
-        let ring = TypedRing::<T>::open(&name.0, values).unwrap();
+        let test = Environment::new();
+        let ring = TypedRing::<T>::open(test.name(), values).unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         // Everywhere in the ring, so that some message does not fit before its end.
         for _ in 0..20 {
@@ -288,8 +283,8 @@ fn a_typed_ring_has_room_for_as_many_values_as_asked_for() {
 
 #[test]
 fn a_message_of_another_length_is_an_error_once() {
-    let name = Name::new();
-    let bytes = Ring::options().open(&name.0, 4096).unwrap();
+    let test = Environment::new();
+    let bytes = Ring::options().open(test.name(), 4096).unwrap();
     let mut sender = bytes.sender().unwrap();
     let ring = TypedRing::<Tick>::from(bytes);
     let mut receiver = ring.receiver().unwrap();
@@ -301,8 +296,8 @@ fn a_message_of_another_length_is_an_error_once() {
 
 #[test]
 fn values_are_read_and_written_in_place() {
-    let name = Name::new();
-    let (mut sender, mut receiver) = ring(&name);
+    let test = Environment::new();
+    let (mut sender, mut receiver) = ring(&test);
     let mut slot = sender.reserve(100).unwrap();
     slot.set(3, tick(2.5)).unwrap();
     assert_eq!(kind(slot.set(100 - 15, tick(0.0))), ErrorKind::OutOfRange);
@@ -350,12 +345,12 @@ fn a_pod_is_used_as_what_it_holds() {
         latitude: f64,
         longitude: f64,
     }
-    let name = Name::new();
+    let test = Environment::new();
     let first = Position {
         latitude: 52.5,
         longitude: 13.4,
     };
-    let mutex = Mutex::<Pod<Position>>::open(&name.0, first.into()).unwrap();
+    let mutex = Mutex::<Pod<Position>>::open(test.name(), first.into()).unwrap();
     let mut guard = mutex.lock().unwrap();
     guard.update(|position| position.latitude = 1.0);
     assert_eq!(guard.get().latitude, 1.0);
@@ -363,8 +358,8 @@ fn a_pod_is_used_as_what_it_holds() {
 
 #[test]
 fn a_guard_is_shown_as_its_value_and_can_be_shared() {
-    let name = Name::new();
-    let mutex = Mutex::open(&name.0, 42_u64).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::open(test.name(), 42_u64).unwrap();
     let guard = mutex.lock().unwrap();
     assert_eq!(guard.to_string(), "42");
     assert!(format!("{guard:?}").contains("42"));

@@ -3,7 +3,7 @@
 
 mod support;
 
-use shmkey::{AttachOptions, Attachment, Error, ErrorKind, Key, Segment, SegmentOptions};
+use shmkey::{AttachOptions, Attachment, ErrorKind, Key, Segment, SegmentOptions};
 use std::{
     env,
     io::{BufRead, BufReader, Write},
@@ -15,7 +15,7 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
-use support::Sandbox;
+use support::{Environment, kind};
 
 fn private(size: usize) -> Segment {
     support::directory(); // cleans up when this process is stopped
@@ -23,16 +23,12 @@ fn private(size: usize) -> Segment {
     options.open(Key::PRIVATE).unwrap()
 }
 
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
 #[test]
 fn a_key_of_a_path_is_what_ftok_makes() {
-    let sandbox = Sandbox::new().unwrap();
-    let file = sandbox.path().join("shmfile");
+    let test = Environment::new();
+    let file = test.path().join("shmfile");
     for path in [
-        sandbox.path(),
+        test.path(),
         &file,
         "/".as_ref(),
         "/dev/null".as_ref(),
@@ -49,8 +45,8 @@ fn a_key_of_a_path_is_what_ftok_makes() {
 
 #[test]
 fn the_options_create_and_open() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     assert_eq!(kind(Segment::open(key)), ErrorKind::KeyNotFound);
     let created = Segment::options()
         .create(true)
@@ -106,13 +102,13 @@ fn the_options_create_and_open() {
         kind(Segment::options().create(true).size(1).mode(1000).open(key)),
         ErrorKind::InvalidArgument
     );
-    sandbox.expect_gone(key).unwrap();
+    test.expect_gone(key).unwrap();
 }
 
 #[test]
 fn the_mode_is_for_the_creator_alone_unless_asked_otherwise() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let created = Segment::options()
         .create(true)
         .size(1)
@@ -289,7 +285,7 @@ fn it_attaches_where_it_is_told() {
     assert_eq!(kind(attach_at(address)), ErrorKind::InvalidArgument);
     assert_eq!(kind(attach_at(address + 1)), ErrorKind::InvalidArgument);
     drop(first);
-    // Another thread's allocation may have taken the place meanwhile; then it is refused, and never
+    // Another thread's allocation may have taken the place since; then it is refused, and never
     // replaced.
     match attach_at(address) {
         Ok(memory) => assert_eq!(memory.as_ptr() as usize, address),
@@ -374,8 +370,8 @@ fn an_attachment_outlives_the_segment_and_crosses_threads() {
 
 #[test]
 fn only_the_creator_removes_on_drop_and_not_its_child() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let options = {
         Segment::options()
             .create(true)
@@ -397,7 +393,7 @@ fn only_the_creator_removes_on_drop_and_not_its_child() {
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     assert_eq!(Segment::open(key).unwrap().id(), creator.id());
     drop(creator);
-    sandbox.expect_gone(key).unwrap();
+    test.expect_gone(key).unwrap();
 }
 
 #[test]
@@ -424,8 +420,8 @@ fn an_error_is_an_io_error_too() {
 #[test]
 fn threads_that_open_or_create_at_once_get_one_segment() {
     const THREADS: usize = 8;
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     for round in 0..300 {
         let barrier = Barrier::new(THREADS);
         let size = 1000 + round;
@@ -439,7 +435,7 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
                     .open(key)
                     .unwrap();
                 assert_eq!(segment.status().unwrap().size, size);
-                barrier.wait(); // all have looked before anybody removes
+                barrier.wait(); // all have looked before one removes
                 segment.id()
             };
             let threads: Vec<_> = (0..THREADS)
@@ -454,8 +450,8 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
     }
 }
 
-/// The same with processes: this test starts itself several times, and each copy opens when it is
-/// told to.
+/// The same with processes: this test starts itself several times, and each copy opens when the
+/// first one says to.
 #[test]
 fn processes_that_open_or_create_at_once_get_one_segment() {
     const COPIES: usize = 4;
@@ -479,8 +475,8 @@ fn processes_that_open_or_create_at_once_get_one_segment() {
         }
         return;
     }
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let mut copies: Vec<_> = (0..COPIES)
         .map(|_| {
             let mut copy = Command::new(env::current_exe().unwrap())

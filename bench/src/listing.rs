@@ -23,7 +23,7 @@ pub fn print() -> Result<(), Failure> {
         let file = shmkey.display();
         return Err(format!("{file} is not there: cargo build --release").into());
     }
-    // Nobody else's segments, and room for ours.
+    // No other program's segments, and room for ours.
     // SAFETY: concerns this thread, which is the only one so far, and the programs that it starts.
     if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 {
         let error = io::Error::last_os_error();
@@ -65,7 +65,7 @@ fn compare(shmkey: &Path, ours: &[&str], peer: &[&str]) -> Result<[[f64; 3]; 3],
     for round in 0..ROUNDS {
         let peer = || time(Path::new(peer[0]), &peer[1..]);
         let own = || time(shmkey, ours);
-        // Whoever comes first has a disadvantage now and then, so they take turns in that, too.
+        // The first of the two is sometimes at a disadvantage, so they take turns in being first.
         let (peer, own) = match round % 2 {
             0 => (peer()?, own()?),
             _ => {
@@ -117,7 +117,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // SAFETY: a child of ours that nobody has waited for.
+        // SAFETY: a child of ours that was not waited for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -125,7 +125,7 @@ impl Drop for User {
     }
 }
 
-/// Milliseconds that a program takes whose output nobody wants.
+/// Milliseconds that a program takes, with its output discarded.
 fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
     let mut command = Command::new(program);
     let command = command.args(arguments).stdout(Stdio::null());

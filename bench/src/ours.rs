@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Opens an object under a name that nobody else has, and removes the name at once: processes that
+/// Opens an object under a name that no other process uses, and removes the name at once: processes that
 /// are forked later have the object, and it goes with the last of them, however that one ends.
 pub fn nameless<T>(
     open: impl FnOnce(&str) -> Result<T, shmkey::Error>,
@@ -113,7 +113,7 @@ pub struct FastPath {
     pub walk: fn(u64) -> Result<(), Failure>,
 }
 
-/// All of them, with nobody who waits.
+/// All of them, while no thread waits.
 pub const FAST_PATHS: &[FastPath] = &[
     FastPath {
         name: "Ring: send, recv, 64 B",

@@ -195,7 +195,7 @@ pub fn groups() -> Vec<Group> {
             ]],
         ),
         group(
-            "Mutex, lock and unlock, nobody else",
+            "Mutex, lock and unlock, uncontended",
             [vec![
                 Entry::new("robust pthread mutex", alone::<posix::RobustMutex>),
                 Entry::new("shmkey::Mutex", alone::<shmkey::Mutex<u64>>)
@@ -211,7 +211,7 @@ pub fn groups() -> Vec<Group> {
             ]],
         ),
         group(
-            "Semaphore, wait and post, nobody else",
+            "Semaphore, wait and post, uncontended",
             [vec![
                 Entry::new("sem_t", alone::<posix::Semaphore>),
                 Entry::new("shmkey::Semaphore", alone::<shmkey::Semaphore>)
@@ -231,7 +231,7 @@ const ONE_CORE: RoundTrip = RoundTrip {
     same_core: true,
     thinking: Duration::ZERO,
 };
-/// Longer than anybody spins.
+/// Longer than any wait spins.
 const THINKING: RoundTrip = RoundTrip {
     size: 64,
     same_core: false,

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     }
 
     for (unsigned long long i = 0; i != count && !stopped; i++) {
-        /* Both messages fit into eight bytes, and those are stored at once: nobody sees half of one. */
+        /* Both messages fit into eight bytes, and those are stored at once: no process sees half of one. */
         uint64_t message;
 
         memcpy(&message, messages[i % 2], sizeof message);
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message that nobody has come for yet stays. */
+    /* The last one out removes the segment; but a message stays until a receiver has come. */
     if (shm_get_status(id, &status) != 0 || shm_detach(shared) != 0) {
         fail("sender", -1);
     }

@@ -74,7 +74,7 @@ fn ipcs() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Compares all three lists, which must not change meanwhile.
+/// Compares all three lists, which must not change in between.
 fn expect_all_agree() -> usize {
     let ours = listed(&[]);
     let kernel = kernel();
@@ -244,7 +244,7 @@ fn what_a_managed_segment_holds() {
     assert!(shmkey(&["show", &names[3].0]).contains("50% full"));
 }
 
-/// Looking at what somebody has attached leaves no trace; and nothing that is not ours is attached.
+/// Looking at what another process has attached leaves no trace; a segment that holds no object is not attached.
 #[test]
 fn looking_changes_nothing() {
     let names = [Name::new(), Name::new()];
@@ -329,7 +329,7 @@ fn objects_anywhere_in_a_segment() {
         text.contains("mutex at 64") && text.contains("ring at 1048576"),
         "{text}"
     );
-    assert!(text.contains("and now by shmkey"), "{text}");
+    assert!(text.contains("and now shmkey"), "{text}");
     assert_ne!(segment.status().unwrap().lpid, before.lpid);
 }
 

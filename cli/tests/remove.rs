@@ -1,4 +1,4 @@
-//! `remove`: what it was told to, and nothing else.
+//! `remove` removes what its arguments name, and nothing else.
 
 mod support;
 
@@ -36,7 +36,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
     let _attached = Segment::from_id(id).attach().unwrap();
     let why = refusal(&["remove", &name.0]);
     assert!(
-        why.contains("in use") && why.contains(&format!("shmkey remove {id}")),
+        why.contains("is attached by") && why.contains(&format!("shmkey remove {id}")),
         "{why}"
     );
     shmkey(&["remove", &id.to_string()]);
@@ -240,7 +240,7 @@ fn data_for_a_later_process_is_kept() {
     });
 }
 
-/// The command somewhere that everybody may run it from.
+/// A copy of the command in a folder from which every user may run it.
 struct Everybodys(tempfile::TempDir);
 
 impl Everybodys {
@@ -249,7 +249,7 @@ impl Everybodys {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
         // By another process: children of other tests would inherit a copy that is being written, and
-        // nobody could run it then.
+        // no other user could run it then.
         said(
             Command::new("cp")
                 .arg(env!("CARGO_BIN_EXE_shmkey"))
@@ -258,11 +258,11 @@ impl Everybodys {
         Everybodys(folder)
     }
 
-    /// What it says to a user who is nobody.
+    /// What it prints for an unprivileged user.
     fn said(&self, arguments: &[&str]) -> String {
-        const NOBODY: u32 = 65_534;
+        const UNPRIVILEGED: u32 = 65_534;
         let mut command = Command::new(self.0.path().join("shmkey"));
-        said(command.args(arguments).uid(NOBODY).gid(NOBODY))
+        said(command.args(arguments).uid(UNPRIVILEGED).gid(UNPRIVILEGED))
     }
 }
 
@@ -285,7 +285,8 @@ fn data_is_left_alone_in_words() {
         let text = shmkey(&["remove", "--orphans", "--yes"]);
         assert!(
             text.contains(
-                "1 orphan left alone, because it holds data for a later process (undelivered messages): "
+                "1 orphan left alone, because it holds data for a later process (undelivered \
+                 messages): "
             ) && text.contains("; --with-data removes it, too."),
             "{text}"
         );
@@ -300,7 +301,7 @@ fn said(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Where it cannot be told whether a creator lives, nothing is removed.
+/// Nothing is removed if it is unknown whether the creator is live.
 #[test]
 fn no_orphan_is_guessed() {
     let program = Everybodys::new();
@@ -314,9 +315,10 @@ fn no_orphan_is_guessed() {
         });
         for hidden in [1, 2] {
             let mount = format!("mount -t proc -o hidepid={hidden} proc /proc");
-            let nobody = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
+            let as_other = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
             let script = format!(
-                "{mount} && {nobody} list --json && {nobody} list && {nobody} remove --orphans --yes"
+                "{mount} && {as_other} list --json && {as_other} list && {as_other} remove \
+                 --orphans --yes"
             );
             let text = said(Command::new("unshare").args(["-m", "sh", "-c", &script]));
             assert!(text.contains("\"orphan\":null"), "{text}");
@@ -334,7 +336,7 @@ fn no_orphan_is_guessed() {
     });
 }
 
-/// Whoever is not root removes what is its own, and leaves the others' orphans alone.
+/// A user other than root removes its own orphans, and leaves those of others alone.
 #[test]
 fn orphans_of_an_ordinary_user() {
     let program = Everybodys::new();
@@ -356,7 +358,7 @@ fn orphans_of_an_ordinary_user() {
         // What it may not see, it says.
         let said = as_nobody(&["list"]);
         assert!(
-            said.contains("1 unseen") && said.contains("run it as root"),
+            said.contains("1 unseen") && said.contains("run shmkey as root"),
             "{said}"
         );
     });

@@ -140,7 +140,7 @@ pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {
 }
 
 /// # Safety
-/// With `SHM_REMAP`, the address must be memory that nobody uses any more.
+/// With `SHM_REMAP`, the address must be memory that is no longer in use.
 unsafe fn checked_attach(
     id: c_int,
     address: *const c_void,

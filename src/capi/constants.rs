@@ -18,7 +18,7 @@ pub const SHMKEY_FOREVER: i64 = -1;
 pub const SHMKEY_NO_WAIT: i64 = 0;
 
 /// For the member owner of struct shm_place: the segment may belong to any user. For shm_set_owner():
-/// leaves the user or the group as it is.
+/// leaves the user or the group unchanged.
 pub const SHMKEY_ANY_OWNER: u32 = 0xffff_ffff;
 
 const _: () = assert!(

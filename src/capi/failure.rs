@@ -177,7 +177,7 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 }
 
 /// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
-/// the cause as far as it is known and what to do about it. Like errno it means something after a failure; a call that
+/// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
 /// succeeds does not change it.
 ///
 /// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of

@@ -27,7 +27,7 @@ use core::{
 pub struct shm_latest {
     raw: RawLatest,
     /// The right to publish, once this process has published. For one thread at a time; others may
-    /// read meanwhile.
+    /// read at the same time.
     writer: UnsafeCell<Option<Writer>>,
 }
 
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn shm_latest_read_newer(
         latest.raw.wait(seen as u64, deadline)?;
         // SAFETY: the caller hands over that many bytes.
         match unsafe { read(latest, value) }? {
-            // Somebody has written a version of zero, who should not.
+            // Another process has overwritten the version with 0.
             0 => Err(latest
                 .raw
                 .object()

@@ -94,7 +94,7 @@ fn no_handle() -> Error {
 /// Gives an object up.
 ///
 /// # Safety
-/// As for `object`; and nobody may use it afterwards.
+/// As for `object`; and it must not be used afterwards.
 pub(super) unsafe fn close<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: `handle` has made it of a box, and it is not used again.

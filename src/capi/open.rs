@@ -164,8 +164,8 @@ pub extern "C" fn shm_set_mode(id: c_int, mode: c_uint) -> c_int {
 /// between is lost.
 ///
 /// id: as an open function returned it, in this process or in another.
-/// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it as it is.
-/// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it as it is.
+/// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
+/// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
 ///
 /// Returns: 0; or -1.
 /// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM

@@ -208,7 +208,7 @@ fn options_of(options: c_int) -> Result<u32, Error> {
 /// What both sides of a ring need, and what the sending one has.
 ///
 /// # Safety
-/// As for `object`; and no other thread may send meanwhile.
+/// As for `object`; and no other thread may send at the same time.
 unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sending), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
@@ -219,7 +219,7 @@ unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sendi
 /// The same of the receiving side.
 ///
 /// # Safety
-/// As for `object`; and no other thread may receive meanwhile.
+/// As for `object`; and no other thread may receive at the same time.
 unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
@@ -233,7 +233,7 @@ impl Sending {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
             return Err(reserved(raw, action));
         }
-        // Not yet, or in a child of whoever has it.
+        // This process has not taken it, or its parent has.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
             self.end = Some(raw.sender()?);
         }

@@ -9,7 +9,7 @@ use crate::{Error, Place, Semaphore};
 use core::ffi::{c_char, c_int, c_uint};
 
 /// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
-/// while it is 0. It survives the death of any process; a process that dies does not give back what it has taken.
+/// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
 #[allow(non_camel_case_types)]
 pub struct shm_semaphore(Semaphore);
 
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
     }))
 }
 
-/// Lowers the count by one; waits while it is 0. A count that this process has taken is not given back if it
+/// Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
 /// dies. Signals do not end the wait.
 ///
 /// semaphore: a handle that is open.

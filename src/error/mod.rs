@@ -25,7 +25,7 @@ use core::{
 /// Why an operation failed.
 ///
 /// Its text is one sentence or two for a person: the call and its subject, the error number's name,
-/// the cause as far as it is known, and a remedy. An error about an object names its kind, its name and
+/// the cause, if it is known, and a remedy. An error about an object names its kind, its name and
 /// its segment, and the process that has what was asked for.
 ///
 /// Making an error of an object in use (would-block and timeouts, above all) neither allocates
@@ -362,7 +362,8 @@ impl Error {
     pub(crate) fn mode_too_large() -> Error {
         Error::invalid(
             "mode",
-            "a mode has nine bits, 0 to 0777, an octal number (in C, such numbers begin with 0; in Rust, with 0o)",
+            "a mode has nine bits, 0 to 0777, an octal number (in C, such numbers begin with 0; \
+             in Rust, with 0o)",
         )
     }
 
@@ -387,7 +388,8 @@ impl Error {
     pub(crate) fn no_ring(self) -> Error {
         match self.kind() {
             ErrorKind::KeyNotFound => self.because(Reason::Because(
-                "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
+                "there is no such ring; the capacity 0 opens one that exists, and making one \
+                 needs a capacity",
             )),
             _ => self,
         }
@@ -543,7 +545,8 @@ impl Explanation<'_> {
             Reason::Because(why) => f.write_str(why),
             Reason::ProjectId(id) => write!(
                 f,
-                "the project id {id} has no bit set in its low 8, which makes no proper key; use 1 to 255 or a letter"
+                "the project id {id} has no bit set in its low 8, which makes no proper key; use \
+                 1 to 255 or a letter"
             ),
             Reason::Flags(flags) => write!(
                 f,
@@ -576,8 +579,8 @@ impl Explanation<'_> {
             Reason::NoAccess(mode) => {
                 write!(
                     f,
-                    "the mode {mode:04o} lets the owner of the new segment neither read nor write it; give it a mode \
-                     such as 0600, as in SHMKEY_CREATE | 0600"
+                    "the mode {mode:04o} lets the owner of the new segment neither read nor write \
+                     it; give it a mode such as 0600, as in SHMKEY_CREATE | 0600"
                 )?;
                 match explain::ModeDoubt::of(*mode) {
                     Some(doubt) if *mode != 0 => write!(f, "; {doubt}"),
@@ -590,8 +593,9 @@ impl Explanation<'_> {
                 creator,
             } => write!(
                 f,
-                "the segment belongs to {}, was created by {}, and is expected to be {}'s; nothing in it was used; find \
-                 out which program has created it before you remove it or take another name",
+                "the segment belongs to {}, was created by {}, and is expected to be {}'s; \
+                 nothing in it was used; find out which program has created it before you remove \
+                 it or take another name",
                 User(*owner),
                 User(*creator),
                 User(*expected),

@@ -79,7 +79,7 @@ use std::time::Duration;
 ///
 /// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
 /// dropped there, it does nothing. A child that shares its parent's memory, made by `vfork` or by `clone`
-/// with `CLONE_VM` and without `CLONE_THREAD`, cannot be told from its parent: it must not use objects.
+/// with `CLONE_VM` and without `CLONE_THREAD`, is not distinguished from its parent: it must not use objects.
 ///
 /// *Exec.* Unlock before `exec`. A token ends with `exec`, and the lock of a process that had one is
 /// recovered by the next thread that asks for it. Without a token, the new program has the lock: it
@@ -96,7 +96,7 @@ pub struct Mutex<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// A mutex around bytes; the C API uses it as it is.
+/// A mutex around bytes; the C API uses it directly.
 #[derive(Debug)]
 pub(crate) struct RawMutex {
     object: Object,

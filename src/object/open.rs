@@ -27,7 +27,7 @@ use std::{sync::Arc, time::SystemTime};
 /// segment.
 pub(crate) struct Spec<'a> {
     pub kind: Kind,
-    /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
+    /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
     /// The name of its layout, at most 128 bytes; may be empty.
@@ -348,7 +348,7 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     }
 }
 
-/// Fails unless a segment belongs to this user, and nobody else but root can have prepared it. While it is
+/// Fails unless a segment belongs to this user, and no user other than root can have prepared it. While it is
 /// attached, its id stays its own.
 fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
     let status = Status::of(id)?;

@@ -186,7 +186,7 @@ impl Place {
 
     /// Sets whether the object is opened for reading only: the segment is attached so (`SHM_RDONLY`), and
     /// this process can neither write nor create it, whatever [`create`](Place::create) says. The memory of
-    /// [`within`](Place::within) stays attached as it is, and nothing is written there through the object.
+    /// [`within`](Place::within) stays attached in the same way, and nothing is written there through the object.
     ///
     /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses one of
     /// the other objects writes it, so opening that fails with

@@ -141,11 +141,12 @@ pub(crate) unsafe fn attach_at(
 /// to use huge pages. If that fails, attaches at any address.
 pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error> {
     let size = Status::of(id)?.size;
+    // If another thread has mapped something there since, the kernel refuses it.
+    // SAFETY: without SHM_REMAP, attaching replaces nothing.
+    let attach_there = |room| unsafe { attach_at(id, room, flags) };
     if size >= sys::HUGE_PAGE
         && let Ok(room) = sys::find_room(size, sys::HUGE_PAGE)
-        // If another thread has mapped something there since, the kernel refuses it.
-        // SAFETY: without SHM_REMAP, attaching replaces nothing.
-        && let Ok(address) = unsafe { attach_at(id, room, flags) }
+        && let Ok(address) = attach_there(room)
     {
         // If the advice is refused, the segment is on ordinary pages.
         let _ = sys::advise_huge(address.as_ptr().cast(), size);

@@ -200,7 +200,7 @@ impl Default for SegmentOptions {
     }
 }
 
-/// A segment, known by its id. Dropping it leaves the segment as it is, unless it was opened with
+/// A segment, known by its id. Dropping it leaves the segment unchanged, unless it was opened with
 /// [`remove_on_drop`](SegmentOptions::remove_on_drop).
 ///
 /// ```
@@ -319,11 +319,11 @@ impl Segment {
         self.change(|permissions| permissions.mode = mode as _)
     }
 
-    /// Changes the owner, the group or both; `None` leaves one as it is. The creator keeps the owner's
+    /// Changes the owner, the group or both; `None` leaves one unchanged. The creator keeps the owner's
     /// rights. An owner who gives the segment away loses them, unless it has created it.
     ///
     /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the mode first. If another
-    /// process changes the mode, or what `None` leaves as it is, in between, that change is lost.
+    /// process changes the mode, or what `None` leaves unchanged, in between, that change is lost.
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's

@@ -125,8 +125,8 @@ pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
 /// Returns what an error says of a removed segment, if waiting for another process has failed.
 pub(crate) fn removed_note(id: c_int) -> Option<&'static str> {
     is_removed(id).is_ok_and(|removed| removed).then_some(
-        "its segment has been removed, so only the processes that have it open already can change that; \
-         a process that opens it anew gets another object",
+        "its segment has been removed, so only the processes that have it open already can change \
+         that; a process that opens it anew gets another object",
     )
 }
 

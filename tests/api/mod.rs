@@ -90,7 +90,7 @@ const FRAME: [&str; 7] = [
 ];
 
 /// The declarations of a header. What is none of those that are known here would be a part of the ABI
-/// that nobody looks at, so there must be none.
+/// that no caller looks at, so there must be none.
 pub fn items_of(header: &str) -> Vec<Item> {
     let start = "#ifndef SHMKEY_H\n#define SHMKEY_H\n\n#include <stddef.h>\n#include <stdint.h>\n";
     let (_, body) = header.split_once(start).expect("a guard and includes");

@@ -1,6 +1,6 @@
 /*
  * The objects of the C API as a careless or hostile program uses them: NULL, sizes that cannot be, things done twice or in the wrong order,
- * and segments whose bytes somebody overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
+ * and segments whose bytes another process overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
  * is wrong, nothing if all is right.
  *
  * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. An argument says that valgrind

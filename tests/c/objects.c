@@ -588,7 +588,7 @@ static void rings(void)
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EOWNERDEAD);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8); /* the one that the dead one was looking at */
     CHECK(memcmp(buffer, "8 bytes.", 8) == 0);
-    WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and somebody who receives */
+    WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and a receiver */
     FAILS(shm_ring_send(one, "8 bytes.", 8, SOON), ETIMEDOUT);
     WORKS(shm_remove(shm_ring_id(one)));
     QUIET(shm_ring_close(one));
@@ -881,7 +881,7 @@ static void slots_of_one_sender(void)
     WORKS(shm_detach(memory));
 }
 
-/* Waiting that sleeps, while signals come in and somebody else does what is waited for: errno is left alone. */
+/* Waiting that sleeps, while signals come in and another thread does what is waited for: errno is left alone. */
 struct scene {
     struct shm_semaphore *semaphore;
     struct shm_mutex *mutex;
@@ -1187,14 +1187,14 @@ static void collisions(void)
     CHECK(unlink(names[0]) == 0 && unlink(names[1]) == 0);
 }
 
-/* What others may only read, as somebody who is not root: the names are of objects with the mode 0644. */
+/* What others may only read, as a user other than root: the names are of objects with the mode 0644. */
 static void as_a_reader(void *readable)
 {
     struct shm_latest *latest;
     int value = 0, in = *(int *) readable;
 
     if (setgid(65534) != 0 || setuid(65534) != 0) {
-        return; /* is nobody already; and its own segments it may write */
+        return; /* is unprivileged already; and it may write its own segments */
     }
     FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, 0), EACCES);
     FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, 0), EACCES);

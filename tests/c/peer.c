@@ -16,7 +16,7 @@
 #define MAKE (IPC_CREAT | 0600)
 #define MS ((int64_t) 1000000)
 #define AGES (50000 * MS)
-/* Room for all that a process sends here before anybody receives. */
+/* Room for all that a process sends here before a process receives. */
 #define CAPACITY 200000
 
 static const char *name;
@@ -146,7 +146,7 @@ static void semaphore_share(void)
     shm_semaphore_close(tokens);
 }
 
-/* Takes one of three, and dies asleep while it waits for what nobody gives. */
+/* Takes one of three, and dies asleep while it waits for a count that no process raises. */
 static void semaphore_victim(void)
 {
     struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);

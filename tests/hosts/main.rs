@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, sync::LazyLock};
 use support::{
-    Artifacts, Process, Sandbox,
+    Artifacts, Environment, Process,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
 
@@ -28,10 +28,10 @@ fn run(library: &Library, ways: &[Way], name: &str, beside: &[&str]) -> Vec<Stri
             }
         };
         for traced in [false, true] {
-            let sandbox = Sandbox::new().unwrap();
-            let trace = sandbox.path().join("trace");
+            let test = Environment::new();
+            let trace = test.path().join("trace");
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path());
+            command.current_dir(test.path());
             if traced {
                 command.env("SHMKEY_TRACE", &trace);
             }
@@ -99,9 +99,9 @@ fn a_traced_call_needs_little_stack() {
             ("./trace", "json", 9 << 10),
             ("./trace.%p", "text", 9 << 10),
         ] {
-            let sandbox = Sandbox::new().unwrap();
+            let test = Environment::new();
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path());
+            command.current_dir(test.path());
             command.env("SHMKEY_TRACE", trace);
             command.env("SHMKEY_TRACE_FORMAT", format);
             // The dynamic linker's own work takes stack, too, at the first call of each function.
@@ -236,9 +236,9 @@ fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for host in HOSTS.iter() {
         for &(trace, expected) in traces {
-            let sandbox = Sandbox::new().unwrap();
+            let test = Environment::new();
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path()).arg(situation);
+            command.current_dir(test.path()).arg(situation);
             command.env("SHMKEY_TRACE", trace);
             let what = format!("{situation} by {:?}, trace: {trace}", host.way);
             match Process::run(&what, command, b"") {

@@ -1,88 +1,67 @@
 //! Other processes that a test needs: the test's own program, started again with a task in its
 //! environment.
 
-use shmkey::{Key, Segment};
 use std::{
     env,
     io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
-
-/// A name that no other test and no other run has, whose segment goes when this is dropped.
-pub struct Name(pub String);
-
-impl Name {
-    pub fn new() -> Name {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = Name(format!("test {} {next}", std::process::id()));
-        super::watch(name.key());
-        name
-    }
-
-    /// A name and others that begin with it, such as `NAME ring`.
-    pub fn family(members: &[&str]) -> Vec<Name> {
-        let first = Name::new();
-        let others = members.iter().map(|member| {
-            let name = Name(format!("{} {member}", first.0));
-            super::watch(name.key());
-            name
-        });
-        let others: Vec<Name> = others.collect();
-        [first].into_iter().chain(others).collect()
-    }
-
-    pub fn key(&self) -> Key {
-        Key::from_name(&self.0).unwrap()
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        if let Ok(segment) = Segment::open(self.key()) {
-            let _ = segment.remove();
-        }
-    }
-}
 
 const TASK: &str = "SHMKEY_TEST_TASK";
 const NAME: &str = "SHMKEY_TEST_NAME";
 
-/// A copy of this program that does a task and says so, line by line.
+/// A copy of this program that does a task and prints a line at each step.
 pub struct Helper {
     pub child: Child,
+    input: ChildStdin,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Helper {
-    pub fn start(task: &str, name: &Name) -> Helper {
-        let mut child = Command::new(env::current_exe().unwrap())
+    /// Starts one directly, or by a program and its arguments, such as `unshare --pid`.
+    pub fn start(within: &[&str], task: &str, name: &str) -> Helper {
+        let program = env::current_exe().unwrap();
+        let mut command = match within {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut child = command
             .args(["--exact", "--nocapture", "helper_process"])
             .env(TASK, task)
-            .env(NAME, &name.0)
+            .env(NAME, name)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let input = child.stdin.take().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Helper { child, lines }
+        Helper {
+            child,
+            input,
+            lines,
+        }
     }
 
+    /// Waits until it says this.
     pub fn expect(&mut self, word: &str) {
-        assert!(
-            self.lines.any(|line| line.unwrap() == word),
-            "no \"{word}\""
-        );
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        assert!(lines.any(|line| line == word), "no \"{word}\"");
     }
 
+    /// Lets it continue after [`wait_to_be_told`].
     pub fn tell(&mut self) {
-        writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
+        writeln!(self.input).unwrap();
     }
 
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        // `unshare` has killed its child, which has closed its end of the pipe when it is gone.
+        self.lines.by_ref().for_each(drop);
     }
 }
 
@@ -93,6 +72,7 @@ impl Drop for Helper {
     }
 }
 
+/// Prints a word for [`Helper::expect`].
 pub fn say(word: &str) {
     println!("\n{word}");
     std::io::stdout().flush().unwrap();
@@ -102,7 +82,7 @@ pub fn wait_to_be_told() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// What this process is to do, and with what name, if it is a helper. The program has a test called
+/// The task of this process and the name of its object, if it is a helper. Its program has a test called
 /// `helper_process` that asks for it.
 pub fn helper_task() -> Option<(String, String)> {
     Some((env::var(TASK).ok()?, env::var(NAME).ok()?))

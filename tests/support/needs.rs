@@ -2,10 +2,11 @@
 //! variable `CI` is set it fails instead, so that nothing is left out unnoticed.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{self, Write},
     process::{Command, Stdio},
-    sync::LazyLock,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -30,9 +31,8 @@ pub const ROOT: Need = Need {
 pub const NAMESPACES: Need = Need {
     name: "root and namespaces",
     is_met: |_| {
-        static ALLOWED: LazyLock<bool> =
-            LazyLock::new(|| succeeds("unshare", &["--ipc", "--mount", "--pid", "--fork", "true"]));
-        (ROOT.is_met)(&ROOT) && *ALLOWED
+        let unshare = ["--ipc", "--mount", "--pid", "--fork", "true"];
+        (ROOT.is_met)(&ROOT) && succeeds("unshare", &unshare)
     },
 };
 
@@ -60,6 +60,15 @@ pub const C_COMPILER: Need = Need {
     name: "a C compiler",
     is_met: |_| super::working_compiler().is_some(),
 };
+
+/// Options of valgrind for programs that access no invalid memory and leak none.
+pub const UNDER_VALGRIND: [&str; 5] = [
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,indirect,possible",
+];
 
 pub const GXX: Need = program("g++");
 pub const CLANGXX: Need = program("clang++");
@@ -91,7 +100,13 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
 
 /// Names the first need that is not met, if there is one.
 pub fn missing(needs: &[Need]) -> Option<&'static str> {
-    let missing = needs.iter().find(|need| !(need.is_met)(need));
+    static MET: Mutex<BTreeMap<&str, bool>> = Mutex::new(BTreeMap::new());
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut is_met = |need: &Need| {
+        let looked_at = met.entry(need.name);
+        *looked_at.or_insert_with(|| (need.is_met)(need))
+    };
+    let missing = needs.iter().find(|need| !is_met(need));
     missing.map(|need| need.name)
 }
 

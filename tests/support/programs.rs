@@ -1,6 +1,6 @@
 //! The example programs in all their forms, built and linked.
 
-use super::Result;
+use super::{GXX, Result, needs};
 use std::{
     collections::HashMap,
     env,
@@ -8,7 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tempfile::TempDir;
 
@@ -27,11 +27,14 @@ pub enum Form {
     CSo,
     /// C on shmkey.h, with the static library.
     CA,
+    /// C++ on shmkey.hpp, with the shared library.
+    Cpp,
     /// The Rust twin.
     Rust,
 }
 
 impl Form {
+    /// Those of the example programs.
     pub const ALL: [Form; 7] = [
         Form::Libc,
         Form::Preload,
@@ -45,6 +48,9 @@ impl Form {
     /// Those with our own API.
     pub const OURS: [Form; 3] = [Form::CSo, Form::CA, Form::Rust];
 
+    /// Those of the peers.
+    pub const PEERS: [Form; 4] = [Form::CSo, Form::CA, Form::Cpp, Form::Rust];
+
     pub fn name(self) -> &'static str {
         match self {
             Form::Libc => "sysv",
@@ -53,6 +59,7 @@ impl Form {
             Form::DropinA => "sysv+dropin.a",
             Form::CSo => "c+shmkey.so",
             Form::CA => "c+shmkey.a",
+            Form::Cpp => "c++",
             Form::Rust => "rust",
         }
     }
@@ -70,20 +77,37 @@ impl Form {
         !self.is_plain() || ALONE.contains(&program) || program.starts_with("raw/")
     }
 
-    /// What a program is linked from: the C source, and the library.
+    /// Whether this machine has the compiler for it.
+    pub fn can_be_built(self) -> bool {
+        let needs: &[needs::Need] = match self {
+            Form::Rust => &[],
+            Form::Cpp => &[needs::C_COMPILER, needs::GXX],
+            _ => &[needs::C_COMPILER],
+        };
+        needs::missing(needs).is_none()
+    }
+
+    /// What a program is linked from: the source, and the library.
     fn recipe(self, program: &str) -> Option<(String, Option<&'static str>)> {
         let plain = || format!("c_examples/sysv/{}.c", program.trim_start_matches("raw/"));
-        let ours = || format!("c_examples/{program}.c");
+        let ours = || match program {
+            PEER => "tests/c/peer.c".to_owned(),
+            _ => format!("c_examples/{program}.c"),
+        };
         Some(match self {
             Form::Libc | Form::Preload => (plain(), None),
             Form::DropinSo => (plain(), Some("libshmkey_dropin.so")),
             Form::DropinA => (plain(), Some("libshmkey_dropin.a")),
             Form::CSo => (ours(), Some("libshmkey.so")),
             Form::CA => (ours(), Some("libshmkey.a")),
+            Form::Cpp => (format!("tests/cpp/{program}.cpp"), Some("libshmkey.so")),
             Form::Rust => return None,
         })
     }
 }
+
+/// One side of an object, in each form of [`Form::PEERS`]; in Rust it is the test itself.
+pub const PEER: &str = "peer";
 
 /// The programs that fork, and run alone.
 const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
@@ -121,7 +145,7 @@ fn twin(program: &str) -> String {
 
 /// What Cargo has built for this package, and the C objects.
 pub struct Artifacts {
-    /// A directory of our own with the libraries in it, so that nobody builds them anew while
+    /// A directory of our own with the libraries in it, so that no other command builds them anew while
     /// programs use them.
     directory: TempDir,
     /// The Rust twins by name.
@@ -136,7 +160,7 @@ impl Artifacts {
     /// last of these.
     pub fn shared() -> Arc<Artifacts> {
         static SHARED: Mutex<Weak<Artifacts>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&SHARED);
         shared.upgrade().unwrap_or_else(|| {
             let built = Arc::new(Artifacts::build().expect("the libraries can be built"));
             *shared = Arc::downgrade(&built);
@@ -178,7 +202,7 @@ impl Artifacts {
                 "--examples",
             ];
             artifacts.cargo_build(&[own, &libraries].concat())?;
-            // As it is shipped: only a release is without Rust's standard library.
+            // As users get it: only a release is without Rust's standard library.
             artifacts.cargo_build(&["--release", "-p", "shmkey-dropin"])?;
         } else {
             artifacts.cargo_build(&[own, &["-p", "shmkey", "--examples"]].concat())?;
@@ -336,72 +360,65 @@ pub fn working_compiler() -> Option<PathBuf> {
         .then(|| compiler.into())
 }
 
-/// All programs in all forms, ready to run.
+/// All programs in all forms. A program is linked when it is first asked for.
+#[derive(Clone)]
 pub struct Programs {
-    artifacts: Artifacts,
-    programs: HashMap<(&'static str, Form), PathBuf>,
+    artifacts: Arc<Artifacts>,
+    linked: Arc<Mutex<HashMap<(&'static str, Form), Linked>>>,
     /// A command that runs the programs, such as valgrind, with its options.
     runner: Vec<String>,
 }
 
+/// Where a program is, once it is linked.
+type Linked = Arc<Mutex<Option<PathBuf>>>;
+
 impl Programs {
-    /// Builds everything. `progress` is told what is being done.
-    pub fn build(mut progress: impl FnMut(&str)) -> Result<Programs> {
-        progress("building the libraries and the Rust programs");
-        let artifacts = Artifacts::build()?;
-        let mut programs = HashMap::new();
-        for form in Form::ALL {
-            for name in PROGRAMS.into_iter().filter(|name| form.has(name)) {
-                if let Some((source, library)) = form.recipe(name) {
-                    if artifacts.compiler().is_none() {
-                        continue;
-                    }
-                    progress(&format!("linking {name} as {}", form.name()));
-                    let file = format!("{}-{}", twin(name), form.name());
-                    let program = artifacts.directory().join(file);
-                    artifacts.link(&source, library, &[], &program)?;
-                    programs.insert((name, form), program);
-                } else {
-                    let twin = artifacts
-                        .twins
-                        .get(&twin(name))
-                        .ok_or_else(|| format!("Cargo has not built the twin of {name}"))?;
-                    programs.insert((name, form), twin.clone());
-                }
-            }
-        }
+    /// Builds the libraries and the Rust programs.
+    pub fn new() -> Result<Programs> {
         Ok(Programs {
-            artifacts,
-            programs,
+            artifacts: Artifacts::shared(),
+            linked: Arc::default(),
             runner: Vec::new(),
         })
+    }
+
+    /// Builds and links everything. Calls `progress` with the name of each step.
+    pub fn build(mut progress: impl FnMut(&str)) -> Result<Programs> {
+        progress("building the libraries and the Rust programs");
+        let programs = Programs::new()?;
+        for form in programs.forms() {
+            for name in PROGRAMS.into_iter().filter(|name| form.has(name)) {
+                progress(&format!("linking {name} as {}", form.name()));
+                programs.linked(name, form)?;
+            }
+        }
+        Ok(programs)
     }
 
     pub fn artifacts(&self) -> &Artifacts {
         &self.artifacts
     }
 
-    /// From now on, has another command run the programs.
-    pub fn run_under(&mut self, runner: &[&str]) {
-        self.runner = runner.iter().map(|&word| word.to_owned()).collect();
+    /// The same programs, run by another command.
+    pub fn under(&self, runner: &[&str]) -> Programs {
+        Programs {
+            runner: runner.iter().map(|&word| word.to_owned()).collect(),
+            ..self.clone()
+        }
     }
 
-    /// The forms that could be built: all, or on a machine without a C compiler only Rust.
+    /// The forms of the example programs that can be built: all, or on a machine without a C compiler only
+    /// Rust.
     pub fn forms(&self) -> Vec<Form> {
-        Form::ALL
-            .into_iter()
-            .filter(|&form| self.programs.contains_key(&(PROGRAMS[0], form)))
-            .collect()
+        let forms = Form::ALL.into_iter();
+        forms.filter(|form| form.can_be_built()).collect()
     }
 
     /// The command that starts a program in one of its forms.
     pub fn command(&self, name: &'static str, form: Form) -> Result<Command> {
-        let program = self
-            .programs
-            .get(&(name, form))
-            .ok_or_else(|| format!("there is no {name} as {}", form.name()))?;
+        let program = self.linked(name, form)?;
         let mut command = match &self.runner[..] {
-            [] => self.artifacts.command(program),
+            [] => self.artifacts.command(&program),
             [runner, options @ ..] => {
                 let mut command = self.artifacts.command(Path::new(runner));
                 command.args(options).arg(program);
@@ -413,4 +430,35 @@ impl Programs {
         }
         Ok(command)
     }
+
+    fn linked(&self, name: &'static str, form: Form) -> Result<PathBuf> {
+        let slot = Arc::clone(lock(&self.linked).entry((name, form)).or_default());
+        // Two tests that need the same program link it once; others do not wait.
+        let mut slot = lock(&slot);
+        let program = match slot.take() {
+            Some(program) => program,
+            None => self.link(name, form)?,
+        };
+        Ok(slot.insert(program).clone())
+    }
+
+    fn link(&self, name: &str, form: Form) -> Result<PathBuf> {
+        let Some((source, library)) = form.recipe(name) else {
+            let twin = self.artifacts.twins.get(&twin(name));
+            return twin.cloned().ok_or(format!("Cargo has not built {name}"));
+        };
+        let file = format!("{}-{}", twin(name), form.name());
+        let program = self.artifacts.directory().join(file);
+        if form == Form::Cpp {
+            let (source, library) = (Path::new(&source), library.unwrap_or_default());
+            GXX.link("c++17", &[], &[source], library, &program)?;
+        } else {
+            self.artifacts.link(&source, library, &[], &program)?;
+        }
+        Ok(program)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,10 @@
 //! What is done by those who are killed, and what the survivors must find.
 
-use crate::support;
+use crate::support::{self, AGES};
 use shmkey::{
     ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, Segment, Semaphore, Sender,
 };
 use std::{cell::RefCell, time::Duration};
-
-/// Nobody waits for ever; far longer than anything takes.
-const AGES: Duration = Duration::from_secs(60);
 
 /// Something that a child does, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
@@ -362,9 +359,7 @@ fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
         return Err("the owner unlocked, and is said to have died with the lock".into());
     }
     if !guard.owner_died() && value != OLD && value != NEW {
-        return Err(format!(
-            "{value:?} is torn, and nobody is said to have died"
-        ));
+        return Err(format!("{value:?} is torn, and no death is reported"));
     }
     guard.mark_consistent();
     guard.set(OLD);
@@ -680,7 +675,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver is told how the sender has ended.
+/// A receiver learns how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];

@@ -2,7 +2,7 @@
 
 use super::{
     expect, failed, id_in, lines, run_to_success, situation,
-    support::{Process, Sandbox},
+    support::{Environment, Process},
     trace_of,
 };
 use crate::needs;
@@ -87,7 +87,8 @@ fn einval_an_id_whose_place_is_taken() {
             &line,
             &[
                 "EINVAL",
-                "the segment 32768 has its place in the kernel's table, so the segment with this id was destroyed",
+                "the segment 32768 has its place in the kernel's table, so the segment with this \
+                 id was destroyed",
             ],
         );
     }
@@ -132,7 +133,8 @@ fn eexist_and_einval_say_who_uses_the_segment() {
         expect(
             &line,
             &[
-                ", was created and last used by this process, and is attached once; it is in use, so end the programs",
+                ", was created and last used by this process, and is attached once; it is in use, \
+                 so end the programs",
             ],
         );
         assert!(!line.contains("ipcrm"), "{line}");
@@ -144,7 +146,8 @@ fn eexist_and_einval_say_who_uses_the_segment() {
             &line,
             &[
                 ", was created and last used by process ",
-                " (dead), and no process has it attached; if its content is not needed, remove it (ipcrm -m ",
+                " (dead), and no process has it attached; if its content is not needed, remove it \
+                 (ipcrm -m ",
             ],
         );
     }
@@ -165,7 +168,8 @@ fn einval_a_key_in_the_place_of_an_id() {
     let failed = failed(&all);
     let key = |number: i32, key: &str, id: &str| {
         format!(
-            "EINVAL: no segment has the id {number}: {number} is the key {key} of the segment with the id {id}"
+            "EINVAL: no segment has the id {number}: {number} is the key {key} of the segment \
+             with the id {id}"
         )
     };
     for line in &failed[..3] {
@@ -184,7 +188,8 @@ fn einval_a_key_in_the_place_of_an_id() {
     );
     expect(&failed[5], &[&key(-number, negative, second)]);
     let by_digits = format!(
-        "the segment with the id {third} has the key {digits}, and {number} without 0x is another number"
+        "the segment with the id {third} has the key {digits}, and {number} without 0x is another \
+         number"
     );
     assert_eq!(
         *digits,
@@ -249,7 +254,8 @@ fn two_files_that_give_one_key() {
         assert!(!line.contains("note"), "{line}");
     }
     let both = format!(
-        "ftok(\"{second}\", project 77 ('M')) and ftok(\"{first}\", project 77 ('M')) give one key, though the files differ"
+        "ftok(\"{second}\", project 77 ('M')) and ftok(\"{first}\", project 77 ('M')) give one \
+         key, though the files differ"
     );
     expect(ftok[2], &["; note: ", &both]);
     let shmget: Vec<&String> = all
@@ -263,8 +269,8 @@ fn two_files_that_give_one_key() {
 #[test]
 fn enoent_of_a_file_that_was_replaced() {
     // Other programs' segments have keys of the same project, too, and the kernel lists them first.
-    let sandbox = Sandbox::new().unwrap();
-    let alike = Key::from_path(sandbox.path().join("shmfile"), i32::from(b's')).unwrap();
+    let test = Environment::new();
+    let alike = Key::from_path(test.path().join("shmfile"), i32::from(b's')).unwrap();
     let _others = [1, 2].map(|inode| {
         Segment::options()
             .create(true)
@@ -294,7 +300,8 @@ fn enoent_of_a_file_that_was_replaced() {
     expect(
         &failed[0],
         &[
-            "here ftok(\"shmfile\", project 115 ('s')) has made this key of a file that was replaced since: it was inode ",
+            "here ftok(\"shmfile\", project 115 ('s')) has made this key of a file that was \
+             replaced since: it was inode ",
             &format!("is there now, which gives the key {now}"),
         ],
     );
@@ -307,13 +314,15 @@ fn enoent_of_a_file_that_was_replaced() {
     expect(
         &failed[1],
         &[&format!(
-            "; the segment {old} has the key {before}: if ftok made both keys from one path, its file was replaced"
+            "; the segment {old} has the key {before}: if ftok made both keys from one path, its \
+             file was replaced"
         )],
     );
     expect(
         &failed[1],
         &[
-            " segments whose keys differ from this one in these bits alone, it is one that this process created",
+            " segments whose keys differ from this one in these bits alone, it is one that this \
+             process created",
         ],
     );
     expect(
@@ -325,9 +334,9 @@ fn enoent_of_a_file_that_was_replaced() {
 /// Without the trace, too: by what the kernel knows.
 #[test]
 fn the_library_tells_of_a_file_that_was_replaced() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     // No other test has this project.
-    let path = sandbox.path().join("shmfile");
+    let path = test.path().join("shmfile");
     let key = |path| Key::from_path(path, 0xee).unwrap();
     let before = Segment::options()
         .create(true)
@@ -336,15 +345,16 @@ fn the_library_tells_of_a_file_that_was_replaced() {
         .open(key(&path))
         .unwrap();
     let old = key(&path);
-    fs::write(sandbox.path().join("another"), "").unwrap();
-    fs::rename(sandbox.path().join("another"), &path).unwrap();
+    fs::write(test.path().join("another"), "").unwrap();
+    fs::rename(test.path().join("another"), &path).unwrap();
     let new = key(&path);
     let said = Segment::open(new).unwrap_err().to_string();
     expect(
         &said,
         &[&format!(
-            "; the segment {} has the key {old}: if ftok made both keys from one path, its file was replaced after that \
-             segment was created (the low 16 bits of its inode number were {:#06x} and are {:#06x} now)",
+            "; the segment {} has the key {old}: if ftok made both keys from one path, its file \
+             was replaced after that segment was created (the low 16 bits of its inode number \
+             were {:#06x} and are {:#06x} now)",
             before.id(),
             old.as_raw() & 0xffff,
             new.as_raw() & 0xffff
@@ -426,7 +436,8 @@ fn enoent_the_key_of_a_failed_ftok() {
         &all[2],
         &[
             "most likely a failed ftok",
-            "in this process ftok(\"no such directory/file\", project 65 ('A')) has failed with ENOENT",
+            "in this process ftok(\"no such directory/file\", project 65 ('A')) has failed with \
+             ENOENT",
         ],
     );
     expect(
@@ -444,7 +455,8 @@ fn eacces_and_eperm_of_a_strangers_segment() {
             line,
             &[
                 "EACCES",
-                "belongs to uid 0 (root) and has mode 0600: uid 65534 (nobody), neither its owner nor in its group, may do nothing with it",
+                "belongs to uid 0 (root) and has mode 0600: uid 65534 (nobody), neither its owner \
+                 nor in its group, may do nothing with it",
             ],
         );
     }
@@ -562,16 +574,31 @@ fn enomem_of_locking() {
 fn odd_arguments() {
     let failed = failures(&["odd-arguments"]);
     for (line, parts) in failed.iter().zip([
-        &["the addresses of a process end at 0x7ffffffff000, unless", "five levels"][..],
-        &["the addresses of a process end at 0x", "the segment at 0xffff800000000000 would reach beyond"],
+        &[
+            "the addresses of a process end at 0x7ffffffff000, unless",
+            "five levels",
+        ][..],
+        &[
+            "the addresses of a process end at 0x",
+            "the segment at 0xffff800000000000 would reach beyond",
+        ],
         &["this address rounded down to a page is 0"],
         &["EFAULT: the buffer is NULL"],
-        &["EFAULT: the buffer's address is invalid, or this process may not write to the memory there"],
-        &["EFAULT: the buffer's address is invalid, or this process may not read the memory there"],
+        &[
+            "EFAULT: the buffer's address is invalid, or this process may not write to the \
+            memory there",
+        ],
+        &[
+            "EFAULT: the buffer's address is invalid, or this process may not read the memory \
+            there",
+        ],
         &["no segment has the index 32000"],
         &["uid 4294967295 does not exist"],
         &["ENOENT: the path is empty"],
-        &["huge pages of 16 GiB, mode 0600) failed", "no huge pages of 16 GiB"],
+        &[
+            "huge pages of 16 GiB, mode 0600) failed",
+            "no huge pages of 16 GiB",
+        ],
     ]) {
         expect(line, parts);
     }
@@ -585,16 +612,17 @@ fn enospc() {
     expect(
         &failed[0],
         &[
-            "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; free space on the disk does not matter; 1 of them is an orphan \
-             (no process has it attached, and its creator is dead; shmkey list shows it): remove it",
+            "ENOSPC: 3 of 3 segments (kernel.shmmni) are in use; free space on the disk does not \
+             matter; 1 of them is an orphan (no process has it attached, and its creator is dead; \
+             shmkey list shows it): remove it",
         ],
     );
     let failed = failures(&["too-many-pages"]);
     expect(
         &failed[0],
         &[
-            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too many; free space on the disk does not matter; \
-             none is known to be an orphan",
+            "ENOSPC: 3 of 5 pages of shared memory (kernel.shmall) are in use, and 3 more are too \
+             many; free space on the disk does not matter; none is known to be an orphan",
         ],
     );
 }
@@ -630,8 +658,8 @@ fn enomem() {
         ],
     );
     // A machine that promises memory without limit does not fail.
-    let sandbox = Sandbox::new().unwrap();
-    let command = situation(&sandbox, &["memory"], &[("SHMKEY_TRACE", "1")]);
+    let test = Environment::new();
+    let command = situation(&test, &["memory"], &[("SHMKEY_TRACE", "1")]);
     let ending = Process::run("trace", command, b"").unwrap();
     if ending.status.code() != Some(77) {
         expect(
@@ -683,8 +711,8 @@ fn nothing_is_guessed_when_a_record_cannot_be_read() {
 /// The library's own errors say the same.
 #[test]
 fn the_library_gives_the_same_explanation() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let cause = |error: shmkey::Error| {
         let text = error.to_string();
         text.split_once("): ")
@@ -695,11 +723,11 @@ fn the_library_gives_the_same_explanation() {
     // What follows tells of segments that other tests create and remove.
     let ours = cause(Segment::open(key).unwrap_err());
     let ours = ours.split_inclusive("; ").take(2).collect::<String>();
-    let traced = run_to_success(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[1], &[&ours]);
 
     let ours = cause(Segment::from_id(-1).attach().unwrap_err());
-    let traced = run_to_success(situation(&sandbox, &["no-id"], &[("SHMKEY_TRACE", "1")]));
+    let traced = run_to_success(situation(&test, &["no-id"], &[("SHMKEY_TRACE", "1")]));
     expect(&lines(&traced.stderr)[0], &[&ours]);
 
     let number = 0x4000_0000 | key.as_raw() & 0xffff;
@@ -715,7 +743,8 @@ fn the_library_gives_the_same_explanation() {
     expect(
         &error.to_string(),
         &[&format!(
-            "no segment has the id {number}: {number} is the key {number:#010x} of the segment with the id {}",
+            "no segment has the id {number}: {number} is the key {number:#010x} of the segment \
+             with the id {}",
             segment.id()
         )],
     );

@@ -56,7 +56,7 @@ impl Locks {
     }
 }
 
-/// One process, which nobody disturbs.
+/// One process, without contention.
 pub fn alone<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
     let results = processes::processes(&[Some(cpus.1)], |player| {
@@ -67,7 +67,7 @@ pub fn alone<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     Ok(results[0])
 }
 
-/// Two processes on two CPUs. The time is that of one turn, whoever has it.
+/// Two processes on two CPUs. The time is that of one turn of either.
 pub fn contended<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
     let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |player| {

@@ -115,7 +115,7 @@ impl Report {
             let (size, mode) = (count(segment.size as u64, "byte"), segment.mode);
             let _ = write!(text, "{size}, mode {mode:04o}), which ");
             let _ = match (&left.users[..], segment.nattch) {
-                (_, 0) => write!(text, "nobody has attached"),
+                (_, 0) => write!(text, "no process has attached"),
                 ([], n) => {
                     let times = count(n, "time");
                     write!(text, "others have attached ({times} in all)")
@@ -132,18 +132,19 @@ impl Report {
             (Some(0), _) => "has ended".to_owned(),
             (Some(code), _) => format!("has ended with status {code}"),
             (_, Some(signal)) => format!("was killed by {}", signal_name(signal)),
-            _ => "has ended somehow".to_owned(),
+            _ => "has ended".to_owned(),
         };
         let left = match &self.left {
-            None => "; what it has left behind cannot be told".to_owned(),
+            None => "; which segments it has left behind is unknown".to_owned(),
             Some(left) => {
                 let count = match left.len() {
                     0 => "no segment".to_owned(),
                     n => count(n as u64, "segment"),
                 };
-                match left.iter().all(|left| left.creator == self.pid) {
-                    true => format!(" and has left {count} behind"),
-                    false => format!("; with the processes it started, it has left {count} behind"),
+                if left.iter().all(|left| left.creator == self.pid) {
+                    format!(" and has left {count} behind")
+                } else {
+                    format!("; with the processes it started, it has left {count} behind")
                 }
             }
         };
@@ -214,7 +215,7 @@ impl Report {
 }
 
 fn remedy(id: i32) -> String {
-    format!("if nobody needs it any more, remove it: shmkey remove {id}, or ipcrm -m {id}")
+    format!("if no process needs it any more, remove it: shmkey remove {id}, or ipcrm -m {id}")
 }
 
 /// Finds the processes that have the segments attached, as far as this user may look.

@@ -60,7 +60,7 @@ pub fn listed_id(id: i32) -> Value {
     found.unwrap_or_else(|| panic!("{id} is not listed"))
 }
 
-/// A name that nobody else has, whose segment goes with it.
+/// A name that no other test uses. Dropping it removes the segment.
 pub struct Name(pub String);
 
 impl Name {
@@ -161,7 +161,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // SAFETY: it is our child, which nobody has waited for.
+        // SAFETY: it is a child of this process that was not waited for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);

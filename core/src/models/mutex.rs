@@ -188,7 +188,7 @@ impl Threads for Witness {
 }
 
 /// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken,
-/// and one of the two is told of the death.
+/// and one of the two is notified of the death.
 #[test]
 fn one_sleeps_while_the_owner_dies() {
     let mut model = loom::model::Builder::new();

@@ -175,7 +175,7 @@ impl Area<'_> {
             Self::nowhere()
         };
         // SAFETY: it lies in the area, as just made sure, and is aligned as the area is. It is an
-        // atomic, so others may write it; where payload lies, nobody holds a reference that
+        // atomic, so others may write it; where payload lies, no code holds a reference that
         // forbids that.
         unsafe { &*self.base.add(offset).cast() }
     }

@@ -9,6 +9,7 @@ mod errno;
 mod file;
 pub mod futex;
 mod identity;
+mod ipc;
 mod lines;
 mod machine;
 mod maps;
@@ -36,6 +37,7 @@ pub use file::{file_id, file_id_at};
 pub use identity::{
     Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user, may_override,
 };
+pub use ipc::{msgctl, msgget, semctl, semget};
 pub use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
     lowest_address, mappings_limit, memory, user_name,

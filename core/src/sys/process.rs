@@ -18,7 +18,7 @@ pub fn thread_id() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
-/// In place of namespaces that cannot be told.
+/// In place of namespaces that are unknown.
 pub const NO_NAMESPACE: u64 = u64::MAX;
 
 /// The inode number of the initial PID namespace, which sees all processes: `PROC_PID_INIT_INO` of
@@ -103,7 +103,7 @@ pub fn random() -> u64 {
     }
 }
 
-/// The number of the processor that this thread runs on at this moment, if that can be told.
+/// Returns the number of the processor that this thread runs on, if the kernel says it.
 #[inline]
 pub fn cpu() -> Option<u32> {
     if cfg!(miri) {

@@ -1,5 +1,5 @@
-//! What `shmkey trace` is told beside the trace: who has made a call, who has created which segment,
-//! and who has told what it left. It tells at the end what is left of processes that could not: those
+//! What `shmkey trace` receives beside the trace: who has made a call, who has created which segment,
+//! and which process has reported what it left. At the end it reports what is left of processes that could not: those
 //! that were killed, called `_exit` or were replaced by `exec`.
 //!
 //! The notes go to a socket in the abstract namespace, which the command alone reads: a program that has
@@ -40,7 +40,7 @@ impl Reporter {
     }
 }
 
-/// The number of the IPC namespace; 0 if it cannot be told.
+/// The number of the IPC namespace; 0 if it is unknown.
 fn namespace() -> u64 {
     sys::ipc_namespace().unwrap_or(0)
 }
@@ -52,7 +52,7 @@ pub(super) fn called() {
 
 /// This process has opened a segment that it has perhaps created.
 pub(super) fn opened(id: c_int) {
-    // Looking it up is spared where nobody wants to know.
+    // Nothing is looked up where no command receives it.
     if sink::reporter().is_none() {
         return;
     }

@@ -1,8 +1,8 @@
 //! When a process ends, what it leaves: attachments that it has not detached, and segments that it
-//! has created and nobody has removed.
+//! has created and no process has removed.
 //!
 //! Only a process that ends by `exit`, or by returning from `main`, comes here; one that is killed,
-//! or calls `_exit`, or is replaced by `exec` does not. (`shmkey trace` tells of those.) What it has created is told by the kernel's
+//! or calls `_exit`, or is replaced by `exec` does not. (`shmkey trace` reports those.) What it has created follows from the kernel's
 //! own records, which name the creator of each segment, so nothing has to be kept.
 
 use super::{
@@ -69,7 +69,7 @@ extern "C" fn end() {
     notes::told();
 }
 
-/// What this process has attached: the ids, in order, each as often as it is.
+/// What this process has attached: the ids, in order, once for each attachment.
 struct Own(Scratch);
 
 impl Own {
@@ -77,7 +77,7 @@ impl Own {
     fn read(count: usize) -> Option<Own> {
         let mut ids = Scratch::new(count).ok()?;
         let mut places = ids.numbers_mut().iter_mut();
-        // Another thread may attach more at this moment, for which there is no place.
+        // Another thread may attach more at the same time, for which there is no place.
         let read = sys::for_each_attachment(|mapping| {
             if let Some(place) = places.next() {
                 *place = mapping.id;
@@ -101,7 +101,7 @@ impl Own {
 /// An error if they cannot be listed.
 fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
     let me = sys::process_id();
-    // An earlier process can have had this one's id. Without /proc that cannot be told.
+    // An earlier process can have had this one's id. Without /proc that is unknown.
     // Both clocks are rounded.
     let start = Stat::of_this_process().map_or(0, |stat| os::second_of(stat.start) - 1);
     let (highest, _) = backend::usage()?;

@@ -40,7 +40,7 @@ struct Settings {
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
-    /// The command that has started all this, and wants to be told some things.
+    /// The command that traces this program, and receives notes.
     reporter: Option<Reporter>,
     /// This process, if the command has started it: then it tells what this one has left behind.
     reported: c_int,
@@ -105,7 +105,7 @@ extern "C" fn start() {
     if os::is_privileged() {
         return;
     }
-    // SAFETY: the program has not begun; nobody changes the environment.
+    // SAFETY: the program has not begun; no thread changes the environment.
     let (wanted, format, reporter) = unsafe {
         (
             os::variable(c"SHMKEY_TRACE"),
@@ -117,7 +117,7 @@ extern "C" fn start() {
         None | Some(b"" | b"0") => return,
         Some(wanted) => wanted,
     };
-    // SAFETY: nobody reads it before DESCRIPTOR says so, and this function runs once.
+    // SAFETY: no thread reads it before DESCRIPTOR says so, and this function runs once.
     let settings = unsafe { &mut *SETTINGS.0.get() };
     settings.json = format == Some(b"json");
     settings.reporter = reporter.and_then(Reporter::parse);

@@ -6,7 +6,7 @@ mod raw;
 
 pub use objects::{DYING_CLIENT, dying_client, record, server_and_dying_client};
 
-use super::{Form, Process, Programs, Random, Result, Sandbox};
+use super::{Environment, Form, Process, Programs, Random, Result};
 use shmkey::{Key, Segment};
 use std::{
     os::unix::process::ExitStatusExt,
@@ -116,29 +116,34 @@ impl Pairing<'_> {
         (self.pair.run)(self)
     }
 
-    fn command(&self, name: &'static str, form: Form, sandbox: &Sandbox) -> Result<Command> {
+    fn command(
+        &self,
+        name: &'static str,
+        form: Form,
+        environment: &Environment,
+    ) -> Result<Command> {
         let mut command = self.programs.command(name, form)?;
-        command.current_dir(sandbox.path());
+        command.current_dir(environment.path());
         Ok(command)
     }
 
-    fn writer(&self, sandbox: &Sandbox) -> Result<Command> {
-        self.command(self.pair.writer, self.writer, sandbox)
+    fn writer(&self, environment: &Environment) -> Result<Command> {
+        self.command(self.pair.writer, self.writer, environment)
     }
 
-    fn reader(&self, sandbox: &Sandbox) -> Result<Command> {
-        self.command(self.pair.reader, self.reader, sandbox)
+    fn reader(&self, environment: &Environment) -> Result<Command> {
+        self.command(self.pair.reader, self.reader, environment)
     }
 
     /// The same with arguments.
-    fn writer_with(&self, arguments: &[&str], sandbox: &Sandbox) -> Result<Command> {
-        let mut command = self.writer(sandbox)?;
+    fn writer_with(&self, arguments: &[&str], environment: &Environment) -> Result<Command> {
+        let mut command = self.writer(environment)?;
         command.args(arguments);
         Ok(command)
     }
 
-    fn reader_with(&self, arguments: &[&str], sandbox: &Sandbox) -> Result<Command> {
-        let mut command = self.reader(sandbox)?;
+    fn reader_with(&self, arguments: &[&str], environment: &Environment) -> Result<Command> {
+        let mut command = self.reader(environment)?;
         command.args(arguments);
         Ok(command)
     }
@@ -154,11 +159,11 @@ impl Pairing<'_> {
 
 /// Runs a program that forks.
 pub fn single(programs: &Programs, single: &Single, form: Form) -> Result<()> {
-    let sandbox = Sandbox::new()?;
+    let environment = Environment::new();
     let mut command = programs.command(single.program, form)?;
-    command.current_dir(sandbox.path());
+    command.current_dir(environment.path());
     Process::run(single.program, command, b"")?.expect(single.program, single.prints.as_bytes())?;
-    sandbox.expect_gone(sandbox.keys.parent_child)
+    environment.expect_gone(environment.keys.parent_child)
 }
 
 /// The race at full speed. Returns its table: whatever plain memory has torn, the others have not.
@@ -200,7 +205,7 @@ fn stop(process: Process, name: &str, form: Form) -> Result<Vec<u8>> {
     Ok(ending.stdout)
 }
 
-/// Waits until somebody has the segment under a key attached.
+/// Waits until a process has the segment under a key attached.
 fn wait_for_attached(key: Key) -> Result<()> {
     wait_for("attach its segment", || {
         let status = Segment::open(key).and_then(|segment| segment.status());

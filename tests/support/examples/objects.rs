@@ -9,7 +9,7 @@ use super::{
     remove_left, stop, wait_for, wait_for_attached,
 };
 use crate::support::{
-    Form, Helper, Name, Process, Programs, Random, Result, Sandbox,
+    Environment, Form, Helper, Process, Programs, Random, Result,
     record::{RECORD_LAYOUT, Record},
     say, wait_to_be_told,
 };
@@ -20,31 +20,31 @@ use std::{path::Path, process::Command, sync::Arc, time::Duration};
 /// The same as on raw segments, but the reader waits if it comes first, and no line is lost if writers come first.
 pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
     let crossed = raw::writer_reader(pairing)?;
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.writer_reader;
+    let environment = Environment::new();
+    let key = environment.keys.writer_reader;
 
     if pairing.thorough {
-        // A reader that is told to stop, and one that is killed.
-        let stopped = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
+        // A reader that gets SIGTERM, and one that is killed.
+        let stopped = Process::start("reader", pairing.reader(&environment)?, b"")?;
         wait_for_attached(key)?;
         stopped.signal(libc::SIGTERM);
         stopped
             .finish()?
             .expect_failure("reader", b"", "told to stop before a line came")?;
-        sandbox.expect_gone(key)?;
-        let killed = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
+        environment.expect_gone(key)?;
+        let killed = Process::start("reader", pairing.reader(&environment)?, b"")?;
         wait_for_attached(key)?;
         killed.kill()?;
     }
 
     // The reader first.
-    let reader = Process::start("reader", pairing.reader(&sandbox)?, b"")?;
+    let reader = Process::start("reader", pairing.reader(&environment)?, b"")?;
     wait_for_attached(key)?;
-    write_line(pairing, &sandbox, &crossed)?;
+    write_line(pairing, &environment, &crossed)?;
     reader
         .finish()?
         .expect("reader", &lines_read(&[&crossed]))?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     if !pairing.thorough {
         return Ok(crossed);
     }
@@ -54,67 +54,68 @@ pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
     values.push(Random::new().line_bytes(5000));
     values.push(b"\0 in the middle \0".to_vec());
     for value in &values {
-        write_line(pairing, &sandbox, value)?;
+        write_line(pairing, &environment, value)?;
     }
     let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-    read_lines(pairing, &sandbox, &values)?;
+    read_lines(pairing, &environment, &values)?;
 
     // A line that is too long leaves nothing behind.
     let too_long = [&Random::new().text(10_000)[..], b"\n"].concat();
-    Process::run("writer", pairing.writer(&sandbox)?, &too_long)?.expect_failure(
+    Process::run("writer", pairing.writer(&environment)?, &too_long)?.expect_failure(
         "writer",
         b"Write Data: ",
         "EMSGSIZE",
     )?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     Ok(crossed)
 }
 
-/// The same; and each is told if the other dies.
+/// The same; and each is notified if the other dies.
 pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     let crossed = raw::server_client(pairing)?;
     if !pairing.thorough {
         return Ok(crossed);
     }
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.server_client;
+    let environment = Environment::new();
+    let key = environment.keys.server_client;
     let says = server_says();
     let reads = format!("Data read from memory: {MESSAGE}\n");
 
-    // Nobody there.
-    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect_failure(
+    // No other process is there.
+    Process::run("client", pairing.reader(&environment)?, b"")?.expect_failure(
         "client",
         b"",
         "start the program that creates it first",
     )?;
 
     // A server that is killed: its message arrives all the same, and the client cleans up.
-    start_server(pairing, &sandbox)?.kill()?;
-    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect_failure(
+    start_server(pairing, &environment)?.kill()?;
+    Process::run("client", pairing.reader(&environment)?, b"")?.expect_failure(
         "client",
         reads.as_bytes(),
         "the server was killed",
     )?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
     // Another server in its place; and a third one, which is one too many.
-    start_server(pairing, &sandbox)?.kill()?;
-    let server = start_server(pairing, &sandbox)?;
-    Process::run("server", pairing.writer(&sandbox)?, b"")?
+    start_server(pairing, &environment)?.kill()?;
+    let server = start_server(pairing, &environment)?;
+    Process::run("server", pairing.writer(&environment)?, b"")?
         .expect_failure("server", b"", "EBUSY")?;
-    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect("client", reads.as_bytes())?;
+    Process::run("client", pairing.reader(&environment)?, b"")?
+        .expect("client", reads.as_bytes())?;
     server.finish()?.expect("server", says.as_bytes())?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
-    // A server that is told to stop.
-    let server = start_server(pairing, &sandbox)?;
+    // A server that gets SIGTERM.
+    let server = start_server(pairing, &environment)?;
     server.signal(libc::SIGINT);
     server.finish()?.expect_failure(
         "server",
         says.as_bytes(),
         "told to stop before a client came",
     )?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     Ok(crossed)
 }
 
@@ -123,7 +124,7 @@ pub const DYING_CLIENT: &str = "a client that dies";
 
 /// A server whose client is killed before it answers.
 pub fn server_and_dying_client(programs: &Programs, form: Form) -> Result<()> {
-    let sandbox = Sandbox::new()?;
+    let environment = Environment::new();
     let pair = PAIRS.iter().find(|pair| pair.writer == "server");
     let pairing = Pairing {
         programs,
@@ -132,9 +133,9 @@ pub fn server_and_dying_client(programs: &Programs, form: Form) -> Result<()> {
         reader: form,
         thorough: true,
     };
-    let server = start_server(&pairing, &sandbox)?;
-    let directory = Name(sandbox.path().display().to_string());
-    let mut client = Helper::start(DYING_CLIENT, &directory);
+    let server = start_server(&pairing, &environment)?;
+    let directory = environment.path().display().to_string();
+    let mut client = Helper::start(&[], DYING_CLIENT, &directory);
     client.expect("ready");
     client.kill();
     server.finish()?.expect_failure(
@@ -142,7 +143,7 @@ pub fn server_and_dying_client(programs: &Programs, form: Form) -> Result<()> {
         server_says().as_bytes(),
         "the client was killed before it answered",
     )?;
-    sandbox.expect_gone(sandbox.keys.server_client)
+    environment.expect_gone(environment.keys.server_client)
 }
 
 /// Acts as the client until it is killed.
@@ -163,8 +164,8 @@ pub fn dying_client(directory: &str) -> Result<()> {
 
 /// A structure with a field of every kind, as the latest value.
 pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.record;
+    let environment = Environment::new();
+    let key = environment.keys.record;
     let read = |seen: &mut u64| -> std::result::Result<Record, Error> {
         let place = Place::key(key).create(false).layout(RECORD_LAYOUT);
         let latest = Latest::<shmkey::Pod<Record>>::open(place)?;
@@ -173,13 +174,13 @@ pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
     let mut crossed = Vec::new();
     for name in pairing.values(32) {
         // Twice: the newer one is the one to be seen.
-        write_struct(pairing, &sandbox, b"older")?;
-        let (id, temperature) = write_struct(pairing, &sandbox, &name)?;
+        write_struct(pairing, &environment, b"older")?;
+        let (id, temperature) = write_struct(pairing, &environment, &name)?;
         let record = read(&mut 0).map_err(|error| error.to_string())?;
         if (record.id, record.temperature) != (id, temperature) || !record.name.starts_with(&name) {
             return Err(format!("write_struct wrote {record:?}"));
         }
-        read_struct(pairing, &sandbox, &record)?;
+        read_struct(pairing, &environment, &record)?;
         if crossed.is_empty() {
             crossed = [format!("{id}, {temperature}, ").as_bytes(), &name].concat();
         }
@@ -196,17 +197,17 @@ pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
             latest.publisher()?.publish(shmkey::Pod(record))
         };
         publish().map_err(|error| error.to_string())?;
-        read_struct(pairing, &sandbox, &record)?;
+        read_struct(pairing, &environment, &record)?;
     }
 
     // A reader that waits for the next.
-    write_struct(pairing, &sandbox, b"one")?;
+    write_struct(pairing, &environment, b"one")?;
     let mut seen = 0;
     let one = read(&mut seen).map_err(|error| error.to_string())?;
-    let reader = pairing.reader_with(&["shmfile", "2"], &sandbox)?;
+    let reader = pairing.reader_with(&["shmfile", "2"], &environment)?;
     let reader = Process::start("read_struct", reader, b"")?;
     reader.wait_until("print the first", |out| out == one.lines())?;
-    write_struct(pairing, &sandbox, b"another")?;
+    write_struct(pairing, &environment, b"another")?;
     let other = read(&mut seen).map_err(|error| error.to_string());
     let ending = reader.finish()?;
     match other {
@@ -214,14 +215,18 @@ pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
         // The reader was faster, and has removed it.
         Err(_) => ending.expect_end("read_struct", |status| status.success())?,
     }
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     Ok(crossed)
 }
 
-pub(super) fn read_struct(pairing: &Pairing, sandbox: &Sandbox, record: &Record) -> Result<()> {
-    let reader = pairing.reader_with(&["shmfile"], sandbox)?;
+pub(super) fn read_struct(
+    pairing: &Pairing,
+    environment: &Environment,
+    record: &Record,
+) -> Result<()> {
+    let reader = pairing.reader_with(&["shmfile"], environment)?;
     Process::run("read_struct", reader, b"")?.expect("read_struct", &record.lines())?;
-    sandbox.expect_gone(sandbox.keys.record)
+    environment.expect_gone(environment.keys.record)
 }
 
 /// A record of random bytes, but for its name, which ends somewhere.
@@ -245,16 +250,16 @@ pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
         message.copy_from_slice(&Random::new().line_bytes(32));
         open(key)?.publisher()?.publish(message)
     };
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.sender_receiver;
-    newest(pairing, &sandbox)?;
-    invalid_message(pairing, &sandbox, key, junk)?;
+    let environment = Environment::new();
+    let key = environment.keys.sender_receiver;
+    newest(pairing, &environment)?;
+    invalid_message(pairing, &environment, key, junk)?;
 
     // The receiver first, which waits.
-    let receiver = pairing.reader_with(&["1", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], &environment)?;
     let receiver = Process::start("receiver", receiver, b"")?;
     wait_for_attached(key)?;
-    let sender = pairing.writer_with(&["1", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["1", "0"], &environment)?;
     Process::run("sender", sender, b"")?.expect("sender", b"")?;
     receiver
         .finish()?
@@ -265,24 +270,24 @@ pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     let published = |key: Key| {
         Segment::open(key).is_ok() && open(key).is_ok_and(|latest| latest.version() != 0)
     };
-    let sender = pairing.writer_with(&["1000", "60"], &sandbox)?;
+    let sender = pairing.writer_with(&["1000", "60"], &environment)?;
     let sender = Process::start("sender", sender, b"")?;
     wait_for("publish", || published(key))?;
     sender.kill()?;
-    let sender = pairing.writer_with(&["2", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["2", "0"], &environment)?;
     Process::run("sender", sender, b"")?.expect("sender", b"")?;
-    let receiver = pairing.reader_with(&["1", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], &environment)?;
     Process::run("receiver", receiver, b"")?.expect("receiver", b"Received: ZIMNO\n")?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
-    both_at_once(pairing, &sandbox, key, published)?;
+    both_at_once(pairing, &environment, key, published)?;
     Ok(b"CIEPLO, ZIMNO".into())
 }
 
-/// Every message, in turn, whoever comes first and however fast the other one is.
+/// Every message, in turn, in whichever order the two begin, and however fast each is.
 pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let key = sandbox.keys.ring;
+    let environment = Environment::new();
+    let key = environment.keys.ring;
     let all = |count: usize| "Received: CIEPLO\nReceived: ZIMNO\n".repeat(count / 2);
     let start = |name, command| Process::start(name, command, b"");
     let count = if pairing.thorough { "5000" } else { "500" };
@@ -290,37 +295,46 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
 
     // More than the ring has room for, by a sender that comes first and one that comes second. The
     // receiver ends because the sender does.
-    let sender = start("ring_sender", pairing.writer_with(&[count, "0"], &sandbox)?)?;
+    let sender = start(
+        "ring_sender",
+        pairing.writer_with(&[count, "0"], &environment)?,
+    )?;
     wait_for_attached(key)?;
-    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&environment)?)?;
     sender.finish()?.expect("ring_sender", b"")?;
     receiver
         .finish()?
         .expect("ring_receiver", prints.as_bytes())?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
-    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&environment)?)?;
     wait_for_attached(key)?;
-    let sender = start("ring_sender", pairing.writer_with(&[count, "0"], &sandbox)?)?;
+    let sender = start(
+        "ring_sender",
+        pairing.writer_with(&[count, "0"], &environment)?,
+    )?;
     sender.finish()?.expect("ring_sender", b"")?;
     receiver
         .finish()?
         .expect("ring_receiver", prints.as_bytes())?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     if !pairing.thorough {
         return Ok(format!("{count} messages, each in its turn").into());
     }
 
     // What was sent stays when the sender has ended.
-    let sender = pairing.writer_with(&["20", "0"], &sandbox)?;
+    let sender = pairing.writer_with(&["20", "0"], &environment)?;
     Process::run("ring_sender", sender, b"")?.expect("ring_sender", b"")?;
-    let receiver = pairing.reader_with(&["20", "0"], &sandbox)?;
+    let receiver = pairing.reader_with(&["20", "0"], &environment)?;
     Process::run("ring_receiver", receiver, b"")?.expect("ring_receiver", all(20).as_bytes())?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
-    // A sender that is killed: all that it has sent arrives, and the receiver is told.
-    let sender = start("ring_sender", pairing.writer_with(&["10", "60"], &sandbox)?)?;
-    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
+    // A sender that is killed: all that it has sent arrives, and the receiver is notified.
+    let sender = start(
+        "ring_sender",
+        pairing.writer_with(&["10", "60"], &environment)?,
+    )?;
+    let receiver = start("ring_receiver", pairing.reader(&environment)?)?;
     receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
     sender.kill()?;
     receiver.finish()?.expect_failure(
@@ -328,37 +342,37 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
         b"Received: CIEPLO\n",
         "the sender was killed",
     )?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
-    // A receiver that is killed: the sender is told when there is no room any more.
+    // A receiver that is killed: the sender is notified when the ring is full.
     let receiver = start(
         "ring_receiver",
-        pairing.reader_with(&["10", "60"], &sandbox)?,
+        pairing.reader_with(&["10", "60"], &environment)?,
     )?;
     wait_for_attached(key)?;
     let sender = start(
         "ring_sender",
-        pairing.writer_with(&["1000", "0"], &sandbox)?,
+        pairing.writer_with(&["1000", "0"], &environment)?,
     )?;
     receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")?;
     receiver.kill()?;
     sender
         .finish()?
         .expect_failure("ring_sender", b"", "EOWNERDEAD")?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
 
     // Both, told to stop.
     let sender = start(
         "ring_sender",
-        pairing.writer_with(&["1000000", "0.01"], &sandbox)?,
+        pairing.writer_with(&["1000000", "0.01"], &environment)?,
     )?;
-    let receiver = start("ring_receiver", pairing.reader(&sandbox)?)?;
+    let receiver = start("ring_receiver", pairing.reader(&environment)?)?;
     receiver.wait_until("receive two messages", |out| {
         out.starts_with(all(2).as_bytes())
     })?;
     stop(receiver, "ring_receiver", pairing.reader)?;
     stop(sender, "ring_sender", pairing.writer)?;
-    sandbox.expect_gone(key)?;
+    environment.expect_gone(key)?;
     Ok(format!("{count} messages, each in its turn").into())
 }
 

@@ -1,36 +1,41 @@
 //! The pairs on raw segments, and what the pairs on objects have in common with them.
 
 use super::{Pairing, contains, stop, wait_for};
-use crate::support::{Process, Random, Result, Sandbox};
+use crate::support::{Environment, Process, Random, Result};
 use shmkey::{Error, Key, Segment};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 /// A line from the writer's standard input to the reader's standard output.
 pub(super) fn writer_reader(pairing: &Pairing) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
+    let environment = Environment::new();
     let mut values = pairing.values(1024);
     if pairing.thorough && !pairing.writer.is_plain() {
         // Ours may fill the segment to the last byte, without a NUL. (fgets needs room for one.)
         values.push(Random::new().text(1024));
     }
     for value in &values {
-        write_line(pairing, &sandbox, value)?;
-        read_lines(pairing, &sandbox, &[value])?;
+        write_line(pairing, &environment, value)?;
+        read_lines(pairing, &environment, &[value])?;
     }
     Ok(values.into_iter().next().unwrap_or_default())
 }
 
-pub(super) fn write_line(pairing: &Pairing, sandbox: &Sandbox, value: &[u8]) -> Result<()> {
+pub(super) fn write_line(pairing: &Pairing, environment: &Environment, value: &[u8]) -> Result<()> {
     let line = [value, &b"\n"[..]].concat();
-    Process::run("writer", pairing.writer(sandbox)?, &line)?.expect(
+    Process::run("writer", pairing.writer(environment)?, &line)?.expect(
         "writer",
         &[b"Write Data: Data written in memory: ", &line[..]].concat(),
     )
 }
 
-pub(super) fn read_lines(pairing: &Pairing, sandbox: &Sandbox, values: &[&[u8]]) -> Result<()> {
-    Process::run("reader", pairing.reader(sandbox)?, b"")?.expect("reader", &lines_read(values))?;
-    sandbox.expect_gone(sandbox.keys.writer_reader)
+pub(super) fn read_lines(
+    pairing: &Pairing,
+    environment: &Environment,
+    values: &[&[u8]],
+) -> Result<()> {
+    Process::run("reader", pairing.reader(environment)?, b"")?
+        .expect("reader", &lines_read(values))?;
+    environment.expect_gone(environment.keys.writer_reader)
 }
 
 pub(super) fn lines_read(values: &[&[u8]]) -> Vec<u8> {
@@ -45,8 +50,8 @@ pub(super) fn server_says() -> String {
     format!("Data written in memory: {MESSAGE}\nWaiting for client...\n")
 }
 
-pub(super) fn start_server(pairing: &Pairing, sandbox: &Sandbox) -> Result<Process> {
-    let server = Process::start("server", pairing.writer(sandbox)?, b"")?;
+pub(super) fn start_server(pairing: &Pairing, environment: &Environment) -> Result<Process> {
+    let server = Process::start("server", pairing.writer(environment)?, b"")?;
     let says = server_says();
     server.wait_until("wait for a client", |out| out == says.as_bytes())?;
     Ok(server)
@@ -54,34 +59,34 @@ pub(super) fn start_server(pairing: &Pairing, sandbox: &Sandbox) -> Result<Proce
 
 /// A server that waits for a client.
 pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
-    let server = start_server(pairing, &sandbox)?;
-    Process::run("client", pairing.reader(&sandbox)?, b"")?.expect(
+    let environment = Environment::new();
+    let server = start_server(pairing, &environment)?;
+    Process::run("client", pairing.reader(&environment)?, b"")?.expect(
         "client",
         format!("Data read from memory: {MESSAGE}\n").as_bytes(),
     )?;
     server
         .finish()?
         .expect("server", server_says().as_bytes())?;
-    sandbox.expect_gone(sandbox.keys.server_client)?;
+    environment.expect_gone(environment.keys.server_client)?;
     Ok(MESSAGE.into())
 }
 
 /// A whole structure.
 pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
-    let sandbox = Sandbox::new()?;
+    let environment = Environment::new();
     let mut crossed = Vec::new();
     for name in pairing.values(32) {
-        let (id, temperature) = write_struct(pairing, &sandbox, &name)?;
+        let (id, temperature) = write_struct(pairing, &environment, &name)?;
         let prints = [
             format!("id: {id}\ntemperature: {temperature:.6}\nname: ").as_bytes(),
             &name,
             b"\n",
         ]
         .concat();
-        let reader = pairing.reader_with(&["shmfile"], &sandbox)?;
+        let reader = pairing.reader_with(&["shmfile"], &environment)?;
         Process::run("read_struct", reader, b"")?.expect("read_struct", &prints)?;
-        sandbox.expect_gone(sandbox.keys.record)?;
+        environment.expect_gone(environment.keys.record)?;
         if crossed.is_empty() {
             crossed = [format!("{id}, {temperature}, ").as_bytes(), &name].concat();
         }
@@ -92,13 +97,13 @@ pub(super) fn write_struct_read_struct(pairing: &Pairing) -> Result<Vec<u8>> {
 /// Has a structure with random numbers written, and returns these.
 pub(super) fn write_struct(
     pairing: &Pairing,
-    sandbox: &Sandbox,
+    environment: &Environment,
     name: &[u8],
 ) -> Result<(i32, f64)> {
     let mut random = Random::new();
     let id = random.next() as i32;
     let temperature = f64::from(random.next() as i32) / 1000.0;
-    let mut writer = pairing.writer(sandbox)?;
+    let mut writer = pairing.writer(environment)?;
     writer
         .args([id.to_string(), temperature.to_string()])
         .args([OsStr::from_bytes(name), OsStr::new("shmfile")]);
@@ -109,7 +114,7 @@ pub(super) fn write_struct(
 /// Two messages in turn: first one after the other, where each output is known, then both programs
 /// at once.
 pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
-    let key = |sandbox: &Sandbox| sandbox.keys.sender_receiver;
+    let key = |environment: &Environment| environment.keys.sender_receiver;
     let junk = |key: Key| {
         let segment = Segment::options().create(true).size(1024).open(key)?;
         segment
@@ -123,26 +128,26 @@ pub(super) fn sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
             .read_at(0, &mut byte)?;
         Ok::<_, Error>(byte)
     };
-    let sandbox = Sandbox::new()?;
-    newest(pairing, &sandbox)?;
-    invalid_message(pairing, &sandbox, key(&sandbox), junk)?;
-    both_at_once(pairing, &sandbox, key(&sandbox), |key| {
+    let environment = Environment::new();
+    newest(pairing, &environment)?;
+    invalid_message(pairing, &environment, key(&environment), junk)?;
+    both_at_once(pairing, &environment, key(&environment), |key| {
         first(key).is_ok_and(|byte| b"CZ".contains(&byte[0]))
     })?;
     Ok(b"CIEPLO, ZIMNO".into())
 }
 
 /// The receiver sees the sender's last message, as often as it looks.
-pub(super) fn newest(pairing: &Pairing, sandbox: &Sandbox) -> Result<()> {
+pub(super) fn newest(pairing: &Pairing, environment: &Environment) -> Result<()> {
     for (count, last) in [("1", "CIEPLO"), ("2", "ZIMNO")] {
-        let sender = pairing.writer_with(&[count, "0"], sandbox)?;
-        let receiver = pairing.reader_with(&["3", "0"], sandbox)?;
+        let sender = pairing.writer_with(&[count, "0"], environment)?;
+        let receiver = pairing.reader_with(&["3", "0"], environment)?;
         Process::run("sender", sender, b"")?.expect("sender", b"")?;
         Process::run("receiver", receiver, b"")?.expect(
             "receiver",
             format!("Received: {last}\n").repeat(3).as_bytes(),
         )?;
-        sandbox.expect_gone(sandbox.keys.sender_receiver)?;
+        environment.expect_gone(environment.keys.sender_receiver)?;
     }
     Ok(())
 }
@@ -150,25 +155,25 @@ pub(super) fn newest(pairing: &Pairing, sandbox: &Sandbox) -> Result<()> {
 /// Something else in the place of a message.
 pub(super) fn invalid_message(
     pairing: &Pairing,
-    sandbox: &Sandbox,
+    environment: &Environment,
     key: Key,
     store: impl Fn(Key) -> std::result::Result<(), Error>,
 ) -> Result<()> {
-    let receiver = pairing.reader_with(&["1", "0"], sandbox)?;
+    let receiver = pairing.reader_with(&["1", "0"], environment)?;
     store(key).map_err(|error| error.to_string())?;
     Process::run("receiver", receiver, b"")?.expect("receiver", b"Error: Invalid message\n")?;
-    sandbox.expect_gone(key)
+    environment.expect_gone(key)
 }
 
 /// The receiver is given time to see both messages, and says little besides.
 pub(super) fn both_at_once(
     pairing: &Pairing,
-    sandbox: &Sandbox,
+    environment: &Environment,
     key: Key,
     has_sent: impl Fn(Key) -> bool,
 ) -> Result<()> {
-    let sender = pairing.writer_with(&["1000000", "0.01"], sandbox)?;
-    let receiver = pairing.reader_with(&["1000000", "0.003"], sandbox)?;
+    let sender = pairing.writer_with(&["1000000", "0.01"], environment)?;
+    let receiver = pairing.reader_with(&["1000000", "0.003"], environment)?;
     let sender = Process::start("sender", sender, b"")?;
     wait_for("send a message", || has_sent(key))?;
     let receiver = Process::start("receiver", receiver, b"")?;
@@ -177,7 +182,7 @@ pub(super) fn both_at_once(
     })?;
     stop(sender, "sender", pairing.writer)?;
     let out = stop(receiver, "receiver", pairing.reader)?;
-    // A plain program copies byte by byte and asks nobody: once in a long while it meets the other.
+    // A plain program copies byte by byte without a lock: once in a long while it meets the other.
     let mut torn = usize::from(pairing.writer.is_plain() || pairing.reader.is_plain());
     for line in out.split_inclusive(|&byte| byte == b'\n') {
         match line {
@@ -187,7 +192,7 @@ pub(super) fn both_at_once(
         }
     }
     if !pairing.reader.is_plain() {
-        sandbox.expect_gone(key)?;
+        environment.expect_gone(key)?;
     }
     Ok(())
 }

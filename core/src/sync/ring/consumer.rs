@@ -152,7 +152,7 @@ impl Consumer {
         None
     }
 
-    /// Whether looking is in vain, because the sender cannot run meanwhile.
+    /// Whether looking is in vain, because the sender cannot run at the same time.
     fn shares_cpu_with_sender(&self) -> bool {
         #[cfg(not(loom))]
         {
@@ -316,7 +316,7 @@ impl Consumer {
         view.drops || view.words.receiver.head.load(Relaxed) == message.pos
     }
 
-    /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
+    /// Releases a message. Returns false if the sender has dropped it: what was read of it
     /// may be anything.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
@@ -517,7 +517,7 @@ impl Consumer {
 fn wake_sender(words: &RingWords, wanted: u64) {
     atomic::wake(&words.receiver.head);
     let asleep = &words.asleep.wanted;
-    // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
+    // Relaxed: orders nothing. If another wish has come since, it stays.
     let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
 }
 

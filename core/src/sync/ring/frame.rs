@@ -12,7 +12,7 @@
 //! commits the message, so a message moves no other line of memory than its own. The word behind the
 //! last frame is always 0.
 //!
-//! The size lies where a single `and` gets it: whoever goes from frame to frame waits for that.
+//! The size lies where a single `and` gets it: a thread that goes from frame to frame waits for that.
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

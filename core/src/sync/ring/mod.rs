@@ -11,13 +11,13 @@
 //!
 //! The sender writes a frame's bytes, a 0 behind them, and then the frame's first word, which
 //! commits it (see `frame`). The receiver looks at the word where the next frame will be, and moves
-//! `head` on when it is done with one. The sender looks at `head` only when it has run out of room
+//! `head` on when it has released one. The sender looks at `head` only when it has run out of room
 //! that it knows of; the receiver never looks at `tail`, which is there for the next sender, should
 //! this one die.
 //!
 //! Positions count bytes ever written, and never wrap; a position's offset is what is left of it
 //! modulo the room. Nothing that is read from the segment is trusted: an offset stays inside the
-//! area whatever it was made from, and a word that makes no sense is an error.
+//! area whatever it was made from, and a word that no sender writes is an error.
 
 mod consumer;
 mod frame;
@@ -136,7 +136,7 @@ pub enum RingError {
 /// What is known of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// Somebody is there, or nobody has come yet.
+    /// A process is there, or none has come yet.
     Expected,
     /// All have ended properly.
     Gone,

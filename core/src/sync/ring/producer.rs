@@ -97,7 +97,7 @@ impl Producer {
     #[inline]
     pub fn catch_up(&mut self, view: View) {
         self.pending = None;
-        // Relaxed: whoever sends has the senders' lock, which orders it.
+        // Relaxed: a thread that sends has the senders' lock, which orders it.
         let pos = view.words.sender.tail.load(Relaxed);
         if pos != self.pos {
             self.pos = pos;
@@ -212,7 +212,7 @@ impl Producer {
         let word = frame.word(self.cpu.get());
         match self.pending {
             None => self.pending = Some((self.pos, self.offset, word)),
-            // Relaxed: nobody comes here before the first one is committed, which releases it.
+            // Relaxed: no receiver comes here before the first one is committed, which releases it.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
         self.advance(view, frame.size);
@@ -241,7 +241,7 @@ impl Producer {
     #[inline(always)]
     fn publish(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
-        // Release: whoever sees the frame sees its bytes, the frames behind it, and the 0 at the end.
+        // Release: a receiver that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
         // Release: for the next sender.
         view.words.sender.tail.store(self.pos, Release);
@@ -274,9 +274,9 @@ impl Producer {
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
         view.area.word(self.offset).store(0, Relaxed);
-        // Release: whoever sees that it is begun sees that no bytes are there yet.
+        // Release: a receiver that sees that it is begun sees that no bytes are there yet.
         first.store(frame(FrameKind::Begun).word(cpu), Release);
-        // Whoever sleeps here, from now on also until it is done, sleeps after the same count.
+        // A receiver that sleeps here, from now on also until it is done, sleeps after the same count.
         view.words.asleep.receivers.wake(first, pos);
         let (mut done, mut rest) = (0, bytes);
         while !rest.is_empty() {
@@ -285,11 +285,11 @@ impl Producer {
             view.area.write(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
-                // Release: whoever sees the number sees the bytes.
+                // Release: a receiver that sees the number sees the bytes.
                 progress.store(done as u64, Release);
             }
         }
-        // Release: whoever sees that it is done sees all bytes.
+        // Release: a receiver that sees that it is done sees all bytes.
         first.store(frame(FrameKind::Done).word(cpu), Release);
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
@@ -349,7 +349,7 @@ impl Producer {
     /// Looks at `head` again, and drops messages if that is what senders of this ring do.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
-            // Acquire: what was released is no longer read by anybody.
+            // Acquire: what was released is no longer read.
             let head = view.words.receiver.head.load(Acquire);
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
@@ -379,7 +379,7 @@ impl Producer {
         // Relaxed: this sender has written it, or has found it when it became the sender.
         let frame = Frame::parse(view.area.word(offset).load(Relaxed), view.room() - offset)?;
         let next = head.wrapping_add(frame.size as u64);
-        // Acquire: as in `look_for_room`. Release: whoever reads a byte that is written from here
+        // Acquire: as in `look_for_room`. Release: a receiver that reads a byte that is written from here
         // on, and then does its acquire fence, sees that `head` has moved.
         let moved = view
             .words

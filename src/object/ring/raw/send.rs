@@ -265,11 +265,12 @@ impl RawRing {
     /// calling one.
     fn anothers_slot(&self, end: &SendEnd) -> Option<Holder> {
         let by = end.reserved.as_ref()?.by;
+        // A thread of this process, so its id belongs to this PID namespace.
+        let may_live = || by.life(|| true) != Life::Dead;
         let is_anothers = end.role.is_ours()
             && !by.is_mine()
             && (!self.has_many_senders() || self.is_locked_by(by))
-            // A thread of this process, so its id belongs to this PID namespace.
-            && by.life(|| true) != Life::Dead;
+            && may_live();
         is_anothers.then_some(by)
     }
 
