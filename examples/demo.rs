@@ -38,11 +38,6 @@ macro_rules! say {
 }
 
 fn main() -> ExitCode {
-    if let Some((task, directory)) = support::helper_task() {
-        assert_eq!(task, examples::DYING_CLIENT);
-        examples::dying_client(&directory).expect("there is a server");
-        return ExitCode::SUCCESS;
-    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => run(false),
@@ -249,7 +244,7 @@ fn pairing<'a>(
     }
 }
 
-/// A server that is killed twice, in all pairings, and a client that is killed.
+/// A server that is killed twice, in all pairings.
 fn deaths<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<Job<'a>> {
     let ours: Vec<Form> = forms
         .iter()
@@ -266,16 +261,6 @@ fn deaths<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<Job<'a>> {
             ..pairing(programs, pair, writer, reader, true)
         }));
     }
-    jobs.extend(ours.iter().map(|&form| Job {
-        name: "server, client that dies".to_owned(),
-        writer: form,
-        reader: Form::Rust,
-        kills: 1,
-        run: Box::new(move || {
-            examples::server_and_dying_client(programs, form)?;
-            Ok(Vec::new())
-        }),
-    }));
     jobs
 }
 
@@ -463,8 +448,8 @@ fn show_speed(races: &[Result<[Race; 3]>]) -> Result<()> {
 /// Sends the messages to another process through a pipe, one by one as in the race.
 fn through_pipe() -> Result<Duration> {
     let failed = |error: io::Error| format!("the pipe: {error}");
-    let program = env::current_exe().map_err(failed)?;
-    let mut reader = Command::new(program);
+    // Cargo may have replaced the file of this program: it builds all examples.
+    let mut reader = Command::new("/proc/self/exe");
     let mut reader = reader
         .arg(READ_PIPE)
         .stdin(Stdio::piped())
