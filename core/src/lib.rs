@@ -42,6 +42,7 @@ pub mod sysv;
 
 #[cfg(all(test, loom))]
 mod models {
+    mod broadcast;
     mod claim;
     mod latest;
     mod mutex;
