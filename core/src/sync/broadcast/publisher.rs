@@ -29,8 +29,8 @@ pub struct Publisher {
     /// What this end has stored as the floor last, and its offset.
     floor: u64,
     floor_offset: usize,
-    /// The first of the frames that were written and not committed: its position, offset, number and word.
-    pending: Option<(u64, usize, u64, u64)>,
+    /// The first of the frames that were written and not committed: its offset and word.
+    pending: Option<(usize, u64)>,
     /// The processor that it runs on, as a frame's word has it, and how many messages ago that was so.
     cpu: u64,
     cpu_age: u32,
@@ -166,25 +166,18 @@ impl Publisher {
 
     /// Adds the message whose bytes were written where [`reserve`](Publisher::reserve) said; at most as many.
     pub fn append(&mut self, view: View, len: usize) {
-        let (pos, offset, number) = (self.pos, self.offset, self.number);
+        let offset = self.offset;
         let word = self.begin_frame(view, len);
         match self.pending {
-            None => self.pending = Some((pos, offset, number, word)),
+            None => self.pending = Some((offset, word)),
             // Relaxed: no subscriber comes here before the first one is committed, which releases it.
             Some(_) => view.area.word(offset).store(word, Relaxed),
         }
     }
 
-    /// Gives up what was added and not committed.
-    pub fn abort(&mut self) {
-        if let Some((pos, offset, number, _)) = self.pending.take() {
-            (self.pos, self.offset, self.number) = (pos, offset, number);
-        }
-    }
-
     /// Commits what was added, all of it at once.
     pub fn commit(&mut self, view: View) {
-        if let Some((_, offset, _, word)) = self.pending.take() {
+        if let Some((offset, word)) = self.pending.take() {
             self.store(view, offset, word);
         }
     }

@@ -1,7 +1,7 @@
 //! The subscribing end.
 
 use super::{
-    BroadcastError, Peer, View,
+    BroadcastError, Peer, Slot, View,
     frame::{HEADER, LINE, NUMBER, cpu_of, parse, size_of_frame},
 };
 use crate::sync::{
@@ -168,14 +168,7 @@ impl Subscriber {
         self.pos = message.pos.wrapping_add(size as u64);
         self.offset = view.behind(self.offset, size);
         if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
-            // Release: the publisher may write where this thread has read.
-            line.pos.store(self.pos, Release);
-            light_barrier();
-            // Relaxed: ordered by the barriers.
-            let wanted = line.wanted.load(Relaxed);
-            if wanted != 0 && self.pos >= wanted {
-                wake_publisher(line, wanted);
-            }
+            line.move_to(self.pos);
         }
     }
 
@@ -358,11 +351,10 @@ fn enter(
 ) -> Result<(u64, u64), BroadcastError> {
     let mut found = found;
     let line = view.slots.get(slot).ok_or(BroadcastError::Damaged)?;
-    // Relaxed: what the publisher has slept for there is over.
-    line.wanted.store(0, Relaxed);
-    // Release, both: the publisher that sees the bit sees the position. The bit of a dead subscriber may be there
-    // already; then the publisher waits for an old position until it sees this one.
-    line.pos.store(found.0, Release);
+    // Before the bit: the publisher that sees the bit sees the position. The bit of a dead subscriber may be there
+    // already, and the publisher sleep on its position.
+    line.move_to(found.0);
+    // Release: as just said.
     view.words.members.members.fetch_or(1 << slot, AcqRel);
     // SeqCst: the publisher sees the bit, or this thread sees the floor; see the module.
     fence(SeqCst);
@@ -372,8 +364,7 @@ fn enter(
             return Ok(found);
         }
         found = find(view, from_oldest)?;
-        // Release: as above.
-        line.pos.store(found.0, Release);
+        line.move_to(found.0);
     }
     Err(BroadcastError::Damaged)
 }
@@ -403,9 +394,24 @@ fn pass_committed(
     }
 }
 
-#[cold]
-fn wake_publisher(line: &super::Slot, wanted: u64) {
-    atomic::wake(&line.pos);
-    // Relaxed: orders nothing. If another wish has come since, it stays.
-    let _ = line.wanted.compare_exchange(wanted, 0, Relaxed, Relaxed);
+impl Slot {
+    /// Tells the publisher up to where this subscriber has released messages.
+    #[inline(always)]
+    fn move_to(&self, pos: u64) {
+        // Release: the publisher may write where this thread has read.
+        self.pos.store(pos, Release);
+        light_barrier();
+        // Relaxed: ordered by the barriers.
+        let wanted = self.wanted.load(Relaxed);
+        if wanted != 0 && pos >= wanted {
+            self.wake_publisher(wanted);
+        }
+    }
+
+    #[cold]
+    fn wake_publisher(&self, wanted: u64) {
+        atomic::wake(&self.pos);
+        // Relaxed: orders nothing. If another wish has come since, it stays.
+        let _ = self.wanted.compare_exchange(wanted, 0, Relaxed, Relaxed);
+    }
 }
