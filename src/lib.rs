@@ -24,6 +24,7 @@
 //! | to | see |
 //! |---|---|
 //! | send messages, all of which arrive in order | [`Ring`], [`TypedRing`] |
+//! | send messages to several processes, each of which receives all | [`Broadcast`] |
 //! | publish a value of which readers want the newest | [`Latest`] |
 //! | have a value that one thread of one process changes at a time | [`Mutex`] |
 //! | count, and wait | [`Semaphore`] |
@@ -45,12 +46,12 @@
 //!           │                                   │
 //!           └───────────────┬───────────────────┘
 //!                           ▼
-//!         object    Mutex, Semaphore, Latest, Ring: the header, opening, roles, handles; one file per kind
+//!         object    Mutex, Semaphore, Latest, Ring, Broadcast: the header, opening, roles, handles; one file per kind
 //!         segment   Key, Segment, Attachment, Status
 //!         error     one error type; one table of kind, errno and text
 //!                           │
 //!  core/                    ▼          ┌──── dropin/: the five names of libc
-//!         sync      algorithms over shared words: mutex, semaphore, latest, ring, waiting
+//!         sync      algorithms over shared words: mutex, semaphore, latest, ring, broadcast, waiting
 //!         explain   why a call failed: the facts behind an errno
 //!         sysv      ftok, shmget, shmat, shmdt, shmctl with C's conventions
 //!         backend   where segments are: System V in the kernel
@@ -68,7 +69,7 @@
 //!   and returns [`TimedOut`](ErrorKind::TimedOut). A time of zero is one try.
 //! - *Options*: what happens if an object is missing ([`Place::create`]), its permissions ([`Place::mode`]) and the
 //!   options of its kind are separate.
-//! - *Threads*: every type can be sent to another thread and be shared, except the two ends of a ring, which one
+//! - *Threads*: every type can be sent to another thread and be shared, except the ends of a ring or a broadcast, which one
 //!   thread uses at a time, and the guard of a mutex, a slot and a message, which stay in their thread.
 //! - *Fork*: a child inherits what is attached, and the kernel counts it. It has none of its parent's locks and roles,
 //!   and removes no segment that its parent removes on drop.
@@ -97,6 +98,10 @@ pub use error::{Error, ErrorKind};
 #[cfg(feature = "bytemuck")]
 pub use object::plain::Pod;
 pub use object::{
+    broadcast::{
+        Broadcast, BroadcastMessage, BroadcastMessages, BroadcastOptions, BroadcastPublisher,
+        BroadcastSlot, Subscriber,
+    },
     contents::{Contents, Holding, Life, Party},
     latest::{Latest, Publisher},
     mutex::{Mutex, MutexGuard},

@@ -36,10 +36,12 @@ pub(crate) enum Action {
     Commit,
     Abort,
     EndSending,
+    Subscribe,
+    EndPublishing,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 22] = [
+    const ALL: [(Action, &str); 24] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -62,27 +64,24 @@ impl Action {
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
         (Action::EndSending, "end sending"),
+        (Action::Subscribe, "subscribe"),
+        (Action::EndPublishing, "end publishing"),
     ];
 
     pub fn name(self) -> &'static str {
         Action::ALL[self as usize].1
     }
 
-    /// The role that is needed for it.
-    fn role(self) -> &'static str {
-        match self {
-            Action::BecomePublisher | Action::Publish => "publisher",
-            Action::BecomeReceiver | Action::Receive | Action::Peek | Action::Release => "receiver",
-            _ => "sender",
-        }
-    }
-
-    /// The role on the other side of a ring.
-    fn peer(self) -> &'static str {
-        match self.role() {
-            "receiver" => "sender",
-            _ => "receiver",
-        }
+    /// Returns whether it is an action of the end that receives.
+    fn receives(self) -> bool {
+        matches!(
+            self,
+            Action::BecomeReceiver
+                | Action::Subscribe
+                | Action::Receive
+                | Action::Peek
+                | Action::Release
+        )
     }
 }
 
@@ -130,10 +129,16 @@ pub(crate) enum What {
     Reserved,
     /// The lengths of a message and of the slot that was reserved for it.
     ShortSlot,
+    /// `number`: how many subscribers there are.
+    Subscribers,
+    /// Nothing: the handle has no subscription.
+    NotSubscribed,
+    /// Nothing: the publisher no longer waits for this subscriber.
+    Dropped,
 }
 
 impl What {
-    const ALL: [What; 17] = [
+    const ALL: [What; 20] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -151,6 +156,9 @@ impl What {
         What::Null,
         What::Reserved,
         What::ShortSlot,
+        What::Subscribers,
+        What::NotSubscribed,
+        What::Dropped,
     ];
 }
 
@@ -226,6 +234,19 @@ impl Failure {
         })
     }
 
+    /// The role that the call needs, and that of the other side.
+    fn roles(&self) -> (&'static str, &'static str) {
+        let sends = match self.object {
+            Kind::Ring => ("sender", "receiver"),
+            _ => ("publisher", "subscriber"),
+        };
+        if self.action.receives() {
+            (sends.1, sends.0)
+        } else {
+            sends
+        }
+    }
+
     fn thread(&self) -> Shown {
         Shown::new(self, false)
     }
@@ -270,7 +291,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         action,
         ..
     } = *failure;
-    let (role, peer) = (action.role(), action.peer());
+    let (role, peer) = failure.roles();
     let bytes = Bytes(number as usize);
     match failure.what {
         What::Held if other == 0 && failure.kind == ErrorKind::NotOwner => {
@@ -310,9 +331,25 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             failure.process()
         ),
         What::NoMessage if other == 0 => {
-            f.write_str("there is no message, and no process is the sender yet")
+            write!(f, "there is no message, and no process is the {peer} yet")
+        }
+        What::NoMessage if failure.object == Kind::Broadcast => {
+            write!(
+                f,
+                "there is no message; {} is the {peer}",
+                failure.process()
+            )
         }
         What::NoMessage => write!(f, "there is no message; {} is a sender", failure.process()),
+        What::NoRoom if failure.object == Kind::Broadcast && other == 0 => write!(
+            f,
+            "there was no room for {bytes}, and the slowest subscriber has unsubscribed since"
+        ),
+        What::NoRoom if failure.object == Kind::Broadcast => write!(
+            f,
+            "there is no room for {bytes}; {} is the slowest subscriber",
+            failure.process()
+        ),
         What::NoRoom if other == 0 => {
             write!(
                 f,
@@ -326,12 +363,13 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         What::TooLong => write!(
             f,
-            "the message has {bytes}, and the ring's capacity is {}; nothing was sent",
+            "the message has {bytes}, and the {}'s capacity is {}; nothing was sent",
+            failure.object.name(),
             Bytes(other as usize)
         ),
         What::ShortBuffer => write!(
             f,
-            "the message has {bytes}, and the buffer has {}; the message stays in the ring",
+            "the message has {bytes}, and the buffer has {}; the message stays the next one",
             Bytes(other as usize)
         ),
         What::Role if other == 0 => {
@@ -370,7 +408,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Null if role == "receiver" => f.write_str("the pointer to a message is NULL"),
+        What::Null if action.receives() => f.write_str("the pointer to a message is NULL"),
         What::Null => f.write_str("the pointer to a slot is NULL"),
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
@@ -379,6 +417,18 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the message has {bytes}, and the slot has {}; the slot stays reserved",
             Bytes(other as usize)
+        ),
+        What::Subscribers => write!(
+            f,
+            "{number} handles are subscribed already; one more can subscribe when one of them unsubscribes or its process \
+             ends, or to a lossy broadcast that it opens for reading only"
+        ),
+        What::NotSubscribed => f.write_str(
+            "this handle is not subscribed in this process; subscribe first, also in a child made by fork",
+        ),
+        What::Dropped => f.write_str(
+            "the publisher has taken this subscriber for dead, and has overwritten messages that it had not received; \
+             unsubscribe, and subscribe again",
         ),
         What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
     }

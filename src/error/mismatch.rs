@@ -3,7 +3,7 @@
 use crate::{
     explain::{Bytes, ShownPath},
     object::Kind,
-    object::ring,
+    object::{broadcast, ring},
 };
 use core::fmt;
 
@@ -143,6 +143,14 @@ impl fmt::Display for Shape {
                 if options & ring::DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
+            }
+            (Kind::Broadcast, Some(bytes), Some(options)) => {
+                let mode = match options & broadcast::LOSSY {
+                    0 => "lossless",
+                    _ => "lossy",
+                };
+                let capacity = size(broadcast::capacity_of(bytes));
+                write!(f, "a capacity of {capacity}, {mode}")?;
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,

@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Segment,
+    object::broadcast,
     object::holder::{self, Holder},
     object::latest,
     object::ring,
@@ -93,6 +94,21 @@ pub enum Holding {
         receiver: Option<Party>,
         /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
         sending: Option<Party>,
+    },
+    /// A [`Broadcast`](crate::Broadcast).
+    Broadcast {
+        /// The length of the longest message in bytes.
+        capacity: u64,
+        /// The number of bytes in use: those of the messages that are not overwritten.
+        used: u64,
+        /// The number of messages that were published.
+        published: u64,
+        /// Whether its publisher overwrites the oldest messages and does not wait.
+        lossy: bool,
+        /// The process that has the role of the publisher.
+        publisher: Option<Party>,
+        /// The processes that subscribe, once for each of their subscribers; without those that may only read.
+        subscribers: Vec<Party>,
     },
 }
 
@@ -219,6 +235,21 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .collect(),
                 receiver: seen.receiver.map(|holder| party(snapshot, holder)),
                 sending: seen.sending.map(|holder| party(snapshot, holder)),
+            }
+        }
+        Kind::Broadcast => {
+            let seen = broadcast::look(snapshot);
+            Holding::Broadcast {
+                capacity: broadcast::capacity_of(snapshot.size()),
+                used: seen.used,
+                published: seen.published,
+                lossy: snapshot.options() & broadcast::LOSSY != 0,
+                publisher: seen.publisher.map(|holder| party(snapshot, holder)),
+                subscribers: seen
+                    .subscribers
+                    .into_iter()
+                    .map(|holder| party(snapshot, holder))
+                    .collect(),
             }
         }
     }

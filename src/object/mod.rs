@@ -2,8 +2,9 @@
 //!
 //! An object is a segment, or a part of one, that begins with a header (`header`). The header says what it is, so
 //! a process that opens it finds out whether it is what that process expects (`open`). Each kind has a file of
-//! its own: `mutex`, `semaphore`, `latest`, `ring`. The algorithms are in `sync`, over words; here are the handles.
+//! its own: `mutex`, `semaphore`, `latest`, `ring`, `broadcast`. The algorithms are in `sync`, over words; here are the handles.
 
+pub(crate) mod broadcast;
 pub(crate) mod contents;
 pub(crate) mod hash;
 mod header;
@@ -49,14 +50,22 @@ pub(crate) enum Kind {
     Semaphore = 2,
     Latest = 3,
     Ring = 4,
+    Broadcast = 5,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+    pub const ALL: [Kind; 5] = [
+        Kind::Mutex,
+        Kind::Semaphore,
+        Kind::Latest,
+        Kind::Ring,
+        Kind::Broadcast,
+    ];
 
-    /// Returns whether a process that may only read it can use it.
+    /// Returns whether a process that may only read it can use it: a broadcast only if it is lossy, which its own
+    /// `open` checks.
     fn can_be_read_only(self) -> bool {
-        self == Kind::Latest
+        matches!(self, Kind::Latest | Kind::Broadcast)
     }
 
     /// Returns its name for error messages.
@@ -66,6 +75,7 @@ impl Kind {
             Kind::Semaphore => "semaphore",
             Kind::Latest => "latest value",
             Kind::Ring => "ring",
+            Kind::Broadcast => "broadcast",
         }
     }
 }
