@@ -30,7 +30,8 @@ fn run_under(runner: &[&str], name: &str, (library, options): (&str, &[&str])) {
             &program,
         )
         .expect("the program can be linked");
-    let test = Environment::with_names(&["mutex", "semaphore", "latest", "ring", "other"]);
+    let test =
+        Environment::with_names(&["mutex", "semaphore", "latest", "ring", "broadcast", "other"]);
     let mut command = match runner {
         [] => artifacts.command(&program),
         [runner, options @ ..] => {

@@ -26,6 +26,7 @@ fn generate() -> String {
         "mutex",
         "latest",
         "ring",
+        "broadcast",
         "failure",
         "process",
         "version",
@@ -84,12 +85,14 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
             shm_latest *latest = shm_latest_open_at(&place, sizeof(int), \"an int\", SHMKEY_READ_ONLY);
             shm_ring *ring =
                 shm_ring_open(\"ring\", 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, SHMKEY_CREATE | 0600);
+            struct shm_broadcast *broadcast = shm_broadcast_open_at(&place, 1000, SHMKEY_LOSSY, SHMKEY_READ_ONLY);
             struct shm_bytes bytes = {\"a\", 1};
             struct shm_message message;
             int value = 0;
             int64_t version = shm_latest_read_newer(latest, 0, &value, SHMKEY_MILLISECONDS(1));
             ptrdiff_t sent = shm_ring_send_batch(ring, &bytes, 1, SHMKEY_FOREVER);
             ptrdiff_t size = shm_ring_peek(ring, &message, SHMKEY_NO_WAIT);
+            value += shm_broadcast_subscribe(broadcast, SHMKEY_FROM_OLDEST);
             place.owner = 0;
             place.timeout = SHMKEY_SECONDS(0.5);
             value += shm_mutex_lock(mutex, SHMKEY_FOREVER) + shm_mutex_unlock(mutex);
@@ -98,6 +101,7 @@ fn compiles_without_a_warning(c: &str, cpp: &str) {
             shm_semaphore_close(semaphore);
             shm_latest_close(latest);
             shm_ring_close(ring);
+            shm_broadcast_close(broadcast);
             return value + (version > 0) + (sent == 1) + (size == 1);
         }
         int main(void) {

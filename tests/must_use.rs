@@ -91,6 +91,8 @@ fn c_and_cpp_say_what_is_not_used() {
         "shm_ring_commit(ring, &slot, 8);",
         "shm_ring_release(ring, &message);",
         "shm_ring_dropped(ring);",
+        "shm_broadcast_subscribe(broadcast, 0);",
+        "shm_broadcast_publish(broadcast, buffer, 8, -1);",
         "shm_semaphore_value(semaphore);",
         "shm_mutex_data(mutex);",
         "shm_mutex_id(mutex);",
@@ -102,9 +104,11 @@ fn c_and_cpp_say_what_is_not_used() {
     ];
     let beginning = "#include <shmkey.h>
 void use(
-    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring);
+    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring,
+    struct shm_broadcast *broadcast);
 void use(
-    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring)
+    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring,
+    struct shm_broadcast *broadcast)
 {
 struct shm_place place = SHMKEY_PLACE_INIT;
 struct shm_slot slot;
