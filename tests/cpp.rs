@@ -39,7 +39,14 @@ fn objects(cpp: Cpp) {
         let program = artifacts.directory().join(name);
         cpp.link(standard, options, &files, library, &program)
             .unwrap();
-        let test = Environment::with_names(&["plain", "mutex", "semaphore", "latest", "ring"]);
+        let test = Environment::with_names(&[
+            "plain",
+            "mutex",
+            "semaphore",
+            "latest",
+            "ring",
+            "broadcast",
+        ]);
         let said = run(&test, &program);
         assert!(said.is_empty(), "{standard}: {}", said.escape_ascii());
     }
