@@ -187,6 +187,14 @@ enum Kind {
         receiver: Option<Someone>,
         sending: Option<Someone>,
     },
+    Broadcast {
+        capacity: u64,
+        used: u64,
+        published: u64,
+        lossy: bool,
+        publisher: Option<Someone>,
+        subscribers: Vec<Someone>,
+    },
     Unknown,
 }
 
@@ -426,6 +434,21 @@ impl Kind {
                 senders: senders.iter().map(Someone::of).collect(),
                 receiver: someone(receiver),
                 sending: someone(sending),
+            },
+            Holding::Broadcast {
+                capacity,
+                used,
+                published,
+                lossy,
+                publisher,
+                subscribers,
+            } => Kind::Broadcast {
+                capacity: *capacity,
+                used: *used,
+                published: *published,
+                lossy: *lossy,
+                publisher: someone(publisher),
+                subscribers: subscribers.iter().map(Someone::of).collect(),
             },
             _ => Kind::Unknown,
         }

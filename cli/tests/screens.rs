@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Key, Latest, Mutex, Ring, Segment};
+use shmkey::{Broadcast, Key, Latest, Mutex, Ring, Segment};
 use std::{
     cell::RefCell,
     fs,
@@ -373,7 +373,7 @@ fn a_terminal_that_has_gone_ends_it() {
 }
 
 #[test]
-fn watch_knows_rings_and_latest_values() {
+fn watch_knows_what_objects_do() {
     if no_tmux() {
         return;
     }
@@ -412,6 +412,18 @@ fn watch_knows_rings_and_latest_values() {
             rate.is_some_and(|rate| rate > 1.0) && screen.contains("state    version ")
         },
     );
+    terminal.quit("q");
+
+    let name = format!("shmkey screens broadcast {}", us());
+    let news = Broadcast::open(name.as_str(), 4096).unwrap();
+    let _removed = Removed(news.segment());
+    let _subscriber = news.subscribe().unwrap();
+    news.publisher().unwrap().publish(b"headline").unwrap();
+    terminal.run(&format!("watch '{name}'"));
+    let screen = terminal.wait("the broadcast", |screen| screen.contains("headline"));
+    assert!(screen.contains("1 published, 1 subscriber"), "{screen}");
+    assert!(screen.contains("no publisher, subscriber "), "{screen}");
+    assert!(screen.contains("── messages "), "{screen}");
     terminal.quit("q");
 }
 
