@@ -33,6 +33,8 @@ fn nothing_is_left_behind() {
             "receiver",
             "ring_sender",
             "ring_receiver",
+            "news",
+            "news_reader",
         ] {
             for call in ["shmget", "shmat"] {
                 for signal in ["SIGINT", "SIGTERM", "SIGHUP"] {
@@ -89,6 +91,7 @@ fn interrupt(
         test.keys.server_client,
         test.keys.sender_receiver,
         test.keys.ring,
+        test.keys.news,
     ] {
         test.expect_gone(key)?;
     }

@@ -41,6 +41,7 @@ pub struct Keys {
     pub record: Key,
     pub sender_receiver: Key,
     pub ring: Key,
+    pub news: Key,
 }
 
 impl Keys {
@@ -55,10 +56,11 @@ impl Keys {
             record: key(&file, b'R'),
             sender_receiver: key(directory, b'S'),
             ring: key(directory, b'Q'),
+            news: key(directory, b'N'),
         }
     }
 
-    fn all(&self) -> [Key; 6] {
+    fn all(&self) -> [Key; 7] {
         [
             self.writer_reader,
             self.parent_child,
@@ -66,6 +68,7 @@ impl Keys {
             self.record,
             self.sender_receiver,
             self.ring,
+            self.news,
         ]
     }
 }

@@ -25,7 +25,7 @@ pub struct Pair {
 }
 
 /// The pairs of programs: on raw segments, where ours meet plain System V programs, and on objects.
-pub const PAIRS: [Pair; 9] = [
+pub const PAIRS: [Pair; 10] = [
     Pair {
         writer: "raw/writer",
         reader: "raw/reader",
@@ -79,6 +79,12 @@ pub const PAIRS: [Pair; 9] = [
         reader: "ring_receiver",
         forms: &Form::OURS,
         run: objects::ring_sender_receiver,
+    },
+    Pair {
+        writer: "news",
+        reader: "news_reader",
+        forms: &Form::OURS,
+        run: objects::news_and_readers,
     },
 ];
 

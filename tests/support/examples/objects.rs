@@ -376,6 +376,74 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
     Ok(format!("{count} messages, each in its turn").into())
 }
 
+/// Three readers, each of which prints every headline; one of them in the publisher's form.
+pub(super) fn news_and_readers(pairing: &Pairing) -> Result<Vec<u8>> {
+    let environment = Environment::new();
+    let key = environment.keys.news;
+    let count = if pairing.thorough { 2000 } else { 200 };
+    let all = |count: usize| -> String {
+        (1..=count)
+            .map(|i| format!("Read: Headline {i}\n"))
+            .collect()
+    };
+    let start_reader = |arguments: &[&str]| {
+        let reader = pairing.reader_with(arguments, &environment)?;
+        Process::start("news_reader", reader, b"")
+    };
+    let start_publisher = |arguments: &[&str]| {
+        let publisher = pairing.writer_with(arguments, &environment)?;
+        Process::start("news", publisher, b"")
+    };
+
+    // The publisher comes in between. There is room for few headlines: it waits for the slowest reader.
+    let mut readers = vec![start_reader(&[])?];
+    let publisher = start_publisher(&[&count.to_string(), "0"])?;
+    readers.push(start_reader(&[])?);
+    let last = pairing.command("news_reader", pairing.writer, &environment)?;
+    readers.push(Process::start("news_reader", last, b"")?);
+    publisher.finish()?.expect("news", b"")?;
+    for reader in readers {
+        reader
+            .finish()?
+            .expect("news_reader", all(count).as_bytes())?;
+    }
+    environment.expect_gone(key)?;
+    let crossed = format!("{count} headlines, each to three readers");
+    if !pairing.thorough {
+        return Ok(crossed.into());
+    }
+
+    // A reader that is killed holds up no other one; a publisher that is killed has told all that it had.
+    let readers = [start_reader(&[])?, start_reader(&[])?];
+    let slow = start_reader(&["9", "60"])?;
+    let publisher = start_publisher(&["1000", "0"])?;
+    slow.wait_until("read a headline", |out| out == b"Read: Headline 1\n")?;
+    slow.kill()?;
+    publisher.finish()?.expect("news", b"")?;
+    for reader in readers {
+        reader
+            .finish()?
+            .expect("news_reader", all(1000).as_bytes())?;
+    }
+    environment.expect_gone(key)?;
+
+    let readers = [start_reader(&[])?, start_reader(&[])?, start_reader(&[])?];
+    let publisher = start_publisher(&["10", "60"])?;
+    for reader in &readers {
+        reader.wait_until("read a headline", |out| out == b"Read: Headline 1\n")?;
+    }
+    publisher.kill()?;
+    for reader in readers {
+        reader.finish()?.expect_failure(
+            "news_reader",
+            all(1).as_bytes(),
+            "the publisher was killed",
+        )?;
+    }
+    environment.expect_gone(key)?;
+    Ok(crossed.into())
+}
+
 /// What `tests/c/record.c` prints, from Rust: each field's name, offset and size.
 pub fn record_layout() -> String {
     use std::mem::offset_of;
