@@ -1,12 +1,13 @@
 //! One operation on an object, some of whose bytes are arbitrary. For the fuzzer, and for the test
 //! that goes through the fuzzer's corpus.
 //!
-//! The first byte of an input says which operation. The others change a good object: two bytes are
+//! The first byte of an input says which operation: beyond 95 without its highest bit, on a broadcast. The others change a good object: two bytes are
 //! an offset, and eight a word to put there, and so on; or if the first byte's highest bit is set,
 //! they are put in the place of the object from its first byte on.
 
 use shmkey::{
-    AttachOptions, Attachment, Error, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+    AttachOptions, Attachment, Broadcast, Error, Key, Latest, Mutex, Place, Ring, Segment,
+    Semaphore,
 };
 use std::{
     ptr,
@@ -62,7 +63,11 @@ impl Stage {
     }
 }
 
-const KINDS: u8 = 6;
+/// All kinds, the last two of which are broadcasts.
+const KINDS: u8 = 8;
+const BROADCAST: u8 = 6;
+/// The longest message of a broadcast.
+const LONGEST: usize = 2000;
 
 /// The bytes of a good object of this kind, that has been used a little.
 fn make(memory: &Arc<Attachment>, kind: u8) -> Vec<u8> {
@@ -82,7 +87,10 @@ pub fn run(input: &[u8]) {
         return;
     };
     let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (kind, operation) = (first % KINDS, first / KINDS % 16);
+    let (kind, operation) = match first & 0x7f {
+        number @ 96.. => (BROADCAST + number % 2, (number - 96) / 2),
+        _ => (first % BROADCAST, first / BROADCAST % 16),
+    };
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
         let put = stage.memory.write_at(offset, &bytes[..len]);
@@ -129,6 +137,14 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 _ => latest.wait_newer_timeout(&mut 1, NOW).map(drop),
             }
         }
+        BROADCAST.. => {
+            let options = Broadcast::options().lossy(kind > BROADCAST);
+            let capacity = if operation < 8 { LONGEST } else { 0 };
+            let broadcast = options
+                .open(place.clone(), capacity)
+                .or_else(|_| options.open(place, LONGEST))?;
+            use_broadcast(&broadcast, operation % 8)
+        }
         _ => {
             let options = Ring::options()
                 .many_senders(kind == 4)
@@ -139,6 +155,48 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;
             use_ring(&ring, operation % 8)
+        }
+    }
+}
+
+fn use_broadcast(broadcast: &Broadcast, operation: u8) -> Result<(), Error> {
+    let mut buffer = [0; 2 * SIZE];
+    let _ = (broadcast.used(), broadcast.subscribers());
+    match operation {
+        0 => broadcast.publisher()?.try_publish(&[5; 100]),
+        1 => broadcast.publisher()?.try_publish(&[6; LONGEST]),
+        2 => broadcast
+            .publisher()?
+            .try_publish_batch(&[&[1], &[2; 500], &[]])
+            .map(drop),
+        3 => {
+            let mut publisher = broadcast.publisher()?;
+            let mut slot = publisher.try_reserve(300)?;
+            slot.write_at(100, &[3; 50])?;
+            slot.commit()
+        }
+        4 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv(&mut buffer)
+            .map(drop),
+        5 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv_batch(&mut buffer, &mut [0; 9])
+            .map(drop),
+        6 => {
+            let mut subscriber = broadcast.subscribe_from_oldest()?;
+            let message = subscriber.try_peek()?;
+            let _ = message.to_vec();
+            message.release()
+        }
+        _ => {
+            let (mut publisher, mut subscriber) = (broadcast.publisher()?, broadcast.subscribe()?);
+            for len in [0, 9, 1000, LONGEST, LONGEST] {
+                let _ = publisher.try_publish(&buffer[..len]);
+                let _ = subscriber.try_recv(&mut buffer);
+            }
+            let _ = subscriber.missed();
+            Ok(())
         }
     }
 }
