@@ -3,10 +3,11 @@
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
     locks::{alone, contended},
-    ours::Ring,
+    ours::{Broadcast, Ring},
     peers::{
         Channel, Duplex, Two,
         bare::{Flag, Futex, Mailbox, OneFlag},
+        bus::Bus,
         pipe::Pipe,
         posix,
         rtrb::Rtrb,
@@ -37,6 +38,8 @@ type Latest = shmkey::Latest<Value>;
 const RING: &str = "shmkey::Ring";
 const TRYING: &str = "shmkey::Ring, trying again";
 const LATEST: &str = "shmkey::Latest";
+const BROADCAST: &str = "shmkey::Broadcast, lossless";
+const BUS: &str = "bus (threads)";
 const MAILBOX: &str = "copy mailbox";
 const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
@@ -46,10 +49,16 @@ const COPYING: &str = "copying the value";
 
 /// Returns everything that is measured, in the order of the report.
 pub fn groups() -> Vec<Group> {
-    [round_trips(), streams(), latest_values(), locks()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        round_trips(),
+        streams(),
+        broadcasts(),
+        latest_values(),
+        locks(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn round_trips() -> Vec<Group> {
@@ -160,6 +169,52 @@ fn streams() -> Vec<Group> {
                     .batches(5, LONG),
             ]],
         ),
+    ]
+}
+
+fn broadcasts() -> Vec<Group> {
+    vec![
+        group(
+            "Broadcast, 64 B, one subscriber",
+            [to_one(64), to_one_peers(64)],
+        ),
+        group(
+            "Broadcast, 1 KiB, one subscriber",
+            [to_one(1 << 10), to_one_peers(1 << 10)],
+        ),
+        group(
+            "Broadcast, 64 B, three subscribers, unpinned",
+            [to_three(64), to_three_peers(64)],
+        ),
+        group(
+            "Broadcast, 1 KiB, three subscribers, unpinned",
+            [to_three(1 << 10), to_three_peers(1 << 10)],
+        ),
+    ]
+}
+
+fn to_one(size: usize) -> Vec<Entry> {
+    vec![stream::<Broadcast<false>>(BROADCAST, Streaming::to(1, size)).at_most(1.0, Peer(BUS))]
+}
+
+fn to_three(size: usize) -> Vec<Entry> {
+    let entry = stream::<Broadcast<false>>(BROADCAST, Streaming::to(3, size));
+    vec![entry.at_most(1.0, Peer(BUS)).batches(5, LONG)]
+}
+
+fn to_one_peers(size: usize) -> Vec<Entry> {
+    vec![
+        stream::<Bus<1>>(BUS, Streaming::to(1, size)),
+        #[cfg(feature = "iceoryx2")]
+        stream::<Iceoryx<true>>("iceoryx2", Streaming::to(1, size)),
+    ]
+}
+
+fn to_three_peers(size: usize) -> Vec<Entry> {
+    vec![
+        stream::<Bus<3>>(BUS, Streaming::to(3, size)).batches(5, LONG),
+        #[cfg(feature = "iceoryx2")]
+        stream::<Iceoryx<true, 3>>("iceoryx2", Streaming::to(3, size)).batches(5, LONG),
     ]
 }
 
