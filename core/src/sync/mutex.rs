@@ -468,7 +468,7 @@ struct Waiter {
     has_slept: bool,
     /// Its last sleep was a nap.
     has_napped: bool,
-    /// The owner that was not found dead in this slice; 0 if none was checked.
+    /// The owner that this thread has checked in this slice, and did not find dead; 0 if none.
     alive: u64,
 }
 
