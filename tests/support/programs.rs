@@ -346,6 +346,20 @@ impl Artifacts {
         command
     }
 
+    /// The Rust compiler, which checks a program that uses the library.
+    pub fn rustc(&self, source: &Path) -> Command {
+        let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let options = ["--edition=2024", "--crate-type=lib", "--emit=metadata"];
+        command.args(options).arg(source).arg("-o");
+        command.arg(source.with_extension("rmeta"));
+        let library = self.built("libshmkey.rlib");
+        command.arg(format!("--extern=shmkey={}", library.display()));
+        // The library's dependencies are where this test is.
+        let test = env::current_exe().expect("this program has a path");
+        command.arg("-L").arg(test.parent().expect("a folder"));
+        command
+    }
+
     /// Makes a program run with the drop-in preloaded.
     pub fn preload(&self, command: &mut Command) {
         command.env("LD_PRELOAD", self.built("libshmkey_dropin.so"));
