@@ -134,6 +134,11 @@ pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
     }
     // What the child has dropped is still this process' own.
     std::mem::forget(act);
+    status_of(child)
+}
+
+/// Waits for a child that ends by itself, and returns its status.
+pub fn status_of(child: libc::pid_t) -> i32 {
     let mut status = 0;
     // SAFETY: the status is this process' to write.
     let ended = unsafe { libc::waitpid(child, &mut status, 0) };

@@ -20,7 +20,9 @@ mod values;
 
 pub use cpp::{CLANGXX, Cpp, GXX};
 pub use environment::{Environment, directory, watch};
-pub use helpers::{Helper, do_task, helper_task, in_child, say, status_of_child, wait_to_be_told};
+pub use helpers::{
+    Helper, do_task, helper_task, in_child, say, status_of, status_of_child, wait_to_be_told,
+};
 pub use processes::{Ending, Process};
 pub use programs::{Artifacts, Form, PEER, Programs, working_compiler};
 pub use values::{Random, shorten};
