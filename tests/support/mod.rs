@@ -24,7 +24,7 @@ pub use helpers::{
     Helper, do_task, helper_task, in_child, say, status_of, status_of_child, wait_to_be_told,
 };
 pub use processes::{Ending, Process};
-pub use programs::{Artifacts, Form, PEER, Programs, working_compiler};
+pub use programs::{Artifacts, Form, PEER, Programs, compile, exported, working_compiler};
 pub use values::{Random, shorten};
 
 use shmkey::{Attachment, Error, ErrorKind, Key, Segment};
