@@ -3,7 +3,7 @@
  * and segments whose bytes another process overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
  * is wrong, nothing if all is right.
  *
- * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. An argument says that valgrind
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. A second argument says that valgrind
  * watches, which takes longer.
  */
 #define _GNU_SOURCE
@@ -467,13 +467,13 @@ static void overwritten(int rounds)
 
 int main(int count, char **arguments)
 {
+    (void) arguments;
     no_object();
-    no_name(count > 1);
+    no_name(count > 2);
     no_memory();
     timeouts();
     order();
     forked();
-    (void) arguments;
-    overwritten(count > 1 ? 8 : 300);
+    overwritten(count > 2 ? 8 : 300);
     return wrong;
 }
