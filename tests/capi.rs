@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{path::Path, thread};
+use std::path::Path;
 use support::{Artifacts, Environment, needs::UNDER_VALGRIND};
 
 /// A way in which a program gets the library: its file, and options of the linker.
@@ -16,12 +16,9 @@ const ALL_STATIC: Way = ("libshmkey.a", &["-static", "-Wl,--no-warnings"]);
 /// Runs one of the programs in `tests/c` in each way. It is to print nothing.
 fn run(name: &str) {
     let artifacts = Artifacts::shared();
-    thread::scope(|scope| {
-        for way in [SHARED, STATIC, ALL_STATIC] {
-            let artifacts = &artifacts;
-            scope.spawn(move || run_under(&[], name, way, artifacts));
-        }
-    });
+    for way in [SHARED, STATIC, ALL_STATIC] {
+        run_under(&[], name, way, &artifacts);
+    }
 }
 
 /// The same in one way, by another program, such as valgrind.
@@ -38,8 +35,8 @@ fn run_under(runner: &[&str], name: &str, (library, options): Way, artifacts: &A
     if !runner.is_empty() {
         command.arg("under valgrind");
     }
-    let what = format!("{name} with {library} {options:?}");
-    test.run(command).expect(&what, b"").unwrap();
+    let ended = test.run(command).expect("");
+    ended.unwrap_or_else(|error| panic!("with {library} {options:?}: {error}"));
     test.expect_gone(test.keys.writer_reader).unwrap();
 }
 
