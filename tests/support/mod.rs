@@ -19,7 +19,7 @@ pub mod record;
 mod values;
 
 pub use cpp::{CLANGXX, Cpp, GXX};
-pub use environment::{Environment, directory, watch};
+pub use environment::{Environment, Keys, directory, watch};
 pub use helpers::{
     Helper, do_task, helper_task, in_child, say, status_of, status_of_child, wait_to_be_told,
 };

@@ -14,7 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, LazyLock},
 };
-use support::{Artifacts, Ending, Environment, Process, says};
+use support::{Artifacts, Ending, Environment, Process, hosts::without_trace, says};
 
 /// The libraries, and the program with the situations, on libc.
 fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
@@ -35,13 +35,7 @@ fn situation(test: &Environment, words: &[&str], variables: &[(&str, &str)]) -> 
     let mut command = artifacts.command(program);
     artifacts.preload(&mut command);
     command.current_dir(test.path()).args(words);
-    for variable in [
-        "SHMKEY_TRACE",
-        "SHMKEY_TRACE_FORMAT",
-        "SHMKEY_TRACE_REPORTER",
-    ] {
-        command.env_remove(variable);
-    }
+    without_trace(&mut command);
     command.envs(variables.iter().copied());
     command
 }
