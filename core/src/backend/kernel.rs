@@ -108,6 +108,21 @@ pub fn find(id: c_int) -> Result<Occupant, Errno> {
     Ok(place)
 }
 
+/// Returns whether a segment that has existed was removed. Needs read permission only before Linux 4.17. A removed
+/// segment has no key, and the last detach destroys it.
+pub fn is_removed(id: c_int) -> Result<bool, Errno> {
+    let is_removed = |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & SHM_DEST != 0;
+    match stat(id) {
+        Ok(record) => Ok(is_removed(record)),
+        // The caller may not read it any more, or it no longer exists.
+        Err(errno) => match find(id) {
+            Ok(Occupant::Holds(record)) => Ok(is_removed(record)),
+            Ok(Occupant::GivenTo(_) | Occupant::Empty) => Ok(true),
+            Err(_) => Err(errno),
+        },
+    }
+}
+
 /// Returns the system's limits.
 pub fn limits() -> Result<Limits, Errno> {
     // SAFETY: IPC_INFO writes one shminfo.
