@@ -77,7 +77,7 @@ fn einval_of_addresses_that_cannot_be() {
         the addresses from 0x…are mapped already
         SHM_REMAP needs an address
         which shmat returns on failure
-        inside of an attachment of the segment
+        inside an attachment of the segment
         EFAULT: the buffer's address is invalid
         no segment is attached at this address
         ftok(a path that cannot be read, project 1)…EFAULT"#;
