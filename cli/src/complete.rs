@@ -1,7 +1,7 @@
-//! What shells complete, asked for at each press of the key: `SHMKEY_COMPLETE=bash shmkey -- words`.
+//! Completions. A shell runs `SHMKEY_COMPLETE=bash shmkey -- words` each time its user presses the key.
 //!
-//! Completing changes nothing: no segment is attached for it. So a name is offered if a process that this one may
-//! look at has the segment attached.
+//! Completing attaches no segment. So it offers the name of a segment only if it can read the name through a process
+//! that has the segment attached.
 
 use crate::{
     facts::{Facts, Look},
@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, env, ffi::OsStr, fs, os::unix::fs::PermissionsE
 /// The variable that the scripts for shells set.
 pub const VARIABLE: &str = "SHMKEY_COMPLETE";
 
-/// Ids, keys and names of segments; behind `--semaphores` or `--messages`, ids and keys of those.
+/// Completes ids, keys and names of segments; after `--semaphores` or `--messages`, ids and keys of these.
 pub fn segments() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let has = |option: &str| env::args_os().any(|argument| argument == option);
@@ -59,7 +59,7 @@ fn facts() -> Vec<CompletionCandidate> {
     found
 }
 
-/// Whether a name stands for this key, and no shell makes anything else of it.
+/// Returns whether a name makes this key, and has no character that is special to a shell.
 fn is_plain(name: &str, key: Key) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+".contains(&byte);
     let is_name = matches!(name.parse(), Ok(crate::target::Target::Name(_)));
@@ -81,7 +81,7 @@ fn others(kind: Kind) -> Vec<CompletionCandidate> {
     found
 }
 
-/// Programs in the folders of PATH.
+/// Completes programs in the folders of PATH.
 pub fn programs() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();

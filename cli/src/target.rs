@@ -1,4 +1,4 @@
-//! How a segment is given: by its id, its key, or the name that its key was made from.
+//! Segments on the command line: an id, a key, or the name that a key was made from.
 
 use crate::{
     facts,
@@ -7,7 +7,7 @@ use crate::{
 use shmkey::{Error, ErrorKind, Key, Segment, Status};
 use std::{fmt, str::FromStr};
 
-/// `32770`, `0x4102002f`, `orders`; `id:`, `key:` or `name:` in front says which it is.
+/// `32770`, `0x4102002f`, `orders`; or with a prefix: `id:32770`, `key:16`, `name:7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Id(i32),
@@ -45,8 +45,7 @@ impl FromStr for Target {
             });
             return key.and_then(findable);
         }
-        // Ids are not negative, and this is how `list --json` and /proc/sysvipc/shm write half of the
-        // keys.
+        // `list --json` and /proc/sysvipc/shm write half of the keys as negative numbers; ids are never negative.
         if let Some(digits) = text.strip_prefix('-')
             && is_number(digits)
         {
@@ -80,18 +79,18 @@ fn parse_key(text: &str) -> Option<Target> {
     Some(Target::Key(Key::from_raw(raw)))
 }
 
-/// A key under which a segment can be found.
+/// Refuses the key that private segments have, by which none of them can be found.
 fn findable(target: Target) -> Result<Target, String> {
     match target {
         Target::Key(key) if key.is_private() => {
-            Err("0 stands for no key: use the id of the segment".to_owned())
+            Err("0 is the key of all private segments, which are given by their ids".to_owned())
         }
         target => Ok(target),
     }
 }
 
 impl Target {
-    /// The segment that it means.
+    /// Opens the segment.
     pub fn find(&self) -> Result<Segment, Error> {
         match self {
             Target::Id(id) => Ok(Segment::from_id(*id)),
@@ -100,7 +99,7 @@ impl Target {
         }
     }
 
-    /// Returns its status, or why there is none.
+    /// Returns the status of the segment.
     pub fn status(&self) -> Result<Status, Failure> {
         let because = |error| Failure::Because(self.explain(error));
         let id = self.find().map_err(because)?.id();
@@ -108,7 +107,7 @@ impl Target {
         facts::status(id).map_err(because)?.ok_or_else(missing)
     }
 
-    /// Returns what an error says where there is no such segment.
+    /// Returns the error text for a segment that does not exist.
     pub fn missing(&self) -> String {
         format!("there is no segment {self} ({})", self.hint())
     }
@@ -130,7 +129,7 @@ impl Target {
         "shmkey list shows all".to_owned()
     }
 
-    /// Returns why it cannot be used.
+    /// Returns the text of an error about the segment.
     pub fn explain(&self, error: Error) -> String {
         match error.kind() {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
@@ -141,7 +140,7 @@ impl Target {
     }
 }
 
-/// The id of the segment under a key, also of one that this process may not open.
+/// Returns the id of the segment that has a key, even if this process may not open it.
 fn id_under(key: Key) -> Option<i32> {
     let all = Segment::list().unwrap_or_default();
     let mut all = all.into_iter().filter(|_| !key.is_private());
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_meant() {
+    fn ids_keys_and_names() {
         let key = |raw| Ok(Target::Key(Key::from_raw(raw)));
         let name = |text: &str| Ok(Target::Name(text.to_owned()));
         for (text, target) in [

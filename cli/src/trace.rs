@@ -1,5 +1,5 @@
-//! `shmkey trace`: runs a program with the drop-in preloaded and tracing on, and tells how it ended
-//! and what it left behind, also when it was killed.
+//! `shmkey trace`: runs a program with the drop-in preloaded and tracing on, and reports how the program ended and
+//! which segments it left behind, even if it was killed.
 
 mod notes;
 mod output;
@@ -113,7 +113,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     Ok(status)
 }
 
-/// Where the drop-in is: beside this program, or where it is installed in relation to it.
+/// Returns the path of the drop-in: beside this program, or where packages install it.
 fn dropin() -> Result<PathBuf, Refusal> {
     const NAME: &str = "libshmkey_dropin.so";
     if let Some(path) = env::var_os("SHMKEY_DROPIN") {
@@ -153,7 +153,7 @@ fn dropin() -> Result<PathBuf, Refusal> {
         })
 }
 
-/// The drop-in before whatever else is to be preloaded.
+/// Returns LD_PRELOAD: the drop-in, and then the libraries that the variable names already.
 fn preload(dropin: &Path) -> Result<OsString, Refusal> {
     if dropin
         .as_os_str()
