@@ -172,11 +172,17 @@ fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> 
     let mut line = Vec::new();
     for (place, &column) in shown.iter().enumerate() {
         let cell = &row[column];
-        let shown = cut(&cell.text, widths[column]);
-        let room = " ".repeat(widths[column].saturating_sub(shown.width()));
+        let content = cut(&cell.text, widths[column]);
+        let room = " ".repeat(widths[column].saturating_sub(content.width()));
         let is_last = place + 1 == shown.len();
         let style = cell.style;
-        let (cell, room) = (Cell { text: shown, style }, text(room));
+        let (cell, room) = (
+            Cell {
+                text: content,
+                style,
+            },
+            text(room),
+        );
         if columns[column].right {
             line.extend([room, cell]);
         } else if is_last {
@@ -244,6 +250,7 @@ mod tests {
         let rows = [
             row(["orders", "1 KiB", "x", ""]),
             row(["grün", "12 B", "", ""]),
+            row(["a", "1 B", "", ""]),
         ];
         lines(&columns, &rows, width)
             .iter()
@@ -255,7 +262,12 @@ mod tests {
     fn a_table_aligns_and_leaves_out_empty_columns() {
         assert_eq!(
             table(None),
-            ["name     size  more", "orders  1 KiB  x", "grün     12 B"]
+            [
+                "name     size  more",
+                "orders  1 KiB  x",
+                "grün     12 B",
+                "a         1 B"
+            ]
         );
     }
 
@@ -263,15 +275,25 @@ mod tests {
     fn a_table_fits() {
         assert_eq!(
             table(Some(18)),
-            ["name    size  more", "orde…  1 KiB  x", "grün    12 B"]
+            [
+                "name    size  more",
+                "orde…  1 KiB  x",
+                "grün    12 B",
+                "a        1 B"
+            ]
         );
         assert_eq!(
             table(Some(13)),
-            ["name     size", "orders  1 KiB", "grün     12 B"]
+            [
+                "name     size",
+                "orders  1 KiB",
+                "grün     12 B",
+                "a         1 B"
+            ]
         );
         assert_eq!(
             table(Some(5)),
-            ["name   size", "ord…  1 KiB", "grün   12 B"]
+            ["name   size", "ord…  1 KiB", "grün   12 B", "a       1 B"]
         );
     }
 }
