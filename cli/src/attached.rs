@@ -3,6 +3,7 @@
 use crate::process;
 use shmkey::{Key, Status};
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     sync::LazyLock,
@@ -96,13 +97,14 @@ fn maps_of(pid: i32) -> io::Result<Vec<u8>> {
 
 /// Adds up the areas of a process, by segment.
 fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
-    let mut huge = HugePages { pid, known: None };
+    // Read only if it is needed, because the kernel takes long to make smaps.
+    let huge_pages = LazyCell::new(|| huge_pages(pid));
     let mut found = BTreeMap::new();
     for area in areas {
         let is_usual = SEGMENTS
             .as_deref()
             .is_none_or(|device| device == area.device);
-        let huge = !is_usual && huge.has(area.range);
+        let huge = !is_usual && huge_pages.contains(area.range);
         // An ordinary file with the name of a segment.
         if !is_usual && !huge {
             continue;
@@ -227,36 +229,24 @@ pub fn own_area(address: usize) -> Option<OwnArea> {
     })
 }
 
-/// The memory areas of a process that have huge pages. smaps is slow to read, so it is read at most once.
-struct HugePages {
-    pid: i32,
-    known: Option<HashSet<String>>,
-}
-
-impl HugePages {
-    fn has(&mut self, range: &str) -> bool {
-        let known = self.known.get_or_insert_with(|| HugePages::of(self.pid));
-        known.contains(range)
-    }
-
-    fn of(pid: i32) -> HashSet<String> {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
-        let mut huge = HashSet::new();
-        let mut range = "";
-        for line in text.lines() {
-            let first = line.split(' ').next().unwrap_or_default();
-            match line.strip_prefix("KernelPageSize:") {
-                None if !first.ends_with(':') => range = first,
-                None => {}
-                Some(size) => {
-                    let kilobytes = size.trim().strip_suffix(" kB").unwrap_or_default();
-                    let kilobytes = kilobytes.parse().unwrap_or(0u64);
-                    if kilobytes * 1024 > process::page_size() {
-                        huge.insert(range.to_owned());
-                    }
+/// Returns the memory areas of a process that have huge pages.
+fn huge_pages(pid: i32) -> HashSet<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut huge = HashSet::new();
+    let mut range = "";
+    for line in text.lines() {
+        let first = line.split(' ').next().unwrap_or_default();
+        match line.strip_prefix("KernelPageSize:") {
+            None if !first.ends_with(':') => range = first,
+            None => {}
+            Some(size) => {
+                let kilobytes = size.trim().strip_suffix(" kB").unwrap_or_default();
+                let kilobytes = kilobytes.parse().unwrap_or(0u64);
+                if kilobytes * 1024 > process::page_size() {
+                    huge.insert(range.to_owned());
                 }
             }
         }
-        huge
     }
+    huge
 }

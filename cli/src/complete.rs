@@ -38,25 +38,29 @@ fn facts() -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     for fact in &facts.segments {
         let status = &fact.status;
-        let object = fact.seen.objects.first().map(words::kind_at);
-        let size = words::size(status.size as u64);
-        let what = object.map_or(size.clone(), |object| format!("{object}, {size}"));
-        let what = format!("{what}, of {}", words::user(status.uid));
-        let mut offer = |text: String| {
-            found.push(CompletionCandidate::new(text).help(Some(what.clone().into())))
-        };
-        offer(status.id.to_string());
-        if !status.key.is_private() {
-            offer(words::key(status.key));
+        let mut what = words::size(status.size as u64);
+        if let Some(object) = fact.seen.objects.first() {
+            what = format!("{}, {what}", words::kind_at(object));
         }
+        what += &format!(", of {}", words::user(status.uid));
+        found.extend(id_and_key(status.id, status.key, &what));
         let name = fact
             .object()
-            .map(|object| String::from_utf8_lossy(&object.name).into_owned());
-        if let Some(name) = name.filter(|name| is_plain(name, status.key)) {
-            offer(name);
-        }
+            .map(|object| String::from_utf8_lossy(&object.name));
+        let name = name.filter(|name| is_plain(name, status.key));
+        found.extend(name.map(|name| candidate(name.into_owned(), &what)));
     }
     found
+}
+
+fn candidate(text: String, what: &str) -> CompletionCandidate {
+    CompletionCandidate::new(text).help(Some(what.to_owned().into()))
+}
+
+fn id_and_key(id: i32, key: Key, what: &str) -> impl Iterator<Item = CompletionCandidate> {
+    let key = (!key.is_private()).then(|| words::key(key));
+    let texts = [Some(id.to_string()), key].into_iter().flatten();
+    texts.map(move |text| candidate(text, what))
 }
 
 /// Returns whether a name makes this key, and has no character that is special to a shell.
@@ -70,13 +74,7 @@ fn others(kind: Kind) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     for one in kind.list().unwrap_or_default() {
         let what = format!("{} of {}", kind.name(), words::user(one.uid));
-        let mut offer = |text: String| {
-            found.push(CompletionCandidate::new(text).help(Some(what.clone().into())))
-        };
-        offer(one.id.to_string());
-        if !one.key.is_private() {
-            offer(words::key(one.key));
-        }
+        found.extend(id_and_key(one.id, one.key, &what));
     }
     found
 }

@@ -6,6 +6,7 @@ use crate::{
     process::{self, Census, Named},
 };
 use shmkey::{Contents, Error, ErrorKind, Life, Segment, Status};
+use shmkey_core::backend::{self, Limits};
 use std::{collections::HashMap, fs, time::Duration};
 
 /// A segment, and the processes that created and use it.
@@ -30,24 +31,12 @@ pub struct Fact {
 /// All segments, and the limits of the kernel.
 pub struct Facts {
     pub segments: Vec<Fact>,
-    pub limits: Limits,
+    /// `None` if they are unknown.
+    pub limits: Option<Limits>,
     /// How the segments were looked into.
     pub look: Look,
     /// How many processes there are whose memory maps cannot be read.
     pub unseen: usize,
-}
-
-/// The limits, by the names of the kernel; `None` if `/proc` does not show them.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How many segments there may be.
-    pub shmmni: Option<u64>,
-    /// The largest segment, in bytes.
-    pub shmmax: Option<u64>,
-    /// How many pages all segments may have together.
-    pub shmall: Option<u64>,
-    /// The size of a page, in bytes.
-    pub page: u64,
 }
 
 /// How to look into segments. Each way finds more than the one before, is slower, and may change more: see `objects`.
@@ -83,7 +72,7 @@ impl Facts {
             .collect();
         Ok(Facts {
             segments,
-            limits: Limits::read(),
+            limits: backend::limits().ok(),
             look,
             unseen,
         })
@@ -110,7 +99,7 @@ impl Facts {
 
     /// Returns how many pages all segments have together.
     pub fn pages(&self) -> u64 {
-        let page = self.limits.page;
+        let page = process::page_size();
         let sizes = self.segments.iter().map(|fact| fact.status.size as u64);
         sizes.map(|size| size.div_ceil(page)).sum()
     }
@@ -292,19 +281,4 @@ pub fn memory_use() -> HashMap<i32, (u64, u64)> {
             ))
         })
         .collect()
-}
-
-impl Limits {
-    fn read() -> Limits {
-        let limit = |name| {
-            let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
-            text.trim().parse().ok()
-        };
-        Limits {
-            shmmni: limit("shmmni"),
-            shmmax: limit("shmmax"),
-            shmall: limit("shmall"),
-            page: process::page_size(),
-        }
-    }
 }

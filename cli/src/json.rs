@@ -4,7 +4,7 @@
 use crate::{
     facts::{Fact, Facts},
     others::Entry,
-    process::Named,
+    process::{self, Named},
     words,
 };
 use serde::Serialize;
@@ -81,10 +81,10 @@ pub fn list(
                 segments: facts.segments.iter().map(segment).collect::<Vec<_>>(),
                 totals: totals,
                 limits: object! {
-                    shmmni: facts.limits.shmmni,
-                    shmmax: facts.limits.shmmax,
-                    shmall: facts.limits.shmall,
-                    page_size: facts.limits.page,
+                    shmmni: facts.limits.map(|limits| limits.shmmni),
+                    shmmax: facts.limits.map(|limits| limits.shmmax),
+                    shmall: facts.limits.map(|limits| limits.shmall),
+                    page_size: process::page_size(),
                 },
                 complete: !facts.is_partial(),
             }

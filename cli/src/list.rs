@@ -42,8 +42,20 @@ pub struct Kind {
 /// The form of the list.
 #[derive(Args, Default)]
 struct Shape {
-    #[command(flatten)]
-    table: Table,
+    /// Show these columns, in this order; shmkey-list(1) names all of them
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        conflicts_with = "json"
+    )]
+    columns: Vec<String>,
+    /// Print CSV: sizes in bytes, ages in seconds
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Show exact sizes in bytes
+    #[arg(long, conflicts_with = "json")]
+    bytes: bool,
     /// Print one JSON object for programs; shmkey-list(1) describes it
     #[arg(long)]
     json: bool,
@@ -167,32 +179,13 @@ fn check(options: &Options) -> Result<(), Failure> {
     let why = if options.choice.orphans && (options.all || options.kind.is_other()) {
         "--orphans works for segments only: the kernel does not record which process created a \
          semaphore array or a message queue"
-    } else if options.all && (shape.quiet || shape.table.csv || !shape.table.columns.is_empty()) {
+    } else if options.all && (shape.quiet || shape.csv || !shape.columns.is_empty()) {
         "--all prints three lists, each with ids and columns of its own: use -q, --csv or \
          --columns with --semaphores, with --messages, or without both for segments"
     } else {
         return Ok(());
     };
     Err(Failure::Usage(why.to_owned()))
-}
-
-/// The table, or CSV.
-#[derive(Args, Clone, Default)]
-struct Table {
-    /// Show these columns, in this order; shmkey-list(1) names all of them
-    #[arg(
-        long,
-        value_name = "NAME,...",
-        value_delimiter = ',',
-        conflicts_with = "json"
-    )]
-    columns: Vec<String>,
-    /// Print CSV: sizes in bytes, ages in seconds
-    #[arg(long, conflicts_with = "json")]
-    csv: bool,
-    /// Show exact sizes in bytes
-    #[arg(long, conflicts_with = "json")]
-    bytes: bool,
 }
 
 impl Shape {
@@ -208,22 +201,17 @@ impl Shape {
             let ids = ids().into_iter();
             return Ok(ids.map(|id| line(id.to_string())).collect());
         }
-        let Table {
-            columns: names,
-            csv,
-            bytes,
-        } = &self.table;
-        let chosen = columns::chosen(fields, names)?;
+        let chosen = columns::chosen(fields, &self.columns)?;
         let form = Form {
-            bytes: *bytes || *csv,
-            seconds: *csv,
+            bytes: self.bytes || self.csv,
+            seconds: self.csv,
         };
-        if *csv {
+        if self.csv {
             return Ok(columns::csv(&chosen, all, form));
         }
         let mut text = String::new();
         if !all.is_empty() {
-            let named = !names.is_empty();
+            let named = !self.columns.is_empty();
             let lines = columns::table(&chosen, all, form, named, output::width());
             text = lines.into_iter().map(line).collect();
             text.push('\n');

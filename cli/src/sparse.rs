@@ -5,8 +5,8 @@
 //!
 //! - `lseek(SEEK_DATA)` on the attachment's entry in `/proc/self/map_files`, which finds all of them, and needs
 //!   CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
-//! - `mincore(2)`, which does not distinguish a swapped page from one that was never written. So it is used only while no
-//!   page of the segment is swapped out.
+//! - `mincore(2)`, which does not distinguish a swapped page from one that was never written. So it is used only while
+//!   no page of the segment is swapped out.
 //!
 //! `/proc/self/pagemap` and `PAGEMAP_SCAN` do not help: they show which pages this process has touched, and it has
 //! touched none of a segment that it has just attached.

@@ -6,6 +6,7 @@ use crate::{
     list::Filter,
     output, words,
 };
+use shmkey_core::backend::Limits;
 use std::collections::BTreeSet;
 
 /// Returns the number of segments, the limits, the orphans, and what could not be found out.
@@ -33,18 +34,15 @@ fn limits(facts: &Facts, totals: &json::Totals) -> Vec<String> {
         let limit = words::count(limit, what);
         format!("{used} of {limit} ({name}), {percent}%")
     };
-    let mut limits = Vec::new();
-    if let Some(shmmni) = facts.limits.shmmni {
-        limits.push(limit(totals.segments, shmmni, "segment", "shmmni"));
-    }
-    if let Some(shmall) = facts.limits.shmall {
-        limits.push(if words::unlimited(shmall) {
-            format!("{}, no limit (shmall)", words::count(totals.pages, "page"))
-        } else {
-            limit(totals.pages, shmall, "page", "shmall")
-        });
-    }
-    limits
+    let Some(Limits { shmmni, shmall, .. }) = facts.limits else {
+        return Vec::new();
+    };
+    let pages = if words::unlimited(shmall) {
+        format!("{}, no limit (shmall)", words::count(totals.pages, "page"))
+    } else {
+        limit(totals.pages, shmall, "page", "shmall")
+    };
+    vec![limit(totals.segments, shmmni, "segment", "shmmni"), pages]
 }
 
 fn orphans(facts: &Facts, filter: &Filter) -> String {

@@ -19,43 +19,33 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let name = |text: &str| {
-            if text.is_empty() {
-                return Err("a name has at least one character".to_owned());
-            }
-            Ok(Target::Name(text.to_owned()))
+        let name = |text: &str| match text {
+            "" => Err("a name has at least one character".to_owned()),
+            name => Ok(Target::Name(name.to_owned())),
         };
+        let key = |text: &str, wrong: String| parse_key(text).ok_or(wrong).and_then(findable);
         if let Some(text) = text.strip_prefix("name:") {
             return name(text);
         }
         if let Some(text) = text.strip_prefix("id:") {
-            return parse_id(text).ok_or_else(|| "expected an id from 0 to 2147483647".to_owned());
+            return parse_id(text).ok_or("expected an id from 0 to 2147483647".to_owned());
         }
         if let Some(text) = text.strip_prefix("key:") {
-            let key = parse_key(text).ok_or_else(|| {
-                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 \
-                 bits"
-                    .to_owned()
-            });
-            return key.and_then(findable);
+            let wrong =
+                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 bits";
+            return key(text, wrong.to_owned());
         }
         if text.starts_with("0x") || text.starts_with("0X") {
-            let key = parse_key(text).ok_or_else(|| {
-                format!("expected a key: 0x and up to 8 hexadecimal digits (name:{text} is a name)")
-            });
-            return key.and_then(findable);
+            let wrong = "expected a key: 0x and up to 8 hexadecimal digits";
+            return key(text, format!("{wrong} (name:{text} is a name)"));
         }
         // `list --json` and /proc/sysvipc/shm write half of the keys as negative numbers; ids are never negative.
-        if let Some(digits) = text.strip_prefix('-')
-            && is_number(digits)
-        {
-            let key =
-                parse_key(text).ok_or_else(|| format!("a key has 32 bits (name:{text} is a name)"));
-            return key.and_then(findable);
+        if text.strip_prefix('-').is_some_and(is_number) {
+            return key(text, format!("a key has 32 bits (name:{text} is a name)"));
         }
         if is_number(text) {
-            return parse_id(text)
-                .ok_or_else(|| format!("an id is at most 2147483647 (name:{text} is a name)"));
+            let wrong = format!("an id is at most 2147483647 (name:{text} is a name)");
+            return parse_id(text).ok_or(wrong);
         }
         name(text)
     }

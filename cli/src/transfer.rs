@@ -85,8 +85,19 @@ pub fn put(options: &Put) -> Result<(), Failure> {
 
 pub fn get(options: &Get) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
-    match ring_in(&segment, options.raw)? {
-        Some(contents) => receive(options, &segment, &contents),
+    let contents = if options.raw {
+        None
+    } else {
+        contents(&segment)?
+    };
+    match contents {
+        Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => {
+            receive(options, &segment, &contents)
+        }
+        Some(contents) => Err(Failure::Because(format!(
+            "this segment holds a {}, which has no messages; --raw copies its bytes",
+            words::kind(&contents)
+        ))),
         None if options.lines || options.follow || options.count.is_some() => {
             Err(Failure::Because(
                 "--lines, --follow and --count receive from a ring, and this segment holds none"
@@ -103,20 +114,6 @@ fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
     let mut bytes = vec![0; memory.size().min(Contents::LEN)];
     memory.read_at(0, &mut bytes)?;
     Ok(Contents::of(&bytes))
-}
-
-/// Returns the ring that a segment begins with; `None` if its bytes are to be copied.
-fn ring_in(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
-    let contents = if raw { None } else { contents(segment)? };
-    match contents {
-        Some(contents) if !matches!(contents.holding, Holding::Ring { .. }) => {
-            Err(Failure::Because(format!(
-                "this segment holds a {}, which has no messages; --raw copies its bytes",
-                words::kind(&contents)
-            )))
-        }
-        contents => Ok(contents),
-    }
 }
 
 fn destroys(object: &str) -> Failure {

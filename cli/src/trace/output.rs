@@ -1,6 +1,6 @@
 //! The destination of the trace, to which this command adds its report.
 
-use super::{NOT_POSSIBLE, Refusal, signals};
+use super::{Refusal, not_possible, signals};
 use crate::output::complain;
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -29,8 +29,7 @@ impl Output {
         let Some(file) = file else {
             return Ok(Output::StandardError);
         };
-        let refuse =
-            |error: io::Error| Refusal(NOT_POSSIBLE, format!("{}: {error}", file.display()));
+        let refuse = |error: io::Error| not_possible(format!("{}: {error}", file.display()));
         // Absolute, because the drop-in needs it, and programs may change their directory.
         let path = path::absolute(file).map_err(refuse)?;
         if path
