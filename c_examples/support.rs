@@ -1,13 +1,15 @@
-//! What several of these programs need: an end with an explanation, arguments, and being told to
-//! stop.
+//! What several of these programs need: an end with an explanation, arguments, a line of input, and signals that
+//! stop them.
 
 #![allow(dead_code)] // each program uses a part
 
 use shmkey::{Attachment, Error, ErrorKind, Segment, Status};
 use std::{
     env, error,
-    ffi::OsStr,
-    io, mem,
+    ffi::{OsStr, OsString},
+    io::{self, BufRead, Write},
+    mem,
+    os::unix::ffi::OsStrExt,
     process::{self, ExitCode},
     ptr,
     str::FromStr,
@@ -140,6 +142,62 @@ pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
         Some(_) => None,
         None => Some((count, interval)),
     }
+}
+
+/// The arguments of the programs that write a record.
+pub struct RecordArguments {
+    pub id: i32,
+    pub temperature: f64,
+    /// Ends with a NUL.
+    pub name: [u8; 32],
+    pub key_file: OsString,
+}
+
+pub const RECORD_USAGE: &str = "write_struct [ID TEMPERATURE NAME [KEY_FILE]]
+  ID           a whole number of 32 bits
+  TEMPERATURE  a number
+  NAME         at most 31 bytes
+  KEY_FILE     a file that exists, /tmp/shmfile by default";
+
+pub fn record_arguments() -> Option<RecordArguments> {
+    let given: Vec<OsString> = env::args_os().skip(1).collect();
+    let (id, temperature, name) = match &given[..] {
+        [] => (7, 21.5, &b"thermometer"[..]),
+        [id, temperature, name, rest @ ..] if rest.len() < 2 => (
+            number(id, "0123456789-")?,
+            number(temperature, "0123456789.-").filter(|t: &f64| t.is_finite())?,
+            name.as_bytes(),
+        ),
+        _ => return None,
+    };
+    let mut arguments = RecordArguments {
+        id,
+        temperature,
+        name: [0; 32],
+        key_file: given
+            .get(3)
+            .cloned()
+            .unwrap_or_else(|| "/tmp/shmfile".into()),
+    };
+    arguments.name[..31]
+        .get_mut(..name.len())?
+        .copy_from_slice(name);
+    Some(arguments)
+}
+
+/// Asks for a line, and reads it.
+pub fn ask_for_line() -> Result<Vec<u8>, Box<dyn error::Error>> {
+    let mut out = io::stdout();
+    write!(out, "Write Data: ")?;
+    out.flush()?;
+    let mut line = Vec::new();
+    if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
+        return Err("there is no line to read".into());
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(line)
 }
 
 /// A number that is written with these digits, and perhaps a minus sign if one of them is that.
