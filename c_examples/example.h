@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Says why a call of the library failed; before anything else can fail. */
+/* Prints why a call of the library failed. It must come before another call can fail. */
 static inline void complain(const char *program)
 {
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
@@ -40,7 +40,7 @@ static inline void fail_with(const char *program, const char *reason)
 }
 
 /* From now on SIGINT, SIGTERM and SIGHUP wait until pause_or_stop() takes them or allow_stop_signals() lets them through, so
-   that nothing is cut short. A child inherits this. */
+   that they interrupt no operation. A child inherits this. */
 static inline void hold_stop_signals(sigset_t *signals)
 {
     sigemptyset(signals);
@@ -69,8 +69,8 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
    stop signal has come. */
 #define SLICE SHMKEY_MILLISECONDS(200)
 
-/* Whether a wait that has failed is to go on: only its slice is over, and no signal has come. Otherwise errno is what the wait
-   has made it, and ETIMEDOUT means that the program is asked to stop. */
+/* Whether to wait again after a wait that has failed: only its slice is over, and no signal has come. Otherwise errno is that of
+   the wait, and ETIMEDOUT means that a signal has come. */
 static inline int wait_on(const sigset_t *signals)
 {
     int error = errno;
@@ -98,8 +98,8 @@ static inline int is_number(const char *text, const char *digits)
     return *text != '\0' && text[strspn(text, digits)] == '\0';
 }
 
-/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, at the interval that is there already,
-   unless told otherwise. */
+/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: by default for ever, at the interval that the caller
+   has set. */
 static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
 {
     char *end = "";
@@ -183,7 +183,7 @@ static inline char *ask_for_line(size_t *length)
     return line;
 }
 
-/* The last one out removes the segment. If two leave at the same moment, both try, and one of them succeeds. */
+/* The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds. */
 static inline void remove_if_last(int id)
 {
     struct shm_status status;

@@ -19,7 +19,7 @@ use std::{
 /// What can go wrong, as one sentence.
 pub type Outcome = Result<(), Box<dyn error::Error>>;
 
-/// Ends a program: nothing to say, or the reason on stderr.
+/// Ends a program, with the reason on stderr if it has failed.
 pub fn end(program: &str, outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,8 +39,7 @@ pub fn read_c_string(memory: &Attachment) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// The last one out removes the segment. If two leave at the same moment, both try, and one of them
-/// succeeds.
+/// The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds.
 pub fn remove_if_last(segment: &Segment) {
     if segment.status().is_ok_and(|status| status.nattch == 0) {
         let _ = segment.remove();
@@ -64,11 +63,11 @@ pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
     attached
 }
 
-/// How long a program waits before it looks whether it is asked to stop.
+/// How long a program waits before it checks whether a stop signal has come.
 pub const SLICE: Duration = Duration::from_millis(200);
 
 /// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is
-/// dropped, so that nothing is cut short.
+/// dropped, so that they interrupt no operation.
 pub struct StopSignals(libc::sigset_t);
 
 impl StopSignals {
@@ -124,8 +123,8 @@ impl Drop for StopSignals {
     }
 }
 
-/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, at this
-/// interval, unless told otherwise.
+/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: by default for ever, at this
+/// interval.
 pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
     let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
@@ -211,7 +210,7 @@ pub fn number<T: FromStr>(text: &OsStr, digits: &str) -> Option<T> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// Ends a program that was called wrongly.
+/// Ends a program whose arguments are wrong.
 pub fn usage(text: &str) -> ExitCode {
     eprintln!("usage: {text}");
     ExitCode::from(2)

@@ -28,7 +28,7 @@ int main(void)
 
         shm_ring_close(ring);
         if (error == ETIMEDOUT) {
-            fail_with("writer", "told to stop before there was room for the line; start a reader");
+            fail_with("writer", "stopped by a signal before there was room for the line; start a reader");
         }
         fail("writer", id);
     }

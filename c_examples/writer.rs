@@ -31,7 +31,9 @@ fn run() -> support::Outcome {
     match sent {
         Ok(Some(())) => {}
         Ok(None) => {
-            return Err("told to stop before there was room for the line; start a reader".into());
+            return Err(
+                "stopped by a signal before there was room for the line; start a reader".into(),
+            );
         }
         Err(error) => {
             support::remove_if_mine(&segment);

@@ -1,5 +1,5 @@
-//! Managed objects: all who open a name get one object, an error names whatever else lies there, and the others
-//! survive a death.
+//! Managed objects: all that open a name get one object, an error names what else the segment holds, and the other
+//! processes survive a death.
 
 mod support;
 
@@ -681,7 +681,7 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
             thread::yield_now();
         }
         old.remove().unwrap();
-        let mutex = opener.join().unwrap().expect("it is made anew");
+        let mutex = opener.join().unwrap().expect("it is made again");
         assert_eq!(mutex.lock().unwrap().get(), 6);
         assert_ne!(mutex.segment().id(), old.id());
     });

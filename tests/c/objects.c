@@ -94,7 +94,7 @@ static void semaphores(void)
     WORKS(shm_semaphore_wait(two, INT64_MAX));
     WORKS(shm_remove(shm_semaphore_id(one)));
     WORKS(shm_semaphore_post(one));
-    WORKS(shm_semaphore_wait(two, 0)); /* those who have it open go on */
+    WORKS(shm_semaphore_wait(two, 0)); /* processes that have it open continue */
     QUIET(shm_semaphore_close(one));
     QUIET(shm_semaphore_close(two));
     QUIET(shm_semaphore_close(NULL));
@@ -318,7 +318,7 @@ static void mutexes(void)
     REMOVE(mutex, one);
 
     id = private_segment(4096, &memory);
-    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* as good as NULL */
+    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* the same as NULL */
     QUIET(shm_mutex_close(in));
     OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, NULL, 0));
     GIVES(shm_mutex_id(in), id);
@@ -714,7 +714,7 @@ static void receive_all(struct shm_ring *ring, ptrdiff_t size, char byte)
     CHECK(buffer[0] == byte && buffer[size - 1] == byte);
 }
 
-/* A parent that has reserved a slot where the ring begins anew, and a child that closes its copy late: nothing is undone. */
+/* A parent that has reserved a slot at the end of the ring, and a child that closes its copy late: nothing is lost. */
 static void reserved_across_fork(void)
 {
     char *memory;
@@ -747,7 +747,7 @@ static void reserved_across_fork(void)
         receive_all(ring, 16, '!');
     }
     WORKS(shm_ring_end_sending(ring));
-    send_and_receive(ring, 16); /* looks anew where the ring ends */
+    send_and_receive(ring, 16); /* looks again where the ring ends */
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
     QUIET(shm_ring_close(ring));
     WORKS(shm_detach(memory));
