@@ -625,9 +625,17 @@ fn each_kind_of_object_says_whether_it_was_removed() {
         let text = fails(semaphore.wait_timeout(SOON), TimedOut).to_string();
         assert_eq!(text.contains("has been removed"), removed, "{text}");
     }
-    let anew = Mutex::<u64>::open(test.named("mutex"), 2).unwrap();
-    assert!(!anew.is_removed().unwrap() && mutex.is_removed().unwrap());
-    assert_eq!(mutex.lock().unwrap().get(), 1);
+}
+
+#[test]
+fn a_removed_object_stays_beside_the_one_that_replaces_it() {
+    let test = Environment::new();
+    let old = number(&test, 1);
+    old.remove().unwrap();
+    let new = number(&test, 2);
+    assert!(old.is_removed().unwrap() && !new.is_removed().unwrap());
+    assert_eq!(old.lock().unwrap().get(), 1);
+    assert_eq!(new.lock().unwrap().get(), 2);
 }
 
 #[test]

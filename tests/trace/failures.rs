@@ -156,9 +156,7 @@ fn einval_of_a_key_in_the_place_of_an_id() {
         "the segment with the id {third} has the key {digits}, and {number} without 0x is another number"
     );
     let expected = [
-        of_first.clone(),
-        of_first.clone(),
-        of_first,
+        [&*of_first; 3].join("\n"),
         "EINVAL: this number is the id of a segment; shmdt takes the address".to_owned(),
         format!(
             "ENOENT: there is no segment with this key…; {first} is the id of a segment: pass an id to shmat"
