@@ -68,7 +68,7 @@ impl Action {
         Action::ALL[self as usize].1
     }
 
-    /// The role that is needed for it.
+    /// Returns the role that it needs.
     fn role(self) -> &'static str {
         match self {
             Action::BecomePublisher | Action::Publish => "publisher",
@@ -77,7 +77,7 @@ impl Action {
         }
     }
 
-    /// The role on the other side of a ring.
+    /// Returns the role on the other side of a ring.
     fn peer(self) -> &'static str {
         match self.role() {
             "receiver" => "sender",
@@ -182,7 +182,7 @@ pub(crate) fn fold(namespaces: u64) -> u32 {
 }
 
 impl Failure {
-    /// The kind and the name of the object.
+    /// Returns the kind and the name of the object.
     pub fn subject(&self) -> impl fmt::Display {
         Subject(*self)
     }
@@ -371,7 +371,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// A fact that is looked up now: that the object was removed while it is in use.
+/// Writes that the object was removed while it is in use, which is looked up now.
 fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let is_about_others = matches!(
         failure.kind,
@@ -384,8 +384,8 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     );
     if is_about_others && backend::is_removed(failure.id) == Ok(true) {
         f.write_str(
-            "; its segment has been removed, so only the processes that have it open already can change \
-             that; a process that opens it anew gets another object",
+            "; its segment has been removed, so only the processes that have it open already can \
+             change that; a process that opens it anew gets another object",
         )?;
     }
     Ok(())

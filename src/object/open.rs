@@ -437,7 +437,7 @@ fn remove_if_just_made(segment: &Segment) {
     }
 }
 
-/// The error that describes a segment that is too small to be what is wanted.
+/// Returns the error that describes a segment that is too small for the object that is wanted.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
     let size = memory.size()?;
