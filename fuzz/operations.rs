@@ -1,7 +1,7 @@
 //! One operation on an object, some of whose bytes are arbitrary. For the fuzzer, and for the test
 //! that goes through the fuzzer's corpus.
 //!
-//! The first byte of an input says which operation: beyond 95 without its highest bit, on a broadcast. The others change a good object: two bytes are
+//! The first byte of an input says which operation; without its highest bit, 96 and more are those on broadcasts. The others change a good object: two bytes are
 //! an offset, and eight a word to put there, and so on; or if the first byte's highest bit is set,
 //! they are put in the place of the object from its first byte on.
 
@@ -23,15 +23,15 @@ type Value = [u64; 20];
 
 /// The segment, between two pages without access, so that an access outside of it crashes;
 /// and what each kind of object looks like in it when it is good.
-struct Stage {
+struct Fenced {
     memory: Arc<Attachment>,
     good: Vec<Vec<u8>>,
 }
 
-static STAGE: LazyLock<Guard<Stage>> = LazyLock::new(|| Guard::new(Stage::new()));
+static FENCED: LazyLock<Guard<Fenced>> = LazyLock::new(|| Guard::new(Fenced::new()));
 
-impl Stage {
-    fn new() -> Stage {
+impl Fenced {
+    fn new() -> Fenced {
         let segment = Segment::options()
             .size(SIZE)
             .open(Key::PRIVATE)
@@ -59,7 +59,7 @@ impl Stage {
             .remove()
             .expect("the segment goes with this process");
         let good = (0..KINDS).map(|kind| make(&memory, kind)).collect();
-        Stage { memory, good }
+        Fenced { memory, good }
     }
 }
 
@@ -86,17 +86,17 @@ pub fn run(input: &[u8]) {
     let Some((&first, changes)) = input.split_first() else {
         return;
     };
-    let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let fenced = FENCED.lock().unwrap_or_else(PoisonError::into_inner);
     let (kind, operation) = match first & 0x7f {
         number @ 96.. => (BROADCAST + number % 2, (number - 96) / 2),
         _ => (first % BROADCAST, first / BROADCAST % 16),
     };
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
-        let put = stage.memory.write_at(offset, &bytes[..len]);
+        let put = fenced.memory.write_at(offset, &bytes[..len]);
         put.expect("it lies inside");
     };
-    put(0, &stage.good[usize::from(kind)]);
+    put(0, &fenced.good[usize::from(kind)]);
     if first & 0x80 != 0 {
         put(0, &changes[..changes.len().min(SIZE)]);
     } else {
@@ -106,7 +106,7 @@ pub fn run(input: &[u8]) {
         }
     }
     // Whatever it says. It is to come back, and to touch nothing else.
-    let _ = operate(&stage.memory, kind, operation);
+    let _ = operate(&fenced.memory, kind, operation);
 }
 
 fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Error> {

@@ -400,7 +400,7 @@ fn the_65th_subscriber_is_refused_until_one_leaves() {
         text.contains("64 handles are subscribed already; one more can subscribe when"),
         "{text}"
     );
-    subscribers.swap_remove(20);
+    drop(subscribers.swap_remove(20));
     subscribers.push(news.subscribe().unwrap());
     let mut publisher = news.publisher().unwrap();
     publisher.publish(b"to all").unwrap();

@@ -1,5 +1,5 @@
-//! Hostile bytes: a process scribbles over an object while others use it. Errors are fine; a crash,
-//! a wait that does not end, or an access outside the segment is not.
+//! A process overwrites an object while others use it. A call may fail; it may not crash, wait for ever, or access
+//! memory outside the segment.
 //!
 //! Each object lies in a segment between two pages that no access may touch, so that an access outside
 //! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`
@@ -151,7 +151,7 @@ fn within(memory: &Arc<Attachment>) -> Place {
 }
 
 #[test]
-fn a_mutex() {
+fn a_mutex_under_attack() {
     under_attack(
         |place| drop(Mutex::<[u64; 8]>::open(place, [0; 8]).unwrap()),
         |memory, random| {
@@ -167,7 +167,7 @@ fn a_mutex() {
 }
 
 #[test]
-fn a_semaphore() {
+fn a_semaphore_under_attack() {
     under_attack(
         |place| drop(Semaphore::open(place, 0).unwrap()),
         |memory, random| {
@@ -183,7 +183,7 @@ fn a_semaphore() {
 }
 
 #[test]
-fn a_latest_value() {
+fn a_latest_value_under_attack() {
     under_attack(
         |place| drop(Latest::<[u64; 100]>::open(place).unwrap()),
         |memory, random| {
@@ -277,7 +277,7 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
 }
 
 #[test]
-fn a_ring() {
+fn a_ring_under_attack() {
     under_attack(
         |place| drop(Ring::open(place, 12000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 12000)?, random),
@@ -285,7 +285,7 @@ fn a_ring() {
 }
 
 #[test]
-fn a_ring_as_it_is() {
+fn a_ring_of_any_capacity_under_attack() {
     under_attack(
         |place| drop(Ring::open(place, 12000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 0)?, random),
@@ -293,7 +293,7 @@ fn a_ring_as_it_is() {
 }
 
 #[test]
-fn a_ring_of_many_senders() {
+fn a_ring_of_many_senders_under_attack() {
     let many = || Ring::options().many_senders(true);
     under_attack(
         |place| drop(many().open(place, 12000).unwrap()),
@@ -302,7 +302,7 @@ fn a_ring_of_many_senders() {
 }
 
 #[test]
-fn a_ring_that_drops_the_oldest() {
+fn a_ring_that_drops_the_oldest_under_attack() {
     let dropping = || Ring::options().drop_oldest(true);
     under_attack(
         |place| drop(dropping().open(place, 12000).unwrap()),
@@ -312,7 +312,7 @@ fn a_ring_that_drops_the_oldest() {
 
 /// Bytes that stay as they are can hold a process in a loop that others would end by scribbling on.
 #[test]
-fn planted_words_hold_nobody() {
+fn planted_words_hold_no_process() {
     let seed = Random::seed_of_run();
     let memory = fenced();
     let mut good = vec![0; SIZE];

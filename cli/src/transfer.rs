@@ -25,13 +25,13 @@ pub struct Put {
     /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
     offset: Option<usize>,
-    /// Send each line as a message, without its newline; otherwise the whole input is one message
+    /// Send each line as a message, without its newline, instead of all input as one message
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait this long for room in the ring or broadcast, and for a receiver: 10s, 500ms, 0, forever
+    /// Wait at most this long for room in the ring or broadcast, and for a receiver: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
-    /// Write even over an object, such as a mutex or a ring, which destroys it
+    /// Write even if that overwrites an object, such as a mutex or a ring, and destroys it
     #[arg(long, conflicts_with = "lines")]
     force: bool,
 }
@@ -56,10 +56,10 @@ pub struct Get {
     /// End each message with a newline
     #[arg(long)]
     lines: bool,
-    /// Begin with the oldest message of a broadcast that is there, not with the next one
+    /// Begin with the oldest message of a broadcast that is there, instead of the next one
     #[arg(long)]
     oldest: bool,
-    /// Wait this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever
+    /// Wait at most this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Copy the bytes of an object, its header included
@@ -80,7 +80,7 @@ pub fn put(options: &Put) -> Result<(), Failure> {
     }
     if options.lines {
         return Err(Failure::Because(
-            "this segment holds no ring or broadcast, to which lines could be sent".to_owned(),
+            "--lines sends to a ring or a broadcast, and this segment holds neither".to_owned(),
         ));
     }
     write(options, &segment)
@@ -88,16 +88,35 @@ pub fn put(options: &Put) -> Result<(), Failure> {
 
 pub fn get(options: &Get) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
-    match messages_in(&segment, options.raw)? {
-        Some(contents) => receive(options, &segment, &contents),
+    let contents = if options.raw {
+        None
+    } else {
+        contents(&segment)?
+    };
+    match contents {
+        Some(contents) if has_messages(&contents) => {
+            receive(options, &segment, &contents)
+        }
+        Some(contents) => Err(Failure::Because(format!(
+            "this segment holds a {}, which has no messages; --raw copies its bytes",
+            words::kind(&contents)
+        ))),
         None if options.lines || options.follow || options.oldest || options.count.is_some() => {
             Err(Failure::Because(
-                "this segment holds no ring or broadcast, from which messages could be received"
+                "--lines, --follow, --oldest and --count receive from a ring or a broadcast, and this segment holds \
+                 neither"
                     .to_owned(),
             ))
         }
         None => read(options, &segment),
     }
+}
+
+fn has_messages(contents: &Contents) -> bool {
+    matches!(
+        contents.holding,
+        Holding::Ring { .. } | Holding::Broadcast { .. }
+    )
 }
 
 /// Returns the object that a segment begins with.
@@ -108,29 +127,10 @@ fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
     Ok(Contents::of(&bytes))
 }
 
-fn has_messages(contents: &Contents) -> bool {
-    matches!(
-        contents.holding,
-        Holding::Ring { .. } | Holding::Broadcast { .. }
-    )
-}
-
-/// Returns the ring or broadcast that a segment begins with; `None` if its bytes are to be copied as they are.
-fn messages_in(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
-    let contents = if raw { None } else { contents(segment)? };
-    match contents {
-        Some(contents) if !has_messages(&contents) => Err(Failure::Because(format!(
-            "this segment holds a {}, which has no messages; --raw copies its bytes",
-            words::kind(&contents)
-        ))),
-        contents => Ok(contents),
-    }
-}
-
 fn destroys(object: &str) -> Failure {
     Failure::Because(format!(
-        "this segment holds a {object}, and writing over it would destroy it for the processes that use it; --force \
-         writes all the same"
+        "this segment holds a {object}, which would be destroyed for the processes that use it; --force writes all the \
+         same"
     ))
 }
 
@@ -139,14 +139,14 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
     let offset = options.offset.unwrap_or(0);
     let room = memory.size()?.saturating_sub(offset);
     let mut bytes = Vec::new();
-    // One more shows that there is too much; then nothing is written.
+    // One byte more shows that the input is too large.
     io::stdin()
         .lock()
         .take(room as u64 + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() > room {
         return Err(Failure::Because(format!(
-            "the input is larger than the {} from that offset to the end of the segment; nothing was written",
+            "the input has more than {}, the room from the offset to the end of the segment; nothing was written",
             words::count(room as u64, "byte")
         )));
     }
@@ -172,7 +172,7 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// The place of the object that a segment begins with, whatever its layout is called.
+/// Returns the place of the object that a segment begins with, with the name of layout that it has.
 fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
     let memory = match segment.attach() {
         // Enough for a subscriber of a lossy broadcast.
@@ -208,7 +208,7 @@ fn send_all(
     mut send: impl FnMut(&[u8], Duration) -> Result<(), Error>,
 ) -> Result<(), Failure> {
     let mut input = io::stdin().lock();
-    // More need not be read of a message that is too long.
+    // Enough to see that a message is too long.
     let most = capacity.saturating_add(2);
     if !options.lines {
         let mut message = Vec::new();
@@ -255,8 +255,7 @@ fn send_one(
     }
 }
 
-/// How long to wait for another process to take a role that is free: the processes of a script take it one after
-/// the other.
+/// The time left to wait for another process to take a free role: the processes of a script take it in turn.
 struct Patience(Option<Instant>);
 
 impl Patience {
@@ -270,7 +269,7 @@ impl Patience {
         })
     }
 
-    /// Whether to try again after this error; if so, some time has passed.
+    /// Returns whether to try again after this error, after a short sleep.
     fn is_worth(&mut self, error: &Error) -> bool {
         const PAUSE: Duration = Duration::from_millis(20);
         let ended = matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerDied);

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::broadcast::{LOSSY, Peeked, PublishEnd, RawBroadcast, SubscribeEnd},
+    kind::LOSSY,
+    object::broadcast::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd},
 };
 use core::{
     cell::UnsafeCell,

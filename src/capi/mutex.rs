@@ -97,7 +97,8 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
 /// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
 /// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default.
+/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
+/// does not change errno and shm_last_error().
 /// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 /// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
 /// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is

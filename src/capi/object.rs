@@ -19,7 +19,7 @@ use core::{
 /// The flags that the objects' functions know.
 const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::SHM_RDONLY;
 
-/// A place with what the flags say: whether to create the object, with which mode, or to read only.
+/// Adds to a place what the flags say: whether to create the object, with which mode, or to read only.
 pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
     if flags & (SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST) != 0 {
         return Err(Error::invalid(
@@ -59,7 +59,7 @@ pub(super) unsafe fn with_layout(place: Place, layout: *const c_char) -> Result<
     Ok(place.layout(core::str::from_utf8(layout).map_err(not_text)?))
 }
 
-/// A timeout of C's: SHMKEY_FOREVER is none, else it is a number of nanoseconds.
+/// Converts a timeout of C: SHMKEY_FOREVER is none, any other is a number of nanoseconds.
 pub(super) fn timeout_of(timeout: i64) -> Result<Option<Duration>, Error> {
     match timeout {
         SHMKEY_FOREVER => Ok(None),
@@ -71,18 +71,18 @@ pub(super) fn timeout_of(timeout: i64) -> Result<Option<Duration>, Error> {
     }
 }
 
-/// When a wait with this timeout ends.
+/// Returns when a wait with this timeout ends.
 pub(super) fn deadline(timeout: i64) -> Result<Deadline, Error> {
     timeout_of(timeout).map(Deadline::after)
 }
 
-/// An object handed to C, which gives it back to `close`.
+/// Makes a handle of an object, for C, which passes it to `close` at the end.
 pub(super) fn handle<T>(opened: Result<T, Error>) -> *mut T {
     let leaked = |object| NonNull::from(Box::leak(Box::new(object))).cast();
     or_null(opened.map(leaked)).cast()
 }
 
-/// What C's handle stands for.
+/// Returns the object that a handle stands for.
 ///
 /// # Safety
 /// It must be NULL, or come from `handle` and not have been closed.
@@ -94,11 +94,11 @@ pub(super) unsafe fn object<'a, T>(handle: *const T) -> Result<&'a T, Error> {
 fn no_handle() -> Error {
     Error::bad_pointer(
         "object",
-        "the object is NULL; opening it has failed, perhaps",
+        "the handle is NULL: perhaps opening the object has failed",
     )
 }
 
-/// Gives an object up.
+/// Closes a handle.
 ///
 /// # Safety
 /// As for `object`; and it must not be used afterwards.

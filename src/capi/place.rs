@@ -41,7 +41,7 @@ pub struct shm_place {
 // No padding: later versions find every byte initialised.
 const _: () = assert!(size_of::<shm_place>() == 4 * 8 + 3 * 4 + 5 * 4);
 
-/// The place that a name stands for.
+/// Makes the place that a name stands for.
 ///
 /// # Safety
 /// None for this process' memory; the name means something only if it is a string.
@@ -52,7 +52,7 @@ pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, E
     with_flags(Place::named(name), flags)
 }
 
-/// The place that a structure describes.
+/// Makes the place that a structure describes.
 ///
 /// # Safety
 /// `place` must be NULL or lead to a structure.

@@ -8,7 +8,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::ring::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd},
+    kind::{DROP_OLDEST, MANY_SENDERS},
+    object::ring::{RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{
@@ -48,9 +49,9 @@ struct Sending {
 /// What the receiving side has.
 struct Receiving {
     end: Option<ReceiveEnd>,
-    /// A message was peeked at, and not released.
+    /// The peeked message that is not released yet.
     peeked: Option<sync::ring::Span>,
-    /// The number of the last message that was peeked at.
+    /// The number of the last peeked message.
     message: u64,
 }
 
@@ -189,7 +190,7 @@ fn open(
     }))
 }
 
-/// The options of a ring that an argument of C's stands for.
+/// Converts the options of a ring, an argument of C.
 fn options_of(options: c_int) -> Result<u32, Error> {
     const OF_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_RDONLY;
     let unknown = options & !(SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST);
@@ -207,7 +208,7 @@ fn options_of(options: c_int) -> Result<u32, Error> {
     Ok(option(SHMKEY_MANY_SENDERS, MANY_SENDERS) | option(SHMKEY_DROP_OLDEST, DROP_OLDEST))
 }
 
-/// What both sides of a ring need, and what the sending one has.
+/// Returns the ring, and what its sending side has.
 ///
 /// # Safety
 /// As for `object`; and no other thread may send at the same time.
@@ -218,7 +219,7 @@ unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sendi
     Ok((&ring.raw, unsafe { &mut *ring.sending.get() }))
 }
 
-/// The same of the receiving side.
+/// Returns the ring, and what its receiving side has.
 ///
 /// # Safety
 /// As for `object`; and no other thread may receive at the same time.
@@ -230,7 +231,7 @@ unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Rec
 }
 
 impl Sending {
-    /// The sending end, which this process takes when it first sends.
+    /// Returns the sending end, which this process takes when it first sends.
     fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
             return Err(reserved(raw, action));
@@ -243,7 +244,7 @@ impl Sending {
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
     }
 
-    /// The end that has reserved this slot, if that was the last one.
+    /// Returns the end, if this slot is the last one that it has reserved.
     ///
     /// # Safety
     /// `slot` must be NULL, or lead to a slot.
@@ -274,21 +275,21 @@ impl Sending {
     }
 }
 
-/// The error for a slot or a message that this handle does not hold.
+/// Returns the error for a slot or a message that this handle does not hold.
 #[cold]
 fn not_held(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::NotOwner);
     error.during(action)
 }
 
-/// The error for a slot or a message that is NULL.
+/// Returns the error for a slot or a message that is NULL.
 #[cold]
 fn null(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::BadPointer);
     error.during(action).with(What::Null, 0, 0)
 }
 
-/// The error for a handle that has a slot reserved.
+/// Returns the error for a handle that has a slot reserved.
 #[cold]
 fn reserved(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::InvalidArgument);
@@ -305,7 +306,7 @@ unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
 }
 
 impl Receiving {
-    /// The receiving end, the same way.
+    /// Returns the receiving end, which this process takes when it first receives.
     fn end(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
             self.peeked = None;
@@ -315,7 +316,7 @@ impl Receiving {
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
-    /// The same for a call that looks for a message: one that was peeked at is looked at anew.
+    /// Returns the receiving end for a call that looks for a message, which ends the access to a peeked one.
     fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
         self.end(raw)

@@ -2,10 +2,10 @@
 
 use super::{ErrorKind, label::write_name};
 use crate::{
+    backend,
     explain::Bytes,
-    object::Kind,
-    object::holder::{Holder, Life},
-    segment::status,
+    holder::{Holder, Life},
+    kind::Kind,
     sys,
 };
 use core::fmt;
@@ -37,11 +37,10 @@ pub(crate) enum Action {
     Abort,
     EndSending,
     Subscribe,
-    EndPublishing,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 24] = [
+    const ALL: [(Action, &str); 23] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -65,7 +64,6 @@ impl Action {
         (Action::Abort, "abort"),
         (Action::EndSending, "end sending"),
         (Action::Subscribe, "subscribe"),
-        (Action::EndPublishing, "end publishing"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -190,7 +188,7 @@ pub(crate) fn fold(namespaces: u64) -> u32 {
 }
 
 impl Failure {
-    /// The kind and the name of the object.
+    /// Returns the kind and the name of the object.
     pub fn subject(&self) -> impl fmt::Display {
         Subject(*self)
     }
@@ -234,16 +232,16 @@ impl Failure {
         })
     }
 
-    /// The role that the call needs, and that of the other side.
+    /// Returns the role that the call needs, and that of the other side.
     fn roles(&self) -> (&'static str, &'static str) {
-        let sends = match self.object {
+        let (sends, receives) = match self.object {
             Kind::Ring => ("sender", "receiver"),
             _ => ("publisher", "subscriber"),
         };
         if self.action.receives() {
-            (sends.1, sends.0)
+            (receives, sends)
         } else {
-            sends
+            (sends, receives)
         }
     }
 
@@ -283,141 +281,120 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// What was in the way.
+/// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Failure {
-        number,
-        other,
-        action,
-        ..
-    } = *failure;
-    let (role, peer) = failure.roles();
-    let bytes = Bytes(number as usize);
     match failure.what {
-        What::Held if other == 0 && failure.kind == ErrorKind::NotOwner => {
+        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Role | What::Inherited | What::Peer => role_facts(failure, f),
+        What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
+        _ => number_facts(failure, f),
+    }
+}
+
+/// Writes which thread holds a lock, or makes the object.
+fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let thread = failure.thread();
+    match (failure.what, failure.other) {
+        (What::Held, 0) if failure.kind == ErrorKind::NotOwner => {
             f.write_str("no thread holds the lock")
         }
-        What::Held if other == 0 => {
-            f.write_str("another thread held the lock, and has released it since")
+        (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
+        (What::Held, _) => write!(f, "the lock is held by {thread}"),
+        (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
+        (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
+        (_, 0) => f.write_str("no process has begun to make it"),
+        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+    }
+}
+
+/// Writes which process has a role that was asked for, or had the other one.
+fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let process = failure.process();
+    let (role, peer) = failure.roles();
+    match (failure.what, failure.other) {
+        (What::Role, 0) => write!(
+            f,
+            "another process was the {role}, and has released that role since"
+        ),
+        (What::Role, _) => write!(
+            f,
+            "{process} is the {role} already; the role is free when that process releases it or ends"
+        ),
+        (What::Inherited, _) => write!(
+            f,
+            "this process was made by fork, and does not have its parent's role; {process} is the {role}"
+        ),
+        _ if failure.kind == ErrorKind::Closed => write!(
+            f,
+            "the {peer} has ended; this goes on when another process takes that role"
+        ),
+        _ => write!(
+            f,
+            "{process}, the {peer}, died; nothing that was committed is lost, and this goes on when \
+             another process takes that role"
+        ),
+    }
+}
+
+/// Writes what was waited for, and which process was to bring it.
+fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Newest if number == 0 => f.write_str("no value was published yet")?,
+        What::Newest => write!(f, "version {number} is the newest")?,
+        What::NoMessage => f.write_str("there is no message")?,
+        _ => write!(f, "there is no room for {}", Bytes(number as usize))?,
+    }
+    let process = failure.process();
+    match (failure.what, failure.other) {
+        (What::Newest, 0) => f.write_str(", and no process is the publisher"),
+        (What::Newest, _) => write!(f, "; {process} is the publisher"),
+        (What::NoMessage, 0) => write!(f, ", and no process is the {} yet", failure.roles().1),
+        (What::NoMessage, _) if failure.object == Kind::Broadcast => {
+            write!(f, "; {process} is the publisher")
         }
-        What::Held => write!(f, "the lock is held by {}", failure.thread()),
-        What::Sending if other == 0 => {
-            f.write_str("another sender was sending, and has finished since")
+        (What::NoMessage, _) => write!(f, "; {process} is a sender"),
+        (_, 0) if failure.object == Kind::Broadcast => {
+            f.write_str(", and the slowest subscriber has unsubscribed since")
         }
-        What::Sending => write!(f, "{} is sending, or has a slot reserved", failure.thread()),
+        _ if failure.object == Kind::Broadcast => {
+            write!(f, "; {process} is the slowest subscriber")
+        }
+        (_, 0) => f.write_str(", and no process is the receiver yet"),
+        _ => write!(f, "; {process} is the receiver"),
+    }
+}
+
+/// Writes lengths and counts.
+fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    let (bytes, other) = (Bytes(number as usize), Bytes(failure.other as usize));
+    match failure.what {
         What::Count if failure.kind == ErrorKind::Overflow => {
             write!(f, "its count is {number}, the largest")
         }
         What::Count => write!(f, "its count was {number}"),
-        What::Newest if number == 0 && other == 0 => {
-            f.write_str("no value was published yet, and no process is the publisher")
-        }
-        What::Newest if other == 0 => {
-            write!(
-                f,
-                "version {number} is the newest, and no process is the publisher"
-            )
-        }
-        What::Newest if number == 0 => {
-            write!(
-                f,
-                "no value was published yet; {} is the publisher",
-                failure.process()
-            )
-        }
-        What::Newest => write!(
-            f,
-            "version {number} is the newest; {} is the publisher",
-            failure.process()
-        ),
-        What::NoMessage if other == 0 => {
-            write!(f, "there is no message, and no process is the {peer} yet")
-        }
-        What::NoMessage if failure.object == Kind::Broadcast => {
-            write!(
-                f,
-                "there is no message; {} is the {peer}",
-                failure.process()
-            )
-        }
-        What::NoMessage => write!(f, "there is no message; {} is a sender", failure.process()),
-        What::NoRoom if failure.object == Kind::Broadcast && other == 0 => write!(
-            f,
-            "there was no room for {bytes}, and the slowest subscriber has unsubscribed since"
-        ),
-        What::NoRoom if failure.object == Kind::Broadcast => write!(
-            f,
-            "there is no room for {bytes}; {} is the slowest subscriber",
-            failure.process()
-        ),
-        What::NoRoom if other == 0 => {
-            write!(
-                f,
-                "there is no room for {bytes}, and no process is the receiver yet"
-            )
-        }
-        What::NoRoom => write!(
-            f,
-            "there is no room for {bytes}; {} is the receiver",
-            failure.process()
-        ),
         What::TooLong => write!(
             f,
-            "the message has {bytes}, and the {}'s capacity is {}; nothing was sent",
-            failure.object.name(),
-            Bytes(other as usize)
+            "the message has {bytes}, and the {}'s capacity is {other}; nothing was sent",
+            failure.object.name()
         ),
         What::ShortBuffer => write!(
             f,
-            "the message has {bytes}, and the buffer has {}; the message stays the next one",
-            Bytes(other as usize)
+            "the message has {bytes}, and the buffer has {other}; the message stays the next one"
         ),
-        What::Role if other == 0 => {
-            write!(
-                f,
-                "another process was the {role}, and has released that role since"
-            )
-        }
-        What::Role => write!(
+        What::ShortSlot => write!(
             f,
-            "{} is the {role} already; the role is free when that process releases it or ends",
-            failure.process()
-        ),
-        What::Inherited => write!(
-            f,
-            "this process was made by fork, and does not have its parent's role; {} is the {role}",
-            failure.process()
-        ),
-        What::Peer if failure.kind == ErrorKind::Closed => write!(
-            f,
-            "the {peer} has ended; this goes on when another process takes that role"
-        ),
-        What::Peer => write!(
-            f,
-            "{}, the {peer}, died; nothing that was committed is lost, and this goes on when another process takes that \
-             role",
-            failure.process()
-        ),
-        What::Maker if other == 0 => f.write_str("no process has begun to make it"),
-        What::Maker => write!(
-            f,
-            "{} has begun to make it, and is not ready",
-            failure.thread()
+            "the message has {bytes}, and the slot has {other}; the slot stays reserved"
         ),
         What::Size => write!(
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Null if action.receives() => f.write_str("the pointer to a message is NULL"),
-        What::Null => f.write_str("the pointer to a slot is NULL"),
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
         }
-        What::ShortSlot => write!(
-            f,
-            "the message has {bytes}, and the slot has {}; the slot stays reserved",
-            Bytes(other as usize)
-        ),
         What::Subscribers => write!(
             f,
             "{number} handles are subscribed already; one more can subscribe when one of them unsubscribes or its process \
@@ -430,11 +407,12 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the publisher has taken this subscriber for dead, and has overwritten messages that it had not received; \
              unsubscribe, and subscribe again",
         ),
-        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        _ if failure.action.receives() => f.write_str("the pointer to a message is NULL"),
+        _ => f.write_str("the pointer to a slot is NULL"),
     }
 }
 
-/// A fact that is looked up now: that the object was removed while it is in use.
+/// Writes that the object was removed while it is in use, which is looked up now.
 fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let is_about_others = matches!(
         failure.kind,
@@ -445,10 +423,13 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             | ErrorKind::Closed
             | ErrorKind::PeerDied
     );
-    match status::removed_note(failure.id).filter(|_| is_about_others) {
-        Some(note) => write!(f, "; {note}"),
-        None => Ok(()),
+    if is_about_others && backend::is_removed(failure.id) == Ok(true) {
+        f.write_str(
+            "; its segment has been removed, so only the processes that have it open already can \
+             change that; a process that opens it anew gets another object",
+        )?;
     }
+    Ok(())
 }
 
 /// A process or a thread that holds something: `process 10625 (stopped)`, with its state at the time of

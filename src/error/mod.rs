@@ -1,4 +1,4 @@
-//! The one error type: what failed, with which error number, why, and what to do about it.
+//! The one error type: the failed call, its error number, the cause, and a remedy.
 
 mod failure;
 mod kind;
@@ -13,10 +13,7 @@ pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
 use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
-use crate::{
-    Key,
-    sys::{Errno, Mapped},
-};
+use crate::sys::{Errno, Mapped};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
@@ -61,7 +58,7 @@ enum Repr {
 const _: () = assert!(size_of::<Error>() == 32);
 
 impl Repr {
-    /// Where memory has run out, an error keeps what needs none, and does not end the process.
+    /// Keeps the details; if there is no memory for them, the kind, the number and the call.
     fn of(details: Details) -> Repr {
         let Details {
             kind, errno, call, ..
@@ -99,7 +96,7 @@ struct Details {
 enum Subject {
     None,
     Path(KeptPath),
-    Key { key: Key, size: usize },
+    Key { key: c_int, size: usize },
     Id(c_int),
     Address(usize),
     Object(Failure),
@@ -161,9 +158,8 @@ enum Reason {
     Mismatch(Mismatch),
 }
 
-/// What callers see.
 impl Error {
-    /// What happened, in a word.
+    /// Returns what happened, in a word.
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Repr::Object(failure) => failure.kind,
@@ -172,8 +168,8 @@ impl Error {
         }
     }
 
-    /// The error number, as the manual pages of the System V calls give it and as C callers find it
-    /// in `errno`.
+    /// Returns the error number, which the manual pages of the System V calls name and which C callers find in
+    /// `errno`.
     pub fn errno(&self) -> i32 {
         match &self.0 {
             Repr::Object(failure) => failure.kind.errno_of_object(),
@@ -182,14 +178,13 @@ impl Error {
         }
     }
 
-    /// The cause and the remedy alone, for people to whom the call and its number say nothing: the end
-    /// of what the error is displayed as.
+    /// Returns the cause and the remedy, without the call and its error number: the end of the displayed text.
     pub fn explanation(&self) -> impl fmt::Display + '_ {
         Explanation(self)
     }
 }
 
-/// How the other modules make one.
+/// How the other modules make an error: each function returns the one that its name says.
 impl Error {
     #[cold]
     pub(crate) fn new(kind: ErrorKind, errno: c_int, call: &'static str) -> Error {
@@ -218,17 +213,17 @@ impl Error {
         self
     }
 
-    /// An argument that no call can be made with.
+    /// Refuses an argument.
     pub(crate) fn invalid(call: &'static str, why: &'static str) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Because(why))
     }
 
-    /// A pointer from C that cannot be followed.
+    /// Refuses an invalid pointer from C.
     pub(crate) fn bad_pointer(call: &'static str, what: &'static str) -> Error {
         Error::new(ErrorKind::BadPointer, libc::EFAULT, call).because(Reason::Because(what))
     }
 
-    /// Flag bits that have no meaning in a call.
+    /// Refuses flag bits that have no meaning in a call.
     pub(crate) fn undefined_flags(call: &'static str, unknown: c_int) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Flags(unknown))
     }
@@ -249,7 +244,7 @@ impl Error {
             .because(Reason::Because("a name has at most 4095 bytes"))
     }
 
-    /// What is attached cannot be read.
+    /// Reports that the list of attachments cannot be read.
     pub(crate) fn no_proc(errno: Errno) -> Error {
         Error::new(ErrorKind::Other, errno.0, "open /proc/self/maps").because(match errno.0 {
             libc::ENOENT => Reason::Because(
@@ -264,7 +259,7 @@ impl Error {
             .because(Reason::ProjectId(proj_id))
     }
 
-    /// One of the five calls failed: looks for the cause.
+    /// Reports that one of the five calls failed, and looks for the cause.
     #[cold]
     fn found(errno: Errno, name: &'static str, subject: Subject, call: Call<'_>) -> Error {
         let cause = explain::why(call, errno);
@@ -273,7 +268,7 @@ impl Error {
             .because(Reason::Found(cause))
     }
 
-    /// A file that gives no key.
+    /// Reports a file that gives no key.
     #[cold]
     pub(crate) fn ftok(errno: Errno, path: &CStr, proj_id: c_int) -> Error {
         let path = path.to_bytes();
@@ -284,25 +279,21 @@ impl Error {
         Error::found(errno, "ftok", Subject::Path(KeptPath::new(path)), call)
     }
 
-    /// `shmget` failed.
+    /// Reports that `shmget` failed.
     #[cold]
-    pub(crate) fn open(errno: Errno, key: Key, size: usize, flags: c_int) -> Error {
-        let call = Call::Get {
-            key: key.as_raw(),
-            size,
-            flags,
-        };
+    pub(crate) fn open(errno: Errno, key: c_int, size: usize, flags: c_int) -> Error {
+        let call = Call::Get { key, size, flags };
         Error::found(errno, "shmget", Subject::Key { key, size }, call)
     }
 
-    /// `shmat` failed, or what it was to do was refused before it was tried.
+    /// Reports that `shmat` failed, or that the library refused its arguments.
     #[cold]
     pub(crate) fn attach_at(errno: Errno, id: c_int, address: usize, flags: c_int) -> Error {
         let call = Call::Attach { id, address, flags };
         Error::found(errno, "shmat", Subject::Id(id), call)
     }
 
-    /// `shmctl` failed, with the command that stands behind its name.
+    /// Reports that `shmctl` failed with this command.
     #[cold]
     pub(crate) fn control(errno: Errno, name: &'static str, id: c_int, command: c_int) -> Error {
         let call = Call::Control {
@@ -313,7 +304,7 @@ impl Error {
         Error::found(errno, name, Subject::Id(id), call)
     }
 
-    /// `shmctl` failed to set what is in this record.
+    /// Reports that `shmctl` failed to set what is in this record.
     #[cold]
     pub(crate) fn set(errno: Errno, id: c_int, record: &libc::shmid_ds) -> Error {
         let call = Call::Control {
@@ -324,7 +315,7 @@ impl Error {
         Error::found(errno, "shmctl IPC_SET", Subject::Id(id), call)
     }
 
-    /// A call on the memory of an attached segment failed.
+    /// Reports that a call on the memory of an attached segment failed.
     #[cold]
     pub(crate) fn on_memory(errno: Errno, name: &'static str, id: c_int) -> Error {
         let kind = match errno.0 {
@@ -335,7 +326,7 @@ impl Error {
         Error::new(kind, errno.0, name).about(Subject::Id(id))
     }
 
-    /// Nothing is attached at an address.
+    /// Reports that no segment is attached at an address.
     #[cold]
     pub(crate) fn on_address(errno: Errno, name: &'static str, address: usize) -> Error {
         let call = Call::Detach { address };
@@ -353,12 +344,12 @@ impl Error {
             })
     }
 
-    /// The mode of an object that its own maker could not use.
+    /// Refuses a mode with which the creator of an object could not use it.
     pub(crate) fn object_mode(mode: u32) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
     }
 
-    /// A mode with more than the permission bits.
+    /// Refuses a mode with more than the permission bits.
     pub(crate) fn mode_too_large() -> Error {
         Error::invalid(
             "mode",
@@ -367,12 +358,12 @@ impl Error {
         )
     }
 
-    /// The mode of a new segment, which would keep its owner from it.
+    /// Refuses the mode of a new segment, which would keep its owner from it.
     pub(crate) fn no_access(call: &'static str, mode: u32) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::NoAccess(mode))
     }
 
-    /// A segment that does not belong to the user that is expected.
+    /// Refuses a segment that does not belong to the expected user.
     pub(crate) fn other_owner(id: c_int, expected: u32, owner: u32, creator: u32) -> Error {
         let reason = Reason::OtherOwner {
             expected,
@@ -384,7 +375,7 @@ impl Error {
             .because(reason)
     }
 
-    /// A ring that was to be opened whatever its capacity is, and does not exist.
+    /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
         self.none_there(
             "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
@@ -410,7 +401,7 @@ impl Error {
             .because(Reason::FirstCount(count))
     }
 
-    /// Something that writes, where the caller has asked for reading only.
+    /// Refuses a write where the caller has asked for reading only.
     pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
         Error::new(ErrorKind::ReadOnly, libc::EACCES, call).because(Reason::Because(why))
     }
@@ -420,13 +411,13 @@ impl Error {
     }
 }
 
-/// The same for errors about an object.
+/// How the other modules make an error about an object.
 impl Error {
     pub(crate) fn object(failure: Failure) -> Error {
         Error(Repr::Object(failure))
     }
 
-    /// Says which call it was. Like the next, it does nothing to an error about anything else.
+    /// Adds the call. Like the next, it changes only errors about an object.
     #[inline]
     pub(crate) fn during(mut self, action: Action) -> Error {
         if let Repr::Object(failure) = &mut self.0 {
@@ -444,13 +435,13 @@ impl Error {
         self
     }
 
-    /// Says in what a segment differs from what is wanted.
+    /// Adds how a segment differs from the object that is wanted.
     #[cold]
     pub(crate) fn mismatch(self, mismatch: Mismatch) -> Error {
         self.with_reason(Reason::Mismatch(mismatch))
     }
 
-    /// Bytes that are not inside a message.
+    /// Adds the range that does not lie inside a message.
     #[cold]
     pub(crate) fn outside_message(self, offset: usize, len: usize, size: usize) -> Error {
         self.with_reason(Reason::Range {
@@ -470,7 +461,7 @@ impl Error {
         }
     }
 
-    /// The numbers that the text can be made of later; the error itself if it needs more than that.
+    /// Returns the numbers from which the text can be made later; the error itself if it needs more.
     #[inline(always)]
     pub(crate) fn into_failure(self) -> Result<Failure, Error> {
         match self.0 {
@@ -496,7 +487,7 @@ impl fmt::Display for Error {
 }
 
 impl Details {
-    /// The segment that it is about, if that is known by its id.
+    /// Returns the id of the segment that it is about, if it has one.
     fn segment(&self) -> Option<c_int> {
         match &self.subject {
             Subject::Id(id) => Some(*id),
@@ -513,10 +504,10 @@ impl Details {
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
             Subject::Path(path) => write!(f, "({})", path.shown())?,
-            Subject::Key { key, size } if key.is_private() => {
+            Subject::Key { key, size } if *key == libc::IPC_PRIVATE => {
                 write!(f, "(private, {})", Bytes(*size))?;
             }
-            Subject::Key { key, size } => write!(f, "(key {key}, {})", Bytes(*size))?,
+            Subject::Key { key, size } => write!(f, "(key {key:#010x}, {})", Bytes(*size))?,
             Subject::Id(id) => write!(f, "(id {id})")?,
             Subject::Address(address) => write!(f, "({address:#x})")?,
         }

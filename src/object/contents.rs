@@ -2,8 +2,9 @@
 
 use crate::{
     Error, Segment,
+    holder::{self, Holder},
+    kind::{DROP_OLDEST, LOSSY, MANY_SENDERS},
     object::broadcast,
-    object::holder::{self, Holder},
     object::latest,
     object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
@@ -226,8 +227,8 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                 capacity: ring::capacity_of(snapshot.size()),
                 used: seen.used,
                 dropped: seen.dropped,
-                many_senders: options & ring::MANY_SENDERS != 0,
-                drops_oldest: options & ring::DROP_OLDEST != 0,
+                many_senders: options & MANY_SENDERS != 0,
+                drops_oldest: options & DROP_OLDEST != 0,
                 senders: seen
                     .senders
                     .into_iter()
@@ -243,7 +244,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                 capacity: broadcast::capacity_of(snapshot.size()),
                 used: seen.used,
                 published: seen.published,
-                lossy: snapshot.options() & broadcast::LOSSY != 0,
+                lossy: snapshot.options() & LOSSY != 0,
                 publisher: seen.publisher.map(|holder| party(snapshot, holder)),
                 subscribers: seen
                     .subscribers

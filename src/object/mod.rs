@@ -4,22 +4,49 @@
 //! a process that opens it finds out whether it is what that process expects (`open`). Each kind has a file of
 //! its own: `mutex`, `semaphore`, `latest`, `ring`, `broadcast`. The algorithms are in `sync`, over words; here are the handles.
 
+/// The methods of every kind of object that are about its segment: `segment_methods!(self, self.object)`.
+macro_rules! segment_methods {
+    ($self:ident, $object:expr) => {
+        /// Returns the segment that the object lies in.
+        #[must_use]
+        pub fn segment(&$self) -> $crate::Segment {
+            $object.segment()
+        }
+
+        /// Returns whether that segment has been removed: this process still has the object, and a process that
+        /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
+        ///
+        /// # Errors
+        /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
+        pub fn is_removed(&$self) -> Result<bool, $crate::Error> {
+            $object.is_removed()
+        }
+
+        /// Removes that segment: its name is free at once, and its memory is freed when the last process has
+        /// closed the object.
+        ///
+        /// # Errors
+        /// Those of [`Segment::remove`](crate::Segment::remove).
+        pub fn remove(&$self) -> Result<(), $crate::Error> {
+            $object.segment().remove()
+        }
+    };
+}
+
 pub(crate) mod broadcast;
 pub(crate) mod contents;
-pub(crate) mod hash;
 mod header;
-pub(crate) mod holder;
 pub(crate) mod latest;
 pub(crate) mod mutex;
 mod open;
 pub(crate) mod place;
-pub(crate) mod plain;
 pub(crate) mod ring;
 pub(crate) mod role;
 pub(crate) mod semaphore;
 mod snapshot;
 pub(crate) mod trust;
 
+pub(crate) use crate::kind::Kind;
 pub(crate) use {
     open::{Spec, attach_segment},
     snapshot::{SNAPSHOT, Snapshot},
@@ -28,6 +55,7 @@ pub(crate) use {
 use crate::{
     Attachment, Error, ErrorKind, Segment, Status,
     error::{Action, Failure, Label, Mismatch, What},
+    holder::{self, Holder, Life},
     sync::{Deadline, Threads},
     sys,
 };
@@ -39,46 +67,7 @@ use core::{
     },
 };
 use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
-use holder::{Holder, Life};
 use std::sync::Arc;
-
-/// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    Mutex = 1,
-    Semaphore = 2,
-    Latest = 3,
-    Ring = 4,
-    Broadcast = 5,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 5] = [
-        Kind::Mutex,
-        Kind::Semaphore,
-        Kind::Latest,
-        Kind::Ring,
-        Kind::Broadcast,
-    ];
-
-    /// Returns whether a process that may only read it can use it: a broadcast only if it is lossy, which its own
-    /// `open` checks.
-    fn can_be_read_only(self) -> bool {
-        matches!(self, Kind::Latest | Kind::Broadcast)
-    }
-
-    /// Returns its name for error messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Mutex => "mutex",
-            Kind::Semaphore => "semaphore",
-            Kind::Latest => "latest value",
-            Kind::Ring => "ring",
-            Kind::Broadcast => "broadcast",
-        }
-    }
-}
 
 /// An object that is ready for use.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use super::{
     Kind, Object, failure,
-    hash::fnv1a,
     header::{ALIGN, HEADER, ORDER, PAYLOAD, VERSION, WIDTH, has_text, put_text, text_of},
-    holder,
     place::{Origin, Place, Site},
 };
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, Status, copy,
     error::{Action, Label, Mismatch, Shape, What},
+    hash::fnv1a,
+    holder,
     segment::attachment,
     sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
     sys::{self, futex},
@@ -437,7 +437,7 @@ fn remove_if_just_made(segment: &Segment) {
     }
 }
 
-/// The error that describes a segment that is too small to be what is wanted.
+/// Returns the error that describes a segment that is too small for the object that is wanted.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
     let size = memory.size()?;

@@ -60,15 +60,24 @@ impl Keys {
         }
     }
 
-    fn all(&self) -> [Key; 7] {
+    pub fn all(&self) -> [Key; 7] {
+        let Keys {
+            writer_reader,
+            parent_child,
+            server_client,
+            record,
+            sender_receiver,
+            ring,
+            news,
+        } = *self;
         [
-            self.writer_reader,
-            self.parent_child,
-            self.server_client,
-            self.record,
-            self.sender_receiver,
-            self.ring,
-            self.news,
+            writer_reader,
+            parent_child,
+            server_client,
+            record,
+            sender_receiver,
+            ring,
+            news,
         ]
     }
 }

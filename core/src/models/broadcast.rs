@@ -1,3 +1,4 @@
+use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Buffer, Deadline,
     broadcast::{
@@ -76,12 +77,6 @@ fn receive(
     Ok(number)
 }
 
-fn check(threads: impl Fn() + Send + Sync + 'static, preemptions: usize) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(threads);
-}
-
 /// So many messages, more than there is room for: the publisher waits for each subscriber, and is woken.
 fn cross(messages: u64, subscribers: usize) {
     let memory = Memory::new(false);
@@ -116,53 +111,50 @@ fn cross(messages: u64, subscribers: usize) {
 
 #[test]
 fn messages_cross_and_the_publisher_waits_for_room() {
-    check(|| cross(6, 1), 3);
+    bounded(3, || cross(6, 1));
 }
 
 #[test]
 fn each_subscriber_receives_each_message() {
-    check(|| cross(4, 2), 1);
+    bounded(1, || cross(4, 2));
 }
 
 /// A publisher that does not wait: what a subscriber gets is whole, in order, and it knows what it has missed.
 #[test]
 fn an_overtaken_subscriber_knows_what_it_missed() {
-    check(
-        || {
-            let memory = Memory::new(true);
-            let mut end = Subscriber::join(memory.view(), None, false).unwrap();
-            let publisher = thread::spawn({
-                let memory = memory.clone();
-                move || {
-                    let mut publisher = memory.publisher();
-                    for number in 0..5 {
-                        memory.publish(&mut publisher, number, Deadline::Now);
-                    }
+    bounded(3, || {
+        let memory = Memory::new(true);
+        let mut end = Subscriber::join(memory.view(), None, false).unwrap();
+        let publisher = thread::spawn({
+            let memory = memory.clone();
+            move || {
+                let mut publisher = memory.publisher();
+                for number in 0..5 {
+                    memory.publish(&mut publisher, number, Deadline::Now);
                 }
-            });
-            let mut received = 0;
-            let mut step = || match receive(&mut end, &memory, Deadline::Now) {
-                Ok(number) => {
-                    received += 1;
-                    assert_eq!(end.missed() + received, number + 1);
-                    Some(number)
-                }
-                Err(error) => {
-                    assert_eq!(error, BroadcastError::TimedOut);
-                    None
-                }
-            };
-            step();
-            step();
-            publisher.join().unwrap();
-            let mut last = None;
-            while let Some(number) = step() {
-                last = Some(number);
             }
-            assert!(last.is_none_or(|last| last == 4));
-        },
-        3,
-    );
+        });
+        let mut received = 0;
+        let mut step = || match receive(&mut end, &memory, Deadline::Now) {
+            Ok(number) => {
+                received += 1;
+                assert_eq!(end.missed() + received, number + 1);
+                Some(number)
+            }
+            Err(error) => {
+                assert_eq!(error, BroadcastError::TimedOut);
+                None
+            }
+        };
+        step();
+        step();
+        publisher.join().unwrap();
+        let mut last = None;
+        while let Some(number) = step() {
+            last = Some(number);
+        }
+        assert!(last.is_none_or(|last| last == 4));
+    });
 }
 
 /// A subscriber comes while the publisher has no room but by overwriting: it begins with a whole message, and misses
@@ -213,106 +205,97 @@ fn come_late(from_oldest: bool) {
 
 #[test]
 fn a_late_subscriber_begins_with_the_oldest() {
-    check(|| come_late(true), 2);
+    bounded(2, || come_late(true));
 }
 
 #[test]
 fn a_late_subscriber_begins_with_the_next() {
-    check(|| come_late(false), 2);
+    bounded(2, || come_late(false));
 }
 
 /// The publisher waits for a subscriber that leaves, and goes on.
 #[test]
 fn a_subscriber_that_leaves_is_waited_for_no_longer() {
-    check(
-        || {
-            let memory = Memory::new(false);
-            let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
-            let publisher = thread::spawn({
-                let memory = memory.clone();
-                move || {
-                    let mut publisher = memory.publisher();
-                    for number in 0..6 {
-                        memory.publish(&mut publisher, number, Deadline::Never);
-                    }
+    bounded(3, || {
+        let memory = Memory::new(false);
+        let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        let publisher = thread::spawn({
+            let memory = memory.clone();
+            move || {
+                let mut publisher = memory.publisher();
+                for number in 0..6 {
+                    memory.publish(&mut publisher, number, Deadline::Never);
                 }
-            });
-            assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(0));
-            memory.view().leave(0);
-            publisher.join().unwrap();
-        },
-        3,
-    );
+            }
+        });
+        assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(0));
+        memory.view().leave(0);
+        publisher.join().unwrap();
+    });
 }
 
 /// One subscriber is dead, and the publisher finds that out while it waits; the other one receives all.
 #[test]
 fn a_dead_subscriber_holds_up_no_one() {
-    check(
-        || {
-            let memory = Memory::new(false);
-            let _dead = Subscriber::join(memory.view(), Some(0), false).unwrap();
-            let mut end = Subscriber::join(memory.view(), Some(1), false).unwrap();
-            let publisher = thread::spawn({
-                let memory = memory.clone();
-                move || {
-                    let view = memory.view();
-                    let mut publisher = memory.publisher();
-                    for number in 0..5 {
-                        let is_gone = |slot| {
-                            if slot == 0 {
-                                view.leave(slot);
-                            }
-                            slot == 0
-                        };
-                        // A sleep has no end in a model, and so the death is found at once.
-                        let bytes = message(number);
-                        while let Err(error) =
-                            publisher.publish(view, (&bytes).into(), Deadline::Now, is_gone)
-                        {
-                            assert_eq!(error, BroadcastError::Slow(1));
-                            thread::yield_now();
+    bounded(2, || {
+        let memory = Memory::new(false);
+        let _dead = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        let mut end = Subscriber::join(memory.view(), Some(1), false).unwrap();
+        let publisher = thread::spawn({
+            let memory = memory.clone();
+            move || {
+                let view = memory.view();
+                let mut publisher = memory.publisher();
+                for number in 0..5 {
+                    let is_gone = |slot| {
+                        if slot == 0 {
+                            view.leave(slot);
                         }
+                        slot == 0
+                    };
+                    // A sleep has no end in a model, and so the death is found at once.
+                    let bytes = message(number);
+                    while let Err(error) =
+                        publisher.publish(view, (&bytes).into(), Deadline::Now, is_gone)
+                    {
+                        assert_eq!(error, BroadcastError::Slow(1));
+                        thread::yield_now();
                     }
                 }
-            });
-            for number in 0..5 {
-                assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
             }
-            publisher.join().unwrap();
-        },
-        2,
-    );
+        });
+        for number in 0..5 {
+            assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
+        }
+        publisher.join().unwrap();
+    });
 }
 
 /// A publisher dies in the middle of a message, and with the tail not yet stored; the next one goes on.
 #[test]
 fn the_next_publisher_goes_on() {
-    check(
-        || {
-            let memory = Memory::new(false);
-            let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
-            let publishers = thread::spawn({
-                let memory = memory.clone();
-                move || {
-                    let view = memory.view();
-                    for number in 0..3 {
-                        let mut publisher = memory.publisher();
-                        memory.publish(&mut publisher, number, Deadline::Never);
-                        let offset = publisher
-                            .reserve(view, 16, Deadline::Never, |_| false)
-                            .unwrap();
-                        view.write(offset, (&message(77)).into());
-                    }
+    bounded(3, || {
+        let memory = Memory::new(false);
+        let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        let publishers = thread::spawn({
+            let memory = memory.clone();
+            move || {
+                let view = memory.view();
+                for number in 0..3 {
+                    let mut publisher = memory.publisher();
+                    memory.publish(&mut publisher, number, Deadline::Never);
+                    let offset = publisher
+                        .reserve(view, 16, Deadline::Never, |_| false)
+                        .unwrap();
+                    view.write(offset, (&message(77)).into());
                 }
-            });
-            for number in 0..3 {
-                assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
             }
-            publishers.join().unwrap();
-            let nothing = receive(&mut end, &memory, Deadline::Now);
-            assert_eq!(nothing, Err(BroadcastError::TimedOut));
-        },
-        3,
-    );
+        });
+        for number in 0..3 {
+            assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
+        }
+        publishers.join().unwrap();
+        let nothing = receive(&mut end, &memory, Deadline::Now);
+        assert_eq!(nothing, Err(BroadcastError::TimedOut));
+    });
 }

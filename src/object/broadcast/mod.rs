@@ -11,10 +11,10 @@ mod raw;
 mod subscriber;
 
 pub use publisher::{BroadcastPublisher, BroadcastSlot};
-pub(crate) use raw::{LOSSY, Peeked, PublishEnd, RawBroadcast, SubscribeEnd, capacity_of, look};
+pub(crate) use raw::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd, capacity_of, look};
 pub use subscriber::{BroadcastMessage, BroadcastMessages, Subscriber};
 
-use crate::{Error, Place, Segment};
+use crate::{Error, Place, kind::LOSSY};
 #[cfg(doc)]
 use crate::{ErrorKind, Ring};
 use std::sync::Arc;
@@ -214,27 +214,5 @@ impl Broadcast {
         self.raw.subscribers()
     }
 
-    /// Returns the segment that the broadcast lies in.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        self.raw.object().segment()
-    }
-
-    /// Returns whether its segment has been removed: this process still has the broadcast, and a process that
-    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
-    ///
-    /// # Errors
-    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
-    pub fn is_removed(&self) -> Result<bool, Error> {
-        self.raw.object().is_removed()
-    }
-
-    /// Removes the segment that the broadcast lies in: its name is free at once, and its memory goes when the
-    /// last process has closed it.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        self.segment().remove()
-    }
+    segment_methods!(self, self.raw.object());
 }

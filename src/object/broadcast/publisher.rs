@@ -3,7 +3,7 @@
 use super::{PublishEnd, RawBroadcast};
 #[cfg(doc)]
 use crate::ErrorKind;
-use crate::{Error, Plain, object::plain, sync::Deadline};
+use crate::{Error, Plain, plain, sync::Deadline};
 use core::{mem::ManuallyDrop, ptr};
 use std::{sync::Arc, time::Duration};
 

@@ -3,7 +3,8 @@
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::holder::{Holder, Life},
+    holder::{Holder, Life},
+    kind::LOSSY,
     object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
     sync::{
@@ -21,8 +22,6 @@ use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Order
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
 /// The bytes in front of the messages: the claims, and a line for each subscriber.
 const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<Slot>();
-
-pub(crate) const LOSSY: u32 = 1;
 
 /// The interval between liveness checks of the other side, in nanoseconds: one takes some microseconds.
 const TRUST: u64 = 4_000_000;

@@ -1,7 +1,7 @@
 //! The end that subscribes, for Rust.
 
 use super::{Peeked, RawBroadcast, SubscribeEnd};
-use crate::{Error, ErrorKind, Plain, object::plain, sync::Deadline};
+use crate::{Error, ErrorKind, Plain, plain, sync::Deadline};
 use core::iter::FusedIterator;
 use std::{sync::Arc, time::Duration};
 

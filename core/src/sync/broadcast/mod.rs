@@ -93,7 +93,7 @@ struct MembersWords {
 }
 
 /// A subscriber for which the publisher waits. Only the subscriber writes its line, until the publisher sleeps.
-#[cfg_attr(not(loom), repr(C, align(64)))]
+#[cfg_attr(not(loom), repr(C, align(64)), derive(Default))]
 pub struct Slot {
     /// Where the first message begins that it has not released; `LEFT` after the last one.
     pos: AtomicU64,
@@ -120,9 +120,8 @@ impl BroadcastWords {
     }
 }
 
-#[cfg(any(test, loom))]
+#[cfg(loom)]
 impl BroadcastWords {
-    #[cfg(loom)]
     pub fn new() -> BroadcastWords {
         BroadcastWords {
             published: PublishedWords {
@@ -142,7 +141,7 @@ impl BroadcastWords {
     }
 }
 
-#[cfg(any(test, loom))]
+#[cfg(loom)]
 impl Slot {
     pub fn new() -> Slot {
         Slot {

@@ -52,7 +52,7 @@ impl Publisher {
         let is_possible = floor <= pos
             && pos - floor <= view.room() as u64
             && pos <= u64::MAX / 2
-            && (pos | floor) % LINE as u64 == 0;
+            && (pos | floor).is_multiple_of(LINE as u64);
         if !is_possible {
             return Err(BroadcastError::Damaged);
         }

@@ -21,7 +21,7 @@ impl Memory {
         Memory {
             // SAFETY: words are atomics, of which all zeroes are valid.
             words: unsafe { core::mem::zeroed() },
-            slots: (0..SUBSCRIBERS).map(|_| Slot::new()).collect(),
+            slots: (0..SUBSCRIBERS).map(|_| Slot::default()).collect(),
             area: (0..room / LINE)
                 .map(|_| Line([const { AtomicU64::new(0) }; 8]))
                 .collect(),
