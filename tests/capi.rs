@@ -40,7 +40,7 @@ fn run_under(runner: &[&str], name: &str, (library, options): (&str, &[&str])) {
         }
     };
     match runner {
-        [] if ["objects", "places"].contains(&name) => command.arg(test.name()),
+        [] if ["objects", "places", "sentences"].contains(&name) => command.arg(test.name()),
         [] => &mut command,
         _ => command.args([test.name(), "under valgrind"]),
     };
@@ -86,6 +86,11 @@ fn places_owners_and_modes_by_the_shared_library() {
 #[test]
 fn places_owners_and_modes_by_the_static_library() {
     run("places", STATIC);
+}
+
+#[test]
+fn refused_calls_name_the_call_and_the_object_by_the_shared_library() {
+    run("sentences", SHARED);
 }
 
 #[test]

@@ -253,7 +253,7 @@ fn roles_messages_and_deaths() {
     let mut sender = ring.sender().unwrap();
     expect(
         &text(ring.sender()),
-        &["become a sender: EBUSY: this process is the sender"],
+        &["become a sender: EBUSY: another handle of this process is the sender"],
     );
     expect(
         &text(sender.try_send(&[0; 5000])),

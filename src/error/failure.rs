@@ -2,7 +2,7 @@
 
 use super::{ErrorKind, label::write_name};
 use crate::{
-    explain::Bytes,
+    explain::{self, Bytes},
     object::Kind,
     object::holder::{Holder, Life},
     segment::status,
@@ -130,10 +130,20 @@ pub(crate) enum What {
     Reserved,
     /// The lengths of a message and of the slot that was reserved for it.
     ShortSlot,
+    /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
+    Buffer,
+    /// `number`: so many structures.
+    TooMany,
+    /// `number`: a timeout, an `i64`, that is none.
+    Timeout,
+    /// `number`: where the bytes lie that are neither 0 nor an object.
+    Offset,
+    /// Nothing: the handle was opened for reading only.
+    OpenedReadOnly,
 }
 
 impl What {
-    const ALL: [What; 17] = [
+    const ALL: [What; 22] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -151,6 +161,11 @@ impl What {
         What::Null,
         What::Reserved,
         What::ShortSlot,
+        What::Buffer,
+        What::TooMany,
+        What::Timeout,
+        What::Offset,
+        What::OpenedReadOnly,
     ];
 }
 
@@ -279,7 +294,16 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Held if other == 0 => {
             f.write_str("another thread held the lock, and has released it since")
         }
-        What::Held => write!(f, "the lock is held by {}", failure.thread()),
+        What::Held => {
+            let thread = failure.thread();
+            write!(f, "the lock is held by {thread}")?;
+            match thread.life() {
+                Life::Dead if failure.kind == ErrorKind::NotOwner => Ok(()),
+                // It was live when a thread of this process looked last, in the same few milliseconds.
+                Life::Dead => f.write_str("; try again to recover it"),
+                _ => Ok(()),
+            }
+        }
         What::Sending if other == 0 => {
             f.write_str("another sender was sending, and has finished since")
         }
@@ -340,6 +364,11 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 "another process was the {role}, and has released that role since"
             )
         }
+        What::Role if Holder::from_bits(other).is_mine() => write!(
+            f,
+            "another handle of this process is the {role} already; the role is free when that handle releases it or is \
+             closed"
+        ),
         What::Role => write!(
             f,
             "{} is the {role} already; the role is free when that process releases it or ends",
@@ -360,7 +389,10 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
              role",
             failure.process()
         ),
-        What::Maker if other == 0 => f.write_str("no process has begun to make it"),
+        What::Maker if other == 0 => f.write_str(
+            "no process has begun to make it; start the program that does, or ask to create it (SHMKEY_CREATE, \
+             Place::create)",
+        ),
         What::Maker => write!(
             f,
             "{} has begun to make it, and is not ready",
@@ -380,8 +412,43 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the message has {bytes}, and the slot has {}; the slot stays reserved",
             Bytes(other as usize)
         ),
+        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
+        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
+        What::Timeout => write_timeout(f, number as i64),
+        What::Offset => write!(
+            f,
+            "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of the object, or \
+             one where another can be made"
+        ),
+        What::OpenedReadOnly => f.write_str(
+            "the object was opened for reading only; open it without SHMKEY_READ_ONLY (Place::read_only) to write",
+        ),
+        What::Nothing if failure.kind == ErrorKind::ReadOnly => {
+            match explain::read_only(failure.id) {
+                Some(access) => write!(f, "{access}"),
+                None => f.write_str(failure.kind.advice(sys::Errno(0))),
+            }
+        }
+        What::Nothing if failure.kind == ErrorKind::NotOwner => match action {
+            Action::Release => f.write_str(
+                "the message is not peeked any more, or another handle or this process' parent has peeked at it; peek \
+                 again",
+            ),
+            _ => f.write_str(
+                "the slot is not reserved any more, or another thread, another handle or this process' parent has \
+                 reserved it; reserve and commit a slot in one thread",
+            ),
+        },
         What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
     }
+}
+
+/// Says what a timeout of C's is, and that this is none.
+pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
+    write!(
+        f,
+        "the timeout is {timeout}; a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of nanoseconds"
+    )
 }
 
 /// A fact that is looked up now: that the object was removed while it is in use.
@@ -418,6 +485,10 @@ impl Shown {
             is_process,
         }
     }
+
+    fn life(&self) -> Life {
+        self.holder.life(|| self.known)
+    }
 }
 
 impl fmt::Display for Shown {
@@ -427,7 +498,7 @@ impl fmt::Display for Shown {
         if self.is_process && self.holder.is_mine() {
             return f.write_str("this process");
         }
-        let life = self.holder.life(|| self.known);
+        let life = self.life();
         if life != Life::Dead && !self.holder.has_id_here(|| self.known) {
             let why = match sys::namespaces() {
                 sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",

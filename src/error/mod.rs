@@ -15,6 +15,7 @@ pub(crate) use mismatch::{Mismatch, Shape};
 use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
 use crate::{
     Key,
+    object::Kind,
     sys::{Errno, Mapped},
 };
 use core::{
@@ -89,8 +90,17 @@ struct Details {
     kind: ErrorKind,
     errno: Errno,
     call: &'static str,
+    /// The object that was to be opened.
+    opening: Option<Wanted>,
     subject: Subject,
     reason: Reason,
+}
+
+/// An object that could not be opened: its kind, and its name, which is empty if it has none.
+#[derive(Clone, Debug)]
+struct Wanted {
+    kind: Kind,
+    name: KeptPath,
 }
 
 /// What a call was about.
@@ -148,6 +158,7 @@ enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    Timeout(i64),
     /// The mode of an object.
     Mode(u32),
     /// The mode of a segment.
@@ -198,6 +209,7 @@ impl Error {
             kind,
             errno,
             call,
+            opening: None,
             subject: Subject::None,
             reason: Reason::Kind,
         };
@@ -214,6 +226,27 @@ impl Error {
     fn because(mut self, reason: Reason) -> Error {
         if let Repr::Call(details) = &mut self.0 {
             details.reason = reason;
+        }
+        self
+    }
+
+    /// Says which object was to be opened, if that is not said yet.
+    #[cold]
+    pub(crate) fn opening(mut self, kind: Kind, name: &[u8]) -> Error {
+        if let Repr::Call(details) = &mut self.0 {
+            let name = KeptPath::new(name);
+            details.opening.get_or_insert(Wanted { kind, name });
+        }
+        self
+    }
+
+    /// The id of a structure that begins with zeroes, where no segment has it.
+    pub(crate) fn perhaps_of_zeroes(self, id: c_int) -> Error {
+        if id == 0 && self.kind() == ErrorKind::NoSuchSegment {
+            return self.because(Reason::Because(
+                "there is no segment with the id 0, which is that of a place of zeroes: begin with \
+                 SHMKEY_PLACE_INIT, SHMKEY_PLACE_NAME() or SHMKEY_PLACE_FILE()",
+            ));
         }
         self
     }
@@ -247,6 +280,23 @@ impl Error {
         let kind = ErrorKind::InvalidArgument;
         Error::new(kind, libc::ENAMETOOLONG, "open by name")
             .because(Reason::Because("a name has at most 4095 bytes"))
+    }
+
+    pub(crate) fn object_name_too_long() -> Error {
+        Error::invalid("open", "the name of an object has at most 256 bytes")
+    }
+
+    pub(crate) fn layout_too_long() -> Error {
+        Error::invalid(
+            "open",
+            "the name of an object's layout has at most 128 bytes",
+        )
+    }
+
+    /// A timeout of C's that is none.
+    pub(crate) fn timeout(timeout: i64) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open")
+            .because(Reason::Timeout(timeout))
     }
 
     /// What is attached cannot be read.
@@ -342,8 +392,14 @@ impl Error {
         Error::found(errno, name, Subject::Address(address), call)
     }
 
-    pub(crate) fn out_of_range(id: c_int, offset: usize, len: usize, size: usize) -> Error {
-        Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
+    pub(crate) fn out_of_range(
+        call: &'static str,
+        id: c_int,
+        offset: usize,
+        len: usize,
+        size: usize,
+    ) -> Error {
+        Error::new(ErrorKind::OutOfRange, libc::EINVAL, call)
             .about(Subject::Id(id))
             .because(Reason::Range {
                 offset,
@@ -396,8 +452,7 @@ impl Error {
     }
 
     pub(crate) fn first_count(count: u32) -> Error {
-        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open a semaphore")
-            .because(Reason::FirstCount(count))
+        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
     /// Something that writes, where the caller has asked for reading only.
@@ -499,6 +554,11 @@ impl Details {
         if let Subject::Object(failure) = &self.subject {
             return write!(f, "{}: {}: ", failure.subject(), failure.action);
         }
+        match &self.opening {
+            Some(Wanted { kind, name }) if name.len == 0 => write!(f, "{}: ", kind.name())?,
+            Some(Wanted { kind, name }) => write!(f, "{} {}: ", kind.name(), name.shown())?,
+            None => {}
+        }
         f.write_str(self.call)?;
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
@@ -522,6 +582,8 @@ impl fmt::Display for Explanation<'_> {
         // The remedy may be another segment in place of this one: then its users matter.
         let id = match &self.0.0 {
             _ if !self.0.kind().asks_for_another_segment() => None,
+            // What else lies in the segment is in use.
+            Repr::Object(failure) if failure.what == What::Offset => None,
             Repr::Object(failure) => Some(failure.id),
             Repr::Call(details) => details.segment(),
             Repr::Bare { .. } => None,
@@ -563,6 +625,7 @@ impl Explanation<'_> {
                 Bytes(*len),
                 Bytes(*size)
             ),
+            Reason::Timeout(timeout) => failure::write_timeout(f, *timeout),
             Reason::FirstCount(count) => write!(
                 f,
                 "the first count {count} is larger than the largest, 2147483647"

@@ -1010,7 +1010,7 @@ static void read_only(void)
         GIVES(shm_latest_read_newer(reader, 0, &value, 0), 1);
         FAILS(shm_latest_read_newer(reader, 1, &value, SOON), ETIMEDOUT);
         FAILS(shm_latest_publish(reader, &value), EACCES);
-        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
+        CHECK(strstr(shm_last_error(), "SHMKEY_READ_ONLY") != NULL);
         QUIET(shm_latest_close(reader));
     }
     WORKS(shm_latest_publish(writer, &value)); /* and no other process has taken its role */
@@ -1038,7 +1038,7 @@ static void read_only(void)
     /* What every use of it writes cannot be had so, and is not even looked for. */
     for (size_t i = 0; i < 2; i++) {
         FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, ways[i]), EACCES);
-        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
+        CHECK(strstr(shm_last_error(), "SHMKEY_READ_ONLY") != NULL);
         FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, ways[i]), EACCES);
         FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, ways[i]), EACCES);
         FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, ways[i]), EACCES);
