@@ -8,10 +8,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::Action,
-    object::{
-        Kind,
-        latest::{RawLatest, Writer},
-    },
+    kind::Kind,
+    object::latest::{RawLatest, Writer},
     sync::Deadline,
 };
 use core::{

@@ -5,11 +5,7 @@ use super::{
     object::{close, deadline, handle, object, with_layout},
     place::{described, named, shm_place},
 };
-use crate::{
-    Error, Place,
-    error::Action,
-    object::{Kind, mutex},
-};
+use crate::{Error, Place, error::Action, kind::Kind, object::mutex};
 use core::ffi::{c_char, c_int, c_void};
 
 /// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::{Kind, Object},
+    kind::Kind,
+    object::Object,
     sync::{Buffer, Deadline, Source},
 };
 use core::{

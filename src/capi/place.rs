@@ -4,11 +4,7 @@ use super::{
     object::{timeout_of, with_flags},
     open::{NAME_MAX, file_at, read_name},
 };
-use crate::{
-    Error, Place, Segment,
-    capi::SHMKEY_ANY_OWNER,
-    object::{Kind, attach_segment},
-};
+use crate::{Error, Place, Segment, capi::SHMKEY_ANY_OWNER, kind::Kind, object::attach_segment};
 use core::{
     ffi::{c_char, c_int},
     mem::size_of,

@@ -8,10 +8,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::{
-        Kind,
-        ring::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd},
-    },
+    kind::{DROP_OLDEST, Kind, MANY_SENDERS},
+    object::ring::{RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{

@@ -5,7 +5,7 @@ use super::{
     object::{close, deadline, handle, object},
     place::{described, named, shm_place},
 };
-use crate::{Error, Place, Semaphore, error::Action, object::Kind};
+use crate::{Error, Place, Semaphore, error::Action, kind::Kind};
 use core::ffi::{c_char, c_int, c_uint};
 
 /// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits

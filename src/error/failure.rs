@@ -2,10 +2,10 @@
 
 use super::{ErrorKind, label::write_name};
 use crate::{
+    backend,
     explain::{self, Bytes},
-    object::Kind,
-    object::holder::{Holder, Life},
-    segment::status,
+    holder::{Holder, Life},
+    kind::Kind,
     sys,
 };
 use core::fmt;
@@ -277,178 +277,178 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// What was in the way.
+/// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Failure {
-        number,
-        other,
-        action,
-        ..
-    } = *failure;
-    let (role, peer) = (action.role(), action.peer());
-    let bytes = Bytes(number as usize);
     match failure.what {
-        What::Held if other == 0 && failure.kind == ErrorKind::NotOwner => {
+        What::Nothing => kind_facts(failure, f),
+        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Role | What::Inherited | What::Peer => role_facts(failure, f),
+        What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
+        What::Null
+        | What::Buffer
+        | What::TooMany
+        | What::Timeout
+        | What::Reserved
+        | What::OpenedReadOnly => argument_facts(failure, f),
+        _ => number_facts(failure, f),
+    }
+}
+
+/// Writes what follows from the kind of the error.
+fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match (failure.kind, failure.action) {
+        (ErrorKind::ReadOnly, _) => match explain::read_only(failure.id) {
+            Some(access) => write!(f, "{access}"),
+            None => f.write_str(failure.kind.advice(sys::Errno(0))),
+        },
+        (ErrorKind::NotOwner, Action::Release) => f.write_str(
+            "the message is not peeked any more, or another handle or this process' parent has peeked at \
+             it; peek again",
+        ),
+        (ErrorKind::NotOwner, _) => f.write_str(
+            "the slot is not reserved any more, or another thread, another handle or this process' parent \
+             has reserved it; reserve and commit a slot in one thread",
+        ),
+        (kind, _) => f.write_str(kind.advice(sys::Errno(0))),
+    }
+}
+
+/// Writes what is wrong with an argument or a handle.
+fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
+        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
+        What::Timeout => write_timeout(f, number as i64),
+        What::Reserved => {
+            f.write_str("a slot is reserved with this handle; commit or abort it first")
+        }
+        What::OpenedReadOnly => f.write_str(
+            "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
+             (Place::read_only) to write",
+        ),
+        _ if failure.action.role() == "receiver" => f.write_str("the pointer to a message is NULL"),
+        _ => f.write_str("the pointer to a slot is NULL"),
+    }
+}
+
+/// Writes what a timeout of C's is, and that this is none.
+pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
+    write!(
+        f,
+        "the timeout is {timeout}; a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of \
+         nanoseconds"
+    )
+}
+
+/// Writes which thread holds a lock, or makes the object.
+fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let thread = failure.thread();
+    match (failure.what, failure.other) {
+        (What::Held, 0) if failure.kind == ErrorKind::NotOwner => {
             f.write_str("no thread holds the lock")
         }
-        What::Held if other == 0 => {
-            f.write_str("another thread held the lock, and has released it since")
+        (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
+        // It was live when this process looked last, a few milliseconds ago.
+        (What::Held, _) if failure.kind != ErrorKind::NotOwner && thread.life() == Life::Dead => {
+            write!(f, "the lock is held by {thread}; try again to recover it")
         }
-        What::Held => {
-            let thread = failure.thread();
-            write!(f, "the lock is held by {thread}")?;
-            match thread.life() {
-                Life::Dead if failure.kind == ErrorKind::NotOwner => Ok(()),
-                // It was live when a thread of this process looked last, in the same few milliseconds.
-                Life::Dead => f.write_str("; try again to recover it"),
-                _ => Ok(()),
-            }
-        }
-        What::Sending if other == 0 => {
-            f.write_str("another sender was sending, and has finished since")
-        }
-        What::Sending => write!(f, "{} is sending, or has a slot reserved", failure.thread()),
+        (What::Held, _) => write!(f, "the lock is held by {thread}"),
+        (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
+        (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
+        (_, 0) => f.write_str(
+            "no process has begun to make it; start the program that does, or ask to create it \
+             (SHMKEY_CREATE, Place::create)",
+        ),
+        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+    }
+}
+
+/// Writes which process has a role that was asked for, or had the other one.
+fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let process = failure.process();
+    let (role, peer) = (failure.action.role(), failure.action.peer());
+    match (failure.what, failure.other) {
+        (What::Role, 0) => write!(
+            f,
+            "another process was the {role}, and has released that role since"
+        ),
+        (What::Role, holder) if Holder::from_bits(holder).is_mine() => write!(
+            f,
+            "another handle of this process is the {role} already; the role is free when that handle \
+             releases it or is closed"
+        ),
+        (What::Role, _) => write!(
+            f,
+            "{process} is the {role} already; the role is free when that process releases it or ends"
+        ),
+        (What::Inherited, _) => write!(
+            f,
+            "this process was made by fork, and does not have its parent's role; {process} is the {role}"
+        ),
+        _ if failure.kind == ErrorKind::Closed => write!(
+            f,
+            "the {peer} has ended; this goes on when another process takes that role"
+        ),
+        _ => write!(
+            f,
+            "{process}, the {peer}, died; nothing that was committed is lost, and this goes on when \
+             another process takes that role"
+        ),
+    }
+}
+
+/// Writes what was waited for, and which process was to bring it.
+fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Newest if number == 0 => f.write_str("no value was published yet")?,
+        What::Newest => write!(f, "version {number} is the newest")?,
+        What::NoMessage => f.write_str("there is no message")?,
+        _ => write!(f, "there is no room for {}", Bytes(number as usize))?,
+    }
+    let process = failure.process();
+    match (failure.what, failure.other) {
+        (What::Newest, 0) => f.write_str(", and no process is the publisher"),
+        (What::Newest, _) => write!(f, "; {process} is the publisher"),
+        (What::NoMessage, 0) => f.write_str(", and no process is the sender yet"),
+        (What::NoMessage, _) => write!(f, "; {process} is a sender"),
+        (_, 0) => f.write_str(", and no process is the receiver yet"),
+        _ => write!(f, "; {process} is the receiver"),
+    }
+}
+
+/// Writes lengths and counts.
+fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    let (bytes, other) = (Bytes(number as usize), Bytes(failure.other as usize));
+    match failure.what {
         What::Count if failure.kind == ErrorKind::Overflow => {
             write!(f, "its count is {number}, the largest")
         }
         What::Count => write!(f, "its count was {number}"),
-        What::Newest if number == 0 && other == 0 => {
-            f.write_str("no value was published yet, and no process is the publisher")
-        }
-        What::Newest if other == 0 => {
-            write!(
-                f,
-                "version {number} is the newest, and no process is the publisher"
-            )
-        }
-        What::Newest if number == 0 => {
-            write!(
-                f,
-                "no value was published yet; {} is the publisher",
-                failure.process()
-            )
-        }
-        What::Newest => write!(
-            f,
-            "version {number} is the newest; {} is the publisher",
-            failure.process()
-        ),
-        What::NoMessage if other == 0 => {
-            f.write_str("there is no message, and no process is the sender yet")
-        }
-        What::NoMessage => write!(f, "there is no message; {} is a sender", failure.process()),
-        What::NoRoom if other == 0 => {
-            write!(
-                f,
-                "there is no room for {bytes}, and no process is the receiver yet"
-            )
-        }
-        What::NoRoom => write!(
-            f,
-            "there is no room for {bytes}; {} is the receiver",
-            failure.process()
-        ),
         What::TooLong => write!(
             f,
-            "the message has {bytes}, and the ring's capacity is {}; nothing was sent",
-            Bytes(other as usize)
+            "the message has {bytes}, and the ring's capacity is {other}; nothing was sent"
         ),
         What::ShortBuffer => write!(
             f,
-            "the message has {bytes}, and the buffer has {}; the message stays in the ring",
-            Bytes(other as usize)
+            "the message has {bytes}, and the buffer has {other}; the message stays in the ring"
         ),
-        What::Role if other == 0 => {
-            write!(
-                f,
-                "another process was the {role}, and has released that role since"
-            )
-        }
-        What::Role if Holder::from_bits(other).is_mine() => write!(
+        What::ShortSlot => write!(
             f,
-            "another handle of this process is the {role} already; the role is free when that handle releases it or is \
-             closed"
-        ),
-        What::Role => write!(
-            f,
-            "{} is the {role} already; the role is free when that process releases it or ends",
-            failure.process()
-        ),
-        What::Inherited => write!(
-            f,
-            "this process was made by fork, and does not have its parent's role; {} is the {role}",
-            failure.process()
-        ),
-        What::Peer if failure.kind == ErrorKind::Closed => write!(
-            f,
-            "the {peer} has ended; this goes on when another process takes that role"
-        ),
-        What::Peer => write!(
-            f,
-            "{}, the {peer}, died; nothing that was committed is lost, and this goes on when another process takes that \
-             role",
-            failure.process()
-        ),
-        What::Maker if other == 0 => f.write_str(
-            "no process has begun to make it; start the program that does, or ask to create it (SHMKEY_CREATE, \
-             Place::create)",
-        ),
-        What::Maker => write!(
-            f,
-            "{} has begun to make it, and is not ready",
-            failure.thread()
+            "the message has {bytes}, and the slot has {other}; the slot stays reserved"
         ),
         What::Size => write!(
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Null if role == "receiver" => f.write_str("the pointer to a message is NULL"),
-        What::Null => f.write_str("the pointer to a slot is NULL"),
-        What::Reserved => {
-            f.write_str("a slot is reserved with this handle; commit or abort it first")
-        }
-        What::ShortSlot => write!(
+        _ => write!(
             f,
-            "the message has {bytes}, and the slot has {}; the slot stays reserved",
-            Bytes(other as usize)
+            "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
+             the object, or one where another can be made"
         ),
-        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
-        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
-        What::Timeout => write_timeout(f, number as i64),
-        What::Offset => write!(
-            f,
-            "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of the object, or \
-             one where another can be made"
-        ),
-        What::OpenedReadOnly => f.write_str(
-            "the object was opened for reading only; open it without SHMKEY_READ_ONLY (Place::read_only) to write",
-        ),
-        What::Nothing if failure.kind == ErrorKind::ReadOnly => {
-            match explain::read_only(failure.id) {
-                Some(access) => write!(f, "{access}"),
-                None => f.write_str(failure.kind.advice(sys::Errno(0))),
-            }
-        }
-        What::Nothing if failure.kind == ErrorKind::NotOwner => match action {
-            Action::Release => f.write_str(
-                "the message is not peeked any more, or another handle or this process' parent has peeked at it; peek \
-                 again",
-            ),
-            _ => f.write_str(
-                "the slot is not reserved any more, or another thread, another handle or this process' parent has \
-                 reserved it; reserve and commit a slot in one thread",
-            ),
-        },
-        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
     }
-}
-
-/// Says what a timeout of C's is, and that this is none.
-pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
-    write!(
-        f,
-        "the timeout is {timeout}; a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of nanoseconds"
-    )
 }
 
 /// A fact that is looked up now: that the object was removed while it is in use.
@@ -462,10 +462,13 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             | ErrorKind::Closed
             | ErrorKind::PeerDied
     );
-    match status::removed_note(failure.id).filter(|_| is_about_others) {
-        Some(note) => write!(f, "; {note}"),
-        None => Ok(()),
+    if is_about_others && backend::is_removed(failure.id) == Ok(true) {
+        f.write_str(
+            "; its segment has been removed, so only the processes that have it open already can change \
+             that; a process that opens it anew gets another object",
+        )?;
     }
+    Ok(())
 }
 
 /// A process or a thread that holds something: `process 10625 (stopped)`, with its state at the time of
