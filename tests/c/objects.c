@@ -1038,7 +1038,7 @@ static const int read_only_ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
         CHECK(mappings(id, &writable) == before + 1 && writable == writable_before);                                   \
         GIVES(shm_latest_read(reader, &found), 1);                                                                     \
         CHECK(found == 42);                                                                                            \
-        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHM_RDONLY");                                        \
+        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHMKEY_READ_ONLY");                                        \
     } while (0)
 
 /* A reader that has asked for it cannot write, and creates nothing. */
