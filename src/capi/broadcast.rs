@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    kind::LOSSY,
+    kind::{Kind, LOSSY},
     object::broadcast::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd},
 };
 use core::{
@@ -96,7 +96,9 @@ pub unsafe extern "C" fn shm_broadcast_open(
     flags: c_int,
 ) -> *mut shm_broadcast {
     // SAFETY: named accepts every pointer.
-    open(capacity, options, || unsafe { named(name, flags) })
+    open(capacity, options, || unsafe {
+        named(Kind::Broadcast, name, flags)
+    })
 }
 
 /// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 5888
@@ -126,7 +128,9 @@ pub unsafe extern "C" fn shm_broadcast_open_at(
     flags: c_int,
 ) -> *mut shm_broadcast {
     // SAFETY: the caller hands over a place.
-    open(capacity, options, || unsafe { described(place, flags) })
+    open(capacity, options, || unsafe {
+        described(Kind::Broadcast, place, flags)
+    })
 }
 
 /// Where the next handle begins to number its slots and messages.
@@ -138,8 +142,9 @@ fn open(
     place: impl FnOnce() -> Result<Place, Error>,
 ) -> *mut shm_broadcast {
     handle(keeping_errno(|| {
-        let options = options_of(options)?;
         let place = place()?;
+        let options = options_of(options)
+            .map_err(|error| error.opening(Kind::Broadcast, place.site.name()))?;
         // Relaxed: only has to differ from all others. No handle lives to have as many slots.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_broadcast {
@@ -177,10 +182,11 @@ fn options_of(options: c_int) -> Result<u32, Error> {
 /// # Safety
 /// As for `object`; and no other thread may publish at the same time.
 unsafe fn publishing<'a>(
+    call: &'static str,
     broadcast: *mut shm_broadcast,
 ) -> Result<(&'a RawBroadcast, &'a mut Publishing), Error> {
     // SAFETY: the caller's promise.
-    let broadcast = unsafe { object(broadcast) }?;
+    let broadcast = unsafe { object(call, broadcast) }?;
     // SAFETY: this is only for the thread that publishes.
     Ok((&broadcast.raw, unsafe { &mut *broadcast.publishing.get() }))
 }
@@ -190,10 +196,11 @@ unsafe fn publishing<'a>(
 /// # Safety
 /// As for `object`; and no other thread may receive at the same time.
 unsafe fn subscribing<'a>(
+    call: &'static str,
     broadcast: *mut shm_broadcast,
 ) -> Result<(&'a RawBroadcast, &'a mut Subscribing), Error> {
     // SAFETY: the caller's promise.
-    let broadcast = unsafe { object(broadcast) }?;
+    let broadcast = unsafe { object(call, broadcast) }?;
     // SAFETY: this is only for the thread that receives.
     Ok((&broadcast.raw, unsafe { &mut *broadcast.subscribing.get() }))
 }
@@ -310,11 +317,12 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_publish", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
-        let message = unsafe { source(message, size) }?;
+        let message = unsafe { source(raw.object(), Action::Publish, message, size) }?;
+        let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
-        raw.publish(end, message, deadline(timeout)?).map(|()| 0)
+        raw.publish(end, message, deadline).map(|()| 0)
     }))
 }
 
@@ -341,9 +349,10 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
-        let size = size_of_array::<shm_bytes>(count)?;
-        expect_bytes(messages.cast(), size)?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_publish_batch", broadcast) }?;
+        let size = size_of_array::<shm_bytes>(raw, Action::Publish, count)?;
+        expect_bytes(raw.object(), Action::Publish, messages.cast(), size)?;
+        let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
@@ -351,19 +360,20 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
             // them stands for bytes that the caller hands over.
             unsafe {
                 let shm_bytes { data, size } = messages.add(i).read_volatile();
-                source(data, size)
+                source(raw.object(), Action::Publish, data, size)
             }
         });
-        let published = raw.publish_batch(end, messages, deadline(timeout)?)?;
+        let published = raw.publish_batch(end, messages, deadline)?;
         Ok(published as isize)
     }))
 }
 
 /// The size of an array of the caller's.
-fn size_of_array<T>(count: usize) -> Result<usize, Error> {
-    count
-        .checked_mul(size_of::<T>())
-        .ok_or_else(|| Error::invalid("shm_broadcast", "so many messages do not fit into memory"))
+fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<usize, Error> {
+    count.checked_mul(size_of::<T>()).ok_or_else(|| {
+        let error = raw.object().error(ErrorKind::InvalidArgument);
+        error.during(action).with(What::TooMany, count as u64, 0)
+    })
 }
 
 /// Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
@@ -390,12 +400,13 @@ pub unsafe extern "C" fn shm_broadcast_reserve(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_reserve", broadcast) }?;
         if slot.is_null() {
             return Err(null(raw, Action::Reserve));
         }
+        let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = publishing.end(raw, Action::Reserve)?;
-        raw.reserve(end, size, deadline(timeout)?)?;
+        raw.reserve(end, size, deadline)?;
         let data = raw.slot_address(end)?.as_ptr().cast();
         publishing.slot += 1;
         let reserved = shm_slot {
@@ -428,7 +439,7 @@ pub unsafe extern "C" fn shm_broadcast_commit(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_commit", broadcast) }?;
         // SAFETY: the caller hands over a slot.
         let end = unsafe { publishing.end_of(raw, slot, Action::Commit) }?;
         raw.commit(end, size).map(|()| 0)
@@ -451,7 +462,7 @@ pub unsafe extern "C" fn shm_broadcast_abort(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_abort", broadcast) }?;
         // SAFETY: the caller hands over a slot.
         let end = unsafe { publishing.end_of(raw, slot, Action::Abort) }?;
         raw.abort(end).map(|()| 0)
@@ -471,7 +482,7 @@ pub unsafe extern "C" fn shm_broadcast_abort(
 pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broadcast) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_begin_publishing", broadcast) }?;
         publishing.end(raw, Action::BecomePublisher).map(|_| 0)
     }))
 }
@@ -488,7 +499,7 @@ pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broa
 pub unsafe extern "C" fn shm_broadcast_end_publishing(broadcast: *mut shm_broadcast) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
-        let (raw, publishing) = unsafe { publishing(broadcast) }?;
+        let (raw, publishing) = unsafe { publishing("shm_broadcast_end_publishing", broadcast) }?;
         publishing.give_back(raw);
         Ok(0)
     }))
@@ -513,7 +524,7 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_subscribe", broadcast) }?;
         if options & !SHMKEY_FROM_OLDEST != 0 {
             return Err(Error::undefined_flags(
                 "subscribe",
@@ -537,7 +548,7 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
 pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_unsubscribe", broadcast) }?;
         subscribing.give_back(raw);
         Ok(0)
     }))
@@ -567,11 +578,12 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_recv", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
-        let buffer = unsafe { self::buffer(buffer, size) }?;
+        let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
+        let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         let end = subscribing.end(raw, Action::Receive)?;
-        let len = raw.receive(end, buffer, deadline(timeout)?)?;
+        let len = raw.receive(end, buffer, deadline)?;
         Ok(len as isize)
     }))
 }
@@ -601,14 +613,16 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_recv_batch", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
-        let buffer = unsafe { self::buffer(buffer, size) }?;
-        expect_bytes(lengths.cast(), size_of_array::<usize>(count)?)?;
+        let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
+        let room = size_of_array::<usize>(raw, Action::Receive, count)?;
+        expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
+        let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         let end = subscribing.end(raw, Action::Receive)?;
-        let received = raw.receive_batch(end, buffer, count, deadline(timeout)?, store)?;
+        let received = raw.receive_batch(end, buffer, count, deadline, store)?;
         Ok(received as isize)
     }))
 }
@@ -634,12 +648,13 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_peek", broadcast) }?;
         if message.is_null() {
             return Err(null(raw, Action::Peek));
         }
+        let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = subscribing.end(raw, Action::Peek)?;
-        let found = raw.peek(end, deadline(timeout)?)?;
+        let found = raw.peek(end, deadline)?;
         let data = raw.message_address(end, &found).cast();
         subscribing.peeked = Some(found);
         subscribing.message += 1;
@@ -672,7 +687,7 @@ pub unsafe extern "C" fn shm_broadcast_release(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_release", broadcast) }?;
         // SAFETY: the caller hands over a message, or NULL.
         let number = unsafe { read(raw, message, Action::Release) }?.number;
         let last = subscribing.message;
@@ -699,7 +714,7 @@ pub unsafe extern "C" fn shm_broadcast_release(
 pub unsafe extern "C" fn shm_broadcast_missed(broadcast: *mut shm_broadcast) -> i64 {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing(broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_missed", broadcast) }?;
         match &subscribing.end {
             Some(end) => Ok((raw.missed(end) & i64::MAX as u64) as i64),
             None => Err(raw.not_subscribed(Action::Receive)),
@@ -719,7 +734,10 @@ pub unsafe extern "C" fn shm_broadcast_missed(broadcast: *mut shm_broadcast) -> 
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_capacity(broadcast: *const shm_broadcast) -> isize {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(broadcast) }.map(|broadcast| broadcast.raw.capacity() as isize))
+    or_minus_one(
+        unsafe { object("shm_broadcast_capacity", broadcast) }
+            .map(|broadcast| broadcast.raw.capacity() as isize),
+    )
 }
 
 /// Returns how many bytes are in use, by messages that are not overwritten, also if all subscribers have received them.
@@ -733,7 +751,10 @@ pub unsafe extern "C" fn shm_broadcast_capacity(broadcast: *const shm_broadcast)
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_used(broadcast: *const shm_broadcast) -> isize {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(broadcast) }.map(|broadcast| broadcast.raw.view().used() as isize))
+    or_minus_one(
+        unsafe { object("shm_broadcast_used", broadcast) }
+            .map(|broadcast| broadcast.raw.view().used() as isize),
+    )
 }
 
 /// Returns how many subscribers there are: those that can write, and have neither unsubscribed nor been dropped after
@@ -748,7 +769,10 @@ pub unsafe extern "C" fn shm_broadcast_used(broadcast: *const shm_broadcast) -> 
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_subscribers(broadcast: *const shm_broadcast) -> c_int {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(broadcast) }.map(|broadcast| broadcast.raw.subscribers() as c_int))
+    or_minus_one(
+        unsafe { object("shm_broadcast_subscribers", broadcast) }
+            .map(|broadcast| broadcast.raw.subscribers() as c_int),
+    )
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
@@ -762,7 +786,10 @@ pub unsafe extern "C" fn shm_broadcast_subscribers(broadcast: *const shm_broadca
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_int {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(broadcast) }.map(|broadcast| broadcast.raw.object().id()))
+    or_minus_one(
+        unsafe { object("shm_broadcast_id", broadcast) }
+            .map(|broadcast| broadcast.raw.object().id()),
+    )
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
@@ -779,7 +806,10 @@ pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_
 pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(broadcast) }?.raw.object().is_removed()?;
+        let removed = unsafe { object("shm_broadcast_removed", broadcast) }?
+            .raw
+            .object()
+            .is_removed()?;
         Ok(c_int::from(removed))
     }))
 }

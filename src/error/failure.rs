@@ -3,7 +3,7 @@
 use super::{ErrorKind, label::write_name};
 use crate::{
     backend,
-    explain::Bytes,
+    explain::{self, Bytes},
     holder::{Holder, Life},
     kind::Kind,
     sys,
@@ -133,10 +133,20 @@ pub(crate) enum What {
     NotSubscribed,
     /// Nothing: the publisher no longer waits for this subscriber.
     Dropped,
+    /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
+    Buffer,
+    /// `number`: so many structures.
+    TooMany,
+    /// `number`: a timeout, an `i64`, that is none.
+    Timeout,
+    /// `number`: where the bytes lie that are neither 0 nor an object.
+    Offset,
+    /// Nothing: the handle was opened for reading only.
+    OpenedReadOnly,
 }
 
 impl What {
-    const ALL: [What; 20] = [
+    const ALL: [What; 25] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -157,6 +167,11 @@ impl What {
         What::Subscribers,
         What::NotSubscribed,
         What::Dropped,
+        What::Buffer,
+        What::TooMany,
+        What::Timeout,
+        What::Offset,
+        What::OpenedReadOnly,
     ];
 }
 
@@ -284,12 +299,74 @@ impl fmt::Display for Explanation {
 /// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match failure.what {
-        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        What::Nothing => kind_facts(failure, f),
         What::Held | What::Sending | What::Maker => thread_facts(failure, f),
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
+        What::Null
+        | What::NotSubscribed
+        | What::Dropped
+        | What::Buffer
+        | What::TooMany
+        | What::Timeout
+        | What::Reserved
+        | What::OpenedReadOnly => argument_facts(failure, f),
         _ => number_facts(failure, f),
     }
+}
+
+/// Writes what follows from the kind of the error.
+fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match (failure.kind, failure.action) {
+        (ErrorKind::ReadOnly, _) => match explain::read_only(failure.id) {
+            Some(access) => write!(f, "{access}"),
+            None => f.write_str(failure.kind.advice(sys::Errno(0))),
+        },
+        (ErrorKind::NotOwner, Action::Release) => f.write_str(
+            "the message is not peeked any more, or another handle or this process' parent has \
+             peeked at it; peek again",
+        ),
+        (ErrorKind::NotOwner, _) => f.write_str(
+            "the slot is not reserved any more, or another thread, another handle or this \
+             process' parent has reserved it; reserve and commit a slot in one thread",
+        ),
+        (kind, _) => f.write_str(kind.advice(sys::Errno(0))),
+    }
+}
+
+/// Writes what is wrong with an argument or a handle.
+fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
+        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
+        What::Timeout => write_timeout(f, number as i64),
+        What::Reserved => {
+            f.write_str("a slot is reserved with this handle; commit or abort it first")
+        }
+        What::OpenedReadOnly => f.write_str(
+            "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
+             (Place::read_only) to write",
+        ),
+        What::NotSubscribed => f.write_str(
+            "this handle is not subscribed in this process; subscribe first, also in a child made by fork",
+        ),
+        What::Dropped => f.write_str(
+            "the publisher has taken this subscriber for dead, and has overwritten messages that it had not received; \
+             unsubscribe, and subscribe again",
+        ),
+        _ if failure.action.receives() => f.write_str("the pointer to a message is NULL"),
+        _ => f.write_str("the pointer to a slot is NULL"),
+    }
+}
+
+/// Writes what a timeout of C's is, and that this is none.
+pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
+    write!(
+        f,
+        "the timeout is {timeout}; a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of \
+         nanoseconds"
+    )
 }
 
 /// Writes which thread holds a lock, or makes the object.
@@ -300,10 +377,17 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("no thread holds the lock")
         }
         (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
+        // It was live when this process looked last, a few milliseconds ago.
+        (What::Held, _) if failure.kind != ErrorKind::NotOwner && thread.life() == Life::Dead => {
+            write!(f, "the lock is held by {thread}; try again to recover it")
+        }
         (What::Held, _) => write!(f, "the lock is held by {thread}"),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
-        (_, 0) => f.write_str("no process has begun to make it"),
+        (_, 0) => f.write_str(
+            "no process has begun to make it; start the program that does, or ask to create it \
+             (SHMKEY_CREATE, Place::create)",
+        ),
         _ => write!(f, "{thread} has begun to make it, and is not ready"),
     }
 }
@@ -316,6 +400,11 @@ fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (What::Role, 0) => write!(
             f,
             "another process was the {role}, and has released that role since"
+        ),
+        (What::Role, holder) if Holder::from_bits(holder).is_mine() => write!(
+            f,
+            "another handle of this process is the {role} already; the role is free when that handle \
+             releases it or is closed"
         ),
         (What::Role, _) => write!(
             f,
@@ -392,23 +481,16 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Reserved => {
-            f.write_str("a slot is reserved with this handle; commit or abort it first")
-        }
         What::Subscribers => write!(
             f,
             "{number} handles are subscribed already; one more can subscribe when one of them unsubscribes or its process \
              ends, or to a lossy broadcast that it opens for reading only"
         ),
-        What::NotSubscribed => f.write_str(
-            "this handle is not subscribed in this process; subscribe first, also in a child made by fork",
+        _ => write!(
+            f,
+            "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
+             the object, or one where another can be made"
         ),
-        What::Dropped => f.write_str(
-            "the publisher has taken this subscriber for dead, and has overwritten messages that it had not received; \
-             unsubscribe, and subscribe again",
-        ),
-        _ if failure.action.receives() => f.write_str("the pointer to a message is NULL"),
-        _ => f.write_str("the pointer to a slot is NULL"),
     }
 }
 
@@ -449,6 +531,10 @@ impl Shown {
             is_process,
         }
     }
+
+    fn life(&self) -> Life {
+        self.holder.life(|| self.known)
+    }
 }
 
 impl fmt::Display for Shown {
@@ -458,7 +544,7 @@ impl fmt::Display for Shown {
         if self.is_process && self.holder.is_mine() {
             return f.write_str("this process");
         }
-        let life = self.holder.life(|| self.known);
+        let life = self.life();
         if life != Life::Dead && !self.holder.has_id_here(|| self.known) {
             let why = match sys::namespaces() {
                 sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",

@@ -13,7 +13,10 @@ pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
 use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
-use crate::sys::{Errno, Mapped};
+use crate::{
+    kind::Kind,
+    sys::{Errno, Mapped},
+};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
@@ -86,8 +89,17 @@ struct Details {
     kind: ErrorKind,
     errno: Errno,
     call: &'static str,
+    /// The object that was to be opened.
+    opening: Option<Wanted>,
     subject: Subject,
     reason: Reason,
+}
+
+/// An object that could not be opened: its kind, and its name, which is empty if it has none.
+#[derive(Clone, Debug)]
+struct Wanted {
+    kind: Kind,
+    name: KeptPath,
 }
 
 /// What a call was about.
@@ -145,6 +157,7 @@ enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    Timeout(i64),
     /// The mode of an object.
     Mode(u32),
     /// The mode of a segment.
@@ -193,6 +206,7 @@ impl Error {
             kind,
             errno,
             call,
+            opening: None,
             subject: Subject::None,
             reason: Reason::Kind,
         };
@@ -209,6 +223,27 @@ impl Error {
     fn because(mut self, reason: Reason) -> Error {
         if let Repr::Call(details) = &mut self.0 {
             details.reason = reason;
+        }
+        self
+    }
+
+    /// Adds which object was to be opened, unless that is known already.
+    #[cold]
+    pub(crate) fn opening(mut self, kind: Kind, name: &[u8]) -> Error {
+        if let Repr::Call(details) = &mut self.0 {
+            let name = KeptPath::new(name);
+            details.opening.get_or_insert(Wanted { kind, name });
+        }
+        self
+    }
+
+    /// Explains that no segment has the id 0, which may come from a structure of zeroes.
+    pub(crate) fn perhaps_of_zeroes(self, id: c_int) -> Error {
+        if id == 0 && self.kind() == ErrorKind::NoSuchSegment {
+            return self.because(Reason::Because(
+                "there is no segment with the id 0, which is that of a place of zeroes: begin with \
+                 SHMKEY_PLACE_INIT, SHMKEY_PLACE_NAME() or SHMKEY_PLACE_FILE()",
+            ));
         }
         self
     }
@@ -242,6 +277,23 @@ impl Error {
         let kind = ErrorKind::InvalidArgument;
         Error::new(kind, libc::ENAMETOOLONG, "open by name")
             .because(Reason::Because("a name has at most 4095 bytes"))
+    }
+
+    pub(crate) fn object_name_too_long() -> Error {
+        Error::invalid("open", "the name of an object has at most 256 bytes")
+    }
+
+    pub(crate) fn layout_too_long() -> Error {
+        Error::invalid(
+            "open",
+            "the name of an object's layout has at most 128 bytes",
+        )
+    }
+
+    /// Refuses a timeout of C.
+    pub(crate) fn timeout(timeout: i64) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open")
+            .because(Reason::Timeout(timeout))
     }
 
     /// Reports that the list of attachments cannot be read.
@@ -333,8 +385,14 @@ impl Error {
         Error::found(errno, name, Subject::Address(address), call)
     }
 
-    pub(crate) fn out_of_range(id: c_int, offset: usize, len: usize, size: usize) -> Error {
-        Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
+    pub(crate) fn out_of_range(
+        call: &'static str,
+        id: c_int,
+        offset: usize,
+        len: usize,
+        size: usize,
+    ) -> Error {
+        Error::new(ErrorKind::OutOfRange, libc::EINVAL, call)
             .about(Subject::Id(id))
             .because(Reason::Range {
                 offset,
@@ -397,8 +455,7 @@ impl Error {
     }
 
     pub(crate) fn first_count(count: u32) -> Error {
-        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open a semaphore")
-            .because(Reason::FirstCount(count))
+        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
     /// Refuses a write where the caller has asked for reading only.
@@ -500,6 +557,11 @@ impl Details {
         if let Subject::Object(failure) = &self.subject {
             return write!(f, "{}: {}: ", failure.subject(), failure.action);
         }
+        match &self.opening {
+            Some(Wanted { kind, name }) if name.len == 0 => write!(f, "{}: ", kind.name())?,
+            Some(Wanted { kind, name }) => write!(f, "{} {}: ", kind.name(), name.shown())?,
+            None => {}
+        }
         f.write_str(self.call)?;
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
@@ -523,6 +585,8 @@ impl fmt::Display for Explanation<'_> {
         // The remedy may be another segment in place of this one: then its users matter.
         let id = match &self.0.0 {
             _ if !self.0.kind().asks_for_another_segment() => None,
+            // What else lies in the segment is in use.
+            Repr::Object(failure) if failure.what == What::Offset => None,
             Repr::Object(failure) => Some(failure.id),
             Repr::Call(details) => details.segment(),
             Repr::Bare { .. } => None,
@@ -564,6 +628,7 @@ impl Explanation<'_> {
                 Bytes(*len),
                 Bytes(*size)
             ),
+            Reason::Timeout(timeout) => failure::write_timeout(f, *timeout),
             Reason::FirstCount(count) => write!(
                 f,
                 "the first count {count} is larger than the largest, 2147483647"

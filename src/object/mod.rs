@@ -173,15 +173,13 @@ impl Object {
     /// Fails if this process may not write it.
     pub fn expect_writable(&self) -> Result<(), Error> {
         if self.is_writable() {
-            Ok(())
-        } else if self.read_only {
-            Err(Error::asked_read_only(
-                "write",
-                "the object was opened for reading only; open it without SHM_RDONLY (Place::read_only) to write",
-            ))
-        } else {
-            Err(self.error(ErrorKind::ReadOnly).during(Action::Open))
+            return Ok(());
         }
+        let error = self.error(ErrorKind::ReadOnly).during(Action::Open);
+        if self.read_only {
+            return Err(error.with(What::OpenedReadOnly, 0, 0));
+        }
+        Err(error)
     }
 
     /// Returns the segment that it lies in.

@@ -61,7 +61,7 @@ impl Semaphore {
     pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
         let place = place.into();
         if first > Semaphore::MAX {
-            return Err(Error::first_count(first));
+            return Err(Error::first_count(first).opening(Kind::Semaphore, place.site.name()));
         }
         let spec = Spec {
             kind: Kind::Semaphore,

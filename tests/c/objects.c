@@ -1201,7 +1201,7 @@ static const int read_only_ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
         CHECK(mappings(id, &writable) == before + 1 && writable == writable_before);                                   \
         GIVES(shm_latest_read(reader, &found), 1);                                                                     \
         CHECK(found == 42);                                                                                            \
-        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHM_RDONLY");                                        \
+        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHMKEY_READ_ONLY");                                        \
     } while (0)
 
 /* A reader that has asked for it cannot write, and creates nothing. */
@@ -1251,7 +1251,7 @@ static void read_only_others(void)
     for (size_t i = 0; i < 2; i++) {
         const int way = read_only_ways[i];
 
-        FAILS_NULL_SAYING(shm_mutex_open(own("mutex"), 8, NULL, way), EACCES, "SHM_RDONLY");
+        FAILS_NULL_SAYING(shm_mutex_open(own("mutex"), 8, NULL, way), EACCES, "SHMKEY_READ_ONLY");
         FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, way), EACCES);
         FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, way), EACCES);
         FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, way), EACCES);

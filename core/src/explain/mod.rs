@@ -30,7 +30,7 @@ use crate::{
     sys::{self, Capability, Errno},
 };
 use access::{Access, Rights};
-use core::{ffi::c_int, mem};
+use core::{ffi::c_int, fmt, mem};
 use key::{FAILED, Meant, NoKey};
 
 /// A call with its arguments.
@@ -100,6 +100,15 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
         (_, libc::EPERM) => permission::refused(),
         _ => Cause::Plain("see the manual page of this call"),
     }
+}
+
+/// Returns the facts behind a segment that this process may attach for reading only; `None` if its mode is not the
+/// reason, or that is unknown.
+#[cold]
+pub fn read_only(id: c_int) -> Option<impl fmt::Display> {
+    let record = backend::stat(id).ok()?;
+    let access = Access::of(id, &record, Rights::of_attach(0), 0);
+    access.is_forbidden().then_some(access)
 }
 
 /// The text for an error of `ftok`.

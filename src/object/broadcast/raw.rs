@@ -158,10 +158,11 @@ impl RawBroadcast {
         let as_it_is = capacity == 0;
         let room = broadcast::room_for(capacity).and_then(|room| room.checked_add(FRONT));
         let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
-            return Err(Error::invalid(
+            let error = Error::invalid(
                 "open",
                 "the capacity of a broadcast is 64 bytes to 16 TiB, or 0 for one that exists",
-            ));
+            );
+            return Err(error.opening(Kind::Broadcast, place.site.name()));
         };
         place.create &= !as_it_is;
         let spec = Spec {
