@@ -237,7 +237,7 @@ fn other_processes_receive_all() {
     }
 }
 
-/// A subscriber of a lossy broadcast is told how many messages it has missed, and none that it gets is torn.
+/// A subscriber of a lossy broadcast knows how many messages it has missed, and none that it gets is torn.
 #[test]
 fn an_overtaken_subscriber_knows_what_it_missed() {
     const LAST: u64 = 5_000;

@@ -21,7 +21,8 @@
 //! - *Lossy*: the publisher moves `floor` as it likes. A subscriber that was overtaken goes on at `floor`; the numbers
 //!   say how many messages it missed. It writes nothing in the segment, so it needs no permission to write.
 //! - *Lossless*: each subscriber has a slot with its position, and a bit in `members`. The publisher moves `floor` up to
-//!   the slowest of them, and waits for that one, or drops it if it is dead.
+//!   the slowest of them, and waits for that one, or drops it if it is dead. A subscriber looks at its own slot instead of
+//!   the floor: as long as its position is there, the publisher waits for it.
 //!
 //! A new subscriber and the publisher can miss each other: the publisher moves `floor` and then looks at `members`, the
 //! subscriber sets its bit and then looks at `floor`. Each does a store, a full barrier and a load, so one of
@@ -38,8 +39,9 @@ mod subscriber;
 use super::{
     area::{Area, Buffer, Source},
     atomic::{
-        AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed},
+        self, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
     },
     sleepers::Sleepers,
 };
@@ -302,20 +304,20 @@ impl View<'_> {
             return;
         };
         // Release: what the subscriber has read, it has read before.
-        line.pos.store(LEFT, super::atomic::Ordering::Release);
-        self.words
-            .members
-            .members
-            .fetch_and(!(1 << slot), super::atomic::Ordering::Release);
+        line.pos.store(LEFT, Release);
+        // Release: one that is taken for dead and reads what is written from here on, and then does its acquire fence,
+        // sees that.
+        fence(Release);
+        self.words.members.members.fetch_and(!(1 << slot), Release);
         // The publisher may sleep on it. Relaxed: the wake-up needs no more than the new position.
         line.wanted.store(0, Relaxed);
-        super::atomic::wake(&line.pos);
+        atomic::wake(&line.pos);
     }
 
     /// Wakes the subscribers, because something other than a message has come.
     pub fn wake_subscribers(&self) {
         let offset = self.offset(self.words.published.tail.load(Acquire));
-        super::atomic::wake(self.area.word(offset));
+        atomic::wake(self.area.word(offset));
     }
 }
 

@@ -266,6 +266,8 @@ impl Publisher {
             let bound = slowest.map_or(bound, |slow| slow.pos.min(bound));
             if bound >= until {
                 self.limit = bound.min(self.floor).saturating_add(view.room() as u64);
+                // Release: as in `View::leave`, for a slot that another subscriber has taken since.
+                fence(Release);
                 return Ok(());
             }
         }

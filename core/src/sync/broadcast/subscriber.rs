@@ -118,7 +118,7 @@ impl Subscriber {
                 return Err(BroadcastError::TooLong(message.len));
             };
             view.read(message.offset, buffer);
-            if is_there(view, message.pos) {
+            if self.is_there(view) {
                 return Ok(message);
             }
             // The publisher was faster, and may be so again and again.
@@ -150,7 +150,7 @@ impl Subscriber {
 
     /// Returns whether what was read of a message before this call is the message.
     pub fn is_whole(&self, view: View, message: &Span) -> bool {
-        is_there(view, message.pos)
+        self.is_next(message) && self.is_there(view)
     }
 
     /// Returns whether a message that was found is the next one still: it was not released.
@@ -172,6 +172,19 @@ impl Subscriber {
         }
     }
 
+    /// Returns whether what was read before this call at the next message is not overwritten.
+    #[inline(always)]
+    fn is_there(&self, view: View) -> bool {
+        let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) else {
+            return is_there(view, self.pos);
+        };
+        // The publisher waits for this subscriber, also if it had moved the floor before it saw the bit, until it takes
+        // it for dead. Acquire: see `View::leave`.
+        fence(Acquire);
+        // Relaxed: the fence orders it. No other thread changes it as long as the publisher waits.
+        line.pos.load(Relaxed) == self.pos
+    }
+
     /// Looks for the next message.
     #[inline(always)]
     fn look(&mut self, view: View) -> Result<Option<Span>, BroadcastError> {
@@ -188,7 +201,7 @@ impl Subscriber {
         let word = view.area.word(self.offset).load(Acquire);
         // Relaxed: as just said.
         let number = view.area.word(self.offset + NUMBER).load(Relaxed);
-        if !is_there(view, self.pos) {
+        if !self.is_there(view) {
             return Ok(Seen::Overwritten);
         }
         if word == 0 {

@@ -288,6 +288,25 @@ fn a_dead_subscriber_is_dropped() {
     assert_eq!(receive(&mut dead, view), Err(BroadcastError::Dropped));
 }
 
+/// The publisher has moved the floor, and then sees a subscriber that has come in between: it waits for that one,
+/// which receives what lies before the floor.
+#[test]
+fn a_floor_that_was_on_its_way_drops_no_subscriber() {
+    let memory = Memory::new(640, false);
+    let view = memory.view();
+    let mut publisher = Publisher::find(view).unwrap();
+    for number in 0..3_u8 {
+        publisher
+            .publish(view, (&[number]).into(), Deadline::Now, alive)
+            .unwrap();
+    }
+    let mut end = Subscriber::join(view, Some(0), true).unwrap();
+    memory.words.floor.floor.store(128, Relaxed);
+    for number in 0..3 {
+        assert_eq!(receive(&mut end, view), Ok(vec![number]));
+    }
+}
+
 /// Subscribers copy what the publisher overwrites: for Miri, which knows whether the language allows that.
 #[test]
 fn a_message_may_be_copied_while_it_is_overwritten() {
