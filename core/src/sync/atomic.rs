@@ -5,6 +5,7 @@ pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+#[cfg(not(loom))]
 use super::wait::Sleep;
 
 /// Orders a store before a later load, on the side that runs often. Costs almost nothing, because the other side calls
