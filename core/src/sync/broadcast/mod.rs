@@ -40,7 +40,7 @@ use super::{
     area::{Area, Buffer, Source},
     atomic::{
         self, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Release},
         fence,
     },
     sleepers::Sleepers,
@@ -94,12 +94,12 @@ struct MembersWords {
     members: AtomicU64,
 }
 
-/// A subscriber for which the publisher waits. Only the subscriber writes its line, until the publisher sleeps.
+/// A subscriber for which the publisher waits. The subscriber writes its line, but for one word.
 #[cfg_attr(not(loom), repr(C, align(64)), derive(Default))]
 pub struct Slot {
     /// Where the first message begins that it has not released; `LEFT` after the last one.
     pos: AtomicU64,
-    /// The position that the publisher sleeps for; 0 if it does not.
+    /// The position up to which the publisher that slept last wanted messages to be released. Only a publisher writes it.
     wanted: AtomicU64,
     /// The processor that it runs on, plus 1.
     cpu: AtomicU32,
@@ -309,8 +309,7 @@ impl View<'_> {
         // sees that.
         fence(Release);
         self.words.members.members.fetch_and(!(1 << slot), Release);
-        // The publisher may sleep on it. Relaxed: the wake-up needs no more than the new position.
-        line.wanted.store(0, Relaxed);
+        // The publisher may sleep on it.
         atomic::wake(&line.pos);
     }
 

@@ -354,23 +354,22 @@ impl Publisher {
         {
             return Ok(());
         }
+        // Relaxed: the heavy barrier orders this store before the loads of the position. It pairs with the light barrier
+        // in `Slot::move_on`, between the store of the position and the load of `wanted`. So a subscriber whose position
+        // this thread sees below the wish sees the wish when it passes it, and wakes this thread.
+        line.wanted.store(plenty, Relaxed);
         let mut sleep = Sleep::until(deadline);
+        if !heavy_barrier() {
+            sleep.stay_light();
+        }
         loop {
-            // Relaxed: ordered by the barriers; and `has_released` looks again.
+            // Relaxed: as above, and `has_released` loads it again, with acquire. The kernel compares it.
             let seen = line.pos.load(Relaxed);
-            line.wanted.store(plenty, Relaxed);
-            if !heavy_barrier() {
-                sleep.stay_light();
-            }
-            let slept =
-                has_released(plenty).is_some() || atomic::sleep(&line.pos, seen, &mut sleep);
+            let in_time = seen >= until || atomic::sleep(&line.pos, seen, &mut sleep);
             if has_released(until).is_some() || is_gone(slot) {
-                // Relaxed: a wake-up too many does no harm.
-                line.wanted.store(0, Relaxed);
                 return Ok(());
             }
-            if !slept {
-                line.wanted.store(0, Relaxed);
+            if !in_time {
                 return Err(BroadcastError::Slow(slot));
             }
         }

@@ -165,10 +165,11 @@ impl Subscriber {
         self.missed = self.missed.wrapping_add(missed);
         self.expected = message.number.wrapping_add(1);
         let size = size_of_frame(message.len);
+        let before = self.pos;
         self.pos = message.pos.wrapping_add(size as u64);
         self.offset = view.behind(self.offset, size);
         if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
-            line.move_to(self.pos);
+            line.move_on(before, self.pos);
         }
     }
 
@@ -365,8 +366,8 @@ fn enter(
     let mut found = found;
     let line = view.slots.get(slot).ok_or(BroadcastError::Damaged)?;
     // Before the bit: the publisher that sees the bit sees the position. The bit of a dead subscriber may be there
-    // already, and the publisher sleep on its position.
-    line.move_to(found.0);
+    // already, and the publisher sleep on its position, which may be any: so this one comes from 0.
+    line.move_on(0, found.0);
     // Release: as just said.
     view.words.members.members.fetch_or(1 << slot, AcqRel);
     // SeqCst: the publisher sees the bit, or this thread sees the floor; see the module.
@@ -376,8 +377,9 @@ fn enter(
         if is_there(view, found.0) {
             return Ok(found);
         }
+        let before = found.0;
         found = find(view, from_oldest)?;
-        line.move_to(found.0);
+        line.move_on(before, found.0);
     }
     Err(BroadcastError::Damaged)
 }
@@ -408,23 +410,18 @@ fn pass_committed(
 }
 
 impl Slot {
-    /// Tells the publisher up to where this subscriber has released messages.
+    /// Stores the position up to which this subscriber has released messages, and wakes the publisher if it waits for a
+    /// position behind `before` and not behind the new one. A subscriber passes each position once, so it wakes the
+    /// publisher once, and need not clear the wish.
     #[inline(always)]
-    fn move_to(&self, pos: u64) {
+    fn move_on(&self, before: u64, pos: u64) {
         // Release: the publisher may write where this thread has read.
         self.pos.store(pos, Release);
         light_barrier();
-        // Relaxed: ordered by the barriers.
+        // Relaxed: ordered by the barriers, see `Publisher::wait_for`.
         let wanted = self.wanted.load(Relaxed);
-        if wanted != 0 && pos >= wanted {
-            self.wake_publisher(wanted);
+        if before < wanted && wanted <= pos {
+            atomic::wake(&self.pos);
         }
-    }
-
-    #[cold]
-    fn wake_publisher(&self, wanted: u64) {
-        atomic::wake(&self.pos);
-        // Relaxed: orders nothing. If another wish has come since, it stays.
-        let _ = self.wanted.compare_exchange(wanted, 0, Relaxed, Relaxed);
     }
 }

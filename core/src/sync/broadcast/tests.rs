@@ -1,5 +1,5 @@
 use super::*;
-use crate::sync::Deadline;
+use crate::sync::{Deadline, atomic::Ordering::Relaxed};
 use std::vec::Vec;
 
 /// The memory of a broadcast for one thread, or for several.
