@@ -455,8 +455,8 @@ fn it_is_opened_as_it_was_made() {
     let text = error.to_string();
     assert!(
         text.contains(
-            "made with a capacity of 1008 bytes, lossy and no name of a layout, asked for with a capacity of \
-             1008 bytes, lossless"
+            "made with a capacity of 1008 bytes, lossy and no name of a layout, \
+             asked for with a capacity of 1008 bytes, lossless"
         ),
         "{text}"
     );

@@ -94,17 +94,15 @@ pub fn get(options: &Get) -> Result<(), Failure> {
         contents(&segment)?
     };
     match contents {
-        Some(contents) if has_messages(&contents) => {
-            receive(options, &segment, &contents)
-        }
+        Some(contents) if has_messages(&contents) => receive(options, &segment, &contents),
         Some(contents) => Err(Failure::Because(format!(
             "this segment holds a {}, which has no messages; --raw copies its bytes",
             words::kind(&contents)
         ))),
         None if options.lines || options.follow || options.oldest || options.count.is_some() => {
             Err(Failure::Because(
-                "--lines, --follow, --oldest and --count receive from a ring or a broadcast, and this segment holds \
-                 neither"
+                "--lines, --follow, --oldest and --count receive from a ring or a broadcast, \
+                 and this segment holds neither"
                     .to_owned(),
             ))
         }
@@ -297,7 +295,8 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
     if what == "ring" {
         if options.oldest {
             return Err(Failure::Because(
-                "a ring has one receiver, which begins with the oldest message; --oldest is for a broadcast"
+                "a ring has one receiver, which begins with the oldest message; \
+                 --oldest is for a broadcast"
                     .to_owned(),
             ));
         }

@@ -349,10 +349,12 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
              (Place::read_only) to write",
         ),
         What::NotSubscribed => f.write_str(
-            "this handle is not subscribed in this process; subscribe first, also in a child made by fork",
+            "this handle is not subscribed in this process; \
+             subscribe first, also in a child made by fork",
         ),
         What::Dropped => f.write_str(
-            "the publisher has taken this subscriber for dead, and has overwritten messages that it had not received; \
+            "the publisher has taken this subscriber for dead, \
+             and has overwritten messages that it had not received; \
              unsubscribe, and subscribe again",
         ),
         _ if failure.action.receives() => f.write_str("the pointer to a message is NULL"),
