@@ -114,6 +114,64 @@ fn messages_cross_and_the_publisher_waits_for_room() {
     bounded(3, || cross(6, 1));
 }
 
+/// The publisher waits twice for the same subscriber: what ends the first wait does not hide the wish of the second one.
+#[test]
+fn a_publisher_that_waits_again_is_woken_again() {
+    bounded(3, || {
+        let memory = Memory::new(false);
+        let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        let mut publisher = memory.publisher();
+        for number in 0..3 {
+            memory.publish(&mut publisher, number, Deadline::Now);
+        }
+        let thread = thread::spawn({
+            let memory = memory.clone();
+            move || {
+                for number in 3..6 {
+                    memory.publish(&mut publisher, number, Deadline::Never);
+                }
+            }
+        });
+        // As many as the publisher needs released for its last message.
+        for number in 0..4 {
+            assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// Messages that are committed together wake each subscriber that sleeps at the first of them; one that has received
+/// them all before the publisher sends its wake-ups, and sleeps again, is woken by the next ones.
+#[test]
+fn messages_that_are_committed_together_wake_each_subscriber() {
+    bounded(1, || {
+        let memory = Memory::new(false);
+        let threads = [0, 1].map(|slot| {
+            let memory = memory.clone();
+            let mut end = Subscriber::join(memory.view(), Some(slot), false).unwrap();
+            thread::spawn(move || {
+                for number in 0..3 {
+                    assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
+                }
+            })
+        });
+        let view = memory.view();
+        let mut publisher = memory.publisher();
+        for messages in [0..2, 2..3] {
+            for number in messages {
+                let bytes = message(number);
+                publisher
+                    .add(view, (&bytes).into(), Deadline::Never, |_| false)
+                    .unwrap();
+            }
+            publisher.commit(view);
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
 #[test]
 fn each_subscriber_receives_each_message() {
     bounded(1, || cross(4, 2));
@@ -231,6 +289,26 @@ fn a_subscriber_that_leaves_is_waited_for_no_longer() {
         assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(0));
         memory.view().leave(0);
         publisher.join().unwrap();
+    });
+}
+
+/// The publisher sleeps on the slot of a dead subscriber, which another one takes: one that begins behind what the
+/// publisher waits for, and receives nothing.
+#[test]
+fn a_subscriber_that_takes_a_slot_wakes_the_publisher() {
+    bounded(3, || {
+        let memory = Memory::new(false);
+        let _dead = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        let mut publisher = memory.publisher();
+        for number in 0..3 {
+            memory.publish(&mut publisher, number, Deadline::Now);
+        }
+        let thread = thread::spawn({
+            let memory = memory.clone();
+            move || memory.publish(&mut publisher, 3, Deadline::Never)
+        });
+        let _end = Subscriber::join(memory.view(), Some(0), false).unwrap();
+        thread.join().unwrap();
     });
 }
 
