@@ -166,9 +166,8 @@ pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut 
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
         let latest = unsafe { object("shm_latest_read", latest) }?;
-        // SAFETY: the caller hands over that many bytes.
         expect_bytes(latest.raw.object(), Action::Read, value, latest.raw.size())?;
-        // SAFETY: as above.
+        // SAFETY: the caller hands over that many bytes.
         unsafe { read(latest, value) }
     }))
 }

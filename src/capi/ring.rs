@@ -243,7 +243,7 @@ impl Sending {
     /// Returns the sending end, which this process takes when it first sends.
     fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
-            return Err(reserved(raw, action));
+            return Err(refused(raw, action, What::Reserved, 0));
         }
         // This process has not taken it, or its parent has.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
@@ -265,7 +265,7 @@ impl Sending {
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
         let number = unsafe { read(slot) }
-            .ok_or_else(|| null(raw, action))?
+            .ok_or_else(|| refused(raw, action, What::Null, 0))?
             .number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
@@ -291,24 +291,15 @@ fn not_held(raw: &RawRing, action: Action) -> Error {
     error.during(action)
 }
 
-/// Returns the error for a slot or a message that is NULL.
+/// Returns the error for an argument that is invalid, or a handle in a state that does not permit the operation.
 #[cold]
-fn null(raw: &RawRing, action: Action) -> Error {
-    let error = raw.object().error(ErrorKind::BadPointer);
-    error.during(action).with(What::Null, 0, 0)
-}
-
-/// Returns the error for a handle that has a slot reserved.
-#[cold]
-fn too_many(raw: &RawRing, action: Action, count: usize) -> Error {
-    let error = raw.object().error(ErrorKind::InvalidArgument);
-    error.during(action).with(What::TooMany, count as u64, 0)
-}
-
-#[cold]
-fn reserved(raw: &RawRing, action: Action) -> Error {
-    let error = raw.object().error(ErrorKind::InvalidArgument);
-    error.during(action).with(What::Reserved, 0, 0)
+fn refused(raw: &RawRing, action: Action, what: What, number: usize) -> Error {
+    let kind = match what {
+        What::Null => ErrorKind::BadPointer,
+        _ => ErrorKind::InvalidArgument,
+    };
+    let error = raw.object().error(kind).during(action);
+    error.with(what, number as u64, 0)
 }
 
 /// Reads a structure of the caller's, aligned or not; `None` for NULL.
@@ -414,7 +405,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
-            return Err(too_many(raw, Action::Send, count));
+            return Err(refused(raw, Action::Send, What::TooMany, count));
         };
         expect_bytes(raw.object(), Action::Send, messages.cast(), size)?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
@@ -462,7 +453,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_reserve", ring) }?;
         if slot.is_null() {
-            return Err(null(raw, Action::Reserve));
+            return Err(refused(raw, Action::Reserve, What::Null, 0));
         }
         let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = sending.end(raw, Action::Reserve)?;
@@ -590,7 +581,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
-            return Err(too_many(raw, Action::Receive, count));
+            return Err(refused(raw, Action::Receive, What::TooMany, count));
         };
         expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
@@ -623,7 +614,7 @@ pub unsafe extern "C" fn shm_ring_peek(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (raw, receiving) = unsafe { receiving("shm_ring_peek", ring) }?;
         if message.is_null() {
-            return Err(null(raw, Action::Peek));
+            return Err(refused(raw, Action::Peek, What::Null, 0));
         }
         let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = receiving.end_to_receive(raw)?;
@@ -663,7 +654,7 @@ pub unsafe extern "C" fn shm_ring_release(
         let (raw, receiving) = unsafe { receiving("shm_ring_release", ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
         let number = unsafe { read(message) }
-            .ok_or_else(|| null(raw, Action::Release))?
+            .ok_or_else(|| refused(raw, Action::Release, What::Null, 0))?
             .number;
         let last = receiving.message;
         match (

@@ -325,11 +325,7 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         return Err(Error::layout_too_long());
     }
     if place.read_only && !spec.kind.can_be_read_only() {
-        return Err(Error::asked_read_only(
-            "open",
-            "every process that uses a mutex, a semaphore or a ring writes it, also one that only waits or \
-             receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
-        ));
+        return Err(Error::asked_read_only());
     }
     match &place.site {
         Site::Key {
