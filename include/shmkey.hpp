@@ -744,7 +744,7 @@ public:
 
     using base::base;
     /// Opens the mutex, or creates it.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<mutex> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<mutex>(where, layout, [&](const shm_place *at, const char *type) {
@@ -771,7 +771,7 @@ template <class T> class [[nodiscard]] latest
 public:
     using base::base;
     /// Opens the latest value, or creates it without a value. Read permission is enough to read.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<latest> open(const place &where, latest_access how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<latest>(where, layout, [&](const shm_place *at, const char *type) {

@@ -18,23 +18,24 @@ use core::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// Messages from one process to another, of any length up to the ring's capacity, in order and none lost.
+/// Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 ///
 /// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
 /// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-/// are up to 64 senders. What was sent stays, also while no process has the ring open.
+/// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 ///
-/// A message that was committed is received, whichever process dies; one that was not is never seen. A message that
-/// the receiver had not released when it died is received by the next one. When all senders have ended, a receiver
-/// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
-/// of the receiver. Before the first process takes a role, the other side waits for it.
+/// A message that was committed is received, whichever process dies; one that was not committed is never received. A
+/// message that the receiver had not released when it died is received by the next one. When all senders have ended,
+/// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
+/// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
+/// side waits for it.
 ///
-/// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
-/// 16 KiB, 16 bytes and that.
+/// Memory: 1568 bytes plus the capacity. Each message takes its length, rounded up to a multiple of 8, plus 8 bytes,
+/// or 16 bytes if it is longer than 16 KiB.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
-    /// Each for one thread at a time, which may be two threads at the same time.
+    /// One thread at a time uses each; the two may be used at the same time.
     sending: UnsafeCell<Sending>,
     receiving: UnsafeCell<Receiving>,
 }
@@ -81,7 +82,7 @@ pub struct shm_slot {
     pub data: *mut c_void,
     /// The number of bytes.
     pub size: usize,
-    /// A number that no other slot of this process has, never 0.
+    /// A number that no other slot of this process has; never 0.
     pub number: u64,
 }
 
@@ -111,13 +112,13 @@ pub struct shm_message {
 /// Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_ring_id(ring)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-/// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
-/// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
-/// flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file
-/// has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no
-/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
-/// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
-/// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit
+/// (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or a bad address; EACCES flags
+/// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has
+/// this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object
+/// of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
+/// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that
+/// creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-/// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+/// bytes plus the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
@@ -146,9 +147,9 @@ pub unsafe extern "C" fn shm_ring_open(
 ///
 /// Returns: a handle, which shm_ring_close() closes; or NULL.
 /// Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+/// place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -164,7 +165,7 @@ pub unsafe extern "C" fn shm_ring_open_at(
     })
 }
 
-/// Where the next handle begins to number its slots and messages.
+/// The number with which the next handle begins to number its slots and messages.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 fn open(
@@ -176,7 +177,7 @@ fn open(
         let place = place()?;
         let options =
             options_of(options).map_err(|error| error.opening(Kind::Ring, place.site.name()))?;
-        // Relaxed: only has to differ from all others. No handle lives to have as many slots.
+        // Relaxed: the number only has to differ from all others. No handle lives long enough to use 2⁴⁰ numbers.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
             raw: RawRing::open(place, capacity, options)?,
@@ -245,7 +246,7 @@ impl Sending {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
             return Err(refused(raw, action, What::Reserved, 0));
         }
-        // This process has not taken it, or its parent has.
+        // This process has not taken the role, or has inherited it from its parent.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
             self.end = Some(raw.sender()?);
         }
@@ -256,7 +257,7 @@ impl Sending {
     /// Returns the end, if this slot is the last one that it has reserved.
     ///
     /// # Safety
-    /// `slot` must be NULL, or lead to a slot.
+    /// `slot` must be NULL, or point to a slot.
     unsafe fn end_of(
         &mut self,
         raw: &RawRing,
@@ -273,7 +274,7 @@ impl Sending {
         }
     }
 
-    /// Fails, and changes nothing, while another thread may be writing into a slot.
+    /// Releases the role. Fails, and changes nothing, while another thread may be writing into a slot.
     fn give_back(&mut self, raw: &RawRing) -> Result<(), Error> {
         if let Some(end) = &mut self.end {
             raw.expect_no_writer(end)?;
@@ -305,7 +306,7 @@ fn refused(raw: &RawRing, action: Action, what: What, number: usize) -> Error {
 /// Reads a structure of the caller's, aligned or not; `None` for NULL.
 ///
 /// # Safety
-/// `from` must be NULL, or lead to one.
+/// `from` must be NULL, or point to one.
 unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     // SAFETY: the caller's promise.
     (!from.is_null()).then(|| unsafe { from.read_unaligned() })
@@ -322,7 +323,7 @@ impl Receiving {
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
-    /// Returns the receiving end for a call that looks for a message, which ends the access to a peeked one.
+    /// Returns the receiving end for a call that receives or peeks, which ends the access to a peeked message.
     fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
         self.end(raw)
@@ -338,7 +339,7 @@ impl Receiving {
 
 impl Drop for shm_ring {
     fn drop(&mut self) {
-        // `shm_ring_close` has done so already.
+        // `shm_ring_close` has released the roles already, or they are released here.
         let _ = self.sending.get_mut().give_back(&self.raw);
         self.receiving.get_mut().give_back(&self.raw);
     }
@@ -353,12 +354,12 @@ impl Drop for shm_ring {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// size is larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead;
-/// ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG
-/// another program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1;
-/// EDEADLK this thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL,
-/// or message is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE size is
+/// larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC
+/// there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another
+/// program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this
+/// thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message
+/// is NULL and size is not 0.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -379,18 +380,18 @@ pub unsafe extern "C" fn shm_ring_send(
     }))
 }
 
-/// Sends several messages, as many as there is room for before the timeout; the receiver sees those that go together
-/// at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are sent, and a call that
-/// begins with it reports the error.
+/// Sends several messages, as many as there is room for before the timeout. Those for which there is room together
+/// become visible to the receiver at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before
+/// it are sent, and the next call, which begins with it, reports the error.
 ///
 /// ring: a handle that is open.
-/// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
-/// memory.
+/// messages: an array of count structures. Each is read once. The structures, and the bytes that they point to, may
+/// lie in shared memory.
 /// count: how many messages.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were sent, from the first on; or -1, and then none.
-/// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not fit
+/// Returns: how many messages were sent, beginning with the first; or -1, and then none was.
+/// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 /// into memory.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
@@ -429,12 +430,12 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// the other senders wait until then.
 ///
 /// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
-/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but while
-/// that thread is live, in no other thread (EPERM).
+/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too; while that
+/// thread is live, they fail in every other thread (EPERM).
 ///
 /// ring: a handle that is open.
 /// size: how many bytes, 0 to the ring's capacity.
-/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up.
+/// slot: where to store the slot. The caller may write its bytes until the slot is committed or given up.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
@@ -474,9 +475,9 @@ pub unsafe extern "C" fn shm_ring_reserve(
 ///
 /// ring: the handle that has reserved the slot.
 /// slot: as shm_ring_reserve() has stored it.
-/// size: how many of its bytes the message has, from the first on.
+/// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
-/// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+/// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
 /// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
 /// the slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -502,7 +503,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 /// ring: the handle that has reserved the slot.
 /// slot: as shm_ring_reserve() has stored it.
 ///
-/// Returns: 0; or -1, and then nothing is changed.
+/// Returns: 0; or -1, and then nothing has changed.
 /// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
 /// ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -527,11 +528,11 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// the buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
-/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another
-/// program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is
-/// not 0.
+/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE the
+/// buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
+/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG
+/// another program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL
+/// and size is not 0.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -553,7 +554,8 @@ pub unsafe extern "C" fn shm_ring_recv(
     }))
 }
 
-/// Receives several messages: waits for the first, and takes those that are there with it and fit.
+/// Receives several messages: waits for the first, and also takes those that follow it in the ring and fit into the
+/// buffer.
 ///
 /// ring: a handle that is open.
 /// buffer: room for size bytes. The messages are stored one behind the other.
@@ -562,7 +564,7 @@ pub unsafe extern "C" fn shm_ring_recv(
 /// count: the largest number of messages, 1 or more.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were received; or -1, and then none.
+/// Returns: how many messages were received; or -1, and then none was.
 /// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
@@ -593,8 +595,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it in place. It stays the next one until shm_ring_release(). A call that peeks
-/// again or receives begins with the same message, and ends this access, also if it fails.
+/// Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
+/// Another call that peeks or receives begins with the same message, and ends this access even if it fails.
 ///
 /// ring: a handle that is open.
 /// message: where to store the message.
@@ -632,16 +634,16 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Releases the peeked message, so that the following one is the next. Look at the result: with SHMKEY_DROP_OLDEST the
-/// sender may have overwritten what was read.
+/// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+/// sender may have overwritten the message while it was read.
 ///
 /// ring: the handle that has peeked.
 /// message: as shm_ring_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-/// and nothing is changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and the bytes
-/// that were read are arbitrary; EFAULT ring or message is NULL.
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+/// peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
+/// the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -671,7 +673,7 @@ pub unsafe extern "C" fn shm_ring_release(
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle has the role; or -1.
+/// Returns: 0, even if this handle has the role already; or -1.
 /// Errors: EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders;
 /// EBADMSG another program has overwritten the ring; EINVAL this handle has a slot reserved; EFAULT ring is NULL.
 /// Threads: one at a time sends with a handle; not in a signal handler.
@@ -688,7 +690,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle has the role; or -1.
+/// Returns: 0, even if this handle has the role already; or -1.
 /// Errors: EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -705,8 +707,8 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle does not have the role; or -1, and then nothing is changed.
-/// Errors: EPERM another thread, which is live, has a slot reserved with this handle; EFAULT ring is NULL.
+/// Returns: 0, even if this handle does not have the role; or -1, and then nothing has changed.
+/// Errors: EPERM another live thread has a slot reserved with this handle; EFAULT ring is NULL.
 /// Threads: one at a time sends with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
@@ -721,7 +723,7 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle does not have the role; or -1.
+/// Returns: 0, even if this handle does not have the role; or -1.
 /// Errors: EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -795,9 +797,10 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     or_minus_one(unsafe { object("shm_ring_id", ring) }.map(|ring| ring.raw.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+/// system call, about 0.3 us.
 ///
 /// ring: a handle that is open.
 ///
@@ -820,10 +823,10 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 /// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
 /// closes its own copy.
 ///
-/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing into it: then the
-/// handle is not closed and stays valid, and errno is EPERM.
+/// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
+/// not closed and stays valid, and errno is EPERM.
 ///
-/// ring: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// ring: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {

@@ -1,4 +1,4 @@
-//! The header of an object, as it lies in a segment.
+//! The header of an object: its layout in a segment.
 //!
 //! An object is a header of 512 bytes, 512 bytes for the object's own words, and its payload. The
 //! header, in the byte order of the machine, so that a program in any language can read it:
@@ -27,14 +27,14 @@
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
 //!
-//! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments of other
-//! programs seldom have, so a tool that lists all segments attaches only those that may hold an object.
+//! A segment that was created for an object has a size of 1 more than a multiple of 64. Few other segments have such
+//! a size, so a tool that lists all segments attaches only these.
 //!
-//! The words of holders (the maker, a lock's owner, the processes that have a role) are numbers of
-//! 64 bits, which `holder` documents; a lock keeps its flags in their two lowest bits.
+//! A holder (the maker, a lock's owner, a process that has a role) is stored as a number of 64 bits, which `holder`
+//! documents. A lock keeps its flags in the two lowest bits.
 //!
-//! How one process makes it, and the others wait, is in `sync::ready`. Everything that is read from
-//! a header is checked against what this process knows by itself, and never read again.
+//! `sync::ready` has the protocol by which one process makes the object while the others wait. A field is read once,
+//! and checked against what this process knows by itself.
 
 use crate::{error::fold, sys};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -80,16 +80,16 @@ const _: () = assert!(size_of::<Header>() == HEADER);
 impl Header {
     /// Returns whether the ids of all holders in this object belong to this process' PID namespace.
     pub fn is_of_our_namespaces(&self) -> bool {
-        // Relaxed: both were written before any number from there was (see `introduce`), and that
-        // number was read with acquire.
+        // Relaxed: both were written before any holder's number (see `introduce`), and this thread has read such a
+        // number with acquire.
         let mine = sys::namespaces();
         mine != sys::NO_NAMESPACE
             && self.mixed.load(Relaxed) == 0
             && self.namespace.load(Relaxed) == mine
     }
 
-    /// Returns whether no header was written here: all of it is 0 but the words that a process writes first,
-    /// which is about to write one.
+    /// Returns whether no header was written here: every field is 0, except those that a process writes before the
+    /// rest.
     pub fn is_blank(&self) -> bool {
         let header = self;
         let words = [
@@ -126,7 +126,7 @@ impl Header {
 
     /// Returns the namespaces that the holders' ids belong to, for an error that is displayed later.
     pub fn namespaces(&self) -> u32 {
-        // Relaxed: as above; and the text says so if it is wrong.
+        // Relaxed: as above; and a wrong value makes only the text of the error wrong.
         match self.mixed.load(Relaxed) {
             0 => fold(self.namespace.load(Relaxed)),
             _ => 0,

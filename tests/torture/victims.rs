@@ -1,4 +1,4 @@
-//! What is done by those who are killed, and what the survivors must find.
+//! What the killed children do, and what the surviving processes must find.
 
 use crate::support::{self, AGES};
 use shmkey::{
@@ -6,31 +6,31 @@ use shmkey::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// Something that a child does, and what the survivors must find after its death.
+/// An operation of a child, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
 pub struct Victim {
     /// What the child does before it is stepped.
     pub prepare: fn(&Objects),
     pub act: fn(&Objects),
-    /// What the survivors see and do. `done` if the child came to its end.
+    /// What the survivors check and do. `done` says whether the child had finished.
     pub check: fn(&Objects, done: bool) -> Result<(), String>,
 }
 
-/// What both sides have: opened before the fork.
+/// What parent and child use: opened before the fork.
 pub struct Objects {
     names: Vec<String>,
     mutex: Mutex<[u64; 4]>,
     semaphore: Semaphore,
     latest: Latest<[u64; 4]>,
-    /// Has two messages.
+    /// A ring with two messages.
     ring: Ring,
-    /// The same, for many senders.
+    /// The same for many senders.
     many: Ring,
-    /// The same, and it is so small that the next message drops the first.
+    /// The same, but so small that the next message drops the first.
     dropping: Ring,
-    /// The name of an object that is not there yet.
+    /// The name of an object that does not exist yet.
     fresh: String,
-    /// What the child gets ready before it is stepped.
+    /// What the child prepares before it is stepped.
     publisher: RefCell<Option<Publisher<[u64; 4]>>>,
     sender: RefCell<Option<Sender>>,
     receiver: RefCell<Option<Receiver>>,
@@ -39,11 +39,11 @@ pub struct Objects {
 const OLD: [u64; 4] = [1; 4];
 const NEW: [u64; 4] = [2; 4];
 
-/// The messages that are there before, and the one that the child sends.
+/// The messages that are in the ring before, and the one that the child sends.
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
-/// One that goes in pieces.
+/// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
 pub const VICTIMS: [(&str, Victim); 27] = [
@@ -285,7 +285,7 @@ impl Objects {
         let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
-        // As much as the two messages take, and no other.
+        // As large as the two messages together.
         let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
@@ -332,7 +332,7 @@ fn remove(name: &str) {
 
 // The mutex.
 
-/// A thread finds out who it is once, at its first lock. That has a test of its own.
+/// A thread finds out its identity once, at its first lock. Another test covers that.
 fn know_oneself(objects: &Objects) {
     drop(objects.mutex.lock());
 }
@@ -343,12 +343,12 @@ fn lock_and_set(objects: &Objects) {
     }
 }
 
-/// The parent has the lock, or the child itself has just been refused it.
+/// The parent has the lock, or the child has just failed to take it.
 fn lock_in_vain(objects: &Objects) {
     let Ok(_guard) = objects.mutex.lock() else {
         return;
     };
-    // The same word again: taken, so this goes all the way to refusal.
+    // The lock is still taken, so this fails, too.
     let _ = objects.mutex.lock_timeout(Duration::from_millis(1));
 }
 
@@ -391,7 +391,7 @@ fn post(objects: &Objects) {
     let _ = objects.semaphore.post();
 }
 
-/// One there was, one more there may be.
+/// The count was one, and may be one more.
 fn check_posted(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 2, done)
 }
@@ -400,12 +400,12 @@ fn wait(objects: &Objects) {
     let _ = objects.semaphore.wait_timeout(AGES);
 }
 
-/// One there was, and it may be gone.
+/// The count was one, and may be zero.
 fn check_taken(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 0, done)
 }
 
-/// The count is what the act makes of it; or 1, as before, if the act did not come to its end.
+/// The count is the one after the act; or still 1 if the act did not finish.
 fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     if count == after || count == 1 && !done {
         Ok(())
@@ -414,7 +414,7 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     }
 }
 
-/// Takes all there is, and sees that it still works.
+/// Lowers the count to 0, and checks that the semaphore still works.
 fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
     while objects.semaphore.try_wait().is_ok() {
@@ -461,7 +461,7 @@ fn check_latest(objects: &Objects, done: bool) -> Result<(), String> {
     if value != Some(NEW) && (done || value != Some(OLD)) {
         return Err(format!("the latest value is {value:?}"));
     }
-    // A dead writer cannot make it change any more.
+    // A dead publisher can no longer change it.
     expect(
         objects.latest.read().map_err(text)?,
         value,
@@ -475,7 +475,7 @@ fn check_latest_old(objects: &Objects, _: bool) -> Result<(), String> {
     publish_again(&objects.latest)
 }
 
-/// Another one becomes the publisher.
+/// Another process becomes the publisher.
 fn publish_again(latest: &Latest<[u64; 4]>) -> Result<(), String> {
     let mut publisher = latest.publisher().map_err(text)?;
     for value in [[3; 4], [4; 4], [5; 4], [6; 4], [7; 4]] {
@@ -610,7 +610,8 @@ fn check_nothing_sent_by_many(objects: &Objects, _: bool) -> Result<(), String> 
     go_on(&objects.many, &[&[FIRST, SECOND]])
 }
 
-/// The ring has what it had before, or what the act makes of it; and that for sure if it is done.
+/// The ring holds what it held before the act, or what it holds after it; if the act has finished,
+/// the latter.
 fn either(ring: &Ring, done: bool, before: &[&[u8]], after: &[&[u8]]) -> Result<(), String> {
     match done {
         true => go_on(ring, &[after]),
@@ -655,7 +656,7 @@ fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String
     )
 }
 
-/// The oldest may be gone before the new one is there.
+/// The oldest message may be dropped before the new one is sent.
 fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
     let after: &[&[u8]] = &[SENT];
     match done {
@@ -675,7 +676,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver learns how the sender has ended.
+/// A receiver gets the error that says how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];
@@ -694,8 +695,8 @@ fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// Others take both parts. The receiver finds one of these sequences of messages, and then what the
-/// new sender sends, which is enough to go round the ring.
+/// Other processes take both roles. The receiver gets one of these sequences of messages, and then
+/// the messages of the new sender, which are enough to wrap around the ring.
 fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
     let mut receiver = ring.receiver().map_err(text)?;
     let mut sender = ring.sender().map_err(text)?;

@@ -34,7 +34,8 @@ use std::io;
 /// ```
 ///
 /// In a ring that drops the oldest message, the sender can overwrite the message at any time; then
-/// [`release`](Message::release) returns [`Overtaken`](ErrorKind::Overtaken), and what was read may be anything.
+/// [`release`](Message::release) returns [`Overtaken`](ErrorKind::Overtaken), and the bytes that were read are
+/// arbitrary.
 #[derive(Debug)]
 #[must_use = "a message that is dropped without `release` stays the next one"]
 pub struct Message<'a> {
@@ -59,7 +60,7 @@ impl<'a> Message<'a> {
         self.found.len == 0
     }
 
-    /// Reads bytes of the message, from an offset on: fills `bytes`.
+    /// Reads bytes of the message, from an offset onwards, and fills `bytes` with them.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message, and then
@@ -82,7 +83,7 @@ impl<'a> Message<'a> {
         plain::read(|bytes| self.read_at(offset, bytes))
     }
 
-    /// Returns a reader of the message's bytes, from this offset on.
+    /// Returns a reader of the message's bytes, from this offset onwards.
     #[must_use]
     pub fn reader(&self, offset: usize) -> MessageReader<'_, 'a> {
         MessageReader {
@@ -100,8 +101,8 @@ impl<'a> Message<'a> {
         bytes
     }
 
-    /// Returns the address of the message's first byte, 8-byte aligned: [`len`](Message::len) bytes. A sender
-    /// of a ring that drops the oldest message can write them at any time, and a hostile process in any ring.
+    /// Returns the address of the message's first byte, 8-byte aligned: [`len`](Message::len) bytes. In a ring
+    /// that drops the oldest message, a sender can write them at any time; in any ring, a hostile process can.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.receiver.raw.view().area.address(self.found.offset)
@@ -111,9 +112,9 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has
-    /// dropped this one: what was read of it may be anything. [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in
-    /// a child made by `fork`, whose parent has peeked at it, or if another process has taken the receiver's
-    /// role and released the message; then nothing is changed.
+    /// dropped this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner)
+    /// (`EPERM`) in a child made by `fork`, whose parent has peeked at the message, or if another process has
+    /// taken the receiver's role and released the message; then nothing has changed.
     pub fn release(self) -> Result<(), Error> {
         let raw = &self.receiver.raw;
         raw.release(&mut self.receiver.end, self.found)

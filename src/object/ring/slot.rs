@@ -31,8 +31,8 @@ use std::io;
 /// # }
 /// ```
 ///
-/// *Threads*: the slot stays in its thread. *Fork*: a child has a copy of the slot that is not the child's:
-/// writing and committing it fail, and dropping it does nothing.
+/// *Threads*: a slot cannot be moved to another thread. *Fork*: a child has a copy of the slot, but not the
+/// right to use it: writing and committing fail, and dropping does nothing.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped without `commit` sends nothing"]
 pub struct Slot<'a> {
@@ -70,7 +70,7 @@ impl<'a> Slot<'a> {
         self.len = self.len.min(len);
     }
 
-    /// Writes bytes of the message, from an offset on.
+    /// Writes bytes of the message, from an offset onwards.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message;
@@ -95,7 +95,7 @@ impl<'a> Slot<'a> {
         self.write_at(offset, plain::bytes_of(&value))
     }
 
-    /// Returns a writer that writes into the message, from this offset on.
+    /// Returns a writer that writes into the message, from this offset onwards.
     pub fn writer(&mut self, offset: usize) -> SlotWriter<'_, 'a> {
         SlotWriter {
             slot: self,
@@ -120,7 +120,7 @@ impl<'a> Slot<'a> {
     ///
     /// # Errors
     /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot no longer belongs to this thread, and then
-    /// nothing is changed: in a child made by `fork`, whose parent has reserved it, or if another process
+    /// nothing has changed: in a child made by `fork`, whose parent has reserved it, or if another process
     /// has taken the senders' lock or the sender's role and has sent.
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted
