@@ -14,6 +14,7 @@ use super::{
 
 /// One more than the highest count that somebody sleeps after; 0 if nobody does.
 #[cfg_attr(not(loom), repr(transparent))]
+#[derive(Default)]
 pub struct Sleepers(AtomicU64);
 
 impl Sleepers {

@@ -29,7 +29,7 @@ pub use {
     memory::Scratch,
 };
 
-pub use clock::{Instant, about_now};
+pub use clock::{Instant, about_now, ticks};
 pub use errno::Errno;
 pub use file::FileId;
 pub use file::{file_id, file_id_at};

@@ -1,8 +1,9 @@
 //! The receiving end.
 
 use super::{
-    PIECE, Peers, RingError, RingWords, View,
+    LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
+    lag,
 };
 use crate::sync::{
     area::Buffer,
@@ -26,11 +27,21 @@ const SOON: u32 = 16;
 /// was reading.
 const OVERTAKEN: u32 = 100;
 
+/// How far behind the messages that it takes a receiver clears lines, at most: they are still in its cache then, and
+/// the sender does not look at them yet. In bytes.
+const DISTANCE: usize = 2048;
+
 /// What the receiver knows by itself.
 pub struct Consumer {
     /// Where the next message is, or will be, and its offset.
     pos: u64,
     offset: usize,
+    /// Up to where lines are clear, and up to where they were given back to the sender.
+    cleared: u64,
+    given: u64,
+    /// How far behind it clears lines, and how many it gives back at a time, in bytes.
+    distance: u64,
+    step: u64,
     /// Where it stood after the last message that it had to wait for.
     waited: u64,
     /// The processor that the sender ran on, when its messages last changed.
@@ -70,14 +81,30 @@ pub struct Span {
     begun: bool,
 }
 
+impl Span {
+    /// Returns whether its bytes go round the end of the ring.
+    pub fn goes_round(&self, view: View) -> bool {
+        self.len > view.room().saturating_sub(self.offset)
+    }
+}
+
 impl Consumer {
     /// Begins where the last receiver has left off.
     pub fn find(view: View) -> Consumer {
-        // Acquire: what that one has done is done.
-        let pos = view.words.receiver.head.load(Acquire);
+        let receiver = &view.words.receiver;
+        // Acquire, both: what that one has done is done.
+        let head = receiver.head.load(Acquire);
+        let taken = receiver.taken.load(Acquire);
+        let is_possible = !view.drops && (head..=view.limit(head)).contains(&taken);
+        let pos = if is_possible { taken } else { head };
+        let step = lag(view.capacity) / 2;
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
+            cleared: head,
+            given: head,
+            distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
+            step: step as u64,
             waited: pos,
             sender: None,
             known: Known::NONE,
@@ -108,6 +135,9 @@ impl Consumer {
             return None;
         }
         let message = self.next(view)?;
+        if message.size > view.room() - self.offset {
+            return None;
+        }
         view.area.read(message.offset, buffer.part(0, message.len)?);
         self.release(view, message).then_some(message.len)
     }
@@ -172,7 +202,7 @@ impl Consumer {
             };
             let whole = match message.begun {
                 false => {
-                    view.area.read(message.offset, buffer);
+                    view.area.read_round(message.offset, buffer);
                     true
                 }
                 true => self.copy_begun(view, message, buffer, deadline, &peers)?,
@@ -218,7 +248,7 @@ impl Consumer {
             self.learn(word)?;
         }
         let Known { len, size, .. } = self.known;
-        let is_true = size <= view.room() - self.offset && !self.was_overtaken(view);
+        let is_true = size < view.room() && !self.was_overtaken(view);
         is_true.then_some(Span {
             pos: self.pos,
             offset: self.offset + WORD,
@@ -250,8 +280,8 @@ impl Consumer {
 
     /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
     fn look(&mut self, view: View) -> Result<Option<Span>, Damaged> {
-        // There is one at the end of the ring, and one for each long message whose sender died; and
-        // senders may write on, and die, where this has passed. But not again and again.
+        // There is one for each long message whose sender died; and senders may write on, and die, where this has
+        // passed. But not again and again.
         let most = 2 * (view.room() / PIECE + 2);
         let mut gaps = most;
         loop {
@@ -260,7 +290,7 @@ impl Consumer {
             }
             // Acquire: as in `next`.
             let word = view.area.word(self.offset).load(Acquire);
-            let found = Frame::parse(word, view.room() - self.offset);
+            let found = Frame::parse(word, view.room() - LINE);
             if self.was_overtaken(view) {
                 continue;
             }
@@ -306,41 +336,83 @@ impl Consumer {
     /// the sender may have dropped it; `release` then fails.
     pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored it, or another one has at any time since.
-        view.drops || view.words.receiver.head.load(Relaxed) == message.pos
+        view.drops || view.words.receiver.taken.load(Relaxed) == message.pos
     }
 
-    /// Is done with a message. False if the sender has dropped it meanwhile: what was read of it
-    /// may be anything.
+    /// Releases a message. Returns false if the sender has dropped it, so that what was read of it may be anything.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
-        let head = &view.words.receiver.head;
+        let receiver = &view.words.receiver;
         let next = message.pos.wrapping_add(message.size as u64);
         if view.drops {
             // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
             // Release: the sender may write where this process has read. Acquire: as in `follow`.
-            if head
+            if receiver
+                .head
                 .compare_exchange(message.pos, next, AcqRel, Relaxed)
                 .is_err()
             {
                 return false;
             }
+            self.given = next;
         } else {
-            // Release: as above.
-            head.store(next, Release);
+            // Release: a sender that follows a dead one sees that this was taken before it sees it cleared.
+            receiver.taken.store(next, Release);
         }
         self.pos = next;
         self.offset += message.size;
         if self.offset >= view.room() {
-            self.offset = 0;
+            self.offset -= view.room();
+        }
+        if !view.drops && next.wrapping_sub(self.cleared) > self.distance {
+            self.clear_up_to(view, next - self.distance);
+            if self.cleared - self.given >= self.step {
+                self.give_back(view);
+            }
         }
         light_barrier();
         // Relaxed: ordered by the barriers.
         let wanted = view.words.asleep.wanted.load(Relaxed);
-        if wanted != 0 && next >= wanted {
-            wake_sender(view.words, wanted);
+        if wanted != 0 {
+            self.answer(view, wanted);
         }
         true
+    }
+
+    #[inline(always)]
+    fn clear_up_to(&mut self, view: View, to: u64) {
+        // A receiver that follows this one, if it is killed, must not look for a message in a line that is cleared.
+        atomic::keep_order();
+        // The cleared lines lie within one ring: more would be cleared in vain.
+        let from = self.cleared.max(to.saturating_sub(view.room() as u64));
+        self.cleared = view.clear(from, to);
+    }
+
+    /// Gives the cleared lines back to the sender.
+    #[inline(always)]
+    fn give_back(&mut self, view: View) {
+        self.given = self.cleared;
+        // Release: the sender may write where this process has read, and sees the lines cleared.
+        view.words.receiver.head.store(self.given, Release);
+    }
+
+    /// Gives back all that was taken: the sender may need it, or this end has time to do so.
+    #[cold]
+    pub fn give_all_back(&mut self, view: View) {
+        if !view.drops && self.given != self.pos {
+            self.clear_up_to(view, self.pos);
+            self.give_back(view);
+        }
+    }
+
+    /// Gives a sender that sleeps what it needs, and wakes it if that is there.
+    #[cold]
+    fn answer(&mut self, view: View, wanted: u64) {
+        self.give_all_back(view);
+        if self.given >= wanted {
+            wake_sender(view.words, wanted);
+        }
     }
 
     /// Waits for a message: one that is complete, or that is begun if that will do.
@@ -385,6 +457,7 @@ impl Consumer {
             return Ok(found?);
         }
         let mut sleep = Sleep::until(deadline);
+        self.give_all_back(view);
         loop {
             self.say_where(view);
             let (pos, offset) = (self.pos, self.offset);
@@ -421,8 +494,8 @@ impl Consumer {
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<bool, RingError> {
-        let word = view.area.word(message.offset - 2 * WORD);
-        let progress = view.area.word(message.offset - WORD);
+        let frame = view.offset(message.pos);
+        let (word, progress) = (view.area.word(frame), view.area.word(frame + WORD));
         let mut copied = 0;
         let mut sleep = Sleep::until(deadline);
         loop {
@@ -432,7 +505,7 @@ impl Consumer {
             };
             let new = there.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                view.area.read(message.offset + copied, part);
+                view.area.read_round(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {
@@ -507,40 +580,31 @@ mod tests {
     use super::*;
     use crate::sync::{Area, ring::frame::processor};
 
-    /// As many bytes as these gaps have, and what the receiver finds there.
+    /// Returns what the receiver finds where there are gaps of so many lines, one behind the other.
     fn look_at(gaps: &[usize]) -> Result<Option<Span>, Damaged> {
-        let room = gaps.iter().sum();
+        let room = (gaps.iter().sum::<usize>() + 1) * LINE;
         let mut memory = vec![0_u64; room / WORD];
         let mut offset = 0;
-        for size in gaps {
-            let gap = Frame::new(FrameKind::Gap, size - WORD);
+        for lines in gaps {
+            let gap = Frame::new(FrameKind::Gap, lines * LINE - WORD);
             memory[offset / WORD] = gap.word(processor(None));
-            offset += size;
+            offset += lines * LINE;
         }
-        // SAFETY: words are atomics, of which all zeroes are valid.
-        let words = unsafe { core::mem::zeroed::<RingWords>() };
+        let words = RingWords::default();
         let view = View {
             words: &words,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
             area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
-            capacity: room - 4 * WORD,
+            capacity: room - 4 * LINE,
             drops: false,
         };
-        // The last one is where a message will be.
-        view.area
-            .word(offset - gaps[gaps.len() - 1])
-            .store(0, Relaxed);
         Consumer::find(view).look(view)
     }
 
     #[test]
     fn gaps_are_passed_over_and_do_not_go_on_for_ever() {
-        assert!(look_at(&[40, 64]).unwrap().is_none());
-        assert!(
-            look_at(&[PIECE + 16, PIECE + 24, PIECE + 16, 72])
-                .unwrap()
-                .is_none()
-        );
-        assert!(look_at(&[8; 100]).is_err());
+        assert!(look_at(&[3, 4]).unwrap().is_none());
+        assert!(look_at(&[300, 257, 300]).unwrap().is_none());
+        assert!(look_at(&[1; 100]).is_err());
     }
 }
