@@ -15,7 +15,7 @@ impl Memory {
     fn new(capacity: usize, drops: bool) -> Arc<Memory> {
         let room = room_for(capacity).unwrap();
         Arc::new(Memory {
-            words: RingWords::new(),
+            words: RingWords::default(),
             frames: (0..room / 8).map(|_| AtomicU64::new(0)).collect(),
             capacity,
             drops,
@@ -93,7 +93,7 @@ fn messages_cross() {
 /// More than fits: the sender waits for the receiver, and goes round the end.
 #[test]
 fn the_sender_waits_for_room() {
-    // 64 bytes and 32: a frame of one word takes 16.
+    // Room for six frames of a line each.
     check(|| cross(64, &[1, 1, 1, 1, 1, 1, 1], false), 2);
 }
 
@@ -105,7 +105,7 @@ fn a_batch_is_there_at_once() {
 /// In a model, a piece has 8 bytes.
 #[test]
 fn a_long_message_crosses_in_pieces() {
-    check(|| cross(64, &[3], false), 2);
+    check(|| cross(64, &[5], false), 2);
 }
 
 /// The longest message, from the middle of the ring: there is a gap, which the receiver takes.

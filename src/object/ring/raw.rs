@@ -34,6 +34,7 @@ pub(crate) struct RawRing {
     object: Object,
     /// The bytes that the frames have.
     room: usize,
+    capacity: usize,
     options: u32,
     trust: Trust,
 }
@@ -88,7 +89,7 @@ pub(crate) struct Seen {
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
     // SAFETY: the words are atomics, and cope with any bytes.
     let words: &Words = unsafe { snapshot.words() };
-    let used = words.ring.used();
+    let used = words.ring.used(false);
     Seen {
         used: used.min(capacity_of(snapshot.size()) + 32),
         dropped: words.ring.dropped(),
@@ -106,6 +107,12 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
 /// The capacity of a ring whose payload has so many bytes.
 pub(crate) fn capacity_of(payload: u64) -> u64 {
     payload.saturating_sub(CLAIMS as u64 + 32)
+}
+
+fn capacity_of_room(room: usize) -> usize {
+    let mut c = (room - 64) / 9 * 8 + 512;
+    while ring::room_for(c).unwrap_or(usize::MAX) > room { c -= 8; }
+    c
 }
 
 impl SendEnd {
@@ -156,13 +163,14 @@ impl RawRing {
         })?;
         let (payload, options) = object.found()?;
         let room = payload.wrapping_sub(CLAIMS);
-        if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
+        if payload < CLAIMS + 64 || !room.is_multiple_of(64) {
             return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         }
         sys::barrier::take_part();
         Ok(RawRing {
             object,
             room,
+            capacity: capacity_of_room(room),
             options,
             trust: Trust::default(),
         })
@@ -184,7 +192,7 @@ impl RawRing {
             // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
             // attached for writing as long as the object lives.
             area: unsafe { Area::new(self.object.payload().as_ptr().add(CLAIMS), self.room) },
-            capacity: self.room - 32,
+            capacity: self.capacity,
             drops: self.options & DROP_OLDEST != 0,
         }
     }
@@ -265,7 +273,7 @@ impl RawRing {
         if end.part.is_ours() {
             self.give_up(end);
             end.part.release(&self.senders()[end.claim]);
-            end.tail.wake_receivers(self.view());
+            Producer::wake_receivers(self.view());
         }
     }
 

@@ -244,14 +244,15 @@ mod tests {
     #[test]
     fn a_dropped_message_may_be_copied_while_it_is_overwritten() {
         const ROUNDS: usize = if cfg!(miri) { 60 } else { 100_000 };
-        let memory: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
-        // SAFETY: words are atomics, of which all zeroes are valid.
-        let words = unsafe { core::mem::zeroed::<RingWords>() };
+        #[repr(align(64))]
+        struct Memory([AtomicU64; 32]);
+        let memory = Memory([const { AtomicU64::new(0) }; 32]);
+        let words = RingWords::default();
         let view = || View {
             words: &words,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
-            area: unsafe { Area::new(memory.as_ptr().cast_mut().cast(), 128) },
-            capacity: 96,
+            area: unsafe { Area::new(memory.0.as_ptr().cast_mut().cast(), 256) },
+            capacity: 48,
             drops: true,
         };
         let len = |round: usize| 1 + round % 29;
