@@ -1,7 +1,7 @@
 //! Compiles the C programs of `c_examples/` and `tests/c/` into objects, for this package's own
 //! tests and examples.
 //!
-//! Only with the feature `c-examples`. Without it, as whoever depends on this crate builds it,
+//! Only with the feature `c-examples`. Without it, as in a build of a program that depends on this crate,
 //! nothing is done and no C compiler is needed. The objects are linked later, by the tests and the
 //! demonstration, because the library that they need does not exist yet.
 

@@ -1,11 +1,18 @@
 /* Reads the server's message and tells the server so. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 }; /* as the server says */
 
-/* Waits for the next message, until the program is told to stop. */
+/* Opens the ring at an offset of the segment, or creates it. */
+static struct shm_ring *open_ring(int id, size_t offset)
+{
+    const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, offset);
+
+    return shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE);
+}
+
+/* Waits for the next message, until the program is asked to stop. */
 static ptrdiff_t next_message(struct shm_ring *messages, struct shm_message *message, const sigset_t *signals)
 {
     ptrdiff_t length;
@@ -16,7 +23,7 @@ static ptrdiff_t next_message(struct shm_ring *messages, struct shm_message *mes
     return length;
 }
 
-/* Ends the program without an answer. The server is told. */
+/* Ends the program without an answer. The server is notified. */
 static void give_up(struct shm_ring *messages, struct shm_ring *answers, const char *reason)
 {
     shm_ring_close(messages);
@@ -38,13 +45,13 @@ int main(void)
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    /* The segment is the server's. The rings in it are made by whoever comes first, so nobody finds half of one. */
+    /* The segment is the server's. The first process that opens a ring in it creates the ring, so no process finds half of one. */
     id = shm_open_key(".", 'C', SIZE, 0);
     if (id < 0
-        || (messages = shm_ring_open_in(id, 0, CAPACITY, IPC_CREAT)) == NULL
-        || (answers = shm_ring_open_in(id, ANSWERS, CAPACITY, IPC_CREAT)) == NULL
+        || (messages = open_ring(id, 0)) == NULL
+        || (answers = open_ring(id, ANSWERS)) == NULL
         || shm_ring_begin_receiving(messages) != 0 /* EBUSY while another client lives */
-        || shm_ring_begin_sending(answers) != 0) { /* from now on the server is told if this process dies */
+        || shm_ring_begin_sending(answers) != 0) { /* from now on the server is notified if this process dies */
         give_up(messages, answers, NULL);
     }
 
@@ -56,7 +63,7 @@ int main(void)
         give_up(messages, answers, "another client has read the message already");
     }
     if (length < 0 && errno == EOWNERDEAD) {
-        shm_remove(id); /* nobody else does it any more */
+        shm_remove(id); /* no other process does it */
         give_up(messages, answers, "the server was killed before it sent its message; start it again");
     }
     if (length < 0) {

@@ -7,7 +7,6 @@ use std::{
     io::{self, Write},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 use support::StopSignals;
 
@@ -22,39 +21,40 @@ fn main() -> ExitCode {
 
 fn run() -> support::Outcome {
     let signals = StopSignals::hold();
-    // The segment is the server's. The rings in it are made by whoever comes first, so nobody finds
-    // half of one.
+    // The segment is the server's. The first process that opens a ring in it creates the ring, so no
+    // process finds half of one.
     let segment = Segment::options()
         .size(SIZE)
         .open(Key::from_path(".", i32::from(b'C'))?)?;
     let memory = Arc::new(segment.attach()?);
     let messages = Ring::open(Place::within(Arc::clone(&memory), 0), CAPACITY)?;
     let answers = Ring::open(Place::within(memory, ANSWERS), CAPACITY)?;
-    // Either fails while another client lives. From now on the server is told if this process dies.
+    // Either fails while another client lives. From now on the server is notified if this process dies.
     let mut messages = messages.receiver()?;
     let mut answers = answers.sender()?;
 
-    let message = match signals.unless(|time| messages.peek(time).map(|found| found.to_vec())) {
-        Ok(Some(message)) => message,
-        Ok(None) => return Err("told to stop before there was a message".into()),
-        Err(error) => {
-            return Err(match error.kind() {
-                ErrorKind::Closed => "another client has read the message already".into(),
-                ErrorKind::PeerDied => {
-                    segment.remove()?; // nobody else does it any more
-                    "the server was killed before it sent its message; start it again".into()
-                }
-                _ => error.into(),
-            });
-        }
-    };
+    let message =
+        match signals.unless(|time| messages.peek_timeout(time).map(|found| found.to_vec())) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Err("told to stop before there was a message".into()),
+            Err(error) => {
+                return Err(match error.kind() {
+                    ErrorKind::Closed => "another client has read the message already".into(),
+                    ErrorKind::PeerDied => {
+                        segment.remove()?; // no other process does it
+                        "the server was killed before it sent its message; start it again".into()
+                    }
+                    _ => error.into(),
+                });
+            }
+        };
     io::stdout().write_all(&[b"Data read from memory: ", &message[..], b"\n"].concat())?;
-    messages.peek(Duration::ZERO)?.release()?;
+    messages.try_peek()?.release()?;
     answers.try_send(b"*")?;
 
     // The server ends when it has the answer, and removes the segment; if it cannot any more, this
     // program does.
-    match signals.unless(|time| messages.peek(time).map(drop)) {
+    match signals.unless(|time| messages.peek_timeout(time).map(drop)) {
         Err(error) if error.kind() == ErrorKind::PeerDied => {
             segment.remove()?;
             Err("the server was killed before it saw the answer".into())

@@ -17,7 +17,7 @@ static inline void complain(const char *program)
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
 }
 
-/* Ends the program because a call of the library failed, with the reason. A segment that this process has created and nobody
+/* Ends the program because a call of the library failed, with the reason. A segment that this process has created and no process
    has attached goes with it; -1 if there is none. */
 static inline void fail(const char *program, int id)
 {
@@ -63,12 +63,12 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* No signal ends a wait of the library's objects. So these programs wait for so many nanoseconds at a time, and look in between
-   whether they are told to stop. */
-#define SLICE INT64_C(200000000)
+/* No signal ends a wait of the library's objects. So these programs wait for so long at a time, and check in between whether a
+   stop signal has come. */
+#define SLICE SHMKEY_MILLISECONDS(200)
 
 /* Whether a wait that has failed is to go on: only its slice is over, and no signal has come. Otherwise errno is what the wait
-   has made it, and ETIMEDOUT means that the program is told to stop. */
+   has made it, and ETIMEDOUT means that the program is asked to stop. */
 static inline int wait_on(const sigset_t *signals)
 {
     int error = errno;
@@ -78,7 +78,7 @@ static inline int wait_on(const sigset_t *signals)
     return go_on;
 }
 
-/* Nobody reads what this program prints (a full disk, `program | head`): that is an error like others, and no sudden death. */
+/* Output that cannot be written (a full disk, `program | head`) is an error like others, and does not kill the program. */
 static inline void notice_lost_output(void)
 {
     signal(SIGPIPE, SIG_IGN);

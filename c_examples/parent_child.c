@@ -1,7 +1,6 @@
 /* A parent writes for its child, which waits for that. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 #include <sys/wait.h>
 
 enum { WRITTEN = 1024, SIZE = 2048 }; /* the text, and behind it a semaphore */
@@ -9,6 +8,7 @@ enum { WRITTEN = 1024, SIZE = 2048 }; /* the text, and behind it a semaphore */
 int main(void)
 {
     sigset_t signals;
+    struct shm_place place = SHMKEY_PLACE_SEGMENT(-1, WRITTEN);
     struct shm_semaphore *written;
     pid_t parent = getpid();
     pid_t child;
@@ -16,13 +16,14 @@ int main(void)
     int status;
     int id;
 
-    /* A child has what its parent has attached and opened, so nobody needs a key: removed at once, the segment goes with the
+    /* A child has what its parent has attached and opened, so that no key is needed: removed at once, the segment goes with the
        last process, however that one ends. */
     notice_lost_output();
     hold_stop_signals(&signals);
     id = shm_open_private(SIZE, 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
-    written = shared == NULL ? NULL : shm_semaphore_open_in(id, WRITTEN, 0, IPC_CREAT);
+    place.id = id;
+    written = shared == NULL ? NULL : shm_semaphore_open_at(&place, 0, SHMKEY_CREATE);
     if (written == NULL || shm_remove(id) != 0) {
         if (shared != NULL) {
             shm_detach(shared);

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> support::Outcome {
-    // A child has what its parent has attached and opened, so nobody needs a key: removed at once,
+    // A child has what its parent has attached and opened, so that no key is needed: removed at once,
     // the segment goes with the last process, however that one ends.
     let signals = StopSignals::hold();
     let segment = Segment::options().size(SIZE).open(Key::PRIVATE)?;

@@ -2,7 +2,6 @@
    race [COUNT] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 #include <sys/wait.h>
 
 enum { LENGTH = 256, CAPACITY = 65536, SIZE = CAPACITY + 4096 };
@@ -39,7 +38,7 @@ static int open_plain(int id)
 static int send_plain(const char *message)
 {
     memcpy(plain, message, LENGTH);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else the compiler may leave out what it thinks nobody reads */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else the compiler may leave out a store that it takes for unread */
     return 0;
 }
 
@@ -59,7 +58,9 @@ static void close_plain(void)
 /* The latest value: the first time there may be none yet. */
 static int open_latest(int id)
 {
-    latest = shm_latest_open_in(id, 0, LENGTH, NULL, IPC_CREAT);
+    const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, 0);
+
+    latest = shm_latest_open_at(&place, LENGTH, NULL, SHMKEY_CREATE);
     return latest == NULL ? -1 : 0;
 }
 
@@ -70,7 +71,7 @@ static int send_latest(const char *message)
 
 static int receive_latest(char *message, unsigned long long number)
 {
-    int64_t version = number == 0 ? shm_latest_read_newer(latest, 0, message, -1) : shm_latest_read(latest, message);
+    int64_t version = number == 0 ? shm_latest_read_newer(latest, 0, message, SHMKEY_FOREVER) : shm_latest_read(latest, message);
 
     return version < 0 ? -1 : 0;
 }
@@ -90,19 +91,21 @@ static int is_either(const char *message, unsigned long long number)
 /* The ring: every message comes, and in its turn. */
 static int open_ring(int id)
 {
-    ring = shm_ring_open_in(id, 0, CAPACITY, IPC_CREAT);
+    const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, 0);
+
+    ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE);
     return ring == NULL ? -1 : 0;
 }
 
 static int send_ring(const char *message)
 {
-    return shm_ring_send(ring, message, LENGTH, -1);
+    return shm_ring_send(ring, message, LENGTH, SHMKEY_FOREVER);
 }
 
 static int receive_ring(char *message, unsigned long long number)
 {
     (void) number;
-    return shm_ring_recv(ring, message, LENGTH, -1) < 0 ? -1 : 0;
+    return shm_ring_recv(ring, message, LENGTH, SHMKEY_FOREVER) < 0 ? -1 : 0;
 }
 
 static int is_next(const char *message, unsigned long long number)

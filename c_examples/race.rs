@@ -86,7 +86,7 @@ impl Way for Latest<Message> {
     }
 
     fn receiver(&self) -> Result<Receive<'_>, Error> {
-        self.wait_newer(&mut 0, Duration::from_secs(60))?;
+        self.wait_newer_timeout(&mut 0, Duration::from_secs(60))?;
         Ok(Box::new(|message| {
             if let Some(newest) = self.read()? {
                 *message = newest;

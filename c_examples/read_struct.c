@@ -27,6 +27,7 @@ static void print(const struct record *record)
 int main(int argc, char **argv)
 {
     unsigned long long count = 1;
+    const struct shm_place place = SHMKEY_PLACE_FILE(argc > 1 ? argv[1] : "/tmp/shmfile", 'R');
     struct shm_latest *latest;
     sigset_t signals;
     int64_t seen = 0;
@@ -45,7 +46,7 @@ int main(int argc, char **argv)
     notice_lost_output();
     hold_stop_signals(&signals);
     /* What has another size or layout is an error, before anything of it is read. */
-    latest = shm_latest_open_key(argc > 1 ? argv[1] : "/tmp/shmfile", 'R', sizeof(struct record), RECORD_LAYOUT, 0);
+    latest = shm_latest_open_at(&place, sizeof(struct record), RECORD_LAYOUT, 0);
     if (latest == NULL) {
         fail("read_struct", -1);
     }

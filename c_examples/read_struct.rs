@@ -34,11 +34,13 @@ fn run(key_file: OsString, count: u64) -> support::Outcome {
     let signals = StopSignals::hold();
     let place = Place::path(key_file, i32::from(b'R'))?;
     // What has another size or layout is an error, before anything of it is read.
-    let latest = Latest::<Pod<Record>>::open(place.existing().layout(RECORD_LAYOUT))?;
+    let latest = Latest::<Pod<Record>>::open(place.create(false).layout(RECORD_LAYOUT))?;
 
     let mut seen = 0;
     for _ in 0..count {
-        let Some(Pod(record)) = signals.unless(|time| latest.wait_newer(&mut seen, time))? else {
+        let Some(Pod(record)) =
+            signals.unless(|time| latest.wait_newer_timeout(&mut seen, time))?
+        else {
             latest.remove()?;
             return Err("told to stop before there were as many structures as asked for".into());
         };

@@ -1,13 +1,13 @@
 /* Prints the lines that writers have sent, waiting for the first, and removes the segment. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { CAPACITY = 8192 }; /* as the writer says */
 
 int main(void)
 {
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE("shmfile", 115);
     struct shm_ring *ring;
     struct shm_message line;
     ptrdiff_t length;
@@ -16,7 +16,7 @@ int main(void)
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    ring = shm_ring_open_key("shmfile", 115, CAPACITY, IPC_CREAT | 0600);
+    ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {
         fail("reader", -1);
     }
@@ -50,7 +50,7 @@ int main(void)
     if (error != EPIPE && error != EOWNERDEAD) {
         fail("reader", id);
     }
-    /* Whoever has written has ended, and all was read. */
+    /* The writer has ended, and all was read. */
     if (shm_remove(id) != 0) {
         fail("reader", -1);
     }

@@ -6,7 +6,6 @@ use shmkey::{ErrorKind, Place, Ring};
 use std::{
     io::{self, Write},
     process::ExitCode,
-    time::Duration,
 };
 use support::StopSignals;
 
@@ -24,12 +23,12 @@ fn run() -> support::Outcome {
     let mut receiver = ring.receiver()?;
 
     let ended = loop {
-        match signals.unless(|time| receiver.peek(time).map(|line| line.to_vec())) {
+        match signals.unless(|time| receiver.peek_timeout(time).map(|line| line.to_vec())) {
             Ok(Some(line)) => {
                 let text = [b"Data read from memory: ", &line[..], b"\n"].concat();
                 io::stdout().write_all(&text)?;
                 // Only now is it gone, whatever happens to this process.
-                receiver.peek(Duration::ZERO)?.release()?;
+                receiver.try_peek()?.release()?;
             }
             Ok(None) => break None,
             Err(error) => break Some(error),
@@ -42,7 +41,7 @@ fn run() -> support::Outcome {
         return Err("told to stop before a line came".into());
     };
     match error.kind() {
-        // Whoever has written has ended, and all was read.
+        // The writer has ended, and all was read.
         ErrorKind::Closed => Ok(segment.remove()?),
         ErrorKind::PeerDied => {
             segment.remove()?;

@@ -1,13 +1,13 @@
 /* Looks once a second at the newest message of the sender, for ever: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { SIZE = 32 }; /* as the sender says */
 
 int main(int argc, char **argv)
 {
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE(".", 'S');
     struct shm_latest *latest;
     double interval = 1;
     unsigned long long count;
@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     repeat_arguments("receiver", argc, argv, &count, &interval);
     notice_lost_output();
     hold_stop_signals(&signals);
-    latest = shm_latest_open_key(".", 'S', SIZE, "message", IPC_CREAT | 0600);
+    latest = shm_latest_open_at(&place, SIZE, "message", SHMKEY_CREATE | 0600);
     if (latest == NULL) {
         fail("receiver", -1);
     }

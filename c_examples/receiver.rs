@@ -43,7 +43,7 @@ fn look(
         let newest = match latest.read()? {
             Some(newest) => Some(newest),
             // The first time, it may have to wait for a message; from then on there always is one.
-            None => signals.unless(|time| latest.wait_newer(&mut 0, time))?,
+            None => signals.unless(|time| latest.wait_newer_timeout(&mut 0, time))?,
         };
         let Some(message) = newest else {
             break;

@@ -1,13 +1,13 @@
 /* Prints every message of the sender as it comes, until that one ends: ring_receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { CAPACITY = 1024 }; /* as the sender says; no message is longer */
 
 int main(int argc, char **argv)
 {
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE(".", 'Q');
     struct shm_ring *ring;
     double interval = 0; /* it has the sender to wait for */
     unsigned long long count;
@@ -21,7 +21,7 @@ int main(int argc, char **argv)
     repeat_arguments("ring_receiver", argc, argv, &count, &interval);
     notice_lost_output();
     hold_stop_signals(&signals);
-    ring = shm_ring_open_key(".", 'Q', CAPACITY, IPC_CREAT | 0600);
+    ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {
         fail("ring_receiver", -1);
     }

@@ -1,7 +1,6 @@
 /* Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain: ring_sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { CAPACITY = 1024 }; /* for some 60 messages that are not received yet; the receiver says the same */
 
@@ -9,6 +8,7 @@ int main(int argc, char **argv)
 {
     static const char *const messages[2] = {"CIEPLO", "ZIMNO"};
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE(".", 'Q');
     struct shm_ring *ring;
     double interval = 1;
     unsigned long long count;
@@ -19,7 +19,7 @@ int main(int argc, char **argv)
 
     repeat_arguments("ring_sender", argc, argv, &count, &interval);
     hold_stop_signals(&signals);
-    ring = shm_ring_open_key(".", 'Q', CAPACITY, IPC_CREAT | 0600);
+    ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {
         fail("ring_sender", -1);
     }
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         complain("ring_sender");
     }
 
-    /* The last one out removes the segment; but what nobody has received yet stays. */
+    /* The last one out removes the segment; but what was not received stays. */
     all_received = shm_ring_used(ring) == 0;
     shm_ring_close(ring);
     if (stopped || failed || all_received) {

@@ -26,7 +26,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
 
     let sent = send(&ring, count, interval, &signals);
 
-    // The last one out removes the segment; but what nobody has received yet stays.
+    // The last one out removes the segment; but what was not received stays.
     let all_received = ring.used() == 0;
     drop(ring);
     if !matches!(sent, Ok(false)) || all_received {
@@ -35,7 +35,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
     Ok(sent.map(drop)?)
 }
 
-/// Whether it was told to stop.
+/// Whether it was asked to stop.
 fn send(ring: &Ring, count: u64, interval: Duration, signals: &StopSignals) -> Result<bool, Error> {
     let mut sender = ring.sender()?;
     for (_, message) in (0..count).zip(MESSAGES.iter().cycle()) {

@@ -1,7 +1,6 @@
 /* Publishes CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 enum { SIZE = 32 }; /* of a message with its NUL; the receiver says the same */
 
@@ -9,6 +8,7 @@ int main(int argc, char **argv)
 {
     static const char messages[2][SIZE] = {"CIEPLO", "ZIMNO"};
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE(".", 'S');
     struct shm_latest *latest;
     struct shm_status status;
     double interval = 1;
@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 
     repeat_arguments("sender", argc, argv, &count, &interval);
     hold_stop_signals(&signals);
-    latest = shm_latest_open_key(".", 'S', SIZE, "message", IPC_CREAT | 0600);
+    latest = shm_latest_open_at(&place, SIZE, "message", SHMKEY_CREATE | 0600);
     if (latest == NULL) {
         fail("sender", -1);
     }
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message that nobody has come for yet stays. */
+    /* The last one out removes the segment; but a message stays until a receiver has come. */
     if (shm_get_status(id, &status) != 0) {
         fail("sender", -1);
     }

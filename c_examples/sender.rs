@@ -29,18 +29,18 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
 
     let published = publish(&latest, count, interval, &signals);
 
-    // The last one out removes the segment; but a message that nobody has come for yet stays.
-    let somebody_came = segment.status()?.lpid != process::id() as i32;
+    // The last one out removes the segment; but a message stays until a receiver has come.
+    let receiver_came = segment.status()?.lpid != process::id() as i32;
     drop(latest);
     match published {
-        Ok(stopped) if stopped || somebody_came => support::remove_if_last(&segment),
+        Ok(stopped) if stopped || receiver_came => support::remove_if_last(&segment),
         Ok(_) => {}
         Err(_) => support::remove_if_mine(&segment),
     }
     Ok(published.map(drop)?)
 }
 
-/// Whether it was told to stop.
+/// Whether it was asked to stop.
 fn publish(
     latest: &Latest<[u8; SIZE]>,
     count: u64,

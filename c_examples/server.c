@@ -1,7 +1,6 @@
 /* Leaves a message, waits until a client has read it, and removes the segment. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
 /* Two rings in one segment: the message at its start, the client's answer behind it. The client says the same. */
 enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 };
@@ -20,15 +19,23 @@ static void close_rings(struct rings *rings)
     shm_ring_close(rings->answers);
 }
 
+/* Opens the ring at an offset of the segment, or creates it. */
+static struct shm_ring *open_ring(int id, size_t offset)
+{
+    const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, offset);
+
+    return shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE);
+}
+
 /* Opens both rings as the server. */
 static void open_rings(struct rings *rings)
 {
     rings->messages = NULL;
     rings->answers = NULL;
-    rings->id = shm_open_key(".", 'C', SIZE, IPC_CREAT | 0600);
+    rings->id = shm_open_key(".", 'C', SIZE, SHMKEY_CREATE | 0600);
     if (rings->id < 0
-        || (rings->messages = shm_ring_open_in(rings->id, 0, CAPACITY, IPC_CREAT)) == NULL
-        || (rings->answers = shm_ring_open_in(rings->id, ANSWERS, CAPACITY, IPC_CREAT)) == NULL
+        || (rings->messages = open_ring(rings->id, 0)) == NULL
+        || (rings->answers = open_ring(rings->id, ANSWERS)) == NULL
         || shm_ring_begin_sending(rings->messages) != 0 /* EBUSY while another server lives */
         || shm_ring_begin_receiving(rings->answers) != 0) {
         close_rings(rings);

@@ -45,7 +45,7 @@ pub fn remove_if_last(segment: &Segment) {
     }
 }
 
-/// Removes a segment that this process has created and nobody has attached: something has failed.
+/// Removes a segment that this process has created and no process has attached: something has failed.
 pub fn remove_if_mine(segment: &Segment) {
     let mine = |status: &Status| status.cpid == process::id() as i32 && status.nattch == 0;
     if segment.status().as_ref().is_ok_and(mine) {
@@ -62,7 +62,7 @@ pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
     attached
 }
 
-/// How long a program waits before it looks whether it is told to stop.
+/// How long a program waits before it looks whether it is asked to stop.
 pub const SLICE: Duration = Duration::from_millis(200);
 
 /// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is

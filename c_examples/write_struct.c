@@ -4,7 +4,6 @@
 #include "record.h"
 #include <float.h>
 #include <limits.h>
-#include <sys/shm.h>
 
 static int usage(void)
 {
@@ -32,6 +31,7 @@ int main(int argc, char **argv)
         .battery = 200,
         .name = "thermometer",
     };
+    const struct shm_place place = SHMKEY_PLACE_FILE(argc > 4 ? argv[4] : "/tmp/shmfile", 'R');
     struct shm_latest *latest;
     sigset_t signals;
     int published;
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     record.taken = (int64_t) time(NULL);
 
     hold_stop_signals(&signals);
-    latest = shm_latest_open_key(argc > 4 ? argv[4] : "/tmp/shmfile", 'R', sizeof record, RECORD_LAYOUT, IPC_CREAT | 0600);
+    latest = shm_latest_open_at(&place, sizeof record, RECORD_LAYOUT, SHMKEY_CREATE | 0600);
     if (latest == NULL) {
         fail("write_struct", -1);
     }

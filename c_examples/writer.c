@@ -1,13 +1,13 @@
 /* Reads a line and sends it to the reader, which waits for it or comes later. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
-#include <sys/shm.h>
 
-enum { CAPACITY = 8192 }; /* for the lines that nobody has read yet; the reader says the same */
+enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader says the same */
 
 int main(void)
 {
     sigset_t signals;
+    const struct shm_place place = SHMKEY_PLACE_FILE("shmfile", 115);
     struct shm_ring *ring;
     char *line = NULL;
     size_t room = 0;
@@ -27,9 +27,9 @@ int main(void)
         length--;
     }
 
-    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
+    /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
     hold_stop_signals(&signals);
-    ring = shm_ring_open_key("shmfile", 115, CAPACITY, IPC_CREAT | 0600);
+    ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {
         fail("writer", -1);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// For the lines that nobody has read yet; the reader says the same.
+/// For the lines that were not read yet; the reader says the same.
 const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {
@@ -29,8 +29,8 @@ fn run() -> support::Outcome {
         line.pop();
     }
 
-    // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
-    // half of it.
+    // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
+    // later no half of a text.
     let signals = StopSignals::hold();
     let ring = Ring::open(Place::path("shmfile", 115)?, CAPACITY)?;
     let segment = ring.segment();

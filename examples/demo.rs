@@ -1,31 +1,36 @@
-//! C and Rust processes talk through the same shared memory: all programs of `c_examples/`, in all
-//! their forms and all pairings, and a race.
+//! C and Rust processes talk through the same shared memory: the programs of `c_examples/`, in all
+//! their forms and all pairings, with some of them killed, and a race at full speed.
 //!
-//! `cargo run --release --example demo`. Ends with status 0 only if every pairing worked, and
-//! leaves nothing behind.
+//! `cargo run --release --example demo [-- --verbose]`. Exits with status 0 only if everything worked,
+//! and leaves nothing behind.
 
-#[path = "../tests/stage/mod.rs"]
-mod stage;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
-use console::{Term, style};
+use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use stage::{Form, Process, Sandbox, Troupe, plays, shorten};
 use std::{
-    fs,
-    io::{self, Write},
-    process::ExitCode,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    env,
+    io::{self, Read, Write},
+    os::fd::AsFd,
+    process::{Command, ExitCode, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
+use support::{Form, Programs, Result, examples, shorten};
 
-/// How many pairings play at once. They wait for each other most of the time.
+/// How many jobs run at once. Their processes wait for each other most of the time.
 const LANES: usize = 6;
 
-/// Prints a line. That nobody reads it (`demo | head`) is no reason to leave things behind.
+/// Messages of the race, and how long one is, as in `c_examples/race.c`.
+const COUNT: u64 = 1_000_000;
+const LENGTH: usize = 256;
+
+/// The argument that makes this program the reader of a pipe.
+const READ_PIPE: &str = "--read-pipe";
+
+/// Prints a line. A reader that has gone (`demo | head`) is no reason to leave things behind.
 macro_rules! say {
     ($($text:tt)*) => {{
         let _ = writeln!(io::stdout(), $($text)*);
@@ -33,7 +38,22 @@ macro_rules! say {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    if let Some((task, directory)) = support::helper_task() {
+        assert_eq!(task, examples::DYING_CLIENT);
+        examples::dying_client(&directory).expect("there is a server");
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => run(false),
+        ["-v" | "--verbose"] => run(true),
+        [READ_PIPE] => read_pipe().map(|()| true),
+        _ => {
+            eprintln!("usage: demo [--verbose]");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -43,37 +63,56 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> stage::Result<bool> {
-    console::set_colors_enabled(
-        console::colors_enabled() && std::env::var_os("NO_COLOR").is_none(),
+/// Returns whether everything worked.
+fn run(verbose: bool) -> Result<bool> {
+    console::set_colors_enabled(console::colors_enabled() && env::var_os("NO_COLOR").is_none());
+    say!(
+        "{}",
+        style("C and Rust processes talk through the same shared memory.").bold()
     );
-    title("C and Rust processes talk through the same shared memory.");
     let building = progress_bar(0, "{spinner} {msg}");
-    let troupe = Troupe::assemble(|doing| {
+    let programs = Programs::build(|doing| {
         building.set_message(doing.to_owned());
         building.tick();
     });
     building.finish_and_clear();
-    let troupe = troupe?;
-
-    let forms = troupe.forms();
-    if troupe.artifacts().compiler().is_none() {
+    let programs = programs?;
+    let forms = programs.forms();
+    if programs.artifacts().compiler().is_none() {
         say!(
-            "There is no C compiler on this machine, so only the Rust programs play; with gcc there are {} forms of each.",
+            "There is no C compiler on this machine, so only the Rust programs run; with gcc there are {} forms of each.",
             Form::ALL.len()
         );
     }
-    legend(&forms);
 
-    kernel_list("The kernel's list of segments, before:", None)?;
-    during(&troupe, &forms)?;
-    let good = play_all(&troupe, &forms) & race_all(&troupe, &forms);
-    kernel_list("The kernel's list of segments, after:", None)?;
-    Ok(good)
-}
+    let pairings = pairings(&programs, &forms);
+    let deaths = deaths(&programs, &forms);
+    let bar = progress_bar(
+        (pairings.len() + deaths.len()) as u64,
+        "  {bar:40} {pos} of {len}, {elapsed}",
+    );
+    let started = Instant::now();
+    let pairings = run_all(&pairings, &bar, verbose);
+    let time = started.elapsed();
+    let deaths = run_all(&deaths, &bar, verbose);
+    bar.finish_and_clear();
 
-fn title(text: &str) {
-    say!("{}", style(text).bold());
+    show_matrix(&pairings, &forms, time);
+    let races = show_races(&programs, &forms);
+    show_deaths(&deaths);
+    let speed = show_speed(&races);
+
+    let failures: Vec<String> = pairings
+        .iter()
+        .chain(&deaths)
+        .filter_map(Outcome::failure)
+        .chain(races.into_iter().filter_map(Result::err))
+        .chain(speed.err())
+        .collect();
+    for failure in &failures {
+        say!("{} {failure}", style("FAILED:").red().bold());
+    }
+    Ok(failures.is_empty())
 }
 
 fn progress_bar(len: u64, template: &str) -> ProgressBar {
@@ -85,266 +124,378 @@ fn progress_bar(len: u64, template: &str) -> ProgressBar {
     bar
 }
 
-/// What the names in the table mean.
-fn legend(forms: &[Form]) {
-    say!(
-        "\nEach program exists in {} form{}:",
-        forms.len(),
-        if forms.len() == 1 { "" } else { "s" }
-    );
-    for &form in forms {
-        let meaning = match form {
-            Form::Libc => "plain System V C, as the tutorials have it, on libc",
-            Form::Preload => "the same binary with libshmkey_dropin.so preloaded",
-            Form::DropinSo => "the same source linked with libshmkey_dropin.so",
-            Form::DropinA => "the same source linked with libshmkey_dropin.a",
-            Form::CSo => "C on <shmkey.h>, linked with libshmkey.so",
-            Form::CA => "C on <shmkey.h>, linked with libshmkey.a",
-            Form::Rust => "Rust, with the crate shmkey",
-        };
-        say!("  {:<14}  {meaning}", form.name());
-    }
-    say!(
-        "The programs in raw/ pair on raw segments, in all forms; the others on objects, in our own."
-    );
-}
-
-/// The kernel's own list, as `/proc/sysvipc/shm` has it, with a remark beside one segment.
-fn kernel_list(heading: &str, remark: Option<(i32, &str)>) -> stage::Result<()> {
-    const FILE: &str = "/proc/sysvipc/shm";
-    let text = match fs::read_to_string(FILE) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            say!("\n{heading} this system has no {FILE}");
-            return Ok(());
-        }
-        text => text.map_err(|error| format!("{FILE}: {error}"))?,
-    };
-    say!("\n{}", style(heading).bold());
-    say!(
-        "  {:<10}  {:>10}  {:>6}  {:>12}  {:>6}  {:>8}",
-        "key",
-        "shmid",
-        "perms",
-        "bytes",
-        "nattch",
-        "creator"
-    );
-    let mut none = true;
-    for line in text.lines().skip(1) {
-        let field: Vec<&str> = line.split_whitespace().collect();
-        let [key, shmid, perms, size, cpid, _, nattch, ..] = field[..] else {
-            continue;
-        };
-        none = false;
-        let key = key
-            .parse::<i32>()
-            .map_or(key.to_owned(), |key| format!("{key:#010x}"));
-        let beside = match remark {
-            Some((id, remark)) if shmid == id.to_string() => format!("  <- {remark}"),
-            _ => String::new(),
-        };
-        say!(
-            "  {key:<10}  {shmid:>10}  {perms:>6}  {size:>12}  {nattch:>6}  {cpid:>8}{}",
-            style(beside).green()
-        );
-    }
-    if none {
-        say!("  {}", style("(none)").dim());
-    }
-    Ok(())
-}
-
-/// Stops in the middle of a conversation, to look at the kernel's list: a server has written and
-/// waits for its client.
-fn during(troupe: &Troupe, forms: &[Form]) -> stage::Result<()> {
-    let form = if forms.contains(&Form::CSo) {
-        Form::CSo
-    } else {
-        Form::Rust
-    };
-    let sandbox = Sandbox::new()?;
-    let command = |name| {
-        let mut command = troupe.command(name, form)?;
-        command.current_dir(sandbox.path());
-        Ok::<_, String>(command)
-    };
-    let server = Process::start("server", command("server")?, b"")?;
-    server.wait_until("wait for its client", |out| {
-        out.ends_with(b"Waiting for client...\n")
-    })?;
-    let segment =
-        shmkey::Segment::open(sandbox.keys.server_client).map_err(|error| error.to_string())?;
-    let remark = format!("{} server", form.name());
-    kernel_list(
-        "The kernel's list of segments, during:",
-        Some((segment.id(), &remark)),
-    )?;
-    Process::run("client", command("client")?, b"")?;
-    server
-        .finish()?
-        .expect_end("server", |status| status.success())
-}
-
-/// One line of the table.
-struct Scene<'a> {
+/// A program, or two, to be run once.
+struct Job<'a> {
+    name: String,
     writer: Form,
     reader: Form,
-    play: Box<dyn Fn() -> stage::Result<Vec<u8>> + Send + Sync + 'a>,
+    /// How many processes it kills.
+    kills: usize,
+    /// Returns what crossed.
+    run: Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync + 'a>,
 }
 
-/// All scenes, each program or pair of programs under its name.
-fn scenes<'a>(troupe: &'a Troupe, forms: &'a [Form]) -> Vec<(String, Vec<Scene<'a>>)> {
-    let solos = plays::SOLOS.iter().map(|solo| {
-        let scene = |&form| Scene {
-            writer: form,
-            reader: form,
-            play: Box::new(move || {
-                plays::solo(troupe, solo, form)?;
-                let last = solo.prints.lines().last().unwrap_or_default();
-                Ok(last.split_once(": ").unwrap_or_default().1.into())
-            }),
-        };
-        (solo.program.to_owned(), forms.iter().map(scene).collect())
-    });
-    let pairs = plays::PAIRS.iter().map(|pair| {
-        let scene = |(&writer, &reader)| Scene {
+impl Job<'_> {
+    /// Whether a plain System V program in it waits with `sleep(1)`.
+    fn sleeps(&self) -> bool {
+        self.writer.is_plain() && (self.name == "parent_child" || self.name.contains("raw/server"))
+    }
+}
+
+struct Outcome<'a> {
+    job: &'a Job<'a>,
+    result: Result<Vec<u8>>,
+    time: Duration,
+}
+
+impl Outcome<'_> {
+    fn failure(&self) -> Option<String> {
+        let reason = self.result.as_ref().err()?;
+        let Job {
+            name,
             writer,
             reader,
-            play: Box::new(move || {
-                let cast = plays::Cast {
-                    troupe,
-                    pair,
-                    writer,
-                    reader,
-                    thorough: false,
-                };
-                cast.play()
-            }),
+            ..
+        } = self.job;
+        Some(format!(
+            "{name}, {} to {}: {reason}",
+            writer.name(),
+            reader.name()
+        ))
+    }
+
+    /// All that is known of it, in one row.
+    fn row(&self) -> String {
+        let Job {
+            name,
+            writer,
+            reader,
+            ..
+        } = self.job;
+        let crossed = match &self.result {
+            Ok(value) => shorten(value, 34),
+            Err(_) => style("FAILED").red().to_string(),
         };
-        let forms = || forms.iter().filter(|form| pair.forms.contains(form));
-        let casts = forms().flat_map(|writer| forms().map(move |reader| (writer, reader)));
-        (
-            format!("{}, {}", pair.writer, pair.reader),
-            casts.map(scene).collect(),
+        let remark = if self.job.sleeps() {
+            "  waits with sleep(1)"
+        } else {
+            ""
+        };
+        format!(
+            "  {name:<33} {:<14} {:<14} {crossed:<34} {:>7.1} ms{remark}",
+            writer.name(),
+            reader.name(),
+            self.time.as_secs_f64() * 1e3
         )
-    });
-    solos.chain(pairs).collect()
+    }
 }
 
-/// Plays everything and shows each pairing as it ends. True if all went well.
-fn play_all(troupe: &Troupe, forms: &[Form]) -> bool {
-    let scenes = scenes(troupe, forms);
-    let count: usize = scenes.iter().map(|(_, scenes)| scenes.len()).sum();
-    let table = Table::new();
-    say!("\n{}", style(format!("All {count} pairings:")).bold());
-    say!("{}", table.row("wrote", "read", "what crossed", "", "time"));
-
-    let bar = progress_bar(
-        count as u64,
-        "  {bar:40} {pos} of {len} pairings, {elapsed}",
-    );
-    let started = Instant::now();
-    let mut failures = Vec::new();
-    for (programs, scenes) in &scenes {
-        bar.suspend(|| say!("{}", style(programs).cyan()));
-        failures.extend(play_group(programs, scenes, &table, &bar));
+/// Every program that forks, and every pair of programs, in all forms.
+fn pairings<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<Job<'a>> {
+    let mut jobs = Vec::new();
+    for single in &examples::SINGLES {
+        jobs.extend(forms.iter().map(|&form| Job {
+            name: single.program.to_owned(),
+            writer: form,
+            reader: form,
+            kills: 0,
+            run: Box::new(move || {
+                examples::single(programs, single, form)?;
+                let last = single.prints.lines().last().unwrap_or_default();
+                Ok(last.split_once(": ").unwrap_or_default().1.into())
+            }),
+        }));
     }
-    bar.finish_and_clear();
-
-    for failure in &failures {
-        say!("\n{failure}");
+    for pair in &examples::PAIRS {
+        let forms: Vec<Form> = forms
+            .iter()
+            .copied()
+            .filter(|form| pair.forms.contains(form))
+            .collect();
+        jobs.extend(
+            square(&forms).map(|(writer, reader)| pairing(programs, pair, writer, reader, false)),
+        );
     }
+    jobs
+}
+
+/// Every form with every form.
+fn square(forms: &[Form]) -> impl Iterator<Item = (Form, Form)> {
+    forms
+        .iter()
+        .flat_map(move |&one| forms.iter().map(move |&other| (one, other)))
+}
+
+fn pairing<'a>(
+    programs: &'a Programs,
+    pair: &'static examples::Pair,
+    writer: Form,
+    reader: Form,
+    thorough: bool,
+) -> Job<'a> {
+    let pairing = examples::Pairing {
+        programs,
+        pair,
+        writer,
+        reader,
+        thorough,
+    };
+    Job {
+        name: format!("{}, {}", pair.writer, pair.reader),
+        writer,
+        reader,
+        kills: 0,
+        run: Box::new(move || pairing.run()),
+    }
+}
+
+/// A server that is killed twice, in all pairings, and a client that is killed.
+fn deaths<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<Job<'a>> {
+    let ours: Vec<Form> = forms
+        .iter()
+        .copied()
+        .filter(|form| !form.is_plain())
+        .collect();
+    let mut jobs = Vec::new();
+    for pair in examples::PAIRS
+        .iter()
+        .filter(|pair| pair.writer == "server")
+    {
+        jobs.extend(square(&ours).map(|(writer, reader)| Job {
+            kills: 2,
+            ..pairing(programs, pair, writer, reader, true)
+        }));
+    }
+    jobs.extend(ours.iter().map(|&form| Job {
+        name: "server, client that dies".to_owned(),
+        writer: form,
+        reader: Form::Rust,
+        kills: 1,
+        run: Box::new(move || {
+            examples::server_and_dying_client(programs, form)?;
+            Ok(Vec::new())
+        }),
+    }));
+    jobs
+}
+
+/// Runs all jobs, several at once.
+fn run_all<'a>(jobs: &'a [Job], bar: &ProgressBar, verbose: bool) -> Vec<Outcome<'a>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut outcomes = Vec::new();
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begin = Instant::now();
+            let result = (job.run)();
+            let outcome = Outcome {
+                job,
+                result,
+                time: begin.elapsed(),
+            };
+            if verbose {
+                bar.suspend(|| say!("{}", outcome.row()));
+            }
+            bar.inc(1);
+            outcomes.push(outcome);
+        }
+        outcomes
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..LANES).map(|_| scope.spawn(work)).collect();
+        let outcomes = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no job panics"));
+        outcomes.flatten().collect()
+    })
+}
+
+/// Shows in a row for each form that wrote, and a column for each that read, how many programs worked.
+fn show_matrix(outcomes: &[Outcome], forms: &[Form], time: Duration) {
+    say!("\nWho wrote (rows), who read (columns), how many programs' messages crossed:");
+    let columns: String = (1..=forms.len())
+        .map(|column| format!("{column:>4}"))
+        .collect();
+    say!("{:51}{}", "", style(columns).bold());
+    for (row, &writer) in forms.iter().enumerate() {
+        let cells: String = forms
+            .iter()
+            .map(|&reader| cell(outcomes, writer, reader))
+            .collect();
+        say!(
+            "  {} {:<14}  {:<31}{cells}",
+            style(row + 1).bold(),
+            writer.name(),
+            meaning(writer)
+        );
+    }
+    let worked = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.is_ok())
+        .count();
+    let asleep = outcomes
+        .iter()
+        .filter(|outcome| outcome.job.sleeps())
+        .count();
     let summary = format!(
-        "{} of {count} pairings worked, in {:.1} s.",
-        count - failures.len(),
-        started.elapsed().as_secs_f64()
+        "{worked} of {} runs worked, in {:.1} s.",
+        outcomes.len(),
+        time.as_secs_f64()
     );
-    let summary = if failures.is_empty() {
+    let summary = if worked == outcomes.len() {
         style(summary).green()
     } else {
         style(summary).red()
     };
-    say!("\n{}", summary.bold());
-    failures.is_empty()
+    say!("  {summary} A program that forks counts on the diagonal.");
+    if asleep > 0 {
+        say!(
+            "  In {asleep} of them a plain System V program, server or parent_child, waits with sleep(1)."
+        );
+    }
 }
 
-/// Plays all pairings of one pair of programs, several at once. Returns what went wrong.
-fn play_group(programs: &str, scenes: &[Scene], table: &Table, bar: &ProgressBar) -> Vec<String> {
-    let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..LANES {
-            scope.spawn(|| {
-                while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let begin = Instant::now();
-                    let result = (scene.play)();
-                    let time = format!("{:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
-                    let (writer, reader) = (scene.writer.name(), scene.reader.name());
-                    let line = match result {
-                        Ok(value) => {
-                            let crossed = shorten(&value, table.crossed);
-                            table.row(writer, reader, &crossed, "ok", &time)
-                        }
-                        Err(reason) => {
-                            let failure = format!("{programs}, {writer} to {reader}: {reason}");
-                            failures.lock().unwrap().push(failure);
-                            style(table.row(writer, reader, "", "FAIL", &time))
-                                .red()
-                                .to_string()
-                        }
-                    };
-                    bar.suspend(|| say!("{line}"));
-                    bar.inc(1);
-                }
-            });
-        }
-    });
-    failures.into_inner().unwrap_or_default()
-}
-
-/// Shows what plain memory does at full speed, and a latest value and a ring do not. True if all
-/// went well.
-fn race_all(troupe: &Troupe, forms: &[Form]) -> bool {
-    const COUNT: u64 = 1_000_000;
-    let mut good = true;
-    say!(
-        "\n{}",
-        style("The race: messages of 256 bytes at full speed, and how many are torn:").bold()
-    );
-    for &form in [Form::CSo, Form::Rust]
+/// How many programs worked, and of how many if some failed.
+fn cell(outcomes: &[Outcome], writer: Form, reader: Form) -> String {
+    let here = |outcome: &&Outcome| (outcome.job.writer, outcome.job.reader) == (writer, reader);
+    let all = outcomes.iter().filter(here).count();
+    let worked = outcomes
         .iter()
+        .filter(here)
+        .filter(|outcome| outcome.result.is_ok())
+        .count();
+    if worked == all {
+        format!("{worked:>4}")
+    } else {
+        style(format!("{:>4}", format!("{worked}/{all}")))
+            .red()
+            .to_string()
+    }
+}
+
+fn meaning(form: Form) -> &'static str {
+    match form {
+        Form::Libc => "plain System V C, on libc",
+        Form::Preload => "the same, drop-in preloaded",
+        Form::DropinSo => "the same, libshmkey_dropin.so",
+        Form::DropinA => "the same, libshmkey_dropin.a",
+        Form::CSo => "C on <shmkey.h>, libshmkey.so",
+        Form::CA => "C on <shmkey.h>, libshmkey.a",
+        Form::Cpp => "C++ on <shmkey.hpp>",
+        Form::Rust => "the crate shmkey",
+    }
+}
+
+/// A row of the table that `race` prints: messages torn, and seconds.
+struct Race {
+    torn: u64,
+    seconds: f64,
+}
+
+/// Shows how many messages tear in plain memory, in a latest value and in a ring, in C and in Rust.
+fn show_races(programs: &Programs, forms: &[Form]) -> Vec<Result<[Race; 3]>> {
+    let forms: Vec<Form> = [Form::CSo, Form::Rust]
+        .into_iter()
         .filter(|form| forms.contains(form))
-    {
-        say!("{}", style(form.name()).cyan());
-        match plays::race(troupe, form, COUNT) {
-            Ok(table) => table.lines().for_each(|line| say!("  {line}")),
-            Err(reason) => {
-                good = false;
-                say!("  {}", style(reason).red());
-            }
-        }
+        .collect();
+    let races: Vec<_> = forms.iter().map(|&form| race(programs, form)).collect();
+    let names: String = forms
+        .iter()
+        .map(|form| format!("{:>14}", form.name()))
+        .collect();
+    say!(
+        "\n  {:<50}{names}",
+        format!("Of {COUNT} messages at full speed are torn:")
+    );
+    let ways = [
+        "in plain memory, by memcpy",
+        "in a latest value",
+        "in a ring",
+    ];
+    for (way, name) in ways.into_iter().enumerate() {
+        let torn = races.iter().map(|race| match race {
+            Ok(rows) => format!("{:>14}", rows[way].torn),
+            Err(_) => format!("{:>14}", "FAILED"),
+        });
+        say!("    {name:<48}{}", torn.collect::<String>());
     }
-    good
+    races
 }
 
-/// The columns, fitted to the terminal.
-struct Table {
-    /// The width of the column for what crossed.
-    crossed: usize,
+fn race(programs: &Programs, form: Form) -> Result<[Race; 3]> {
+    let table = examples::race(programs, form, COUNT)?;
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Some(Race {
+            torn: words.get(2)?.parse().ok()?,
+            seconds: words.get(3)?.parse().ok()?,
+        })
+    };
+    let rows: Option<Vec<Race>> = table.lines().skip(1).map(row).collect();
+    rows.and_then(|rows| rows.try_into().ok())
+        .ok_or_else(|| format!("race printed \"{table}\""))
 }
 
-impl Table {
-    fn new() -> Table {
-        let columns = Term::stdout()
-            .size_checked()
-            .map_or(100, |(_, columns)| columns);
-        Table {
-            crossed: usize::from(columns).saturating_sub(50).clamp(20, 60),
+fn show_deaths(outcomes: &[Outcome]) {
+    let kills: usize = outcomes.iter().map(|outcome| outcome.job.kills).sum();
+    let survived: usize = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.is_ok())
+        .map(|outcome| outcome.job.kills)
+        .sum();
+    say!(
+        "\n  Deaths: the other side survived {survived} of {kills} processes killed (SIGKILL), and cleaned up."
+    );
+}
+
+/// Shows how long the messages of the race take through a ring, and through a pipe.
+fn show_speed(races: &[Result<[Race; 3]>]) -> Result<()> {
+    let pipe = through_pipe()?;
+    if let Some(Ok([.., ring])) = races.last() {
+        say!(
+            "  Speed: {COUNT} messages of {LENGTH} bytes take {:.2} s through a ring, {:.2} s through a pipe.",
+            ring.seconds,
+            pipe.as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+/// Sends the messages to another process through a pipe, one by one as in the race.
+fn through_pipe() -> Result<Duration> {
+    let failed = |error: io::Error| format!("the pipe: {error}");
+    // Not by its path: Cargo may have built another one there since.
+    let mut reader = Command::new("/proc/self/exe");
+    let mut reader = reader
+        .arg(READ_PIPE)
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let begin = Instant::now();
+    if let Some(mut pipe) = reader.stdin.take() {
+        for _ in 0..COUNT {
+            pipe.write_all(&[0; LENGTH]).map_err(failed)?;
         }
     }
-
-    fn row(&self, writer: &str, reader: &str, crossed: &str, ok: &str, time: &str) -> String {
-        let width = self.crossed;
-        format!("  {writer:<14} {reader:<14} {crossed:<width$} {ok:<4} {time:>10}")
+    let status = reader.wait().map_err(failed)?;
+    if status.success() {
+        Ok(begin.elapsed())
+    } else {
+        Err(format!("the reader of the pipe ended with {status}"))
     }
+}
+
+fn read_pipe() -> Result<()> {
+    let mut input = io::PipeReader::from(
+        io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| error.to_string())?,
+    );
+    let mut message = [0; LENGTH];
+    for _ in 0..COUNT {
+        input
+            .read_exact(&mut message)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

@@ -20,7 +20,7 @@ const NOW: Duration = Duration::ZERO;
 
 type Value = [u64; 20];
 
-/// The segment, between two pages that nobody may touch, so that an access outside of it crashes;
+/// The segment, between two pages without access, so that an access outside of it crashes;
 /// and what each kind of object looks like in it when it is good.
 struct Stage {
     memory: Arc<Attachment>,
@@ -31,8 +31,10 @@ static STAGE: LazyLock<Guard<Stage>> = LazyLock::new(|| Guard::new(Stage::new())
 
 impl Stage {
     fn new() -> Stage {
-        let mut options = Segment::options();
-        let segment = options.size(SIZE).open(Key::PRIVATE).expect("a segment");
+        let segment = Segment::options()
+            .size(SIZE)
+            .open(Key::PRIVATE)
+            .expect("a segment");
         let fence = 4096;
         // SAFETY: at an address of the kernel's choosing, it replaces nothing.
         let room = unsafe {
@@ -46,10 +48,11 @@ impl Stage {
             )
         };
         assert_ne!(room, libc::MAP_FAILED, "address space");
-        // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+        // SAFETY: the middle of what was just mapped, and known only here. The fences stay.
         unsafe { libc::munmap(room.byte_add(fence), SIZE) };
-        let mut options = AttachOptions::new();
-        let memory = options.address(room as usize + fence).attach(&segment);
+        let memory = AttachOptions::new()
+            .address(room as usize + fence)
+            .attach(&segment);
         let memory = Arc::new(memory.expect("the segment can be attached"));
         segment
             .remove()
@@ -112,7 +115,7 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
         }
         1 => {
             let semaphore = Semaphore::open(place, 3)?;
-            semaphore.value();
+            let _ = semaphore.value();
             match operation % 2 {
                 0 => semaphore.post(),
                 _ => semaphore.wait_timeout(NOW),
@@ -123,14 +126,15 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
             match operation % 3 {
                 0 => latest.publisher()?.publish([7; 20]),
                 1 => latest.read().map(drop),
-                _ => latest.wait_newer(&mut 1, NOW).map(drop),
+                _ => latest.wait_newer_timeout(&mut 1, NOW).map(drop),
             }
         }
         _ => {
-            let mut options = Ring::options();
-            options.many_senders(kind == 4).drop_oldest(kind == 5);
+            let options = Ring::options()
+                .many_senders(kind == 4)
+                .drop_oldest(kind == 5);
             let capacity = if operation < 8 { CAPACITY } else { 0 };
-            // Somebody has to make it, and that needs its capacity.
+            // To create it takes a capacity.
             let ring = options
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;
@@ -141,30 +145,30 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
 
 fn use_ring(ring: &Ring, operation: u8) -> Result<(), Error> {
     let mut buffer = [0; 2 * SIZE];
-    ring.used();
-    ring.dropped();
+    let _ = ring.used();
+    let _ = ring.dropped();
     match operation {
         0 => ring.sender()?.try_send(&[5; 100]),
         1 => ring.sender()?.try_send(&[6; CAPACITY]),
         2 => ring
             .sender()?
-            .send_batch(&[&[1], &[2; 500], &[]], NOW)
+            .try_send_batch(&[&[1], &[2; 500], &[]])
             .map(drop),
         3 => {
             let mut sender = ring.sender()?;
-            let mut slot = sender.reserve(300, NOW)?;
+            let mut slot = sender.try_reserve(300)?;
             slot.write_at(100, &[3; 50])?;
             slot.commit()
         }
         4 => ring.receiver()?.try_recv(&mut buffer).map(drop),
         5 => ring
             .receiver()?
-            .recv_batch(&mut buffer, &mut [0; 9], NOW)
+            .try_recv_batch(&mut buffer, &mut [0; 9])
             .map(drop),
         6 => {
             let mut receiver = ring.receiver()?;
-            let message = receiver.peek(NOW)?;
-            message.to_vec();
+            let message = receiver.try_peek()?;
+            let _ = message.to_vec();
             message.release()
         }
         _ => {

@@ -1,100 +1,34 @@
 /*
- * shmkey.h - System V shared memory in a few calls, from C and C++.
+ * shmkey.h - System V shared memory, and objects that processes share in it.
  *
  *     #include <shmkey.h>
  *     #include <stdio.h>
- *     #include <sys/shm.h>                      // the flags: IPC_CREAT, SHM_RDONLY, ...
  *
- *     int   id   = shm_open_name("greeting", 1024, IPC_CREAT | 0600);
+ *     int   id   = shm_open_name("greeting", 1024, SHMKEY_CREATE | 0600);
  *     char *text = id < 0 ? NULL : shm_attach(id, 0);
  *     if (text == NULL) { fprintf(stderr, "%s\n", shm_last_error()); return 1; }
- *     snprintf(text, 1024, "hello");            // any process that opens "greeting" reads it
- *     shm_detach(text);
- *     shm_remove(id);                           // it stays until somebody does this
+ *     snprintf(text, 1024, "hello");   // every process that opens "greeting" reads it
+ *     return shm_detach(text);         // the segment stays until shm_remove(id)
  *
- * Link with -lshmkey (libshmkey.so) or name libshmkey.a on the command line.
- *
- * FAILURE is -1, or NULL where an address is returned, with errno set as the manual pages of the
- *   System V calls set it, and a sentence for a person in shm_last_error(). On success errno is
- *   left alone. Bad arguments (NULL, addresses to detach where nothing is attached, ids that do not
- *   exist, undefined flags, structures with any numbers in them) are failures and never crash. A
- *   pointer other than NULL must lead to memory of the kind that the function asks for: one to a
- *   handle, a structure or a buffer is followed, and if it leads nowhere, the program gets SIGSEGV.
- *   The library prints nothing.
- * OWNERSHIP: a segment belongs to nobody and outlives its processes; shm_remove() removes it. What
- *   shm_attach() returns belongs to the process, until shm_detach(), exec or its end. Strings that
- *   are returned belong to the library.
- * THREADS: every function may be called from any thread at any time; with one and the same ring or
- *   publisher by one at a time, as said there. errno and shm_last_error() are each thread's own.
- *   An object is closed when no other thread is in a call on it any more: a thread that was woken
- *   can be back before the call that woke it. (Only shm_semaphore_post() touches nothing after it.)
- * FORK: a child inherits what is attached, and the kernel counts it. The library keeps no state
- *   that a fork could break. A child that shares its parent's memory (vfork(), or clone() with
- *   CLONE_VM and without CLONE_THREAD) cannot be told from its parent, and must not use objects.
- * OBJECTS - shm_mutex, shm_semaphore, shm_latest, shm_ring - are what processes wait for each other
- *   with. All processes open one by the same call: the first makes it, the others wait for that, 5
- *   seconds at most, and should the maker die, another one takes over. C and Rust share them. They
- *   survive the death of any process at any instruction.
- *   name: 1 to 256 bytes and a NUL. flags: IPC_CREAT to make what is not there, with the permission
- *   bits of the new segment, 0600 at least; 0 to open what exists. Instead of by name, each can be
- *   opened by a path and a project id (..._open_key, see shm_open_key(); the object records the file,
- *   so another file that gives the same key is ENOTUNIQ), or in a segment that
- *   exists (..._open_in: its id, and an offset, a multiple of 64, where the bytes are 0 at first;
- *   without IPC_CREAT it waits until another process makes the object there, 5 seconds at most).
- *   SHM_RDONLY in the flags opens a latest value for reading only: the segment is attached so, and
- *   this process can neither write nor create it, IPC_CREAT or not. Without a segment that is ENOENT;
- *   an object that another process is making is waited for. The other objects are written by every
- *   process that uses them: EACCES.
- *   IPC_EXCL and what else shmget() knows are not for objects. A segment whose bytes are all 0 is
- *   taken for new, whoever created it; that objects in one segment do not overlap is the caller's
- *   to see to.
- *   timeout: nanoseconds on the monotonic clock; 0 is one try, which fails with EAGAIN; -1 is for
- *   ever. Time that is over is ETIMEDOUT; less than -1 is EINVAL. Signals do not end a wait.
- *   The segment is an ordinary one: it stays until shm_remove(shm_..._id(object)), which frees the
- *   name at once. Processes that have the object open go on with it; one that opens the name
- *   afterwards gets another object, and meets none of them. shm_..._removed() says whether that has
- *   happened: a process that runs for a long time calls it now and then, or after a timeout, and if
- *   so closes the object and opens it anew.
- *   Errors of opening, besides those of shm_open_name() and shm_attach(): EMEDIUMTYPE the segment
- *   was not made by this library; EPROTOTYPE it holds an object of another kind; EPROTO of another
- *   size, layout or options; EPROTONOSUPPORT another version of this library made it; ENOEXEC one
- *   for another architecture; ENOTUNIQ another name, or another path and project id, gives this key;
- *   ENODATA it is too small for an object; EBADMSG its header is malformed; ETIMEDOUT the process
- *   that makes it is alive and has not finished; EACCES the segment's mode does not let this process
- *   write (reading is enough for a latest value); EINVAL flags, name, size, offset.
- *   Closing NULL does nothing; any other use of NULL is EFAULT. A handle must not be used after it
- *   was closed. A child made by fork() may use what its parent opened, and closes its own copy;
- *   what a parent has locked, or what part it plays, is not the child's.
- * SIGNALS: shm_attach(), shm_attach_at(), shm_detach(), shm_remove(), shm_open_key(),
- *   shm_open_private() and shm_open_raw() may be called in a signal handler: they neither lock nor
- *   allocate, and a failure maps a page or two. (Where a process had 32 keys of pthread_key_create(3)
- *   before it loaded the library with dlopen(3), a thread's first failure allocates; let it fail once
- *   outside of the handler.) They leave nothing behind but errno and the text of
- *   shm_last_error(), so a handler that can fail should save and restore errno. The others, and all
- *   functions of objects, may not.
- * ABORTS: none on purpose, on any input. Access beyond a segment's size, or after it was detached,
- *   is the program's own: it meets the rest of the last page, other memory, or SIGSEGV, as ever.
- *   In a program that loads this library by dlopen(), or by a plugin that needs or holds it, a thread's
- *   first lock or unlock of a mutex, reserved slot, or message into a ring of many senders allocates
- *   some bytes, for what the thread knows of itself; without memory, glibc ends the process
- *   ("cannot allocate memory for thread-local data"). A program that is linked with the library has
- *   them from a thread's start. Elsewhere, a thread that must go on without memory locks and unlocks
- *   a mutex, any one, when it begins.
- * NOT SYNCHRONISED: plain segments. Bytes that one process writes, another sees at once, one by
- *   one and in any order. Programs must agree on when a value is complete, or use an object.
- *
- * Names are those of shmget(2), shmop(2) and shmctl(2): key, id, segment, attach, nattch, owner,
- * creator. In strict ISO modes (-std=c99) define _XOPEN_SOURCE as 700 before you include
- * <sys/shm.h>, as that header demands.
- *
- * Made by cbindgen from src/capi; changes made here are lost.
+ * A call that fails returns -1 or NULL, sets errno, and leaves a sentence in shm_last_error(); a call that
+ * succeeds leaves errno alone. shmkey(3) says what all functions have in common. Link with -lshmkey.
+ * cbindgen makes this file from src/capi.
  */
 
-/* Marks functions that return what they have acquired, or a failure: the compiler warns where the result is ignored. */
-#if defined(__GNUC__) && !defined(SHMKEY_MUST_USE)
+/* The compiler warns if the result of a function marked so is not used. */
+#if !defined(SHMKEY_MUST_USE)
+#if defined(__GNUC__)
 #define SHMKEY_MUST_USE __attribute__((warn_unused_result))
-#elif !defined(SHMKEY_MUST_USE)
+#else
 #define SHMKEY_MUST_USE
+#endif
+#endif
+
+/* A time in nanoseconds, from any type of number. */
+#if defined(__cplusplus)
+#define SHMKEY_NANOSECONDS_(n) (static_cast<int64_t>(n))
+#else
+#define SHMKEY_NANOSECONDS_(n) ((int64_t)(n))
 #endif
 
 
@@ -104,11 +38,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A flag of shm_ring_open(): up to 64 processes send at a time. Each of them gets its turn.
-#define SHM_MANY_SENDERS 65536
+// A timeout of n seconds, in nanoseconds. n is an integer or a fraction, and not negative.
+#define SHMKEY_SECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000000) * (n))
+// A timeout of n milliseconds, in nanoseconds.
+#define SHMKEY_MILLISECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000000) * (n))
+// A timeout of n microseconds, in nanoseconds.
+#define SHMKEY_MICROSECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000) * (n))
 
-// A flag of shm_ring_open(): a sender without room drops the oldest messages instead of waiting.
-#define SHM_DROP_OLDEST 131072
+// What a struct shm_place begins as: no name, no path, no segment; 5 seconds; any owner.
+#define SHMKEY_PLACE_INIT {NULL, NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
+// A place with this name, and otherwise as SHMKEY_PLACE_INIT.
+#define SHMKEY_PLACE_NAME(name) {(name), NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
+// A place with this path and project id, and otherwise as SHMKEY_PLACE_INIT.
+#define SHMKEY_PLACE_FILE(path, proj_id) {NULL, (path), 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, (proj_id), -1, {0}}
+// A place at this offset of the segment with this id, and otherwise as SHMKEY_PLACE_INIT.
+#define SHMKEY_PLACE_SEGMENT(id, offset) {NULL, NULL, (offset), SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, (id), {0}}
+
+
+// A flag of opening: creates the segment or the object if it does not exist, with the permission bits
+// that are given beside it, as in SHMKEY_CREATE | 0600. The value is that of IPC_CREAT.
+#define SHMKEY_CREATE (1 << 9)
+
+// A flag of opening a segment, beside SHMKEY_CREATE: fails with EEXIST if the segment exists. The value
+// is that of IPC_EXCL.
+#define SHMKEY_EXCLUSIVE (1 << 10)
+
+// A flag of attaching a segment and of opening a latest value: this process cannot write it. The value is
+// that of SHM_RDONLY.
+#define SHMKEY_READ_ONLY (1 << 12)
+
+// A timeout: waits until the event happens, however long that takes.
+#define SHMKEY_FOREVER -1
+
+// A timeout: tries once and does not wait. The call fails with EAGAIN if it would have to wait.
+#define SHMKEY_NO_WAIT 0
+
+// For the member owner of struct shm_place: the segment may belong to any user. For shm_set_owner():
+// leaves the user or the group unchanged.
+#define SHMKEY_ANY_OWNER 4294967295
+
+// An option of a ring: up to 64 handles, in one process or in many, send at a time.
+#define SHMKEY_MANY_SENDERS (1 << 16)
+
+// An option of a ring: a sender without room drops the oldest messages and does not wait. Messages are
+// then lost; shm_ring_dropped() counts them.
+#define SHMKEY_DROP_OLDEST (1 << 17)
 
 // The version of this header. shm_version() tells that of the library in use.
 #define SHMKEY_VERSION_MAJOR 0
@@ -119,66 +93,48 @@
 // The third number: corrections.
 #define SHMKEY_VERSION_PATCH 0
 
-// The newest value of something: one process publishes it, any number of processes read it, and
-// nobody waits for anybody. What readers see is whole and the newest; those in between may never
-// be seen.
+// The newest value of one publisher, for any number of readers, none of which waits for another. A reader sees
+// a whole value, the newest; it can miss values in between.
 //
-// The first process that publishes is the publisher until it closes the object or ends; then another
-// one can be. Killed at any instruction, it leaves the last value that it has published. Read
-// permission on the segment is enough to read; a reader with SHM_RDONLY in its flags gets memory
-// that it cannot write, whatever the permissions are. A reader that cannot write is not woken when it
-// waits: it notices a newer value within 8 ms during the first 100 ms, and within 250 ms later.
-// Threads: reading and waiting by any number at a time; publishing by one at a time.
+// The first handle that publishes is the publisher until it is closed or its process ends; then another can
+// publish. A publisher that is killed at any instruction leaves the last value that it has published. Read
+// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms
+// during the first 100 ms, and within 250 ms later.
 typedef struct shm_latest shm_latest;
 
-// A robust mutex around some bytes: one thread of one process has them at a time, and they survive
-// its death. The next one is told, and puts them in order.
+// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
+// The next owner is notified (EOWNERDEAD) and puts them in order.
 //
-// A lock of a process in another PID namespace is recovered when that process has ended. For this, a
-// process outside of the initial PID namespace, or one that shares an object with processes of other
-// namespaces, keeps a segment of one byte, a token of life, which ipcs(1) shows with the status dest.
-// The lock of an owner whose state is unknown is not recovered: across namespaces, that is a thread
-// that died while its process lives, and a process of the initial namespace that took the lock before
-// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
-// and without one the new program has the lock.
-//
-// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited
-// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
-// first 100 ms, and within 300 ms later.
+// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited for 50 ms
+// is next. A thread that waits notices the death of the owner within 10 ms during the first 100 ms, and within
+// 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended: shmkey(3) says
+// what this takes.
 typedef struct shm_mutex shm_mutex;
 
-// Messages from one process to another: of any length up to the ring's capacity, in order, and
-// none lost.
+// Messages from one process to another, of any length up to the ring's capacity, in order and none lost.
 //
-// The first process that sends is the sender, and the first that receives is the receiver, until it
-// closes the ring (or calls shm_ring_end_sending, shm_ring_end_receiving), or ends; then another
-// process can take that part, also after one that was killed. What was sent stays, also when nobody
-// is there. A ring that was opened with SHM_MANY_SENDERS has up to 64 senders.
+// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
+// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
+// are up to 64 senders. What was sent stays, also while no process has the ring open.
 //
-// A message that was committed is received, whatever dies; one that was not is never seen. A
-// message that the receiver had not released when it died is received by the next one.
+// A message that was committed is received, whichever process dies; one that was not is never seen. A message that
+// the receiver had not released when it died is received by the next one. When all senders have ended, a receiver
+// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
+// of the receiver. Before the first process takes a role, the other side waits for it.
 //
-// When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
-// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. That goes
-// for those who have come so far: before the first one comes, it is waited for; after the last one has
-// ended, whoever still expects another one tries again later.
-//
-// Threads: one sends with a handle, and one receives with it, at a time.
-// Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
-// multiple of 8 (16 bytes and that, above 16 KiB).
+// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
+// 16 KiB, 16 bytes and that.
 typedef struct shm_ring shm_ring;
 
-// A counting semaphore in shared memory: shm_semaphore_post() raises the count by one,
-// shm_semaphore_wait() lowers it by one, and sleeps while it is 0. What was written before a post is
-// seen after the wait that took it. It survives the death of any process; one takes along what it
-// had taken.
+// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
+// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
 typedef struct shm_semaphore shm_semaphore;
 
 // What the kernel knows of a segment at one moment. The words are those of shmctl(2).
 typedef struct shm_status {
   // Exact size in bytes, as asked for when it was created.
   uint64_t size;
-  // How often it is attached now, by all processes together.
+  // How many times it is attached, by all processes together.
   uint64_t nattch;
   // When it was last attached, in seconds since 1970; 0 for never.
   int64_t atime;
@@ -188,7 +144,7 @@ typedef struct shm_status {
   int64_t ctime;
   // The id.
   int32_t id;
-  // The key; 0 (IPC_PRIVATE) if it has none, or none any more because it has been removed.
+  // The key; 0 (IPC_PRIVATE) if it has none, or has been removed.
   int32_t key;
   // Permission bits, 0 to 0777.
   uint32_t mode;
@@ -210,19 +166,43 @@ typedef struct shm_status {
   unsigned char reserved[50];
 } shm_status;
 
-// Some bytes, for shm_ring_send_batch().
+// Where an object lies, for the functions shm_..._open_at(). Begin with SHMKEY_PLACE_INIT, and set one of
+// three: name; path and proj_id; id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
+// SHMKEY_PLACE_SEGMENT() do both. The strings belong to the caller, and are not used after the call.
+typedef struct shm_place {
+  // A name, 1 to 256 bytes and a NUL; or NULL.
+  const char *name;
+  // A file that exists; or NULL. The object records the file and the project id.
+  const char *path;
+  // Where the object begins in the segment id, in bytes: a multiple of 64; else 0. The bytes there
+  // must be 0 before the object is created.
+  size_t offset;
+  // How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
+  int64_t timeout;
+  // The user id that must own the segment, or SHMKEY_ANY_OWNER. It is compared before anything in the
+  // segment is used; the segment's creator must be the same user, or root.
+  uint32_t owner;
+  // With path: a character, or 1 to 255; else 0.
+  int proj_id;
+  // The id of a segment that exists; or -1.
+  int id;
+  // 0; for later versions.
+  uint32_t reserved[5];
+} shm_place;
+
+// A message for shm_ring_send_batch().
 typedef struct shm_bytes {
-  // The first of them.
+  // The first byte.
   const void *data;
-  // How many there are.
+  // The number of bytes.
   size_t size;
 } shm_bytes;
 
 // A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
 typedef struct shm_slot {
-  // The first of its bytes, 8-byte aligned.
+  // The first byte, 8-byte aligned.
   void *data;
-  // How many there are.
+  // The number of bytes.
   size_t size;
   // A number that no other slot of this process has, never 0.
   uint64_t number;
@@ -230,16 +210,16 @@ typedef struct shm_slot {
 
 // A message in place, from shm_ring_peek() to shm_ring_release().
 typedef struct shm_message {
-  // The first of its bytes, 8-byte aligned.
+  // The first byte, 8-byte aligned.
   const void *data;
-  // How many there are.
+  // The number of bytes.
   size_t size;
-  // A number that no other access to a message in this process has, never 0.
+  // A number that no other peeked message of this process has, never 0.
   uint64_t number;
 } shm_message;
 
-// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the
-// process that has stored them, and in its children.
+// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the process that has
+// stored them, and in its children.
 typedef struct shm_failure {
   // The library's own.
   uint64_t words[4];
@@ -249,488 +229,857 @@ typedef struct shm_failure {
 extern "C" {
 #endif // __cplusplus
 
-// Opens or creates the segment that a path and a project id name: ftok(3) and shmget(2) in one,
-// checked.
+// Opens or creates the segment that a path and a project id stand for: ftok(3) and shmget(2) in one call.
+// To open one by a key that is a number, see shm_open_key_number().
 //
-// path: a file that exists; equal files give equal keys, and the file's content plays no part.
-// NULL makes a private segment, as shm_open_private() does, and then proj_id is not used.
-// proj_id: a character or 1 to 255; its low 8 bits count and cannot all be 0.
-// size: in bytes, 1 to the limit shmmax, for a segment that is created; the bytes of a new segment
-// are 0. A segment that exists must have at least as many; 0 takes it as it is.
-// flags: exactly shmget's, from <sys/shm.h>: IPC_CREAT, IPC_EXCL, SHM_HUGETLB (with a page size of
-// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. These are octal: 666
-// without the leading 0 is 01232, which is IPC_CREAT and the mode 0232. As with shmget(2), that is not
-// refused; the text of the EACCES that attaching then gives says so. When many processes create the
-// same key at once, one segment is created and all get it.
+// path: a file that exists. Every path of one file gives one key; the file's content does not matter. NULL
+// creates a segment without a key, as shm_open_private() does, and proj_id is not used.
+// proj_id: a character or 1 to 255. Its low 8 bits count, and cannot all be 0.
+// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+// that exists must have at least this size; 0 accepts any.
+// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+// exist; 0 opens one that exists. All flags of shmget(2) have their meaning. Permission bits are octal:
+// 666 without the leading 0 is 01232, which is SHMKEY_CREATE and the mode 0232.
 //
-// Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
-// until shm_remove().
-// Errors: ENOENT no such file, or no such segment and no IPC_CREAT; EINVAL proj_id 0, size 0 or
-// beyond shmmax, a segment that is smaller than size, flags that nobody defined; EEXIST with
-// IPC_CREAT | IPC_EXCL; EACCES the file or the segment does not allow it; ENOSPC the limit shmmni
-// or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
-// points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
+// Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
+// belongs to no process: it stays until shm_remove().
+// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE;
+// EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
+// the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
+// the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
+// does not allow it; ENOSPC the limit shmmni or shmall is reached (not the disk's); ENOMEM there is no
+// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path leads nowhere; ENOSYS there is
+// no System V shared memory here; and those of stat(2).
+// Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 
-// Opens or creates the segment that a name stands for. No file is needed: the name's bytes are
-// hashed to a positive key, the same in every program that uses this library, in C or Rust. Two
-// names share a key once in 2^31 pairs.
+// Opens or creates the segment that a name stands for. No file is needed: the name is hashed to a key from 1
+// to 2147483647, the same in every program that uses this library. Two names share a key once in 2^31 pairs.
 //
-// name: 1 to 4095 bytes and a NUL; any bytes.
-// size, flags, result: as for shm_open_key(), with which it also shares its errors; EINVAL also
-// for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
-// leads nowhere.
+// name: 1 to 4095 bytes of any value and a NUL.
+// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+// that exists must have at least this size; 0 accepts any.
+// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+//
+// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+// shm_remove().
+// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
+// 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
+// read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
+// the name is NULL or leads nowhere; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM
+// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 
-// Opens or creates the segment with a key that was agreed on otherwise, such as a number in an old
-// program's header. Every number is a key, -1 too; 0 is IPC_PRIVATE and makes a new segment.
+// Opens or creates the segment with a key that is a number, such as one in the header of an existing program.
+// To make the key from a path and a project id, see shm_open_key().
 //
-// size, flags, result, errors: as for shm_open_key().
-SHMKEY_MUST_USE int shm_open_raw(int key, size_t size, int flags);
+// key: any number; 0 is IPC_PRIVATE and creates a segment without a key. -1 is a key, too: check the result
+// of ftok(3) before you pass it.
+// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+// that exists must have at least this size; 0 accepts any.
+// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+//
+// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+// shm_remove().
+// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
+// shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
+// it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM flags has
+// SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// Threads: any, also in a signal handler.
+SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 
-// Creates a segment without a key. Others reach it by its id, or have it attached when fork(2)
-// makes them.
+// Creates a segment without a key. Other processes reach it by its id, or inherit it attached by fork(2).
 //
-// size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
+// size: in bytes, 1 to the limit shmmax. The bytes are 0.
+// flags: permission bits, such as 0600, and SHM_HUGETLB, SHM_NORESERVE of shmget(2). SHMKEY_CREATE and
+// SHMKEY_EXCLUSIVE change nothing.
+//
+// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+// shm_remove().
+// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
+// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory;
+// EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
-// Removes a segment: its key is free at once, and its memory goes when the last process detaches
-// it. Those who have it attached notice nothing.
+// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
+// Processes that have it attached keep it and go on.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL no such id; EIDRM it has been removed and destroyed; EPERM only its owner, its
-// creator or root may.
+// id: as an open function returned it, in this process or in another.
+//
+// Returns: 0; or -1.
+// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM this process is
+// not that of the owner, the creator or root.
+// Threads: any, also in a signal handler.
 int shm_remove(int id);
 
-// Attaches a segment: its memory becomes part of this process, at a page-aligned address that the
-// kernel chooses. The same segment may be attached many times.
+// Changes the permission bits of a segment. They decide what can be attached from now on; what is attached
+// stays attached. The kernel sets owner and mode in one call, so this reads the owner first: a change of the
+// owner by another process in between is lost.
 //
-// flags: exactly shmat's, from <sys/shm.h>: 0 to read and write, or SHM_RDONLY (then writing kills
-// the process), SHM_EXEC.
+// id: as an open function returned it, in this process or in another.
+// mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 //
-// Returns: the address of the first byte; or NULL, and never (void *) -1. It is valid until
-// shm_detach(), exec or the end of the process; a child made by fork() has it, too.
-// Errors: EINVAL no such id, or flags that nobody defined; EIDRM removed and destroyed; EACCES the
-// segment's mode does not allow it; ENOMEM no address space left; ENOSYS.
+// Returns: 0; or -1.
+// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
+// destroyed; EPERM this process is not that of the owner, the creator or root; EACCES only before Linux 4.17,
+// the mode does not let this process read.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
+
+// Changes the owner of a segment, its group or both. The creator keeps the owner's rights. The kernel sets
+// owner and mode in one call, so this reads the mode first: a change of the mode by another process in
+// between is lost.
+//
+// id: as an open function returned it, in this process or in another.
+// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
+// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
+//
+// Returns: 0; or -1.
+// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
+// the segment was removed and destroyed; EPERM this process is not that of the owner, the creator or root;
+// EACCES only before Linux 4.17, the mode does not let this process read.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
+
+// Attaches a segment: its memory becomes part of this process, at a page-aligned address that the kernel
+// chooses. A segment can be attached many times. Its bytes are not synchronised: other processes see each byte
+// that this one writes at once, in any order.
+//
+// id: as an open function returned it, in this process or in another.
+// flags: 0 to read and write; SHMKEY_READ_ONLY to read: a write is then SIGSEGV. SHM_RND, SHM_REMAP and
+// SHM_EXEC are those of shmat(2).
+//
+// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
+// the end of the process; a child made by fork(2) has the segment attached, too.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
+// destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS there is no
+// System V shared memory here.
+// Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
-// Attaches a segment at an address of the caller's choosing: a multiple of the page size, or any
-// with SHM_RND, which rounds it down. NULL lets the kernel choose. What is mapped there is never
-// replaced, unless flags has SHM_REMAP: then it is, whatever it was.
+// Attaches a segment at an address that the caller chooses. What is mapped there is replaced only with
+// SHM_REMAP, and then whatever it is.
 //
-// flags, result, errors: as for shm_attach(); EINVAL also if the address is not aligned or in use.
+// id: as an open function returned it, in this process or in another.
+// address: a multiple of the page size, or any address with SHM_RND, which rounds it down; NULL lets the
+// kernel choose.
+// flags: 0 to read and write; SHMKEY_READ_ONLY to read. SHM_RND, SHM_REMAP and SHM_EXEC are those of shmat(2).
+//
+// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
+// the end of the process; a child made by fork(2) has the segment attached, too.
+// Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined
+// bit; EIDRM the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no
+// address space left; ENOSYS there is no System V shared memory here.
+// Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
-// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2
-// MiB, with the kernel advised to use huge pages (MADV_HUGEPAGE;
-// /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always"). It is advice:
-// without huge pages the segment is attached all the same.
+// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2 MiB, with
+// MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always". Without huge
+// pages the segment is attached all the same.
 //
-// flags: SHM_RDONLY and SHM_EXEC. Result, errors: as for shm_attach(); EACCES also without read
-// permission.
+// id: as an open function returned it, in this process or in another.
+// flags: 0 to read and write; SHMKEY_READ_ONLY to read; SHM_EXEC.
+//
+// Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
+// process; a child made by fork(2) has the segment attached, too.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
+// destroyed; EACCES its mode does not allow it, or does not allow reading; ENOMEM there is no address space
+// left; ENOSYS there is no System V shared memory here.
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
-// Detaches the segment at an address, which must be the very one that attaching returned. From
-// then on the memory is gone for all threads of the process.
+// Detaches a segment. Its memory is then gone for all threads of the process.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL nothing is attached at this address (NULL, one inside a segment, one that was
-// detached already).
+// addr: exactly what an attach function returned.
+//
+// Returns: 0; or -1.
+// Errors: EINVAL no segment is attached at this address: it is NULL, lies inside a segment, or was detached.
+// Threads: any, also in a signal handler.
 int shm_detach(const void *addr);
 
-// The exact size in bytes of the segment that is attached at an address, by whatever call attached
-// it.
+// Stores the exact size of the segment that is attached at an address, whichever call attached it.
 //
-// size: where to store it; untouched on failure.
+// addr: exactly what an attach function returned.
+// size: where to store the size in bytes; untouched on failure.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL nothing is attached at this address; EFAULT size is NULL or points nowhere;
-// ENOENT /proc is not mounted.
-int shm_attached_size(const void *addr, size_t *size);
+// Returns: 0; or -1.
+// Errors: EINVAL no segment is attached at this address; EFAULT size is NULL or leads nowhere; ENOENT /proc is
+// not mounted.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 
-// Makes all pages of the segment that is attached at an address present, so that no access faults
-// later; for writing if it is attached for writing. The content does not change. It takes the
-// memory at once, and 0.1 to 0.6 seconds a GiB.
+// Makes all pages of an attached segment present, so that no later access faults; for writing if the segment
+// is attached for writing. The content does not change. The memory is taken at once, which takes 0.1 to 0.6
+// seconds for each GiB.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL nothing is attached at this address, or a kernel before Linux 5.14; ENOMEM;
-// ENOENT /proc is not mounted.
+// addr: exactly what an attach function returned.
+//
+// Returns: 0; or -1.
+// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
+// is not enough memory; ENOENT /proc is not mounted.
+// Threads: any; not in a signal handler.
 int shm_prefault(const void *addr);
 
-// Asks what the kernel knows of a segment.
+// Stores what the kernel knows of a segment.
 //
+// id: as an open function returned it, in this process or in another.
 // status: where to store it; untouched on failure.
 //
-// Returns: 0, or -1.
-// Errors: EINVAL no such id; EIDRM removed and destroyed; EACCES no read permission; EFAULT status
-// is NULL or points nowhere.
-int shm_get_status(int id, struct shm_status *status);
+// Returns: 0; or -1.
+// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
+// let this process read; EFAULT status is NULL or leads nowhere.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 
-// Opens a semaphore, or makes it with this first count, 0 to 2147483647.
+// Opens a semaphore, or creates it. All processes make this call; it waits up to 5 seconds until another
+// process has created the semaphore.
 //
-// Returns: a semaphore, to be closed by shm_semaphore_close(); or NULL.
-// Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
-// let this process write.
+// name: 1 to 256 bytes of any value and a NUL.
+// first: the count of a new semaphore, 0 to 2147483647.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
+//
+// Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
+// shm_remove(shm_semaphore_id(semaphore)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
+// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
+// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
+// for shmget(2).
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
-// The same by path and project id; EFAULT if path is NULL.
-SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_key(const char *path, int proj_id, unsigned int first, int flags);
-
-// The same in a segment, at an offset: 1024 bytes.
-SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_in(int id, size_t offset, unsigned int first, int flags);
-
-// Raises the count by one, and wakes one who waits.
+// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
+// takes 1024 bytes. Otherwise it does what shm_semaphore_open() does, and fails as that does.
 //
-// Returns: 0, or -1.
-// Errors: EOVERFLOW at 2147483647, and then nothing changes.
+// place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
+// during the call only.
+// first: the count of a new semaphore, 0 to 2147483647.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_semaphore_close() closes; or NULL.
+// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset
+// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
+// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
+// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place, unsigned int first, int flags);
+
+// Raises the count by one, and wakes one thread that waits. What this thread has written before is seen by the
+// thread whose wait takes this count.
+//
+// semaphore: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EOVERFLOW the count is 2147483647, and is not changed; EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler. After the last post, another thread may close the handle.
 int shm_semaphore_post(struct shm_semaphore *semaphore);
 
-// Lowers the count by one, waiting until that is possible.
+// Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
+// dies. Signals do not end the wait.
 //
-// Returns: 0, or -1.
-// Errors: ETIMEDOUT, EAGAIN.
+// semaphore: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0; or -1.
+// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINVAL
+// timeout is less than -1; EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
-// The count at this moment.
+// Returns the count. Another thread may change it at any time.
 //
-// Returns: 0 to 2147483647, or -1.
-int shm_semaphore_value(const struct shm_semaphore *semaphore);
-
-// The id of the segment that it lies in.
+// semaphore: a handle that is open.
 //
-// Returns: the id, or -1.
-int shm_semaphore_id(const struct shm_semaphore *semaphore);
+// Returns: 0 to 2147483647; or -1.
+// Errors: EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
-// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-// semaphore open still share it, and a process that opens it anew gets another one: close this one and
-// open it anew to share that. Makes one system call, which takes some 0.3 us.
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// semaphore: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_semaphore_id(const struct shm_semaphore *semaphore);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// semaphore: a handle that is open.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
-// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-int shm_semaphore_removed(const struct shm_semaphore *semaphore);
+// Errors: EFAULT semaphore is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore);
 
-// Closes it. What it counts stays.
+// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
+//
+// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+// it, except shm_semaphore_post().
+// Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
 
-// Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
+// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
+// up to 5 seconds until another process has created the mutex.
 //
-// layout: a name for the type of the bytes, at most 128 bytes long, that all who open it must give
-// alike; NULL or "" for none.
+// name: 1 to 256 bytes of any value and a NUL.
+// size: how many bytes the mutex protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
 //
-// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
-// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+// Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
+// shm_remove(shm_mutex_id(mutex)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
+// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
+// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
+// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
+// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
+// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
+// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
+// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
-// The same by path and project id; EFAULT if path is NULL.
-SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
-
-// The same in a segment, at an offset: 1024 bytes and `size`.
-SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
-
-// Locks it for the calling thread.
+// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 1024 bytes and size. Otherwise it does what shm_mutex_open() does, and fails as that does.
 //
-// Returns: 0, locked; EOWNERDEAD (a positive number), locked too, and its last owner died while it
-// had it: put the bytes in order and call shm_mutex_consistent(), or they are lost when it is
-// unlocked; or -1, not locked.
-// Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
+// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
+// the call only.
+// size: how many bytes the mutex protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_mutex_close() closes; or NULL.
+// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+
+// Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
+// Signals do not end the wait.
+//
+// mutex: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
+// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
+// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
+// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default.
+// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
+// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
+// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is
+// NULL.
+// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
 
-// The bytes, 64-byte aligned. They are the calling thread's to read and write while it has the
-// lock; the address stays the same until the mutex is closed.
+// Returns the bytes that a mutex protects. Only the thread that has the lock may read and write them.
 //
-// Returns: the address; or NULL (EFAULT).
-void *shm_mutex_data(struct shm_mutex *mutex);
+// mutex: a handle that is open.
+//
+// Returns: their address, 64-byte aligned, the same until the handle is closed; or NULL.
+// Errors: EFAULT mutex is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE void *shm_mutex_data(struct shm_mutex *mutex);
 
-// Says that the bytes are in order again, after EOWNERDEAD.
+// Marks the bytes as consistent, after shm_mutex_lock() has returned EOWNERDEAD.
 //
-// Returns: 0, also if there was nothing to put in order; or -1.
-// Errors: EPERM this thread does not have the lock.
+// mutex: a handle that is open.
+//
+// Returns: 0, also if they are marked already; or -1.
+// Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
+// Threads: the one that has the lock; not in a signal handler.
 int shm_mutex_consistent(struct shm_mutex *mutex);
 
-// Unlocks it.
+// Unlocks a mutex.
 //
-// Returns: 0, or -1.
-// Errors: EPERM this thread does not have the lock.
+// mutex: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
+// Threads: the one that has the lock; not in a signal handler.
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
-// The id of the segment that it lies in.
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
-// Returns: the id, or -1.
-int shm_mutex_id(const struct shm_mutex *mutex);
+// mutex: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT mutex is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_mutex_id(const struct shm_mutex *mutex);
 
-// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-// mutex open still share it, and a process that opens it anew gets another one: close this one and
-// open it anew to share that. Makes one system call, which takes some 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// mutex: a handle that is open.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
-// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-int shm_mutex_removed(const struct shm_mutex *mutex);
+// Errors: EFAULT mutex is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 
-// Closes it. Unlock it before: one that is closed while it is locked stays so until its thread ends.
+// Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
+// child made by fork(2) closes its own copy.
+//
+// mutex: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
-// Opens a latest value of `size` bytes, or makes it without a value.
+// Opens a latest value, or creates it without a value. All processes make this call; it waits up to 5 seconds
+// until another process has created the latest value.
 //
-// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
-// alike; NULL or "" for none.
-// flags: also SHM_RDONLY.
+// name: 1 to 256 bytes of any value and a NUL.
+// size: the size of a value in bytes; 0 or more. All processes give the same.
+// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
+// this process cannot write.
 //
-// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
-// Errors: those of opening.
+// Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
+// shm_remove(shm_latest_id(latest)).
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
+// empty or too long, size is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags
+// has an undefined bit; EFAULT the name is NULL or leads nowhere; EACCES the segment's mode does not let this
+// process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
+// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small
+// or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
+// Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
-// The same by path and project id; EFAULT if path is NULL.
-SHMKEY_MUST_USE struct shm_latest *shm_latest_open_key(const char *path, int proj_id, size_t size, const char *layout, int flags);
-
-// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
-// of 64 if that is at most 256, else twice.
-SHMKEY_MUST_USE struct shm_latest *shm_latest_open_in(int id, size_t offset, size_t size, const char *layout, int flags);
-
-// Publishes a value: the `size` bytes that it was opened with.
+// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
+// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
+// Otherwise it does what shm_latest_open() does, and fails as that does.
 //
-// Returns: 0, or -1.
-// Errors: EBUSY another handle or a live process is the publisher; EACCES it was opened with
-// SHM_RDONLY, or the segment's mode does not let this process write.
-int shm_latest_publish(struct shm_latest *latest, const void *value);
-
-// Copies the newest value, `size` bytes.
+// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
+// the call only.
+// size: the size of a value in bytes; 0 or more. All processes give the same.
+// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
+// process cannot write.
 //
-// Returns: its version, 1 or more: the how-manieth it is; 0 if nothing was published yet, and then
-// what is at value may be anything; or -1.
-// Errors: ESTALE the publisher was faster than the copy 100,000 times in a row.
-int64_t shm_latest_read(const struct shm_latest *latest, void *value);
+// Returns: a handle, which shm_latest_close() closes; or NULL.
+// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
 
-// Waits until there is a value of another version than `seen`, and copies the newest. Begin with
-// 0, which no value has.
+// Publishes a value and wakes the threads that wait for one. The first handle that publishes is the publisher
+// until it is closed or its process ends.
 //
-// Returns: its version; or -1.
-// Errors: ETIMEDOUT, EAGAIN; ESTALE.
-int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
-
-// The version of the newest value, without copying it.
+// latest: a handle that is open.
+// value: as many bytes as the size it was opened with. They are copied, and may lie in shared memory.
 //
-// Returns: 1 or more; 0 if nothing was published yet; or -1.
-int64_t shm_latest_version(const struct shm_latest *latest);
+// Returns: 0; or -1.
+// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
+// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest or value is
+// NULL.
+// Threads: one at a time publishes with a handle, while others read with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *value);
 
-// The id of the segment that it lies in.
+// Copies the newest value. Readers and the publisher never wait for each other.
 //
-// Returns: the id, or -1.
-int shm_latest_id(const struct shm_latest *latest);
+// latest: a handle that is open.
+// value: room for as many bytes as the size it was opened with.
+//
+// Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
+// value are arbitrary; or -1.
+// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest or value is NULL.
+// Threads: any number at a time; not in a signal handler.
+SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *value);
 
-// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-// value open still share it, and a process that opens it anew gets another one: close this one and
-// open it anew to share that. Makes one system call, which takes some 0.3 us.
+// Waits for a value of another version than one that was seen, and copies the newest. Signals do not end the
+// wait.
+//
+// latest: a handle that is open.
+// seen: the version that was read last; 0 for none.
+// value: room for as many bytes as the size it was opened with.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the value's version, 1 or more; or -1.
+// Errors: ETIMEDOUT no value was published for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT;
+// ESTALE the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout
+// is less than -1; EFAULT latest or value is NULL.
+// Threads: any number at a time; not in a signal handler.
+SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
+
+// Returns the version of the newest value without copying it.
+//
+// latest: a handle that is open.
+//
+// Returns: 1 or more; 0 if no value was published; or -1.
+// Errors: EFAULT latest is NULL.
+// Threads: any number at a time; not in a signal handler.
+SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// latest: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT latest is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_latest_id(const struct shm_latest *latest);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// latest: a handle that is open.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
-// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-int shm_latest_removed(const struct shm_latest *latest);
+// Errors: EFAULT latest is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_latest_removed(const struct shm_latest *latest);
 
-// Closes it. If this process was the publisher, another one can be.
+// Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
+// closes its own copy.
+//
+// latest: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
 void shm_latest_close(struct shm_latest *latest);
 
-// Opens a ring, or makes it.
+// Opens a ring, or creates it. All processes make this call; it waits up to 5 seconds until another process has
+// created the ring.
 //
-// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. 0 opens
-// one that exists as it is, whatever its capacity and options are.
-// flags: also SHM_MANY_SENDERS, SHM_DROP_OLDEST.
+// name: 1 to 256 bytes of any value and a NUL.
+// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// the same. 0 opens a ring that exists, whatever its capacity and options are.
+// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
 //
-// Returns: a ring, to be closed by shm_ring_close(); or NULL.
-// Errors: those of opening; EACCES if the segment's mode does not let this process write.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int flags);
+// Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
+// shm_remove(shm_ring_id(ring)).
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
+// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
+// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
+// flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file
+// has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no
+// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
+// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
+// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
-// The same by path and project id; EFAULT if path is NULL.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open_key(const char *path, int proj_id, size_t capacity, int flags);
+// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
+// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+//
+// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
+// call only.
+// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// the same. 0 opens a ring that exists, whatever its capacity and options are.
+// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_ring_close() closes; or NULL.
+// Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
 
-// The same in a segment, at an offset: 1568 bytes and the capacity.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open_in(int id, size_t offset, size_t capacity, int flags);
+// Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
+// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait.
+//
+// ring: a handle that is open.
+// message: the bytes, which are copied and may lie in shared memory.
+// size: how many bytes, 0 to the ring's capacity.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0; or -1.
+// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+// size is larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead;
+// ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG
+// another program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1;
+// EDEADLK this thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL,
+// or message is NULL and size is not 0.
+// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
-// Sends a message, waiting for room.
+// Sends several messages, as many as there is room for before the timeout; the receiver sees those that go together
+// at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are sent, and a call that
+// begins with it reports the error.
 //
-// Returns: 0, or -1.
-// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
-// lives is the sender (another process, or another handle of this one); ENOSPC there are 64
-// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has
-// overwritten the ring; EINVAL a slot is reserved; EDEADLK this thread has one reserved by another
-// handle of a ring for many senders.
-int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
+// ring: a handle that is open.
+// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
+// memory.
+// count: how many messages.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: how many messages were sent, from the first on; or -1, and then none.
+// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not fit
+// into memory.
+// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
 
-// Sends several messages, as many as there is room for in time; receivers see those that go
-// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are
-// sent, and a call that begins with it reports the error.
+// Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
+// shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
+// the other senders wait until then.
 //
-// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
-// shared memory.
+// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
+// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but while
+// that thread is live, in no other thread (EPERM).
 //
-// Returns: how many were sent, from the first on; or -1, none.
-// Errors: those of shm_ring_send().
-ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
-
-// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
-// the other senders wait until then, and both must be called by the thread that has reserved the slot.
+// ring: a handle that is open.
+// size: how many bytes, 0 to the ring's capacity.
+// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
-// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
-// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
-// in no other one (EPERM). Its bytes must not be written any more.
-//
-// slot: where to store the slot.
-//
-// Returns: 0, or -1.
+// Returns: 0; or -1.
 // Errors: those of shm_ring_send(); EFAULT slot is NULL.
+// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
+// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
 
-// Sends the message that was written in place, with its first `size` bytes.
+// Sends the message that was written into a slot.
+//
+// ring: the handle that has reserved the slot.
+// slot: as shm_ring_reserve() has stored it.
+// size: how many of its bytes the message has, from the first on.
 //
 // Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
-// Errors: EPERM the slot is no longer reserved (it was committed or given up), or another thread or
-// this process' parent has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
-int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
+// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
+// the slot has fewer bytes; EFAULT ring or slot is NULL.
+// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
+// not in a signal handler.
+SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
 
-// Gives up what was reserved.
+// Gives up a slot; nothing is sent.
+//
+// ring: the handle that has reserved the slot.
+// slot: as shm_ring_reserve() has stored it.
 //
 // Returns: 0; or -1, and then nothing is changed.
-// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
+// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
+// ring or slot is NULL.
+// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
+// not in a signal handler.
 int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 
-// Receives a message into a buffer of `size` bytes, waiting for it.
+// Receives a message into a buffer; waits for one. The first handle that receives is the receiver until it is closed,
+// ends receiving, or its process ends. Signals do not end the wait.
 //
-// Returns: its length, 0 or more; or -1.
-// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
-// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
-// more; EBADMSG somebody has overwritten the ring.
+// ring: a handle that is open.
+// buffer: room for size bytes.
+// size: in bytes; the ring's capacity is enough for every message.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the message's length in bytes, 0 or more; or -1.
+// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+// the buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
+// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another
+// program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is
+// not 0.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
-// Receives several messages, one behind the other in the buffer, and stores their lengths: waits for
-// the first, and takes those that are there with it and fit.
+// Receives several messages: waits for the first, and takes those that are there with it and fit.
 //
-// lengths: room for `count` of them.
+// ring: a handle that is open.
+// buffer: room for size bytes. The messages are stored one behind the other.
+// size: in bytes.
+// lengths: room for count lengths, in bytes.
+// count: the largest number of messages, 1 or more.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: how many were received; or -1, none.
-// Errors: those of shm_ring_recv().
+// Returns: how many messages were received; or -1, and then none.
+// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
-// Waits for a message, and gives access to it in place. It stays the next one until
-// shm_ring_release(). A call that peeks again or receives begins with the same message, and ends the
-// access that this call has given, also if it fails.
+// Waits for a message and gives access to it in place. It stays the next one until shm_ring_release(). A call that peeks
+// again or receives begins with the same message, and ends this access, also if it fails.
 //
+// ring: a handle that is open.
 // message: where to store the message.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: its length, 0 or more; or -1.
-// Errors: those of shm_ring_recv(); EFAULT message is NULL.
+// Returns: the message's length in bytes, 0 or more; or -1.
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Releases the message that was peeked at, so that the following one is the next.
+// Releases the peeked message, so that the following one is the next. Look at the result: with SHMKEY_DROP_OLDEST the
+// sender may have overwritten what was read.
 //
-// Returns: 0, or -1.
-// Errors: EPERM it was released or received, or peeked at again, or this process' parent has peeked at
-// it; then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what
-// was read of it may be anything; EFAULT message is NULL.
-int shm_ring_release(struct shm_ring *ring, const struct shm_message *message);
+// ring: the handle that has peeked.
+// message: as shm_ring_peek() has stored it.
+//
+// Returns: 0; or -1.
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
+// and nothing is changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and the bytes
+// that were read are arbitrary; EFAULT ring or message is NULL.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_ring_release(struct shm_ring *ring, const struct shm_message *message);
 
-// Becomes the sender, or one of them, before there is anything to send.
+// Takes the sender's role before there is anything to send, so that the receiver notices if this process dies.
 //
-// Returns: 0, also if this process is it already; or -1.
-// Errors: EBUSY, ENOSPC, EBADMSG, EINVAL as for shm_ring_send().
+// ring: a handle that is open.
+//
+// Returns: 0, also if this handle has the role; or -1.
+// Errors: EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders;
+// EBADMSG another program has overwritten the ring; EINVAL this handle has a slot reserved; EFAULT ring is NULL.
+// Threads: one at a time sends with a handle; not in a signal handler.
 int shm_ring_begin_sending(struct shm_ring *ring);
 
-// Becomes the receiver, before there is anything to receive.
+// Takes the receiver's role before there is anything to receive, so that the senders notice if this process dies.
 //
-// Returns: 0, also if this process is it already; or -1.
-// Errors: EBUSY as for shm_ring_recv().
+// ring: a handle that is open.
+//
+// Returns: 0, also if this handle has the role; or -1.
+// Errors: EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is NULL.
+// Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_begin_receiving(struct shm_ring *ring);
 
-// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
-// everything, if this was the last sender.
+// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets EPIPE
+// when it has received all messages.
 //
-// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
-// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
+// ring: a handle that is open.
+//
+// Returns: 0, also if this handle does not have the role; or -1, and then nothing is changed.
+// Errors: EPERM another thread, which is live, has a slot reserved with this handle; EFAULT ring is NULL.
+// Threads: one at a time sends with a handle; not in a signal handler.
 int shm_ring_end_sending(struct shm_ring *ring);
 
-// Gives the receiver's part back.
+// Releases the receiver's role. A sender that waits for room gets EPIPE.
 //
-// Returns: 0, also if this process was not the receiver; or -1.
+// ring: a handle that is open.
+//
+// Returns: 0, also if this handle does not have the role; or -1.
+// Errors: EFAULT ring is NULL.
+// Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_end_receiving(struct shm_ring *ring);
 
-// The length of the longest message in bytes: the capacity it was made with, rounded up to a
-// multiple of 8.
+// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
 //
-// Returns: that; or -1.
-ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
+// ring: a handle that is open.
+//
+// Returns: that length in bytes; or -1.
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
 
-// How many bytes are in use at this moment, by messages and what they need beside.
+// Returns how many bytes of the ring are in use, by messages and their headers.
+//
+// ring: a handle that is open.
 //
 // Returns: 0 or more; or -1.
-ptrdiff_t shm_ring_used(const struct shm_ring *ring);
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_ring_used(const struct shm_ring *ring);
 
-// How many messages were dropped to make room, since the ring was made.
+// Returns how many messages a sender has dropped to make room, since the ring was created.
+//
+// ring: a handle that is open.
 //
 // Returns: 0 or more; or -1.
-int64_t shm_ring_dropped(const struct shm_ring *ring);
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 
-// The id of the segment that it lies in.
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
-// Returns: the id, or -1.
-int shm_ring_id(const struct shm_ring *ring);
+// ring: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 
-// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-// ring open still share it, and a process that opens it anew gets another one: close this one and
-// open it anew to share that. Makes one system call, which takes some 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// ring: a handle that is open.
 //
 // Returns: 1 if it has been removed, 0 if not; or -1.
-// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
-int shm_ring_removed(const struct shm_ring *ring);
+// Errors: EFAULT ring is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 
-// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
-// What was sent stays.
+// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
+// closes its own copy.
 //
-// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
-// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
+// While another thread, which is live, has a slot reserved with this handle, that thread may be writing into it: then the
+// handle is not closed and stays valid, and errno is EPERM.
+//
+// ring: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
 void shm_ring_close(struct shm_ring *ring);
 
-// Why the calling thread's last failed call of this library failed: a sentence or two for a
-// person, in English and UTF-8, with the cause as far as it could be found out and what to do
-// about it. Like errno it means something right after a failure; a call that succeeds leaves it
-// alone. Before the first failure it is "no error". A thread's first failure maps a page for it; if
-// there is no memory for that, the text says so.
+// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
+// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
+// succeeds does not change it.
 //
-// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
-// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
-// the time when the text is made. A closed object is named until 64 others were closed after it.
+// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
+// another process in it (running, sleeping, stopped, dead) is that of this moment. A closed object is named until 64
+// others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
+// text says so.
 //
-// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, changes with
-// that thread's next failure, and ends with that thread; copy it to keep it. At most 1023 bytes. errno
-// is left alone.
+// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library, and
+// is valid until the thread's next failure or its end. errno is not changed.
+// Threads: any, each with a text of its own; also in a signal handler.
 const char *shm_last_error(void);
 
-// Stores the calling thread's last failure, so that any thread can make its text later, also after
-// other calls have failed.
+// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have failed.
 //
 // failure: where to store it; untouched unless the result is 1.
 //
-// Returns: 1 if it was stored: shm_failure_text() makes the text; or 0, if there was no failure, or its
-// text is made already, like that of a failure to create a segment: copy that from shm_last_error().
-// errno is left alone.
-int shm_last_failure(struct shm_failure *failure);
+// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like that
+// of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
+// Threads: any, each with a failure of its own; not in a signal handler.
+SHMKEY_MUST_USE int shm_last_failure(struct shm_failure *failure);
 
-// Makes the text of a failure, as shm_last_error() does: at most size - 1 bytes of it and a NUL. 1024
-// bytes are enough for any text.
+// Makes the text of a failure, as shm_last_error() does. errno is not changed.
 //
-// failure: what shm_last_failure() has stored. Other integers give another text, and do no harm.
-//
-// Returns: nothing. errno is left alone.
+// failure: as shm_last_failure() has stored it. Other integers give another text.
+// text: where to store at most size - 1 bytes and a NUL. 1024 bytes are enough for any text.
+// size: in bytes.
+// Threads: any; not in a signal handler.
 void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);
 
-// A number of the calling process, which no other process has as long as the machine is up: a
-// child made by fork() has another one, also where both have the same id in PID namespaces of their own.
-// Before Linux 6.9 it is made of the id, the start time and the namespaces of the process, or is random.
+// Returns a number of the calling process that no other process has while the machine is up. A child made by fork(2) has
+// another one, also where both have the same id in PID namespaces of their own. Before Linux 6.9 the number is made of the
+// id, the start time and the namespaces of the process, or is random.
 //
 // Returns: the number, never 0.
+// Threads: any; not in a signal handler.
 uint64_t shm_this_process(void);
 
-// The version of the library in use, such as "0.1.0".
+// Returns the version of the library in use, such as "0.1.0".
 //
 // Returns: a string that lives as long as the library, never NULL.
+// Threads: any, also in a signal handler.
 const char *shm_version(void);
 
 #ifdef __cplusplus

@@ -1,61 +1,83 @@
-//! System V shared memory for Rust and C.
+//! Shared memory between processes: System V segments with checked results and explained errors, and the
+//! synchronisation that System V lacks. For Rust here; for C and C++ by `include/shmkey.h`.
 //!
-//! A *segment* is a piece of memory that several processes can *attach*; the kernel keeps it until
-//! somebody *removes* it. Processes find it by a *key* that they agree on, and the kernel gives it
-//! an *id*. This crate is those three ideas with every result checked, and memory access that stays
-//! sound while other processes write:
+//! Two processes, here in one program, that exchange a message. Either could be written in C:
 //!
 //! ```
-//! use shmkey::{Key, Segment};
-//!
 //! # fn main() -> Result<(), shmkey::Error> {
-//! let key = Key::from_name("the crate's own example")?;
-//! # let key = Key::from_name(format!("the crate's own example {}", std::process::id()))?;
+//! # let name = format!("front page {}", std::process::id());
+//! # let name = name.as_str();
+//! // let name = "orders";
+//! let ring = shmkey::Ring::open(name, 65536)?; // the first process that opens it creates it
+//! ring.sender()?.send(b"two large, one small")?;
 //!
-//! // Any number of processes do this at once; one creates the segment, and all of them get it.
-//! let segment = Segment::options().create(true).size(4096).open(key)?;
-//! let memory = segment.attach()?;
-//! memory.write_at(0, b"hello")?;
-//!
-//! let mut greeting = [0; 5];
-//! memory.read_at(0, &mut greeting)?;
-//! assert_eq!(&greeting, b"hello");
-//!
-//! // Nobody else does it: a segment outlives its processes.
-//! segment.remove()?;
+//! let mut order = [0; 100];
+//! let len = ring.receiver()?.recv(&mut order)?;
+//! assert_eq!(&order[..len], b"two large, one small");
+//! ring.remove()?; // it stays until a process removes it
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The map
+//! # What to use
 //!
 //! | to | see |
 //! |---|---|
-//! | name a segment | [`Key`] |
-//! | create, open, remove it | [`Segment`], [`SegmentOptions`] |
-//! | attach it, read and write | [`Attachment`], [`AttachOptions`] |
-//! | ask about it, or list all | [`Status`], [`Segment::list`] |
+//! | send messages, all of which arrive in order | [`Ring`], [`TypedRing`] |
+//! | publish a value of which readers want the newest | [`Latest`] |
 //! | have a value that one thread of one process changes at a time | [`Mutex`] |
-//! | wait for each other | [`Semaphore`] |
-//! | see the newest value of something | [`Latest`] |
-//! | send messages, all of which arrive | [`Ring`] |
-//! | say where such an object lies | [`Place`] |
-//! | look at one without taking part | [`Contents`] |
+//! | count, and wait | [`Semaphore`] |
+//! | say where such an object is: name, file, key or offset, mode, timeout | [`Place`] |
+//! | put a struct of your own into an object | [`plain!`], [`Plain`], and `Pod` with the feature `bytemuck` |
+//! | share plain bytes | [`Key`], [`Segment`], [`SegmentOptions`] |
+//! | attach them, read and write | [`Attachment`], [`AttachOptions`] |
+//! | list segments, and look at objects without taking part | [`Segment::list`], [`Status`], [`Contents`] |
 //! | understand a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
-//! | call it from C | `include/shmkey.h`, made from the module `capi` |
+//!
+//! # Layers
+//!
+//! ```text
+//!    C and C++ programs            Rust programs, the command `shmkey`
+//!           │                                   │
+//!  src/     ▼                                   │
+//!         capi      the C ABI: checks arguments, calls, translates the result
+//!           │                                   │
+//!           └───────────────┬───────────────────┘
+//!                           ▼
+//!         object    Mutex, Semaphore, Latest, Ring: the header, opening, roles, handles; one file per kind
+//!         segment   Key, Segment, Attachment, Status
+//!         error     one error type; one table of kind, errno and text
+//!                           │
+//!  core/                    ▼          ┌──── dropin/: the five names of libc
+//!         sync      algorithms over shared words: mutex, semaphore, latest, ring, waiting
+//!         explain   why a call failed: the facts behind an errno
+//!         sysv      ftok, shmget, shmat, shmdt, shmctl with C's conventions
+//!         backend   where segments are: System V in the kernel
+//!         copy      copies to and from memory that other processes write
+//!         sys       every system call, and every file below /proc
+//! ```
+//!
+//! A layer uses the layers below it, and nothing above. The same concept has the same file name in each layer:
+//! `core/src/sync/ring/`, `src/object/ring/`, `src/capi/ring.rs`. `ARCHITECTURE.md` follows a call and a message through them.
 //!
 //! # Conventions
 //!
-//! *Threads*: every type may go to another thread and be used by several at once, but for the two
-//! ends of a ring, which one thread uses at a time, and the guard of a mutex, a slot and a message,
-//! which stay where they are. *Fork*: a child inherits what is attached, and the kernel counts it; a
-//! segment that is to be removed when its creator drops it is left alone by the creator's children,
-//! and so is the part that it plays in an object. *Signals*: attaching, detaching and removing
-//! neither lock nor allocate, also if they fail; objects are not for signal handlers. *Panics*: none, on
-//! any input. *Output*: none.
-//!
-//! Linux on 64-bit processors.
+//! - *Waiting*: every call that can wait has three forms: `lock` waits without limit, `try_lock` does not wait and
+//!   returns [`WouldBlock`](ErrorKind::WouldBlock), and `lock_timeout` waits at most a time on the monotonic clock
+//!   and returns [`TimedOut`](ErrorKind::TimedOut). A time of zero is one try.
+//! - *Options*: what happens if an object is missing ([`Place::create`]), its permissions ([`Place::mode`]) and the
+//!   options of its kind are separate.
+//! - *Threads*: every type can be sent to another thread and be shared, except the two ends of a ring, which one
+//!   thread uses at a time, and the guard of a mutex, a slot and a message, which stay in their thread.
+//! - *Fork*: a child inherits what is attached, and the kernel counts it. It has none of its parent's locks and roles,
+//!   and removes no segment that its parent removes on drop.
+//! - *Signals*: attaching, detaching and removing neither lock nor allocate, also if they fail. Objects are not for
+//!   signal handlers.
+//! - *Panics*: none, on any input. *Output*: none.
+//! - *Systems*: Linux on 64-bit processors.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("shmkey needs Linux on a 64-bit processor");
@@ -80,7 +102,10 @@ pub use object::{
     mutex::{Mutex, MutexGuard},
     place::Place,
     plain::Plain,
-    ring::{Message, Receiver, Ring, RingOptions, Sender, Slot},
+    ring::{
+        Message, MessageReader, Messages, Receiver, Ring, RingOptions, Sender, Slot, SlotWriter,
+        TypedReceiver, TypedRing, TypedSender, Values,
+    },
     semaphore::Semaphore,
 };
 pub use segment::{
@@ -90,7 +115,13 @@ pub use segment::{
     status::Status,
 };
 
-/// The README's Rust, run as a documentation test.
+/// The Rust of the README and of the guide, run as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/rust.md")]
+    mod rust {}
+    #[doc = include_str!("../docs/waiting.md")]
+    mod waiting {}
+}

@@ -6,12 +6,12 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod api;
-mod stage;
+mod support;
 
 use api::{Item, Kind};
 use object::{Object, ObjectSymbol};
-use stage::Artifacts;
 use std::{collections::BTreeSet, env, fs, panic, path::Path, process::Command};
+use support::Artifacts;
 
 const KEPT: &str = "tests/abi/x86_64-linux.txt";
 
@@ -55,7 +55,7 @@ fn the_abi_is_the_one_that_programs_were_linked_with() {
          the soname: SONAME in the Makefile, IMPORTED_SONAME in packaging/cmake, the version in \
          [package.metadata.capi.library] of Cargo.toml, and the package libshmkey0 in debian/."
     );
-    // Each with the version that it came with, which nobody can tell from the library.
+    // Each with the version that it came with, which the library does not say.
     let listed: Vec<&str> = include_str!("../debian/libshmkey0.symbols")
         .lines()
         .filter_map(|line| line.strip_prefix(' ')?.split_once("@Base "))
@@ -135,7 +135,7 @@ fn layout(items: &[Item]) -> Vec<String> {
                     );
                 }
             }
-            Kind::Function(_) => {}
+            Kind::Macro { .. } | Kind::Function(_) => {}
         }
     }
     // Declared again: the compiler refuses what differs from <sys/shm.h>, or from the header.
@@ -165,7 +165,11 @@ fn layout(items: &[Item]) -> Vec<String> {
     assert!(compiled.status.success(), "{said}");
     let output = Command::new(&binary).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
+    let macros = items.iter().filter_map(|item| match &item.kind {
+        Kind::Macro { head, text } => Some(format!("{head}: {text}")),
+        _ => None,
+    });
+    text.lines().map(str::to_owned).chain(macros).collect()
 }
 
 /// What the library itself makes of each kind of error. The other way round, for what the kernel says,
@@ -196,7 +200,7 @@ fn changes_of_the_header_are_noticed() {
         items.iter().filter_map(Item::prototype).collect()
     };
     for (before, after) in [
-        ("size_t offset, size_t size", "size_t size, size_t offset"),
+        ("int proj_id, size_t size", "size_t size, int proj_id"),
         (
             "void *shm_attach(int id, int flags)",
             "void *shm_attach(int flags, int id)",
@@ -217,6 +221,8 @@ fn changes_of_the_header_are_noticed() {
         "typedef union shm_value {",
         "#define SHM_SOME_FLAG (1 << 16)",
         "#define SHM_SOME_NAME \"name\"",
+        "#define SHMKEY_SOME_NAME \"name\"",
+        "#define shm_call(id) shm_remove(id)",
         "extern int shm_count;",
         "int shm_new(int id,",
         "typedef struct shm_new {\n  union {\n    int one;\n  };\n} shm_new;",

@@ -1,17 +1,23 @@
 //! The C API as C programs use it, well and badly, through the shared and the static library.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Name, Process, Sandbox};
+use std::path::Path;
+use support::{Artifacts, Environment, needs::UNDER_VALGRIND};
 
 /// The ways in which a program gets the library.
 const SHARED: (&str, &[&str]) = ("libshmkey.so", &[]);
 const STATIC: (&str, &[&str]) = ("libshmkey.a", &[]);
-/// glibc warns of functions that Rust's library has and nobody here calls.
+/// glibc warns of functions that Rust's library has and no code here calls.
 const ALL_STATIC: (&str, &[&str]) = ("libshmkey.a", &["-static", "-Wl,--no-warnings"]);
 
-/// Runs one of the programs in `tests/c` and expects it to have nothing to say.
-fn run(name: &str, (library, options): (&str, &[&str])) {
+/// Runs one of the programs in `tests/c` and expects it to print nothing.
+fn run(name: &str, library: (&str, &[&str])) {
+    run_under(&[], name, library);
+}
+
+/// The same by another program, such as valgrind.
+fn run_under(runner: &[&str], name: &str, (library, options): (&str, &[&str])) {
     let artifacts = Artifacts::shared();
     let program = artifacts
         .directory()
@@ -24,16 +30,22 @@ fn run(name: &str, (library, options): (&str, &[&str])) {
             &program,
         )
         .expect("the program can be linked");
-    let sandbox = Sandbox::new().unwrap();
-    let own = Name::family(&["mutex", "semaphore", "latest", "ring", "other"]);
-    let mut command = artifacts.command(&program);
-    command.current_dir(sandbox.path());
-    if name == "objects" {
-        command.arg(&own[0].0);
-    }
-    let ending = Process::run(name, command, b"").unwrap();
-    ending.expect(name, b"").unwrap();
-    sandbox.expect_gone(sandbox.keys.writer_reader).unwrap();
+    let test = Environment::with_names(&["mutex", "semaphore", "latest", "ring", "other"]);
+    let mut command = match runner {
+        [] => artifacts.command(&program),
+        [runner, options @ ..] => {
+            let mut command = artifacts.command(Path::new(runner));
+            command.args(options).arg(&program);
+            command
+        }
+    };
+    match runner {
+        [] if ["objects", "places"].contains(&name) => command.arg(test.name()),
+        [] => &mut command,
+        _ => command.args([test.name(), "under valgrind"]),
+    };
+    test.run(command).expect(name, b"").unwrap();
+    test.expect_gone(test.keys.writer_reader).unwrap();
 }
 
 #[test]
@@ -67,6 +79,16 @@ fn objects_do_what_the_header_says_in_a_program_that_is_all_static() {
 }
 
 #[test]
+fn places_owners_and_modes_by_the_shared_library() {
+    run("places", SHARED);
+}
+
+#[test]
+fn places_owners_and_modes_by_the_static_library() {
+    run("places", STATIC);
+}
+
+#[test]
 fn misused_objects_are_errors_by_the_shared_library() {
     run("hostile_objects", SHARED);
 }
@@ -94,4 +116,13 @@ fn the_weakest_alignment_is_enough_for_the_static_library() {
 #[test]
 fn the_weakest_alignment_is_enough_in_a_program_that_is_all_static() {
     run("alignment", ALL_STATIC);
+}
+
+#[test]
+fn objects_under_valgrind_access_no_invalid_memory_and_leak_none() {
+    needs!(VALGRIND);
+    for name in ["objects", "hostile_objects", "alignment"] {
+        run_under(&UNDER_VALGRIND, name, SHARED);
+        run_under(&UNDER_VALGRIND, name, STATIC);
+    }
 }

@@ -1,14 +1,14 @@
 //! The drop-in behaves as libc and the kernel do, to the letter, whichever way a program comes to
 //! use it.
 
-mod stage;
+mod support;
 
-use stage::{Artifacts, Process, Random, Sandbox};
 use std::{
     path::PathBuf,
     process::Command,
     sync::{Arc, Mutex},
 };
+use support::{Artifacts, Environment, Process, Random};
 
 const PROGRAM: &str = "tests/c/conformance.c";
 
@@ -63,9 +63,9 @@ fn program(artifacts: &Artifacts, route: Route) -> PathBuf {
     artifacts.directory().join(format!("conformance-{route:?}"))
 }
 
-fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[&str]) -> Command {
+fn command(artifacts: &Artifacts, route: Route, test: &Environment, arguments: &[&str]) -> Command {
     let mut command = artifacts.command(&program(artifacts, route));
-    command.current_dir(sandbox.path()).args(arguments);
+    command.current_dir(test.path()).args(arguments);
     if [Route::Preload, Route::Traced].contains(&route) {
         artifacts.preload(&mut command);
     }
@@ -79,19 +79,19 @@ fn command(artifacts: &Artifacts, route: Route, sandbox: &Sandbox, arguments: &[
 /// with what it says on libc.
 fn all_routes_agree(arguments: &[&str]) {
     let artifacts = link_all();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let mut expected = String::new();
     for route in ROUTES {
         let ending = Process::run(
             "conformance",
-            command(&artifacts, route, &sandbox, arguments),
+            command(&artifacts, route, &test, arguments),
             b"",
         )
         .unwrap();
         assert_ne!(
             ending.status.code(),
             Some(77),
-            "this machine does not allow it: see the reason why this test is ignored"
+            "this machine does not allow it"
         );
         ending
             .expect_end("conformance", |status| status.success())
@@ -125,14 +125,14 @@ fn random_calls_answer_as_the_kernel_does() {
 }
 
 #[test]
-#[ignore = "needs an IPC namespace of its own: root, or user namespaces"]
 fn the_key_minus_one_of_a_failed_ftok_works() {
+    needs!(IPC_NAMESPACE);
     all_routes_agree(&["minus-one"]);
 }
 
 #[test]
-#[ignore = "needs root, to become another user"]
 fn another_user_is_refused_as_the_kernel_does() {
+    needs!(ROOT);
     all_routes_agree(&["stranger"]);
 }
 
@@ -141,13 +141,13 @@ fn another_user_is_refused_as_the_kernel_does() {
 fn the_functions_are_the_drop_ins() {
     const NAMES: [&str; 5] = ["ftok", "shmget", "shmat", "shmdt", "shmctl"];
     let artifacts = link_all();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     for (route, from) in [
         (Route::Libc, "libc.so"),
         (Route::Preload, "libshmkey_dropin.so"),
         (Route::LinkOrder, "libshmkey_dropin.so"),
     ] {
-        let mut command = command(&artifacts, route, &sandbox, &["calls"]);
+        let mut command = command(&artifacts, route, &test, &["calls"]);
         command.env("LD_DEBUG", "bindings");
         let ending = Process::run("conformance", command, b"").unwrap();
         let bindings = String::from_utf8_lossy(&ending.stderr);

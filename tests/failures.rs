@@ -1,13 +1,12 @@
 //! Failures of operations on objects: a failed try costs no allocation, and the text that is made
 //! later names the call, the object and the facts.
 
-mod stage;
+mod support;
 
 use shmkey::{
     Attachment, Contents, Error, ErrorKind, Holding, Key, Latest, Life, Mutex, Place, Ring,
     Segment, Semaphore,
 };
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -16,6 +15,7 @@ use std::{
     thread,
     time::Duration,
 };
+use support::{Environment, NOW, helper_task, say, wait_to_be_told};
 
 /// The system's allocator, and how often this thread has asked it.
 struct Counting;
@@ -61,7 +61,6 @@ fn expect(text: &str, parts: &[&str]) {
     }
 }
 
-const NOW: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_millis(5);
 
 /// Not a test of its own: what the helpers do.
@@ -78,10 +77,9 @@ fn helper_process() {
             wait_to_be_told();
         }
         "reserve" => {
-            let mut options = Ring::options();
-            let ring = options.many_senders(true).open(name.as_str(), 4096);
+            let ring = Ring::options().many_senders(true).open(name.as_str(), 4096);
             let mut sender = ring.unwrap().sender().unwrap();
-            let _slot = sender.reserve(8, NOW).unwrap();
+            let _slot = sender.try_reserve(8).unwrap();
             say("ready");
             wait_to_be_told();
         }
@@ -97,31 +95,31 @@ fn helper_process() {
 
 #[test]
 fn a_failed_try_and_a_timeout_allocate_nothing() {
-    let names = Name::family(&["semaphore", "mutex", "latest", "ring", "many"]);
-    let semaphore = Semaphore::open(names[0].0.as_str(), 0).unwrap();
-    let mutex = Mutex::<u64>::open(names[1].0.as_str(), 0).unwrap();
-    let latest = Latest::<u64>::open(names[2].0.as_str()).unwrap();
-    let ring = Ring::open(names[3].0.as_str(), 64).unwrap();
-    let mut many = Ring::options();
-    let many = many
+    let test = Environment::new();
+    let names = ["semaphore", "mutex", "latest", "ring", "many"].map(|kind| test.named(kind));
+    let semaphore = Semaphore::open(names[0].as_str(), 0).unwrap();
+    let mutex = Mutex::<u64>::open(names[1].as_str(), 0).unwrap();
+    let latest = Latest::<u64>::open(names[2].as_str()).unwrap();
+    let ring = Ring::open(names[3].as_str(), 64).unwrap();
+    let many = Ring::options()
         .many_senders(true)
-        .open(names[4].0.as_str(), 64)
+        .open(names[4].as_str(), 64)
         .unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let (mut one, mut other) = (many.sender().unwrap(), many.sender().unwrap());
     let guard = mutex.lock().unwrap();
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || semaphore.wait_timeout(timeout));
-        cheap(kind, || latest.wait_newer(&mut 0, timeout));
+        cheap(kind, || latest.wait_newer_timeout(&mut 0, timeout));
         cheap(kind, || receiver.recv_timeout(&mut [0; 64], timeout));
-        cheap(kind, || receiver.peek(timeout).map(drop));
+        cheap(kind, || receiver.peek_timeout(timeout).map(drop));
         cheap(kind, || {
-            receiver.recv_batch(&mut [0; 64], &mut [0; 4], timeout)
+            receiver.recv_batch_timeout(&mut [0; 64], &mut [0; 4], timeout)
         });
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || mutex.lock_timeout(timeout).map(drop)));
         });
-        let slot = one.reserve(8, NOW).unwrap();
+        let slot = one.try_reserve(8).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| cheap(kind, || other.send_timeout(b"a", timeout)));
         });
@@ -133,8 +131,8 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
     while sender.try_send(&[0; 8]).is_ok() {}
     for (timeout, kind) in [(NOW, ErrorKind::WouldBlock), (SOON, ErrorKind::TimedOut)] {
         cheap(kind, || sender.send_timeout(&[0; 8], timeout));
-        cheap(kind, || sender.reserve(8, timeout).map(drop));
-        cheap(kind, || sender.send_batch(&[&[0; 8]], timeout));
+        cheap(kind, || sender.reserve_timeout(8, timeout).map(drop));
+        cheap(kind, || sender.send_batch_timeout(&[&[0; 8]], timeout));
     }
     cheap(ErrorKind::TooLong, || sender.try_send(&[0; 65]));
     cheap(ErrorKind::TooLong, || receiver.try_recv(&mut [0; 4]));
@@ -143,25 +141,21 @@ fn a_failed_try_and_a_timeout_allocate_nothing() {
 
 #[test]
 fn a_text_that_is_asked_for_later_names_a_closed_object() {
-    let name = Name::new();
+    let test = Environment::new();
     let error = {
-        let semaphore = Semaphore::open(name.0.as_str(), 0).unwrap();
+        let semaphore = Semaphore::open(test.name(), 0).unwrap();
         let error = semaphore.wait_timeout(NOW).unwrap_err();
         semaphore.remove().unwrap();
         error
     };
-    let other = Name::new();
-    let _ = text(
-        Semaphore::open(other.0.as_str(), 0)
-            .unwrap()
-            .wait_timeout(NOW),
-    );
+    let other = Semaphore::open(test.named("other").as_str(), 0).unwrap();
+    let _ = text(other.wait_timeout(NOW));
     let said = thread::spawn(move || error.to_string()).join().unwrap();
     expect(
         &said,
         &[
             "semaphore \"",
-            &name.0,
+            test.name(),
             "(id ",
             "wait: EAGAIN: its count was 0",
         ],
@@ -171,9 +165,9 @@ fn a_text_that_is_asked_for_later_names_a_closed_object() {
 /// A holder's state is that of the time when the text is made.
 #[test]
 fn the_holder_of_a_lock_is_named_with_its_state() {
-    let name = Name::new();
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
-    let mut helper = Helper::start("lock", &name);
+    let test = Environment::new();
+    let mutex = Mutex::<u64>::open(test.name(), 0).unwrap();
+    let mut helper = test.helper("lock");
     helper.expect("ready");
     let id = helper.child.id() as i32;
     let error = mutex.lock_timeout(NOW).map(drop).unwrap_err();
@@ -200,8 +194,8 @@ fn the_holder_of_a_lock_is_named_with_its_state() {
 
 #[test]
 fn a_thread_that_has_the_lock_gets_its_own_error() {
-    let name = Name::new();
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<u64>::open(test.name(), 0).unwrap();
     let _guard = mutex.lock().unwrap();
     expect(
         &text(mutex.lock().map(drop)),
@@ -222,14 +216,13 @@ fn a_thread_that_has_the_lock_gets_its_own_error() {
 
 #[test]
 fn who_has_a_slot_reserved_and_shmkey_show_says_so() {
-    let name = Name::new();
-    let mut options = Ring::options();
-    let ring = options
+    let test = Environment::new();
+    let ring = Ring::options()
         .many_senders(true)
-        .open(name.0.as_str(), 4096)
+        .open(test.name(), 4096)
         .unwrap();
     let mut sender = ring.sender().unwrap();
-    let mut helper = Helper::start("reserve", &name);
+    let mut helper = test.helper("reserve");
     helper.expect("ready");
     let said = text(sender.try_send(b"a"));
     let process = format!("process {} (", helper.child.id());
@@ -248,9 +241,9 @@ fn who_has_a_slot_reserved_and_shmkey_show_says_so() {
 
 #[test]
 fn roles_messages_and_deaths() {
-    let name = Name::new();
-    let ring = Ring::open(name.0.as_str(), 4096).unwrap();
-    let mut helper = Helper::start("receive", &name);
+    let test = Environment::new();
+    let ring = Ring::open(test.name(), 4096).unwrap();
+    let mut helper = test.helper("receive");
     helper.expect("ready");
     let process = format!("process {} (", helper.child.id());
     expect(
@@ -300,8 +293,8 @@ fn roles_messages_and_deaths() {
 
 #[test]
 fn both_sides_of_a_difference_are_named() {
-    let name = Name::new();
-    let place = |layout| Place::named(&name.0).layout(layout);
+    let test = Environment::new();
+    let place = |layout| Place::named(test.name()).layout(layout);
     let _mutex = Mutex::<[u64; 3]>::open(place("pose v1"), [0; 3]).unwrap();
     expect(
         &text(Mutex::<[u64; 4]>::open(place("pose v2"), [0; 4])),
@@ -310,24 +303,23 @@ fn both_sides_of_a_difference_are_named() {
         ],
     );
     expect(
-        &text(Latest::<[u64; 3]>::open(name.0.as_str())),
+        &text(Latest::<[u64; 3]>::open(test.name())),
         &[
             "latest value \"",
             "open: EPROTOTYPE: the segment holds a mutex, and a latest value was asked for",
         ],
     );
-    let ring = Name::new();
-    let _ring = Ring::open(ring.0.as_str(), 4096).unwrap();
-    let mut options = Ring::options();
+    let ring = test.named("ring");
+    let _ring = Ring::open(ring.as_str(), 4096).unwrap();
     expect(
-        &text(options.many_senders(true).open(ring.0.as_str(), 8192)),
+        &text(Ring::options().many_senders(true).open(ring.as_str(), 8192)),
         &[
             "a capacity of 4096 bytes for one sender",
             "a capacity of 8192 bytes for many senders",
         ],
     );
-    let semaphore = Name::new();
-    let semaphore = Semaphore::open(semaphore.0.as_str(), Semaphore::MAX).unwrap();
+    let semaphore = test.named("semaphore");
+    let semaphore = Semaphore::open(semaphore.as_str(), Semaphore::MAX).unwrap();
     expect(
         &text(semaphore.post()),
         &["post: EOVERFLOW: its count is 2147483647, the largest"],
@@ -339,8 +331,8 @@ fn both_sides_of_a_difference_are_named() {
 /// What a segment says is shown escaped and cut, whatever it is.
 #[test]
 fn hostile_names_are_escaped_and_cut() {
-    let name = Name::new();
-    let semaphore = Semaphore::open(name.0.as_str(), 0).unwrap();
+    let test = Environment::new();
+    let semaphore = Semaphore::open(test.name(), 0).unwrap();
     let memory: Attachment = semaphore.segment().attach().unwrap();
     memory
         .write_at(128, &b"\x1b[2J\n\xff\0\\".repeat(32))
@@ -350,7 +342,7 @@ fn hostile_names_are_escaped_and_cut() {
         (u32::MAX, ErrorKind::Damaged),
     ] {
         memory.write_at(80, &len.to_ne_bytes()).unwrap();
-        let error = Semaphore::open(name.0.as_str(), 0).unwrap_err();
+        let error = Semaphore::open(test.name(), 0).unwrap_err();
         assert_eq!(error.kind(), kind);
         let said = error.to_string();
         assert!(said.chars().all(|c| !c.is_control()), "{said:?}");

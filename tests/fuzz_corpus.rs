@@ -1,5 +1,6 @@
-//! The inputs that fuzzing has found to reach every corner, run once more. Fuzzing itself is `cargo
-//! +nightly fuzz run operations`.
+//! Runs the fuzzer's corpus once more: inputs that together reach all code that fuzzing has reached.
+//! `cargo +nightly fuzz run operations` fuzzes, and `cargo +nightly fuzz cmin operations` removes the
+//! inputs that reach nothing new.
 
 #[path = "../fuzz/operations.rs"]
 mod operations;

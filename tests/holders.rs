@@ -6,22 +6,17 @@ use shmkey::{ErrorKind, Latest, Mutex, Ring, Semaphore, capi};
 use std::{
     env,
     ffi::CString,
-    fs,
-    io::{self, BufRead, BufReader, Write},
+    fs, io,
     panic::{self, AssertUnwindSafe},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     ptr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
 };
 
-mod stage;
+mod support;
 
-use stage::{Name, helper_task, say, wait_to_be_told};
-
-const NOW: Duration = Duration::ZERO;
-const AGES: Duration = Duration::from_secs(60);
+use support::{AGES, Environment, Helper, NOW, helper_task, kind, say, wait_to_be_told};
 
 /// How a helper is started: by a program with arguments, or directly.
 const NAMESPACE: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -34,78 +29,12 @@ const NO_PROC: &[&str] = &[
     "sh",
 ];
 
-/// A copy of this program that does a task, in surroundings of its own.
-struct Helper {
-    child: Child,
-    input: ChildStdin,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Helper {
-    fn start(within: &[&str], task: &str, name: &Name) -> Helper {
-        let program = env::current_exe().unwrap();
-        let mut command = match within.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        let mut child = command
-            .args(["--exact", "--nocapture", "helper_process"])
-            .env("SHMKEY_TEST_TASK", task)
-            .env("SHMKEY_TEST_NAME", &name.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Helper {
-            child,
-            input,
-            lines,
-        }
-    }
-
-    fn expect(&mut self, word: &str) {
-        let mut lines = self.lines.by_ref().map(Result::unwrap);
-        assert!(lines.any(|line| line == word), "no \"{word}\"");
-    }
-
-    fn tell(&mut self) {
-        writeln!(self.input).unwrap();
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        // `unshare` has ended its child, whose end of the pipe is closed when it is gone.
-        self.lines.by_ref().for_each(drop);
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn mutex(name: &str) -> Mutex<u64> {
     Mutex::open(name, 0).unwrap()
 }
 
 fn many(name: &str) -> Ring {
     Ring::options().many_senders(true).open(name, 4096).unwrap()
-}
-
-fn kind<T>(result: Result<T, shmkey::Error>) -> ErrorKind {
-    match result {
-        Ok(_) => panic!("it went well"),
-        Err(error) => error.kind(),
-    }
 }
 
 #[test]
@@ -162,7 +91,7 @@ fn helper_process() {
             leave_ipc_namespace();
             let mutex = mutex(&name);
             let _guard = mutex.lock().unwrap();
-            Helper::start(&[], "look at it", &Name(name)).expect("it is held");
+            Helper::start(&[], "look at it", &name).expect("it is held");
             say("done");
         }
         "emigrate" => {
@@ -192,22 +121,22 @@ fn helper_process() {
 /// and the second and a third one, in the initial namespace, learn of the first one's death, though
 /// others have the segment attached.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_holder_in_another_namespace_is_known() {
+    needs!(NAMESPACES);
     for (first, second) in [
         (NAMESPACE, NAMESPACE),
         (NAMESPACE, &[]),
         (NO_PROC, NAMESPACE),
     ] {
-        let name = Name::new();
-        let mut stays = Helper::start(second, "stay", &name);
+        let test = Environment::new();
+        let mut stays = test.helper_within(second, "stay");
         stays.expect("stays");
-        let mut holder = Helper::start(first, "hold", &name);
+        let mut holder = test.helper_within(first, "hold");
         holder.expect("holds");
-        let mut other = Helper::start(second, "take over", &name);
+        let mut other = test.helper_within(second, "take over");
         other.expect("refused");
         assert_eq!(
-            kind(mutex(&name.0).lock_timeout(NOW)),
+            kind(mutex(test.name()).lock_timeout(NOW)),
             ErrorKind::WouldBlock
         );
         holder.kill();
@@ -218,16 +147,16 @@ fn a_holder_in_another_namespace_is_known() {
 
 /// The same, seen by the process that was there first, in the initial namespace.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn the_first_process_learns_of_deaths_elsewhere() {
-    let name = Name::new();
-    let mutex = mutex(&name.0);
+    needs!(NAMESPACES);
+    let test = Environment::new();
+    let mutex = mutex(test.name());
     drop(mutex.lock().unwrap());
-    let mut stays = Helper::start(NAMESPACE, "stay", &name);
+    let mut stays = test.helper_within(NAMESPACE, "stay");
     stays.expect("stays");
     for _ in 0..3 {
         // A container that was started again, with the same ids.
-        let mut holder = Helper::start(NAMESPACE, "hold", &name);
+        let mut holder = test.helper_within(NAMESPACE, "hold");
         holder.expect("holds");
         holder.kill();
         let mut guard = mutex.lock_timeout(AGES).unwrap();
@@ -237,15 +166,15 @@ fn the_first_process_learns_of_deaths_elsewhere() {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn senders_that_died_elsewhere_keep_no_places() {
+    needs!(NAMESPACES);
     for within in [NAMESPACE, NO_PROC] {
-        let name = Name::new();
-        let ring = many(&name.0);
+        let test = Environment::new();
+        let ring = many(test.name());
         // If no other process had it attached, that alone would prove them dead.
-        let mut stays = Helper::start(&[], "stay with the ring", &name);
+        let mut stays = test.helper("stay with the ring");
         stays.expect("stays");
-        let mut sends = Helper::start(within, "send", &name);
+        let mut sends = test.helper_within(within, "send");
         sends.expect("sends");
         assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
         sends.kill();
@@ -261,23 +190,25 @@ fn leave_ipc_namespace() {
 /// The token of a process that has left the IPC namespace of an object, or has come from another one,
 /// means nothing there, and is not taken for that of a dead process.
 #[test]
-#[ignore = "needs root, for namespaces"]
 fn a_token_of_another_ipc_namespace_is_not_written() {
-    Helper::start(NAMESPACE, "emigrate with a token", &Name::new()).expect("done");
+    needs!(NAMESPACES);
+    Environment::new()
+        .helper_within(NAMESPACE, "emigrate with a token")
+        .expect("done");
 
-    let name = Name::new();
-    let mut leaves = Helper::start(&[], "emigrate", &name);
+    let test = Environment::new();
+    let mut leaves = test.helper("emigrate");
     leaves.expect("here");
-    let mut stays = Helper::start(NAMESPACE, "stay", &name);
+    let mut stays = test.helper_within(NAMESPACE, "stay");
     stays.expect("stays");
     leaves.tell();
     leaves.expect("holds");
     assert_eq!(
-        kind(mutex(&name.0).lock_timeout(NOW)),
+        kind(mutex(test.name()).lock_timeout(NOW)),
         ErrorKind::WouldBlock
     );
     leaves.kill();
-    let mutex = mutex(&name.0);
+    let mutex = mutex(test.name());
     assert!(mutex.lock_timeout(AGES).unwrap().owner_died());
 }
 
@@ -468,36 +399,27 @@ fn fork_into_namespaces(name: &str) {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_child_in_another_namespace_unlocks_nothing_without_proc() {
-    Helper::start(NO_PROC, "fork into namespaces", &Name::new()).expect("done");
+    needs!(NAMESPACES);
+    Environment::new()
+        .helper_within(NO_PROC, "fork into namespaces")
+        .expect("done");
 }
 
 /// A daemon changes its root directory, where there is no `/proc`, after it has opened its objects.
 #[test]
-#[ignore = "needs root"]
 fn deaths_are_noticed_in_another_root_directory() {
-    if !knows_namespaces_without_proc() {
-        return;
-    }
-    let name = Name::new();
-    let mut holder = Helper::start(&[], "hold", &name);
+    needs!(ROOT, NAMESPACES_WITHOUT_PROC);
+    let test = Environment::new();
+    let mut holder = test.helper("hold");
     holder.expect("holds");
-    let mut next = Helper::start(&[], "take over in another root", &name);
+    let mut next = test.helper("take over in another root");
     next.expect("refused");
     let root = env::temp_dir().join(format!("shmkey-root-{}", next.child.id()));
     fs::remove_dir(root).unwrap();
     holder.kill();
     next.tell();
     next.expect("took over");
-}
-
-/// Linux 6.11 does.
-fn knows_namespaces_without_proc() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>());
-    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-    (next(), next()) >= (6, 11)
 }
 
 /// How long to wait so that start times differ, which have ticks of 10 ms.
@@ -528,9 +450,11 @@ fn use_an_id_again(name: &str) {
 }
 
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn a_process_with_the_id_of_a_dead_one_is_another() {
-    Helper::start(NAMESPACE, "use an id again", &Name::new()).expect("done");
+    needs!(NAMESPACES);
+    Environment::new()
+        .helper_within(NAMESPACE, "use an id again")
+        .expect("done");
 }
 
 /// Two live processes are both the first of their PID namespaces, and one may have started in the other's
@@ -592,19 +516,19 @@ fn two_firsts_meet(name: &str, apart: Duration) {
 
 /// In one tick with `/proc`; without it the time is not even known.
 #[test]
-#[ignore = "needs root, for PID namespaces"]
 fn the_first_process_of_each_namespace_is_another() {
+    needs!(NAMESPACES);
     for (within, task) in [(&[][..], "meet at once"), (NO_PROC, "meet later")] {
-        let names = Name::family(&["mutex", "other"]);
-        Helper::start(within, task, &names[0]).expect("done");
+        let test = Environment::with_names(&["mutex", "other"]);
+        test.helper_within(within, task).expect("done");
     }
 }
 
 #[test]
 fn a_child_is_distinguished_where_no_page_is_cleared() {
     for answer in ["refuses", "accepts anything"] {
-        let names = Name::family(&[answer]);
-        Helper::start(&[], "fork", &names[1]).expect("done");
+        let name = Environment::new().named(answer);
+        Helper::start(&[], "fork", &name).expect("done");
     }
 }
 
@@ -625,7 +549,7 @@ fn wait_for_ever(what: &str, name: &str) {
         "latest" => {
             let latest = Latest::<u64>::open(name).unwrap();
             waits();
-            drop(latest.wait_newer(&mut 0, AGES));
+            drop(latest.wait_newer_timeout(&mut 0, AGES));
         }
         "receiver" => {
             let mut receiver = Ring::open(name, 64).unwrap().receiver().unwrap();
@@ -660,10 +584,10 @@ fn sleeps(pid: u32) -> u64 {
 #[test]
 fn waiting_in_vain_is_mostly_sleep() {
     for what in ["mutex", "semaphore", "latest", "receiver", "sender"] {
-        let name = Name::new();
-        let held = (what == "mutex").then(|| mutex(&name.0));
+        let test = Environment::new();
+        let held = (what == "mutex").then(|| mutex(test.name()));
         let _guard = held.as_ref().map(|mutex| mutex.lock().unwrap());
-        let mut waits = Helper::start(&[], what, &name);
+        let mut waits = test.helper(what);
         waits.expect("waits");
         let before = sleeps(waits.child.id());
         thread::sleep(Duration::from_secs(2));
@@ -686,8 +610,8 @@ fn signals_do_not_delay_the_news_of_a_death() {
         action.sa_sigaction = ignore as *const () as usize;
         libc::sigaction(libc::SIGWINCH, &action, ptr::null_mut());
     }
-    let name = Name::new();
-    let mutex = mutex(&name.0);
+    let test = Environment::new();
+    let mutex = mutex(test.name());
     let (waits, done, signals) = (
         AtomicBool::new(false),
         AtomicBool::new(false),
@@ -765,5 +689,5 @@ fn take_turns(name: &str) {
 /// each turn.
 #[test]
 fn a_turn_wakes_few() {
-    Helper::start(&[], "take turns", &Name::new()).expect("done");
+    Environment::new().helper("take turns").expect("done");
 }

@@ -1,20 +1,20 @@
 //! Hostile bytes: a process scribbles over an object while others use it. Errors are fine; a crash,
 //! a wait that does not end, or an access outside the segment is not.
 //!
-//! Each object lies in a segment between two pages that nobody may touch, so that an access outside
+//! Each object lies in a segment between two pages that no access may touch, so that an access outside
 //! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`
 //! repeats it).
 
-mod stage;
+mod support;
 
 use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::Random;
 use std::{
     process::exit,
     ptr,
     sync::Arc,
     time::{Duration, Instant},
 };
+use support::Random;
 
 /// How long each object is used while it is scribbled over.
 const LENGTH: Duration = Duration::from_millis(1500);
@@ -24,10 +24,9 @@ const LATE: Duration = Duration::from_secs(10);
 
 const SIZE: usize = 16384;
 
-/// A segment that is attached between two pages that nobody may touch.
+/// A segment that is attached between two pages that no access may touch.
 fn fenced() -> Arc<Attachment> {
-    let mut options = Segment::options();
-    let segment = options.size(SIZE).remove_on_drop(true);
+    let segment = Segment::options().size(SIZE).remove_on_drop(true);
     let segment = segment.open(Key::PRIVATE).unwrap();
     let fence = 4096;
     // SAFETY: at an address of the kernel's choosing, it replaces nothing.
@@ -42,9 +41,9 @@ fn fenced() -> Arc<Attachment> {
         )
     };
     assert_ne!(room, libc::MAP_FAILED);
-    // SAFETY: the middle of what was just mapped, and nobody else knows of it. The fences stay.
+    // SAFETY: the middle of what was just mapped, and no other code knows of it. The fences stay.
     unsafe { libc::munmap(room.byte_add(fence), SIZE) };
-    let mut options = shmkey::AttachOptions::new();
+    let options = shmkey::AttachOptions::new();
     let middle = room as usize + fence;
     Arc::new(options.address(middle).attach(&segment).unwrap())
 }
@@ -176,7 +175,7 @@ fn a_semaphore() {
             for _ in 0..random.below(20) {
                 semaphore.post()?;
                 semaphore.wait_timeout(TIMEOUT)?;
-                semaphore.value();
+                let _ = semaphore.value();
             }
             Ok(())
         },
@@ -194,7 +193,7 @@ fn a_latest_value() {
             for _ in 0..random.below(20) {
                 publisher.publish([random.next(); 100])?;
                 latest.read()?;
-                latest.wait_newer(&mut seen, TIMEOUT)?;
+                latest.wait_newer_timeout(&mut seen, TIMEOUT)?;
             }
             Ok(())
         },
@@ -210,22 +209,22 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
         let len = random.below(buffer.len().max(1));
         match random.below(8) {
             0..=2 => sender.send_timeout(&buffer[..len / (1 + random.below(50))], TIMEOUT)?,
-            3 => drop(sender.send_batch(&[&buffer[..len / 8]; 3], TIMEOUT)?),
+            3 => drop(sender.send_batch_timeout(&[&buffer[..len / 8]; 3], TIMEOUT)?),
             4 => {
-                let mut slot = sender.reserve(len / 4, TIMEOUT)?;
+                let mut slot = sender.reserve_timeout(len / 4, TIMEOUT)?;
                 slot.write_at(0, &buffer[..len / 5])?;
                 slot.commit()?;
             }
-            5 => drop(receiver.recv_batch(&mut buffer, &mut lengths, TIMEOUT)?),
+            5 => drop(receiver.recv_batch_timeout(&mut buffer, &mut lengths, TIMEOUT)?),
             6 => {
-                let message = receiver.peek(TIMEOUT)?;
-                message.to_vec();
+                let message = receiver.peek_timeout(TIMEOUT)?;
+                let _ = message.to_vec();
                 message.release()?;
             }
             _ => drop(receiver.recv_timeout(&mut buffer, TIMEOUT)?),
         }
-        ring.used();
-        ring.dropped();
+        let _ = ring.used();
+        let _ = ring.dropped();
     }
     Ok(())
 }
@@ -248,11 +247,7 @@ fn a_ring_as_it_is() {
 
 #[test]
 fn a_ring_of_many_senders() {
-    let many = || {
-        let mut options = Ring::options();
-        options.many_senders(true);
-        options
-    };
+    let many = || Ring::options().many_senders(true);
     under_attack(
         |place| drop(many().open(place, 12000).unwrap()),
         |memory, random| use_ring(&many().open(within(memory), 12000)?, random),
@@ -261,11 +256,7 @@ fn a_ring_of_many_senders() {
 
 #[test]
 fn a_ring_that_drops_the_oldest() {
-    let dropping = || {
-        let mut options = Ring::options();
-        options.drop_oldest(true);
-        options
-    };
+    let dropping = || Ring::options().drop_oldest(true);
     under_attack(
         |place| drop(dropping().open(place, 12000).unwrap()),
         |memory, random| use_ring(&dropping().open(within(memory), 12000)?, random),
@@ -279,8 +270,7 @@ fn planted_words_hold_nobody() {
     let memory = fenced();
     let mut good = vec![0; SIZE];
     for (many, drops) in [(false, false), (true, false), (false, true)] {
-        let mut options = Ring::options();
-        options.many_senders(many).drop_oldest(drops);
+        let options = Ring::options().many_senders(many).drop_oldest(drops);
         memory.write_at(0, &[0; SIZE]).unwrap();
         let ring = options.open(within(&memory), 4096).unwrap();
         use_ring(&ring, &mut Random::seeded(seed)).ok();
@@ -326,7 +316,7 @@ fn planted_words_hold_nobody() {
     }
 }
 
-/// The attack itself would be noticed: whoever reaches beyond the segment dies.
+/// The attack itself would be noticed: an access beyond the segment ends the process.
 #[test]
 fn the_fences_hold() {
     let memory = fenced();

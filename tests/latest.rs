@@ -1,9 +1,8 @@
 //! The latest value: whole at any time, newest at any time, and left by a writer that dies.
 
-mod stage;
+mod support;
 
-use shmkey::{Attachment, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
+use shmkey::{Attachment, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use std::{
     fs,
     sync::{
@@ -13,13 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-const SOON: Duration = Duration::from_millis(20);
-const AGES: Duration = Duration::from_secs(60);
-
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
+use support::{AGES, Environment, SOON, helper_task, kind, say, wait_to_be_told};
 
 type Small = [u64; 8];
 type Large = [u64; 2000];
@@ -56,8 +49,8 @@ fn helper_process() {
 /// values.
 #[test]
 fn a_publisher_notices_that_its_role_was_taken_over() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
     let memory = latest.segment().attach().unwrap();
     let words = || {
         let mut words = [0; 512];
@@ -80,23 +73,26 @@ fn a_publisher_notices_that_its_role_was_taken_over() {
 
 #[test]
 fn the_newest_value_is_seen() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
     assert_eq!((latest.read().unwrap(), latest.version()), (None, 0));
     let mut seen = 0;
     assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
     assert_eq!(
-        kind(latest.wait_newer(&mut seen, Duration::ZERO)),
+        kind(latest.wait_newer_timeout(&mut seen, Duration::ZERO)),
         ErrorKind::WouldBlock
     );
     let start = Instant::now();
     assert_eq!(
-        kind(latest.wait_newer(&mut seen, SOON)),
+        kind(latest.wait_newer_timeout(&mut seen, SOON)),
         ErrorKind::TimedOut
     );
     assert!(start.elapsed() >= SOON);
     // Of an older segment, perhaps: there is nothing newer yet.
-    assert_eq!(kind(latest.wait_newer(&mut 5, SOON)), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(latest.wait_newer_timeout(&mut 5, SOON)),
+        ErrorKind::TimedOut
+    );
     let mut publisher = latest.publisher().unwrap();
     assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
     for number in 1..100 {
@@ -108,13 +104,13 @@ fn the_newest_value_is_seen() {
     }
     drop(publisher);
     latest.publisher().unwrap().publish([0; 8]).unwrap();
-    assert_eq!(latest.wait_newer(&mut seen, SOON).unwrap(), [0; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, SOON).unwrap(), [0; 8]);
 }
 
 #[test]
 fn a_sleeping_reader_is_woken() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
     let mut publisher = latest.publisher().unwrap();
     thread::scope(|scope| {
         let readers: Vec<_> = (0..3)
@@ -122,7 +118,7 @@ fn a_sleeping_reader_is_woken() {
                 scope.spawn(|| {
                     let mut seen = 0;
                     for number in 1..=20 {
-                        let value = latest.wait_newer(&mut seen, AGES).unwrap();
+                        let value = latest.wait_newer_timeout(&mut seen, AGES).unwrap();
                         assert!(value[0] >= number);
                         if value[0] == 20 {
                             break;
@@ -143,9 +139,9 @@ fn a_sleeping_reader_is_woken() {
 
 #[test]
 fn no_value_is_torn() {
-    let name = Name::new();
-    let latest = Latest::<Large>::open(name.0.as_str()).unwrap();
-    let mut helper = Helper::start("publish", &name);
+    let test = Environment::new();
+    let latest = Latest::<Large>::open(test.name()).unwrap();
+    let mut helper = test.helper("publish");
     helper.expect("ready");
     let mut last = 0;
     let mut changes = 0;
@@ -175,8 +171,8 @@ fn no_value_is_torn() {
 
 #[test]
 fn small_values_are_not_torn_either() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
     let mut publisher = latest.publisher().unwrap();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -201,28 +197,28 @@ fn small_values_are_not_torn_either() {
 
 #[test]
 fn a_publisher_in_another_process_is_waited_for_and_followed() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
-    let mut helper = Helper::start("publish one", &name);
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let mut helper = test.helper("publish one");
     let mut seen = 0;
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [7; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [7; 8]);
     assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
     helper.expect("published");
     helper.tell();
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [8; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [8; 8]);
     helper.kill();
     latest.publisher().unwrap().publish([9; 8]).unwrap();
-    assert_eq!(latest.wait_newer(&mut seen, AGES).unwrap(), [9; 8]);
+    assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [9; 8]);
 }
 
 #[test]
 fn a_value_of_another_size_is_another_layout() {
-    let name = Name::new();
-    let latest = Latest::<[u8; 60]>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<[u8; 60]>::open(test.name()).unwrap();
     for other in [
-        Latest::<[u8; 61]>::open(name.0.as_str()).map(drop),
-        Latest::<[u8; 64]>::open(name.0.as_str()).map(drop),
-        Latest::<[u8; 60]>::open(Place::named(&name.0).layout("another")).map(drop),
+        Latest::<[u8; 61]>::open(test.name()).map(drop),
+        Latest::<[u8; 64]>::open(test.name()).map(drop),
+        Latest::<[u8; 60]>::open(Place::named(test.name()).layout("another")).map(drop),
     ] {
         assert_eq!(kind(other), ErrorKind::WrongLayout);
     }
@@ -230,14 +226,14 @@ fn a_value_of_another_size_is_another_layout() {
     let value: [u8; 60] = std::array::from_fn(|i| i as u8);
     publisher.publish(value).unwrap();
     assert_eq!(latest.read().unwrap(), Some(value));
-    let size = Segment::open(name.key()).unwrap().status().unwrap().size;
+    let size = Segment::open(test.key()).unwrap().status().unwrap().size;
     assert_eq!(size, 1024 + 4 * 64 + 1);
 }
 
 #[test]
 fn a_child_does_not_publish_for_its_parent() {
-    let name = Name::new();
-    let latest = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let test = Environment::new();
+    let latest = Latest::<Small>::open(test.name()).unwrap();
     let mut publisher = latest.publisher().unwrap();
     // SAFETY: the child makes system calls and compares numbers, and ends.
     let child = unsafe { libc::fork() };
@@ -272,24 +268,24 @@ fn mappings(segment: &Segment) -> (usize, usize) {
 
 #[test]
 fn a_reader_that_asks_for_it_cannot_write() {
-    let name = Name::new();
-    let read_only = || Place::named(&name.0).read_only();
+    let test = Environment::new();
+    let read_only = || Place::named(test.name()).read_only(true);
     assert_eq!(
         kind(Latest::<Small>::open(read_only())),
         ErrorKind::KeyNotFound
     );
-    let writer = Latest::<Small>::open(name.0.as_str()).unwrap();
+    let writer = Latest::<Small>::open(test.name()).unwrap();
     let mut publisher = writer.publisher().unwrap();
     publisher.publish([1; 8]).unwrap();
     let reader = Latest::<Small>::open(read_only()).unwrap();
     assert_eq!(mappings(&writer.segment()), (1, 1));
-    let by_key = Latest::<Small>::open(Place::key(name.key()).read_only()).unwrap();
+    let by_key = Latest::<Small>::open(Place::key(test.key()).read_only(true)).unwrap();
     assert_eq!(mappings(&writer.segment()), (1, 2));
     let mut seen = 0;
     assert_eq!(by_key.read().unwrap(), Some([1; 8]));
-    assert_eq!(reader.wait_newer(&mut seen, SOON).unwrap(), [1; 8]);
+    assert_eq!(reader.wait_newer_timeout(&mut seen, SOON).unwrap(), [1; 8]);
     assert_eq!(
-        kind(reader.wait_newer(&mut seen, SOON)),
+        kind(reader.wait_newer_timeout(&mut seen, SOON)),
         ErrorKind::TimedOut
     );
     // Free, and not for this one.
@@ -301,21 +297,20 @@ fn a_reader_that_asks_for_it_cannot_write() {
     );
     assert!(error.to_string().contains("read_only"), "{error}");
     writer.publisher().unwrap().publish([2; 8]).unwrap();
-    assert_eq!(reader.wait_newer(&mut seen, AGES).unwrap(), [2; 8]);
+    assert_eq!(reader.wait_newer_timeout(&mut seen, AGES).unwrap(), [2; 8]);
 }
 
 #[test]
 fn a_reader_in_a_segment_writes_nothing() {
-    let mut options = Segment::options();
-    let options = options.size(8192).remove_on_drop(true);
+    let options = Segment::options().size(8192).remove_on_drop(true);
     let segment = options.open(Key::PRIVATE).unwrap();
     let memory: Arc<Attachment> = segment.attach().unwrap().into();
     let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
     let places = || {
         [
             Place::within(Arc::clone(&read), 64),
-            Place::within(Arc::clone(&read), 64).read_only(),
-            Place::within(Arc::clone(&memory), 64).read_only(),
+            Place::within(Arc::clone(&read), 64).read_only(true),
+            Place::within(Arc::clone(&memory), 64).read_only(true),
         ]
     };
     // Nothing is there, and none of them makes it.
@@ -334,7 +329,10 @@ fn a_reader_in_a_segment_writes_nothing() {
     for place in places() {
         let reader = Latest::<Small>::open(place).unwrap();
         assert_eq!(reader.read().unwrap(), Some([3; 8]));
-        assert_eq!(kind(reader.wait_newer(&mut 1, SOON)), ErrorKind::TimedOut);
+        assert_eq!(
+            kind(reader.wait_newer_timeout(&mut 1, SOON)),
+            ErrorKind::TimedOut
+        );
         assert_eq!(kind(reader.publisher().map(drop)), ErrorKind::ReadOnly);
     }
     memory.read_at(0, &mut bytes).unwrap();
@@ -345,16 +343,15 @@ fn a_reader_in_a_segment_writes_nothing() {
 /// created, nor waited for.
 #[test]
 fn what_cannot_be_read_only_is_refused() {
-    let name = Name::new();
-    let mut options = Segment::options();
-    let options = options.size(8192).remove_on_drop(true);
+    let test = Environment::new();
+    let options = Segment::options().size(8192).remove_on_drop(true);
     let segment = options.open(Key::PRIVATE).unwrap();
     let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
     for place in [
-        Place::named(&name.0).read_only(),
-        Place::key(name.key()).read_only(),
+        Place::named(test.name()).read_only(true),
+        Place::key(test.key()).read_only(true),
         Place::within(Arc::clone(&read), 0),
-        Place::within(Arc::clone(&read), 0).read_only(),
+        Place::within(Arc::clone(&read), 0).read_only(true),
     ] {
         let place = || place.clone().timeout(AGES);
         let refused = [
@@ -370,5 +367,5 @@ fn what_cannot_be_read_only_is_refused() {
             );
         }
     }
-    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
+    assert_eq!(kind(Segment::open(test.key())), ErrorKind::KeyNotFound);
 }

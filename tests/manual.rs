@@ -14,16 +14,18 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and what it is about. A word that ends in `*` is for all
 /// functions that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &[&str]); 12] = [
+const PAGES: [(&str, &str, &[&str]); 14] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
         &[
             "shm_open_key",
             "shm_open_name",
-            "shm_open_raw",
+            "shm_open_key_number",
             "shm_open_private",
             "shm_remove",
+            "SHMKEY_CREATE",
+            "SHMKEY_EXCLUSIVE",
         ],
     ),
     (
@@ -36,12 +38,32 @@ const PAGES: [(&str, &str, &[&str]); 12] = [
             "shm_detach",
             "shm_attached_size",
             "shm_prefault",
+            "SHMKEY_READ_ONLY",
         ],
     ),
     (
         "shm_get_status",
         "what the kernel knows of a segment",
         &["shm_get_status", "shm_status"],
+    ),
+    (
+        "shm_set_mode",
+        "change the mode and the owner of a segment",
+        &["shm_set_mode", "shm_set_owner"],
+    ),
+    (
+        "shm_place",
+        "where an object lies, and how long to wait",
+        &[
+            "shm_place",
+            "SHMKEY_PLACE_*",
+            "SHMKEY_ANY_OWNER",
+            "SHMKEY_FOREVER",
+            "SHMKEY_NO_WAIT",
+            "SHMKEY_SECONDS",
+            "SHMKEY_MILLISECONDS",
+            "SHMKEY_MICROSECONDS",
+        ],
     ),
     (
         "shm_semaphore_open",
@@ -64,8 +86,8 @@ const PAGES: [(&str, &str, &[&str]); 12] = [
         &[
             "shm_ring",
             "shm_ring_open*",
-            "SHM_MANY_SENDERS",
-            "SHM_DROP_OLDEST",
+            "SHMKEY_MANY_SENDERS",
+            "SHMKEY_DROP_OLDEST",
             "shm_ring_begin_*",
             "shm_ring_end_*",
             "shm_ring_capacity",
@@ -152,6 +174,7 @@ fn the_pages_are_what_the_header_says() {
         .expect("man/ is there")
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|section| section == "3"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "shmkey.3"))
         .map(|path| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             (name, fs::read_to_string(path).unwrap())
@@ -177,7 +200,17 @@ fn the_pages_are_what_the_header_says() {
     );
 }
 
-/// All files of section 3.
+/// The page of what all functions have in common is written by hand, and refers to the others.
+#[test]
+fn the_common_page_lists_the_others() {
+    let common = include_str!("../man/shmkey.3");
+    for (page, summary, _) in PAGES {
+        let entry = format!(".TP\n.BR {page} (3)\n{summary}\n");
+        assert!(common.contains(&entry), "man/shmkey.3 has no {entry:?}");
+    }
+}
+
+/// All files of section 3 that are made from the header.
 fn pages() -> BTreeMap<String, String> {
     let items = api::items();
     let mut files = BTreeMap::new();
@@ -188,7 +221,8 @@ fn pages() -> BTreeMap<String, String> {
             .collect();
         about.sort_by_key(|item| match item.kind {
             Kind::Opaque => 0,
-            Kind::Constant => 1,
+            Kind::Struct { .. } if item.name == page => 0,
+            Kind::Constant | Kind::Macro { .. } => 1,
             _ => 2,
         });
         files.insert(format!("{page}.3"), one_page(page, summary, &about));
@@ -198,7 +232,6 @@ fn pages() -> BTreeMap<String, String> {
                 .or_insert_with(|| format!(".so man3/{page}.3\n"));
         }
     }
-    files.insert("shmkey.3".to_owned(), common_page());
     files
 }
 
@@ -219,6 +252,9 @@ fn one_page(page: &str, summary: &str, about: &[&Item]) -> String {
     // The page's own function comes first, whatever stands before it in the header.
     let mut names: Vec<&str> = functions.iter().map(|(item, _)| &*item.name).collect();
     names.sort_by_key(|&name| name != page);
+    if names.is_empty() {
+        names.push(page);
+    }
 
     let mut text = title(page);
     text += &format!(".SH NAME\n{} \\- {summary}\n", names.join(", "));
@@ -234,6 +270,7 @@ fn one_page(page: &str, summary: &str, about: &[&Item]) -> String {
         match &item.kind {
             Kind::Opaque => text += &described(&blocks),
             Kind::Constant => text += &format!(".TP\n.B {}\n{}", item.name, described(&blocks)),
+            Kind::Macro { head, .. } => text += &format!(".TP\n.B {head}\n{}", described(&blocks)),
             Kind::Struct { definition, .. } => {
                 text += &format!(".SS struct {}\n{}.P\n.EX\n", item.name, described(&blocks));
                 for line in definition {
@@ -430,100 +467,6 @@ fn escaped(text: &str) -> String {
         before = character;
     }
     made
-}
-
-/// What the comment at the top of the header says of all functions.
-fn common_page() -> String {
-    let preface = api::preface();
-    let mut text = title("shmkey");
-    text += ".SH NAME\nshmkey \\- what all functions of the library have in common\n";
-    text += ".SH LIBRARY\nshmkey\n.RI ( libshmkey \", \" \\-lshmkey )\n";
-    text += ".SH SYNOPSIS\n.nf\n.B #include <shmkey.h>\n.fi\n.SH DESCRIPTION\n";
-    text += "Pages of this section:\n";
-    for (page, summary, _) in PAGES {
-        text += &format!(".TP\n.BR {page} (3)\n{summary}\n");
-    }
-    text += ".SH EXAMPLES\n.EX\n";
-    let is_code = |line: &&&str| line.starts_with("    ");
-    for line in preface
-        .iter()
-        .skip_while(|line| !is_code(line))
-        .take_while(|line| line.is_empty() || is_code(line))
-    {
-        text += &(escaped(line.trim_start_matches("    ")) + "\n");
-    }
-    text += ".EE\n";
-    // Everything else, from the first heading on.
-    let sections = preface
-        .iter()
-        .skip_while(|line| heading(line).is_none())
-        .take_while(|line| !line.starts_with("Made by"))
-        .filter(|line| !line.is_empty());
-    let mut lines: Vec<String> = Vec::new();
-    let flush = |lines: &mut Vec<String>, text: &mut String| {
-        *text += &prose(lines);
-        lines.clear();
-    };
-    for line in sections {
-        let inside = line.strip_prefix("  ");
-        if let Some((name, rest)) = heading(line) {
-            flush(&mut lines, &mut text);
-            text += &format!(".SH {name}\n");
-            lines.push(rest);
-        } else if line.starts_with("Names ") {
-            flush(&mut lines, &mut text);
-            text += ".SH NOTES\n";
-            lines.push((*line).to_owned());
-        } else if inside.is_some_and(|line| {
-            [
-                "name: ",
-                "timeout: ",
-                "Errors of ",
-                "The segment ",
-                "Closing ",
-            ]
-            .iter()
-            .any(|start| line.starts_with(start))
-        }) {
-            flush(&mut lines, &mut text);
-            text += ".P\n";
-            lines.push(line.trim().to_owned());
-        } else {
-            lines.push(line.trim().to_owned());
-        }
-    }
-    flush(&mut lines, &mut text);
-    let others: Vec<String> = [
-        "shmkey (1)",
-        "shmget (2)",
-        "shmop (2)",
-        "shmctl (2)",
-        "ftok (3)",
-        "shmkey (7)",
-    ]
-    .iter()
-    .map(|page| format!(".BR {page}"))
-    .collect();
-    text + ".SH SEE ALSO\n" + &others.join(" ,\n") + "\n"
-}
-
-/// A heading of the comment, and the sentence that begins with it: `THREADS: every function ...`,
-/// `FAILURE is -1 ...`.
-fn heading(line: &str) -> Option<(String, String)> {
-    let capitals = line
-        .find(|c: char| !c.is_ascii_uppercase() && c != ' ')
-        .unwrap_or(line.len());
-    let name = line[..capitals].trim_end();
-    if name.trim_start().len() < 4 || line.starts_with(' ') {
-        return None;
-    }
-    let rest = line[name.len()..].trim_start_matches(':');
-    let sentence = if line[name.len()..].starts_with(':') {
-        capitalised(rest.trim())
-    } else {
-        capitalised(&name.to_lowercase()) + rest
-    };
-    Some((name.to_owned(), sentence))
 }
 
 fn capitalised(text: &str) -> String {

@@ -1,9 +1,9 @@
 //! What is acquired and dropped on the spot, or set up and never used, is a mistake: compilers say so.
 
-mod stage;
+mod support;
 
-use stage::Artifacts;
 use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+use support::Artifacts;
 
 /// The lines of a program that a compiler complains of, as its messages say: `FILE:LINE:COLUMN: …`.
 fn complaints(compiler: &mut Command, source: &Path, said_of: &str) -> BTreeSet<usize> {
@@ -28,16 +28,18 @@ fn rust_says_what_is_not_used() {
     let artifacts = Artifacts::shared();
     let lines = [
         "mutex.lock()?;",
+        "mutex.try_lock()?;",
         "mutex.lock_timeout(Duration::ZERO)?;",
         "latest.publisher()?;",
         "ring.sender()?;",
         "ring.receiver()?;",
-        "sender.reserve(8, Duration::ZERO)?;",
-        "sender.reserve(8, Duration::ZERO)?.commit();",
-        "receiver.peek(Duration::ZERO)?;",
-        "receiver.peek(Duration::ZERO)?.release();",
+        "sender.try_reserve(8)?;",
+        "sender.try_reserve(8)?.commit();",
+        "receiver.try_peek()?;",
+        "receiver.try_peek()?.release();",
+        "receiver.iter();",
         "Place::named(\"x\").mode(0o660);",
-        "Place::named(\"x\").existing();",
+        "Place::named(\"x\").create(false);",
         "Ring::options();",
         "Segment::options();",
         "AttachOptions::new();",
@@ -76,21 +78,35 @@ fn c_and_cpp_say_what_is_not_used() {
         "shm_open_private(1, 0);",
         "shm_attach(1, 0);",
         "shm_mutex_open(\"x\", 1, NULL, 0);",
-        "shm_semaphore_open_key(\"x\", 1, 1, 0);",
-        "shm_latest_open_in(1, 0, 1, NULL, 0);",
-        "shm_ring_open(\"x\", 64, 0);",
+        "shm_semaphore_open_at(&place, 1, 0);",
+        "shm_latest_open_at(&place, 1, NULL, 0);",
+        "shm_ring_open(\"x\", 64, 0, 0);",
         "shm_mutex_lock(mutex, -1);",
         "shm_semaphore_wait(semaphore, -1);",
         "shm_ring_reserve(ring, 8, &slot, -1);",
         "shm_ring_peek(ring, &message, -1);",
         "shm_ring_recv(ring, buffer, 8, -1);",
+        "shm_ring_send(ring, buffer, 8, -1);",
+        "shm_ring_send_batch(ring, NULL, 0, -1);",
+        "shm_ring_commit(ring, &slot, 8);",
+        "shm_ring_release(ring, &message);",
+        "shm_ring_dropped(ring);",
+        "shm_semaphore_value(semaphore);",
+        "shm_mutex_data(mutex);",
+        "shm_mutex_id(mutex);",
+        "shm_latest_read(latest, buffer);",
+        "shm_latest_publish(latest, buffer);",
+        "shm_get_status(1, NULL);",
+        "shm_set_mode(1, 0600);",
+        "shm_set_owner(1, 0, 0);",
     ];
     let beginning = "#include <shmkey.h>
 void use(
-    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_ring *ring);
+    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring);
 void use(
-    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_ring *ring)
+    struct shm_mutex *mutex, struct shm_semaphore *semaphore, struct shm_latest *latest, struct shm_ring *ring)
 {
+struct shm_place place = SHMKEY_PLACE_INIT;
 struct shm_slot slot;
 struct shm_message message;
 char buffer[8];

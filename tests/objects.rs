@@ -1,12 +1,11 @@
 //! Managed objects: one call opens them for all, whatever is wrong is named, and a death is
 //! survived.
 
-mod stage;
+mod support;
 
 use shmkey::{
-    Attachment, Contents, Error, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+    Attachment, Contents, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
 };
-use stage::{Helper, Name, helper_task, say, wait_to_be_told};
 use std::{
     collections::HashMap,
     env,
@@ -18,13 +17,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
-const SOON: Duration = Duration::from_millis(20);
-const AGES: Duration = Duration::from_secs(60);
+use support::{AGES, Environment, Helper, SOON, helper_task, kind, say, wait_to_be_told};
 
 /// Not a test of its own: what the helpers do.
 #[test]
@@ -83,29 +76,26 @@ fn helper_process() {
 
 #[test]
 fn all_who_open_it_have_one_value() {
-    let name = Name::new();
-    let one = Mutex::<u64>::open(name.0.as_str(), 41).unwrap();
-    let two = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let test = Environment::new();
+    let one = Mutex::<u64>::open(test.name(), 41).unwrap();
+    let two = Mutex::<u64>::open(test.name(), 0).unwrap();
     one.lock().unwrap().update(|value| *value += 1);
     assert_eq!(two.lock().unwrap().get(), 42);
-    assert_eq!(
-        kind(Semaphore::open(name.0.as_str(), 0)),
-        ErrorKind::WrongKind
-    );
+    assert_eq!(kind(Semaphore::open(test.name(), 0)), ErrorKind::WrongKind);
     one.remove().unwrap();
-    let fresh = Mutex::<u64>::open(name.0.as_str(), 7).unwrap();
+    let fresh = Mutex::<u64>::open(test.name(), 7).unwrap();
     assert_eq!(fresh.lock().unwrap().get(), 7);
 }
 
 #[test]
 fn many_that_open_at_once_find_it_made_once() {
     for round in 0..100 {
-        let name = Name::new();
+        let test = Environment::new();
         thread::scope(|scope| {
             for n in 0..8 {
-                let name = &name;
+                let name = test.name();
                 scope.spawn(move || {
-                    let mutex = Mutex::<[u64; 100]>::open(name.0.as_str(), [n; 100]).unwrap();
+                    let mutex = Mutex::<[u64; 100]>::open(name, [n; 100]).unwrap();
                     let value = mutex.lock().unwrap().get();
                     assert!(value.iter().all(|&part| part == value[0]), "round {round}");
                 });
@@ -116,17 +106,20 @@ fn many_that_open_at_once_find_it_made_once() {
 
 #[test]
 fn whatever_else_lies_there_is_named() {
-    let name = Name::new();
-    let open = || Mutex::<u64>::open(name.0.as_str(), 0);
+    let test = Environment::new();
+    let open = || Mutex::<u64>::open(test.name(), 0);
     let segment = |size| {
-        let mut options = Segment::options();
-        options.create(true).size(size).open(name.key()).unwrap()
+        Segment::options()
+            .create(true)
+            .size(size)
+            .open(test.key())
+            .unwrap()
     };
     let write = |segment: &Segment, offset, bytes: &[u8]| {
         segment.attach().unwrap().write_at(offset, bytes).unwrap();
     };
 
-    // Made by somebody else, of any size.
+    // Created by another program, of any size.
     for size in [2000, 1032, 1024] {
         let foreign = segment(size);
         write(&foreign, 0, b"hello");
@@ -138,7 +131,7 @@ fn whatever_else_lies_there_is_named() {
     assert_eq!(kind(open()), ErrorKind::Foreign);
     let mut text = [0; 5];
     foreign.attach().unwrap().read_at(100, &mut text).unwrap();
-    assert_eq!(&text, b"hello", "what is somebody else's is left alone");
+    assert_eq!(&text, b"hello", "the bytes of another program stay");
     foreign.remove().unwrap();
     let short = segment(100);
     assert_eq!(kind(open()), ErrorKind::Truncated);
@@ -147,20 +140,20 @@ fn whatever_else_lies_there_is_named() {
     // Made by us, and of another layout.
     let mutex = open().unwrap();
     assert_eq!(
-        kind(Mutex::<u32>::open(name.0.as_str(), 0)),
+        kind(Mutex::<u32>::open(test.name(), 0)),
         ErrorKind::WrongLayout
     );
     assert_eq!(
-        kind(Mutex::<[u64; 9]>::open(name.0.as_str(), [0; 9])),
+        kind(Mutex::<[u64; 9]>::open(test.name(), [0; 9])),
         ErrorKind::WrongLayout
     );
-    let named = Place::named(&name.0).layout("temperature");
+    let named = Place::named(test.name()).layout("temperature");
     assert_eq!(kind(Mutex::<u64>::open(named, 0)), ErrorKind::WrongLayout);
-    Mutex::<u64>::open(name.key(), 0).expect("the key of a name is the same place");
+    Mutex::<u64>::open(test.key(), 0).expect("the key of a name is the same place");
     drop(mutex);
 
     // Each damage on its own, from a header that is right.
-    let segment = Segment::open(name.key()).unwrap();
+    let segment = Segment::open(test.key()).unwrap();
     let memory = segment.attach().unwrap();
     let mut right = [0; 512];
     memory.read_at(0, &mut right).unwrap();
@@ -211,16 +204,15 @@ fn nothing_is_made_twice() {
 }
 
 fn private() -> Segment {
-    let mut options = Segment::options();
-    options
+    Segment::options()
         .size(8192)
         .remove_on_drop(true)
         .open(Key::PRIVATE)
         .unwrap()
 }
 
-/// Where numbers of several namespaces meet, nothing is taken from anybody who may live: not from a
-/// thread of this process, although nobody else has the segment attached.
+/// Where numbers of several namespaces meet, nothing is taken from a holder that may be live: not from a
+/// thread of this process, although no other process has the segment attached.
 #[test]
 fn threads_of_one_process_are_not_each_others_dead() {
     let segment = private();
@@ -233,7 +225,7 @@ fn threads_of_one_process_are_not_each_others_dead() {
         scope.spawn(|| assert_eq!(kind(mutex.lock_timeout(SOON)), ErrorKind::TimedOut));
     });
     drop(guard);
-    // But whoever is gone for sure is dead.
+    // But a holder that is certainly gone is dead.
     thread::scope(|scope| {
         scope.spawn(|| std::mem::forget(mutex.lock().unwrap()));
     });
@@ -242,8 +234,8 @@ fn threads_of_one_process_are_not_each_others_dead() {
 
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
-    let name = Name::new();
-    let place = || Place::named(&name.0);
+    let test = Environment::new();
+    let place = || Place::named(test.name());
     let long = "x".repeat(200);
     for refused in [
         place().layout(&long),
@@ -254,16 +246,16 @@ fn what_is_refused_leaves_nothing_behind() {
             kind(Semaphore::open(refused.clone(), 0)),
             ErrorKind::InvalidArgument
         );
-        assert!(Semaphore::open(refused.existing(), 0).is_err());
+        assert!(Semaphore::open(refused.create(false), 0).is_err());
     }
-    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
+    assert_eq!(kind(Segment::open(test.key())), ErrorKind::KeyNotFound);
 }
 
 #[test]
 fn a_maker_that_died_is_followed_by_another() {
-    let name = Name::new();
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 5).unwrap();
-    let memory = Segment::open(name.key()).unwrap().attach().unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<u64>::open(test.name(), 5).unwrap();
+    let memory = Segment::open(test.key()).unwrap().attach().unwrap();
     // As if its maker, a thread that is no more, had come as far as this.
     memory.write_at(24, &1_u32.to_ne_bytes()).unwrap();
     memory
@@ -272,32 +264,32 @@ fn a_maker_that_died_is_followed_by_another() {
     memory.write_at(512, &[0xaa; 64]).unwrap();
     memory.write_at(1024, &[0xaa; 8]).unwrap();
     drop(mutex);
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 6).unwrap();
+    let mutex = Mutex::<u64>::open(test.name(), 6).unwrap();
     assert_eq!(mutex.lock().unwrap().get(), 6);
 }
 
 #[test]
 fn a_maker_that_lives_is_waited_for() {
-    let name = Name::new();
-    drop(Mutex::<u64>::open(name.0.as_str(), 5).unwrap());
-    let memory = Segment::open(name.key()).unwrap().attach().unwrap();
+    let test = Environment::new();
+    drop(Mutex::<u64>::open(test.name(), 5).unwrap());
+    let memory = Segment::open(test.key()).unwrap().attach().unwrap();
     memory.write_at(24, &1_u32.to_ne_bytes()).unwrap();
     let start = Instant::now();
-    let place = Place::named(&name.0).timeout(SOON);
+    let place = Place::named(test.name()).timeout(SOON);
     assert_eq!(kind(Mutex::<u64>::open(place, 0)), ErrorKind::TimedOut);
     assert!(start.elapsed() >= SOON);
     thread::scope(|scope| {
-        scope.spawn(|| Mutex::<u64>::open(name.0.as_str(), 0).unwrap());
+        scope.spawn(|| Mutex::<u64>::open(test.name(), 0).unwrap());
         memory.write_at(24, &2_u32.to_ne_bytes()).unwrap();
     });
 }
 
 #[test]
 fn existing_objects_can_be_asked_for() {
-    let name = Name::new();
-    let existing = || Place::named(&name.0).existing().timeout(SOON);
+    let test = Environment::new();
+    let existing = || Place::named(test.name()).create(false).timeout(SOON);
     assert_eq!(kind(Semaphore::open(existing(), 1)), ErrorKind::KeyNotFound);
-    Semaphore::open(name.0.as_str(), 3).unwrap();
+    Semaphore::open(test.name(), 3).unwrap();
     assert_eq!(Semaphore::open(existing(), 1).unwrap().value(), 3);
     assert_eq!(kind(Semaphore::open("", 1)), ErrorKind::EmptyName);
     assert_eq!(
@@ -331,9 +323,9 @@ fn objects_lie_side_by_side_in_a_segment() {
 
 #[test]
 fn processes_take_turns() {
-    let name = Name::new();
-    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
-    let mut helpers: Vec<Helper> = (0..3).map(|_| Helper::start("count", &name)).collect();
+    let test = Environment::new();
+    let mutex = Mutex::<[u64; 4]>::open(test.name(), [0; 4]).unwrap();
+    let mut helpers: Vec<Helper> = (0..3).map(|_| test.helper("count")).collect();
     helpers.iter_mut().for_each(|helper| helper.expect("ready"));
     helpers.iter_mut().for_each(Helper::tell);
     helpers.iter_mut().for_each(|helper| helper.expect("done"));
@@ -342,9 +334,9 @@ fn processes_take_turns() {
 
 #[test]
 fn a_killed_owner_is_noticed() {
-    let name = Name::new();
-    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
-    let mut helper = Helper::start("lock and die", &name);
+    let test = Environment::new();
+    let mutex = Mutex::<[u64; 4]>::open(test.name(), [0; 4]).unwrap();
+    let mut helper = test.helper("lock and die");
     helper.expect("locked");
     assert_eq!(
         kind(mutex.lock_timeout(Duration::ZERO)),
@@ -365,7 +357,7 @@ fn a_killed_owner_is_noticed() {
     });
     assert!(!mutex.lock_timeout(Duration::ZERO).unwrap().owner_died());
 
-    let mut helper = Helper::start("lock and die", &name);
+    let mut helper = test.helper("lock and die");
     helper.expect("locked");
     helper.kill();
     drop(mutex.lock_timeout(Duration::ZERO).unwrap()); // not repaired
@@ -378,10 +370,10 @@ fn a_killed_owner_is_noticed() {
 
 #[test]
 fn a_thread_does_not_wait_for_itself() {
-    let name = Name::new();
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<u64>::open(test.name(), 0).unwrap();
     let guard = mutex.lock().unwrap();
-    let again = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let again = Mutex::<u64>::open(test.name(), 0).unwrap();
     assert_eq!(kind(again.lock()), ErrorKind::Deadlock);
     drop(guard);
     drop(again.lock().unwrap());
@@ -389,8 +381,8 @@ fn a_thread_does_not_wait_for_itself() {
 
 #[test]
 fn a_childs_copy_of_a_guard_is_nothing() {
-    let name = Name::new();
-    let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<u64>::open(test.name(), 0).unwrap();
     let guard = mutex.lock().unwrap();
     // SAFETY: the child asks for a lock and ends.
     let child = unsafe { libc::fork() };
@@ -408,14 +400,10 @@ fn a_childs_copy_of_a_guard_is_nothing() {
 
 #[test]
 fn a_semaphore_wakes_another_process() {
-    let name = Name::new();
-    let (ping, pong) = (
-        Name(format!("{} ping", name.0)),
-        Name(format!("{} pong", name.0)),
-    );
-    let there = Semaphore::open(ping.0.as_str(), 0).unwrap();
-    let back = Semaphore::open(pong.0.as_str(), 0).unwrap();
-    let _echo = Helper::start("echo", &name);
+    let test = Environment::new();
+    let there = Semaphore::open(test.named("ping").as_str(), 0).unwrap();
+    let back = Semaphore::open(test.named("pong").as_str(), 0).unwrap();
+    let _echo = test.helper("echo");
     for round in 0..2000 {
         there.post().unwrap();
         back.wait_timeout(AGES).unwrap();
@@ -424,14 +412,14 @@ fn a_semaphore_wakes_another_process() {
         }
     }
     assert_eq!((there.value(), back.value()), (0, 0));
-    assert!(!back.try_wait());
+    assert_eq!(kind(back.try_wait()), ErrorKind::WouldBlock);
     assert_eq!(kind(back.wait_timeout(SOON)), ErrorKind::TimedOut);
 }
 
 #[test]
 fn a_semaphore_has_a_largest_count() {
-    let name = Name::new();
-    let semaphore = Semaphore::open(name.0.as_str(), Semaphore::MAX).unwrap();
+    let test = Environment::new();
+    let semaphore = Semaphore::open(test.name(), Semaphore::MAX).unwrap();
     let error = semaphore.post().unwrap_err();
     assert_eq!(
         (error.kind(), error.errno()),
@@ -439,7 +427,7 @@ fn a_semaphore_has_a_largest_count() {
     );
     assert_eq!(semaphore.value(), Semaphore::MAX);
     assert_eq!(
-        kind(Semaphore::open(name.0.as_str(), u32::MAX)),
+        kind(Semaphore::open(test.name(), u32::MAX)),
         ErrorKind::Overflow
     );
 }
@@ -447,7 +435,7 @@ fn a_semaphore_has_a_largest_count() {
 /// A segment is created, and cannot be attached: then it goes again.
 #[test]
 fn what_cannot_be_attached_is_not_left_behind() {
-    let name = Name::new();
+    let test = Environment::new();
     // SAFETY: the child limits itself, makes system calls, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -457,7 +445,7 @@ fn what_cannot_be_attached_is_not_left_behind() {
         };
         // SAFETY: the kernel reads the limit.
         unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
-        let kind = Semaphore::open(name.0.as_str(), 0).map_err(|error| error.kind());
+        let kind = Semaphore::open(test.name(), 0).map_err(|error| error.kind());
         // SAFETY: ends this process, without the destructors that are the parent's.
         unsafe { libc::_exit((kind.err() != Some(ErrorKind::OutOfMemory)).into()) };
     }
@@ -465,16 +453,16 @@ fn what_cannot_be_attached_is_not_left_behind() {
     // SAFETY: the status is ours to write.
     unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(status, 0);
-    assert_eq!(kind(Segment::open(name.key())), ErrorKind::KeyNotFound);
+    assert_eq!(kind(Segment::open(test.key())), ErrorKind::KeyNotFound);
 }
 
 /// A thread that has waited for long is next. It is killed together with the owner: neither its turn
 /// nor the lock is lost.
 #[test]
 fn whoever_is_next_may_die_with_the_owner() {
-    let name = Name::new();
-    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
-    let mut helper = Helper::start("lock and wait for it", &name);
+    let test = Environment::new();
+    let mutex = Mutex::<[u64; 4]>::open(test.name(), [0; 4]).unwrap();
+    let mut helper = test.helper("lock and wait for it");
     helper.expect("locked");
     thread::sleep(Duration::from_millis(60)); // longer than a few slices
     helper.kill();
@@ -486,10 +474,10 @@ fn whoever_is_next_may_die_with_the_owner() {
 /// The same, and the owner has unlocked: a free lock is free also for those who only try.
 #[test]
 fn whoever_is_next_may_die_before_its_turn() {
-    let name = Name::new();
-    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<[u64; 4]>::open(test.name(), [0; 4]).unwrap();
     let guard = mutex.lock().unwrap();
-    let mut helper = Helper::start("wait for the lock", &name);
+    let mut helper = test.helper("wait for the lock");
     helper.expect("waiting");
     thread::sleep(Duration::from_millis(60));
     helper.kill();
@@ -502,8 +490,8 @@ fn whoever_is_next_may_die_before_its_turn() {
 /// A process that has no descriptors left can still tell who lives, and does not spoil it for others.
 #[test]
 fn no_descriptors_are_needed_to_take_part() {
-    let name = Name::new();
-    let mutex = Mutex::<[u64; 4]>::open(name.0.as_str(), [0; 4]).unwrap();
+    let test = Environment::new();
+    let mutex = Mutex::<[u64; 4]>::open(test.name(), [0; 4]).unwrap();
     let memory = mutex.segment().attach().unwrap();
     // SAFETY: the child limits itself, asks for a lock, and ends.
     let child = unsafe { libc::fork() };
@@ -571,7 +559,7 @@ fn two_files_with_one_key_are_distinguished() {
         (ErrorKind::KeyCollision, libc::ENOTUNIQ)
     );
     assert_eq!(
-        kind(Mutex::<u64>::open(place(&other).existing(), 1)),
+        kind(Mutex::<u64>::open(place(&other).create(false), 1)),
         ErrorKind::KeyCollision
     );
     assert_eq!(
@@ -678,12 +666,13 @@ fn the_header_keeps_which_file_it_was() {
 /// A process that has an object open can ask whether it was removed; one that opens it anew has another.
 #[test]
 fn a_removed_object_says_so() {
-    let names: Vec<Name> = (0..4).map(|_| Name::new()).collect();
-    let name = |n: usize| names[n].0.as_str();
+    let test = Environment::new();
+    let names = ["mutex", "semaphore", "latest", "ring"].map(|kind| test.named(kind));
+    let name = |n: usize| names[n].as_str();
     let mutex = Mutex::<u64>::open(name(0), 1).unwrap();
     let semaphore = Semaphore::open(name(1), 0).unwrap();
     let latest = Latest::<u64>::open(name(2)).unwrap();
-    let reader = Latest::<u64>::open(Place::named(name(2)).read_only()).unwrap();
+    let reader = Latest::<u64>::open(Place::named(name(2)).read_only(true)).unwrap();
     let ring = Ring::open(name(3), 64).unwrap();
     let removed = || {
         [
@@ -697,9 +686,10 @@ fn a_removed_object_says_so() {
     assert_eq!(removed(), [false; 5]);
     let error = semaphore.wait_timeout(SOON).unwrap_err().to_string();
     assert!(!error.contains("has been removed"), "{error}");
-    names
-        .iter()
-        .for_each(|name| Segment::open(name.key()).unwrap().remove().unwrap());
+    for name in &names {
+        let key = Key::from_name(name).unwrap();
+        Segment::open(key).unwrap().remove().unwrap();
+    }
     assert_eq!(removed(), [true; 5]);
     let anew = Mutex::<u64>::open(name(0), 2).unwrap();
     assert!(!anew.is_removed().unwrap() && mutex.is_removed().unwrap());
@@ -764,13 +754,13 @@ fn in_child_without_rights(ask: impl Fn() -> Result<bool, i32>) -> i32 {
 /// opens what others open now.
 #[test]
 fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
-    let name = Name::new();
-    drop(Mutex::<u64>::open(name.0.as_str(), 5).unwrap());
-    let old = Segment::open(name.key()).unwrap();
+    let test = Environment::new();
+    drop(Mutex::<u64>::open(test.name(), 5).unwrap());
+    let old = Segment::open(test.key()).unwrap();
     let memory = old.attach().unwrap();
     memory.write_at(24, &1_u32.to_ne_bytes()).unwrap(); // by this thread, which lives
     thread::scope(|scope| {
-        let opener = scope.spawn(|| Mutex::<u64>::open(name.0.as_str(), 6));
+        let opener = scope.spawn(|| Mutex::<u64>::open(test.name(), 6));
         while old.status().unwrap().nattch < 2 {
             thread::yield_now();
         }
@@ -784,8 +774,8 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
 /// The id that was found can be another segment's by the time that it is attached: the first one was
 /// removed, and the kernel has given its id again. Here, strace gives it.
 #[test]
-#[ignore = "needs strace"]
 fn a_segment_that_turns_out_smaller_is_not_used() {
+    needs!(STRACE);
     const INNER: &str = "SHMKEY_TEST_SMALLER";
     if env::var_os(INNER).is_some() {
         let opened = Mutex::open("an id that was given again", [1_u8; 100_000]);
@@ -793,14 +783,16 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
         return;
     }
     for (size, expected) in [(1, "Truncated"), (4096, "OutOfRange")] {
-        let mut options = Segment::options();
-        let small = options.size(size).remove_on_drop(true).open(Key::PRIVATE);
+        let small = Segment::options()
+            .size(size)
+            .remove_on_drop(true)
+            .open(Key::PRIVATE);
         let small = small.unwrap();
         let output = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e"])
             .arg(format!("inject=shmget:retval={}", small.id()))
             .arg(env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture"])
+            .args(["--exact", "--nocapture"])
             .arg("a_segment_that_turns_out_smaller_is_not_used")
             .env(INNER, "1")
             .output()
@@ -812,4 +804,31 @@ fn a_segment_that_turns_out_smaller_is_not_used() {
             output.status
         );
     }
+}
+
+/// A segment of another user's is refused before anything in it is used.
+#[test]
+fn the_owner_of_a_segment_can_be_expected() {
+    let test = Environment::new();
+    let place = || Place::named(test.name());
+    let semaphore = Semaphore::open(place(), 1).unwrap();
+    let me = semaphore.segment().status().unwrap().uid;
+    Semaphore::open(place().owner(me), 1).unwrap();
+    let created = Semaphore::open(place().owner(me + 1), 1);
+    assert_eq!(kind(created), ErrorKind::InvalidArgument);
+    let opened = Semaphore::open(place().owner(me + 1).create(false), 1).unwrap_err();
+    assert_eq!(opened.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(opened.errno(), libc::EPERM);
+    assert!(
+        opened.to_string().contains(&format!("uid {me}")),
+        "{opened}"
+    );
+    // The owner alone proves nothing: the creator can give the segment away, and still write it.
+    semaphore.segment().set_mode(0o666).unwrap();
+    semaphore.segment().set_owner(Some(me + 1), None).unwrap();
+    let given = Semaphore::open(place().owner(me + 1).create(false), 1);
+    assert_eq!(given.is_ok(), me == 0, "{given:?}"); // root is trusted
+    let mine = Semaphore::open(place().owner(me).create(false), 1);
+    assert_eq!(kind(mine), ErrorKind::PermissionDenied);
+    semaphore.remove().unwrap();
 }

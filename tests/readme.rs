@@ -1,54 +1,76 @@
-//! What the README shows in C, in C++ and on the command line is what happens. (Its Rust is run as a
-//! documentation test.) And the files that `Cargo.toml` speaks of are there.
+//! What the README and the guide in `docs/` show in C, in C++ and on the command line is what happens. (Their
+//! Rust is run as documentation tests: see `src/lib.rs`.) Their links lead somewhere, and so do the files that
+//! `Cargo.toml` names.
 
-mod stage;
+mod support;
 
-use stage::Artifacts;
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use support::Artifacts;
 
-/// The blocks of a language, each with the line of text before it.
-fn blocks(language: &str) -> Vec<(String, String)> {
-    let readme = include_str!("../README.md");
+/// The README and the pages of the guide.
+fn pages() -> Vec<PathBuf> {
+    let guide = fs::read_dir("docs").unwrap();
+    let mut pages: Vec<PathBuf> = guide
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain(["README.md".into()])
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// A block of code in a page.
+struct Block {
+    /// What stands behind the backquotes: `c`, `console`, ...
+    language: String,
+    /// The last line of text in front of it.
+    before: String,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut before = "";
-    let mut lines = readme.lines();
+    let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        match line.strip_prefix("```") {
-            Some(tag) => {
-                let block: Vec<&str> = lines.by_ref().take_while(|&line| line != "```").collect();
-                if tag == language {
-                    found.push((before.to_owned(), block.join("\n") + "\n"));
-                }
-            }
-            None if !line.is_empty() => before = line,
-            None => {}
+        if let Some(language) = line.strip_prefix("```") {
+            let text: Vec<&str> = lines.by_ref().take_while(|&line| line != "```").collect();
+            found.push(Block {
+                language: language.to_owned(),
+                before: before.to_owned(),
+                text: text.join("\n") + "\n",
+            });
+        } else if !line.is_empty() {
+            before = line;
         }
     }
     found
 }
 
+/// The name of the file that a line of text announces: "The sender, `sender.c`:".
+fn file_name(before: &str) -> &str {
+    let name = before.rsplit(' ').next().unwrap().trim_matches(['`', ':']);
+    assert!(name.ends_with(".c") || name.ends_with(".cpp"), "{before}");
+    name
+}
+
 /// The name of the user who runs this.
 fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
-    String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned()
+    let name = String::from_utf8_lossy(&output.stdout);
+    name.trim_end().to_owned()
 }
 
 /// Runs a block of `$ command` lines, and compares what they print with the lines in between.
 fn run_console(block: &str, directory: &Path) {
-    let mut commands: Vec<(&str, String)> = Vec::new();
-    for line in block.lines() {
-        match line.strip_prefix("$ ") {
-            Some(command) => commands.push((command, String::new())),
-            None => {
-                let expected = &mut commands.last_mut().expect("a command comes first").1;
-                *expected += line;
-                *expected += "\n";
-            }
-        }
-    }
-    for (command, expected) in commands {
+    for session in block.split("$ ").filter(|session| !session.is_empty()) {
+        let (command, expected) = session.split_once('\n').unwrap();
         if command.starts_with("cargo ") {
             continue; // Cargo has built the libraries already
         }
@@ -59,11 +81,11 @@ fn run_console(block: &str, directory: &Path) {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{command}: {said}");
-        // The README's examples were run by root.
+        // The pages show what root sees.
         let said = said.replace(&format!(" ({})", user()), " (root)");
         assert_eq!(
             without_numbers(&said),
-            without_numbers(&expected),
+            without_numbers(expected),
             "{command}"
         );
     }
@@ -80,71 +102,195 @@ fn without_numbers(text: &str) -> String {
         }
         for word in line.split_inclusive(|character| !is_part(character)) {
             let end = word.trim_end_matches(|character| !is_part(character));
-            match end.contains(|character: char| character.is_ascii_digit()) {
-                true => same += &format!("#{}", &word[end.len()..]),
-                false => same += word,
+            if end.contains(|character: char| character.is_ascii_digit()) {
+                same += &format!("#{}", &word[end.len()..]);
+            } else {
+                same += word;
             }
         }
     }
     same
 }
 
-#[test]
-fn the_command_lines_print_what_they_show() {
-    let artifacts = Artifacts::shared();
-    let directory = tempfile::tempdir_in(stage::directory()).unwrap();
+/// The same with names of segments that no other process uses, and the keys that they give. In the pages, the
+/// name of a segment is `"hello"`, or `"hello"` and one more word.
+fn own(text: &str) -> String {
+    let names: BTreeSet<&str> = text
+        .split('"')
+        .filter(|quoted| is_segment_name(quoted))
+        .collect();
+    let mut own = text.to_owned();
+    for name in names {
+        let unique = name.replacen("hello", &format!("hello {}", std::process::id()), 1);
+        let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
+        own = own
+            .replace(&format!("\"{name}\""), &format!("\"{unique}\""))
+            .replace(&key(name), &key(&unique));
+    }
+    own
+}
+
+fn is_segment_name(quoted: &str) -> bool {
+    let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let more = quoted.strip_prefix("hello ");
+    quoted == "hello" || more.is_some_and(|more| !more.is_empty() && is_word(more))
+}
+
+/// A folder that looks like the sources of shmkey after `cargo build --release`.
+fn sources(artifacts: &Artifacts) -> tempfile::TempDir {
+    let directory = tempfile::tempdir_in(support::directory()).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for shared in ["include", "c_examples"] {
         symlink(root.join(shared), directory.path().join(shared)).unwrap();
     }
-    fs::create_dir(directory.path().join("target")).unwrap();
-    symlink(
-        artifacts.directory(),
-        directory.path().join("target/release"),
-    )
-    .unwrap();
-    let (c, cpp) = (blocks("c"), blocks("cpp"));
-    assert_eq!((c.len(), cpp.len()), (5, 1));
-    for (before, source) in c.iter().chain(&cpp) {
-        let name = before.rsplit(' ').next().unwrap().trim_matches(['`', ':']);
-        assert!(name.ends_with(".c") || name.ends_with(".cpp"), "{name}");
-        // A name of this run's own, so that runs side by side do not meet.
-        fs::write(directory.path().join(name), own(source)).unwrap();
-    }
-    let consoles = blocks("console");
-    assert_eq!(consoles.len(), 7);
-    for (_, block) in &consoles {
-        run_console(&own(block), directory.path());
-    }
-}
-
-/// The same with a segment's name that nobody else uses, and its key.
-fn own(text: &str) -> String {
-    let name = format!("hello {}", std::process::id());
-    let key = |name: &str| shmkey::Key::from_name(name).unwrap().to_string();
-    let mut text = text
-        .replace("\"hello\"", &format!("\"{name}\""))
-        .replace(&key("hello"), &key(&name));
-    for object in ["ring", "lines", "position", "news", "total", "orders"] {
-        let shown = format!("\"hello {object}\"");
-        text = text.replace(&shown, &format!("\"{name} {object}\""));
-    }
-    text
+    let target = directory.path().join("target");
+    fs::create_dir(&target).unwrap();
+    symlink(artifacts.directory(), target.join("release")).unwrap();
+    directory
 }
 
 #[test]
-fn the_table_of_costs_names_its_command() {
-    let readme = include_str!("../README.md");
-    let table = readme.split("## What it costs").nth(1).unwrap();
-    assert!(table.contains("`cargo run --release -p shmkey-bench`"));
-    assert!(table.contains("| attach and detach, 4 KiB: C |"));
+fn the_command_lines_print_what_they_show() {
+    let artifacts = Artifacts::shared();
+    let (mut programs, mut consoles) = (0, 0);
+    for page in pages() {
+        println!("{}:", page.display());
+        let directory = sources(&artifacts);
+        // Segments of this run's own, so that runs side by side do not meet.
+        let page = own(&fs::read_to_string(page).unwrap());
+        for block in blocks(&page) {
+            match block.language.as_str() {
+                "c" | "cpp" => {
+                    let file = directory.path().join(file_name(&block.before));
+                    fs::write(file, block.text).unwrap();
+                    programs += 1;
+                }
+                "console" => {
+                    run_console(&block.text, directory.path());
+                    consoles += 1;
+                }
+                // Documentation tests; what needs an installed library (.ci/install); what is only shown.
+                "rust" | "sh" | "cmake" | "toml" | "text" => {}
+                other => panic!("no test runs a block of {other:?}"),
+            }
+        }
+    }
+    println!("{programs} programs, {consoles} consoles");
+    assert!(programs >= 8 && consoles >= 8);
+}
+
+#[test]
+fn documentation_tests_run_the_rust_of_every_page() {
+    let library = include_str!("../src/lib.rs");
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        if blocks(&text).iter().any(|block| block.language == "rust") {
+            let included = format!("include_str!(\"../{}\")", page.display());
+            assert!(library.contains(&included), "{included}");
+        }
+    }
+}
+
+/// The targets of the links in a text: `[words](target)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1);
+    targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+}
+
+/// What GitHub makes of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars()
+        .filter(|character| character.is_alphanumeric() || " -_".contains(*character))
+        .map(|character| if character == ' ' { '-' } else { character })
+        .collect()
+}
+
+#[test]
+fn the_links_lead_to_files_and_headings() {
+    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
+    for page in pages().into_iter().chain(others.map(PathBuf::from)) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text).filter(|link| !link.starts_with("http")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(file)
+            };
+            assert!(file.exists(), "{}: {link}", page.display());
+            if !heading.is_empty() {
+                let target = fs::read_to_string(&file).unwrap();
+                let mut headings = target.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line) == heading),
+                    "{}: {link}",
+                    page.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_files_that_the_documents_name_exist() {
+    let others = [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "RELEASING.md",
+    ];
+    for page in pages().into_iter().chain(others.map(PathBuf::from)) {
+        let text = fs::read_to_string(&page).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = quoted.contains('/') && !quoted.contains([' ', '*', '(', '$', '\n']);
+            let folder = quoted.split('/').next().unwrap();
+            // NAME stands for any; what is not in a folder of the sources is built, or the reader's own.
+            if is_path && !quoted.contains("NAME") && folder != "target" && is_folder(folder) {
+                assert!(Path::new(quoted).exists(), "{}: {quoted}", page.display());
+            }
+        }
+    }
+}
+
+fn is_folder(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).is_dir()
+}
+
+#[test]
+fn the_readme_is_short_and_leads_to_every_page_of_the_guide() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let lines = readme.lines().count();
+    assert!(lines <= 250, "{lines} lines");
+    for page in pages() {
+        let page = page.display().to_string();
+        assert!(
+            page == "README.md" || readme.contains(&format!("]({page})")),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn the_tables_of_costs_name_their_commands() {
+    let page = fs::read_to_string("docs/performance.md").unwrap();
+    let tables = page.lines().filter(|line| line.contains("(quartiles)"));
+    assert!(tables.count() >= 3);
+    for command in ["", " list", " locks", " --features peers,aeron -- sync"] {
+        assert!(
+            page.contains(&format!("shmkey-bench{command}")),
+            "{command}"
+        );
+    }
 }
 
 #[test]
 fn the_files_that_cargo_toml_names_exist() {
     let text = include_str!("../Cargo.toml");
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c));
-    let files: Vec<&str> = words.filter(|word| word.ends_with(".rs")).collect();
+    let files: Vec<&str> = words
+        .filter(|word| word.ends_with(".rs") && !word.ends_with("docs.rs"))
+        .collect();
     assert!(!files.is_empty());
     for file in files {
         let path = file.trim_start_matches('/');

@@ -1,41 +1,29 @@
-//! The ring: messages of every length arrive whole and in order, and every ending is told from the
+//! The ring: messages of every length arrive whole and in order, and every ending differs from the
 //! others.
 
-mod stage;
+mod support;
 
-use shmkey::{Attachment, Error, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
-use stage::{Helper, Name, Random, helper_task, say, wait_to_be_told};
+use shmkey::{Attachment, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
+use support::{AGES, Environment, Helper, Random, SOON, helper_task, kind, say, wait_to_be_told};
 
-const NOW: Duration = Duration::ZERO;
-const SOON: Duration = Duration::from_millis(20);
-const AGES: Duration = Duration::from_secs(60);
-
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
-fn open(name: &Name, capacity: usize) -> Ring {
-    Ring::open(name.0.as_str(), capacity).unwrap()
+fn open(name: &str, capacity: usize) -> Ring {
+    Ring::open(name, capacity).unwrap()
 }
 
 fn many() -> RingOptions {
-    let mut options = Ring::options();
-    options.many_senders(true);
-    options
+    Ring::options().many_senders(true)
 }
 
 fn dropping() -> RingOptions {
-    let mut options = Ring::options();
-    options.drop_oldest(true);
-    options
+    Ring::options().drop_oldest(true)
 }
 
 /// Bytes that tell which message they are, and whether they are all of it.
@@ -77,7 +65,7 @@ fn helper_process() {
             for _ in 0..count {
                 receiver.recv_timeout(&mut buffer, AGES).unwrap();
             }
-            let _looked_at = receiver.peek(AGES).unwrap();
+            let _looked_at = receiver.peek_timeout(AGES).unwrap();
             say("received");
             wait_to_be_told();
         }
@@ -101,10 +89,10 @@ fn helper_process() {
 /// A receiver in vain names a sender that lives, not the first one, which has died.
 #[test]
 fn a_receiver_in_vain_names_a_live_sender() {
-    let name = Name::new();
-    let ring = many().open(name.0.as_str(), 1000).unwrap();
+    let test = Environment::new();
+    let ring = many().open(test.name(), 1000).unwrap();
     let mut receiver = ring.receiver().unwrap();
-    let mut first = Helper::start("send 0 1", &name);
+    let mut first = test.helper("send 0 1");
     first.expect("sent");
     let sender = ring.sender().unwrap();
     first.kill();
@@ -145,8 +133,8 @@ fn expect_numbered(bytes: &[u8], number: u64) {
 #[test]
 fn messages_of_every_length_come_in_order() {
     for capacity in [64, 72, 100, 1000, 4096, 70_000] {
-        let name = Name::new();
-        let ring = open(&name, capacity);
+        let test = Environment::new();
+        let ring = open(test.name(), capacity);
         assert_eq!(ring.capacity(), capacity.next_multiple_of(8));
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         let mut buffer = vec![0; ring.capacity()];
@@ -179,10 +167,10 @@ fn messages_of_every_length_come_in_order() {
 
 #[test]
 fn a_long_message_crosses_in_pieces_between_processes() {
-    let name = Name::new();
-    let back = Name(format!("{} back", name.0));
-    let (there, back) = (open(&name, 100_000), open(&back, 100_000));
-    let mut helper = Helper::start("echo", &name);
+    let test = Environment::new();
+    let back = test.named("back");
+    let (there, back) = (open(test.name(), 100_000), open(&back, 100_000));
+    let mut helper = test.helper("echo");
     let (mut sender, mut receiver) = (there.sender().unwrap(), back.receiver().unwrap());
     let mut buffer = vec![0; 100_000];
     for number in 0..300 {
@@ -203,11 +191,11 @@ fn a_long_message_crosses_in_pieces_between_processes() {
 
 #[test]
 fn full_and_empty_are_told_apart_from_closed_and_dead() {
-    let name = Name::new();
-    let ring = open(&name, 64);
+    let test = Environment::new();
+    let ring = open(test.name(), 64);
     let mut buffer = [0; 64];
     let mut receiver = ring.receiver().unwrap();
-    // Nobody has come yet.
+    // No other end was taken yet.
     assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
     let start = Instant::now();
     assert_eq!(
@@ -243,10 +231,10 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
 
     // Deaths.
     drop((sender, receiver));
-    let name = Name::new();
-    let ring = open(&name, 1 << 20);
+    let test = Environment::new();
+    let ring = open(test.name(), 1 << 20);
     let mut receiver = ring.receiver().unwrap();
-    let mut helper = Helper::start("send 0 3", &name);
+    let mut helper = test.helper("send 0 3");
     helper.expect("sent");
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..3 {
@@ -268,7 +256,7 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
     let mut sender = ring.sender().unwrap();
     sender.send(b"for the next").unwrap();
     sender.send(b"and one more").unwrap();
-    let mut helper = Helper::start("receive 1", &name);
+    let mut helper = test.helper("receive 1");
     helper.expect("received");
     helper.kill();
     let filler = vec![0; 60_000];
@@ -282,11 +270,11 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
 
 #[test]
 fn each_part_is_played_by_one() {
-    let name = Name::new();
-    let ring = open(&name, 64);
+    let test = Environment::new();
+    let ring = open(test.name(), 64);
     let (sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     assert_eq!(kind(ring.sender()), ErrorKind::Busy);
-    assert_eq!(kind(open(&name, 64).receiver()), ErrorKind::Busy);
+    assert_eq!(kind(open(test.name(), 64).receiver()), ErrorKind::Busy);
     drop((sender, receiver));
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     // SAFETY: the child makes system calls and compares numbers, and ends.
@@ -314,14 +302,14 @@ fn each_part_is_played_by_one() {
 
 #[test]
 fn in_place_on_both_ends() {
-    let name = Name::new();
-    let ring = open(&name, 256);
+    let test = Environment::new();
+    let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     for round in 0..100 {
-        let mut slot = sender.reserve(40, NOW).unwrap();
+        let mut slot = sender.try_reserve(40).unwrap();
         slot.write_at(0, b"given up").unwrap();
         drop(slot);
-        let mut slot = sender.reserve(48, NOW).unwrap();
+        let mut slot = sender.try_reserve(48).unwrap();
         assert_eq!(slot.as_mut_ptr() as usize % 8, 0);
         slot.write_at(0, &[round; 20]).unwrap();
         slot.write_at(20, &[round; 28]).unwrap();
@@ -335,7 +323,7 @@ fn in_place_on_both_ends() {
         assert_eq!(slot.len(), 33);
         slot.commit().unwrap();
         for _ in 0..2 {
-            let found = receiver.peek(NOW).unwrap();
+            let found = receiver.try_peek().unwrap();
             assert_eq!(found.to_vec(), [round; 33]);
             let mut end = [0; 3];
             found.read_at(30, &mut end).unwrap();
@@ -343,10 +331,10 @@ fn in_place_on_both_ends() {
             assert_eq!(kind(found.read_at(31, &mut end)), ErrorKind::OutOfRange);
             assert_eq!(found.as_ptr() as usize % 8, 0);
         }
-        receiver.peek(NOW).unwrap().release().unwrap();
-        assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+        receiver.try_peek().unwrap().release().unwrap();
+        assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
     }
-    assert_eq!(kind(sender.reserve(257, NOW)), ErrorKind::TooLong);
+    assert_eq!(kind(sender.try_reserve(257)), ErrorKind::TooLong);
     assert_eq!(kind(sender.send(&[0; 257])), ErrorKind::TooLong);
     sender.send(&[7; 100]).unwrap();
     let error = receiver.recv(&mut [0; 99]).unwrap_err();
@@ -360,23 +348,23 @@ fn in_place_on_both_ends() {
 
 #[test]
 fn many_at_once() {
-    let name = Name::new();
-    let ring = open(&name, 1000);
+    let test = Environment::new();
+    let ring = open(test.name(), 1000);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let (mut buffer, mut lengths) = ([0; 300], [0; 100]);
     let messages: Vec<Vec<u8>> = (0..50)
         .map(|number| message(number, number as usize % 30))
         .collect();
     let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
-    assert_eq!(sender.send_batch(&[], NOW).unwrap(), 0);
+    assert_eq!(sender.try_send_batch(&[]).unwrap(), 0);
     for round in 0..50 {
         let mut sent = 0;
         let mut received = 0;
         while received < messages.len() {
             if sent < messages.len() {
-                sent += sender.send_batch(&messages[sent..], NOW).unwrap_or(0);
+                sent += sender.try_send_batch(&messages[sent..]).unwrap_or(0);
             }
-            let count = receiver.recv_batch(&mut buffer, &mut lengths, NOW).unwrap();
+            let count = receiver.try_recv_batch(&mut buffer, &mut lengths).unwrap();
             let mut from = 0;
             for &len in &lengths[..count] {
                 assert_eq!(
@@ -390,24 +378,24 @@ fn many_at_once() {
         assert_eq!(sent, messages.len());
     }
     assert_eq!(
-        kind(receiver.recv_batch(&mut buffer, &mut lengths, NOW)),
+        kind(receiver.try_recv_batch(&mut buffer, &mut lengths)),
         ErrorKind::WouldBlock
     );
     assert_eq!(
-        kind(sender.send_batch(&[&[0; 1001]], NOW)),
+        kind(sender.try_send_batch(&[&[0; 1001]])),
         ErrorKind::TooLong
     );
     // Those that do not fit are there the next time.
-    sender.send_batch(&[b"one", b"two", b"three"], NOW).unwrap();
+    sender.try_send_batch(&[b"one", b"two", b"three"]).unwrap();
     assert_eq!(
         receiver
-            .recv_batch(&mut buffer[..7], &mut lengths, NOW)
+            .try_recv_batch(&mut buffer[..7], &mut lengths)
             .unwrap(),
         2
     );
     assert_eq!(
         receiver
-            .recv_batch(&mut buffer, &mut lengths[..1], NOW)
+            .try_recv_batch(&mut buffer, &mut lengths[..1])
             .unwrap(),
         1
     );
@@ -415,12 +403,12 @@ fn many_at_once() {
 
 #[test]
 fn many_senders_each_get_their_turn() {
-    let name = Name::new();
-    let ring = many().open(name.0.as_str(), 100_000).unwrap();
+    let test = Environment::new();
+    let ring = many().open(test.name(), 100_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
     const EACH: u64 = 2_000;
     let mut helpers: Vec<Helper> = (0..4)
-        .map(|sender| Helper::start(&format!("send {} {EACH}", sender * 1_000_000), &name))
+        .map(|sender| test.helper(&format!("send {} {EACH}", sender * 1_000_000)))
         .collect();
     let mut next = [0; 4];
     let mut buffer = vec![0; 100_000];
@@ -467,8 +455,8 @@ fn many_senders_each_get_their_turn() {
 
 #[test]
 fn there_are_64_senders_at_most() {
-    let name = Name::new();
-    let ring = many().open(name.0.as_str(), 64).unwrap();
+    let test = Environment::new();
+    let ring = many().open(test.name(), 64).unwrap();
     let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
     assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
     drop(senders);
@@ -477,10 +465,10 @@ fn there_are_64_senders_at_most() {
 
 #[test]
 fn a_reserved_slot_keeps_the_others_out() {
-    let name = Name::new();
-    let ring = many().open(name.0.as_str(), 1000).unwrap();
+    let test = Environment::new();
+    let ring = many().open(test.name(), 1000).unwrap();
     let (mut one, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
-    let mut slot = one.reserve(8, NOW).unwrap();
+    let mut slot = one.try_reserve(8).unwrap();
     assert_eq!(kind(other.try_send(b"x")), ErrorKind::Deadlock);
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
@@ -489,13 +477,13 @@ fn a_reserved_slot_keeps_the_others_out() {
     slot.commit().unwrap();
     other.send(b"x").unwrap();
     let mut receiver = ring.receiver().unwrap();
-    assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 8]);
+    assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 8]);
 }
 
 #[test]
 fn a_sender_that_never_waits_drops_the_oldest() {
-    let name = Name::new();
-    let ring = dropping().open(name.0.as_str(), 256).unwrap();
+    let test = Environment::new();
+    let ring = dropping().open(test.name(), 256).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let mut buffer = [0; 256];
     for number in 0..1000_u64 {
@@ -510,9 +498,9 @@ fn a_sender_that_never_waits_drops_the_oldest() {
     }
     assert_eq!(last, Some(999));
     assert_eq!(ring.dropped() + count, 1000);
-    // One that was looked at and dropped meanwhile is no message.
+    // A message that was peeked at and then dropped is no message.
     sender.send(b"old").unwrap();
-    let found = receiver.peek(NOW).unwrap();
+    let found = receiver.try_peek().unwrap();
     for _ in 0..100 {
         sender.send(b"new").unwrap();
     }
@@ -527,10 +515,10 @@ fn a_sender_that_never_waits_drops_the_oldest() {
 /// The receiver is overtaken all the time, and sees no message that was not sent.
 #[test]
 fn what_is_received_while_others_are_dropped_is_whole() {
-    let name = Name::new();
-    let ring = dropping().open(name.0.as_str(), 100_000).unwrap();
+    let test = Environment::new();
+    let ring = dropping().open(test.name(), 100_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
-    let mut helper = Helper::start("send 0 30000", &name);
+    let mut helper = test.helper("send 0 30000");
     let mut buffer = vec![0; 100_000];
     let (mut next, mut count) = (0, 0);
     while next < 30_000 {
@@ -547,8 +535,8 @@ fn what_is_received_while_others_are_dropped_is_whole() {
 /// What stands where a frame was before it was dropped is not taken for a frame.
 #[test]
 fn no_length_is_made_up_of_what_others_sent() {
-    let name = Name::new();
-    let ring = dropping().open(name.0.as_str(), 128).unwrap();
+    let test = Environment::new();
+    let ring = dropping().open(test.name(), 128).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let sent = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -573,11 +561,11 @@ fn no_length_is_made_up_of_what_others_sent() {
     });
 }
 
-/// Somebody has scribbled over the word that says what was released, and put it back.
+/// Another process has overwritten the word that says what was released, and put it back.
 #[test]
 fn a_full_ring_stays_full_after_damage() {
-    let name = Name::new();
-    let ring = open(&name, 256);
+    let test = Environment::new();
+    let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let mut sent = 0_u64;
     while sender.try_send(&sent.to_le_bytes()).is_ok() {
@@ -602,37 +590,28 @@ fn a_full_ring_stays_full_after_damage() {
 
 #[test]
 fn a_ring_is_what_it_was_made_as() {
-    let name = Name::new();
+    let test = Environment::new();
     for too_small in [1, 63] {
         assert_eq!(
-            kind(Ring::open(name.0.as_str(), too_small)),
+            kind(Ring::open(test.name(), too_small)),
             ErrorKind::InvalidArgument
         );
     }
     for too_large in [1 << 44, usize::MAX - 7, usize::MAX] {
         assert_eq!(
-            kind(Ring::open(name.0.as_str(), too_large)),
+            kind(Ring::open(test.name(), too_large)),
             ErrorKind::InvalidArgument
         );
     }
-    assert_eq!(kind(Ring::open(name.0.as_str(), 0)), ErrorKind::KeyNotFound);
-    let ring = many().open(name.0.as_str(), 100).unwrap();
-    assert_eq!(
-        kind(Ring::open(name.0.as_str(), 100)),
-        ErrorKind::WrongLayout
-    );
-    assert_eq!(
-        kind(many().open(name.0.as_str(), 200)),
-        ErrorKind::WrongLayout
-    );
-    assert_eq!(
-        kind(many().open(name.0.as_str(), 80)),
-        ErrorKind::WrongLayout
-    );
-    let as_it_is = Ring::open(name.0.as_str(), 0).unwrap();
+    assert_eq!(kind(Ring::open(test.name(), 0)), ErrorKind::KeyNotFound);
+    let ring = many().open(test.name(), 100).unwrap();
+    assert_eq!(kind(Ring::open(test.name(), 100)), ErrorKind::WrongLayout);
+    assert_eq!(kind(many().open(test.name(), 200)), ErrorKind::WrongLayout);
+    assert_eq!(kind(many().open(test.name(), 80)), ErrorKind::WrongLayout);
+    let as_it_is = Ring::open(test.name(), 0).unwrap();
     assert_eq!(as_it_is.capacity(), 104);
     let _two = (as_it_is.sender().unwrap(), ring.sender().unwrap());
-    let place = || Place::named(&name.0).existing();
+    let place = || Place::named(test.name()).create(false);
     many().open(place(), 100).unwrap();
     // In a segment of one's own, as small as can be.
     let segment = Segment::options()
@@ -650,9 +629,9 @@ fn a_ring_is_what_it_was_made_as() {
 
 #[test]
 fn the_object_costs_less_than_a_page() {
-    let name = Name::new();
-    let ring = open(&name, 1 << 20);
-    let size = Segment::open(name.key()).unwrap().status().unwrap().size;
+    let test = Environment::new();
+    let ring = open(test.name(), 1 << 20);
+    let size = Segment::open(test.key()).unwrap().status().unwrap().size;
     assert!(size <= (1 << 20) + 4096, "{size}");
     assert_eq!(ring.used(), 0);
     let mut sender = ring.sender().unwrap();
@@ -677,8 +656,8 @@ fn ends_may_go_to_other_threads() {
 /// Whatever a sender has sent before it goes comes before the news that it has gone.
 #[test]
 fn the_last_message_comes_before_the_end() {
-    let name = Name::new();
-    let ring = open(&name, 4096);
+    let test = Environment::new();
+    let ring = open(test.name(), 4096);
     let mut receiver = ring.receiver().unwrap();
     drop(ring.sender().unwrap());
     let mut buffer = [0; 8];
@@ -710,10 +689,10 @@ fn the_last_message_comes_before_the_end() {
 /// A child has a copy of its parent's slot, and nothing comes of it.
 #[test]
 fn a_childs_copy_of_a_slot_is_nothing() {
-    let name = Name::new();
-    let ring = open(&name, 256);
+    let test = Environment::new();
+    let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-    let slot = sender.reserve(16, NOW).unwrap();
+    let slot = sender.try_reserve(16).unwrap();
     let mut ends = [0; 2];
     // SAFETY: there is room for the two ends.
     unsafe { libc::pipe(ends.as_mut_ptr()) };
@@ -750,8 +729,8 @@ fn a_childs_copy_of_a_slot_is_nothing() {
 /// A slot that is forgotten instead of dropped leaves nothing undone.
 #[test]
 fn a_forgotten_slot_does_no_harm() {
-    let name = Name::new();
-    let ring = open(&name, 256);
+    let test = Environment::new();
+    let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let mut buffer = [0; 256];
     for len in [100, 100] {
@@ -759,17 +738,16 @@ fn a_forgotten_slot_does_no_harm() {
         receiver.recv(&mut buffer).unwrap();
     }
     // Round the end, so that there is a gap.
-    std::mem::forget(sender.reserve(90, NOW).unwrap());
+    std::mem::forget(sender.try_reserve(90).unwrap());
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
 }
 
 /// All four kinds of rings, for messages of 256 bytes together.
-fn every_kind(name: &Name) -> impl Iterator<Item = Ring> {
+fn every_kind(test: &Environment) -> impl Iterator<Item = Ring> {
     (0..4).map(|kind| {
-        let name = format!("{} {kind}", name.0);
-        let mut options = Ring::options();
-        options
+        let name = test.named(&kind.to_string());
+        let options = Ring::options()
             .many_senders(kind & 1 != 0)
             .drop_oldest(kind & 2 != 0);
         let ring = options.open(name.as_str(), 256).unwrap();
@@ -791,13 +769,13 @@ fn go_near_the_end(sender: &mut shmkey::Sender, receiver: &mut shmkey::Receiver)
 /// used again, writes nothing there.
 #[test]
 fn a_slot_of_a_dead_thread_overwrites_nothing() {
-    let name = Name::new();
-    for ring in every_kind(&name).filter(is_for_many) {
+    let test = Environment::new();
+    for ring in every_kind(&test).filter(is_for_many) {
         let (mut stale, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
         let mut receiver = ring.receiver().unwrap();
         go_near_the_end(&mut other, &mut receiver);
         thread::scope(|scope| {
-            scope.spawn(|| std::mem::forget(stale.reserve(90, NOW).unwrap()));
+            scope.spawn(|| std::mem::forget(stale.try_reserve(90).unwrap()));
         });
         // Takes the lock over from the dead one, and goes round.
         for len in [56, 240] {
@@ -826,8 +804,8 @@ fn is_for_many(ring: &Ring) -> bool {
 /// dropping the sender. Nothing of the slot is ever received.
 #[test]
 fn a_forgotten_slot_is_given_up() {
-    let name = Name::new();
-    for ring in every_kind(&name) {
+    let test = Environment::new();
+    for ring in every_kind(&test) {
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         let mut buffer = [0; 256];
         let mut expect = |bytes: &[u8]| {
@@ -840,13 +818,13 @@ fn a_forgotten_slot_is_given_up() {
         };
         for round in 0..20 {
             let forget = |sender: &mut shmkey::Sender| {
-                std::mem::forget(sender.reserve(90 + round, NOW).unwrap());
+                std::mem::forget(sender.try_reserve(90 + round).unwrap());
             };
             forget(&mut sender);
             sender.try_send(b"sent").unwrap();
             expect(b"sent");
             forget(&mut sender);
-            let mut slot = sender.reserve(50, NOW).unwrap();
+            let mut slot = sender.try_reserve(50).unwrap();
             slot.write_at(0, &[0; 50]).unwrap();
             slot.commit().unwrap();
             expect(&[0; 50]);
@@ -856,7 +834,7 @@ fn a_forgotten_slot_is_given_up() {
             });
             expect(b"by another thread");
             forget(&mut sender);
-            assert_eq!(sender.send_batch(&[b"a batch"], NOW).unwrap(), 1);
+            assert_eq!(sender.try_send_batch(&[b"a batch"]).unwrap(), 1);
             expect(b"a batch");
             forget(&mut sender);
             drop(sender);
@@ -874,14 +852,14 @@ fn a_forgotten_slot_is_given_up() {
 /// or forgetting them and dropping their ends, takes nothing from the parent.
 #[test]
 fn what_a_parent_holds_is_not_its_childs() {
-    let name = Name::new();
-    for ring in every_kind(&name) {
+    let test = Environment::new();
+    for ring in every_kind(&test) {
         let is_for_many = is_for_many(&ring);
         for forgets in [false, true] {
             let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
             sender.send_timeout(b"first", AGES).unwrap();
-            let found = receiver.peek(NOW).unwrap();
-            let mut slot = sender.reserve(200, NOW).unwrap();
+            let found = receiver.try_peek().unwrap();
+            let mut slot = sender.try_reserve(200).unwrap();
             slot.write_at(0, &[1; 200]).unwrap();
             // SAFETY: the child tries, and ends.
             let child = unsafe { libc::fork() };
@@ -911,9 +889,9 @@ fn what_a_parent_holds_is_not_its_childs() {
             assert_eq!(found.to_vec(), b"first");
             found.release().unwrap();
             slot.commit().unwrap();
-            assert_eq!(receiver.peek(NOW).unwrap().to_vec(), [1; 200]);
-            receiver.peek(NOW).unwrap().release().unwrap();
-            assert_eq!(kind(receiver.peek(NOW)), ErrorKind::WouldBlock);
+            assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 200]);
+            receiver.try_peek().unwrap().release().unwrap();
+            assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
         }
     }
 }
@@ -925,14 +903,14 @@ fn what_was_taken_over_is_no_longer_held() {
     /// Where the object's words say who receives, and where its payload begins: with who sends.
     const RECEIVER: usize = 512 + 16;
     const SENDERS: usize = 1024;
-    let name = Name::new();
-    for ring in every_kind(&name).filter(|ring| !is_for_many(ring)) {
+    let test = Environment::new();
+    for ring in every_kind(&test).filter(|ring| !is_for_many(ring)) {
         let memory = ring.segment().attach().unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         sender.send(b"first").unwrap();
         sender.send(b"second").unwrap();
-        let found = receiver.peek(NOW).unwrap();
-        let mut slot = sender.reserve(8, NOW).unwrap();
+        let found = receiver.try_peek().unwrap();
+        let mut slot = sender.try_reserve(8).unwrap();
         memory.write_at(RECEIVER, &[0; 8]).unwrap();
         memory.write_at(SENDERS, &[0; 8]).unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -949,6 +927,22 @@ fn what_was_taken_over_is_no_longer_held() {
     }
 }
 
+const CREATE: i32 = shmkey::capi::SHMKEY_CREATE | 0o600;
+
+/// The beginning of a segment, as C says it.
+fn place_in(segment: &Segment) -> shmkey::capi::shm_place {
+    shmkey::capi::shm_place {
+        name: std::ptr::null(),
+        path: std::ptr::null(),
+        offset: 0,
+        timeout: 5_000_000_000,
+        owner: shmkey::capi::SHMKEY_ANY_OWNER,
+        proj_id: 0,
+        id: segment.id(),
+        reserved: [0; 5],
+    }
+}
+
 /// A ring of C's, that goes with its handle.
 struct CRing {
     ring: *mut shmkey::capi::shm_ring,
@@ -958,8 +952,9 @@ impl CRing {
     fn new(options: i32) -> CRing {
         let segment = Segment::options().size(64 << 10).open(Key::PRIVATE);
         let segment = segment.unwrap();
-        let flags = 0o600 | libc::IPC_CREAT | options;
-        let ring = shmkey::capi::shm_ring_open_in(segment.id(), 0, 32 << 10, flags);
+        let place = place_in(&segment);
+        // SAFETY: the place is one.
+        let ring = unsafe { shmkey::capi::shm_ring_open_at(&place, 32 << 10, options, CREATE) };
         assert!(!ring.is_null());
         segment.remove().unwrap();
         CRing { ring }
@@ -977,7 +972,7 @@ impl Drop for CRing {
 /// used: if it were read again, a NULL would be copied from.
 #[test]
 fn a_batch_that_others_change_is_read_once() {
-    use shmkey::capi::{SHM_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
+    use shmkey::capi::{SHMKEY_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
     use std::{ffi::c_void, sync::atomic::AtomicPtr};
 
     const COUNT: usize = 64;
@@ -1001,7 +996,7 @@ fn a_batch_that_others_change_is_read_once() {
                 last.swap(text, Relaxed);
             }
         });
-        let ring = CRing::new(SHM_DROP_OLDEST);
+        let ring = CRing::new(SHMKEY_DROP_OLDEST);
         let mut counts = [0; 2];
         for _ in 0..20_000 {
             let messages = (&raw const batch).cast::<shm_bytes>();
@@ -1023,11 +1018,11 @@ fn what_c_passes_may_lie_in_a_ring() {
     let (from, to) = (CRing::new(0), CRing::new(0));
     let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
     let segment = segment.unwrap();
-    let flags = 0o600 | libc::IPC_CREAT;
+    let place = place_in(&segment);
     // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
-    // used after it was given back.
+    // used after it was released.
     unsafe {
-        let latest = shm_latest_open_in(segment.id(), 0, 13, ptr::null(), flags);
+        let latest = shm_latest_open_at(&place, 13, ptr::null(), CREATE);
         segment.remove().unwrap();
         let bytes = b"thirteen bytes";
         assert_eq!(shm_ring_send(from.ring, bytes.as_ptr().cast(), 13, 0), 0);

@@ -1,10 +1,9 @@
 //! Segments in Rust: what the documentation of each function says, and what happens when several do
 //! it at once.
 
-mod stage;
+mod support;
 
-use shmkey::{AttachOptions, Attachment, Error, ErrorKind, Key, Segment, SegmentOptions};
-use stage::Sandbox;
+use shmkey::{AttachOptions, Attachment, ErrorKind, Key, Segment, SegmentOptions};
 use std::{
     env,
     io::{BufRead, BufReader, Write},
@@ -16,24 +15,20 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
+use support::{Environment, kind};
 
 fn private(size: usize) -> Segment {
-    stage::directory(); // cleans up when this process is stopped
-    let mut options = Segment::options();
-    options.size(size).remove_on_drop(true);
+    support::directory(); // cleans up when this process is stopped
+    let options = Segment::options().size(size).remove_on_drop(true);
     options.open(Key::PRIVATE).unwrap()
-}
-
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
 }
 
 #[test]
 fn a_key_of_a_path_is_what_ftok_makes() {
-    let sandbox = Sandbox::new().unwrap();
-    let file = sandbox.path().join("shmfile");
+    let test = Environment::new();
+    let file = test.path().join("shmfile");
     for path in [
-        sandbox.path(),
+        test.path(),
         &file,
         "/".as_ref(),
         "/dev/null".as_ref(),
@@ -50,8 +45,8 @@ fn a_key_of_a_path_is_what_ftok_makes() {
 
 #[test]
 fn the_options_create_and_open() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     assert_eq!(kind(Segment::open(key)), ErrorKind::KeyNotFound);
     let created = Segment::options()
         .create(true)
@@ -107,13 +102,13 @@ fn the_options_create_and_open() {
         kind(Segment::options().create(true).size(1).mode(1000).open(key)),
         ErrorKind::InvalidArgument
     );
-    sandbox.expect_gone(key).unwrap();
+    test.expect_gone(key).unwrap();
 }
 
 #[test]
 fn the_mode_is_for_the_creator_alone_unless_asked_otherwise() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let created = Segment::options()
         .create(true)
         .size(1)
@@ -132,6 +127,41 @@ fn the_mode_is_for_the_creator_alone_unless_asked_otherwise() {
         (opened.id(), opened.status().unwrap().mode),
         (created.id(), 0o640)
     );
+}
+
+#[test]
+fn a_mode_that_keeps_the_owner_out_is_refused() {
+    for mode in [0, 0o100, 0o066, 0o177] {
+        let refused = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{mode:o}");
+        assert!(error.to_string().contains("0600"), "{error}");
+    }
+    for mode in [0o400, 0o200] {
+        let segment = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
+        segment.unwrap().remove().unwrap();
+    }
+}
+
+#[test]
+fn mode_and_owner_can_be_changed() {
+    let segment = private(1);
+    let before = segment.status().unwrap();
+    segment.set_mode(0o640).unwrap();
+    assert_eq!(segment.status().unwrap().mode, 0o640);
+    segment.set_mode(0).unwrap(); // and back, though it cannot be read
+    segment.set_mode(0o600).unwrap();
+    segment.set_owner(None, Some(before.gid)).unwrap();
+    segment.set_owner(None, None).unwrap();
+    let after = segment.status().unwrap();
+    assert_eq!(
+        (after.mode, after.uid, after.gid),
+        (0o600, before.uid, before.gid)
+    );
+    assert_eq!(kind(segment.set_mode(0o1000)), ErrorKind::InvalidArgument);
+    let none = Segment::from_id(-1);
+    assert_eq!(kind(none.set_mode(0o600)), ErrorKind::NoSuchSegment);
+    assert_eq!(kind(none.set_owner(None, None)), ErrorKind::NoSuchSegment);
 }
 
 #[test]
@@ -255,7 +285,7 @@ fn it_attaches_where_it_is_told() {
     assert_eq!(kind(attach_at(address)), ErrorKind::InvalidArgument);
     assert_eq!(kind(attach_at(address + 1)), ErrorKind::InvalidArgument);
     drop(first);
-    // Another thread's allocation may have taken the place meanwhile; then it is refused, and never
+    // Another thread's allocation may have taken the place since; then it is refused, and never
     // replaced.
     match attach_at(address) {
         Ok(memory) => assert_eq!(memory.as_ptr() as usize, address),
@@ -340,12 +370,13 @@ fn an_attachment_outlives_the_segment_and_crosses_threads() {
 
 #[test]
 fn only_the_creator_removes_on_drop_and_not_its_child() {
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let options = {
-        let mut options = Segment::options();
-        options.create(true).size(100).remove_on_drop(true);
-        options
+        Segment::options()
+            .create(true)
+            .size(100)
+            .remove_on_drop(true)
     };
     let creator = options.open(key).unwrap();
     drop(options.open(key).unwrap());
@@ -362,7 +393,7 @@ fn only_the_creator_removes_on_drop_and_not_its_child() {
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     assert_eq!(Segment::open(key).unwrap().id(), creator.id());
     drop(creator);
-    sandbox.expect_gone(key).unwrap();
+    test.expect_gone(key).unwrap();
 }
 
 #[test]
@@ -389,8 +420,8 @@ fn an_error_is_an_io_error_too() {
 #[test]
 fn threads_that_open_or_create_at_once_get_one_segment() {
     const THREADS: usize = 8;
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     for round in 0..300 {
         let barrier = Barrier::new(THREADS);
         let size = 1000 + round;
@@ -404,7 +435,7 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
                     .open(key)
                     .unwrap();
                 assert_eq!(segment.status().unwrap().size, size);
-                barrier.wait(); // all have looked before anybody removes
+                barrier.wait(); // all have looked before one removes
                 segment.id()
             };
             let threads: Vec<_> = (0..THREADS)
@@ -419,8 +450,8 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
     }
 }
 
-/// The same with processes: this test starts itself several times, and each copy opens when it is
-/// told to.
+/// The same with processes: this test starts itself several times, and each copy opens when the
+/// first one says to.
 #[test]
 fn processes_that_open_or_create_at_once_get_one_segment() {
     const COPIES: usize = 4;
@@ -444,8 +475,8 @@ fn processes_that_open_or_create_at_once_get_one_segment() {
         }
         return;
     }
-    let sandbox = Sandbox::new().unwrap();
-    let key = sandbox.keys.writer_reader;
+    let test = Environment::new();
+    let key = test.keys.writer_reader;
     let mut copies: Vec<_> = (0..COPIES)
         .map(|_| {
             let mut copy = Command::new(env::current_exe().unwrap())

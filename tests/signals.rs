@@ -1,12 +1,12 @@
 //! SIGINT and SIGTERM at the worst moments: right after a program has created or attached its segment.
 
-mod stage;
+mod support;
 
 use shmkey::{Ring, Segment};
-use stage::{Form, Process, Sandbox, Troupe};
 use std::process::Command;
+use support::{Environment, Form, Process, Programs};
 
-/// The segments that nobody has attached and nobody finds by a key, whose creator is gone.
+/// The segments that no process has attached and none finds by a key, whose creator is dead.
 fn orphans() -> Vec<i32> {
     let gone = |pid: i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
     let all = Segment::list().unwrap();
@@ -17,9 +17,9 @@ fn orphans() -> Vec<i32> {
 }
 
 #[test]
-#[ignore = "needs strace"]
 fn nothing_is_left_behind() {
-    let troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
+    needs!(STRACE);
+    let programs = Programs::new().expect("the programs can be built");
     for form in [Form::CSo, Form::Rust] {
         for program in [
             "shared_memory",
@@ -37,7 +37,7 @@ fn nothing_is_left_behind() {
             for call in ["shmget", "shmat"] {
                 for signal in ["SIGINT", "SIGTERM", "SIGHUP"] {
                     let what = format!("{program} as {}, {signal} in {call}", form.name());
-                    interrupt(&troupe, program, form, call, signal)
+                    interrupt(&programs, program, form, call, signal)
                         .unwrap_or_else(|error| panic!("{what}: {error}"));
                 }
             }
@@ -47,13 +47,13 @@ fn nothing_is_left_behind() {
 
 /// A program that gets a signal right after its first call of that name.
 fn interrupted(
-    troupe: &Troupe,
+    programs: &Programs,
     program: &'static str,
     form: Form,
     call: &str,
     signal: &str,
-    sandbox: &Sandbox,
-) -> stage::Result<Command> {
+    test: &Environment,
+) -> support::Result<Command> {
     let mut command = Command::new("strace");
     command
         .args([
@@ -66,31 +66,31 @@ fn interrupted(
             "-e",
         ])
         .arg(format!("inject={call}:signal={signal}:when=1"))
-        .arg(troupe.command(program, form)?.get_program())
-        .env("LD_LIBRARY_PATH", troupe.artifacts().directory())
-        .current_dir(sandbox.path());
+        .arg(programs.command(program, form)?.get_program())
+        .env("LD_LIBRARY_PATH", programs.artifacts().directory())
+        .current_dir(test.path());
     Ok(command)
 }
 
 fn interrupt(
-    troupe: &Troupe,
+    programs: &Programs,
     program: &'static str,
     form: Form,
     call: &str,
     signal: &str,
-) -> stage::Result<()> {
-    let sandbox = Sandbox::new()?;
+) -> support::Result<()> {
+    let test = Environment::new();
     let before = orphans();
-    let command = interrupted(troupe, program, form, call, signal, &sandbox)?;
+    let command = interrupted(programs, program, form, call, signal, &test)?;
     Process::run(program, command, b"")?;
     for key in [
-        sandbox.keys.writer_reader,
-        sandbox.keys.parent_child,
-        sandbox.keys.server_client,
-        sandbox.keys.sender_receiver,
-        sandbox.keys.ring,
+        test.keys.writer_reader,
+        test.keys.parent_child,
+        test.keys.server_client,
+        test.keys.sender_receiver,
+        test.keys.ring,
     ] {
-        sandbox.expect_gone(key)?;
+        test.expect_gone(key)?;
     }
     let left: Vec<i32> = orphans()
         .into_iter()
@@ -104,22 +104,22 @@ fn interrupt(
 
 /// The line that a writer was given is in the segment as a whole.
 #[test]
-#[ignore = "needs strace"]
 fn a_line_is_written_or_not() {
-    let troupe = Troupe::assemble(|_| {}).expect("the programs can be built");
+    needs!(STRACE);
+    let programs = Programs::new().expect("the programs can be built");
     for form in [Form::CSo, Form::Rust] {
         for call in ["shmget", "shmat"] {
             let mut line = [0; 13];
-            let sandbox = written(&troupe, "raw/writer", form, call);
-            let memory = Segment::open(sandbox.keys.writer_reader)
+            let test = written(&programs, "raw/writer", form, call);
+            let memory = Segment::open(test.keys.writer_reader)
                 .unwrap()
                 .attach()
                 .unwrap();
             memory.read_at(0, &mut line).unwrap();
             assert_eq!(&line, b"a whole line\0", "{} {call}", form.name());
 
-            let sandbox = written(&troupe, "writer", form, call);
-            let ring = Ring::open(sandbox.keys.writer_reader, 0).unwrap();
+            let test = written(&programs, "writer", form, call);
+            let ring = Ring::open(test.keys.writer_reader, 0).unwrap();
             let len = ring.receiver().unwrap().try_recv(&mut line).unwrap();
             assert_eq!(&line[..len], b"a whole line", "{} {call}", form.name());
         }
@@ -127,9 +127,9 @@ fn a_line_is_written_or_not() {
 }
 
 /// Where a writer has been, with a signal in a call.
-fn written(troupe: &Troupe, writer: &'static str, form: Form, call: &str) -> Sandbox {
-    let sandbox = Sandbox::new().unwrap();
-    let command = interrupted(troupe, writer, form, call, "SIGINT", &sandbox).unwrap();
+fn written(programs: &Programs, writer: &'static str, form: Form, call: &str) -> Environment {
+    let test = Environment::new();
+    let command = interrupted(programs, writer, form, call, "SIGINT", &test).unwrap();
     Process::run(writer, command, b"a whole line\n").unwrap();
-    sandbox
+    test
 }

@@ -1,10 +1,10 @@
 //! The libraries export what they should and nothing else.
 
-mod stage;
+mod support;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
-use stage::Artifacts;
 use std::{collections::BTreeSet, fs, path::Path};
+use support::Artifacts;
 
 /// The functions that the header declares: names before a parenthesis at the start of a
 /// declaration.
@@ -37,7 +37,7 @@ fn the_header_declares_the_four_calls_and_more() {
         assert!(declared.contains(name), "{name}: {declared:?}");
     }
     for object in ["mutex", "semaphore", "latest", "ring"] {
-        for what in ["open", "open_key", "open_in", "id", "close"] {
+        for what in ["open", "open_at", "id", "close"] {
             let name = format!("shm_{object}_{what}");
             assert!(declared.contains(&name), "{name}: {declared:?}");
         }

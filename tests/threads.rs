@@ -92,10 +92,7 @@ fn main() -> ExitCode {
             ring(false, true, 1)
         }),
     ];
-    match libtest_mimic::run(&arguments, trials).has_failed() {
-        true => ExitCode::from(101),
-        false => ExitCode::SUCCESS,
-    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn mutex() {
@@ -138,7 +135,7 @@ fn latest() {
     let read = || {
         let mut seen = 0;
         while seen < ROUNDS as u64 {
-            let value = latest.wait_newer(&mut seen, AGES).unwrap();
+            let value = latest.wait_newer_timeout(&mut seen, AGES).unwrap();
             assert!(value.iter().all(|&part| part == value[0]));
             assert_eq!(plain.get(value[0] as usize), value[0]);
         }
@@ -161,8 +158,9 @@ fn len(round: usize) -> usize {
 }
 
 fn ring(many_senders: bool, drop_oldest: bool, senders: usize) {
-    let mut options = Ring::options();
-    options.many_senders(many_senders).drop_oldest(drop_oldest);
+    let options = Ring::options()
+        .many_senders(many_senders)
+        .drop_oldest(drop_oldest);
     let ring = options.open(place(), 50_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
     let plain: Vec<_> = (0..senders).map(|_| Plain::new()).collect();

@@ -49,8 +49,8 @@ fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
         .open(Key::PRIVATE)?;
     let id = segment.id();
     let bare = move || {
-        // SAFETY: nothing is replaced, and what is attached here is detached here and used by
-        // nobody.
+        // SAFETY: nothing is replaced, and what is attached here is detached here, and
+        // not used in between.
         unsafe {
             let memory = libc::shmat(black_box(id), ptr::null(), 0);
             assert_ne!(memory as isize, -1);
@@ -60,7 +60,7 @@ fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
     let through_c = move || {
         let memory = capi::shm_attach(black_box(id), 0);
         assert!(!memory.is_null());
-        // SAFETY: nobody uses what was attached just now.
+        // SAFETY: nothing refers to what was attached just now.
         assert_eq!(unsafe { capi::shm_detach(memory) }, 0);
     };
     let through_rust = move || {

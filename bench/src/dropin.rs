@@ -60,7 +60,7 @@ pub fn opening() -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
 /// Loads a library, for good, and finds its `shmget`.
 fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Box<dyn std::error::Error>> {
     let path = CString::new(file.as_os_str().as_bytes())?;
-    // SAFETY: this program has one thread so far, and nobody else reads the environment.
+    // SAFETY: this program has one thread so far, so no other thread reads the environment.
     unsafe {
         match trace {
             Some(trace) => env::set_var("SHMKEY_TRACE", trace),

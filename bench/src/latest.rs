@@ -80,7 +80,7 @@ pub fn nothing(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     Ok(results[0])
 }
 
-/// Copying a value that nobody changes.
+/// Copying a value that does not change.
 pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let value: Value = [1; 8];
     alone(cpus, amount, || {

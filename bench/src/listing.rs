@@ -23,14 +23,16 @@ pub fn print() -> Result<(), Failure> {
         let file = shmkey.display();
         return Err(format!("{file} is not there: cargo build --release").into());
     }
-    // Nobody else's segments, and room for ours.
+    // No other program's segments, and room for ours.
     // SAFETY: concerns this thread, which is the only one so far, and the programs that it starts.
     if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 {
         let error = io::Error::last_os_error();
         return Err(format!("an IPC namespace of its own (run it as root): {error}").into());
     }
-    let mut options = Segment::options();
-    options.create(true).size(4096).remove_on_drop(true);
+    let options = Segment::options()
+        .create(true)
+        .size(4096)
+        .remove_on_drop(true);
     let made: Result<Vec<Segment>, _> = (0..SEGMENTS).map(|_| options.open(Key::PRIVATE)).collect();
     let made = made?;
 
@@ -63,7 +65,7 @@ fn compare(shmkey: &Path, ours: &[&str], peer: &[&str]) -> Result<[[f64; 3]; 3],
     for round in 0..ROUNDS {
         let peer = || time(Path::new(peer[0]), &peer[1..]);
         let own = || time(shmkey, ours);
-        // Whoever comes first has a disadvantage now and then, so they take turns in that, too.
+        // The first of the two is sometimes at a disadvantage, so they take turns in being first.
         let (peer, own) = match round % 2 {
             0 => (peer()?, own()?),
             _ => {
@@ -115,7 +117,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // SAFETY: a child of ours that nobody has waited for.
+        // SAFETY: a child of ours that was not waited for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -123,7 +125,7 @@ impl Drop for User {
     }
 }
 
-/// Milliseconds that a program takes whose output nobody wants.
+/// Milliseconds that a program takes, with its output discarded.
 fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
     let mut command = Command::new(program);
     let command = command.args(arguments).stdout(Stdio::null());
@@ -132,8 +134,9 @@ fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
         .status()
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let time = start.elapsed();
-    match status.success() {
-        true => Ok(time.as_secs_f64() * 1e3),
-        false => Err(format!("{}: {status}", program.display()).into()),
+    if status.success() {
+        Ok(time.as_secs_f64() * 1e3)
+    } else {
+        Err(format!("{}: {status}", program.display()).into())
     }
 }

@@ -19,6 +19,7 @@ mod dropin;
 mod latest;
 mod listing;
 mod locks;
+mod nameless;
 mod ours;
 mod pairs;
 mod peers;

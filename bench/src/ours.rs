@@ -3,28 +3,11 @@
 use crate::{
     latest::{self, Board, Value},
     locks::Lock,
+    nameless::nameless,
     peers::{self, Channel},
-    processes::{Failure, Undisturbed},
+    processes::Failure,
 };
-use std::{
-    hint, process,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
-
-/// Opens an object under a name that nobody else has, and removes the name at once: processes that
-/// are forked later have the object, and it goes with the last of them, however that one ends.
-pub fn nameless<T>(
-    open: impl FnOnce(&str) -> Result<T, shmkey::Error>,
-    remove: impl FnOnce(&T) -> Result<(), shmkey::Error>,
-) -> Result<T, Failure> {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let _undisturbed = Undisturbed::new();
-    let object = open(&format!("shmkey-bench {} {number}", process::id()))?;
-    remove(&object)?;
-    Ok(object)
-}
+use std::hint;
 
 /// A ring, for many senders or one. Its ends wait as the library does, or they try again and again.
 pub struct Ring<const WAITS: bool, const MANY: bool>(shmkey::Ring);
@@ -34,8 +17,7 @@ impl<const WAITS: bool, const MANY: bool> Channel for Ring<WAITS, MANY> {
     type Receiver<'a> = Receiver<WAITS>;
 
     fn new(_: usize, capacity: usize) -> Result<Self, Failure> {
-        let mut options = shmkey::Ring::options();
-        options.many_senders(MANY);
+        let options = shmkey::Ring::options().many_senders(MANY);
         let open = |name: &str| options.open(name, capacity);
         Ok(Ring(nameless(open, shmkey::Ring::remove)?))
     }
@@ -115,7 +97,7 @@ pub struct FastPath {
     pub walk: fn(u64) -> Result<(), Failure>,
 }
 
-/// All of them, with nobody who waits.
+/// All of them, while no thread waits.
 pub const FAST_PATHS: &[FastPath] = &[
     FastPath {
         name: "Ring: send, recv, 64 B",
@@ -156,8 +138,8 @@ pub const FAST_PATHS: &[FastPath] = &[
         walk: |count| {
             with_ring(false, |sender, receiver| {
                 (0..count).try_for_each(|_| {
-                    sender.reserve(64, Duration::ZERO)?.commit()?;
-                    receiver.peek(Duration::ZERO)?.release()
+                    sender.try_reserve(64)?.commit()?;
+                    receiver.try_peek()?.release()
                 })
             })
         },
@@ -200,8 +182,9 @@ fn with_ring(
     walk: impl FnOnce(&mut shmkey::Sender, &mut shmkey::Receiver) -> Result<(), shmkey::Error>,
 ) -> Result<(), Failure> {
     let open = |name: &str| {
-        let mut options = shmkey::Ring::options();
-        options.many_senders(many_senders).open(name, 256 << 10)
+        shmkey::Ring::options()
+            .many_senders(many_senders)
+            .open(name, 256 << 10)
     };
     let ring = nameless(open, shmkey::Ring::remove)?;
     walk(&mut ring.sender()?, &mut ring.receiver()?)?;

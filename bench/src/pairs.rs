@@ -46,7 +46,7 @@ impl Pair {
         let mut ours = Vec::with_capacity(rounds);
         let mut ratio = Vec::with_capacity(rounds);
         for round in 0..rounds {
-            // Whoever comes first has a disadvantage now and then, so they take turns in that, too.
+            // The first of the two is sometimes at a disadvantage, so they take turns in being first.
             let (b, o) = if round % 2 == 0 {
                 let b = bare_time();
                 (b, ours_time())

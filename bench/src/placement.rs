@@ -1,4 +1,4 @@
-//! Where the host has put our two CPUs at this moment.
+//! Where the host has placed our two CPUs now.
 //!
 //! A virtual machine's CPUs are moved: to cores that share a cache, to the two halves of one core,
 //! to far ends of the machine. The same program is five times slower there. So each run is
@@ -30,7 +30,7 @@ pub enum Placement {
     /// Both are halves of one core.
     Siblings,
     Far,
-    /// It changed meanwhile.
+    /// It changed between two looks.
     Moved,
 }
 

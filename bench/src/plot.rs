@@ -35,8 +35,8 @@ fn write_svg(svg: &mut String, groups: &[Group]) -> fmt::Result {
          text {{ stroke: none; fill: #0f172a; }} .small {{ font-size: 10px; fill: #64748b; }}\
          </style>\n\
          <rect width='{WIDTH}' height='{height}' fill='white'/>\n\
-         <text x='12' y='24'>Medians and quartiles; logarithmic. \
-         Orange: shmkey. Green: what it should reach at most.</text>"
+         <text x='12' y='24'>Dot: median. Line: first to third quartile. Logarithmic scale. \
+         Orange: shmkey. Green: the goal for shmkey.</text>"
     )?;
     let mut top = 50.0;
     for panel in &panels {

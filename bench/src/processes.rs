@@ -1,4 +1,4 @@
-//! Several processes that play one scene together, each on the CPU it is told.
+//! Several processes that run one measurement together, each on a CPU of its own.
 //!
 //! They are forked from this one, which has no threads, and see what was made before: no names need
 //! to be agreed on, and what is removed before the fork cannot be left behind.
@@ -75,7 +75,7 @@ impl Player<'_> {
         self.stage.ended.store(true, SeqCst);
     }
 
-    /// Whether somebody has told so.
+    /// Whether another process has said so.
     pub fn ended(&self) -> bool {
         self.stage.ended.load(SeqCst)
     }
@@ -241,7 +241,7 @@ unsafe impl<T: Sync> Sync for Shared<T> {}
 impl<T: Default> Shared<T> {
     pub fn new() -> Result<Shared<T>, Failure> {
         let memory = Memory::new(size_of::<T>())?;
-        // SAFETY: the memory is as large as a `T`, aligned to a page, and nobody else's yet.
+        // SAFETY: the memory is as large as a `T`, aligned to a page, and not shared yet.
         unsafe { memory.as_ptr().cast::<T>().write(T::default()) };
         Ok(Shared {
             memory,
@@ -264,7 +264,7 @@ pub struct Memory {
     size: usize,
 }
 
-// SAFETY: an address; whoever uses it says why that is sound.
+// SAFETY: an address; the code that uses it states why that is sound.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
@@ -296,7 +296,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and nobody borrows it any more.
+        // SAFETY: mapped by `new`, and no borrow outlives this value.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
     }
 }

@@ -60,7 +60,7 @@ impl RoundTrip {
                     end.send(&message);
                 }
             }
-            player.meet(); // nobody leaves while the other still needs the way
+            player.meet(); // neither leaves while the other still needs the way
         };
         let results = if D::THREADS {
             processes::threads(&homes, part)

@@ -44,8 +44,15 @@ const RTRB: &str = "rtrb (threads)";
 const AERON: &str = "Aeron";
 const COPYING: &str = "copying the value";
 
-/// All that there is to measure.
+/// Returns everything that is measured, in the order of the report.
 pub fn groups() -> Vec<Group> {
+    [round_trips(), streams(), latest_values(), locks()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn round_trips() -> Vec<Group> {
     vec![
         group(
             "Round trip, spinning, 64 B",
@@ -106,6 +113,11 @@ pub fn groups() -> Vec<Group> {
             ]
             .map(one_by_one),
         ),
+    ]
+}
+
+fn streams() -> Vec<Group> {
+    vec![
         group(
             "Streaming, 64 B",
             [
@@ -148,6 +160,11 @@ pub fn groups() -> Vec<Group> {
                     .batches(5, LONG),
             ]],
         ),
+    ]
+}
+
+fn latest_values() -> Vec<Group> {
+    vec![
         group(
             "Latest, 64 B: reading",
             [vec![
@@ -194,8 +211,13 @@ pub fn groups() -> Vec<Group> {
                 .batches(1, PACED),
             ]],
         ),
+    ]
+}
+
+fn locks() -> Vec<Group> {
+    vec![
         group(
-            "Mutex, lock and unlock, nobody else",
+            "Mutex, lock and unlock, uncontended",
             [vec![
                 Entry::new("robust pthread mutex", alone::<posix::RobustMutex>),
                 Entry::new("shmkey::Mutex", alone::<shmkey::Mutex<u64>>)
@@ -211,7 +233,7 @@ pub fn groups() -> Vec<Group> {
             ]],
         ),
         group(
-            "Semaphore, wait and post, nobody else",
+            "Semaphore, wait and post, uncontended",
             [vec![
                 Entry::new("sem_t", alone::<posix::Semaphore>),
                 Entry::new("shmkey::Semaphore", alone::<shmkey::Semaphore>)
@@ -231,7 +253,7 @@ const ONE_CORE: RoundTrip = RoundTrip {
     same_core: true,
     thinking: Duration::ZERO,
 };
-/// Longer than anybody spins.
+/// Longer than any wait spins.
 const THINKING: RoundTrip = RoundTrip {
     size: 64,
     same_core: false,

@@ -12,7 +12,7 @@ int main(void)
     if (shared == NULL || shm_attached_size(shared, &size) != 0) {
         fail("reader", -1);
     }
-    /* Nobody promises a NUL at the end. */
+    /* There may be no NUL at the end. */
     printf("Data read from memory: ");
     fwrite(shared, 1, strnlen(shared, size), stdout);
     printf("\n");

@@ -1,7 +1,6 @@
 /* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "../example.h"
-#include <sys/shm.h>
 
 int main(int argc, char **argv)
 {
@@ -16,7 +15,7 @@ int main(int argc, char **argv)
     repeat_arguments("receiver", argc, argv, &count, &interval);
     notice_lost_output();
     hold_stop_signals(&signals);
-    id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
+    id = shm_open_key(".", 'S', 1024, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
         fail("receiver", id);

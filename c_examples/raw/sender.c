@@ -1,7 +1,6 @@
 /* Stores CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "../example.h"
-#include <sys/shm.h>
 
 int main(int argc, char **argv)
 {
@@ -16,14 +15,14 @@ int main(int argc, char **argv)
 
     repeat_arguments("sender", argc, argv, &count, &interval);
     hold_stop_signals(&signals);
-    id = shm_open_key(".", 'S', 1024, IPC_CREAT | 0600);
+    id = shm_open_key(".", 'S', 1024, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
         fail("sender", id);
     }
 
     for (unsigned long long i = 0; i != count && !stopped; i++) {
-        /* Both messages fit into eight bytes, and those are stored at once: nobody sees half of one. */
+        /* Both messages fit into eight bytes, and those are stored at once: no process sees half of one. */
         uint64_t message;
 
         memcpy(&message, messages[i % 2], sizeof message);
@@ -31,7 +30,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message that nobody has come for yet stays. */
+    /* The last one out removes the segment; but a message stays until a receiver has come. */
     if (shm_get_status(id, &status) != 0 || shm_detach(shared) != 0) {
         fail("sender", -1);
     }

@@ -33,8 +33,8 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
         .zip(0..count)
         .map(|(m, _)| m)
     {
-        // Both messages fit into eight bytes, and those are stored at once: nobody sees half of
-        // one.
+        // Both messages fit into eight bytes, and those are stored at once: no process sees half
+        // of one.
         first_word(&shared).store(u64::from_ne_bytes(message), Ordering::Release);
         stopped = signals.pause(interval);
         if stopped {
@@ -42,10 +42,10 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
         }
     }
 
-    // The last one out removes the segment; but a message that nobody has come for yet stays.
-    let somebody_came = segment.status()?.lpid != process::id() as i32;
+    // The last one out removes the segment; but a message stays until a receiver has come.
+    let receiver_came = segment.status()?.lpid != process::id() as i32;
     shared.detach()?;
-    if stopped || somebody_came {
+    if stopped || receiver_came {
         support::remove_if_last(&segment);
     }
     Ok(())

@@ -1,7 +1,6 @@
 /* Leaves a message, waits until a client has read it, and removes the segment. */
 #define _XOPEN_SOURCE 700
 #include "../example.h"
-#include <sys/shm.h>
 
 int main(void)
 {
@@ -14,7 +13,7 @@ int main(void)
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    id = shm_open_key(".", 'C', 1024, IPC_CREAT | 0600);
+    id = shm_open_key(".", 'C', 1024, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
         fail("server", id);

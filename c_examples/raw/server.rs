@@ -39,7 +39,7 @@ fn run() -> support::Outcome {
     }
 }
 
-/// True when a client has read, false when the program is told to stop.
+/// True when a client has read, false when the program is asked to stop.
 fn wait_for_client(
     shared: &Attachment,
     signals: &StopSignals,

@@ -4,7 +4,6 @@
 #include "../sysv/record.h"
 #include <float.h>
 #include <limits.h>
-#include <sys/shm.h>
 
 static int usage(void)
 {
@@ -48,7 +47,7 @@ int main(int argc, char **argv)
     }
 
     hold_stop_signals(&signals);
-    id = shm_open_key(argc > 4 ? argv[4] : "/tmp/shmfile", 'R', sizeof record, IPC_CREAT | 0600);
+    id = shm_open_key(argc > 4 ? argv[4] : "/tmp/shmfile", 'R', sizeof record, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
         fail("write_struct", id);

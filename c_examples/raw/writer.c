@@ -1,7 +1,6 @@
 /* Reads a line and leaves it in a segment for the reader. */
 #define _XOPEN_SOURCE 700
 #include "../example.h"
-#include <sys/shm.h>
 
 enum { SIZE = 1024 };
 
@@ -34,9 +33,9 @@ int main(void)
         return EXIT_FAILURE;
     }
 
-    /* Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not half of it. */
+    /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
     hold_stop_signals(&signals);
-    id = shm_open_key("shmfile", 115, SIZE, IPC_CREAT | 0600);
+    id = shm_open_key("shmfile", 115, SIZE, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
     if (shared == NULL) {
         fail("writer", id);

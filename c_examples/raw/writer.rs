@@ -39,8 +39,8 @@ fn run() -> support::Outcome {
         return Err(reason.into());
     }
 
-    // Only now, so that there is nothing to clean up when somebody ends this at the prompt; and not
-    // half of it.
+    // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
+    // later no half of a text.
     let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)

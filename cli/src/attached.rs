@@ -103,7 +103,7 @@ fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
             .as_deref()
             .is_none_or(|device| device == area.device);
         let huge = !is_usual && huge.has(area.range);
-        // Somebody's own file with the name of a segment.
+        // A file that has the name of a segment.
         if !is_usual && !huge {
             continue;
         }

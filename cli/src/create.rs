@@ -1,41 +1,57 @@
 //! `shmkey create`.
 
 use crate::{
+    columns,
     facts::{Fact, Look},
-    list,
     output::{self, Failure},
 };
 use clap::Args;
 use shmkey::{Holding, Key, Place, Ring, Segment};
+use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
-    /// Its size: bytes, or with a unit as in 4K, 1MiB
-    #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
-    size: usize,
-    /// Under this key, such as 0x4102002f
+    /// Its size: 4096, 0x1000, 4K, 1MiB
+    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present = "kind")]
+    size: Option<usize>,
+    #[command(flatten)]
+    kind: Kind,
+    /// Use this key, such as 0x4102002f
     #[arg(long, value_name = "KEY", value_parser = key, allow_negative_numbers = true, conflicts_with_all = ["name", "path"])]
     key: Option<Key>,
-    /// Under the key that is made from this name
+    /// Use the key that is made from this name
     #[arg(long, value_name = "NAME", conflicts_with = "path")]
     name: Option<String>,
-    /// Under the key that ftok makes from this file, and from --project
+    /// Use the key that ftok(3) makes from this file and --project
     #[arg(long, value_name = "FILE", requires = "project")]
     path: Option<PathBuf>,
-    /// A number from 1 to 255, or a letter
+    /// The project id for --path: a number from 1 to 255, or a letter
     #[arg(long, value_name = "ID", value_parser = project, requires = "path")]
     project: Option<i32>,
-    /// Who may use it, in octal
+    /// Its permission bits in octal
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0600")]
     mode: u32,
-    /// Take it as it is if there is one already
+    /// Succeed if there is one with this key, which stays unchanged
     #[arg(long)]
     existing: bool,
-    /// Make a ring in it, for messages of so many bytes together as --size says. The segment is
-    /// larger: it also keeps who sends and who receives
-    #[arg(long)]
+    /// Create a ring in it, whose messages may have --size bytes together
+    ///
+    /// The segment is larger, because it also holds the state of the ring.
+    #[arg(long, conflicts_with = "kind")]
     ring: bool,
+}
+
+/// What to create: a segment, unless an option says otherwise.
+#[derive(Args)]
+#[group(id = "kind", multiple = false, conflicts_with = "size")]
+struct Kind {
+    /// Create an array of this many semaphores, not a segment
+    #[arg(long, value_name = "NUMBER")]
+    semaphores: Option<u16>,
+    /// Create a message queue, not a segment
+    #[arg(long)]
+    messages: bool,
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -45,33 +61,35 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         (_, _, Some(path)) => Key::from_path(path, options.project.unwrap_or(0))?,
         _ => Key::PRIVATE,
     };
+    let size = match options.size {
+        Some(size) => size,
+        None => return other(options, key),
+    };
     if !key.is_private()
         && !options.existing
         && let Ok(found) = Segment::open(key)
     {
         let id = found.id();
         let fact = Fact::of(id, Look::Outside)?;
-        let users = match fact {
-            Some(fact) if fact.status.nattch == 0 => "no process".to_owned(),
-            Some(fact) => list::users(&fact),
-            None => "unknown processes".to_owned(),
-        };
+        let users = fact.as_ref().and_then(columns::users);
+        let users = users.unwrap_or_else(|| "no process".to_owned());
         return Err(Failure::Because(format!(
-            "there is a segment under the key {key} already (id {id}, used by {users}); --existing takes it \
-             unchanged, and shmkey remove {id} removes it"
+            "there already is a segment with the key {key} (id {id}, attached by {users}); --existing takes it \
+             unchanged, shmkey remove {id} removes it"
         )));
     }
-    let id = match options.ring {
-        true => ring(options, key)?,
-        false => Segment::options()
+    let id = if options.ring {
+        ring(options, size, key)?
+    } else {
+        Segment::options()
             .create(true)
             .exclusive(!options.existing && !key.is_private())
-            .size(options.size)
+            .size(size)
             .mode(options.mode)
             .open(key)?
-            .id(),
+            .id()
     };
-    // Nobody would ever learn of one whose id cannot be printed.
+    // A private segment whose id cannot be printed would be lost.
     output::print(&format!("{id}\n")).inspect_err(|_| {
         if key.is_private() {
             let _ = Segment::from_id(id).remove();
@@ -79,25 +97,55 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     })
 }
 
-fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
+/// Creates a semaphore array or a message queue.
+fn other(options: &Options, key: Key) -> Result<(), Failure> {
+    let exclusive = if options.existing { 0 } else { libc::IPC_EXCL };
+    let flags = libc::IPC_CREAT | exclusive | options.mode as i32;
+    let (what, made) = match options.kind.semaphores {
+        Some(count) => (
+            "semaphore array",
+            semaphores::create_or_get(key.as_raw(), count.into(), flags),
+        ),
+        None => (
+            "message queue",
+            messages::create_or_get(key.as_raw(), flags),
+        ),
+    };
+    let id = made.map_err(|errno| {
+        let why = match errno.0 {
+            libc::EEXIST => "there already is one with this key; --existing takes it unchanged",
+            libc::EINVAL => {
+                "an array has at least 1 semaphore, and at most the limit semmsl (shmkey limits)"
+            }
+            libc::ENOSPC => "a limit of the kernel is reached (shmkey limits)",
+            libc::EACCES => {
+                "there already is one with this key, and you have no permission to use it"
+            }
+            _ => "the call failed",
+        };
+        Failure::Because(format!("cannot create a {what}: {why} ({errno})"))
+    })?;
+    output::print(&format!("{id}\n"))
+}
+
+fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
     if key.is_private() {
         return Err(Failure::Because(
-            "nobody finds a ring without a key: give it a --name, a --key or a --path".to_owned(),
+            "no process can open a ring without a key: use --name, --key or --path".to_owned(),
         ));
     }
-    if options.size < 64 {
+    if size < 64 {
         return Err(Failure::Because(
-            "a ring has room for 64 bytes at least".to_owned(),
+            "the messages of a ring have room for at least 64 bytes".to_owned(),
         ));
     }
     if let Ok(there) = Segment::open(key)
         && let Some(contents) = there.contents()?
         && let Holding::Ring { capacity, .. } = contents.holding
-        && capacity != options.size.next_multiple_of(8) as u64
+        && capacity != size.next_multiple_of(8) as u64
     {
         return Err(Failure::Because(format!(
-            "the ring that is there has room for {capacity} bytes, and {} were asked for",
-            options.size
+            "the existing ring has a capacity of {capacity} bytes, not {size}"
         )));
     }
     let place = match (&options.name, &options.path) {
@@ -105,13 +153,13 @@ fn ring(options: &Options, key: Key) -> Result<i32, Failure> {
         (_, Some(path)) => Place::path(path, options.project.unwrap_or(0))?,
         _ => Place::key(key),
     };
-    let ring = Ring::open(place.mode(options.mode), options.size)?;
+    let ring = Ring::open(place.mode(options.mode), size)?;
     Ok(ring.segment().id())
 }
 
 /// `4096`, `0x1000`, `4K`, `4KiB`, `1MiB`.
 pub fn bytes(text: &str) -> Result<usize, String> {
-    let wrong = || format!("{text} is no size: say 4096, 0x1000, 4K, 1MiB or 2G");
+    let wrong = || String::from("expected a size such as 4096, 0x1000, 4K, 1MiB or 2G");
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return usize::from_str_radix(digits, 16).map_err(|_| wrong());
     }
@@ -133,7 +181,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 pub fn key(text: &str) -> Result<Key, String> {
     match format!("key:{text}").parse()? {
         crate::target::Target::Key(key) => Ok(key),
-        _ => Err(format!("{text} is no key")),
+        _ => Err("expected a key such as 0x4102002f".to_owned()),
     }
 }
 
@@ -142,18 +190,14 @@ fn project(text: &str) -> Result<i32, String> {
     match (text.parse(), characters.next(), characters.next()) {
         (Ok(number @ 1..=255), ..) => Ok(number),
         (Err(_), Some(letter), None) if letter.is_ascii() => Ok(letter as i32),
-        _ => Err(format!(
-            "{text} is neither a number from 1 to 255 nor a letter"
-        )),
+        _ => Err("expected a number from 1 to 255, or a letter".to_owned()),
     }
 }
 
-fn mode(text: &str) -> Result<u32, String> {
+pub fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err(format!(
-            "{text} is no mode: three octal digits, such as 0600 or 660"
-        )),
+        _ => Err("expected three octal digits, such as 600 or 0660".to_owned()),
     }
 }
 

@@ -12,19 +12,19 @@ use std::{
 
 #[derive(Args)]
 pub struct Options {
-    /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
+    /// The segment: an id, a key or a name
+    #[arg(allow_negative_numbers = true, add = crate::complete::segments())]
     segment: Target,
-    /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
+    /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes, default_value = "0")]
     offset: usize,
-    /// So many bytes; all unless told otherwise
+    /// Show this many bytes [default: all]
     #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
     length: Option<usize>,
-    /// The bytes themselves, and not their picture
+    /// Print the bytes themselves, not digits
     #[arg(long)]
     raw: bool,
-    /// Into this file, the bytes themselves
+    /// Write the bytes themselves into this file
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -64,7 +64,7 @@ pub fn range(
     match length.map_or(Some(size), |length| from.checked_add(length)) {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
-            "the segment has {}, of which {} follow that offset, and more were asked for",
+            "the range goes beyond the segment, which has {}, {} of them from that offset on",
             words::count(size as u64, "byte"),
             size.saturating_sub(from)
         ))),
@@ -145,7 +145,7 @@ fn picture(offset: usize, row: &[u8]) -> String {
     format!("{dim}{offset:08x}{dim:#} {hex}  |{text}|\n")
 }
 
-/// A byte as it is printed; a point for what is no printable ASCII.
+/// A byte as a character; a point if it is not printable ASCII.
 pub fn character(byte: u8) -> char {
     match byte {
         b' '..=b'~' => byte.into(),

@@ -14,7 +14,7 @@ pub struct Fact {
     /// As it was before it was looked into.
     pub status: Status,
     pub creator: Named,
-    /// Who attached or detached it last; `None` if nobody has.
+    /// The process that attached or detached it last; `None` if none has.
     pub last: Option<Named>,
     /// How long ago that was.
     pub idle: Option<Duration>,
@@ -55,6 +55,8 @@ pub struct Limits {
 pub enum Look {
     /// What the kernel says.
     Outside,
+    /// And the objects near the beginning of segments, where that is possible without attaching.
+    Through,
     /// And the objects at the beginning of segments, near it if that is possible without attaching.
     /// A segment that no process has attached is attached only if it may have been made for an object.
     Inside,
@@ -88,8 +90,8 @@ impl Facts {
         })
     }
 
-    /// The segments, and who has them attached: looked at again if somebody was missed who came or
-    /// went in between.
+    /// The segments, and the processes that have them attached: looked at again if one was missed that attached or
+    /// detached in between.
     fn consistent() -> Result<(Vec<Status>, Attachments), Error> {
         const TRIES: usize = 4;
         let mut statuses = Segment::list()?;
@@ -207,7 +209,7 @@ impl Fact {
         self.seen.attached || self.last.is_some() && self.status.lpid == std::process::id() as i32
     }
 
-    /// Nobody has it attached, and whoever made it is dead; `None` if that cannot be told.
+    /// Returns whether no process has it attached and its creator is dead; `None` if that is unknown.
     pub fn orphan(&self) -> Option<bool> {
         match (self.status.nattch, self.creator.life) {
             (1.., _) | (0, Life::Alive) => Some(false),
@@ -225,7 +227,7 @@ impl Fact {
         is_ours(&self.status)
     }
 
-    /// Whether it is made of huge pages; `None` if nobody was found who has it attached, for only
+    /// Whether it is made of huge pages; `None` if no process was found that has it attached, for only
     /// then the kernel tells.
     pub fn huge(&self) -> Option<bool> {
         self.attached.first().map(|attached| attached.huge)

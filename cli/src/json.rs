@@ -1,58 +1,69 @@
-//! The list for programs. The names and their meaning stay; new ones may be added. See
-//! `shmkey-list(1)`, which is made from [`SCHEMA`].
+//! The list for programs. The names and their meaning stay; new ones may be added. `shmkey-list(1)` describes them:
+//! `cli/man/list.roff`.
 
 use crate::{
     facts::{Fact, Facts},
+    others::{Detail, Entry},
     process::Named,
     words,
 };
 use serde::Serialize;
-use shmkey::{Contents, Holding, Life, Party};
+use shmkey::{Contents, Holding, Key, Life, Party};
 use std::time::SystemTime;
-
-/// What the fields mean.
-pub const SCHEMA: &str = "\
-schema: 1, as long as these names mean this.
-segments: a list, an object for each:
-  id, key (a signed number, as in /proc/sysvipc/shm; 0 for none), size (bytes), nattch (how many times it is attached),
-  mode (permission bits, as a number) and mode_text (\"0600\"),
-  uid, gid, cuid, cgid (owner and creator), owner (the user's name, or its number),
-  cpid, lpid (who created it; who attached or detached it last),
-  atime, dtime, ctime (last attached, detached, changed: seconds since 1970; 0 for never),
-  rss, swap (bytes in memory, bytes swapped out; null if unknown),
-  removed, locked (true or false), orphan, huge (null if unknown),
-  creator, last: pid, life (\"alive\", \"dead\", \"unknown\"), name (null unless alive); last is
-    null if nobody has used it,
-  attached: a list of pid, name, times, areas (of memory, which nattch counts), read_only;
-  unseen: how many of nattch are not in it,
-  closed: it may hold something, and could not be looked into,
-  looked_at: it was attached to see what it holds, and so shmkey is its last user now; lpid, last, atime and dtime are
-    what they were before,
-  data: of an orphan, what it keeps for a later process (\"undelivered messages\", \"a published value\"); null if nothing,
-  token: it is a token of life of its creator, a process that shares objects with other PID namespaces,
-  contents: null, or what a managed segment holds: kind (\"mutex\", \"semaphore\", \"latest\",
-    \"ring\"), name, layout, ready, maker (id, life, elsewhere), made (seconds since 1970), size (bytes), and
-    of a mutex: owner (null or id, life, elsewhere), suspect, lost;
-    of a semaphore: value;
-    of a latest value: version, value_size, publisher;
-    of a ring: capacity, used, dropped, many_senders, drops_oldest, senders, receiver,
-      sending (the thread that holds the senders' lock, null or id, life, elsewhere);
-    elsewhere: the id is not known to be one of this PID namespace.
-  within: a list of the objects that were found behind its beginning: offset (bytes), and what contents has. Pages are
-    searched that are in the memory of a process that has the segment attached: list searches 64 of them in the first
-    GiB, show 16384 in the first 64 GiB.
-totals: segments, bytes, pages of all segments, whatever was filtered.
-limits: shmmni (segments), shmmax (bytes of one), shmall (pages of all), page_size (bytes);
-  null if unknown.
-complete: whether all who have a segment attached were found.";
 
 #[derive(Serialize)]
 struct List<'a> {
     schema: u32,
+    #[serde(flatten)]
+    segments: Option<Segments<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    semaphores: Option<Vec<Other>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Other>>,
+}
+
+#[derive(Serialize)]
+struct Segments<'a> {
     segments: Vec<Segment>,
     totals: &'a Totals,
     limits: Limits,
     complete: bool,
+}
+
+/// A semaphore array or a message queue.
+#[derive(Serialize)]
+struct Other {
+    id: i32,
+    key: i32,
+    key_hex: Option<String>,
+    mode: u32,
+    mode_text: String,
+    uid: u32,
+    gid: u32,
+    cuid: u32,
+    cgid: u32,
+    owner: String,
+    ctime: u64,
+    #[serde(flatten)]
+    detail: Parts,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Parts {
+    Semaphores {
+        nsems: u64,
+        otime: u64,
+    },
+    Messages {
+        qnum: u64,
+        cbytes: u64,
+        qbytes: u64,
+        lspid: i32,
+        lrpid: i32,
+        stime: u64,
+        rtime: u64,
+    },
 }
 
 /// What all segments are together.
@@ -75,6 +86,7 @@ struct Limits {
 struct Segment {
     id: i32,
     key: i32,
+    key_hex: Option<String>,
     size: usize,
     nattch: u64,
     mode: u32,
@@ -188,28 +200,43 @@ impl Totals {
     }
 }
 
-/// The list as one line of JSON.
-pub fn list(facts: &Facts, totals: &Totals) -> String {
+/// Returns what was listed as one line of JSON.
+pub fn list(
+    segments: Option<&(Facts, Totals)>,
+    semaphores: Option<Vec<Entry>>,
+    messages: Option<Vec<Entry>>,
+) -> String {
+    let others = |all: Option<Vec<Entry>>| all.map(|all| all.iter().map(Other::of).collect());
     line(&List {
         schema: 1,
-        segments: facts.segments.iter().map(Segment::of).collect(),
-        totals,
-        limits: Limits {
-            shmmni: facts.limits.shmmni,
-            shmmax: facts.limits.shmmax,
-            shmall: facts.limits.shmall,
-            page_size: facts.limits.page,
-        },
-        complete: !facts.is_partial(),
+        segments: segments.map(|(facts, totals)| Segments {
+            segments: facts.segments.iter().map(Segment::of).collect(),
+            totals,
+            limits: Limits {
+                shmmni: facts.limits.shmmni,
+                shmmax: facts.limits.shmmax,
+                shmall: facts.limits.shmall,
+                page_size: facts.limits.page,
+            },
+            complete: !facts.is_partial(),
+        }),
+        semaphores: others(semaphores),
+        messages: others(messages),
     })
 }
 
-/// One segment as one line of JSON.
+/// Returns a semaphore array or a message queue as one line of JSON.
+pub fn other(entry: &Entry) -> String {
+    line(&Other::of(entry))
+}
+
+/// Returns one segment as one line of JSON.
 pub fn segment(fact: &Fact) -> String {
     line(&Segment::of(fact))
 }
 
-fn line(value: &impl Serialize) -> String {
+/// Returns a value as one line of JSON.
+pub fn line(value: &impl Serialize) -> String {
     // Only maps with other keys than texts, and writers that fail, make this an error.
     let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');
@@ -222,6 +249,7 @@ impl Segment {
         Segment {
             id: status.id,
             key: status.key.as_raw(),
+            key_hex: key_hex(status.key),
             size: status.size,
             nattch: status.nattch,
             mode: status.mode,
@@ -273,6 +301,53 @@ impl Segment {
                 .collect(),
         }
     }
+}
+
+impl Other {
+    fn of(entry: &Entry) -> Other {
+        let pid = |named: &Option<Named>| named.as_ref().map_or(0, |named| named.pid);
+        Other {
+            id: entry.id,
+            key: entry.key.as_raw(),
+            key_hex: key_hex(entry.key),
+            mode: entry.mode,
+            mode_text: format!("{:04o}", entry.mode),
+            uid: entry.uid,
+            gid: entry.gid,
+            cuid: entry.cuid,
+            cgid: entry.cgid,
+            owner: words::user(entry.uid),
+            ctime: seconds(entry.changed_at),
+            detail: match &entry.detail {
+                Detail::Semaphores { count, operated_at } => Parts::Semaphores {
+                    nsems: *count,
+                    otime: seconds(*operated_at),
+                },
+                Detail::Messages {
+                    messages,
+                    bytes,
+                    limit,
+                    sent_at,
+                    received_at,
+                    sender,
+                    receiver,
+                } => Parts::Messages {
+                    qnum: *messages,
+                    cbytes: *bytes,
+                    qbytes: *limit,
+                    lspid: pid(sender),
+                    lrpid: pid(receiver),
+                    stime: seconds(*sent_at),
+                    rtime: seconds(*received_at),
+                },
+            },
+        }
+    }
+}
+
+/// `0x4102002f`; `None` for no key.
+fn key_hex(key: Key) -> Option<String> {
+    (!key.is_private()).then(|| words::key(key))
 }
 
 impl Process {

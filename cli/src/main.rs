@@ -1,22 +1,27 @@
-//! `shmkey`: the System V shared memory segments of this machine: listed, looked into, watched, filled
-//! and removed.
+//! `shmkey`: lists the System V shared memory segments of this machine, shows what they hold and which processes
+//! have them attached, and creates, fills, watches and removes them.
 
 mod attached;
+mod change;
+mod columns;
+mod complete;
 mod create;
 mod dump;
 mod facts;
 mod json;
+mod limits;
 mod list;
-#[cfg(test)]
 mod manual;
 mod map;
 mod objects;
+mod others;
 mod output;
 mod process;
 mod remove;
 mod screen;
 mod show;
 mod sparse;
+mod summary;
 mod table;
 mod target;
 mod top;
@@ -26,13 +31,14 @@ mod watch;
 mod window;
 mod words;
 
-use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
+use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
 
-/// Shared memory segments: see who uses them and what is in them, fill them, remove what is left over.
+/// List, inspect, fill, watch and remove System V shared memory
 ///
-/// A segment is a piece of memory that several programs share. It stays when they end, until
-/// somebody removes it. Without a command, all segments are listed.
+/// A segment is memory that several processes attach. It stays when they end, until a process removes it. Without a
+/// command, shmkey lists all segments.
 #[derive(Parser)]
 #[command(name = "shmkey", version, after_help = AFTER, subcommand_help_heading = "Commands")]
 struct Arguments {
@@ -41,63 +47,86 @@ struct Arguments {
 }
 
 const AFTER: &str = "\
-A SEGMENT is given by its id (32770), its key (0x4102002f) or the name that its key was made from
-(orders). id:, key: or name: in front says which it is, should that be in doubt.
+A SEGMENT is given by its id (32770), its key (0x4102002f), or the name that its key was made from (orders). The \
+prefixes id:, key: and name: say which it is where a word could be another.
 
-Exit status: 0 done; 1 something could not be done, and it was said why; 2 the command line makes
-no sense.";
+Options of shmkey list may be given without a command, such as shmkey --json.
+
+Exit status: 0 if all was done, 1 if something failed, 2 for a usage error.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// List all segments: who uses them, who made them, what they hold
+    /// List segments: owner, attached processes, creator, object and state
     ///
-    /// What a segment holds is read through a process that has it attached, if this user may do that. A
-    /// segment that may hold an object, and cannot be read that way, is attached for a moment, which the
-    /// kernel records as its last use: the list shows the use before, and notes "looked at".
-    #[command(after_long_help = format!("The object that --json prints:\n\n{}", json::SCHEMA))]
+    /// Also lists semaphore arrays and message queues, with --all, --semaphores or --messages.
+    ///
+    /// shmkey reads the objects in a segment through a process that has it attached, if you have permission to. It
+    /// attaches a segment that may hold an object and that it cannot read that way. The kernel records that as the
+    /// last use; the list shows the use before, and notes "looked at".
     List(list::Options),
-    /// Show all that is known of one segment
+    /// Show everything that is known of segments
     ///
-    /// Searches for objects at the beginning of the segment, and at multiples of 64 bytes in the pages that
-    /// a process which has it attached has in memory: at most 16384 pages, in the first 64 GiB. Otherwise
-    /// the same as shmkey list.
+    /// Searches for objects at the beginning of the segment, and at multiples of 64 bytes in the pages that a process
+    /// which has it attached has in memory: at most 16384 pages, in the first 64 GiB. Otherwise as shmkey list.
     Show(show::Options),
     /// Show the bytes of a segment
     ///
-    /// A page that was never written holds zeroes, and reading it allocates no memory. The exceptions are
-    /// huge pages, and, for users other than root, segments that are partly swapped out.
+    /// A page that was never written holds zeros, and reading it allocates no memory. The exceptions are huge pages,
+    /// and, for users other than root, segments that are partly swapped out.
     Dump(dump::Options),
-    /// Make a segment, and print its id
+    /// Show the limits of the kernel, and how much of them is in use
+    Limits(limits::Options),
+    /// Create a segment, and print its id
     ///
-    /// It stays when this has ended, and so counts as an orphan until a program uses it.
+    /// The segment stays when shmkey ends. It counts as an orphan until a process attaches it.
     Create(create::Options),
-    /// Copy bytes from standard input into a segment or a ring
-    Put(transfer::Put),
-    /// Copy bytes out of a segment or a ring to standard output
+    /// Change the permission bits of segments
     ///
-    /// For pages that were never written, see shmkey-dump(1).
+    /// The bits count when a process attaches the segment; a process that has it attached keeps its access. Only the
+    /// owner, the creator and root may change them.
+    Chmod(change::Mode),
+    /// Change the owner and the group of segments
+    ///
+    /// Only the owner, the creator and root may change them. The creator stays the same, and keeps its rights.
+    Chown(change::Owner),
+    /// Copy standard input into a segment, or send it to a ring
+    Put(transfer::Put),
+    /// Copy bytes of a segment, or receive messages of a ring, to standard output
+    ///
+    /// Reading a page that was never written allocates no memory: see shmkey-dump(1).
     Get(transfer::Get),
-    /// The list, live
+    /// Show the list of segments, and update it
     Top(top::Options),
-    /// Watch a segment: what changes lights up
+    /// Show a segment, and highlight the bytes that change
     Watch(watch::Options),
-    /// Draw which process has which segment
+    /// Draw which process has which segment attached
     Map(map::Options),
-    /// Run a program, and tell each shared memory call it makes, why those that fail do so, and what it
-    /// leaves behind
-    #[command(after_long_help = trace::MORE)]
+    /// Run a program, and explain its shared memory calls
+    ///
+    /// Prints each call that the program makes, why a call failed, and which segments the program leaves behind.
     Trace(trace::TraceOptions),
-    /// Remove segments; their memory goes when the last process has let go of them
+    /// Remove segments, semaphore arrays or message queues
+    ///
+    /// The key of a removed segment is free at once. Its memory is freed when the last process detaches it.
     Remove(remove::Options),
+    /// Write the manual pages and the completions into a folder, for packaging
+    #[command(hide = true)]
+    Generate(manual::Options),
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    CompleteEnv::with_factory(Arguments::command)
+        .var(complete::VARIABLE)
+        .complete();
+    let done = match Arguments::parse_from(with_command(env::args_os().collect())).command {
         None => list::run(&list::Options::default()),
         Some(Command::List(options)) => list::run(&options),
         Some(Command::Show(options)) => show::run(&options),
         Some(Command::Dump(options)) => dump::run(&options),
+        Some(Command::Limits(options)) => limits::run(&options),
         Some(Command::Create(options)) => create::run(&options),
+        Some(Command::Chmod(options)) => change::mode(&options),
+        Some(Command::Chown(options)) => change::owner_and_group(&options),
         Some(Command::Put(options)) => transfer::put(&options),
         Some(Command::Get(options)) => transfer::get(&options),
         Some(Command::Top(options)) => top::run(&options),
@@ -105,9 +134,54 @@ fn main() -> ExitCode {
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Trace(options)) => return trace::run(&options),
+        Some(Command::Generate(options)) => manual::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Puts the command first: `shmkey --json show 7` is `shmkey show --json 7`, and options without a command are those
+/// of `list`.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_option = |place: usize| -> bool {
+        let argument = arguments.get(place);
+        argument.is_some_and(|argument| argument.as_bytes().starts_with(b"-"))
+    };
+    let own = ["-h", "--help", "-V", "--version"];
+    match arguments.get(1) {
+        Some(first) if first == "--json" && arguments.len() > 2 && !is_option(2) => {
+            arguments.swap(1, 2);
+        }
+        Some(first) if is_option(1) && !own.iter().any(|option| first == option) => {
+            arguments.insert(1, "list".into());
+        }
+        _ => {}
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_comes_first() {
+        for (given, meant) in [
+            ("", ""),
+            ("--json", "list --json"),
+            ("--json list --all", "list --json --all"),
+            ("--json --all", "list --json --all"),
+            ("-q --orphans", "list -q --orphans"),
+            ("--help", "--help"),
+            ("show --json 7", "show --json 7"),
+        ] {
+            let words = |text: &str| -> Vec<OsString> {
+                let all = ["shmkey"].into_iter().chain(text.split_whitespace());
+                all.map(OsString::from).collect()
+            };
+            assert_eq!(with_command(words(given)), words(meant));
+        }
     }
 }

@@ -1,120 +1,228 @@
-//! The manual pages of the command, and what shells complete, are made from its own description and
-//! checked in. `BLESS=1 cargo test -p shmkey-cli manual` writes them anew.
+//! `shmkey generate`: the manual pages and the completions, for packaging. Names, options and descriptions come from the
+//! command itself; `cli/man` has what is written by hand, a file for each page.
 
-use crate::Arguments;
-use clap::{Command, CommandFactory, ValueHint};
-use clap_complete::{Shell, generate};
+use crate::{
+    Arguments, complete,
+    output::{Failure, each},
+};
+use clap::{Args, Command, CommandFactory};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use clap_mangen::Man;
 use std::{
-    env, fs,
+    fs, io,
     path::{Path, PathBuf},
 };
+
+#[derive(Args)]
+pub struct Options {
+    /// The folder
+    folder: PathBuf,
+}
 
 /// The date in the pages: that of the last change of what they say.
 const DATE: &str = "2026-11-25";
 
-#[test]
-fn the_description_makes_sense() {
-    Arguments::command().debug_assert();
+/// The sections that are written by hand, by the name of the page.
+const SECTIONS: [(&str, &str); 15] = [
+    ("shmkey", include_str!("../man/shmkey.roff")),
+    ("shmkey-chmod", include_str!("../man/chmod.roff")),
+    ("shmkey-chown", include_str!("../man/chown.roff")),
+    ("shmkey-create", include_str!("../man/create.roff")),
+    ("shmkey-dump", include_str!("../man/dump.roff")),
+    ("shmkey-get", include_str!("../man/get.roff")),
+    ("shmkey-limits", include_str!("../man/limits.roff")),
+    ("shmkey-list", include_str!("../man/list.roff")),
+    ("shmkey-map", include_str!("../man/map.roff")),
+    ("shmkey-put", include_str!("../man/put.roff")),
+    ("shmkey-remove", include_str!("../man/remove.roff")),
+    ("shmkey-show", include_str!("../man/show.roff")),
+    ("shmkey-top", include_str!("../man/top.roff")),
+    ("shmkey-trace", include_str!("../man/trace.roff")),
+    ("shmkey-watch", include_str!("../man/watch.roff")),
+];
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let mut files = pages();
+    files.extend(completions());
+    each(&files, |(name, text)| {
+        let path = options.folder.join(name);
+        let failed = |error| Failure::Because(format!("{}: {error}", path.display()));
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        fs::write(&path, text).map_err(failed)?;
+        Ok(String::new())
+    })
 }
 
-#[test]
-fn manual_pages_say_what_the_command_says() {
-    let mut pages = Vec::new();
-    let command = Arguments::command().disable_help_subcommand(true);
-    collect(command, None, &mut pages);
-    for (name, text) in pages {
-        expect(&Path::new("man").join(format!("{name}.1")), &text);
-    }
-}
-
-#[test]
-fn shells_complete_what_the_command_knows() {
-    for (shell, file) in [
-        (Shell::Bash, "shmkey.bash"),
-        (Shell::Zsh, "_shmkey"),
-        (Shell::Fish, "shmkey.fish"),
-    ] {
+/// The scripts that ask the command what to complete.
+fn completions() -> Vec<(String, Vec<u8>)> {
+    let shells: [(&dyn EnvCompleter, &str); 3] = [
+        (&Bash, "shmkey.bash"),
+        (&Zsh, "_shmkey"),
+        (&Fish, "shmkey.fish"),
+    ];
+    let script = |(shell, file): (&dyn EnvCompleter, &str)| {
         let mut text = Vec::new();
-        generate(shell, &mut Arguments::command(), "shmkey", &mut text);
-        text.extend(positional(shell).bytes());
-        expect(&Path::new("completions").join(file), &text);
-    }
-}
-
-/// What its generator leaves out for bash and fish: what is to be completed where no option is. They
-/// offer files there, but segments are none, and what `trace` runs is a command.
-fn positional(shell: Shell) -> String {
-    let command = Arguments::command();
-    let hinted = |hint: ValueHint| -> Vec<&str> {
-        let subcommands = command.get_subcommands().filter(|subcommand| {
-            let mut positionals = subcommand.get_positionals();
-            positionals.any(|argument| argument.get_value_hint() == hint)
-        });
-        subcommands.map(Command::get_name).collect()
+        let name = "shmkey";
+        let written = shell.write_registration(complete::VARIABLE, name, name, name, &mut text);
+        debug_assert!(written.is_ok(), "writing into memory does not fail");
+        (format!("completions/{file}"), text)
     };
-    let segments = hinted(ValueHint::Other);
-    assert_eq!(hinted(ValueHint::CommandWithArguments), ["trace"]);
-    match shell {
-        Shell::Bash => format!(
-            r#"
-_shmkey_positional() {{
-    _shmkey "$@"
-    [[ $2 != -* ]] || return 0
-    case ${{COMP_WORDS[1]}} in
-        trace) [[ $3 != trace && $3 != --json ]] || COMPREPLY=($(compgen -c -- "$2")) ;;
-        {}) [[ $3 == -* ]] || compopt +o default +o bashdefault ;;
-    esac
-}}
-complete -F _shmkey_positional -o bashdefault -o default shmkey
-"#,
-            segments.join(" | ")
-        ),
-        Shell::Fish => format!(
-            r#"complete -c shmkey -n "__fish_shmkey_using_subcommand {}" -f
-complete -c shmkey -n "__fish_shmkey_using_subcommand trace" -f -a "(__fish_complete_subcommand --fcs-skip=2)"
-"#,
-            segments.join(" ")
-        ),
-        _ => String::new(),
-    }
+    shells.into_iter().map(script).collect()
 }
 
 /// A page for the command, and one for each of its own.
-fn collect(command: Command, above: Option<&str>, pages: &mut Vec<(String, Vec<u8>)>) {
-    let name = match above {
-        Some(above) => format!("{above}-{}", command.get_name()),
-        None => command.get_name().to_owned(),
-    };
+fn pages() -> Vec<(String, Vec<u8>)> {
+    let command = Arguments::command().disable_help_subcommand(true);
+    let of = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let mut pages: Vec<_> = of
+        .map(|command| page(command.clone(), Some("shmkey")))
+        .collect();
+    pages.push(page(command, None));
+    pages
+}
+
+fn page(command: Command, above: Option<&str>) -> (String, Vec<u8>) {
+    let name = above.map_or(String::new(), |above| format!("{above}-")) + command.get_name();
     let version = env!("CARGO_PKG_VERSION");
+    let has_commands = above.is_none();
     let command = command
         .version(version)
+        .disable_version_flag(above.is_some())
         .display_name(name.clone())
         .bin_name(name.replace('-', " "));
-    for each in command.get_subcommands() {
-        collect(each.clone(), Some(&name), pages);
-    }
-    let mut text = Vec::new();
-    let page = Man::new(command)
+    let man = Man::new(command)
         .title(name.to_uppercase())
         .date(DATE)
         .source(format!("shmkey {version}"))
         .manual("User Commands");
-    page.render(&mut text).unwrap();
-    pages.push((name, text));
+    let mut text = Vec::new();
+    let written = (|| -> io::Result<()> {
+        man.render_title(&mut text)?;
+        man.render_name_section(&mut text)?;
+        man.render_synopsis_section(&mut text)?;
+        man.render_description_section(&mut text)?;
+        man.render_options_section(&mut text)?;
+        if has_commands {
+            man.render_subcommands_section(&mut text)?;
+        }
+        Ok(())
+    })();
+    debug_assert!(written.is_ok(), "writing into memory does not fail");
+    let by_hand = SECTIONS.iter().find(|(of, _)| *of == name);
+    text.extend(by_hand.map_or("", |(_, text)| text).bytes());
+    (format!("man/{name}.1"), text)
 }
 
-/// Compares a file of the repository with what it should be, or writes it.
-fn expect(path: &Path, wanted: &[u8]) {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    if env::var_os("BLESS").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, wanted).unwrap();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn texts() -> Vec<(String, String)> {
+        let text = |(name, text)| (name, String::from_utf8(text).unwrap());
+        pages().into_iter().map(text).collect()
     }
-    let there = fs::read(&path).unwrap_or_default();
-    assert!(
-        there == wanted,
-        "{} is out of date; BLESS=1 cargo test -p shmkey-cli writes it anew",
-        path.display()
-    );
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_page_has_exit_status_and_examples() {
+        let pages = texts();
+        assert_eq!(pages.len(), SECTIONS.len());
+        for (name, text) in pages {
+            for section in [
+                "NAME",
+                "SYNOPSIS",
+                "DESCRIPTION",
+                "OPTIONS",
+                "EXIT STATUS",
+                "EXAMPLES",
+            ] {
+                let heading = format!("\n.SH {section}\n");
+                assert!(text.contains(&heading), "{name} has no {section}");
+            }
+        }
+    }
+
+    /// The command understands each line of the examples that runs it.
+    #[test]
+    fn examples_are_command_lines() {
+        let mut tried = 0;
+        for (name, text) in texts() {
+            let examples = text.split("\n.SH EXAMPLES\n").nth(1).unwrap_or_default();
+            let examples = examples.split("\n.SH ").next().unwrap_or_default();
+            let examples = examples.replace("\\-", "-");
+            let commands = examples.lines().flat_map(|line| line.split(" | "));
+            for command in commands.filter(|command| command.starts_with("shmkey")) {
+                let words = command
+                    .split(' ')
+                    .take_while(|word| !matches!(*word, "<" | ">" | "&"));
+                let words: Vec<_> = words.map(Into::into).collect();
+                let parsed = Arguments::try_parse_from(crate::with_command(words));
+                assert!(parsed.is_ok(), "{name}: {command}: {:?}", parsed.err());
+                tried += 1;
+            }
+        }
+        assert!(tried >= SECTIONS.len());
+    }
+
+    #[test]
+    fn the_manual_lists_every_column() {
+        let list = &texts()
+            .into_iter()
+            .find(|(name, _)| name == "man/shmkey-list.1")
+            .unwrap()
+            .1;
+        let named = |title: &str| {
+            let item = format!(".B {title}\n");
+            assert!(list.contains(&item), "{title}");
+        };
+        let segments = crate::columns::SEGMENTS
+            .iter()
+            .map(|field| field.column.title);
+        let others = [crate::others::SEMAPHORES, crate::others::MESSAGES];
+        let others = others.into_iter().flatten().map(|field| field.column.title);
+        segments.chain(others).for_each(named);
+    }
+
+    #[test]
+    fn completions_ask_the_command() {
+        for (name, text) in completions() {
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(complete::VARIABLE), "{name}");
+        }
+    }
+
+    /// A text that is broken into lines by hand is broken a second time in a narrower terminal.
+    #[test]
+    fn help_texts_leave_the_breaking_of_lines_to_the_terminal() {
+        let command = Arguments::command();
+        let mut commands: Vec<Command> = command.get_subcommands().cloned().collect();
+        commands.push(command);
+        for command in commands {
+            let of_arguments = command.get_arguments().flat_map(|argument| {
+                [
+                    argument.get_help().cloned(),
+                    argument.get_long_help().cloned(),
+                ]
+            });
+            let about = [
+                command.get_about(),
+                command.get_long_about(),
+                command.get_after_help(),
+            ];
+            let texts = about
+                .into_iter()
+                .map(Option::<&_>::cloned)
+                .chain(of_arguments);
+            for text in texts.flatten().map(|text| text.to_string()) {
+                assert!(!text.replace("\n\n", "").contains('\n'), "{text}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::{
     facts::{Fact, Facts, Look},
     list,
     output::{self, Failure},
-    table, words,
+    summary, table, words,
 };
 use anstyle::{AnsiColor, Style};
 use clap::Args;
@@ -19,7 +19,7 @@ use unicode_width::UnicodeWidthStr;
 
 #[derive(Args)]
 pub struct Options {
-    /// Into this file, as a picture in SVG
+    /// Write a picture in SVG into this file; - is standard output
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     #[command(flatten)]
@@ -34,7 +34,7 @@ struct Map {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let facts = Facts::gather(options.looking.or(Look::Inside))?;
-    let unseen = list::unseen(&facts);
+    let unseen = summary::unseen(&facts);
     let map = Map::new(facts.segments);
     if let Some(path) = &options.svg {
         if path.as_os_str() == "-" {
@@ -62,64 +62,43 @@ impl Map {
         }
     }
 
-    /// A column for each process, from its name down to the segments that it has attached.
+    /// A column for each process, from its name down to the last segment that it has attached. As many processes as
+    /// there is room for stand side by side; the next follow below.
     ///
     /// ```text
     ///                 ╭─ 4242 writer
     ///                 │  ╭─ 4243 reader
-    /// 32770: ring    ●──○
+    /// 32770: ring     ●──○
+    /// 32771: 1 MiB    ●
+    /// 32772: 4 KiB
     /// ```
     fn text(&self, width: Option<usize>) -> String {
         if self.segments.is_empty() {
             return "There are no segments.\n".to_owned();
         }
-        let titles: Vec<String> = self.segments.iter().map(title).collect();
-        let widest = titles.iter().map(|title| title.width()).max().unwrap_or(0);
+        let widest = self.segments.iter().map(|fact| title(fact).width());
         let room = width.unwrap_or(usize::MAX);
-        let left = widest.min((room / 2).max(20));
-        // A column takes three places, and a name wants some behind the last.
-        let most = room.saturating_sub(left + 24) / 3;
-        let shown = &self.processes[..self.processes.len().min(most.max(1))];
+        let left = widest.max().unwrap_or(0).min((room / 2).max(20));
+        // A column is three wide, and a name needs some room behind the last.
+        let most = (room.saturating_sub(left + 24) / 3).max(1);
         let mut text = String::new();
-        for (number, (pid, name)) in shown.iter().enumerate() {
-            let legs = "│  ".repeat(number);
-            let bold = Style::new().bold();
-            let line = format!("{}{legs}╭─ ", " ".repeat(left + 2));
-            let name = table::cut(
-                &format!("{pid} {name}"),
-                room.saturating_sub(line.width()).max(8),
-            );
-            text += &format!("{line}{bold}{name}{bold:#}\n");
-        }
-        for (fact, title) in self.segments.iter().zip(&titles) {
-            let title = table::cut(title, left);
-            let style = match (fact.is_orphan(), fact.status.nattch) {
-                (true, _) => AnsiColor::Yellow.on_default(),
-                (_, 0) => Style::new().dimmed(),
-                _ => Style::new(),
+        for processes in self.processes.chunks(most) {
+            let is_attached = |fact: &&Fact| {
+                let mut attached = fact.attached.iter();
+                attached.any(|attached| processes.iter().any(|(pid, _)| *pid == attached.pid))
             };
-            let marks = marks(fact, shown);
-            let room = " ".repeat(left.saturating_sub(title.width()));
-            let line = format!("{style}{title}{style:#}{room}  {marks}");
-            text += line.trim_end();
-            text += &match fact.hidden() {
-                0 => String::new(),
-                hidden => format!("  +{hidden} unseen"),
-            };
+            let segments: Vec<&Fact> = self.segments.iter().filter(is_attached).collect();
+            text += &block(processes, &segments, left, room);
             text.push('\n');
         }
-        text.push('\n');
-        if !shown.is_empty() {
-            text += &output::note("● may write   ○ only reads");
+        let rest = self.segments.iter().filter(|fact| fact.attached.is_empty());
+        let rest: Vec<&Fact> = rest.collect();
+        if !rest.is_empty() {
+            text += &block(&[], &rest, left, room);
+            text.push('\n');
         }
-        match self.processes.len() - shown.len() {
-            0 => {}
-            more => {
-                let processes = words::count(more as u64, "process");
-                text += &output::note(&format!(
-                    "There is no room for {processes} more: use a wider terminal, or --svg FILE."
-                ));
-            }
+        if !self.processes.is_empty() {
+            text += &output::note("● may write   ○ only reads");
         }
         text
     }
@@ -197,8 +176,8 @@ impl Map {
         }
         let _ = writeln!(
             svg,
-            "<text class='small' x='{LEFT}' y='{}'>A line: has it attached; dashed: only reads. \
-             Yellow: nobody uses it, and whoever created it has ended.</text>\n</svg>",
+            "<text class='small' x='{LEFT}' y='{}'>A line: the process has the segment attached; dashed: for reading \
+             only. Yellow: an orphan.</text>\n</svg>",
             height - 14
         );
         svg
@@ -228,26 +207,64 @@ fn subtitle(fact: &Fact) -> String {
     said.join(", ")
 }
 
-/// A mark for each process that has it, joined by a line, and legs of the others that pass.
-fn marks(fact: &Fact, processes: &[(i32, String)]) -> String {
-    let mark = |pid: i32| {
+/// Some processes, and below them the segments that they have attached.
+fn block(processes: &[(i32, String)], segments: &[&Fact], left: usize, room: usize) -> String {
+    let mut text = String::new();
+    for (number, (pid, name)) in processes.iter().enumerate() {
+        let legs = "│  ".repeat(number);
+        let bold = Style::new().bold();
+        let line = format!("{}{legs}╭─ ", " ".repeat(left + 2));
+        let room = room.saturating_sub(line.width()).max(8);
+        let name = table::cut(&format!("{pid} {name}"), room);
+        text += &format!("{line}{bold}{name}{bold:#}\n");
+    }
+    for (number, fact) in segments.iter().enumerate() {
+        let title = table::cut(&title(fact), left);
+        let style = match (fact.is_orphan(), fact.status.nattch) {
+            (true, _) => AnsiColor::Yellow.on_default(),
+            (_, 0) => Style::new().dimmed(),
+            _ => Style::new(),
+        };
+        let marks = marks(processes, &segments[number..]);
+        let room = " ".repeat(left.saturating_sub(title.width()));
+        let line = format!("{style}{title}{style:#}{room}  {marks}");
+        text += line.trim_end();
+        text += &match fact.hidden() {
+            0 => String::new(),
+            hidden => format!("  +{hidden} unseen"),
+        };
+        text.push('\n');
+    }
+    text
+}
+
+/// A mark for each process that has the first of these segments attached, joined by a line; and the legs of processes
+/// that have one of the others attached.
+fn marks(processes: &[(i32, String)], segments: &[&Fact]) -> String {
+    let mark = |fact: &Fact, pid: i32| {
         let attached = fact.attached.iter().find(|attached| attached.pid == pid)?;
         Some(if attached.read_only { '○' } else { '●' })
     };
-    let found: Vec<Option<char>> = processes.iter().map(|&(pid, _)| mark(pid)).collect();
-    let first = found.iter().position(Option::is_some);
-    let last = found.iter().rposition(Option::is_some);
+    let [first, below @ ..] = segments else {
+        return String::new();
+    };
+    let found: Vec<Option<char>> = processes.iter().map(|(pid, _)| mark(first, *pid)).collect();
+    let begin = found.iter().position(Option::is_some);
+    let end = found.iter().rposition(Option::is_some);
     let mut text = String::new();
-    for (place, mark) in found.iter().enumerate() {
+    for (place, (found, (pid, _))) in found.iter().zip(processes).enumerate() {
         let inside =
-            first.is_some_and(|first| first < place) && last.is_some_and(|last| place <= last);
+            begin.is_some_and(|begin| begin < place) && end.is_some_and(|end| place <= end);
+        let goes_on = below.iter().any(|fact| mark(fact, *pid).is_some());
         if place > 0 {
             text += if inside { "──" } else { "  " };
         }
-        text.push(match mark {
-            Some(mark) => *mark,
-            None if inside => '┼',
-            None => '│',
+        text.push(match (found, goes_on, inside) {
+            (Some(mark), ..) => *mark,
+            (None, true, true) => '┼',
+            (None, true, false) => '│',
+            (None, false, true) => '─',
+            (None, false, false) => ' ',
         });
     }
     text
@@ -258,4 +275,71 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('\'', "&apos;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shmkey::{Key, Segment};
+
+    /// A map of three segments and two processes: the first has the first two, the second has the first.
+    fn map(processes: usize) -> Map {
+        let segment = |_| {
+            let options = Segment::options();
+            let segment = options.create(true).size(4096).open(Key::PRIVATE).unwrap();
+            let fact = Fact::of(segment.id(), Look::Outside).unwrap().unwrap();
+            segment.remove().unwrap();
+            fact
+        };
+        let mut segments: Vec<Fact> = (0..3).map(segment).collect();
+        let attached = |pid: usize| crate::attached::Attached {
+            pid: pid as i32,
+            name: "name".to_owned(),
+            times: 1,
+            areas: 1,
+            read_only: pid != 1,
+            address: None,
+            len: 0,
+            huge: false,
+        };
+        segments[0].attached = (1..=processes).map(attached).collect();
+        segments[1].attached = vec![attached(1)];
+        for (fact, id) in segments.iter_mut().zip(1..) {
+            (fact.status.id, fact.creator.life) = (id, shmkey::Life::Alive);
+        }
+        Map::new(segments)
+    }
+
+    fn lines(map: &Map, width: usize) -> Vec<String> {
+        let text = map.text(Some(width));
+        let text = anstream::adapter::strip_str(&text).to_string();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_ends_at_the_last_segment_of_its_process() {
+        assert_eq!(
+            lines(&map(2), 80),
+            [
+                "          ╭─ 1 name",
+                "          │  ╭─ 2 name",
+                "1: 4 KiB  ●──○",
+                "2: 4 KiB  ●",
+                "",
+                "3: 4 KiB",
+                "",
+                "● may write   ○ only reads"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_process_is_left_out() {
+        let lines = lines(&map(50), 80);
+        for pid in 1..=50 {
+            let named = |line: &String| line.ends_with(&format!("╭─ {pid} name"));
+            assert_eq!(lines.iter().filter(|line| named(line)).count(), 1, "{pid}");
+        }
+        assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
+    }
 }

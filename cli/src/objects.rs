@@ -13,7 +13,7 @@ use crate::{
     sparse::Sparse,
 };
 use shmkey::{Contents, Error, Holding, Segment, Status};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// An object in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// Returns whether a range of bytes of the segment has some of the object's in it.
+    pub fn overlaps(&self, range: &Range<u64>) -> bool {
+        let len = self.contents.size.saturating_add(BEFORE_PAYLOAD);
+        self.offset < range.end && range.start < self.offset.saturating_add(len)
+    }
+
     /// What it keeps for a process that comes later: no process uses it now, but its contents were meant
     /// to outlive its users.
     pub fn data(&self) -> Option<&'static str> {
@@ -61,7 +67,7 @@ struct Bounds {
 impl Look {
     fn bounds(self) -> Bounds {
         match self {
-            Look::Outside | Look::Inside => Bounds {
+            Look::Outside | Look::Through | Look::Inside => Bounds {
                 pages: 64,
                 span: 1 << 30,
             },
@@ -85,7 +91,7 @@ pub fn look(status: &Status, attached: &[Attached], look: Look, memory: Option<u
     let peers = Peers::of(attached);
     if !peers.0.is_empty() {
         seen.objects = peers.search(size, is_likely, &look.bounds());
-    } else if !is_likely && look != Look::Everything {
+    } else if look == Look::Through || !is_likely && look != Look::Everything {
         seen.unread = true;
     } else {
         let found = attach(status.id, &look.bounds());

@@ -12,10 +12,12 @@ use std::{
 pub enum Failure {
     /// In a sentence.
     Because(String),
-    /// It was said already.
-    Said,
-    /// Whoever reads the output has gone away, which is their right.
-    NobodyReads,
+    /// The arguments do not go together, in a sentence.
+    Usage(String),
+    /// It was reported already.
+    Reported,
+    /// The reader of standard output has closed it, which is no failure.
+    Closed,
 }
 
 impl Failure {
@@ -25,8 +27,12 @@ impl Failure {
                 complain(&why);
                 ExitCode::FAILURE
             }
-            Failure::Said => ExitCode::FAILURE,
-            Failure::NobodyReads => ExitCode::SUCCESS,
+            Failure::Usage(why) => {
+                complain(&why);
+                ExitCode::from(2)
+            }
+            Failure::Reported => ExitCode::FAILURE,
+            Failure::Closed => ExitCode::SUCCESS,
         }
     }
 }
@@ -37,7 +43,7 @@ impl From<shmkey::Error> for Failure {
     }
 }
 
-/// Why something failed: in a sentence, and for those who know the calls, which it was.
+/// Returns why something failed: a sentence, and in parentheses the call and its error number.
 pub fn why(error: &shmkey::Error) -> String {
     let (all, sentence) = (error.to_string(), error.explanation().to_string());
     let call = all.strip_suffix(&sentence).unwrap_or(&all);
@@ -47,16 +53,39 @@ pub fn why(error: &shmkey::Error) -> String {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::NobodyReads,
+            io::ErrorKind::BrokenPipe => Failure::Closed,
             _ => Failure::Because(error.to_string()),
         }
     }
 }
 
-/// Says what went wrong. A standard error that is closed is no reason to stop.
+/// Prints what went wrong to standard error. One that is closed is no reason to stop.
 pub fn complain(what: impl fmt::Display) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(anstream::stderr(), "{red}shmkey:{red:#} {what}");
+}
+
+/// Does something to each, prints what it returns, and goes on after one that fails.
+pub fn each<T>(
+    all: &[T],
+    mut act: impl FnMut(&T) -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let mut failed = false;
+    for one in all {
+        match act(one) {
+            Ok(text) => print(&text)?,
+            Err(Failure::Because(why)) => {
+                complain(why);
+                failed = true;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if failed {
+        Err(Failure::Reported)
+    } else {
+        Ok(())
+    }
 }
 
 /// Writes lines to standard output: with colours on a terminal, and without them elsewhere or if

@@ -139,7 +139,7 @@ impl Census {
                 Life::Alive => (Life::Alive, name.clone()),
                 other => (other, None),
             },
-            (Seen::Nobody, _) => (Life::Dead, None),
+            (Seen::NoProcess, _) => (Life::Dead, None),
             (Seen::Hidden, _) => (Life::Unknown, None),
         };
         Named { pid, life, name }
@@ -150,16 +150,16 @@ impl Census {
 pub fn is_hidden(pid: i32) -> bool {
     match look(pid) {
         Seen::Process(stat) => stat.lives,
-        Seen::Nobody => false,
+        Seen::NoProcess => false,
         Seen::Hidden => true,
     }
 }
 
-/// What there is under a number. What is called dead can be removed with all that it has left, so
-/// nobody is called dead of whom it is not known.
+/// What has an id. The segments of a dead process may be removed, so a process counts as dead only if that is
+/// known.
 enum Seen {
     Process(Stat),
-    Nobody,
+    NoProcess,
     /// This process may not know.
     Hidden,
 }
@@ -171,12 +171,12 @@ fn look(pid: i32) -> Seen {
     match fs::read(format!("/proc/{pid}/stat")) {
         Ok(text) => Stat::parse(pid, &text).map_or(Seen::Hidden, Seen::Process),
         // Mounted with `hidepid`, `/proc` keeps the processes of others to itself; signals do not.
-        Err(_) if is_nobody(pid) => Seen::Nobody,
+        Err(_) if is_no_process(pid) => Seen::NoProcess,
         Err(_) => Seen::Hidden,
     }
 }
 
-fn is_nobody(pid: i32) -> bool {
+fn is_no_process(pid: i32) -> bool {
     // SAFETY: signal 0 is none; it only asks.
     let sent = unsafe { libc::kill(pid, 0) };
     sent == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)

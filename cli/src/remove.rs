@@ -1,9 +1,11 @@
 //! `shmkey remove`.
 
 use crate::{
+    columns::{self, Form},
     facts::{Fact, Facts, Look, is_gone, is_ours, status},
-    list::{self, Filter},
-    output::{self, Failure, complain},
+    list::{Filter, Kind},
+    output::{self, Failure},
+    summary,
     target::Target,
     words,
 };
@@ -18,32 +20,37 @@ use std::{
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["segments", "orphans"])))]
 pub struct Options {
-    /// The segments: ids, keys or names. One that is in use is removed by its id or key, but not by
-    /// its name
+    /// The segments: ids, keys or names
+    ///
+    /// A segment that a process has attached is removed by its id or its key, but not by its name.
     #[arg(
         value_name = "SEGMENT",
         required_unless_present = "orphans",
         conflicts_with = "filter",
         allow_negative_numbers = true,
-        value_hint = clap::ValueHint::Other
+        add = crate::complete::segments()
     )]
     segments: Vec<Target>,
-    /// All orphans: segments that no process has attached, and whose creator has ended. On a terminal
-    /// it asks first; without one, --yes is needed. What shmkey create has made is an orphan until a
-    /// program uses it. To see what they hold, they are attached for a moment
-    #[arg(long)]
+    #[command(flatten)]
+    kind: Kind,
+    /// Remove all orphans: segments that no process has attached and whose creator is dead
+    ///
+    /// On a terminal, shmkey asks first; otherwise it needs --yes. It attaches segments that may hold an object, to
+    /// see whether they hold data for a later process. A segment made by shmkey create is an orphan until a process
+    /// attaches it.
+    #[arg(long, conflicts_with = "kind")]
     orphans: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Only those that have been there for so long, since they were created or their owner or mode
-    /// was changed: 90s, 10min, 2h, 1day
+    /// Only those that were created, or whose owner or mode was changed, at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
-    /// Also those that hold data for a later process: a ring with undelivered messages, a latest value
-    /// that was published and whose publisher has released its role
+    /// Also those that hold data for a later process: undelivered messages, or a published value
+    ///
+    /// A ring with messages counts, and a latest value that was published and whose publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]
     with_data: bool,
-    /// Only show what would be removed
+    /// Only print what would be removed
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Do not ask
@@ -52,32 +59,43 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    match options.orphans {
-        true => orphans(options),
-        false => each(&options.segments, |target| one(target, options.dry_run)),
+    if options.orphans {
+        return orphans(options);
     }
+    let dry_run = options.dry_run;
+    output::each(&options.segments, |target| {
+        if options.kind.is_other() {
+            other(options.kind, target, dry_run)
+        } else {
+            one(target, dry_run)
+        }
+    })
 }
 
-/// Removes all, and goes on after what cannot be removed.
-fn each<T>(
-    all: &[T],
-    mut remove: impl FnMut(&T) -> Result<String, Failure>,
-) -> Result<(), Failure> {
-    let mut failed = false;
-    for one in all {
-        match remove(one) {
-            Ok(said) => output::print(&said)?,
-            Err(Failure::Because(why)) => {
-                complain(why);
-                failed = true;
-            }
-            Err(failure) => return Err(failure),
+/// Removes a semaphore array or a message queue.
+fn other(kind: Kind, target: &Target, dry_run: bool) -> Result<String, Failure> {
+    let entry = kind.find(target)?;
+    let (what, id) = (kind.name(), entry.id);
+    if dry_run {
+        let us = uzers::get_effective_uid();
+        if us != 0 && ![entry.uid, entry.cuid].contains(&us) {
+            return Err(Failure::Because(not_yours(
+                &format!("the {what}"),
+                target,
+                entry.uid,
+            )));
         }
+        return Ok(format!("would remove {what} {id}\n"));
     }
-    match failed {
-        true => Err(Failure::Said),
-        false => Ok(()),
-    }
+    kind.remove(id)?;
+    Ok(format!("removed {what} {id}\n"))
+}
+
+fn not_yours(what: &str, target: &Target, owner: u32) -> String {
+    format!(
+        "{what} {target} belongs to {}; only its owner, its creator and root can remove it",
+        words::user(owner)
+    )
 }
 
 fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
@@ -85,14 +103,15 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} is in use by {}; shmkey remove {id} removes it all the same",
+            "the segment {target} is attached by {}; shmkey remove {id} removes it all the same",
             users(id)?
         )));
     }
     if dry_run && !is_ours(&status) {
-        return Err(Failure::Because(format!(
-            "the segment {target} belongs to {}; only its owner, its creator and root can remove it",
-            words::user(status.uid)
+        return Err(Failure::Because(not_yours(
+            "the segment",
+            target,
+            status.uid,
         )));
     }
     if dry_run {
@@ -103,12 +122,11 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     Ok(format!("removed {id}{}\n", rest(id)?))
 }
 
-/// What is to be said of one that was removed: who still has it. That can also be somebody who came
-/// in the very moment.
+/// Returns which processes still have a removed segment attached. That can be one that attached it in between.
 fn rest(id: i32) -> Result<String, Failure> {
     Ok(match status(id)? {
         Some(status) if status.nattch > 0 => {
-            format!("; its memory goes when it is let go of by {}", users(id)?)
+            format!("; its memory is freed when these detach it: {}", users(id)?)
         }
         _ => String::new(),
     })
@@ -116,10 +134,11 @@ fn rest(id: i32) -> Result<String, Failure> {
 
 fn users(id: i32) -> Result<String, Failure> {
     let fact = Fact::of(id, Look::Outside)?;
-    Ok(fact.map_or("somebody".to_owned(), |fact| list::users(&fact)))
+    let users = fact.as_ref().and_then(columns::users);
+    Ok(users.unwrap_or_else(|| "another process".to_owned()))
 }
 
-/// Removes what no process uses any more.
+/// Removes the orphans.
 fn orphans(options: &Options) -> Result<(), Failure> {
     let mine = chosen(options)?;
     if mine.is_empty() {
@@ -127,7 +146,9 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     }
     let what = words::count(mine.len() as u64, "segment");
     if options.dry_run || !options.yes {
-        let table = list::lines(&mine, output::width()).join("\n");
+        let fields = columns::usual(columns::SEGMENTS);
+        let form = Form::default();
+        let table = columns::table(&fields, &mine, form, false, output::width()).join("\n");
         output::print(&format!("{table}\n\n"))?;
     }
     if options.dry_run {
@@ -136,7 +157,8 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     if !options.yes {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(Failure::Because(
-                "nothing was removed: without a terminal to ask on, --yes is needed".to_owned(),
+                "nothing was removed: where shmkey cannot ask on a terminal, it needs --yes"
+                    .to_owned(),
             ));
         }
         if !agrees()? {
@@ -144,13 +166,13 @@ fn orphans(options: &Options) -> Result<(), Failure> {
         }
     }
     let mut removed = 0;
-    let done = each(&mine, |fact| {
+    let done = output::each(&mine, |fact| {
         let id = fact.status.id;
         if !still_orphan(fact)? {
-            return Ok(format!("{id} is no orphan any more.\n"));
+            return Ok(format!("{id} is no longer an orphan\n"));
         }
         match Segment::from_id(id).remove() {
-            // Somebody else has done it.
+            // Another process has removed it.
             Err(error) if is_gone(error.kind()) => return Ok(String::new()),
             done => done?,
         }
@@ -186,12 +208,12 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let unclear = unclear.count() as u64;
     if unclear > 0 {
         let creators = if unclear == 1 {
-            "its creator lives"
+            "its creator is live"
         } else {
-            "their creators live"
+            "their creators are live"
         };
         left_alone(format!(
-            "{} left alone that no process uses: it is unknown whether {creators}.",
+            "{} left alone, which no process has attached: it is unknown whether {creators}.",
             words::count(unclear, "segment")
         ))?;
     }
@@ -209,20 +231,20 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
         left_alone(format!(
             "{} left alone, because {} data for a later process ({}): {}; --with-data removes {}, too.",
             words::count(data.len() as u64, "orphan"),
-            list::they_hold(&data),
-            list::kinds_of_data(&data),
+            summary::they_hold(&data),
+            summary::kinds_of_data(&data),
             ids(&data),
-            list::them(&data),
+            summary::them(&data),
         ))?;
     }
     let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
     if !closed.is_empty() {
         left_alone(format!(
-            "{} left alone, because you may not read what {}: {}; --with-data removes {}, too.",
+            "{} left alone, because you have no permission to read what {}: {}; --with-data removes {}, too.",
             words::count(closed.len() as u64, "orphan"),
-            list::they_hold(&closed),
+            summary::they_hold(&closed),
             ids(&closed),
-            list::them(&closed),
+            summary::them(&closed),
         ))?;
     }
     mine.retain(|fact| fact.data().is_none() && !fact.seen.closed);
@@ -239,11 +261,11 @@ fn ids(segments: &[&Fact]) -> String {
     }
 }
 
-/// Whether nobody has come since it was listed. (Between this and the removal there is nothing that
-/// could take long.) To remove it then would take its key away from those who use it.
+/// Returns whether no process has attached it since it was listed. To remove it then would take its key away from
+/// the processes that use it. What lies between this check and the removal takes no time to speak of.
 fn still_orphan(fact: &Fact) -> Result<bool, Failure> {
     Ok(is_unused(fact)? || {
-        // It may only have been looked at.
+        // Another shmkey may only have looked at it.
         thread::sleep(Duration::from_millis(5));
         is_unused(fact)?
     })
@@ -268,5 +290,5 @@ fn agrees() -> Result<bool, Failure> {
 
 fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|_| format!("{text} is no time: say 90s, 10min, 2h or 1day"))
+        .map_err(|_| "expected a duration such as 90s, 10min, 2h or 1day".to_owned())
 }

@@ -20,7 +20,7 @@ use std::{
 };
 use unicode_width::UnicodeWidthStr;
 
-/// The whole terminal. It is given back as it was when this is dropped, and by a panic before its
+/// The whole terminal. Dropping this restores its former state; so does a panic, before its
 /// message is printed.
 pub struct Screen {
     terminal: DefaultTerminal,
@@ -43,7 +43,7 @@ impl Screen {
     pub fn open(command: &str, instead: &str) -> Result<Screen, Failure> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(Failure::Because(format!(
-                "{command} fills a terminal, and here is none: use {instead}"
+                "{command} needs a terminal; without one, use {instead}"
             )));
         }
         catch_signals();
@@ -87,10 +87,10 @@ impl Screen {
                 return Ok(Input::Stop);
             }
             if !event::poll(Duration::ZERO)? {
-                match left.is_zero() {
-                    true => return Ok(Input::Time),
-                    false => continue,
+                if left.is_zero() {
+                    return Ok(Input::Time);
                 }
+                continue;
             }
             match event::read()? {
                 Event::Key(key) if key.kind == KeyEventKind::Release => {}
@@ -170,7 +170,7 @@ pub fn paced(key: KeyCode, interval: Duration) -> Option<Duration> {
 /// An interval from the command line: `100ms`, `1s`.
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text)
-        .map_err(|_| format!("{text} is no time: say 100ms, 1s or 1min"))?;
+        .map_err(|_| "expected a duration such as 100ms, 1s or 1min".to_owned())?;
     match interval {
         _ if interval < Duration::from_millis(10) => Err("10ms is the shortest".to_owned()),
         _ if interval > Duration::from_secs(3_600) => Err("1h is the longest".to_owned()),

@@ -1,9 +1,12 @@
 //! `shmkey show`.
 
 use crate::{
+    columns,
     facts::{Fact, Look},
-    json, list,
+    json,
+    list::{self, Kind},
     objects::Found,
+    others::{self, Detail, Entry},
     output::{self, Failure},
     target::Target,
     words,
@@ -15,16 +18,20 @@ use std::time::SystemTime;
 
 #[derive(Args)]
 pub struct Options {
-    /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
-    segment: Target,
+    /// The segments: ids, keys or names
+    #[arg(value_name = "SEGMENT", required = true, allow_negative_numbers = true, add = crate::complete::segments())]
+    segments: Vec<Target>,
+    #[command(flatten)]
+    kind: Kind,
     #[command(flatten)]
     looking: list::Looking,
-    /// Look for objects also in a segment that can only be read by attaching it, and was not made for
-    /// one: the kernel then records shmkey as its last user
+    /// Attach a segment, if need be, to look for objects
+    ///
+    /// Without this option, shmkey attaches only a segment that may have been created for an object. The kernel records
+    /// shmkey as the last user of a segment that it attaches.
     #[arg(long, conflicts_with = "no_contents")]
     contents: bool,
-    /// For programs: one JSON object, described in shmkey-list(1)
+    /// Print a JSON object for each segment on a line; shmkey-list(1) describes it
     #[arg(long)]
     json: bool,
 }
@@ -35,16 +42,29 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     } else {
         Look::Closely
     };
-    let fact = find(&options.segment, options.looking.or(look))?;
-    if options.json {
-        return output::print(&json::segment(&fact));
-    }
-    let lines = lines(&fact);
+    let mut gap = "";
+    output::each(&options.segments, |target| {
+        let (text, json) = if options.kind.is_other() {
+            let entry = options.kind.find(target)?;
+            (page(&other(&entry)), json::other(&entry))
+        } else {
+            let fact = find(target, options.looking.or(look))?;
+            (page(&lines(&fact)), json::segment(&fact))
+        };
+        if options.json {
+            return Ok(json);
+        }
+        Ok(std::mem::replace(&mut gap, "\n").to_owned() + &text)
+    })
+}
+
+/// Returns lines of a name and a text each, aligned.
+fn page(lines: &[(&'static str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let bold = Style::new().bold();
     let room = output::width().map_or(usize::MAX, |all| all.saturating_sub(width + 2));
     let mut text = String::new();
-    for (name, what) in &lines {
+    for (name, what) in lines {
         let mut what = words::wrapped(what, room).into_iter();
         let first = what.next().unwrap_or_default();
         text += &format!("{bold}{name:<width$}{bold:#}  {first}\n");
@@ -52,10 +72,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             text += &format!("{:width$}  {more}\n", "");
         }
     }
-    output::print(&text)
+    text
 }
 
-/// The segment that is meant, and all that can be found out about it.
+/// Returns what can be found out about a segment.
 fn find(target: &Target, look: Look) -> Result<Fact, Failure> {
     let because = |error| Failure::Because(target.explain(error));
     let segment = target.find().map_err(because)?;
@@ -67,15 +87,6 @@ fn find(target: &Target, look: Look) -> Result<Fact, Failure> {
 
 fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     let status = &fact.status;
-    let when = |time: Option<SystemTime>| {
-        let Some(time) = time else {
-            return "never".to_owned();
-        };
-        match time.elapsed() {
-            Ok(ago) => format!("{} ({} ago)", words::moment(time), words::span(ago)),
-            Err(_) => words::moment(time),
-        }
-    };
     let mut lines = vec![
         ("id", status.id.to_string()),
         ("key", key(fact)),
@@ -91,12 +102,12 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
             "mode",
             format!("{:04o}: {}", status.mode, permissions(status.mode)),
         ),
-        ("used by", list::users(fact)),
-        ("created by", words::process(&fact.creator)),
-        ("last used by", last_user(fact)),
-        ("attached", when(status.attached_at)),
-        ("detached", when(status.detached_at)),
-        ("changed", when(status.changed_at)),
+        ("attached by", columns::users(fact).unwrap_or_else(none)),
+        ("creator", words::process(&fact.creator)),
+        ("last user", last_user(fact)),
+        ("last attached", when(status.attached_at)),
+        ("last detached", when(status.detached_at)),
+        ("last changed", when(status.changed_at)),
     ];
     if let (Some(resident), Some(swapped)) = (fact.resident, fact.swapped) {
         let swapped = match swapped {
@@ -108,7 +119,7 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     if status.removed {
         lines.push((
             "removed",
-            "yes: its memory goes when the last process lets go of it".to_owned(),
+            "yes: its memory is freed when the last process detaches it".to_owned(),
         ));
     }
     if status.locked {
@@ -118,14 +129,14 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));
     }
     if fact.is_orphan() {
-        let mut what =
-            "yes: no process has it attached, and the process that created it has ended".to_owned();
+        let mut what = "yes: no process has it attached, and its creator is dead".to_owned();
         if let Some(data) = fact.data() {
             what += &format!("; but it holds {data}");
         }
-        let remedy = match fact.is_ours() {
-            true => format!("shmkey remove {} removes it", status.id),
-            false => "its owner, its creator and root can remove it".to_owned(),
+        let remedy = if fact.is_ours() {
+            format!("shmkey remove {} removes it", status.id)
+        } else {
+            "its owner, its creator and root can remove it".to_owned()
         };
         lines.push(("orphan", format!("{what}; {remedy}")));
     }
@@ -133,19 +144,99 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     lines
 }
 
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// `2026-11-21 13:00:00 CET (2 h ago)`.
+fn when(time: Option<SystemTime>) -> String {
+    let Some(time) = time else {
+        return "never".to_owned();
+    };
+    match time.elapsed() {
+        Ok(ago) => format!("{} ({} ago)", words::moment(time), words::span(ago)),
+        Err(_) => words::moment(time),
+    }
+}
+
+/// What is known of a semaphore array or a message queue.
+fn other(entry: &Entry) -> Vec<(&'static str, String)> {
+    let user = |uid, gid| format!("{} (uid {uid}, gid {gid})", words::user(uid));
+    let mut lines = vec![
+        ("id", entry.id.to_string()),
+        ("key", words::key(entry.key)),
+        ("owner", user(entry.uid, entry.gid)),
+        ("creator", user(entry.cuid, entry.cgid)),
+        (
+            "mode",
+            format!("{:04o}: {}", entry.mode, permissions(entry.mode)),
+        ),
+        ("last changed", when(entry.changed_at)),
+    ];
+    match &entry.detail {
+        Detail::Semaphores { count, operated_at } => {
+            lines.push(("last operation", when(*operated_at)));
+            lines.push(("semaphores", count.to_string()));
+            lines.extend(semaphores(entry));
+        }
+        Detail::Messages {
+            messages,
+            bytes,
+            limit,
+            sent_at,
+            received_at,
+            sender,
+            receiver,
+        } => {
+            let process = |named: &Option<_>| named.as_ref().map_or_else(none, words::process);
+            lines.extend([
+                ("last sent", when(*sent_at)),
+                ("last sender", process(sender)),
+                ("last received", when(*received_at)),
+                ("last receiver", process(receiver)),
+                ("messages", messages.to_string()),
+                ("bytes", format!("{bytes} of {limit}")),
+            ]);
+        }
+    }
+    lines
+}
+
+/// A line for each semaphore of an array.
+fn semaphores(entry: &Entry) -> Vec<(&'static str, String)> {
+    let all = match others::semaphores_of(entry) {
+        Ok(all) => all,
+        Err(Failure::Because(why)) => return vec![("values", format!("unknown: {why}"))],
+        Err(_) => return Vec::new(),
+    };
+    let semaphore = |(number, semaphore): (usize, others::Semaphore)| {
+        let (growth, zero) = semaphore.waiting;
+        let mut text = format!("{number}: value {}", semaphore.value);
+        let pid = (semaphore.pid != 0).then(|| format!("last changed by {}", semaphore.pid));
+        let growth = (growth > 0).then(|| format!("{growth} waiting for it to grow"));
+        let zero = (zero > 0).then(|| format!("{zero} waiting for 0"));
+        for part in [pid, growth, zero].into_iter().flatten() {
+            text += &format!(", {part}");
+        }
+        ("semaphore", text)
+    };
+    all.into_iter().enumerate().map(semaphore).collect()
+}
+
 fn last_user(fact: &Fact) -> String {
     let last = fact.last.as_ref();
-    let last = last.map_or("nobody".to_owned(), words::process);
-    match fact.is_looked_at() {
-        true => format!("{last}; and now by shmkey, to see what it holds"),
-        false => last,
+    let last = last.map_or_else(none, words::process);
+    if fact.is_looked_at() {
+        format!("{last}; and now shmkey, to see what the segment holds")
+    } else {
+        last
     }
 }
 
 fn key(fact: &Fact) -> String {
     match fact.status.key.is_private() {
-        true if fact.status.removed => "none: it has been removed".to_owned(),
-        true => "none: it is private, and found by its id only".to_owned(),
+        true if fact.status.removed => "none: the segment is removed".to_owned(),
+        true => "none: the segment is private, and opened by its id only".to_owned(),
         false => words::key(fact.status.key),
     }
 }
@@ -158,15 +249,15 @@ fn owner(fact: &Fact) -> String {
         status.uid,
         status.gid
     );
-    match (status.cuid, status.cgid) == (status.uid, status.gid) {
-        true => owner,
-        false => format!(
-            "{owner}; created by {} (uid {}, gid {})",
-            words::user(status.cuid),
-            status.cuid,
-            status.cgid
-        ),
+    if (status.cuid, status.cgid) == (status.uid, status.gid) {
+        return owner;
     }
+    format!(
+        "{owner}; created by {} (uid {}, gid {})",
+        words::user(status.cuid),
+        status.cuid,
+        status.cgid
+    )
 }
 
 /// `the owner reads and writes, others read`.
@@ -177,34 +268,38 @@ fn permissions(mode: u32) -> String {
         0o2 => Some("write"),
         _ => None,
     };
-    let who = [("its owner", 6), ("its group", 3), ("all others", 0)];
+    let who = [("the owner", 6), ("the group", 3), ("others", 0)];
     let said: Vec<String> = who
         .into_iter()
         .filter_map(|(who, shift)| Some(format!("{who} may {}", may(mode >> shift)?)))
         .collect();
-    match said.is_empty() {
-        true => "nobody may use it, but for root".to_owned(),
-        false => said.join(", "),
+    if said.is_empty() {
+        "only root may use it".to_owned()
+    } else {
+        said.join(", ")
     }
 }
 
-/// What it holds.
+/// What objects it holds.
 fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
     let objects = &fact.seen.objects;
     if fact.is_token() {
-        let what = list::holds(fact);
+        let what = columns::object(fact);
         return vec![(
-            "holds",
+            "object",
             format!("{what}: it shows other PID namespaces that this process is live"),
         )];
     }
     if fact.seen.closed {
-        return vec![("holds", "you may not look into it".to_owned())];
+        return vec![(
+            "object",
+            "unknown: you have no permission to read the segment".to_owned(),
+        )];
     }
     if fact.seen.unread {
         let command = format!("shmkey show --contents {}", fact.status.id);
-        let why = "unknown, because it can only be read by attaching it";
-        return vec![("holds", format!("{why}; {command} attaches it"))];
+        let why = "unknown, because shmkey would have to attach the segment to read it";
+        return vec![("object", format!("{why}; {command} does that"))];
     }
     objects.iter().flat_map(object).collect()
 }
@@ -212,11 +307,11 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
 /// What is known of an object.
 fn object(found: &Found) -> Vec<(&'static str, String)> {
     let contents: &Contents = &found.contents;
-    let someone = |party: &Option<_>| party.as_ref().map_or("nobody".to_owned(), words::party);
+    let holder = |party: &Option<_>| party.as_ref().map_or_else(none, words::party);
     let mut lines = vec![
-        ("holds", words::kind_at(found)),
+        ("object", words::kind_at(found)),
         ("state", words::state(contents)),
-        ("made by", words::party(&contents.maker)),
+        ("created by", words::party(&contents.maker)),
     ];
     if !contents.layout.is_empty() {
         let layout = String::from_utf8_lossy(&contents.layout);
@@ -229,7 +324,7 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
             ..
         } => {
             lines.push(("value", words::count(u64::from(*value_size), "byte")));
-            lines.push(("publisher", someone(publisher)));
+            lines.push(("publisher", holder(publisher)));
         }
         Holding::Ring {
             capacity,
@@ -243,22 +338,23 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
         } => {
             lines.push((
                 "capacity",
-                format!("{capacity} bytes, of which {used} in use"),
+                format!("{capacity} bytes, {used} of them in use"),
             ));
             let who: Vec<String> = senders.iter().map(words::party).collect();
-            let who = match who.is_empty() {
-                true => "nobody".to_owned(),
-                false => who.join(", "),
+            let who = if who.is_empty() {
+                none()
+            } else {
+                who.join(", ")
             };
-            let kind = if *many_senders { " (one of many)" } else { "" };
-            lines.push(("sender", format!("{who}{kind}")));
+            let title = if *many_senders { "senders" } else { "sender" };
+            lines.push((title, who));
             if *many_senders {
                 let lock = sending.as_ref().map_or("free".to_owned(), |thread| {
                     format!("held by {}", words::party(thread))
                 });
-                lines.push(("senders' lock", lock));
+                lines.push(("lock of senders", lock));
             }
-            lines.push(("receiver", someone(receiver)));
+            lines.push(("receiver", holder(receiver)));
             if *drops_oldest {
                 lines.push(("when full", "the oldest message is dropped".to_owned()));
             }

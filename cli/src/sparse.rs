@@ -182,8 +182,7 @@ mod tests {
 
     /// Whether it finds what was written, and gives nothing else memory.
     fn expect_sparse(choose: impl Fn(&Attachment) -> How) {
-        let mut options = Segment::options();
-        options
+        let options = Segment::options()
             .create(true)
             .remove_on_drop(true)
             .size(64 * PAGE + 2); // no object's, so that no other test looks into it
@@ -215,8 +214,13 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root"]
     fn root_seeks() {
+        // SAFETY: takes nothing, and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            use std::io::Write;
+            let _ = writeln!(io::stderr(), "test root_seeks ... skipped: needs root");
+            return;
+        }
         expect_sparse(|memory| {
             let how = How::of(memory);
             assert!(matches!(how, How::Seek(_)));
@@ -227,8 +231,10 @@ mod tests {
     /// Where it is unknown, all is read.
     #[test]
     fn what_cannot_be_told_is_read() {
-        let mut options = Segment::options();
-        options.create(true).remove_on_drop(true).size(2 * PAGE);
+        let options = Segment::options()
+            .create(true)
+            .remove_on_drop(true)
+            .size(2 * PAGE);
         let segment = options.open(Key::PRIVATE).unwrap();
         segment.attach().unwrap().write_at(PAGE, b"x").unwrap();
         let mut sparse = Sparse::attach(&segment).unwrap();

@@ -3,7 +3,8 @@
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
-/// A column: its title, and how it behaves when there is little room.
+/// A column: its title, and how it behaves in a narrow terminal.
+#[derive(Clone, Copy)]
 pub struct Column {
     pub title: &'static str,
     pub right: bool,
@@ -174,10 +175,12 @@ fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> 
         let is_last = place + 1 == shown.len();
         let style = cell.style;
         let (cell, room) = (Cell { text, style }, Cell::from(room));
-        match columns[column].right {
-            true => line.extend([room, cell]),
-            false if is_last => line.push(cell),
-            false => line.extend([cell, room]),
+        if columns[column].right {
+            line.extend([room, cell]);
+        } else if is_last {
+            line.push(cell);
+        } else {
+            line.extend([cell, room]);
         }
         if !is_last {
             line.push(Cell::from(" ".repeat(GAP)));

@@ -1,4 +1,4 @@
-//! Which segment is meant: its id, its key, or the name that its key was made from.
+//! How a segment is given: by its id, its key, or the name that its key was made from.
 
 use crate::{
     facts,
@@ -19,28 +19,29 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let name = |text: &str| match text.is_empty() {
-            true => Err("a name has at least one character".to_owned()),
-            false => Ok(Target::Name(text.to_owned())),
+        let name = |text: &str| {
+            if text.is_empty() {
+                return Err("a name has at least one character".to_owned());
+            }
+            Ok(Target::Name(text.to_owned()))
         };
         if let Some(text) = text.strip_prefix("name:") {
             return name(text);
         }
         if let Some(text) = text.strip_prefix("id:") {
-            return parse_id(text)
-                .ok_or_else(|| format!("{text} is no id: ids are 0 to 2147483647"));
+            return parse_id(text).ok_or_else(|| "expected an id from 0 to 2147483647".to_owned());
         }
         if let Some(text) = text.strip_prefix("key:") {
             let key = parse_key(text).ok_or_else(|| {
-                format!("{text} is no key: a key is 0x and up to 8 hexadecimal digits, or a decimal number")
+                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 \
+                 bits"
+                    .to_owned()
             });
             return key.and_then(findable);
         }
         if text.starts_with("0x") || text.starts_with("0X") {
             let key = parse_key(text).ok_or_else(|| {
-                format!(
-                    "{text} is no key: 0x and up to 8 hexadecimal digits (name:{text} is a name)"
-                )
+                format!("expected a key: 0x and up to 8 hexadecimal digits (name:{text} is a name)")
             });
             return key.and_then(findable);
         }
@@ -49,15 +50,13 @@ impl FromStr for Target {
         if let Some(digits) = text.strip_prefix('-')
             && is_number(digits)
         {
-            let key = parse_key(text).ok_or_else(|| {
-                format!("{text} is no key: keys are 32 bits (name:{text} is a name)")
-            });
+            let key =
+                parse_key(text).ok_or_else(|| format!("a key has 32 bits (name:{text} is a name)"));
             return key.and_then(findable);
         }
         if is_number(text) {
-            return parse_id(text).ok_or_else(|| {
-                format!("{text} is no id: ids are 0 to 2147483647 (name:{text} is a name)")
-            });
+            return parse_id(text)
+                .ok_or_else(|| format!("an id is at most 2147483647 (name:{text} is a name)"));
         }
         name(text)
     }
@@ -85,7 +84,7 @@ fn parse_key(text: &str) -> Option<Target> {
 fn findable(target: Target) -> Result<Target, String> {
     match target {
         Target::Key(key) if key.is_private() => {
-            Err("0 is no key, but says that there is none: give the segment's id".to_owned())
+            Err("0 stands for no key: use the id of the segment".to_owned())
         }
         target => Ok(target),
     }
@@ -101,7 +100,7 @@ impl Target {
         }
     }
 
-    /// How that is, or what is said when it is not there or cannot be had.
+    /// Returns its status, or why there is none.
     pub fn status(&self) -> Result<Status, Failure> {
         let because = |error| Failure::Because(self.explain(error));
         let id = self.find().map_err(because)?.id();
@@ -109,7 +108,7 @@ impl Target {
         facts::status(id).map_err(because)?.ok_or_else(missing)
     }
 
-    /// What is said when it is not there.
+    /// Returns what an error says where there is no such segment.
     pub fn missing(&self) -> String {
         format!("there is no segment {self} ({})", self.hint())
     }
@@ -119,19 +118,19 @@ impl Target {
             let key = Key::from_raw(*number);
             if let Some(id) = id_under(key) {
                 return format!(
-                    "but {number} is the key {key} of the segment with id {id}: say {id} or {key}"
+                    "but {number} is the key {key} of the segment with id {id}: use {id} or {key}"
                 );
             }
             if let Some(id) = Key::from_name(number.to_string()).ok().and_then(id_under) {
                 return format!(
-                    "but the segment with id {id} is named {number}: say {id} or name:{number}"
+                    "but the segment with id {id} is named {number}: use {id} or name:{number}"
                 );
             }
         }
         "shmkey list shows all".to_owned()
     }
 
-    /// What is said when it cannot be had.
+    /// Returns why it cannot be used.
     pub fn explain(&self, error: Error) -> String {
         match error.kind() {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
@@ -153,7 +152,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Id(id) => write!(f, "with id {id}"),
-            Target::Key(key) => write!(f, "under the key {key}"),
+            Target::Key(key) => write!(f, "with the key {key}"),
             Target::Name(name) => write!(f, "named \"{}\"", crate::words::plain(name)),
         }
     }

@@ -1,11 +1,13 @@
 //! `shmkey top`.
 
 use crate::{
+    columns::{self, Form},
     facts::{Fact, Facts, Look},
     json::Totals,
     list::{self, Choice, Looking},
     output::Failure,
     screen::{self, Input, Screen},
+    summary,
     table::{self, Cell},
     watch::Watch,
     words,
@@ -28,7 +30,7 @@ use std::{
 
 #[derive(Args)]
 pub struct Options {
-    /// Look this often: 10ms to 1h
+    /// Update this often: 10ms to 1h
     #[arg(long, short, value_name = "TIME", value_parser = screen::interval, default_value = "1s")]
     interval: Duration,
     #[command(flatten)]
@@ -39,7 +41,7 @@ pub struct Options {
 
 const KEYS: [(&str, &str); 8] = [
     ("q", "quit"),
-    ("↑↓", "choose"),
+    ("↑↓", "select"),
     ("Enter", "watch"),
     ("s", "sort"),
     ("r", "reverse"),
@@ -49,20 +51,20 @@ const KEYS: [(&str, &str); 8] = [
 ];
 
 const HELP: &str = "\
-What is new, has changed or is gone is bright, and fades; of gone segments the row stays for some \
-seconds. The columns are those of shmkey list. An orphan is a segment that no process has attached, \
-and whose creator has ended.
+What is new, changed or gone is bright, and fades; the row of a segment that is gone stays for three \
+seconds. The columns are those of shmkey list. An orphan is a segment that no process has attached \
+and whose creator is dead.
 
 q, Esc, Ctrl-C  quit
 ↑ ↓ j k         the row above or below
 PgUp PgDn       a screen up or down
 Home End        the first and the last
 Enter           watch this segment; q leads back
-s               order by the next: id, key, size, owner, users, age, used
-r               the other way round
+s               sort by the next: id, key, size, owner, users, age, used
+r               reverse the order
 o               only orphans, and all
-m               only mine, and everybody's
-+ -             look less often, more often
+m               only those that you own, and all
++ -             update less often, more often
 ?               this help, and back";
 
 /// How often a segment is looked at that is watched from here.
@@ -174,7 +176,7 @@ impl Top {
     fn arrange(&mut self, mut facts: Facts) -> Result<(), Failure> {
         let totals = Totals::of(&facts);
         self.choice.apply(&mut facts.segments)?;
-        let summary = list::summary(&facts, &totals, &self.choice.filter);
+        let summary = summary::summary(&facts, &totals, &self.choice.filter);
         self.summary = anstream::adapter::strip_str(&summary).to_string();
         self.reorder()
     }
@@ -226,7 +228,7 @@ impl Top {
         self.look()
     }
 
-    /// Watches the chosen segment until somebody wants to come back.
+    /// Watches the chosen segment until the user comes back.
     fn watch(&mut self, screen: &mut Screen) -> Result<(), Failure> {
         let Some(id) = self.chosen else {
             return Ok(());
@@ -255,12 +257,11 @@ impl Top {
         let area = frame.area();
         let [title, body, sums, keys] = self.parts(area);
         frame.render_widget(Paragraph::new(self.title(area.width)), title);
-        let lines = match self.help {
-            true => words::wrapped(HELP, area.width.into())
-                .into_iter()
-                .map(Line::from)
-                .collect(),
-            false => self.table(body),
+        let lines = if self.help {
+            let lines = words::wrapped(HELP, area.width.into());
+            lines.into_iter().map(Line::from).collect()
+        } else {
+            self.table(body)
         };
         frame.render_widget(Paragraph::new(lines), body);
         frame.render_widget(Paragraph::new(self.sums(area.width)), sums);
@@ -311,7 +312,8 @@ impl Top {
         let in_sight = self.rows.iter().skip(self.first).take(room);
         let rows: Vec<Vec<Cell>> = in_sight.map(|fact| self.row(fact)).collect();
         let width = usize::from(area.width).saturating_sub(MARK);
-        let lines = table::cells(&list::COLUMNS, &rows, Some(width));
+        let columns = columns::layout(&columns::usual(columns::SEGMENTS), &rows, false);
+        let lines = table::cells(&columns, &rows, Some(width));
         let chosen = 1 + self.at - self.first; // the titles come first
         let marks = (0..).map(|place| if place == chosen { "▸" } else { " " });
         let lines = marks.zip(lines.map(screen::line));
@@ -320,7 +322,7 @@ impl Top {
 
     /// A row of the list, with what has changed in it.
     fn row(&self, fact: &Fact) -> Vec<Cell> {
-        let mut row = list::row(fact);
+        let mut row = row(fact);
         let Some(known) = self.known.get(&fact.status.id) else {
             return row;
         };
@@ -374,13 +376,12 @@ impl Known {
         let same =
             (status.attached_at, status.detached_at) == (before.attached_at, before.detached_at);
         let us = status.lpid == process::id() as i32;
-        // To look into what nobody has attached is to use it. Once is enough, as long as nobody else does.
-        match unused(status.nattch) && unused(before.nattch) && (us || same) {
-            true => {
-                fact.seen = self.fact.seen.clone();
-                fact.learn_creator();
-            }
-            false => fact.look_inside(look),
+        // To look into what no process has attached is to use it. Once is enough, until another process uses it.
+        if unused(status.nattch) && unused(before.nattch) && (us || same) {
+            fact.seen = self.fact.seen.clone();
+            fact.learn_creator();
+        } else {
+            fact.look_inside(look);
         }
         let texts = texts(fact);
         for ((changed, before), after) in self.changed.iter_mut().zip(&self.texts).zip(&texts) {
@@ -394,11 +395,17 @@ impl Known {
     }
 }
 
-/// What a row says, but for what changes by itself.
+fn row(fact: &Fact) -> Vec<Cell> {
+    columns::row(&columns::usual(columns::SEGMENTS), fact, Form::default())
+}
+
+/// What a row says, without the durations, which grow by themselves.
 fn texts(fact: &Fact) -> Vec<String> {
-    let cells = list::row(fact).into_iter().zip(&list::COLUMNS);
-    let text = |(cell, column): (Cell, &table::Column)| match column.title {
-        "age" | "last used" => String::new(),
+    let titles = columns::usual(columns::SEGMENTS);
+    let titles = titles.iter().map(|field| field.column.title);
+    let cells = row(fact).into_iter().zip(titles);
+    let text = |(cell, title): (Cell, &str)| match title {
+        "age" | "used" => String::new(),
         _ => cell.text,
     };
     cells.map(text).collect()
@@ -421,8 +428,10 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_said() {
         let make = || {
-            let mut options = Segment::options();
-            options.create(true).remove_on_drop(true).size(4096);
+            let options = Segment::options()
+                .create(true)
+                .remove_on_drop(true)
+                .size(4096);
             options.open(Key::PRIVATE).unwrap()
         };
         let first = make();
@@ -434,9 +443,9 @@ mod tests {
         assert_eq!(note(&top, second.id()).as_deref(), Some("new"));
         let (first, attached) = (first.id(), first.attach().unwrap());
         top.look().unwrap();
-        let users = list::COLUMNS
+        let users = columns::usual(columns::SEGMENTS)
             .iter()
-            .position(|column| column.title == "used by");
+            .position(|field| field.column.title == "attached");
         assert_eq!(top.known[&first].changed[users.unwrap()], Some(top.now));
         drop(attached);
         let gone = second.id();

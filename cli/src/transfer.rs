@@ -1,8 +1,9 @@
-//! `shmkey put` and `shmkey get`: bytes from standard input into a segment or a ring, and out of them
-//! to standard output.
+//! `shmkey put` and `shmkey get`: bytes from standard input into a segment or a ring, and from there to standard
+//! output.
 
 use crate::{
     dump,
+    facts::{Fact, Look},
     output::{self, Failure},
     sparse::Sparse,
     target::Target,
@@ -18,95 +19,110 @@ use std::{
 
 #[derive(Args)]
 pub struct Put {
-    /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
+    /// The segment: an id, a key or a name
+    #[arg(allow_negative_numbers = true, add = crate::complete::segments())]
     segment: Target,
-    /// Begin here: bytes, or with a unit as in 4K
+    /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
     offset: Option<usize>,
-    /// Send each line as a message of its own, without its end; else all of the input is one
+    /// Send each line as a message, without its newline; otherwise the whole input is one message
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait so long for room in a ring, also while nobody receives: 10s, 500ms, 0, forever
+    /// Wait this long for room in the ring, and for a receiver: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
-    /// Also where an object of this library lies: write over its bytes
+    /// Write even over an object, such as a mutex or a ring, which destroys it
     #[arg(long, conflicts_with = "lines")]
-    raw: bool,
+    force: bool,
 }
 
 #[derive(Args)]
 pub struct Get {
-    /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
+    /// The segment: an id, a key or a name
+    #[arg(allow_negative_numbers = true, add = crate::complete::segments())]
     segment: Target,
-    /// Begin here: bytes, or with a unit as in 4K
+    /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
     offset: Option<usize>,
-    /// So many bytes; all unless told otherwise
+    /// Copy this many bytes [default: all]
     #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
     length: Option<usize>,
-    /// Receive so many messages of a ring; one unless told otherwise
+    /// Receive this many messages [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until all senders have ended
+    /// Receive until all senders have released their roles
     #[arg(long, short)]
     follow: bool,
-    /// End each message with a new line
+    /// End each message with a newline
     #[arg(long)]
     lines: bool,
-    /// Wait so long for each message, also while nobody sends: 10s, 500ms, 0, forever
+    /// Wait this long for each message, and for a sender: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
-    /// Also where an object of this library lies: copy its bytes as they lie there
+    /// Copy the bytes of an object, its header included
     #[arg(long, conflicts_with_all = ["count", "follow", "lines"])]
     raw: bool,
 }
 
 pub fn put(options: &Put) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
-    match holds(&segment, options.raw)? {
-        Some(contents) => send(options, &segment, &contents),
-        None if options.lines => Err(Failure::Because(
-            "this segment holds no ring, so there is nowhere to send lines to".to_owned(),
-        )),
-        None => write(options, &segment),
+    if !options.force && options.offset.is_none() {
+        match contents(&segment)? {
+            Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => {
+                return send(options, &segment, &contents);
+            }
+            Some(contents) => return Err(destroys(&words::kind(&contents))),
+            None => {}
+        }
     }
+    if options.lines {
+        return Err(Failure::Because(
+            "this segment holds no ring, to which lines could be sent".to_owned(),
+        ));
+    }
+    write(options, &segment)
 }
 
 pub fn get(options: &Get) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
-    match holds(&segment, options.raw)? {
+    match ring_in(&segment, options.raw)? {
         Some(contents) => receive(options, &segment, &contents),
         None if options.lines || options.follow || options.count.is_some() => {
             Err(Failure::Because(
-                "this segment holds no ring, so there are no messages to receive".to_owned(),
+                "this segment holds no ring, from which messages could be received".to_owned(),
             ))
         }
         None => read(options, &segment),
     }
 }
 
-/// The ring that a segment holds; `None` if its bytes are to be copied as they lie.
-fn holds(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
-    let contents = match raw {
-        true => None,
-        false => {
-            let memory = Sparse::attach(segment)?;
-            let mut bytes = vec![0; memory.size().min(Contents::LEN)];
-            memory.read_at(0, &mut bytes)?;
-            Contents::of(&bytes)
-        }
-    };
+/// Returns the object that a segment begins with.
+fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
+    let memory = Sparse::attach(segment)?;
+    let mut bytes = vec![0; memory.size().min(Contents::LEN)];
+    memory.read_at(0, &mut bytes)?;
+    Ok(Contents::of(&bytes))
+}
+
+/// Returns the ring that a segment begins with; `None` if its bytes are to be copied as they are.
+fn ring_in(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
+    let contents = if raw { None } else { contents(segment)? };
     match contents {
         Some(contents) if !matches!(contents.holding, Holding::Ring { .. }) => {
             Err(Failure::Because(format!(
-                "this segment holds a {}; --raw copies its bytes all the same",
+                "this segment holds a {}, which has no messages; --raw copies its bytes",
                 words::kind(&contents)
             )))
         }
         contents => Ok(contents),
     }
+}
+
+fn destroys(object: &str) -> Failure {
+    Failure::Because(format!(
+        "this segment holds a {object}, and writing over it would destroy it for the processes that use it; --force \
+         writes all the same"
+    ))
 }
 
 fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
@@ -121,9 +137,20 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
         .read_to_end(&mut bytes)?;
     if bytes.len() > room {
         return Err(Failure::Because(format!(
-            "the input has more than the {} that there is room for; nothing was written",
+            "the input is larger than the {} from that offset to the end of the segment; nothing was written",
             words::count(room as u64, "byte")
         )));
+    }
+    let range = offset as u64..(offset + bytes.len()) as u64;
+    if !options.force
+        && let Some(fact) = Fact::of(segment.id(), Look::Everything)?
+        && let Some(found) = fact
+            .seen
+            .objects
+            .iter()
+            .find(|found| found.overlaps(&range))
+    {
+        return Err(destroys(&words::kind_at(found)));
     }
     Ok(memory.write_at(offset, &bytes)?)
 }
@@ -140,30 +167,27 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
 fn ring(segment: &Segment, contents: &Contents) -> Result<Ring, Failure> {
     let memory = segment.attach()?;
     let layout = String::from_utf8_lossy(&contents.layout);
-    let place = Place::within(memory.into(), 0).existing().layout(&layout);
+    let place = Place::within(memory.into(), 0)
+        .create(false)
+        .layout(&layout);
     Ok(Ring::open(place, 0)?)
 }
 
 fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
-    if options.offset.is_some() {
-        return Err(Failure::Because(
-            "a ring takes messages, which have no offset; --raw writes over its bytes".to_owned(),
-        ));
-    }
     let mut sender = ring(segment, contents)?.sender()?;
     let mut input = io::stdin().lock();
     let capacity = match contents.holding {
         Holding::Ring { capacity, .. } => capacity,
         _ => u64::MAX,
     };
-    // Of a message that is longer no more needs to be known.
+    // More need not be read of a message that is too long.
     let most = capacity.saturating_add(2);
     if !options.lines {
         let mut message = Vec::new();
         input.take(most).read_to_end(&mut message)?;
         if message.len() as u64 > capacity {
             return Err(Failure::Because(format!(
-                "the input is longer than the {capacity} bytes that a message in this ring may have; nothing was sent"
+                "the input is longer than {capacity} bytes, the capacity of the ring; nothing was sent"
             )));
         }
         return Ok(send_one(&mut sender, &message, options.timeout)?);
@@ -173,11 +197,11 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
         let message = line.strip_suffix(b"\n").unwrap_or(&line);
         let failed = |why: String| {
             let lines = words::count(sent, "line");
-            Failure::Because(format!("{why}; {lines} before it went out"))
+            Failure::Because(format!("{why} (sent before it: {lines})"))
         };
         if message.len() as u64 > capacity {
             return Err(failed(format!(
-                "line {} is longer than the {capacity} bytes that a message in this ring may have",
+                "line {} is longer than {capacity} bytes, the capacity of the ring",
                 sent + 1
             )));
         }
@@ -199,8 +223,8 @@ fn send_one(sender: &mut Sender, message: &[u8], timeout: Duration) -> Result<()
     }
 }
 
-/// How long to wait for another to take the part of one that has ended, as processes in a script do
-/// one after the other.
+/// How long to wait for another process to take a role that is free: the processes of a script take it one after
+/// the other.
 struct Patience(Option<Instant>);
 
 impl Patience {
@@ -230,25 +254,26 @@ impl Patience {
 fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
     if options.offset.is_some() || options.length.is_some() {
         return Err(Failure::Because(
-            "a ring has messages, which have no offset; --raw copies its bytes".to_owned(),
+            "the messages of a ring have no offset; --raw copies its bytes".to_owned(),
         ));
     }
     let ring = ring(segment, contents)?;
     let mut receiver = ring.receiver()?;
     let mut out = io::stdout().lock();
-    let mut left = match options.follow {
-        true => u64::MAX,
-        false => options.count.unwrap_or(1),
+    let mut left = if options.follow {
+        u64::MAX
+    } else {
+        options.count.unwrap_or(1)
     };
     let mut patience = Patience::new(options.timeout);
     while left > 0 {
-        let message = match receiver.peek(patience.left()) {
+        let message = match receiver.peek_timeout(patience.left()) {
             Ok(message) => message,
             Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
             Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
         };
-        // Released only when it is written: should nobody read, it is still there.
+        // Released only when it is written: if standard output is closed, the message stays in the ring.
         out.write_all(&message.to_vec())?;
         if options.lines {
             out.write_all(b"\n")?;
@@ -266,6 +291,6 @@ fn timeout(text: &str) -> Result<Duration, String> {
         "forever" => Ok(Duration::MAX),
         "0" => Ok(Duration::ZERO),
         _ => humantime::parse_duration(text)
-            .map_err(|_| format!("{text} is no time: say 10s, 500ms, 0 or forever")),
+            .map_err(|_| "expected a duration such as 10s, 500ms, 0 or forever".to_owned()),
     }
 }

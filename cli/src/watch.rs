@@ -1,9 +1,8 @@
 //! `shmkey watch`.
 
 use crate::{
-    create,
+    columns, create,
     facts::{Fact, Look},
-    list,
     output::Failure,
     screen::{self, Input, Screen},
     sparse::Sparse,
@@ -30,13 +29,13 @@ use std::{
 
 #[derive(Args)]
 pub struct Options {
-    /// The segment: its id, its key or its name
-    #[arg(value_hint = clap::ValueHint::Other, allow_negative_numbers = true)]
+    /// The segment: an id, a key or a name
+    #[arg(allow_negative_numbers = true, add = crate::complete::segments())]
     segment: Target,
-    /// Look this often: 10ms to 1h
+    /// Read the segment this often: 10ms to 1h
     #[arg(long, short, value_name = "TIME", value_parser = screen::interval, default_value = "100ms")]
     interval: Duration,
-    /// Begin here: bytes, or with a unit as in 4K, 1MiB; 0x for hexadecimal
+    /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = create::bytes)]
     offset: Option<usize>,
 }
@@ -54,18 +53,18 @@ const HELP: &str = "\
 Bytes that have just changed are bright, and fade within a second and a half.
 
 Only the bytes on the screen are read, and changes per second refer to them: a byte counts once \
-each time it is found to be another one, however often it changed in between. Versions and dropped \
-messages are counted by whoever makes them, so of those none is missed.
+for each reading that finds it changed, however often it changed in between. Versions and dropped \
+messages are counted by the processes that use the object, so none is missed.
 
-Watching attaches the segment, for reading only: the kernel takes that for a use of it. If the \
-segment is removed and nobody else has it, it is let go.
+shmkey attaches the segment for reading only; the kernel records that as a use. It detaches the \
+segment when the segment is removed and no other process has it attached.
 
 q, Esc, Ctrl-C  quit
 ↑ ↓ j k         a line up or down
 PgUp PgDn       a screen up or down
 Home End        the beginning and the end
 space           pause, and go on
-+ -             look less often, more often
++ -             read less often, more often
 ?               this help, and back";
 
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -128,7 +127,7 @@ impl Watch {
         let size = memory.size();
         if offset.is_some_and(|offset| offset >= size) {
             return Err(Failure::Because(format!(
-                "the segment has {}, and that is beyond its end",
+                "that offset is beyond the end of the segment, which has {}",
                 words::count(size as u64, "byte")
             )));
         }
@@ -155,7 +154,7 @@ impl Watch {
         })
     }
 
-    /// Until somebody wants to quit.
+    /// Runs until the user quits.
     pub fn run(&mut self, screen: &mut Screen) -> Result<(), Failure> {
         loop {
             let area = screen.area()?;
@@ -284,19 +283,20 @@ impl Watch {
         if let Some(contents) = &self.contents {
             say("state", state(contents, room));
             if let Some(who) = connected(contents, &self.fact) {
-                say("parties", vec![table::cut(&who, room).into()]);
+                say("roles", vec![table::cut(&who, room).into()]);
             }
         }
         say("changes", vec![table::cut(&self.rates(), room).into()]);
+        let users = columns::users(&self.fact).unwrap_or_default();
         let (others, us) = match self.fact.status.nattch {
-            _ if self.memory.is_none() => ("nobody", ""),
-            0 => ("nobody", " but this view"),
-            _ => (&*list::users(&self.fact), "; and this view"),
+            _ if self.memory.is_none() => ("-", ""),
+            0 => ("-", "; and this view"),
+            _ => (&*users, "; and this view"),
         };
         let us = if self.memory.is_some() { us } else { "" };
         let others = table::cut(others, room.saturating_sub(us.len()));
         let green = Style::new().fg(Color::Green);
-        say("used by", vec![Span::styled(others, green), dim(us)]);
+        say("attached", vec![Span::styled(others, green), dim(us)]);
         let size = self.size as u64;
         let mut kept = vec![words::count(size, "byte")];
         if size >= 1024 {
@@ -305,9 +305,11 @@ impl Watch {
         if let Some(resident) = self.fact.resident {
             kept.push(format!("{} in memory", words::size(resident)));
         }
-        kept.push(match self.fact.status.key.is_private() {
-            true => "no key".to_owned(),
-            false => format!("key {}", words::key(self.fact.status.key)),
+        let key = self.fact.status.key;
+        kept.push(if key.is_private() {
+            "no key".to_owned()
+        } else {
+            format!("key {}", words::key(key))
         });
         say("size", vec![table::cut(&kept.join(", "), room).into()]);
         let creator = words::process(&self.fact.creator);
@@ -322,7 +324,7 @@ impl Watch {
     /// `segment 32770, ring "orders"`, and how it is looked at.
     fn title(&self, width: u16) -> Line<'static> {
         let pace = match (&self.memory, self.paused) {
-            (None, _) => Span::styled("removed: as it was last", lit(AnsiColor::Red)),
+            (None, _) => Span::styled("removed; last bytes", lit(AnsiColor::Red)),
             (_, true) => Span::styled("paused", lit(AnsiColor::Yellow)),
             _ => dim(&format!(
                 "every {}",
@@ -365,8 +367,8 @@ impl Watch {
             let is_ring = matches!(contents.holding, Holding::Ring { .. });
             text += match from {
                 0..WORDS => "── header ",
-                WORDS..PAYLOAD => "── the object's own words ",
-                PAYLOAD..MESSAGES if is_ring => "── its senders ",
+                WORDS..PAYLOAD => "── state of the object ",
+                PAYLOAD..MESSAGES if is_ring => "── senders ",
                 _ if is_ring => "── messages ",
                 _ => "── payload ",
             };
@@ -457,12 +459,15 @@ fn connected(contents: &Contents, fact: &Fact) -> Option<String> {
         }
     };
     let sends = match senders.as_slice() {
-        [] => "nobody sends".to_owned(),
-        [sender] => format!("{} sends", who(sender)),
-        senders => format!("{} send", senders.len()),
+        [] => "no sender".to_owned(),
+        [sender] => format!("sender {}", who(sender)),
+        senders => format!("{} senders", senders.len()),
     };
-    let receives = receiver.as_ref().map_or("nobody".to_owned(), who);
-    Some(format!("{sends}, {receives} receives"))
+    let receives = receiver
+        .as_ref()
+        .map(|receiver| format!("receiver {}", who(receiver)));
+    let receives = receives.unwrap_or_else(|| "no receiver".to_owned());
+    Some(format!("{sends}, {receives}"))
 }
 
 fn bold() -> Style {
@@ -530,10 +535,7 @@ mod tests {
         );
         assert!(lines[0].contains(&format!("ring \"{name}\"")), "{lines:#?}");
         assert!(lines[1].contains("% full"), "{lines:#?}");
-        assert!(
-            lines[2].contains("nobody sends, nobody receives"),
-            "{lines:#?}"
-        );
+        assert!(lines[2].contains("no sender, no receiver"), "{lines:#?}");
 
         // What is gone is still seen.
         let mut watch = watch(tiny.id());
@@ -543,7 +545,7 @@ mod tests {
         picture(&mut watch, 80, 24);
         assert!(watch.memory.is_none());
         let lines = picture(&mut watch, 40, 10);
-        assert!(lines[0].contains("removed: as it was last"), "{lines:#?}");
+        assert!(lines[0].contains("removed; last bytes"), "{lines:#?}");
         assert!(shows(&lines), "{lines:#?}");
     }
 }

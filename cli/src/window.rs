@@ -31,7 +31,7 @@ fn digits(size: usize) -> usize {
 
 impl Window {
     /// Looks at `len` bytes from `offset` on. What was seen before and is another now has changed;
-    /// how many bytes that are is told.
+    /// returns how many bytes that are.
     pub fn look(
         &mut self,
         memory: &Sparse,
@@ -60,7 +60,7 @@ impl Window {
         Ok(changes)
     }
 
-    /// Looks elsewhere, while what is seen already stays as it is.
+    /// Moves the window; the bytes that stay in view keep their marks.
     pub fn shift(&mut self, memory: &Sparse, offset: usize, len: usize) -> Result<(), Error> {
         let mut next = Window::default();
         next.look(memory, offset, len, Instant::now())?;

@@ -1,10 +1,11 @@
-//! How things are said: sizes, times, users, processes, states.
+//! Sizes, times, users, processes and states in words.
 
 use crate::{facts::Fact, objects::Found, process::Named};
 use shmkey::{Contents, Holding, Key, Life, Party};
 use std::{
     cell::RefCell,
     collections::HashMap,
+    mem::MaybeUninit,
     time::{Duration, SystemTime},
 };
 use unicode_width::UnicodeWidthStr;
@@ -38,17 +39,29 @@ pub fn span(time: Duration) -> String {
     }
 }
 
-/// `2026-11-21 12:00:00 UTC`.
+/// `2026-11-21 13:00:00 CET`, in the time zone of TZ or of the system.
 pub fn moment(time: SystemTime) -> String {
-    let text = humantime::format_rfc3339_seconds(time).to_string();
-    text.replace('T', " ").replace('Z', " UTC")
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs()) as libc::time_t;
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    let mut text = [0u8; 64];
+    // SAFETY: localtime_r reads one number and writes one tm.
+    if unsafe { libc::localtime_r(&seconds, parts.as_mut_ptr()) }.is_null() {
+        return seconds.to_string();
+    }
+    let format = c"%Y-%m-%d %H:%M:%S %Z".as_ptr();
+    // SAFETY: strftime writes no more than the length that it is given, and localtime_r has filled the tm.
+    let len =
+        unsafe { libc::strftime(text.as_mut_ptr().cast(), text.len(), format, parts.as_ptr()) };
+    plain(&String::from_utf8_lossy(&text[..len]))
 }
 
 /// `0x4102002f`; `-` for none.
 pub fn key(key: Key) -> String {
-    match key.is_private() {
-        true => "-".to_owned(),
-        false => format!("{:#010x}", key.as_raw()),
+    if key.is_private() {
+        "-".to_owned()
+    } else {
+        format!("{:#010x}", key.as_raw())
     }
 }
 
@@ -64,6 +77,19 @@ pub fn user(uid: u32) -> String {
         };
         known.entry(uid).or_insert_with(look).clone()
     })
+}
+
+/// The group's name, or its number if it has none.
+pub fn group(gid: u32) -> String {
+    match uzers::get_group_by_gid(gid) {
+        Some(group) => group.name().to_string_lossy().into_owned(),
+        None => gid.to_string(),
+    }
+}
+
+/// Whether a limit of the kernel is so large that it stands for none.
+pub fn unlimited(limit: u64) -> bool {
+    limit >= 0x1_0000_0000_0000
 }
 
 /// `4242 postgres`, `4242 (dead)`.
@@ -99,13 +125,11 @@ pub fn kind(contents: &Contents) -> String {
         Holding::Ring { .. } => "ring",
         _ => "object",
     };
-    match contents.name.is_empty() {
-        true => kind.to_owned(),
-        false => format!(
-            "{kind} \"{}\"",
-            plain(&String::from_utf8_lossy(&contents.name))
-        ),
+    if contents.name.is_empty() {
+        return kind.to_owned();
     }
+    let name = String::from_utf8_lossy(&contents.name);
+    format!("{kind} \"{}\"", plain(&name))
 }
 
 /// `ring "orders"`; `ring at 4096`.
@@ -120,7 +144,7 @@ pub fn kind_at(found: &Found) -> String {
 /// `37% full`, `locked by 42 (dead)`.
 pub fn state(contents: &Contents) -> String {
     if !contents.ready {
-        return format!("being made by {}", party(&contents.maker));
+        return format!("being created by {}", party(&contents.maker));
     }
     match &contents.holding {
         Holding::Mutex { lost: true, .. } => "value lost".to_owned(),
@@ -128,9 +152,10 @@ pub fn state(contents: &Contents) -> String {
             let locked = owner.as_ref().map_or("free".to_owned(), |owner| {
                 format!("locked by {}", party(owner))
             });
-            match suspect {
-                true => format!("{locked}, value in doubt"),
-                false => locked,
+            if *suspect {
+                format!("{locked}, inconsistent")
+            } else {
+                locked
             }
         }
         Holding::Semaphore { value } => format!("count {value}"),
@@ -190,9 +215,12 @@ pub fn percent(part: u64, whole: u64) -> u64 {
 /// seen, or that turns other text round.
 pub fn plain(text: &str) -> String {
     text.chars()
-        .flat_map(|character| match is_seen(character) {
-            false => character.escape_default().collect::<Vec<_>>(),
-            true => vec![character],
+        .flat_map(|character| {
+            if is_seen(character) {
+                vec![character]
+            } else {
+                character.escape_default().collect()
+            }
         })
         .collect()
 }

@@ -1,10 +1,10 @@
-//! `remove`: what it was told to, and nothing else.
+//! `remove` removes what its arguments name, and nothing else.
 
-mod stage;
+mod support;
 
 use shmkey::{Key, Latest, Place, Ring, Segment};
-use stage::{Child, Name, alone, listed, refusal, shmkey};
 use std::{os::unix::process::CommandExt, process::Command, sync::Arc};
+use support::{Child, Name, alone, listed, refusal, shmkey};
 
 fn create(name: &Name) -> i32 {
     shmkey(&["create", "--size", "100", "--name", &name.0])
@@ -36,7 +36,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
     let _attached = Segment::from_id(id).attach().unwrap();
     let why = refusal(&["remove", &name.0]);
     assert!(
-        why.contains("in use") && why.contains(&format!("shmkey remove {id}")),
+        why.contains("is attached by") && why.contains(&format!("shmkey remove {id}")),
         "{why}"
     );
     shmkey(&["remove", &id.to_string()]);
@@ -47,7 +47,7 @@ fn what_is_in_use_is_removed_by_its_id_only() {
 fn some_of_several() {
     let name = Name::new();
     let id = create(&name);
-    let output = stage::run(&["remove", "name:there is none", &id.to_string()], b"");
+    let output = support::run(&["remove", "name:there is none", &id.to_string()], b"");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -66,7 +66,7 @@ fn a_command_line_that_makes_no_sense() {
         &["remove", "--mine"],
     ] {
         assert_eq!(
-            stage::run(arguments, b"").status.code(),
+            support::run(arguments, b"").status.code(),
             Some(2),
             "{arguments:?}"
         );
@@ -105,7 +105,6 @@ fn new_id(before: &[i64]) -> i64 {
 }
 
 #[test]
-#[ignore = "needs root"]
 fn orphans_and_nothing_else() {
     alone(|| {
         // Its creator lives; it is attached; it is attached, and its creator is dead.
@@ -142,11 +141,10 @@ fn orphans_and_nothing_else() {
 
 /// In a script, which cannot be asked, nothing is removed that was not agreed to.
 #[test]
-#[ignore = "needs root"]
 fn without_a_terminal_it_wants_a_yes() {
     alone(|| {
         private(false).kill();
-        let output = stage::run(&["remove", "--orphans"], b"y\n");
+        let output = support::run(&["remove", "--orphans"], b"y\n");
         assert_eq!(output.status.code(), Some(1));
         let why = String::from_utf8(output.stderr).unwrap();
         assert!(
@@ -161,11 +159,10 @@ fn without_a_terminal_it_wants_a_yes() {
 
 /// What was listed is what the advice removes.
 #[test]
-#[ignore = "needs root"]
 fn orphans_that_were_chosen() {
     alone(|| {
         for key in [0x11, 0x12, -3] {
-            let mut options = Segment::options();
+            let options = Segment::options();
             Child::new(move || drop(options.create(true).size(1).open(Key::from_raw(key)))).kill();
         }
         let id = Segment::open(Key::from_raw(0x12)).unwrap().id();
@@ -192,7 +189,6 @@ fn orphans_that_were_chosen() {
 
 /// Data that was left for a process that comes later is not removed with the rest.
 #[test]
-#[ignore = "needs root"]
 fn data_for_a_later_process_is_kept() {
     alone(|| {
         let names: Vec<Name> = (0..6).map(|_| Name::new()).collect();
@@ -244,7 +240,7 @@ fn data_for_a_later_process_is_kept() {
     });
 }
 
-/// The command somewhere that everybody may run it from.
+/// A copy of the command in a folder from which every user may run it.
 struct Everybodys(tempfile::TempDir);
 
 impl Everybodys {
@@ -253,7 +249,7 @@ impl Everybodys {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
         // By another process: children of other tests would inherit a copy that is being written, and
-        // nobody could run it then.
+        // no other user could run it then.
         said(
             Command::new("cp")
                 .arg(env!("CARGO_BIN_EXE_shmkey"))
@@ -262,17 +258,16 @@ impl Everybodys {
         Everybodys(folder)
     }
 
-    /// What it says to a user who is nobody.
+    /// What it prints for an unprivileged user.
     fn said(&self, arguments: &[&str]) -> String {
-        const NOBODY: u32 = 65_534;
+        const UNPRIVILEGED: u32 = 65_534;
         let mut command = Command::new(self.0.path().join("shmkey"));
-        said(command.args(arguments).uid(NOBODY).gid(NOBODY))
+        said(command.args(arguments).uid(UNPRIVILEGED).gid(UNPRIVILEGED))
     }
 }
 
 /// What removing leaves alone, listing does not advise to remove: also if it has not looked.
 #[test]
-#[ignore = "needs root, for a namespace of its own"]
 fn data_is_left_alone_in_words() {
     alone(|| {
         let name = Name::new();
@@ -290,7 +285,8 @@ fn data_is_left_alone_in_words() {
         let text = shmkey(&["remove", "--orphans", "--yes"]);
         assert!(
             text.contains(
-                "1 orphan left alone, because it holds data for a later process (undelivered messages): "
+                "1 orphan left alone, because it holds data for a later process (undelivered \
+                 messages): "
             ) && text.contains("; --with-data removes it, too."),
             "{text}"
         );
@@ -305,9 +301,8 @@ fn said(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Where it cannot be told whether a creator lives, nothing is removed.
+/// Nothing is removed if it is unknown whether the creator is live.
 #[test]
-#[ignore = "needs root"]
 fn no_orphan_is_guessed() {
     let program = Everybodys::new();
     let path = program.0.path().join("shmkey");
@@ -315,15 +310,15 @@ fn no_orphan_is_guessed() {
     alone(|| {
         // Others' processes are hidden, and the creator lives.
         let _maker = Child::new(|| {
-            let mut options = Segment::options();
-            options.create(true).mode(0o666).size(100);
+            let options = Segment::options().create(true).mode(0o666).size(100);
             options.open(Key::PRIVATE).unwrap();
         });
         for hidden in [1, 2] {
             let mount = format!("mount -t proc -o hidepid={hidden} proc /proc");
-            let nobody = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
+            let as_other = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {path}");
             let script = format!(
-                "{mount} && {nobody} list --json && {nobody} list && {nobody} remove --orphans --yes"
+                "{mount} && {as_other} list --json && {as_other} list && {as_other} remove \
+                 --orphans --yes"
             );
             let text = said(Command::new("unshare").args(["-m", "sh", "-c", &script]));
             assert!(text.contains("\"orphan\":null"), "{text}");
@@ -341,9 +336,8 @@ fn no_orphan_is_guessed() {
     });
 }
 
-/// Whoever is not root removes what is its own, and leaves the others' orphans alone.
+/// A user other than root removes its own orphans, and leaves those of others alone.
 #[test]
-#[ignore = "needs root"]
 fn orphans_of_an_ordinary_user() {
     let program = Everybodys::new();
     let as_nobody = |arguments: &[&str]| program.said(arguments);
@@ -364,7 +358,7 @@ fn orphans_of_an_ordinary_user() {
         // What it may not see, it says.
         let said = as_nobody(&["list"]);
         assert!(
-            said.contains("1 unseen") && said.contains("run it as root"),
+            said.contains("1 unseen") && said.contains("run shmkey as root"),
             "{said}"
         );
     });

@@ -1,10 +1,10 @@
 //! `create`, `put`, `get`, `dump`: bytes in, and the same bytes out.
 
-mod stage;
+mod support;
 
-use shmkey::{Key, Ring, Segment, Semaphore};
-use stage::{Name, listed_id, refusal, run, shmkey};
-use std::{thread, time::Duration};
+use shmkey::{Key, Mutex, Place, Ring, Segment, Semaphore};
+use std::{sync::Arc, thread, time::Duration};
+use support::{Name, listed_id, refusal, run, shmkey};
 
 #[test]
 fn bytes_of_a_segment() {
@@ -83,7 +83,7 @@ fn one_byte_is_no_bytes() {
     let name = Name::new();
     let id = shmkey(&["create", "--size", "1", "--name", &name.0]);
     let said = refusal(&["dump", &name.0, "-s", "9"]);
-    assert!(said.contains("has 1 byte, of which"), "{said}");
+    assert!(said.contains("has 1 byte, "), "{said}");
     let said = shmkey(&["show", id.trim()]);
     assert!(said.contains("1 byte\n"), "{said}");
 }
@@ -128,7 +128,7 @@ fn one_end_waits_for_the_next_at_the_other() {
             assert_eq!(shmkey(&["get", &name.0]), line);
         }
         assert!(put.join().unwrap().status.success());
-        // Nobody sends any more, but somebody will.
+        // No process sends now, but another will.
         let get = scope.spawn(|| shmkey(&["get", &name.0]));
         thread::sleep(Duration::from_millis(100));
         assert!(run(&["put", &name.0], b"late").status.success());
@@ -140,7 +140,11 @@ fn one_end_waits_for_the_next_at_the_other() {
 fn what_is_no_place_for_bytes() {
     let name = Name::new();
     let semaphore = Semaphore::open(name.0.as_str(), 1).unwrap();
-    assert!(refusal(&["put", &name.0]).contains("holds a semaphore"));
+    let why = refusal(&["put", &name.0]);
+    assert!(
+        why.contains("holds a semaphore") && why.contains("--force"),
+        "{why}"
+    );
     assert!(refusal(&["get", &name.0]).contains("--raw"));
     assert!(
         run(&["get", "--raw", &name.0], b"")
@@ -156,8 +160,45 @@ fn what_exists_is_not_made_again() {
     let create = ["create", "--size", "10", "--name", &name.0];
     let id = shmkey(&create);
     assert!(refusal(&create).contains("--existing"));
-    assert!(refusal(&create).contains("used by no process"));
+    assert!(refusal(&create).contains("attached by no process"));
     assert_eq!(shmkey(&[&create[..], &["--existing"]].concat()), id);
     let key = Key::from_name(&name.0).unwrap().to_string();
     assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("--existing"));
+}
+
+/// A ring takes messages; an offset asks for its bytes.
+#[test]
+fn a_ring_is_not_written_over_without_force() {
+    let name = Name::new();
+    let ring = Ring::open(name.0.as_str(), 64).unwrap();
+    let refused = run(&["put", &name.0, "--offset", "0"], b"x");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--force"));
+    assert_eq!(ring.used(), 0);
+}
+
+/// What is written over an object destroys it, wherever the object lies.
+#[test]
+fn no_object_is_written_over_without_force() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "64KiB", "--name", &name.0]);
+    let segment = Segment::open(Key::from_name(&name.0).unwrap()).unwrap();
+    let memory = Arc::new(segment.attach().unwrap());
+    let mutex = Mutex::<u64>::open(Place::within(memory, 8192), 7).unwrap();
+    let put = |offset: &str, more: &[&str]| {
+        let arguments = [&["put", &name.0, "--offset", offset], more].concat();
+        run(&arguments, &[b'x'; 8])
+    };
+    assert!(
+        put("8184", &[]).status.success(),
+        "it ends before the mutex"
+    );
+    let refused = put("8185", &[]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("holds a mutex at 8192"), "{why}");
+    assert_eq!(mutex.lock().unwrap().get(), 7);
+    assert!(put("8192", &["--force"]).status.success());
+    assert_eq!(
+        &run(&["get", &name.0, "-s", "8192", "-n", "8"], b"").stdout,
+        b"xxxxxxxx"
+    );
 }

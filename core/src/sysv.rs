@@ -2,7 +2,7 @@
 //! kernel's and glibc's behaviour.
 //!
 //! This is what the drop-in exports under the names that unmodified programs call, and it is here
-//! for Rust code that ports such a program line by line. Everybody else is better served by
+//! for Rust code that ports such a program line by line. Other code is better served by
 //! `shmkey::Segment`.
 //!
 //! All five: −1 (for [`shmat`] `(void *) -1`) and `errno` on failure; on success `errno` is left
@@ -36,7 +36,7 @@ pub fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
 /// `shmat(2)`: attaches a segment.
 ///
 /// # Safety
-/// With `SHM_REMAP`, `addr` must be memory that nobody uses any more. Without it, none.
+/// With `SHM_REMAP`, `addr` must be memory that is no longer in use. Without it, none.
 #[inline]
 pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void {
     // SAFETY: the caller vouches for SHM_REMAP.
@@ -52,7 +52,7 @@ pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void
 /// `shmdt(2)`: detaches the segment at `addr`.
 ///
 /// # Safety
-/// Nobody may use that memory from now on.
+/// That memory must not be used from now on.
 #[inline]
 pub unsafe fn shmdt(addr: *const c_void) -> c_int {
     // SAFETY: the caller gives the memory up.

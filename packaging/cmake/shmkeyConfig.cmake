@@ -58,6 +58,8 @@ _shmkey_target(dropin_static STATIC libshmkey_dropin.a)
 # What Rust names for a static library that has its standard library in it; the drop-in has not.
 if(TARGET shmkey::static)
   set_property(TARGET shmkey::static PROPERTY INTERFACE_LINK_LIBRARIES util rt pthread m dl)
+  # Leaves out what no function of the program reaches.
+  set_property(TARGET shmkey::static PROPERTY INTERFACE_LINK_OPTIONS LINKER:--gc-sections)
 endif()
 
 foreach(_shmkey_component IN LISTS shmkey_FIND_COMPONENTS)

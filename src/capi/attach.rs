@@ -16,16 +16,20 @@ use core::{
 /// The flags that shmat(2) knows.
 const ATTACH_FLAGS: c_int = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP | libc::SHM_EXEC;
 
-/// Attaches a segment: its memory becomes part of this process, at a page-aligned address that the
-/// kernel chooses. The same segment may be attached many times.
+/// Attaches a segment: its memory becomes part of this process, at a page-aligned address that the kernel
+/// chooses. A segment can be attached many times. Its bytes are not synchronised: other processes see each byte
+/// that this one writes at once, in any order.
 ///
-/// flags: exactly shmat's, from <sys/shm.h>: 0 to read and write, or SHM_RDONLY (then writing kills
-/// the process), SHM_EXEC.
+/// id: as an open function returned it, in this process or in another.
+/// flags: 0 to read and write; SHMKEY_READ_ONLY to read: a write is then SIGSEGV. SHM_RND, SHM_REMAP and
+/// SHM_EXEC are those of shmat(2).
 ///
-/// Returns: the address of the first byte; or NULL, and never (void *) -1. It is valid until
-/// shm_detach(), exec or the end of the process; a child made by fork() has it, too.
-/// Errors: EINVAL no such id, or flags that nobody defined; EIDRM removed and destroyed; EACCES the
-/// segment's mode does not allow it; ENOMEM no address space left; ENOSYS.
+/// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
+/// the end of the process; a child made by fork(2) has the segment attached, too.
+/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
+/// destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS there is no
+/// System V shared memory here.
+/// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
@@ -33,11 +37,20 @@ pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
     or_null(unsafe { checked_attach(id, ptr::null(), flags) })
 }
 
-/// Attaches a segment at an address of the caller's choosing: a multiple of the page size, or any
-/// with SHM_RND, which rounds it down. NULL lets the kernel choose. What is mapped there is never
-/// replaced, unless flags has SHM_REMAP: then it is, whatever it was.
+/// Attaches a segment at an address that the caller chooses. What is mapped there is replaced only with
+/// SHM_REMAP, and then whatever it is.
 ///
-/// flags, result, errors: as for shm_attach(); EINVAL also if the address is not aligned or in use.
+/// id: as an open function returned it, in this process or in another.
+/// address: a multiple of the page size, or any address with SHM_RND, which rounds it down; NULL lets the
+/// kernel choose.
+/// flags: 0 to read and write; SHMKEY_READ_ONLY to read. SHM_RND, SHM_REMAP and SHM_EXEC are those of shmat(2).
+///
+/// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
+/// the end of the process; a child made by fork(2) has the segment attached, too.
+/// Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined
+/// bit; EIDRM the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no
+/// address space left; ENOSYS there is no System V shared memory here.
+/// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_attach_at(
@@ -49,13 +62,19 @@ pub unsafe extern "C" fn shm_attach_at(
     or_null(unsafe { checked_attach(id, address, flags) })
 }
 
-/// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2
-/// MiB, with the kernel advised to use huge pages (MADV_HUGEPAGE;
-/// /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always"). It is advice:
-/// without huge pages the segment is attached all the same.
+/// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2 MiB, with
+/// MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always". Without huge
+/// pages the segment is attached all the same.
 ///
-/// flags: SHM_RDONLY and SHM_EXEC. Result, errors: as for shm_attach(); EACCES also without read
-/// permission.
+/// id: as an open function returned it, in this process or in another.
+/// flags: 0 to read and write; SHMKEY_READ_ONLY to read; SHM_EXEC.
+///
+/// Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
+/// process; a child made by fork(2) has the segment attached, too.
+/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
+/// destroyed; EACCES its mode does not allow it, or does not allow reading; ENOMEM there is no address space
+/// left; ENOSYS there is no System V shared memory here.
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
@@ -67,26 +86,29 @@ pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
     })
 }
 
-/// Detaches the segment at an address, which must be the very one that attaching returned. From
-/// then on the memory is gone for all threads of the process.
+/// Detaches a segment. Its memory is then gone for all threads of the process.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL nothing is attached at this address (NULL, one inside a segment, one that was
-/// detached already).
+/// addr: exactly what an attach function returned.
+///
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment is attached at this address: it is NULL, lies inside a segment, or was detached.
+/// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
     // SAFETY: the caller gives the memory up.
     or_minus_one(unsafe { detach(addr) }.map(|()| 0))
 }
 
-/// The exact size in bytes of the segment that is attached at an address, by whatever call attached
-/// it.
+/// Stores the exact size of the segment that is attached at an address, whichever call attached it.
 ///
-/// size: where to store it; untouched on failure.
+/// addr: exactly what an attach function returned.
+/// size: where to store the size in bytes; untouched on failure.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL nothing is attached at this address; EFAULT size is NULL or points nowhere;
-/// ENOENT /proc is not mounted.
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment is attached at this address; EFAULT size is NULL or leads nowhere; ENOENT /proc is
+/// not mounted.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -96,13 +118,16 @@ pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize
     }))
 }
 
-/// Makes all pages of the segment that is attached at an address present, so that no access faults
-/// later; for writing if it is attached for writing. The content does not change. It takes the
-/// memory at once, and 0.1 to 0.6 seconds a GiB.
+/// Makes all pages of an attached segment present, so that no later access faults; for writing if the segment
+/// is attached for writing. The content does not change. The memory is taken at once, which takes 0.1 to 0.6
+/// seconds for each GiB.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL nothing is attached at this address, or a kernel before Linux 5.14; ENOMEM;
-/// ENOENT /proc is not mounted.
+/// addr: exactly what an attach function returned.
+///
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
+/// is not enough memory; ENOENT /proc is not mounted.
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -115,7 +140,7 @@ pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {
 }
 
 /// # Safety
-/// With `SHM_REMAP`, the address must be memory that nobody uses any more.
+/// With `SHM_REMAP`, the address must be memory that is no longer in use.
 unsafe fn checked_attach(
     id: c_int,
     address: *const c_void,

@@ -176,19 +176,18 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
     }
 }
 
-/// Why the calling thread's last failed call of this library failed: a sentence or two for a
-/// person, in English and UTF-8, with the cause as far as it could be found out and what to do
-/// about it. Like errno it means something right after a failure; a call that succeeds leaves it
-/// alone. Before the first failure it is "no error". A thread's first failure maps a page for it; if
-/// there is no memory for that, the text says so.
+/// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
+/// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
+/// succeeds does not change it.
 ///
-/// The text of a failed operation on an object is made when it is asked for, so a failed try costs no
-/// more than the try. The state of another process in it (running, sleeping, stopped, dead) is that of
-/// the time when the text is made. A closed object is named until 64 others were closed after it.
+/// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
+/// another process in it (running, sleeping, stopped, dead) is that of this moment. A closed object is named until 64
+/// others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
+/// text says so.
 ///
-/// Returns: a string, never NULL. It belongs to the library, is the calling thread's own, changes with
-/// that thread's next failure, and ends with that thread; copy it to keep it. At most 1023 bytes. errno
-/// is left alone.
+/// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library, and
+/// is valid until the thread's next failure or its end. errno is not changed.
+/// Threads: any, each with a text of its own; also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_last_error() -> *const c_char {
     match LAST.get() {
@@ -201,8 +200,8 @@ pub extern "C" fn shm_last_error() -> *const c_char {
     }
 }
 
-/// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the
-/// process that has stored them, and in its children.
+/// A failure, kept to make its text later: plain integers, which may be copied. They are valid in the process that has
+/// stored them, and in its children.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
@@ -211,14 +210,14 @@ pub struct shm_failure {
     pub words: [u64; 4],
 }
 
-/// Stores the calling thread's last failure, so that any thread can make its text later, also after
-/// other calls have failed.
+/// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have failed.
 ///
 /// failure: where to store it; untouched unless the result is 1.
 ///
-/// Returns: 1 if it was stored: shm_failure_text() makes the text; or 0, if there was no failure, or its
-/// text is made already, like that of a failure to create a segment: copy that from shm_last_error().
-/// errno is left alone.
+/// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like that
+/// of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
+/// Threads: any, each with a failure of its own; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
     match LAST.get() {
@@ -234,12 +233,12 @@ pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
     }
 }
 
-/// Makes the text of a failure, as shm_last_error() does: at most size - 1 bytes of it and a NUL. 1024
-/// bytes are enough for any text.
+/// Makes the text of a failure, as shm_last_error() does. errno is not changed.
 ///
-/// failure: what shm_last_failure() has stored. Other integers give another text, and do no harm.
-///
-/// Returns: nothing. errno is left alone.
+/// failure: as shm_last_failure() has stored it. Other integers give another text.
+/// text: where to store at most size - 1 bytes and a NUL. 1024 bytes are enough for any text.
+/// size: in bytes.
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_failure_text(
     failure: *const shm_failure,

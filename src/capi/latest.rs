@@ -2,9 +2,8 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    object::{
-        close, deadline, expect_bytes, handle, keyed, named, object, source, with_layout, within,
-    },
+    object::{close, deadline, expect_bytes, handle, object, source, with_layout},
+    place::{described, named, shm_place},
 };
 use crate::{
     Error, ErrorKind, Place,
@@ -17,32 +16,43 @@ use core::{
     ffi::{c_char, c_int, c_void},
 };
 
-/// The newest value of something: one process publishes it, any number of processes read it, and
-/// nobody waits for anybody. What readers see is whole and the newest; those in between may never
-/// be seen.
+/// The newest value of one publisher, for any number of readers, none of which waits for another. A reader sees
+/// a whole value, the newest; it can miss values in between.
 ///
-/// The first process that publishes is the publisher until it closes the object or ends; then another
-/// one can be. Killed at any instruction, it leaves the last value that it has published. Read
-/// permission on the segment is enough to read; a reader with SHM_RDONLY in its flags gets memory
-/// that it cannot write, whatever the permissions are. A reader that cannot write is not woken when it
-/// waits: it notices a newer value within 8 ms during the first 100 ms, and within 250 ms later.
-/// Threads: reading and waiting by any number at a time; publishing by one at a time.
+/// The first handle that publishes is the publisher until it is closed or its process ends; then another can
+/// publish. A publisher that is killed at any instruction leaves the last value that it has published. Read
+/// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms
+/// during the first 100 ms, and within 250 ms later.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
     raw: RawLatest,
     /// The right to publish, once this process has published. For one thread at a time; others may
-    /// read meanwhile.
+    /// read at the same time.
     writer: UnsafeCell<Option<Writer>>,
 }
 
-/// Opens a latest value of `size` bytes, or makes it without a value.
+/// Opens a latest value, or creates it without a value. All processes make this call; it waits up to 5 seconds
+/// until another process has created the latest value.
 ///
-/// layout: a name for the type of the value, at most 128 bytes long, that all who open it must give
-/// alike; NULL or "" for none.
-/// flags: also SHM_RDONLY.
+/// name: 1 to 256 bytes of any value and a NUL.
+/// size: the size of a value in bytes; 0 or more. All processes give the same.
+/// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+/// "" for none.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
+/// this process cannot write.
 ///
-/// Returns: a latest value, to be closed by shm_latest_close(); or NULL.
-/// Errors: those of opening.
+/// Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
+/// shm_remove(shm_latest_id(latest)).
+/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
+/// empty or too long, size is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags
+/// has an undefined bit; EFAULT the name is NULL or leads nowhere; EACCES the segment's mode does not let this
+/// process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
+/// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+/// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small
+/// or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+/// shmget(2).
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_open(
@@ -55,36 +65,36 @@ pub unsafe extern "C" fn shm_latest_open(
     open(size, || unsafe { with_layout(named(name, flags)?, layout) })
 }
 
-/// The same by path and project id; EFAULT if path is NULL.
+/// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
+/// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
+/// Otherwise it does what shm_latest_open() does, and fails as that does.
+///
+/// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
+/// the call only.
+/// size: the size of a value in bytes; 0 or more. All processes give the same.
+/// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+/// "" for none.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+/// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
+/// process cannot write.
+///
+/// Returns: a handle, which shm_latest_close() closes; or NULL.
+/// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is
+/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+/// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+/// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_latest_open_key(
-    path: *const c_char,
-    proj_id: c_int,
+pub unsafe extern "C" fn shm_latest_open_at(
+    place: *const shm_place,
     size: usize,
     layout: *const c_char,
     flags: c_int,
 ) -> *mut shm_latest {
-    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
+    // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(keyed(path, proj_id, flags)?, layout)
-    })
-}
-
-/// The same in a segment, at an offset: 1024 bytes, and four times the size rounded up to a multiple
-/// of 64 if that is at most 256, else twice.
-#[must_use]
-#[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_latest_open_in(
-    id: c_int,
-    offset: usize,
-    size: usize,
-    layout: *const c_char,
-    flags: c_int,
-) -> *mut shm_latest {
-    // SAFETY: with_layout accepts every pointer.
-    open(size, || unsafe {
-        with_layout(within(id, offset, flags)?, layout)
+        with_layout(described(place, flags)?, layout)
     })
 }
 
@@ -97,11 +107,18 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
     }))
 }
 
-/// Publishes a value: the `size` bytes that it was opened with.
+/// Publishes a value and wakes the threads that wait for one. The first handle that publishes is the publisher
+/// until it is closed or its process ends.
 ///
-/// Returns: 0, or -1.
-/// Errors: EBUSY another handle or a live process is the publisher; EACCES it was opened with
-/// SHM_RDONLY, or the segment's mode does not let this process write.
+/// latest: a handle that is open.
+/// value: as many bytes as the size it was opened with. They are copied, and may lie in shared memory.
+///
+/// Returns: 0; or -1.
+/// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
+/// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest or value is
+/// NULL.
+/// Threads: one at a time publishes with a handle, while others read with it; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_publish(
     latest: *mut shm_latest,
@@ -124,11 +141,16 @@ pub unsafe extern "C" fn shm_latest_publish(
     }))
 }
 
-/// Copies the newest value, `size` bytes.
+/// Copies the newest value. Readers and the publisher never wait for each other.
 ///
-/// Returns: its version, 1 or more: the how-manieth it is; 0 if nothing was published yet, and then
-/// what is at value may be anything; or -1.
-/// Errors: ESTALE the publisher was faster than the copy 100,000 times in a row.
+/// latest: a handle that is open.
+/// value: room for as many bytes as the size it was opened with.
+///
+/// Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
+/// value are arbitrary; or -1.
+/// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest or value is NULL.
+/// Threads: any number at a time; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut c_void) -> i64 {
     or_minus_one(keeping_errno(|| {
@@ -149,11 +171,20 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
     Ok((version & i64::MAX as u64) as i64)
 }
 
-/// Waits until there is a value of another version than `seen`, and copies the newest. Begin with
-/// 0, which no value has.
+/// Waits for a value of another version than one that was seen, and copies the newest. Signals do not end the
+/// wait.
 ///
-/// Returns: its version; or -1.
-/// Errors: ETIMEDOUT, EAGAIN; ESTALE.
+/// latest: a handle that is open.
+/// seen: the version that was read last; 0 for none.
+/// value: room for as many bytes as the size it was opened with.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+///
+/// Returns: the value's version, 1 or more; or -1.
+/// Errors: ETIMEDOUT no value was published for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT;
+/// ESTALE the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout
+/// is less than -1; EFAULT latest or value is NULL.
+/// Threads: any number at a time; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_read_newer(
     latest: *const shm_latest,
@@ -168,7 +199,7 @@ pub unsafe extern "C" fn shm_latest_read_newer(
         latest.raw.wait(seen as u64, deadline)?;
         // SAFETY: the caller hands over that many bytes.
         match unsafe { read(latest, value) }? {
-            // Somebody has written a version of zero, who should not.
+            // Another process has overwritten the version with 0.
             0 => Err(latest
                 .raw
                 .object()
@@ -179,9 +210,14 @@ pub unsafe extern "C" fn shm_latest_read_newer(
     }))
 }
 
-/// The version of the newest value, without copying it.
+/// Returns the version of the newest value without copying it.
 ///
-/// Returns: 1 or more; 0 if nothing was published yet; or -1.
+/// latest: a handle that is open.
+///
+/// Returns: 1 or more; 0 if no value was published; or -1.
+/// Errors: EFAULT latest is NULL.
+/// Threads: any number at a time; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     // SAFETY: the caller hands over an open one.
@@ -189,21 +225,30 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     or_minus_one(latest.map(|latest| (latest.raw.version() & i64::MAX as u64) as i64))
 }
 
-/// The id of the segment that it lies in.
+/// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
-/// Returns: the id, or -1.
+/// latest: a handle that is open.
+///
+/// Returns: the id, 0 or more; or -1.
+/// Errors: EFAULT latest is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     // SAFETY: the caller hands over an open one.
     or_minus_one(unsafe { object(latest) }.map(|latest| latest.raw.object().id()))
 }
 
-/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-/// value open still share it, and a process that opens it anew gets another one: close this one and
-/// open it anew to share that. Makes one system call, which takes some 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+///
+/// latest: a handle that is open.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
-/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+/// Errors: EFAULT latest is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -213,7 +258,11 @@ pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int 
     }))
 }
 
-/// Closes it. If this process was the publisher, another one can be.
+/// Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
+/// closes its own copy.
+///
+/// latest: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {
     // SAFETY: the caller gives it up.

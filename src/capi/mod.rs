@@ -8,11 +8,13 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod attach;
+mod constants;
 mod failure;
 mod latest;
 mod mutex;
 mod object;
 mod open;
+mod place;
 mod process;
 mod ring;
 mod semaphore;
@@ -20,10 +22,12 @@ mod status;
 mod version;
 
 pub use attach::*;
+pub use constants::*;
 pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};
 pub use latest::*;
 pub use mutex::*;
 pub use open::*;
+pub use place::shm_place;
 pub use process::*;
 pub use ring::*;
 pub use semaphore::*;

@@ -2,35 +2,43 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
-    object::{close, deadline, handle, keyed, named, object, with_layout, within},
+    object::{close, deadline, handle, object, with_layout},
+    place::{described, named, shm_place},
 };
 use crate::{Error, Place, object::mutex};
 use core::ffi::{c_char, c_int, c_void};
 
-/// A robust mutex around some bytes: one thread of one process has them at a time, and they survive
-/// its death. The next one is told, and puts them in order.
+/// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
+/// The next owner is notified (EOWNERDEAD) and puts them in order.
 ///
-/// A lock of a process in another PID namespace is recovered when that process has ended. For this, a
-/// process outside of the initial PID namespace, or one that shares an object with processes of other
-/// namespaces, keeps a segment of one byte, a token of life, which ipcs(1) shows with the status dest.
-/// The lock of an owner whose state is unknown is not recovered: across namespaces, that is a thread
-/// that died while its process lives, and a process of the initial namespace that took the lock before
-/// the first process of another namespace opened the mutex. Unlock before exec: a token ends with it,
-/// and without one the new program has the lock.
-///
-/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited
-/// for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
-/// first 100 ms, and within 300 ms later.
+/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited for 50 ms
+/// is next. A thread that waits notices the death of the owner within 10 ms during the first 100 ms, and within
+/// 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended: shmkey(3) says
+/// what this takes.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
-/// Opens a mutex around `size` bytes, or makes it; the bytes are 0 at first.
+/// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
+/// up to 5 seconds until another process has created the mutex.
 ///
-/// layout: a name for the type of the bytes, at most 128 bytes long, that all who open it must give
-/// alike; NULL or "" for none.
+/// name: 1 to 256 bytes of any value and a NUL.
+/// size: how many bytes the mutex protects; 0 or more. All processes give the same.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+/// "" for none.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+/// creates it if it does not exist; 0 opens one that exists.
 ///
-/// Returns: a mutex, to be closed by shm_mutex_close(); or NULL.
-/// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+/// Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
+/// shm_remove(shm_mutex_id(mutex)).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
+/// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
+/// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
+/// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
+/// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
+/// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
+/// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
+/// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_open(
@@ -43,35 +51,34 @@ pub unsafe extern "C" fn shm_mutex_open(
     open(size, || unsafe { with_layout(named(name, flags)?, layout) })
 }
 
-/// The same by path and project id; EFAULT if path is NULL.
+/// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+/// 1024 bytes and size. Otherwise it does what shm_mutex_open() does, and fails as that does.
+///
+/// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
+/// the call only.
+/// size: how many bytes the mutex protects; 0 or more. All processes give the same.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+/// "" for none.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+/// place has a name or a path. 0 opens one that exists.
+///
+/// Returns: a handle, which shm_mutex_close() closes; or NULL.
+/// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is
+/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+/// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+/// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_mutex_open_key(
-    path: *const c_char,
-    proj_id: c_int,
+pub unsafe extern "C" fn shm_mutex_open_at(
+    place: *const shm_place,
     size: usize,
     layout: *const c_char,
     flags: c_int,
 ) -> *mut shm_mutex {
-    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
+    // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(keyed(path, proj_id, flags)?, layout)
-    })
-}
-
-/// The same in a segment, at an offset: 1024 bytes and `size`.
-#[must_use]
-#[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_mutex_open_in(
-    id: c_int,
-    offset: usize,
-    size: usize,
-    layout: *const c_char,
-    flags: c_int,
-) -> *mut shm_mutex {
-    // SAFETY: with_layout accepts every pointer.
-    open(size, || unsafe {
-        with_layout(within(id, offset, flags)?, layout)
+        with_layout(described(place, flags)?, layout)
     })
 }
 
@@ -81,12 +88,21 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
     }))
 }
 
-/// Locks it for the calling thread.
+/// Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
+/// Signals do not end the wait.
 ///
-/// Returns: 0, locked; EOWNERDEAD (a positive number), locked too, and its last owner died while it
-/// had it: put the bytes in order and call shm_mutex_consistent(), or they are lost when it is
-/// unlocked; or -1, not locked.
-/// Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it already; ENOTRECOVERABLE the bytes are lost.
+/// mutex: a handle that is open.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+///
+/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
+/// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
+/// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
+/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default.
+/// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
+/// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
+/// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is
+/// NULL.
+/// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
@@ -111,20 +127,27 @@ unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     }))
 }
 
-/// The bytes, 64-byte aligned. They are the calling thread's to read and write while it has the
-/// lock; the address stays the same until the mutex is closed.
+/// Returns the bytes that a mutex protects. Only the thread that has the lock may read and write them.
 ///
-/// Returns: the address; or NULL (EFAULT).
+/// mutex: a handle that is open.
+///
+/// Returns: their address, 64-byte aligned, the same until the handle is closed; or NULL.
+/// Errors: EFAULT mutex is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
     // SAFETY: the caller hands over an open mutex.
     or_null(unsafe { object(mutex) }.map(|mutex| mutex.0.object().payload()))
 }
 
-/// Says that the bytes are in order again, after EOWNERDEAD.
+/// Marks the bytes as consistent, after shm_mutex_lock() has returned EOWNERDEAD.
 ///
-/// Returns: 0, also if there was nothing to put in order; or -1.
-/// Errors: EPERM this thread does not have the lock.
+/// mutex: a handle that is open.
+///
+/// Returns: 0, also if they are marked already; or -1.
+/// Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
+/// Threads: the one that has the lock; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -133,10 +156,13 @@ pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
     }))
 }
 
-/// Unlocks it.
+/// Unlocks a mutex.
 ///
-/// Returns: 0, or -1.
-/// Errors: EPERM this thread does not have the lock.
+/// mutex: a handle that is open.
+///
+/// Returns: 0; or -1.
+/// Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
+/// Threads: the one that has the lock; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_unlock(mutex: *mut shm_mutex) -> c_int {
     // SAFETY: the caller hands over an open mutex, or NULL.
@@ -159,21 +185,30 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
     }))
 }
 
-/// The id of the segment that it lies in.
+/// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
-/// Returns: the id, or -1.
+/// mutex: a handle that is open.
+///
+/// Returns: the id, 0 or more; or -1.
+/// Errors: EFAULT mutex is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     // SAFETY: the caller hands over an open mutex.
     or_minus_one(unsafe { object(mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
-/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-/// mutex open still share it, and a process that opens it anew gets another one: close this one and
-/// open it anew to share that. Makes one system call, which takes some 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+///
+/// mutex: a handle that is open.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
-/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+/// Errors: EFAULT mutex is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -183,7 +218,11 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
     }))
 }
 
-/// Closes it. Unlock it before: one that is closed while it is locked stays so until its thread ends.
+/// Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
+/// child made by fork(2) closes its own copy.
+///
+/// mutex: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {
     // SAFETY: the caller gives it up.

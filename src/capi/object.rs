@@ -1,13 +1,13 @@
-//! What the objects have in common for C: where they lie, how long to wait, and that their handles
+//! What the objects have in common for C: flags and layouts, how long to wait, and that their handles
 //! may be NULL.
 
 use super::{
+    SHMKEY_DROP_OLDEST, SHMKEY_FOREVER, SHMKEY_MANY_SENDERS,
     failure::or_null,
-    open::{NAME_MAX, file_at, read_name},
+    open::{NAME_MAX, read_name},
 };
 use crate::{
-    Error, Place, Segment,
-    object::attach_segment,
+    Error, Place,
     sync::{Buffer, Deadline, Source},
 };
 use core::{
@@ -15,56 +15,32 @@ use core::{
     ptr::NonNull,
     time::Duration,
 };
-use std::sync::Arc;
 
 /// The flags that the objects' functions know.
 const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::SHM_RDONLY;
 
-/// A place by its name.
-///
-/// # Safety
-/// None for this process' memory; the name means something only if it is a string.
-pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, Error> {
-    let mut buffer = [0; NAME_MAX + 1];
-    // SAFETY: read_name accepts every pointer.
-    let name = unsafe { read_name(name, &mut buffer) }?;
-    with_flags(Place::named(name), flags)
-}
-
-/// A place by its path and project id.
-///
-/// # Safety
-/// As for `named`.
-pub(super) unsafe fn keyed(path: *const c_char, id: c_int, flags: c_int) -> Result<Place, Error> {
-    // SAFETY: the caller's promise.
-    let file = unsafe { file_at(path, id) }?;
-    with_flags(Place::file(file, id), flags)
-}
-
-/// A place in a segment.
-pub(super) fn within(id: c_int, offset: usize, flags: c_int) -> Result<Place, Error> {
-    let memory = attach_segment(&Segment::from_id(id), flags & libc::SHM_RDONLY != 0)?;
-    with_flags(Place::within(Arc::new(memory), offset), flags)
-}
-
-fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
+/// A place with what the flags say: whether to create the object, with which mode, or to read only.
+pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
+    if flags & (SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST) != 0 {
+        return Err(Error::invalid(
+            "open",
+            "SHMKEY_MANY_SENDERS and SHMKEY_DROP_OLDEST are options of a ring: they go into the argument options \
+             of shm_ring_open(), and not into flags",
+        ));
+    }
     if flags & !OPEN_FLAGS != 0 {
         return Err(Error::undefined_flags("open", flags & !OPEN_FLAGS));
     }
-    let mut place = place.mode((flags & 0o777) as u32);
-    if flags & libc::IPC_CREAT == 0 {
-        place = place.existing();
-    }
-    if flags & libc::SHM_RDONLY != 0 {
-        place = place.read_only();
-    }
-    Ok(place)
+    Ok(place
+        .mode((flags & 0o777) as u32)
+        .create(flags & libc::IPC_CREAT != 0)
+        .read_only(flags & libc::SHM_RDONLY != 0))
 }
 
 /// Adds the name of a layout, which may be NULL.
 ///
 /// # Safety
-/// As for `named`.
+/// None for this process' memory; the name means something only if it is a string.
 pub(super) unsafe fn with_layout(place: Place, layout: *const c_char) -> Result<Place, Error> {
     if layout.is_null() {
         return Ok(place);
@@ -76,17 +52,21 @@ pub(super) unsafe fn with_layout(place: Place, layout: *const c_char) -> Result<
     Ok(place.layout(core::str::from_utf8(layout).map_err(not_text)?))
 }
 
-/// A time as C has it: -1 for ever, 0 one try, else nanoseconds.
-pub(super) fn deadline(timeout: i64) -> Result<Deadline, Error> {
+/// A timeout of C's: SHMKEY_FOREVER is none, else it is a number of nanoseconds.
+pub(super) fn timeout_of(timeout: i64) -> Result<Option<Duration>, Error> {
     match timeout {
-        -1 => Ok(Deadline::Never),
-        0 => Ok(Deadline::Now),
-        1.. => Ok(Deadline::after(Some(Duration::from_nanos(timeout as u64)))),
+        SHMKEY_FOREVER => Ok(None),
+        0.. => Ok(Some(Duration::from_nanos(timeout as u64))),
         _ => Err(Error::invalid(
             "timeout",
-            "a timeout is -1 (for ever), 0 (one try) or a number of nanoseconds",
+            "a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of nanoseconds",
         )),
     }
+}
+
+/// When a wait with this timeout ends.
+pub(super) fn deadline(timeout: i64) -> Result<Deadline, Error> {
+    timeout_of(timeout).map(Deadline::after)
 }
 
 /// An object handed to C, which gives it back to `close`.
@@ -114,7 +94,7 @@ fn no_handle() -> Error {
 /// Gives an object up.
 ///
 /// # Safety
-/// As for `object`; and nobody may use it afterwards.
+/// As for `object`; and it must not be used afterwards.
 pub(super) unsafe fn close<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: `handle` has made it of a box, and it is not used again.
@@ -124,13 +104,13 @@ pub(super) unsafe fn close<T>(handle: *mut T) {
 
 /// Checks a pointer to `len` bytes of the caller's, as far as that can be done at no cost.
 pub(super) fn expect_bytes(bytes: *const c_void, len: usize) -> Result<(), Error> {
-    match bytes.is_null() && len != 0 || len > isize::MAX as usize {
-        true => Err(Error::bad_pointer(
+    if bytes.is_null() && len != 0 || len > isize::MAX as usize {
+        return Err(Error::bad_pointer(
             "object",
             "the buffer is NULL, or longer than any memory",
-        )),
-        false => Ok(()),
+        ));
     }
+    Ok(())
 }
 
 /// Bytes of the caller's to copy from. They may lie in shared memory.

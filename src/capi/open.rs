@@ -1,11 +1,14 @@
 //! Opening and removing segments.
 
-use super::failure::{keeping_errno, or_minus_one};
+use super::{
+    SHMKEY_ANY_OWNER,
+    failure::{keeping_errno, or_minus_one},
+};
 use crate::{
     Error, ErrorKind, Key, Segment, backend,
     sys::{self, Errno, FileId},
 };
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_uint};
 
 /// The flags that shmget(2) knows, with its permission bits.
 const GET_FLAGS: c_int =
@@ -13,27 +16,28 @@ const GET_FLAGS: c_int =
 /// Where SHM_HUGE_2MB, SHM_HUGE_1GB and the like have their bits.
 const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 
-/// Opens or creates the segment that a path and a project id name: ftok(3) and shmget(2) in one,
-/// checked.
+/// Opens or creates the segment that a path and a project id stand for: ftok(3) and shmget(2) in one call.
+/// To open one by a key that is a number, see shm_open_key_number().
 ///
-/// path: a file that exists; equal files give equal keys, and the file's content plays no part.
-/// NULL makes a private segment, as shm_open_private() does, and then proj_id is not used.
-/// proj_id: a character or 1 to 255; its low 8 bits count and cannot all be 0.
-/// size: in bytes, 1 to the limit shmmax, for a segment that is created; the bytes of a new segment
-/// are 0. A segment that exists must have at least as many; 0 takes it as it is.
-/// flags: exactly shmget's, from <sys/shm.h>: IPC_CREAT, IPC_EXCL, SHM_HUGETLB (with a page size of
-/// <linux/shm.h>, if wanted), SHM_NORESERVE, and the permission bits, such as 0600. These are octal: 666
-/// without the leading 0 is 01232, which is IPC_CREAT and the mode 0232. As with shmget(2), that is not
-/// refused; the text of the EACCES that attaching then gives says so. When many processes create the
-/// same key at once, one segment is created and all get it.
+/// path: a file that exists. Every path of one file gives one key; the file's content does not matter. NULL
+/// creates a segment without a key, as shm_open_private() does, and proj_id is not used.
+/// proj_id: a character or 1 to 255. Its low 8 bits count, and cannot all be 0.
+/// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+/// that exists must have at least this size; 0 accepts any.
+/// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning. Permission bits are octal:
+/// 666 without the leading 0 is 01232, which is SHMKEY_CREATE and the mode 0232.
 ///
-/// Returns: the id, 0 or more, a real System V id; or -1. The segment belongs to nobody: it stays
-/// until shm_remove().
-/// Errors: ENOENT no such file, or no such segment and no IPC_CREAT; EINVAL proj_id 0, size 0 or
-/// beyond shmmax, a segment that is smaller than size, flags that nobody defined; EEXIST with
-/// IPC_CREAT | IPC_EXCL; EACCES the file or the segment does not allow it; ENOSPC the limit shmmni
-/// or shmall (not the disk); ENOMEM; EPERM SHM_HUGETLB without the privilege; EFAULT a path that
-/// points nowhere; ENOSYS no System V shared memory here; and stat(2)'s.
+/// Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
+/// belongs to no process: it stays until shm_remove().
+/// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE;
+/// EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
+/// the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
+/// the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached (not the disk's); ENOMEM there is no
+/// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path leads nowhere; ENOSYS there is
+/// no System V shared memory here; and those of stat(2).
+/// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_open_key(
@@ -50,14 +54,24 @@ pub unsafe extern "C" fn shm_open_key(
     or_minus_one(file.and_then(|file| open(Key::from_raw(file.ftok(proj_id)), size, flags)))
 }
 
-/// Opens or creates the segment that a name stands for. No file is needed: the name's bytes are
-/// hashed to a positive key, the same in every program that uses this library, in C or Rust. Two
-/// names share a key once in 2^31 pairs.
+/// Opens or creates the segment that a name stands for. No file is needed: the name is hashed to a key from 1
+/// to 2147483647, the same in every program that uses this library. Two names share a key once in 2^31 pairs.
 ///
-/// name: 1 to 4095 bytes and a NUL; any bytes.
-/// size, flags, result: as for shm_open_key(), with which it also shares its errors; EINVAL also
-/// for an empty name, ENAMETOOLONG for one that is too long, EFAULT for NULL and for a pointer that
-/// leads nowhere.
+/// name: 1 to 4095 bytes of any value and a NUL.
+/// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+/// that exists must have at least this size; 0 accepts any.
+/// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+///
+/// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+/// shm_remove().
+/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
+/// 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
+/// read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
+/// the name is NULL or leads nowhere; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM
+/// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: c_int) -> c_int {
@@ -69,35 +83,103 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
     }))
 }
 
-/// Opens or creates the segment with a key that was agreed on otherwise, such as a number in an old
-/// program's header. Every number is a key, -1 too; 0 is IPC_PRIVATE and makes a new segment.
+/// Opens or creates the segment with a key that is a number, such as one in the header of an existing program.
+/// To make the key from a path and a project id, see shm_open_key().
 ///
-/// size, flags, result, errors: as for shm_open_key().
+/// key: any number; 0 is IPC_PRIVATE and creates a segment without a key. -1 is a key, too: check the result
+/// of ftok(3) before you pass it.
+/// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
+/// that exists must have at least this size; 0 accepts any.
+/// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
+/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+///
+/// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+/// shm_remove().
+/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
+/// shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
+/// it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM flags has
+/// SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub extern "C" fn shm_open_raw(key: c_int, size: usize, flags: c_int) -> c_int {
+pub extern "C" fn shm_open_key_number(key: c_int, size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::from_raw(key), size, flags))
 }
 
-/// Creates a segment without a key. Others reach it by its id, or have it attached when fork(2)
-/// makes them.
+/// Creates a segment without a key. Other processes reach it by its id, or inherit it attached by fork(2).
 ///
-/// size, flags, result, errors: as for shm_open_key(); IPC_CREAT and IPC_EXCL are understood.
+/// size: in bytes, 1 to the limit shmmax. The bytes are 0.
+/// flags: permission bits, such as 0600, and SHM_HUGETLB, SHM_NORESERVE of shmget(2). SHMKEY_CREATE and
+/// SHMKEY_EXCLUSIVE change nothing.
+///
+/// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
+/// shm_remove().
+/// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
+/// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory;
+/// EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::PRIVATE, size, flags))
 }
 
-/// Removes a segment: its key is free at once, and its memory goes when the last process detaches
-/// it. Those who have it attached notice nothing.
+/// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
+/// Processes that have it attached keep it and go on.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL no such id; EIDRM it has been removed and destroyed; EPERM only its owner, its
-/// creator or root may.
+/// id: as an open function returned it, in this process or in another.
+///
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM this process is
+/// not that of the owner, the creator or root.
+/// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_remove(id: c_int) -> c_int {
     or_minus_one(Segment::from_id(id).remove().map(|()| 0))
+}
+
+/// Changes the permission bits of a segment. They decide what can be attached from now on; what is attached
+/// stays attached. The kernel sets owner and mode in one call, so this reads the owner first: a change of the
+/// owner by another process in between is lost.
+///
+/// id: as an open function returned it, in this process or in another.
+/// mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
+///
+/// Returns: 0; or -1.
+/// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
+/// destroyed; EPERM this process is not that of the owner, the creator or root; EACCES only before Linux 4.17,
+/// the mode does not let this process read.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub extern "C" fn shm_set_mode(id: c_int, mode: c_uint) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        Segment::from_id(id).set_mode(mode).map(|()| 0)
+    }))
+}
+
+/// Changes the owner of a segment, its group or both. The creator keeps the owner's rights. The kernel sets
+/// owner and mode in one call, so this reads the mode first: a change of the mode by another process in
+/// between is lost.
+///
+/// id: as an open function returned it, in this process or in another.
+/// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
+/// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
+///
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
+/// the segment was removed and destroyed; EPERM this process is not that of the owner, the creator or root;
+/// EACCES only before Linux 4.17, the mode does not let this process read.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub extern "C" fn shm_set_owner(id: c_int, uid: u32, gid: u32) -> c_int {
+    let change = |number| (number != SHMKEY_ANY_OWNER).then_some(number);
+    or_minus_one(keeping_errno(|| {
+        let segment = Segment::from_id(id);
+        segment.set_owner(change(uid), change(gid)).map(|()| 0)
+    }))
 }
 
 fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
@@ -107,6 +189,10 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
     };
     if flags & !known != 0 {
         return Err(Error::undefined_flags("shmget", flags & !known));
+    }
+    let creates = flags & libc::IPC_CREAT != 0 || key.is_private();
+    if creates && flags & 0o600 == 0 {
+        return Err(Error::no_access("shmget", (flags & 0o777) as u32));
     }
     backend::create_or_get(key.as_raw(), size, flags)
         .map_err(|errno| Error::open(errno, key, size, flags))

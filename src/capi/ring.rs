@@ -2,39 +2,35 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    object::{buffer, close, deadline, expect_bytes, handle, keyed, named, object, source, within},
+    object::{buffer, close, deadline, expect_bytes, handle, object, source},
+    place::{described, named, shm_place},
 };
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::ring::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd},
+    object::ring::{DROP_OLDEST, MANY_SENDERS, Piece, RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
+    ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// Messages from one process to another: of any length up to the ring's capacity, in order, and
-/// none lost.
+/// Messages from one process to another, of any length up to the ring's capacity, in order and none lost.
 ///
-/// The first process that sends is the sender, and the first that receives is the receiver, until it
-/// closes the ring (or calls shm_ring_end_sending, shm_ring_end_receiving), or ends; then another
-/// process can take that part, also after one that was killed. What was sent stays, also when nobody
-/// is there. A ring that was opened with SHM_MANY_SENDERS has up to 64 senders.
+/// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
+/// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
+/// are up to 64 senders. What was sent stays, also while no process has the ring open.
 ///
-/// A message that was committed is received, whatever dies; one that was not is never seen. A
-/// message that the receiver had not released when it died is received by the next one.
+/// A message that was committed is received, whichever process dies; one that was not is never seen. A message that
+/// the receiver had not released when it died is received by the next one. When all senders have ended, a receiver
+/// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
+/// of the receiver. Before the first process takes a role, the other side waits for it.
 ///
-/// When all senders have ended, a receiver gets what is left and then EPIPE; if one of them died
-/// instead, EOWNERDEAD. A sender that has to wait for room is told the same of the receiver. That goes
-/// for those who have come so far: before the first one comes, it is waited for; after the last one has
-/// ended, whoever still expects another one tries again later.
-///
-/// Threads: one sends with a handle, and one receives with it, at a time.
-/// Memory: 1568 bytes and the capacity; each message takes 8 bytes and its length rounded up to a
-/// multiple of 8 (16 bytes and that, above 16 KiB).
+/// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
+/// 16 KiB, 16 bytes and that.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
@@ -59,19 +55,20 @@ struct Receiving {
     message: u64,
 }
 
-/// A flag of shm_ring_open(): up to 64 processes send at a time. Each of them gets its turn.
-pub const SHM_MANY_SENDERS: c_int = 0x10000;
-/// A flag of shm_ring_open(): a sender without room drops the oldest messages instead of waiting.
-pub const SHM_DROP_OLDEST: c_int = 0x20000;
+/// An option of a ring: up to 64 handles, in one process or in many, send at a time.
+pub const SHMKEY_MANY_SENDERS: c_int = 1 << 16;
+/// An option of a ring: a sender without room drops the oldest messages and does not wait. Messages are
+/// then lost; shm_ring_dropped() counts them.
+pub const SHMKEY_DROP_OLDEST: c_int = 1 << 17;
 
-/// Some bytes, for shm_ring_send_batch().
+/// A message for shm_ring_send_batch().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_bytes {
-    /// The first of them.
+    /// The first byte.
     pub data: *const c_void,
-    /// How many there are.
+    /// The number of bytes.
     pub size: usize,
 }
 
@@ -80,9 +77,9 @@ pub struct shm_bytes {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_slot {
-    /// The first of its bytes, 8-byte aligned.
+    /// The first byte, 8-byte aligned.
     pub data: *mut c_void,
-    /// How many there are.
+    /// The number of bytes.
     pub size: usize,
     /// A number that no other slot of this process has, never 0.
     pub number: u64,
@@ -93,58 +90,74 @@ pub struct shm_slot {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_message {
-    /// The first of its bytes, 8-byte aligned.
+    /// The first byte, 8-byte aligned.
     pub data: *const c_void,
-    /// How many there are.
+    /// The number of bytes.
     pub size: usize,
-    /// A number that no other access to a message in this process has, never 0.
+    /// A number that no other peeked message of this process has, never 0.
     pub number: u64,
 }
 
-/// Opens a ring, or makes it.
+/// Opens a ring, or creates it. All processes make this call; it waits up to 5 seconds until another process has
+/// created the ring.
 ///
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. 0 opens
-/// one that exists as it is, whatever its capacity and options are.
-/// flags: also SHM_MANY_SENDERS, SHM_DROP_OLDEST.
+/// name: 1 to 256 bytes of any value and a NUL.
+/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// the same. 0 opens a ring that exists, whatever its capacity and options are.
+/// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+/// creates it if it does not exist; 0 opens one that exists.
 ///
-/// Returns: a ring, to be closed by shm_ring_close(); or NULL.
-/// Errors: those of opening; EACCES if the segment's mode does not let this process write.
+/// Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
+/// shm_remove(shm_ring_id(ring)).
+/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
+/// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
+/// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
+/// flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file
+/// has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no
+/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
+/// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
+/// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_open(
     name: *const c_char,
     capacity: usize,
+    options: c_int,
     flags: c_int,
 ) -> *mut shm_ring {
     // SAFETY: named accepts every pointer.
-    open(capacity, flags, |flags| unsafe { named(name, flags) })
+    open(capacity, options, || unsafe { named(name, flags) })
 }
 
-/// The same by path and project id; EFAULT if path is NULL.
+/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
+/// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+///
+/// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
+/// call only.
+/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// the same. 0 opens a ring that exists, whatever its capacity and options are.
+/// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+/// place has a name or a path. 0 opens one that exists.
+///
+/// Returns: a handle, which shm_ring_close() closes; or NULL.
+/// Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_ring_open_key(
-    path: *const c_char,
-    proj_id: c_int,
+pub unsafe extern "C" fn shm_ring_open_at(
+    place: *const shm_place,
     capacity: usize,
+    options: c_int,
     flags: c_int,
 ) -> *mut shm_ring {
-    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
-    open(capacity, flags, |flags| unsafe {
-        keyed(path, proj_id, flags)
-    })
-}
-
-/// The same in a segment, at an offset: 1568 bytes and the capacity.
-#[must_use]
-#[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub extern "C" fn shm_ring_open_in(
-    id: c_int,
-    offset: usize,
-    capacity: usize,
-    flags: c_int,
-) -> *mut shm_ring {
-    open(capacity, flags, |flags| within(id, offset, flags))
+    // SAFETY: the caller hands over a place.
+    open(capacity, options, || unsafe { described(place, flags) })
 }
 
 /// Where the next handle begins to number its slots and messages.
@@ -152,13 +165,12 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 fn open(
     capacity: usize,
-    flags: c_int,
-    place: impl FnOnce(c_int) -> Result<Place, Error>,
+    options: c_int,
+    place: impl FnOnce() -> Result<Place, Error>,
 ) -> *mut shm_ring {
-    let option = |flag, option| if flags & flag != 0 { option } else { 0 };
-    let options = option(SHM_MANY_SENDERS, MANY_SENDERS) | option(SHM_DROP_OLDEST, DROP_OLDEST);
     handle(keeping_errno(|| {
-        let place = place(flags & !(SHM_MANY_SENDERS | SHM_DROP_OLDEST))?;
+        let options = options_of(options)?;
+        let place = place()?;
         // Relaxed: only has to differ from all others. No handle lives to have as many slots.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
@@ -176,10 +188,28 @@ fn open(
     }))
 }
 
+/// The options of a ring that an argument of C's stands for.
+fn options_of(options: c_int) -> Result<u32, Error> {
+    const OF_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_RDONLY;
+    let unknown = options & !(SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST);
+    if unknown & OF_FLAGS != 0 {
+        return Err(Error::invalid(
+            "open",
+            "SHMKEY_CREATE and the permission bits go into flags, the last argument, and not into options, which \
+             are SHMKEY_MANY_SENDERS and SHMKEY_DROP_OLDEST",
+        ));
+    }
+    if unknown != 0 {
+        return Err(Error::undefined_flags("open", unknown));
+    }
+    let option = |flag, option| if options & flag != 0 { option } else { 0 };
+    Ok(option(SHMKEY_MANY_SENDERS, MANY_SENDERS) | option(SHMKEY_DROP_OLDEST, DROP_OLDEST))
+}
+
 /// What both sides of a ring need, and what the sending one has.
 ///
 /// # Safety
-/// As for `object`; and no other thread may send meanwhile.
+/// As for `object`; and no other thread may send at the same time.
 unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sending), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
@@ -190,7 +220,7 @@ unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sendi
 /// The same of the receiving side.
 ///
 /// # Safety
-/// As for `object`; and no other thread may receive meanwhile.
+/// As for `object`; and no other thread may receive at the same time.
 unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
     // SAFETY: the caller's promise.
     let ring = unsafe { object(ring) }?;
@@ -204,7 +234,7 @@ impl Sending {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
             return Err(reserved(raw, action));
         }
-        // Not yet, or in a child of whoever has it.
+        // This process has not taken it, or its parent has.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
             self.end = Some(raw.sender()?);
         }
@@ -306,14 +336,23 @@ impl Drop for shm_ring {
     }
 }
 
-/// Sends a message, waiting for room.
+/// Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
+/// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait.
 ///
-/// Returns: 0, or -1.
-/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity; EBUSY somebody else who
-/// lives is the sender (another process, or another handle of this one); ENOSPC there are 64
-/// senders; EPIPE, EOWNERDEAD there is no room, and no receiver any more; EBADMSG somebody has
-/// overwritten the ring; EINVAL a slot is reserved; EDEADLK this thread has one reserved by another
-/// handle of a ring for many senders.
+/// ring: a handle that is open.
+/// message: the bytes, which are copied and may lie in shared memory.
+/// size: how many bytes, 0 to the ring's capacity.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+///
+/// Returns: 0; or -1.
+/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+/// size is larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead;
+/// ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG
+/// another program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1;
+/// EDEADLK this thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL,
+/// or message is NULL and size is not 0.
+/// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_send(
     ring: *mut shm_ring,
@@ -331,15 +370,21 @@ pub unsafe extern "C" fn shm_ring_send(
     }))
 }
 
-/// Sends several messages, as many as there is room for in time; receivers see those that go
-/// together at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are
-/// sent, and a call that begins with it reports the error.
+/// Sends several messages, as many as there is room for before the timeout; the receiver sees those that go together
+/// at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are sent, and a call that
+/// begins with it reports the error.
 ///
-/// messages: `count` structures. Each is read once; they, and the bytes of the messages, may lie in
-/// shared memory.
+/// ring: a handle that is open.
+/// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
+/// memory.
+/// count: how many messages.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many were sent, from the first on; or -1, none.
-/// Errors: those of shm_ring_send().
+/// Returns: how many messages were sent, from the first on; or -1, and then none.
+/// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not fit
+/// into memory.
+/// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_send_batch(
     ring: *mut shm_ring,
@@ -372,19 +417,23 @@ pub unsafe extern "C" fn shm_ring_send_batch(
     }))
 }
 
-/// Reserves room for a message of `size` bytes, to be written in place. shm_ring_commit() sends it,
-/// shm_ring_abort() gives it up; until then the handle sends nothing else. In a ring for many senders
-/// the other senders wait until then, and both must be called by the thread that has reserved the slot.
+/// Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
+/// shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
+/// the other senders wait until then.
 ///
-/// In a ring for one sender, any thread may call them, one at a time. If the thread that has reserved it
-/// ends before, the next call that sends gives the slot up: with this handle, or in a ring for many senders
-/// with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but as long as that thread lives
-/// in no other one (EPERM). Its bytes must not be written any more.
+/// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
+/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but while
+/// that thread is live, in no other thread (EPERM).
 ///
-/// slot: where to store the slot.
+/// ring: a handle that is open.
+/// size: how many bytes, 0 to the ring's capacity.
+/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: 0, or -1.
+/// Returns: 0; or -1.
 /// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+/// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
+/// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_reserve(
@@ -400,10 +449,11 @@ pub unsafe extern "C" fn shm_ring_reserve(
             return Err(null(raw, Action::Reserve));
         }
         let end = sending.end(raw, Action::Reserve)?;
-        let offset = raw.reserve(end, size, deadline(timeout)?)?;
+        raw.reserve(end, size, deadline(timeout)?)?;
+        let data = raw.slot(end).map_or(ptr::null_mut(), Piece::address);
         sending.slot += 1;
         let reserved = shm_slot {
-            data: raw.view().area.address(offset).cast(),
+            data: data.cast(),
             size,
             number: sending.slot,
         };
@@ -413,11 +463,18 @@ pub unsafe extern "C" fn shm_ring_reserve(
     }))
 }
 
-/// Sends the message that was written in place, with its first `size` bytes.
+/// Sends the message that was written into a slot.
+///
+/// ring: the handle that has reserved the slot.
+/// slot: as shm_ring_reserve() has stored it.
+/// size: how many of its bytes the message has, from the first on.
 ///
 /// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
-/// Errors: EPERM the slot is no longer reserved (it was committed or given up), or another thread or
-/// this process' parent has reserved it; EINVAL it has fewer bytes; EFAULT slot is NULL.
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
+/// the slot has fewer bytes; EFAULT ring or slot is NULL.
+/// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
+/// not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_commit(
     ring: *mut shm_ring,
@@ -433,10 +490,16 @@ pub unsafe extern "C" fn shm_ring_commit(
     }))
 }
 
-/// Gives up what was reserved.
+/// Gives up a slot; nothing is sent.
+///
+/// ring: the handle that has reserved the slot.
+/// slot: as shm_ring_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing is changed.
-/// Errors: EPERM as for shm_ring_commit(); EFAULT slot is NULL.
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
+/// ring or slot is NULL.
+/// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
+/// not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -448,12 +511,21 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
     }))
 }
 
-/// Receives a message into a buffer of `size` bytes, waiting for it.
+/// Receives a message into a buffer; waits for one. The first handle that receives is the receiver until it is closed,
+/// ends receiving, or its process ends. Signals do not end the wait.
 ///
-/// Returns: its length, 0 or more; or -1.
-/// Errors: ETIMEDOUT, EAGAIN; EMSGSIZE the buffer is too short, and the message stays; EBUSY somebody
-/// else who lives is the receiver; EPIPE, EOWNERDEAD there is no message, and no sender any
-/// more; EBADMSG somebody has overwritten the ring.
+/// ring: a handle that is open.
+/// buffer: room for size bytes.
+/// size: in bytes; the ring's capacity is enough for every message.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+///
+/// Returns: the message's length in bytes, 0 or more; or -1.
+/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+/// the buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
+/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another
+/// program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is
+/// not 0.
+/// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_recv(
@@ -473,13 +545,18 @@ pub unsafe extern "C" fn shm_ring_recv(
     }))
 }
 
-/// Receives several messages, one behind the other in the buffer, and stores their lengths: waits for
-/// the first, and takes those that are there with it and fit.
+/// Receives several messages: waits for the first, and takes those that are there with it and fit.
 ///
-/// lengths: room for `count` of them.
+/// ring: a handle that is open.
+/// buffer: room for size bytes. The messages are stored one behind the other.
+/// size: in bytes.
+/// lengths: room for count lengths, in bytes.
+/// count: the largest number of messages, 1 or more.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many were received; or -1, none.
-/// Errors: those of shm_ring_recv().
+/// Returns: how many messages were received; or -1, and then none.
+/// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
+/// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_recv_batch(
@@ -510,14 +587,16 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
     }))
 }
 
-/// Waits for a message, and gives access to it in place. It stays the next one until
-/// shm_ring_release(). A call that peeks again or receives begins with the same message, and ends the
-/// access that this call has given, also if it fails.
+/// Waits for a message and gives access to it in place. It stays the next one until shm_ring_release(). A call that peeks
+/// again or receives begins with the same message, and ends this access, also if it fails.
 ///
+/// ring: a handle that is open.
 /// message: where to store the message.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: its length, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(); EFAULT message is NULL.
+/// Returns: the message's length in bytes, 0 or more; or -1.
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+/// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_peek(
@@ -533,10 +612,12 @@ pub unsafe extern "C" fn shm_ring_peek(
         }
         let end = receiving.end_to_receive(raw)?;
         let found = raw.peek(end, deadline(timeout)?)?;
+        let piece = raw.message(end, &found);
+        let data = piece.map_or(ptr::null_mut(), Piece::address);
         receiving.peeked = Some(found);
         receiving.message += 1;
         let in_place = shm_message {
-            data: raw.view().area.address(found.offset).cast(),
+            data: data.cast_const().cast(),
             size: found.len,
             number: receiving.message,
         };
@@ -546,12 +627,18 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Releases the message that was peeked at, so that the following one is the next.
+/// Releases the peeked message, so that the following one is the next. Look at the result: with SHMKEY_DROP_OLDEST the
+/// sender may have overwritten what was read.
 ///
-/// Returns: 0, or -1.
-/// Errors: EPERM it was released or received, or peeked at again, or this process' parent has peeked at
-/// it; then nothing is changed; ESTALE the sender of a ring with SHM_DROP_OLDEST has dropped it: what
-/// was read of it may be anything; EFAULT message is NULL.
+/// ring: the handle that has peeked.
+/// message: as shm_ring_peek() has stored it.
+///
+/// Returns: 0; or -1.
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
+/// and nothing is changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and the bytes
+/// that were read are arbitrary; EFAULT ring or message is NULL.
+/// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_release(
     ring: *mut shm_ring,
@@ -575,10 +662,14 @@ pub unsafe extern "C" fn shm_ring_release(
     }))
 }
 
-/// Becomes the sender, or one of them, before there is anything to send.
+/// Takes the sender's role before there is anything to send, so that the receiver notices if this process dies.
 ///
-/// Returns: 0, also if this process is it already; or -1.
-/// Errors: EBUSY, ENOSPC, EBADMSG, EINVAL as for shm_ring_send().
+/// ring: a handle that is open.
+///
+/// Returns: 0, also if this handle has the role; or -1.
+/// Errors: EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders;
+/// EBADMSG another program has overwritten the ring; EINVAL this handle has a slot reserved; EFAULT ring is NULL.
+/// Threads: one at a time sends with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -588,10 +679,13 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// Becomes the receiver, before there is anything to receive.
+/// Takes the receiver's role before there is anything to receive, so that the senders notice if this process dies.
 ///
-/// Returns: 0, also if this process is it already; or -1.
-/// Errors: EBUSY as for shm_ring_recv().
+/// ring: a handle that is open.
+///
+/// Returns: 0, also if this handle has the role; or -1.
+/// Errors: EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is NULL.
+/// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -601,11 +695,14 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
     }))
 }
 
-/// Releases the sender's role, and a slot that is reserved. The receiver gets EPIPE when it has received
-/// everything, if this was the last sender.
+/// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets EPIPE
+/// when it has received all messages.
 ///
-/// Returns: 0, also if this process was not the sender; or -1, and then nothing is changed.
-/// Errors: EPERM another thread, which is live, has a slot reserved with this handle.
+/// ring: a handle that is open.
+///
+/// Returns: 0, also if this handle does not have the role; or -1, and then nothing is changed.
+/// Errors: EPERM another thread, which is live, has a slot reserved with this handle; EFAULT ring is NULL.
+/// Threads: one at a time sends with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -615,9 +712,13 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// Gives the receiver's part back.
+/// Releases the receiver's role. A sender that waits for room gets EPIPE.
 ///
-/// Returns: 0, also if this process was not the receiver; or -1.
+/// ring: a handle that is open.
+///
+/// Returns: 0, also if this handle does not have the role; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -628,28 +729,42 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// The length of the longest message in bytes: the capacity it was made with, rounded up to a
-/// multiple of 8.
+/// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
 ///
-/// Returns: that; or -1.
+/// ring: a handle that is open.
+///
+/// Returns: that length in bytes; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().capacity as isize))
 }
 
-/// How many bytes are in use at this moment, by messages and what they need beside.
+/// Returns how many bytes of the ring are in use, by messages and their headers.
+///
+/// ring: a handle that is open.
 ///
 /// Returns: 0 or more; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().used() as isize))
 }
 
-/// How many messages were dropped to make room, since the ring was made.
+/// Returns how many messages a sender has dropped to make room, since the ring was created.
+///
+/// ring: a handle that is open.
 ///
 /// Returns: 0 or more; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     // SAFETY: the caller hands over an open ring.
@@ -657,21 +772,30 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     or_minus_one(ring.map(|ring| (ring.raw.view().words.dropped() & i64::MAX as u64) as i64))
 }
 
-/// The id of the segment that it lies in.
+/// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
-/// Returns: the id, or -1.
+/// ring: a handle that is open.
+///
+/// Returns: the id, 0 or more; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     // SAFETY: the caller hands over an open ring.
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.object().id()))
 }
 
-/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-/// ring open still share it, and a process that opens it anew gets another one: close this one and
-/// open it anew to share that. Makes one system call, which takes some 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+///
+/// ring: a handle that is open.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
-/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+/// Errors: EFAULT ring is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -681,11 +805,14 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     }))
 }
 
-/// Closes it, and releases the roles that this process has by this handle, and a slot that is reserved.
-/// What was sent stays.
+/// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
+/// closes its own copy.
 ///
-/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing
-/// into it: then the ring is not closed, errno is EPERM, and the handle stays valid.
+/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing into it: then the
+/// handle is not closed and stays valid, and errno is EPERM.
+///
+/// ring: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
     let given_back = || {

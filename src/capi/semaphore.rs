@@ -2,23 +2,36 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one},
-    object::{close, deadline, handle, keyed, named, object, within},
+    object::{close, deadline, handle, object},
+    place::{described, named, shm_place},
 };
 use crate::{Error, Place, Semaphore};
 use core::ffi::{c_char, c_int, c_uint};
 
-/// A counting semaphore in shared memory: shm_semaphore_post() raises the count by one,
-/// shm_semaphore_wait() lowers it by one, and sleeps while it is 0. What was written before a post is
-/// seen after the wait that took it. It survives the death of any process; one takes along what it
-/// had taken.
+/// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
+/// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
 #[allow(non_camel_case_types)]
 pub struct shm_semaphore(Semaphore);
 
-/// Opens a semaphore, or makes it with this first count, 0 to 2147483647.
+/// Opens a semaphore, or creates it. All processes make this call; it waits up to 5 seconds until another
+/// process has created the semaphore.
 ///
-/// Returns: a semaphore, to be closed by shm_semaphore_close(); or NULL.
-/// Errors: those of opening; EOVERFLOW for the count; EACCES if the segment's mode does not
-/// let this process write.
+/// name: 1 to 256 bytes of any value and a NUL.
+/// first: the count of a new semaphore, 0 to 2147483647.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+/// creates it if it does not exist; 0 opens one that exists.
+///
+/// Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
+/// shm_remove(shm_semaphore_id(semaphore)).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
+/// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
+/// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+/// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
+/// for shmget(2).
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_open(
@@ -30,29 +43,30 @@ pub unsafe extern "C" fn shm_semaphore_open(
     open(first, || unsafe { named(name, flags) })
 }
 
-/// The same by path and project id; EFAULT if path is NULL.
+/// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
+/// takes 1024 bytes. Otherwise it does what shm_semaphore_open() does, and fails as that does.
+///
+/// place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
+/// during the call only.
+/// first: the count of a new semaphore, 0 to 2147483647.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+/// place has a name or a path. 0 opens one that exists.
+///
+/// Returns: a handle, which shm_semaphore_close() closes; or NULL.
+/// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset
+/// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
+/// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
+/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub unsafe extern "C" fn shm_semaphore_open_key(
-    path: *const c_char,
-    proj_id: c_int,
+pub unsafe extern "C" fn shm_semaphore_open_at(
+    place: *const shm_place,
     first: c_uint,
     flags: c_int,
 ) -> *mut shm_semaphore {
-    // SAFETY: the caller hands over a string, or a pointer that leads nowhere.
-    open(first, || unsafe { keyed(path, proj_id, flags) })
-}
-
-/// The same in a segment, at an offset: 1024 bytes.
-#[must_use]
-#[cfg_attr(feature = "capi", unsafe(no_mangle))]
-pub extern "C" fn shm_semaphore_open_in(
-    id: c_int,
-    offset: usize,
-    first: c_uint,
-    flags: c_int,
-) -> *mut shm_semaphore {
-    open(first, || within(id, offset, flags))
+    // SAFETY: the caller hands over a place.
+    open(first, || unsafe { described(place, flags) })
 }
 
 fn open(first: c_uint, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_semaphore {
@@ -61,10 +75,14 @@ fn open(first: c_uint, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm
     }))
 }
 
-/// Raises the count by one, and wakes one who waits.
+/// Raises the count by one, and wakes one thread that waits. What this thread has written before is seen by the
+/// thread whose wait takes this count.
 ///
-/// Returns: 0, or -1.
-/// Errors: EOVERFLOW at 2147483647, and then nothing changes.
+/// semaphore: a handle that is open.
+///
+/// Returns: 0; or -1.
+/// Errors: EOVERFLOW the count is 2147483647, and is not changed; EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler. After the last post, another thread may close the handle.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -73,10 +91,16 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
     }))
 }
 
-/// Lowers the count by one, waiting until that is possible.
+/// Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
+/// dies. Signals do not end the wait.
 ///
-/// Returns: 0, or -1.
-/// Errors: ETIMEDOUT, EAGAIN.
+/// semaphore: a handle that is open.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+///
+/// Returns: 0; or -1.
+/// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINVAL
+/// timeout is less than -1; EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeout: i64) -> c_int {
@@ -87,30 +111,44 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
     }))
 }
 
-/// The count at this moment.
+/// Returns the count. Another thread may change it at any time.
 ///
-/// Returns: 0 to 2147483647, or -1.
+/// semaphore: a handle that is open.
+///
+/// Returns: 0 to 2147483647; or -1.
+/// Errors: EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
     or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.value() as c_int))
 }
 
-/// The id of the segment that it lies in.
+/// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
-/// Returns: the id, or -1.
+/// semaphore: a handle that is open.
+///
+/// Returns: the id, 0 or more; or -1.
+/// Errors: EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
     or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.object().id()))
 }
 
-/// Says whether the segment that it lies in has been removed. If so, only the processes that have this
-/// semaphore open still share it, and a process that opens it anew gets another one: close this one and
-/// open it anew to share that. Makes one system call, which takes some 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+///
+/// semaphore: a handle that is open.
 ///
 /// Returns: 1 if it has been removed, 0 if not; or -1.
-/// Errors: EACCES only before Linux 4.17, if this process has lost read permission.
+/// Errors: EFAULT semaphore is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
@@ -120,7 +158,11 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
     }))
 }
 
-/// Closes it. What it counts stays.
+/// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
+///
+/// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+/// it, except shm_semaphore_post().
+/// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_close(semaphore: *mut shm_semaphore) {
     // SAFETY: the caller gives it up.

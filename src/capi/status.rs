@@ -16,7 +16,7 @@ use std::time::SystemTime;
 pub struct shm_status {
     /// Exact size in bytes, as asked for when it was created.
     pub size: u64,
-    /// How often it is attached now, by all processes together.
+    /// How many times it is attached, by all processes together.
     pub nattch: u64,
     /// When it was last attached, in seconds since 1970; 0 for never.
     pub atime: i64,
@@ -26,7 +26,7 @@ pub struct shm_status {
     pub ctime: i64,
     /// The id.
     pub id: i32,
-    /// The key; 0 (IPC_PRIVATE) if it has none, or none any more because it has been removed.
+    /// The key; 0 (IPC_PRIVATE) if it has none, or has been removed.
     pub key: i32,
     /// Permission bits, 0 to 0777.
     pub mode: u32,
@@ -48,13 +48,16 @@ pub struct shm_status {
     pub reserved: [c_uchar; 50],
 }
 
-/// Asks what the kernel knows of a segment.
+/// Stores what the kernel knows of a segment.
 ///
+/// id: as an open function returned it, in this process or in another.
 /// status: where to store it; untouched on failure.
 ///
-/// Returns: 0, or -1.
-/// Errors: EINVAL no such id; EIDRM removed and destroyed; EACCES no read permission; EFAULT status
-/// is NULL or points nowhere.
+/// Returns: 0; or -1.
+/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
+/// let this process read; EFAULT status is NULL or leads nowhere.
+/// Threads: any; not in a signal handler.
+#[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_get_status(id: c_int, status: *mut shm_status) -> c_int {
     or_minus_one(keeping_errno(|| {

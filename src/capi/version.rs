@@ -15,9 +15,10 @@ const VERSION: &CStr =
         Err(_) => panic!("a version has no NUL"),
     };
 
-/// The version of the library in use, such as "0.1.0".
+/// Returns the version of the library in use, such as "0.1.0".
 ///
 /// Returns: a string that lives as long as the library, never NULL.
+/// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_version() -> *const c_char {
     VERSION.as_ptr()

@@ -445,10 +445,13 @@ impl fmt::Display for Shown {
             Some(state) if self.is_process && state.word == "dead" => {
                 write!(f, "process {id} (running)")
             }
-            Some(state) if state.process == sys::process_id() => match self.is_process {
-                true => f.write_str("this process"),
-                false => write!(f, "thread {id} of this process ({})", state.word),
-            },
+            Some(state) if state.process == sys::process_id() => {
+                if self.is_process {
+                    f.write_str("this process")
+                } else {
+                    write!(f, "thread {id} of this process ({})", state.word)
+                }
+            }
             Some(state) if self.is_process || state.process as u32 == id => {
                 write!(f, "process {id} ({})", state.word)
             }

@@ -57,34 +57,44 @@ impl fmt::Display for Mismatch {
                     Some(kind) => write!(f, "the segment holds a {}", kind.name())?,
                     None => write!(
                         f,
-                        "the segment holds an object of kind {found}, which this version of the library does not know"
+                        "the segment holds an object of kind {found}, which this version of the \
+                         library does not know"
                     )?,
                 }
-                write!(f, ", and a {} was asked for; take another name", wanted.name())
+                write!(
+                    f,
+                    ", and a {} was asked for; take another name",
+                    wanted.name()
+                )
             }
             Mismatch::Shape { made, wanted } if made == wanted => f.write_str(
-                "its size and its layout are those asked for, but not its alignment or its fingerprint: its header has been \
-                 overwritten; make the object again in a new segment",
+                "its size and its layout are those asked for, but not its alignment or its \
+                 fingerprint: its header has been overwritten; make the object again in a new \
+                 segment",
             ),
             Mismatch::Shape { made, wanted } => write!(
                 f,
-                "made with {made}, asked for with {wanted}; change one of the programs, and make the object again in a new segment"
+                "made with {made}, asked for with {wanted}; change one of the programs, and make \
+                 the object again in a new segment"
             ),
-            Mismatch::Name { found, wanted } if found.is_empty() && wanted.is_empty() => f.write_str(
-                "another path and project id make the same key, and the segment under it is theirs; use another path, another \
-                 project id, or a name",
-            ),
+            Mismatch::Name { found, wanted } if found.is_empty() && wanted.is_empty() => f
+                .write_str(
+                    "another path and project id make the same key, and the segment under it is \
+                 theirs; use another path, another project id, or a name",
+                ),
             Mismatch::Name { found, wanted } => write!(
                 f,
-                "{} and {} make the same key, and the segment under it is that of {}; take another name",
+                "{} and {} make the same key, and the segment under it is that of {}; take \
+                 another name",
                 Origin(wanted),
                 Origin(found),
                 Origin(found)
             ),
             Mismatch::Version { found, known } => write!(
                 f,
-                "another version of this library made it: its header has layout version {found}, and this library knows version \
-                 {known}; use one version everywhere, and make the object again in a new segment"
+                "another version of this library made it: its header has layout version {found}, \
+                 and this library knows version {known}; use one version everywhere, and make the \
+                 object again in a new segment"
             ),
             Mismatch::Machine { width: Some(width) } => write!(
                 f,
@@ -96,7 +106,8 @@ impl fmt::Display for Mismatch {
             }
             Mismatch::Header(what) => write!(
                 f,
-                "its header is malformed ({what}): another program has overwritten it; make the object again in a new segment"
+                "its header is malformed ({what}): another program has overwritten it; make the \
+                 object again in a new segment"
             ),
         }
     }
@@ -124,11 +135,7 @@ impl fmt::Display for Shape {
                     0 => "one sender",
                     _ => "many senders",
                 };
-                write!(
-                    f,
-                    "a capacity of {} for {many}",
-                    size(ring::capacity_of(bytes))
-                )?;
+                write!(f, "a capacity of {} for {many}", size(bytes))?;
                 if options & ring::DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
@@ -137,9 +144,10 @@ impl fmt::Display for Shape {
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
             _ => f.write_str("any size")?,
         }
-        match self.layout.is_empty() {
-            true => f.write_str(" and no name of a layout"),
-            false => write!(f, " of layout {}", ShownPath(&self.layout)),
+        if self.layout.is_empty() {
+            f.write_str(" and no name of a layout")
+        } else {
+            write!(f, " of layout {}", ShownPath(&self.layout))
         }
     }
 }
@@ -162,8 +170,8 @@ mod tests {
         };
         assert_eq!(
             mismatch.to_string(),
-            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"; change one of \
-             the programs, and make the object again in a new segment"
+            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose \
+             v2\"; change one of the programs, and make the object again in a new segment"
         );
     }
 

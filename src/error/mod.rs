@@ -12,7 +12,7 @@ pub use kind::ErrorKind;
 pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
-use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath};
+use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
 use crate::{
     Key,
     sys::{Errno, Mapped},
@@ -25,7 +25,7 @@ use core::{
 /// Why an operation failed.
 ///
 /// Its text is one sentence or two for a person: the call and its subject, the error number's name,
-/// the cause as far as it is known, and a remedy. An error about an object names its kind, its name and
+/// the cause, if it is known, and a remedy. An error about an object names its kind, its name and
 /// its segment, and the process that has what was asked for.
 ///
 /// Making an error of an object in use (would-block and timeouts, above all) neither allocates
@@ -150,6 +150,14 @@ enum Reason {
     FirstCount(u32),
     /// The mode of an object.
     Mode(u32),
+    /// The mode of a segment.
+    NoAccess(u32),
+    /// The user that was to own a segment, and those that own it and have created it.
+    OtherOwner {
+        expected: u32,
+        owner: u32,
+        creator: u32,
+    },
     Mismatch(Mismatch),
 }
 
@@ -305,6 +313,17 @@ impl Error {
         Error::found(errno, name, Subject::Id(id), call)
     }
 
+    /// `shmctl` failed to set what is in this record.
+    #[cold]
+    pub(crate) fn set(errno: Errno, id: c_int, record: &libc::shmid_ds) -> Error {
+        let call = Call::Control {
+            id,
+            command: libc::IPC_SET,
+            buffer: core::ptr::from_ref(record).addr(),
+        };
+        Error::found(errno, "shmctl IPC_SET", Subject::Id(id), call)
+    }
+
     /// A call on the memory of an attached segment failed.
     #[cold]
     pub(crate) fn on_memory(errno: Errno, name: &'static str, id: c_int) -> Error {
@@ -339,11 +358,38 @@ impl Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
     }
 
+    /// A mode with more than the permission bits.
+    pub(crate) fn mode_too_large() -> Error {
+        Error::invalid(
+            "mode",
+            "a mode has nine bits, 0 to 0777, an octal number (in C, such numbers begin with 0; \
+             in Rust, with 0o)",
+        )
+    }
+
+    /// The mode of a new segment, which would keep its owner from it.
+    pub(crate) fn no_access(call: &'static str, mode: u32) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::NoAccess(mode))
+    }
+
+    /// A segment that does not belong to the user that is expected.
+    pub(crate) fn other_owner(id: c_int, expected: u32, owner: u32, creator: u32) -> Error {
+        let reason = Reason::OtherOwner {
+            expected,
+            owner,
+            creator,
+        };
+        Error::new(ErrorKind::PermissionDenied, libc::EPERM, "open")
+            .about(Subject::Id(id))
+            .because(reason)
+    }
+
     /// A ring that was to be opened whatever its capacity is, and does not exist.
     pub(crate) fn no_ring(self) -> Error {
         match self.kind() {
             ErrorKind::KeyNotFound => self.because(Reason::Because(
-                "there is no such ring; the capacity 0 opens one that exists, and making one needs a capacity",
+                "there is no such ring; the capacity 0 opens one that exists, and making one \
+                 needs a capacity",
             )),
             _ => self,
         }
@@ -499,7 +545,8 @@ impl Explanation<'_> {
             Reason::Because(why) => f.write_str(why),
             Reason::ProjectId(id) => write!(
                 f,
-                "the project id {id} has no bit set in its low 8, which makes no proper key; use 1 to 255 or a letter"
+                "the project id {id} has no bit set in its low 8, which makes no proper key; use \
+                 1 to 255 or a letter"
             ),
             Reason::Flags(flags) => write!(
                 f,
@@ -529,6 +576,30 @@ impl Explanation<'_> {
                     None => Ok(()),
                 }
             }
+            Reason::NoAccess(mode) => {
+                write!(
+                    f,
+                    "the mode {mode:04o} lets the owner of the new segment neither read nor write \
+                     it; give it a mode such as 0600, as in SHMKEY_CREATE | 0600"
+                )?;
+                match explain::ModeDoubt::of(*mode) {
+                    Some(doubt) if *mode != 0 => write!(f, "; {doubt}"),
+                    _ => Ok(()),
+                }
+            }
+            Reason::OtherOwner {
+                expected,
+                owner,
+                creator,
+            } => write!(
+                f,
+                "the segment belongs to {}, was created by {}, and is expected to be {}'s; \
+                 nothing in it was used; find out which program has created it before you remove \
+                 it or take another name",
+                User(*owner),
+                User(*creator),
+                User(*expected),
+            ),
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }

@@ -1,4 +1,4 @@
-//! What a segment holds, for those who only look.
+//! What a segment holds, read without using the object.
 
 use crate::{
     Error, Segment,
@@ -10,37 +10,37 @@ use crate::{
 };
 use std::time::{Duration, SystemTime};
 
-/// What a managed segment holds, as it was when somebody looked. Looking changes nothing.
+/// What a segment with an object holds, at one time: what `shmkey list` shows. Reading it changes nothing.
 ///
 /// ```
 /// use shmkey::{Contents, Holding, Semaphore};
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of contents {}", std::process::id());
-/// let slots = Semaphore::open(name.as_str(), 4)?;
-/// let contents = slots.segment().contents()?.expect("it was made by this library");
+/// let slots = Semaphore::open(&name, 4)?;
+/// let contents = slots.segment().contents()?.expect("it holds an object");
 /// assert!(matches!(contents.holding, Holding::Semaphore { value: 4 }));
 /// assert_eq!(contents.name, name.as_bytes());
 /// # slots.remove()
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Contents {
     /// The name that it was opened by; empty if it was opened by a path or a key. Any bytes, at most
     /// 256.
     pub name: Vec<u8>,
     /// A hash of the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
-    /// which differs from those of other files with the same key: of the device, the inode number and
-    /// the project id. 0 if it was opened by a name or a key.
+    /// of the device, the inode number and the project id, so it differs from that of another file with the
+    /// same key. 0 if it was opened by a name or a key.
     pub file: u64,
-    /// The name of its layout; mostly empty. Any bytes, at most 128.
+    /// The name of its layout; empty if none was given. Any bytes, at most 128.
     pub layout: Vec<u8>,
-    /// Its maker has got done.
+    /// Whether it is ready for use: the thread that makes it has finished.
     pub ready: bool,
-    /// Who made it.
+    /// The thread that made it.
     pub maker: Party,
-    /// When it was made, to the second.
+    /// When it was made, in seconds.
     pub made_at: Option<SystemTime>,
     /// The size of its payload in bytes.
     pub size: u64,
@@ -48,17 +48,17 @@ pub struct Contents {
     pub holding: Holding,
 }
 
-/// What an object is, and how it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The kind of an object, and its state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Holding {
     /// A [`Mutex`](crate::Mutex).
     Mutex {
         /// The thread that has it locked.
         owner: Option<Party>,
-        /// An owner has died, and nobody has repaired the value since.
+        /// Whether a holder has died, and the value was not marked as consistent since.
         suspect: bool,
-        /// The value was given up: it was unlocked unrepaired.
+        /// Whether the value is lost: the mutex was unlocked without that.
         lost: bool,
     },
     /// A [`Semaphore`](crate::Semaphore).
@@ -68,54 +68,55 @@ pub enum Holding {
     },
     /// A [`Latest`](crate::Latest).
     Latest {
-        /// The version of the newest value: how many were published.
+        /// The version of the newest value: 1 for the first one; 0 if there is none.
         version: u64,
         /// The size of a value in bytes.
         value_size: u32,
-        /// The process that publishes.
+        /// The process that has the role of the publisher.
         publisher: Option<Party>,
     },
     /// A [`Ring`](crate::Ring).
     Ring {
         /// The length of the longest message in bytes.
         capacity: u64,
-        /// How many bytes are in use, by messages and what they need beside.
+        /// The number of bytes in use: those of the messages and of the words in front of them.
         used: u64,
-        /// How many messages were dropped to make room.
+        /// The number of messages that were dropped to make room.
         dropped: u64,
-        /// It is for many senders.
+        /// Whether it is for many senders.
         many_senders: bool,
-        /// Its senders drop the oldest message when there is no room.
+        /// Whether its senders drop the oldest message when there is no room.
         drops_oldest: bool,
-        /// The processes that send.
+        /// The processes that have the role of a sender.
         senders: Vec<Party>,
-        /// The process that receives.
+        /// The process that has the role of the receiver.
         receiver: Option<Party>,
         /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
         sending: Option<Party>,
     },
 }
 
-/// A process or a thread that has something to do with an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A process or a thread that has made an object, or holds a lock or a role of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Party {
     /// Its id, in its own PID namespace.
     pub id: u32,
-    /// It has not ended, and its id is not known to be one of this process' PID namespace.
+    /// Whether its id may belong to another PID namespace than this process': it is not dead, and its id is not
+    /// known to belong to this namespace.
     pub elsewhere: bool,
-    /// Whether it lives.
+    /// Whether it is live.
     pub life: Life,
 }
 
-/// Whether a process or a thread lives, as far as this process can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The result of a liveness check of a process or a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
-    /// It lives.
+    /// It is live.
     Alive,
-    /// It has ended; its id may be another one's now.
+    /// It has ended; the kernel may have given its id to another one.
     Dead,
-    /// It cannot be told, as across PID namespaces.
+    /// The kernel does not say: for example, it belongs to another PID namespace.
     Unknown,
 }
 
@@ -130,12 +131,13 @@ impl From<holder::Life> for Life {
 }
 
 impl Contents {
-    /// How many bytes at the beginning of an object there are to look at.
+    /// The number of bytes at the beginning of a segment that [`of`](Contents::of) reads.
     pub const LEN: usize = SNAPSHOT;
 
-    /// What the first bytes of a segment say: [`LEN`](Contents::LEN) of them, or all that there are,
-    /// in a copy. `None` if this is nothing that this version of this library has made on a
-    /// machine like this one.
+    /// Returns what the first bytes of a segment hold: a copy of [`LEN`](Contents::LEN) of them, or of all if
+    /// there are fewer. `None` if they are not an object that this version of this library has made, on a
+    /// machine with this byte order and pointer width.
+    #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Contents> {
         let snapshot = Snapshot::new(bytes);
         let holding = holding(&snapshot, snapshot.kind()?);
@@ -152,16 +154,17 @@ impl Contents {
         })
     }
 
-    /// Whether a segment of this size may have been made for an object, which is worth a look. Such
-    /// sizes are 1 more than a multiple of 64, which others seldom are.
+    /// Returns whether a segment of this size, in bytes, may have been made for an object: such a size is 1 more
+    /// than a multiple of 64, as few others are. A tool that lists all segments attaches only these.
+    #[must_use]
     pub fn may_be_in(size: usize) -> bool {
         size > 1024 && size % 64 == 1
     }
 }
 
 impl Segment {
-    /// What this segment holds, if it was made by this library; `None` if not. The segment is
-    /// attached and detached again, which shows in its status as any use of it does.
+    /// Returns what the segment holds; `None` if that is no object of this library. Attaches the segment and
+    /// detaches it again, which changes the times and the last process in its status.
     ///
     /// # Errors
     /// Those of [`attach_read_only`](Segment::attach_read_only).
@@ -176,7 +179,7 @@ impl Segment {
 fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
     match kind {
         Kind::Mutex => {
-            // SAFETY: a lock is made of atomics, and copes with any bytes.
+            // SAFETY: a lock is made of atomics, and valid whatever its bytes are.
             let lock: &sync::Mutex = unsafe { snapshot.words() };
             let (owner, condition) = lock.look();
             Holding::Mutex {
@@ -186,7 +189,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             }
         }
         Kind::Semaphore => {
-            // SAFETY: a counter is made of atomics, and copes with any bytes.
+            // SAFETY: a counter is made of atomics, and valid whatever its bytes are.
             let counter: &sync::Semaphore = unsafe { snapshot.words() };
             Holding::Semaphore {
                 value: counter.value(),
@@ -201,10 +204,10 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             }
         }
         Kind::Ring => {
-            let seen = ring::look(snapshot);
             let options = snapshot.options();
+            let seen = ring::look(snapshot);
             Holding::Ring {
-                capacity: ring::capacity_of(snapshot.size()),
+                capacity: snapshot.capacity(),
                 used: seen.used,
                 dropped: seen.dropped,
                 many_senders: options & ring::MANY_SENDERS != 0,

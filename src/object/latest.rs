@@ -1,4 +1,4 @@
-//! The newest value of something, for everybody to see at any time.
+//! The newest value of something, which every process can read at any time.
 
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
@@ -17,8 +17,8 @@ use core::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The newest value of something: one process publishes it, any number of processes read it, and
-/// nobody waits for anybody.
+/// The newest value of something: one process publishes it, any number of processes read it, and none of them
+/// waits for another.
 ///
 /// ```
 /// use shmkey::Latest;
@@ -27,46 +27,50 @@ use std::{sync::Arc, time::Duration};
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a latest value {}", std::process::id());
 /// // In one process:
-/// let position = Latest::<[f64; 2]>::open(name.as_str())?;
+/// let position = Latest::<[f64; 2]>::open(&name)?;
 /// let mut publisher = position.publisher()?;
 /// publisher.publish([52.5, 13.4])?;
 ///
 /// // In any number of others:
-/// let position = Latest::<[f64; 2]>::open(name.as_str())?;
+/// let position = Latest::<[f64; 2]>::open(&name)?;
 /// assert_eq!(position.read()?, Some([52.5, 13.4]));
 ///
-/// // Waiting for what is newer than what was seen:
+/// // Only what is newer than the version that was seen:
 /// let mut seen = 0;
-/// let newer = position.wait_newer(&mut seen, Duration::from_secs(1))?;
-/// assert_eq!(newer, [52.5, 13.4]);
-/// assert_eq!(position.read_newer(&mut seen)?, None);
+/// assert_eq!(position.wait_newer(&mut seen)?, [52.5, 13.4]);           // waits for it
+/// assert_eq!(position.read_newer(&mut seen)?, None);                   // does not wait
+/// let timeout = Duration::from_millis(1);
+/// assert!(position.wait_newer_timeout(&mut seen, timeout).is_err());   // waits at most so long
 /// # position.remove()
 /// # }
 /// ```
 ///
 /// *What readers see* is whole: never a part of one value and a part of another. It is the newest
-/// one, and those in between may never be seen; to see every one, use a [`Ring`](crate::Ring).
+/// one, and a reader can miss those in between; to receive every one, use a [`Ring`](crate::Ring).
 ///
-/// *A dead publisher.* Killed at any instruction, it leaves the last value that it has published.
+/// *A dead publisher.* If it is killed, at any instruction, the last value that it has published stays.
 /// Another process can then take the role, also one of another PID namespace (see *Namespaces* of
 /// [`Mutex`](crate::Mutex)). Release the role before `exec`: the new program cannot use it, and keeps
 /// it from others unless the process had a token of life, which ends with `exec`.
 ///
 /// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the value open keep it; a process that opens the name afterwards gets a new one, and what it
-/// publishes is not seen by the readers of the old one. [`is_removed`](Latest::is_removed) says whether
+/// publishes is not seen by the readers of the old one. [`is_removed`](Latest::is_removed) returns whether
 /// that has happened: a reader that has seen nothing new for a long time calls it, and if so drops the
 /// value and opens it anew.
 ///
 /// *Read permission is enough* to read, and a reader that asks for
 /// [`Place::read_only`](crate::Place::read_only) gets memory that it cannot write, whatever the
-/// permissions are; it creates nothing. A reader that cannot write cannot say that it sleeps, so it is
+/// permissions are; it creates nothing. A reader that cannot write cannot announce that it sleeps, so it is
 /// not woken: it notices a newer value within 8 ms during the first 100 ms of a wait, and within
 /// 250 ms later. Other readers are woken at once.
 ///
 /// *Cost.* Publishing and reading are a copy each and make no system call; publishing makes one if
-/// a reader sleeps. Reading is repeated if the writer has come round meanwhile, which takes it
-/// three more values of up to 256 bytes, or one of more.
+/// a reader sleeps. Reading is repeated if the publisher has overwritten the value at the same time, for
+/// which it publishes three more values of up to 256 bytes, or one larger value.
+///
+/// *Threads*: several threads may use one at the same time; one thread at a time uses a [`Publisher`]. *Fork*: a
+/// child can read its parent's, and does not have its role. *Signals*: no method is safe in a signal handler.
 ///
 /// *Memory:* 1024 bytes, and four times the value if it has up to 256 bytes, else twice (each
 /// rounded up to a multiple of 64): the last complete value must be there while the next is written.
@@ -76,7 +80,22 @@ pub struct Latest<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// The role of the publisher, which one process has at a time. Dropping it releases the role.
+/// The role of the publisher of a [`Latest`], which one process has at a time. Dropping it releases the role.
+///
+/// ```
+/// use shmkey::Latest;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a publisher {}", std::process::id());
+/// let celsius = Latest::<f64>::open(&name)?;
+/// let mut publisher = celsius.publisher()?;
+/// for value in [21.0, 21.5] {
+///     publisher.publish(value)?;
+/// }
+/// assert_eq!((celsius.version(), celsius.read()?), (2, Some(21.5)));
+/// # celsius.remove()
+/// # }
+/// ```
 #[must_use = "the publisher's role is released when it is dropped"]
 pub struct Publisher<T: Plain> {
     raw: Arc<RawLatest>,
@@ -84,16 +103,16 @@ pub struct Publisher<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// What both sides have; the C API uses it with values whose size is known at run time only.
+/// A latest value, as both sides use it; the C API gives the size of the value at run time.
 #[derive(Debug)]
 pub(crate) struct RawLatest {
     object: Object,
     size: usize,
 }
 
-/// The right to publish, and the version of what was published last.
+/// The role of the publisher, and the version of what it has published last.
 pub(crate) struct Writer {
-    part: Role,
+    role: Role,
     version: u64,
 }
 
@@ -104,7 +123,7 @@ struct Words {
     writer: Claim,
 }
 
-/// The version and the publisher, in a copy.
+/// Reads the version and the publisher from a copy of the segment.
 pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Holder>) {
     // SAFETY: the words are atomics, and cope with any bytes.
     let words: &Words = unsafe { snapshot.words() };
@@ -123,6 +142,7 @@ impl RawLatest {
             kind: Kind::Latest,
             size: payload.ok_or_else(|| Error::invalid("open", "the value is too large"))?,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             // Values of other sizes can need slots of the same size.
             options: Some(size as u32),
@@ -152,7 +172,7 @@ impl RawLatest {
     }
 
     /// # Safety
-    /// `size` must be that of the value: to say again, where it is known at compile time.
+    /// `size` must be that of the value. A caller passes it where it is known at compile time.
     #[inline(always)]
     unsafe fn newest_of(&self, size: usize) -> algorithm::Latest<'_> {
         let len = algorithm::stride(size).unwrap_or(64) * algorithm::slots(size);
@@ -165,22 +185,23 @@ impl RawLatest {
         }
     }
 
-    /// Becomes the writer.
+    /// Takes the role of the publisher.
     pub fn claim(&self) -> Result<Writer, Error> {
-        let part = Role::take(&self.object, &self.words().writer).map_err(|error| {
+        let role = Role::take(&self.object, &self.words().writer).map_err(|error| {
             let error = error.during(Action::BecomePublisher);
             match error.kind() {
                 ErrorKind::Busy => error.with(What::Role, 0, self.publisher()),
                 _ => error,
             }
         })?;
-        // After the part was taken: what the last writer published is seen.
+        // After the role was taken, so that what the last publisher has published is seen.
         let version = self.version();
-        Ok(Writer { part, version })
+        Ok(Writer { role, version })
     }
 
+    /// Releases the role.
     pub fn release(&self, writer: &Writer) {
-        writer.part.release(&self.words().writer);
+        writer.role.release(&self.words().writer);
     }
 
     /// Publishes these bytes.
@@ -201,20 +222,21 @@ impl RawLatest {
     /// taken the role over.
     #[inline(always)]
     pub fn is_held(&self, writer: &Writer) -> bool {
-        writer.part.is_held(&self.words().writer)
+        writer.role.is_held(&self.words().writer)
     }
 
     #[cold]
     fn busy(&self, writer: &Writer) -> Error {
         let error = self.object.error(ErrorKind::Busy).during(Action::Publish);
-        let what = match writer.part.is_ours() {
-            true => What::Role,
-            false => What::Inherited,
+        let what = if writer.role.is_ours() {
+            What::Role
+        } else {
+            What::Inherited
         };
         error.with(what, 0, self.publisher())
     }
 
-    /// The publisher's word, for an error.
+    /// Returns the number of the publisher, for an error.
     fn publisher(&self) -> u64 {
         self.words().writer.holder().unwrap_or(0)
     }
@@ -224,10 +246,10 @@ impl RawLatest {
         self.newest().version()
     }
 
-    /// Reads the newest value, and says of which version it is; 0 if there is none.
+    /// Reads the newest value, and returns its version; 0 if there is none.
     ///
     /// # Safety
-    /// As many bytes as a value has, from `to` on, must be the caller's to write.
+    /// As many bytes as a value has, from `to` on, must be writable and used by no other thread.
     pub unsafe fn read(&self, to: *mut u8) -> Result<u64, Error> {
         // SAFETY: the caller's promise.
         unsafe { self.newest().read(to) }.map_err(|_| self.overtaken())
@@ -241,21 +263,17 @@ impl RawLatest {
     /// Waits for a version other than `seen`.
     #[inline]
     pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
-        match self
-            .newest()
-            .wait(seen, self.object.is_writable(), deadline)
-        {
-            true => Ok(()),
-            false => {
-                let error = self.object.late(deadline).during(Action::WaitNewer);
-                Err(error.with(What::Newest, self.version(), self.publisher()))
-            }
+        let is_writable = self.object.is_writable();
+        if self.newest().wait(seen, is_writable, deadline) {
+            return Ok(());
         }
+        let error = self.object.late(deadline).during(Action::WaitNewer);
+        Err(error.with(What::Newest, self.version(), self.publisher()))
     }
 }
 
 impl<T: Plain> Latest<T> {
-    /// Opens it, or makes it without a value.
+    /// Opens the latest value, or makes it without a value.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open), except [`ReadOnly`](ErrorKind::ReadOnly): if the
@@ -276,8 +294,8 @@ impl<T: Plain> Latest<T> {
     /// Takes the role of the publisher, also after a publisher that has died.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) while a process that lives is the publisher, this one included;
-    /// [`ReadOnly`](ErrorKind::ReadOnly) if it was opened for reading only, or the segment's mode
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead is the publisher, this one included;
+    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it was opened for reading only, or the segment's mode
     /// allows only reading.
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
         let writer = self.raw.claim()?;
@@ -288,21 +306,21 @@ impl<T: Plain> Latest<T> {
         })
     }
 
-    /// The newest value; `None` if nothing was published yet.
+    /// Returns the newest value; `None` if nothing was published yet.
     ///
     /// # Errors
-    /// [`Overtaken`](ErrorKind::Overtaken) if the writer was faster than the copy 100,000 times in
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher was faster than the copy 100,000 times in
     /// a row.
     #[inline]
     pub fn read(&self) -> Result<Option<T>, Error> {
         self.read_with_version().map(|(value, _)| value)
     }
 
-    /// Copies the newest value to where the caller has one, and says of which version it is; 0 if
-    /// nothing was published yet, and then nothing is copied. The cheapest way to read.
+    /// Copies the newest value into `value`, and returns its version; 0 if nothing was published yet, and
+    /// then nothing is copied. The fastest way to read.
     ///
     /// # Errors
-    /// Those of [`read`](Latest::read); then the caller's value may be anything.
+    /// Those of [`read`](Latest::read); then `value` may be anything.
     #[inline(always)]
     pub fn read_into(&self, value: &mut T) -> Result<u64, Error> {
         // SAFETY: it was opened with this size, and every pattern of bytes is a `T`.
@@ -313,7 +331,7 @@ impl<T: Plain> Latest<T> {
         read.map_err(|_| self.raw.overtaken())
     }
 
-    /// The newest value if it is not the version that was seen; remembers that it is seen.
+    /// Returns the newest value if its version is not `seen`, and stores its version there. Does not wait.
     ///
     /// # Errors
     /// Those of [`read`](Latest::read).
@@ -327,14 +345,27 @@ impl<T: Plain> Latest<T> {
         Ok(value)
     }
 
-    /// Waits for a value other than the one that was seen, for at most this time on the monotonic
-    /// clock; remembers that it is seen. Begin with 0, which no value has.
+    /// Waits for a value whose version is not `seen`, stores its version there, and returns it. Begin with 0,
+    /// the version of no value. [`read_newer`](Latest::read_newer) is the same without waiting.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), or with a time of zero
-    /// [`WouldBlock`](ErrorKind::WouldBlock); and those of [`read`](Latest::read).
-    pub fn wait_newer(&self, seen: &mut u64, timeout: Duration) -> Result<T, Error> {
-        let deadline = Deadline::after(Some(timeout));
+    /// Those of [`read`](Latest::read).
+    pub fn wait_newer(&self, seen: &mut u64) -> Result<T, Error> {
+        self.wait_newer_until(seen, Deadline::Never)
+    }
+
+    /// Waits for a newer value as [`wait_newer`](Latest::wait_newer) does, at most this time on the monotonic
+    /// clock.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), if there is none in time; those of
+    /// [`read`](Latest::read).
+    pub fn wait_newer_timeout(&self, seen: &mut u64, timeout: Duration) -> Result<T, Error> {
+        self.wait_newer_until(seen, Deadline::after(Some(timeout)))
+    }
+
+    fn wait_newer_until(&self, seen: &mut u64, deadline: Deadline) -> Result<T, Error> {
         loop {
             self.raw.wait(*seen, deadline)?;
             if let Some(value) = self.read_newer(seen)? {
@@ -343,8 +374,10 @@ impl<T: Plain> Latest<T> {
         }
     }
 
-    /// The version of the newest value: how many were published. 0 if there is none.
+    /// Returns the version of the newest value: 1 for the first one that was published, and so on; 0 if there
+    /// is none.
     #[inline]
+    #[must_use]
     pub fn version(&self) -> u64 {
         self.raw.version()
     }
@@ -363,7 +396,8 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
-    /// The segment that it lies in: to ask about it, or to tell its id.
+    /// Returns the segment that the value lies in.
+    #[must_use]
     pub fn segment(&self) -> Segment {
         self.raw.object.segment()
     }
@@ -377,22 +411,22 @@ impl<T: Plain> Latest<T> {
         self.raw.object.is_removed()
     }
 
-    /// Removes the segment that the value lies in: its name is free at once, and it goes when the
+    /// Removes the segment that the value lies in: its name is free at once, and its memory goes when the
     /// last process has closed it.
     ///
     /// # Errors
-    /// Those of [`Segment::remove`](crate::Segment::remove).
+    /// Those of [`Segment::remove`].
     pub fn remove(&self) -> Result<(), Error> {
         self.segment().remove()
     }
 }
 
 impl<T: Plain> Publisher<T> {
-    /// Makes this the newest value; it can be given as a reference, too.
+    /// Publishes a value, given as a `T` or a `&T`: it is the newest one.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) in a child made by `fork`, whose parent is the publisher, or if another
-    /// process has taken the role over.
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, whose parent is the publisher, or if
+    /// another process has taken the role over.
     #[inline(always)]
     pub fn publish(&mut self, value: impl Borrow<T>) -> Result<(), Error> {
         let value: *const T = value.borrow();

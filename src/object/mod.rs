@@ -1,8 +1,8 @@
-//! Objects: what processes share in a segment, and what holds for each kind of it.
+//! Objects: what processes share in a segment, and what is common to all kinds of it.
 //!
 //! An object is a segment, or a part of one, that begins with a header (`header`). The header says what it is, so
-//! all who open it find out whether they mean the same (`open`). Each kind has a file of its own: `mutex`,
-//! `semaphore`, `latest`, `ring`. The algorithms are in `sync`, over words; here are the handles.
+//! a process that opens it finds out whether it is what that process expects (`open`). Each kind has a file of
+//! its own: `mutex`, `semaphore`, `latest`, `ring`. The algorithms are in `sync`, over words; here are the handles.
 
 pub(crate) mod contents;
 pub(crate) mod hash;
@@ -70,6 +70,16 @@ impl Kind {
     }
 }
 
+/// What the header of an object says of its payload. Another process may have written any number there.
+pub(crate) struct Found {
+    /// In bytes, all of them in the segment.
+    pub size: usize,
+    /// The capacity of a ring in bytes; 0 for other kinds.
+    pub capacity: u64,
+    /// The options of its kind.
+    pub options: u32,
+}
+
 /// An object that is ready for use.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -95,44 +105,46 @@ unsafe impl Sync for Object {}
 impl Object {
     fn header(&self) -> &Header {
         // SAFETY: `at` has checked that a whole object lies there, 64-byte aligned; a header is
-        // made of atomics, so others may write meanwhile; and the memory is attached as long as
-        // `self` lives.
+        // made of atomics, which other processes may write at the same time; and the memory is attached as
+        // long as `self` lives.
         unsafe { self.base.cast::<Header>().as_ref() }
     }
 
-    /// The object's own words.
+    /// Returns the object's own words.
     ///
     /// # Safety
     /// `T` must be made of atomics, and valid whatever its bytes are.
     pub unsafe fn words<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
-        // SAFETY: as in `header`; the words come behind it. The caller vouches for `T`.
+        // SAFETY: as in `header`; the words come behind it. The caller has promised what `T` is.
         unsafe { self.base.add(HEADER).cast::<T>().as_ref() }
     }
 
-    /// Where the payload begins.
+    /// Returns the address of the payload.
     pub fn payload(&self) -> NonNull<u8> {
         // SAFETY: `at` has checked that the whole object lies in the segment.
         unsafe { self.base.add(PAYLOAD) }
     }
 
-    /// The size of the payload that this object has, and its options: what its header says, as far
-    /// as the segment has room for it.
-    pub fn found(&self) -> Result<(usize, u32), Error> {
+    /// Returns the size of the payload of this object, its capacity, and its options, as its header says. Fails if
+    /// the segment has no room for that size.
+    pub fn found(&self) -> Result<Found, Error> {
         let header = self.header();
         // Relaxed: *ready* has been acquired.
         let size = usize::try_from(header.size.load(Relaxed)).ok();
         let offset = self.base.as_ptr() as usize - self.memory.as_ptr() as usize;
         let end = size.and_then(|size| size.checked_add(PAYLOAD + offset));
         match (size, end) {
-            (Some(size), Some(end)) if end <= self.memory.size()? => {
-                Ok((size, header.options.load(Relaxed)))
-            }
+            (Some(size), Some(end)) if end <= self.memory.size()? => Ok(Found {
+                size,
+                capacity: header.capacity.load(Relaxed),
+                options: header.options.load(Relaxed),
+            }),
             _ => Err(self.malformed("the size does not fit into the segment")),
         }
     }
 
-    /// Whether this process may write it.
+    /// Returns whether this process may write it.
     pub fn is_writable(&self) -> bool {
         !self.read_only && self.memory.is_writable()
     }
@@ -142,7 +154,7 @@ impl Object {
         self.memory.is_removed()
     }
 
-    /// The id of the segment it lies in.
+    /// Returns the id of the segment that it lies in.
     pub fn id(&self) -> i32 {
         self.memory.id()
     }
@@ -162,7 +174,7 @@ impl Object {
         error.mismatch(Mismatch::Header(what))
     }
 
-    /// The error for something that was not possible in time.
+    /// Returns the error for a wait that was not successful in time.
     #[inline]
     pub fn late(&self, deadline: Deadline) -> Error {
         self.error(match deadline {
@@ -171,6 +183,7 @@ impl Object {
         })
     }
 
+    /// Fails if this process may not write it.
     pub fn expect_writable(&self) -> Result<(), Error> {
         if self.is_writable() {
             Ok(())
@@ -184,7 +197,7 @@ impl Object {
         }
     }
 
-    /// The segment it lies in.
+    /// Returns the segment that it lies in.
     pub fn segment(&self) -> Segment {
         Segment::from_id(self.id())
     }
@@ -211,7 +224,7 @@ impl Object {
             });
             counted.map_or(1, |_| here)
         };
-        // Another thread of this process may attach and detach it meanwhile.
+        // Another thread of this process may attach and detach it between the two counts.
         self.is_in_its_ipc_namespace()
             && (nattch() <= 1 || {
                 let before = here();
@@ -231,7 +244,7 @@ impl Object {
         Holder::thread_in(self.ipc_namespace, self.introduce())
     }
 
-    /// The same if it takes no system call.
+    /// Returns the same if that takes no system call.
     #[inline(always)]
     pub fn me_if_known(&self) -> Option<Holder> {
         // Both as in `introduce`.

@@ -14,14 +14,14 @@ use std::time::Duration;
 /// A value in shared memory that one thread of one process has at a time, and that survives the
 /// death of that thread.
 ///
-/// All processes open it by the same call; one of them makes it and sets its first value.
+/// All processes open it by the same call; the first one makes it and sets its first value.
 ///
 /// ```
-/// use shmkey::{Mutex, Place};
+/// use shmkey::{ErrorKind, Mutex};
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a mutex {}", std::process::id());
-/// let visitors = Mutex::<u64>::open(name.as_str(), 0)?;
+/// let visitors = Mutex::<u64>::open(&name, 0)?;
 /// {
 ///     let mut guard = visitors.lock()?;
 ///     if guard.owner_died() {
@@ -29,6 +29,12 @@ use std::time::Duration;
 ///     }
 ///     guard.update(|count| *count += 1);
 ///     assert_eq!(guard.get(), 1);
+/// } // unlocks it
+///
+/// match visitors.try_lock() {
+///     Ok(guard) => println!("{} visitors", guard.get()),
+///     Err(error) if error.kind() == ErrorKind::WouldBlock => println!("{error}"), // says which thread has it
+///     Err(error) => return Err(error),
 /// }
 /// # visitors.remove()
 /// # }
@@ -50,7 +56,7 @@ use std::time::Duration;
 /// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the mutex open keep it and exclude each other as before; a process that opens the name
 /// afterwards gets a new mutex with a new value, and excludes none of them. [`is_removed`](Mutex::is_removed)
-/// says whether that has happened. A process that runs for a long time calls it now and then, and if so drops
+/// returns whether that has happened. A process that runs for a long time calls it at intervals, and if so drops
 /// the mutex and opens it anew.
 ///
 /// *Namespaces.* A lock of a process in another PID namespace is recovered when that process has
@@ -73,11 +79,15 @@ use std::time::Duration;
 ///
 /// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
 /// dropped there, it does nothing. A child that shares its parent's memory, made by `vfork` or by `clone`
-/// with `CLONE_VM` and without `CLONE_THREAD`, cannot be told from its parent: it must not use objects.
+/// with `CLONE_VM` and without `CLONE_THREAD`, is not distinguished from its parent: it must not use objects.
 ///
 /// *Exec.* Unlock before `exec`. A token ends with `exec`, and the lock of a process that had one is
 /// recovered by the next thread that asks for it. Without a token, the new program has the lock: it
 /// runs in the same thread.
+///
+/// *Threads*: several threads may use one at the same time; a guard stays in its thread. *Fork*: a child can use
+/// its parent's mutex; a lock that the parent holds is the parent's, and dropping the child's copy of the guard
+/// does nothing. *Signals*: no method is safe in a signal handler.
 ///
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
@@ -86,7 +96,7 @@ pub struct Mutex<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// A mutex around bytes; the C API uses it as it is.
+/// A mutex around bytes; the C API uses it directly.
 #[derive(Debug)]
 pub(crate) struct RawMutex {
     object: Object,
@@ -101,6 +111,7 @@ impl RawMutex {
             kind: Kind::Mutex,
             size,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             options: None,
         };
@@ -116,11 +127,11 @@ impl RawMutex {
         &self.object
     }
 
-    /// Locks it. Returns whether the last owner died while it had the lock.
+    /// Locks it. Returns whether the last holder died while it had the lock.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
         let threads = self.trust.of(&self.object);
-        // A try in vain writes nothing.
+        // A try at a lock that is held writes nothing.
         if matches!(deadline, Deadline::Now)
             && let (Some(holder), _) = self.words().look()
             && !threads.is_mine(holder)
@@ -149,20 +160,22 @@ impl RawMutex {
         error.during(Action::Lock)
     }
 
-    /// Locks it if it is free and its data consistent, and this thread has used it before: false if not, and
-    /// then [`lock`](RawMutex::lock) tells more. It has no room for an error, and so takes half the time in C.
+    /// Locks it if it is free and its value consistent, and this thread has used it before. Returns false if
+    /// not; then [`lock`](RawMutex::lock) returns the error. A `bool` takes half the time of an error in C.
     #[inline(always)]
     pub fn lock_at_once(&self) -> bool {
         let me = self.object.me_if_known();
         me.is_some_and(|me| self.words().lock_at_once(me.bits()))
     }
 
-    /// Unlocks it: false if this thread does not have it, and then [`unlock`](RawMutex::unlock) tells more.
+    /// Unlocks it. Returns false if this thread does not have it; then [`unlock`](RawMutex::unlock) returns
+    /// the error.
     #[inline(always)]
     pub fn unlock_at_once(&self) -> bool {
         self.words().unlock(&self.object).is_ok()
     }
 
+    /// Unlocks it.
     #[inline]
     pub fn unlock(&self) -> Result<(), Error> {
         self.words()
@@ -170,6 +183,7 @@ impl RawMutex {
             .map_err(|_| self.not_owner(Action::Unlock))
     }
 
+    /// Marks the value as consistent.
     pub fn consistent(&self) -> Result<(), Error> {
         self.words()
             .consistent(&self.object)
@@ -194,13 +208,17 @@ impl<T: Plain> Mutex<T> {
     /// Opens the mutex, or makes it with this first value.
     ///
     /// # Errors
-    /// Those of [`SegmentOptions::open`](crate::SegmentOptions::open), and what the segment may
-    /// hold instead: [`Foreign`](ErrorKind::Foreign), [`WrongKind`](ErrorKind::WrongKind),
-    /// [`WrongLayout`](ErrorKind::WrongLayout), [`WrongVersion`](ErrorKind::WrongVersion),
-    /// [`WrongMachine`](ErrorKind::WrongMachine), [`KeyCollision`](ErrorKind::KeyCollision),
-    /// [`Truncated`](ErrorKind::Truncated), [`Damaged`](ErrorKind::Damaged);
-    /// [`TimedOut`](ErrorKind::TimedOut) if the process that makes it is alive and has not finished;
-    /// [`ReadOnly`](ErrorKind::ReadOnly) if the segment's mode does not let this process write.
+    /// Those of [`SegmentOptions::open`](crate::SegmentOptions::open). If the segment holds something else:
+    /// [`Foreign`](ErrorKind::Foreign) (`EMEDIUMTYPE`), [`WrongKind`](ErrorKind::WrongKind) (`EPROTOTYPE`),
+    /// [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`),
+    /// [`WrongVersion`](ErrorKind::WrongVersion) (`EPROTONOSUPPORT`),
+    /// [`WrongMachine`](ErrorKind::WrongMachine) (`ENOEXEC`),
+    /// [`KeyCollision`](ErrorKind::KeyCollision) (`ENOTUNIQ`), [`Truncated`](ErrorKind::Truncated) (`ENODATA`),
+    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`). [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another
+    /// process has begun to make it, lives, and has not finished within the [timeout](Place::timeout);
+    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the segment's mode does not let this process write;
+    /// [`EmptyName`](ErrorKind::EmptyName) and [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a
+    /// name, layout, mode or offset out of range.
     pub fn open(place: impl Into<Place>, first: T) -> Result<Mutex<T>, Error> {
         const {
             assert!(
@@ -218,30 +236,46 @@ impl<T: Plain> Mutex<T> {
         })
     }
 
-    /// Locks it, however long that takes.
+    /// Locks the mutex; waits while another thread has it.
     ///
     /// # Errors
-    /// [`Deadlock`](ErrorKind::Deadlock) if this thread has it already;
-    /// [`NotRecoverable`](ErrorKind::NotRecoverable) if the value is lost.
+    /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already;
+    /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, Error> {
-        if self.raw.lock_at_once() {
-            return Ok(self.guard(false));
-        }
         self.lock_until(Deadline::Never)
     }
 
-    /// Locks it if that is possible within this time, measured on the monotonic clock; zero is one
-    /// try. Tries make a liveness check every 8 ms, so they notice the owner's death within 10 ms.
+    /// Locks the mutex if no other thread has it. Makes a liveness check of the holder once in 8 ms, so tries
+    /// notice its death within 10 ms.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), with a time of zero [`WouldBlock`](ErrorKind::WouldBlock);
-    /// and those of [`lock`](Mutex::lock).
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it, and those of
+    /// [`lock`](Mutex::lock).
+    #[inline]
+    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, Error> {
+        self.lock_until(Deadline::Now)
+    }
+
+    /// Locks the mutex; waits at most this time on the monotonic clock while another thread has it. A time of
+    /// zero is [`try_lock`](Mutex::try_lock).
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another thread has it for this time, and those of
+    /// [`lock`](Mutex::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, Error> {
         self.lock_until(Deadline::after(Some(timeout)))
     }
 
+    #[inline]
     fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
+        if self.raw.lock_at_once() {
+            return Ok(self.guard(false));
+        }
+        self.lock_or_wait(deadline)
+    }
+
+    fn lock_or_wait(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, Error> {
         self.raw
             .lock(deadline)
             .map(|owner_died| self.guard(owner_died))
@@ -256,7 +290,8 @@ impl<T: Plain> Mutex<T> {
         }
     }
 
-    /// The segment that it lies in: to ask about it, or to tell its id.
+    /// Returns the segment that the mutex lies in.
+    #[must_use]
     pub fn segment(&self) -> Segment {
         self.raw.object.segment()
     }
@@ -270,17 +305,35 @@ impl<T: Plain> Mutex<T> {
         self.raw.object.is_removed()
     }
 
-    /// Removes the segment that the mutex lies in: its name is free at once, and it goes when the
-    /// last process has closed it.
+    /// Removes the segment that the mutex lies in: its name is free at once, and its memory goes when
+    /// the last process has closed it.
     ///
     /// # Errors
-    /// Those of [`Segment::remove`](crate::Segment::remove).
+    /// Those of [`Segment::remove`].
     pub fn remove(&self) -> Result<(), Error> {
         self.segment().remove()
     }
 }
 
-/// The right to the value of a [`Mutex`]. Dropping it unlocks.
+/// The lock of a [`Mutex`], and the access to its value. Dropping it unlocks the mutex.
+///
+/// ```
+/// use shmkey::Mutex;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a guard {}", std::process::id());
+/// let position = Mutex::open(&name, [0.0; 2])?;
+/// let mut guard = position.lock()?;
+/// guard.set([52.5, 13.4]);
+/// guard.update(|[latitude, _]| *latitude += 0.1);
+/// assert_eq!(guard.get(), [52.6, 13.4]);
+/// drop(guard); // unlocks it
+/// # position.remove()
+/// # }
+/// ```
+///
+/// The value is copied in and out, because a hostile process can write it without the lock: there is no
+/// reference to it. The guard stays in its thread; other threads may read the value through a reference to it.
 #[must_use = "the mutex is unlocked when its guard is dropped"]
 pub struct MutexGuard<'a, T: Plain> {
     mutex: &'a Mutex<T>,
@@ -290,23 +343,26 @@ pub struct MutexGuard<'a, T: Plain> {
 }
 
 impl<T: Plain> MutexGuard<'_, T> {
-    /// Whether the last owner died while it had the lock, and nobody has repaired the value since.
+    /// Returns whether the last holder died while it had the lock, and the value was not marked as consistent
+    /// since: it may be half changed.
+    #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died
     }
 
-    /// Says that the value is in order again, after [`owner_died`](MutexGuard::owner_died).
+    /// Marks the value as consistent, after [`owner_died`](MutexGuard::owner_died) and a repair.
     pub fn mark_consistent(&mut self) {
         if self.mutex.raw.consistent().is_ok() {
             self.owner_died = false;
         }
     }
 
-    /// A copy of the value.
+    /// Returns a copy of the value.
+    #[must_use]
     pub fn get(&self) -> T {
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: the payload has a `T`'s bytes, and every pattern of bytes is one, even if
-        // somebody writes them without having the lock.
+        // SAFETY: the payload has a `T`'s bytes, and every pattern of bytes is one, even if another program
+        // writes them without having the lock.
         unsafe {
             copy::copy_out(self.payload(), value.as_mut_ptr().cast(), size_of::<T>());
             value.assume_init()
@@ -319,7 +375,8 @@ impl<T: Plain> MutexGuard<'_, T> {
         unsafe { copy::copy_in((&raw const value).cast(), self.payload(), size_of::<T>()) }
     }
 
-    /// Changes the value: takes a copy, and puts it back.
+    /// Changes the value: copies it, calls `change` with the copy, and copies that back. Returns what `change`
+    /// returns. If `change` panics, the value stays as it was.
     pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut value = self.get();
         let result = change(&mut value);
@@ -332,12 +389,22 @@ impl<T: Plain> MutexGuard<'_, T> {
     }
 }
 
+// SAFETY: through a shared reference the value is copied out, and nothing else is done; `T` is `Sync`.
+unsafe impl<T: Plain> Sync for MutexGuard<'_, T> {}
+
 impl<T: Plain> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // It can only fail in a child that has its parent's guard, or when somebody has overwritten
-        // the lock: then there is nothing of ours to release.
+        // It fails only in a child that has its parent's guard, or if another program has overwritten the
+        // lock: then this thread has nothing to unlock.
         let _ = self.mutex.raw.unlock_at_once();
+    }
+}
+
+/// Writes a copy of the value.
+impl<T: Plain + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
     }
 }
 

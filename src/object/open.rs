@@ -8,7 +8,7 @@ use super::{
     place::{Origin, Place, Site},
 };
 use crate::{
-    Attachment, Error, ErrorKind, Key, Segment, copy,
+    Attachment, Error, ErrorKind, Key, Segment, Status, copy,
     error::{Action, Label, Mismatch, Shape, What},
     segment::attachment,
     sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
@@ -22,25 +22,29 @@ use core::{
     },
 };
 use std::{sync::Arc, time::SystemTime};
-/// What an object must be for this process: all of it known here, nothing taken from the segment.
+
+/// What an object must be for this process: all of it is known here, and none of it is read from the
+/// segment.
 pub(crate) struct Spec<'a> {
     pub kind: Kind,
-    /// The payload's size in bytes; 0 with `any_size` takes an object as it is.
+    /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
+    /// The capacity of a ring in bytes; 0 for other kinds.
+    pub capacity: usize,
     /// The name of its layout, at most 128 bytes; may be empty.
     pub layout: &'a str,
-    /// What the kind's own options are; all who open it must have the same, if they say which.
+    /// The options of its kind, which must be the same for all processes that open it; `None` for any.
     pub options: Option<u32>,
 }
 
 impl Spec<'_> {
-    /// The bytes that the whole object takes.
+    /// Returns the number of bytes that the whole object takes.
     fn total(&self) -> Option<usize> {
         PAYLOAD.checked_add(self.size)
     }
 
-    /// The size of a segment that is made for it.
+    /// Returns the size of a segment that is created for it.
     fn segment_size(&self) -> Option<usize> {
         self.total()?
             .checked_next_multiple_of(ALIGN)?
@@ -51,7 +55,7 @@ impl Spec<'_> {
     fn shape(&self) -> Shape {
         Shape {
             kind: self.kind,
-            size: (!self.any_size).then_some(self.size as u64),
+            size: (!self.any_size).then_some(shown(self.size as u64, self.capacity as u64)),
             options: self.options,
             layout: self.layout.as_bytes().into(),
         }
@@ -64,8 +68,7 @@ impl Spec<'_> {
 }
 
 impl Object {
-    /// Opens an object; the first one to do so makes it. `init` sets the object's words, which are
-    /// all zero before.
+    /// Opens an object, or makes it: then `init` sets the object's words, which are all 0 before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
@@ -95,6 +98,9 @@ impl Object {
         size: usize,
         spec: &Spec,
     ) -> Result<Object, Error> {
+        if let Some(uid) = place.owner {
+            expect_owner(memory.id(), uid)?;
+        }
         let offset = place.site.offset();
         let label = Label::new(place.site.label(memory.id()));
         if !offset.is_multiple_of(ALIGN) {
@@ -155,7 +161,7 @@ impl Object {
                 State::Damaged => return Err(self.malformed("the state is not valid")),
                 State::Unmade(state) => state,
             };
-            if place.create && self.is_writable() {
+            if place.creates() && self.is_writable() {
                 let me = self.me().bits();
                 let is_dead = |maker| self.is_dead(maker);
                 if ready.make(me, is_dead, |after_another| {
@@ -205,6 +211,7 @@ impl Object {
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
         header.align.store(ALIGN as u64, Relaxed);
+        header.capacity.store(spec.capacity as u64, Relaxed);
         header
             .fingerprint
             .store(spec.fingerprint(spec.size as u64), Relaxed);
@@ -282,7 +289,9 @@ impl Object {
         }
         let size = header.size.load(Relaxed);
         let options = header.options.load(Relaxed);
-        let same = (spec.any_size || size == spec.size as u64)
+        let capacity = header.capacity.load(Relaxed);
+        let same_size = size == spec.size as u64 && capacity == spec.capacity as u64;
+        let same = (spec.any_size || same_size)
             && header.align.load(Relaxed) == ALIGN as u64
             && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
             && spec.options.is_none_or(|wanted| wanted == options)
@@ -291,7 +300,7 @@ impl Object {
             let wanted = spec.shape();
             let made = Shape {
                 kind: spec.kind,
-                size: wanted.size.is_some().then_some(size),
+                size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
                 layout: text_of(&header.layout, &header.layout_len).into(),
             };
@@ -302,6 +311,11 @@ impl Object {
         }
         Ok(())
     }
+}
+
+/// Returns the number that stands for an object's size in an error: that which its users have given.
+fn shown(size: u64, capacity: u64) -> u64 {
+    if capacity == 0 { size } else { capacity }
 }
 
 /// Refuses what cannot be opened, before anything is created.
@@ -326,14 +340,32 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
             origin: Origin::Name(name),
             ..
         } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
-        Site::Key { key, .. } if key.is_private() => {
-            refuse("nobody finds an object in a private segment; attach one and use Place::within")
-        }
-        Site::Key { .. } if place.create && place.mode & 0o600 != 0o600 => {
+        Site::Key { key, .. } if key.is_private() => refuse(
+            "no other process finds an object in a private segment; attach one and use Place::within",
+        ),
+        Site::Key { .. } if place.creates() && place.mode & 0o600 != 0o600 => {
             Err(Error::object_mode(place.mode))
+        }
+        Site::Key { .. }
+            if place.create && place.owner.is_some_and(|uid| uid != sys::effective_user()) =>
+        {
+            refuse(
+                "this process runs as another user than the owner that is expected, and what it creates would be \
+                 its own; open the object without SHMKEY_CREATE (Place::create)",
+            )
         }
         _ => Ok(()),
     }
+}
+
+/// Fails unless a segment belongs to this user, and no user other than root can have prepared it. While it is
+/// attached, its id stays its own.
+fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
+    let status = Status::of(id)?;
+    if status.uid == uid && (status.cuid == uid || status.cuid == 0) {
+        return Ok(());
+    }
+    Err(Error::other_owner(id, uid, status.uid, status.cuid))
 }
 
 /// Finds or creates the segment of an object, and attaches it: for reading only where no more is
@@ -349,25 +381,29 @@ fn attach(
     };
     loop {
         let create = || {
-            let mut options = Segment::options();
-            options.create(true).size(size).mode(place.mode).open(key)
+            Segment::options()
+                .create(true)
+                .size(size)
+                .mode(place.mode)
+                .open(key)
         };
         let open = || Segment::options().size(total).open(key);
-        let segment = match place.create {
-            true => create().or_else(|error| match error.kind() {
-                // Made by somebody else, and perhaps just large enough.
+        let segment = if place.creates() {
+            create().or_else(|error| match error.kind() {
+                // Created by another program, and perhaps just large enough.
                 ErrorKind::TooSmall => open(),
                 _ => Err(error),
-            }),
-            false => open(),
+            })
+        } else {
+            open()
         };
         let attached = match segment {
             Ok(segment) => attach_segment(&segment, place.read_only).inspect_err(|_| {
-                if place.create {
+                if place.creates() {
                     remove_if_just_made(&segment);
                 }
             }),
-            // Something else lies there. It says itself what it is.
+            // The segment holds something else: its header says what.
             Err(error) if error.kind() == ErrorKind::TooSmall => {
                 return Err(what_is_there(key, place, spec).err().unwrap_or(error));
             }
@@ -399,14 +435,14 @@ pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attac
     }
 }
 
-/// Removes a segment that this process has created and nobody has attached: else it would stay, and
-/// nobody would know of it.
+/// Removes a segment that this process has created and that no process has attached. Without that it
+/// would stay, and no process would use it.
 fn remove_if_just_made(segment: &Segment) {
     let unused = segment.status().is_ok_and(|status| {
         status.nattch == 0 && status.attached_at.is_none() && status.cpid == sys::process_id()
     });
     if unused {
-        // If it is gone already, all the better.
+        // If another process has removed it, nothing is left to do.
         let _ = segment.remove();
     }
 }

@@ -1,22 +1,33 @@
-//! Where an object lies: in a segment of its own, found by name or key, or somewhere in a segment
-//! that the user has attached.
+//! Where an object lies: in a segment of its own, found by name or key, or in a part of a segment that the
+//! caller has attached.
 
 use crate::{
     Attachment, Error, Key, explain::ShownPath, object::hash::fnv1a, segment::key, sys::FileId,
 };
 use std::{path::Path, sync::Arc, time::Duration};
 
-/// Where an object lies, and how to open it.
+/// Where an object lies, and how it is opened: what happens if it is missing, the permissions of a new
+/// segment, and how long to wait. The options of a kind of object, such as those of a ring, are separate.
 ///
-/// Wherever a place is asked for, a name will do: `Semaphore::open("slots", 4)`.
+/// Every function that opens an object takes anything that converts to a place: a name (`&str`, `&String`,
+/// `String`), a [`Key`], a `Place` or a `&Place`.
 ///
 /// ```
-/// use shmkey::Place;
+/// use shmkey::{Place, Semaphore};
 /// use std::time::Duration;
 ///
-/// let place = Place::named("slots")
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a place {}", std::process::id());
+/// let place = Place::named(&name)
 ///     .mode(0o660)                        // the group may use it, too
-///     .timeout(Duration::from_secs(1));   // for whoever creates it to be done
+///     .timeout(Duration::from_secs(1));   // for a process that is creating it
+/// let slots = Semaphore::open(&place, 4)?;
+///
+/// // Only if it exists already:
+/// let same = Semaphore::open(place.create(false), 0)?;
+/// assert_eq!(same.value(), 4);
+/// # slots.remove()
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a place does nothing until an object is opened in it"]
@@ -26,12 +37,14 @@ pub struct Place {
     pub(crate) read_only: bool,
     pub(crate) mode: u32,
     pub(crate) timeout: Option<Duration>,
+    /// The user that must own the segment.
+    pub(crate) owner: Option<u32>,
     pub(crate) layout: Box<str>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// A segment of its own.
+    /// In a segment of its own.
     Key { key: Key, origin: Origin },
     /// At an offset of a segment that is attached already.
     Within {
@@ -40,10 +53,11 @@ pub(crate) enum Site {
     },
 }
 
-/// What a key was made from. The object records it, so that another source of the same key is noticed.
+/// What a key was made from. The object records it, so that opening it by another source of the same key
+/// fails.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// A number says nothing more.
+    /// A number, of which nothing more is known.
     Number,
     Name(Box<[u8]>),
     /// A file and a project id, as [`hash_of_file`] has them.
@@ -51,7 +65,7 @@ pub(crate) enum Origin {
 }
 
 impl Site {
-    /// The name that its key was made from; empty if it was not made from a name.
+    /// Returns the name that its key was made from; empty if it was not made from a name.
     pub fn name(&self) -> &[u8] {
         match self {
             Site::Key {
@@ -62,7 +76,7 @@ impl Site {
         }
     }
 
-    /// The hash of the file and project id that its key was made from; 0 if it was not made from
+    /// Returns the hash of the file and project id that its key was made from; 0 if it was not made from
     /// these.
     pub fn file(&self) -> u64 {
         match *self {
@@ -96,7 +110,7 @@ impl Site {
     }
 }
 
-/// What an object records of a file and a project id: FNV-1a of the device number and the inode
+/// Returns what an object records of a file and a project id: FNV-1a of the device number and the inode
 /// number, eight bytes each, the lowest first, and of the low 8 bits of the project id. Never 0.
 fn hash_of_file(file: FileId, proj_id: i32) -> u64 {
     let numbers = [file.device, file.inode].map(u64::to_le_bytes);
@@ -112,25 +126,26 @@ impl Place {
             read_only: false,
             mode: 0o600,
             timeout: Some(Duration::from_secs(5)),
+            owner: None,
             layout: "".into(),
         }
     }
 
-    /// A segment of its own, under the key that [`Key::from_name`] makes of the name. Should
-    /// another name make the same key, opening says so. At most 256 bytes.
+    /// Returns the place with this name: a segment of its own, under the key that [`Key::from_name`] makes
+    /// of the name. A name is 1 to 256 bytes. The object records its name: if another name has the same
+    /// key, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
     pub fn named(name: impl AsRef<[u8]>) -> Place {
         let name: Box<[u8]> = name.as_ref().into();
-        // An empty name is refused when it is opened.
+        // Opening refuses an empty name.
         let key = Key::from_name(&name).unwrap_or(Key::PRIVATE);
         let origin = Origin::Name(name);
         Place::new(Site::Key { key, origin })
     }
 
-    /// A segment of its own, under the key that [`Key::from_path`] makes of a file that exists and a
-    /// project id. The key has 16 bits of the file's inode number, so two files can share one. The
-    /// object records a hash of the whole number, the device and the project id: if it was opened by
-    /// another file, or by a name, opening fails with
-    /// [`KeyCollision`](crate::ErrorKind::KeyCollision).
+    /// Returns the place of a file that exists and a project id: a segment of its own, under the key that
+    /// [`Key::from_path`] makes. The key has 16 bits of the file's inode number, so two files can share one.
+    /// The object records a hash of the whole number, the device and the project id: if it was created by
+    /// another file, or by a name, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
     ///
     /// # Errors
     /// Those of [`Key::from_path`].
@@ -145,69 +160,114 @@ impl Place {
         })
     }
 
-    /// A segment of its own, under this key, which must not be [`Key::PRIVATE`]. It is the same place
-    /// as any name, and any path and project id, that make this key: a number does not say what it was
-    /// made from, so collisions go unnoticed, also with a key of [`Key::from_path`]. Prefer
+    /// Returns the place with this key, which must not be [`Key::PRIVATE`]: a segment of its own. It is the
+    /// same place as any name, or path and project id, that makes this key. A number does not say what it
+    /// was made from, so a collision is not noticed, also with a key of [`Key::from_path`]; prefer
     /// [`named`](Place::named) and [`path`](Place::path).
     pub fn key(key: Key) -> Place {
         let origin = Origin::Number;
         Place::new(Site::Key { key, origin })
     }
 
-    /// A part of a segment that is attached, from this offset on, which is a multiple of 64. All
-    /// who open it must agree on the offset. The memory must be zero when the first one opens it: whatever else begins with 512 zeroes is taken
-    /// for new, and overwritten.
+    /// Returns a place in a segment that is attached, from this offset on: a multiple of 64. All processes
+    /// that open the object must use the same offset. The memory must be 0 when the first one opens it: any
+    /// 512 bytes of 0 are taken for a place without an object, and are overwritten.
     pub fn within(memory: Arc<Attachment>, offset: usize) -> Place {
         Place::new(Site::Within { memory, offset })
     }
 
-    /// Only open what exists; do not create it.
-    pub fn existing(mut self) -> Place {
-        self.create = false;
+    /// Sets whether the object is created if it is missing; true by default. Without that, opening a
+    /// missing object fails with [`KeyNotFound`](crate::ErrorKind::KeyNotFound), and one that another
+    /// process is creating is waited for.
+    pub fn create(mut self, create: bool) -> Place {
+        self.create = create;
         self
     }
 
-    /// Opens for reading only: the segment is attached so (`SHM_RDONLY`), and this process can neither
-    /// write it nor create it. If there is no segment, opening fails with
-    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound); an object that another process is creating is
-    /// waited for. The memory of [`within`](Place::within) remains attached in its own way, and nothing
-    /// is written there through the object.
+    /// Sets whether the object is opened for reading only: the segment is attached so (`SHM_RDONLY`), and
+    /// this process can neither write nor create it, whatever [`create`](Place::create) says. The memory of
+    /// [`within`](Place::within) stays attached in the same way, and nothing is written there through the object.
     ///
     /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses one of
     /// the other objects writes it, so opening that fails with
     /// [`ReadOnly`](crate::ErrorKind::ReadOnly).
-    pub fn read_only(mut self) -> Place {
-        self.read_only = true;
-        self.existing()
+    pub fn read_only(mut self, read_only: bool) -> Place {
+        self.read_only = read_only;
+        self
     }
 
-    /// The permission bits, if a segment is created: 0600 unless told otherwise.
+    /// Sets the permission bits of a segment that is created, at least 0o600, which is the default. The
+    /// umask of the process is not applied.
     pub fn mode(mut self, mode: u32) -> Place {
         self.mode = mode;
         self
     }
 
-    /// A name for the layout of what the object holds, at most 128 bytes. All who open it must give
-    /// the same; so two types of one size are not taken for each other.
+    /// Sets the name of the layout of what the object holds: at most 128 bytes, empty by default. All
+    /// processes that open the object must give the same name, so that two types of one size are not
+    /// confused.
     pub fn layout(mut self, name: &str) -> Place {
         self.layout = name.into();
         self
     }
 
-    /// How long to wait for whoever is creating the object; 5 seconds unless told otherwise. If
-    /// that one dies meanwhile, this one takes over.
+    /// Opens the object only if its segment belongs to this user, who must have created it, too, unless
+    /// root did: a segment that another user has created under the same key is refused before anything in
+    /// it is read. A user can give a segment away and still write it, so the owner alone proves nothing.
+    ///
+    /// If this process runs as another user (its effective user id), it cannot create what is expected, so
+    /// the place must have [`create`](Place::create)`(false)` or [`read_only`](Place::read_only).
+    ///
+    /// Opening fails with [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the segment
+    /// has another owner or creator, and with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if this
+    /// process would create an object that it must not own.
+    pub fn owner(mut self, uid: u32) -> Place {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// Sets how long to wait for another process that is creating the object; 5 seconds by default. If that
+    /// process dies, this one creates it.
     pub fn timeout(mut self, timeout: Duration) -> Place {
         self.timeout = Some(timeout);
         self
     }
+
+    /// Returns whether this process creates the object if it is missing.
+    pub(crate) fn creates(&self) -> bool {
+        self.create && !self.read_only
+    }
 }
 
+/// Makes the place with this name, as [`Place::named`] does.
 impl From<&str> for Place {
     fn from(name: &str) -> Place {
         Place::named(name)
     }
 }
 
+/// Makes the place with this name, as [`Place::named`] does.
+impl From<String> for Place {
+    fn from(name: String) -> Place {
+        Place::named(name)
+    }
+}
+
+/// Makes the place with this name, as [`Place::named`] does.
+impl From<&String> for Place {
+    fn from(name: &String) -> Place {
+        Place::named(name)
+    }
+}
+
+/// Copies a place, so that several objects, or several threads, can use it.
+impl From<&Place> for Place {
+    fn from(place: &Place) -> Place {
+        place.clone()
+    }
+}
+
+/// Makes the place with this key, as [`Place::key`] does.
 impl From<Key> for Place {
     fn from(key: Key) -> Place {
         Place::key(key)

@@ -16,13 +16,14 @@ impl Role {
         object.expect_writable()?;
         let me = object.this_process();
         let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
-        match claim.take(me.bits(), is_dead) {
-            true => Ok(Role(me)),
-            false => Err(object.error(ErrorKind::Busy)),
+        if claim.take(me.bits(), is_dead) {
+            Ok(Role(me))
+        } else {
+            Err(object.error(ErrorKind::Busy))
         }
     }
 
-    /// Whether this is the process that has taken it, and not a child.
+    /// Returns whether this is the process that has taken it, and not a child of it.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
         self.0.is_mine()

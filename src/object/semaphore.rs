@@ -1,4 +1,4 @@
-//! A number of permits that processes take and give.
+//! A count that threads of all processes raise, lower and wait for.
 
 use crate::{
     Error, ErrorKind, Place, Segment,
@@ -8,31 +8,40 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A counting semaphore in shared memory: whoever [posts](Semaphore::post) raises the count by one,
-/// whoever [waits](Semaphore::wait) lowers it by one, and sleeps while it is 0.
+/// A counting semaphore in shared memory: a thread that [posts](Semaphore::post) raises the count by one; a
+/// thread that [waits](Semaphore::wait) lowers it by one, and sleeps while it is 0.
 ///
 /// ```
-/// use shmkey::Semaphore;
+/// use shmkey::{ErrorKind, Semaphore};
+/// use std::time::Duration;
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a semaphore {}", std::process::id());
-/// let news = Semaphore::open(name.as_str(), 0)?; // in every process that takes part
-/// news.post()?;                                  // in one
-/// news.wait()?;                                  // in another
+/// let news = Semaphore::open(&name, 0)?; // in every process that uses it
+/// news.post()?;                          // in one
+/// news.wait()?;                          // in another
+///
+/// let error = news.try_wait().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+/// let error = news.wait_timeout(Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// # news.remove()
 /// # }
 /// ```
 ///
-/// What was written before a post is seen after the wait that took it. Neither makes a system call
-/// unless a thread sleeps or has to. A process that dies takes nothing along but what it had taken.
-/// If a process is killed between raising the count and waking a thread that sleeps, that thread
-/// wakes by itself within 250 ms.
+/// What a thread writes before it posts is visible to the thread whose wait takes that post. Neither call
+/// makes a system call unless a thread sleeps or has to. The death of a process does not change the count: what
+/// the process had taken stays taken. If a process is killed between raising the count and waking a thread that
+/// sleeps, that thread wakes by itself within 250 ms.
 ///
 /// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
 /// that have the semaphore open keep it and wake each other as before; a process that opens the name
 /// afterwards gets a new semaphore, and what it posts reaches none of them. [`is_removed`](Semaphore::is_removed)
-/// says whether that has happened. A process that runs for a long time calls it now and then, and if so drops
+/// returns whether that has happened. A process that runs for a long time calls it at intervals, and if so drops
 /// the semaphore and opens it anew.
+///
+/// *Threads*: several threads may use one at the same time. *Fork*: a child can use its parent's. *Signals*: no
+/// method is safe in a signal handler.
 ///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
@@ -44,11 +53,11 @@ impl Semaphore {
     /// The largest count: 2³¹ − 1.
     pub const MAX: u32 = crate::sync::SEMAPHORE_MAX;
 
-    /// Opens the semaphore, or makes it with this first count.
+    /// Opens the semaphore, or makes it with this first count, 0 to [`MAX`](Semaphore::MAX).
     ///
     /// # Errors
-    /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](crate::ErrorKind::Overflow) if the count
-    /// is above [`MAX`](Semaphore::MAX).
+    /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](crate::ErrorKind::Overflow) (`EOVERFLOW`)
+    /// if the count is larger.
     pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
         let place = place.into();
         if first > Semaphore::MAX {
@@ -59,6 +68,7 @@ impl Semaphore {
             size: 0,
             layout: &place.layout,
             any_size: false,
+            capacity: 0,
             options: None,
         };
         let object = Object::open(&place, &spec, |object| {
@@ -68,10 +78,11 @@ impl Semaphore {
         Ok(Semaphore { object })
     }
 
-    /// Raises the count by one, and wakes one who waits.
+    /// Raises the count by one, and wakes a thread that waits.
     ///
     /// # Errors
-    /// [`Overflow`](crate::ErrorKind::Overflow) at [`MAX`](Semaphore::MAX), and then nothing changes.
+    /// [`Overflow`](crate::ErrorKind::Overflow) (`EOVERFLOW`) if the count is [`MAX`](Semaphore::MAX), and then
+    /// it does not change.
     #[inline]
     pub fn post(&self) -> Result<(), Error> {
         self.words().post().map_err(|_| {
@@ -80,20 +91,29 @@ impl Semaphore {
         })
     }
 
-    /// Lowers the count by one, and waits until that is possible.
+    /// Lowers the count by one; waits while it is 0.
     ///
     /// # Errors
-    /// None; it is a [`Result`] like the others.
+    /// None today; a [`Result`] like that of the other calls.
     #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)
     }
 
-    /// Lowers the count by one if that is possible within this time, measured on the monotonic
-    /// clock; zero is one try.
+    /// Lowers the count by one if it is not 0 now.
     ///
     /// # Errors
-    /// [`TimedOut`](crate::ErrorKind::TimedOut), with a time of zero [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) (`EAGAIN`) if it is 0.
+    #[inline]
+    pub fn try_wait(&self) -> Result<(), Error> {
+        self.wait_until(Deadline::Now)
+    }
+
+    /// Lowers the count by one; waits at most this time on the monotonic clock while it is 0. A time of zero is
+    /// [`try_wait`](Semaphore::try_wait).
+    ///
+    /// # Errors
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) (`ETIMEDOUT`) if it is 0 for this time.
     #[inline]
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.wait_until(Deadline::after(Some(timeout)))
@@ -101,28 +121,22 @@ impl Semaphore {
 
     #[inline]
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
-        match self.words().take(deadline) {
-            true => Ok(()),
-            false => {
-                let error = self.object.late(deadline).during(Action::Wait);
-                Err(error.with(What::Count, 0, 0))
-            }
+        if self.words().take(deadline) {
+            return Ok(());
         }
+        let error = self.object.late(deadline).during(Action::Wait);
+        Err(error.with(What::Count, 0, 0))
     }
 
-    /// Lowers the count by one if it is not 0. Whether it was.
+    /// Returns the count now; another thread can change it at any time.
     #[inline]
-    pub fn try_wait(&self) -> bool {
-        self.words().try_take()
-    }
-
-    /// The count at this moment.
-    #[inline]
+    #[must_use]
     pub fn value(&self) -> u32 {
         self.words().value()
     }
 
-    /// The segment that it lies in: to ask about it, or to tell its id.
+    /// Returns the segment that the semaphore lies in.
+    #[must_use]
     pub fn segment(&self) -> Segment {
         self.object.segment()
     }
@@ -136,11 +150,11 @@ impl Semaphore {
         self.object.is_removed()
     }
 
-    /// Removes the segment that the semaphore lies in: its name is free at once, and it goes when
-    /// the last process has closed it.
+    /// Removes the segment that the semaphore lies in: its name is free at once, and its memory goes
+    /// when the last process has closed it.
     ///
     /// # Errors
-    /// Those of [`Segment::remove`](crate::Segment::remove).
+    /// Those of [`Segment::remove`].
     pub fn remove(&self) -> Result<(), Error> {
         self.segment().remove()
     }

@@ -1,4 +1,4 @@
-//! A copy of the beginning of an object, to look at without taking part.
+//! A copy of the beginning of an object, for reading what it holds without using it.
 
 use super::{
     Kind,
@@ -8,7 +8,7 @@ use super::{
 use crate::sync::{MAGIC, READY};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A copy of the beginning of an object, to look at.
+/// A copy of the beginning of an object.
 #[repr(C, align(64))]
 pub(crate) struct Snapshot {
     header: Header,
@@ -21,16 +21,16 @@ pub(crate) struct Snapshot {
 
 const _: () = assert!(size_of::<Snapshot>() == SNAPSHOT);
 
-/// The size of a snapshot: what is looked at, of any object.
+/// The size of a snapshot in bytes, for every kind of object.
 pub(crate) const SNAPSHOT: usize = PAYLOAD + 512;
 
 impl Snapshot {
-    /// Takes as many bytes as there are; the rest is taken as zeroes.
+    /// Copies these bytes, at most the size of a snapshot; the rest is 0.
     pub fn new(bytes: &[u8]) -> Box<Snapshot> {
-        // SAFETY: a snapshot is integers and atomics, for which all bytes will do.
+        // SAFETY: a snapshot is made of atomics, for which every pattern of bytes is valid.
         let mut snapshot: Box<Snapshot> = unsafe { Box::new(core::mem::zeroed()) };
         let len = bytes.len().min(SNAPSHOT);
-        // SAFETY: both have so many bytes, and the box is ours alone.
+        // SAFETY: both have so many bytes, and no other reference to the box exists.
         unsafe {
             let to: *mut Snapshot = &mut *snapshot;
             to.cast::<u8>()
@@ -39,10 +39,10 @@ impl Snapshot {
         snapshot
     }
 
-    /// What it says that it is, if it is an object of this machine and this version.
+    /// Returns the kind of the object; `None` if it is no object of this machine and this version.
     pub fn kind(&self) -> Option<Kind> {
         let header = &self.header;
-        // Relaxed, here and below: nobody else has this copy.
+        // Relaxed, here and below: no other thread has this copy.
         let known = header.magic.load(Relaxed) == MAGIC
             && header.order.load(Relaxed) == ORDER
             && header.width.load(Relaxed) == WIDTH
@@ -52,30 +52,37 @@ impl Snapshot {
         all.find(|&known_kind| known && known_kind as u32 == kind)
     }
 
-    /// Whether it is ready for use.
+    /// Returns whether it is ready for use.
     pub fn is_ready(&self) -> bool {
         self.header.state.load(Relaxed) == READY
     }
 
+    /// Returns the thread that made it.
     pub fn maker(&self) -> Holder {
         Holder::from_bits(self.header.maker.load(Relaxed))
     }
 
-    /// When it was made, in seconds since 1970.
+    /// Returns when it was made, in seconds since 1970.
     pub fn made(&self) -> u64 {
         self.header.made.load(Relaxed)
     }
 
-    /// The size of the payload, in bytes.
+    /// Returns the size of the payload, in bytes.
     pub fn size(&self) -> u64 {
         self.header.size.load(Relaxed)
     }
 
+    /// Returns the capacity of a ring in bytes; 0 for other kinds.
+    pub fn capacity(&self) -> u64 {
+        self.header.capacity.load(Relaxed)
+    }
+
+    /// Returns the options of its kind.
     pub fn options(&self) -> u32 {
         self.header.options.load(Relaxed)
     }
 
-    /// The name that it was opened by.
+    /// Returns the name that it was opened by.
     pub fn name(&self) -> Vec<u8> {
         text_of(&self.header.key, &self.header.key_len)
     }
@@ -85,7 +92,7 @@ impl Snapshot {
         self.header.file.load(Relaxed)
     }
 
-    /// The name of its layout.
+    /// Returns the name of its layout.
     pub fn layout(&self) -> Vec<u8> {
         text_of(&self.header.layout, &self.header.layout_len)
     }
@@ -100,19 +107,19 @@ impl Snapshot {
         holder.has_id_here(|| self.header.is_of_our_namespaces())
     }
 
-    /// The object's own words.
+    /// Returns the object's own words.
     ///
     /// # Safety
     /// `T` must be made of atomics, and valid whatever its bytes are.
     pub unsafe fn words<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
         // SAFETY: the words begin at a multiple of 64 of a structure with that alignment, and there
-        // are enough of them. They are atomics, which may change, as those of `T`. The caller vouches
-        // for `T`.
+        // are enough of them. They are atomics, which may change, as those of `T`. The caller has promised
+        // what `T` is.
         unsafe { &*self.words.as_ptr().cast() }
     }
 
-    /// The words that the payload begins with.
+    /// Returns the words that the payload begins with.
     pub fn payload(&self) -> impl Iterator<Item = u64> {
         self.payload.iter().map(|word| word.load(Relaxed))
     }

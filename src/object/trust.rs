@@ -1,16 +1,15 @@
-//! When the holder of a lock was last looked at, so that a first look does not cost a liveness check
-//! each time.
+//! The time of the last liveness check of a lock's holder, so that not every try at the lock makes one.
 
 use crate::{object::Object, sync::Threads, sys};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// About when a liveness check was last made: it takes microseconds, a try at a lock nanoseconds. A
-/// death is noticed by the first look of the next 8 ms.
+/// The period of 8 ms in which the last liveness check was made: a check takes microseconds, a try at a lock
+/// nanoseconds. The first try in the next period notices a death.
 #[derive(Debug, Default)]
 pub(crate) struct Trust(AtomicU64);
 
 impl Trust {
-    /// The threads that use an object's lock.
+    /// Returns the threads that use an object's lock.
     pub fn of<'a>(&'a self, object: &'a Object) -> Trusted<'a> {
         Trusted {
             trust: self,
@@ -19,7 +18,7 @@ impl Trust {
     }
 }
 
-/// Threads at which a first look is made once in 8 ms.
+/// The threads that use a lock, with a liveness check once in 8 ms.
 pub(crate) struct Trusted<'a> {
     trust: &'a Trust,
     object: &'a Object,

@@ -1,7 +1,8 @@
 //! Attachments: a segment's memory in this process.
 
 use crate::{
-    Error, Segment, Status, backend, copy,
+    Error, Plain, Segment, Status, backend, copy,
+    object::plain,
     segment::status,
     sys::{self, Errno},
 };
@@ -11,18 +12,18 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// How to attach a segment.
+/// How to attach a segment: built by [`Attachment::options`], used by [`attach`](AttachOptions::attach).
 ///
 /// ```
-/// use shmkey::{AttachOptions, Key, Segment};
+/// use shmkey::{Attachment, Key, Segment};
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// let segment = Segment::options().size(8 << 20).open(Key::PRIVATE)?;
-/// let memory = AttachOptions::new()
-///     .huge_pages(true)   // if the system has them to give
+/// let memory = Attachment::options()
+///     .huge_pages(true)   // if the system allows them
 ///     .prefault(true)     // no page faults later
 ///     .attach(&segment)?;
-/// segment.remove()?;      // goes when `memory` goes
+/// segment.remove()?;      // destroyed when `memory` is dropped
 /// assert_eq!(memory.size()?, 8 << 20);
 /// # Ok(())
 /// # }
@@ -37,7 +38,7 @@ pub struct AttachOptions {
 }
 
 impl AttachOptions {
-    /// For reading and writing, at an address that the kernel chooses.
+    /// Returns the options that attach for reading and writing, at an address that the kernel chooses.
     pub const fn new() -> AttachOptions {
         AttachOptions {
             read_only: false,
@@ -47,44 +48,47 @@ impl AttachOptions {
         }
     }
 
-    /// For reading only (`SHM_RDONLY`): read permission is enough, and writing is an error here and
-    /// a `SIGSEGV` through a raw pointer.
-    pub const fn read_only(&mut self, read_only: bool) -> &mut AttachOptions {
+    /// Sets whether the segment is attached for reading only (`SHM_RDONLY`), for which read permission is
+    /// enough. The methods of [`Attachment`] that write then fail, and writing through a raw pointer
+    /// raises `SIGSEGV`.
+    pub const fn read_only(mut self, read_only: bool) -> AttachOptions {
         self.read_only = read_only;
         self
     }
 
-    /// At this address, a multiple of the page size, where nothing is mapped yet. 0 lets the kernel
-    /// choose. What is mapped somewhere is never replaced; the choice fails instead.
-    pub const fn address(&mut self, address: usize) -> &mut AttachOptions {
+    /// Sets the address: a multiple of the page size, where nothing is mapped. 0, the default, lets the
+    /// kernel choose. If something is mapped there, attaching fails and replaces nothing.
+    pub const fn address(mut self, address: usize) -> AttachOptions {
         self.address = address;
         self
     }
 
-    /// On huge pages where the system can (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` must
-    /// be `advise` or `always`): a segment of 2 MiB or more is attached at a multiple of 2 MiB, and
-    /// the kernel is advised (`MADV_HUGEPAGE`). Advice it is: without huge pages the segment is
-    /// attached all the same. With an [`address`](AttachOptions::address) that address stands.
-    pub const fn huge_pages(&mut self, huge: bool) -> &mut AttachOptions {
+    /// Sets whether the segment is attached on huge pages where the system allows them
+    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` is `advise` or `always`): one of 2 MiB or more
+    /// is attached at a multiple of 2 MiB, and the kernel is advised (`MADV_HUGEPAGE`). If the kernel has
+    /// no huge pages, the segment is attached without them. An [`address`](AttachOptions::address) that is
+    /// set is not changed.
+    pub const fn huge_pages(mut self, huge: bool) -> AttachOptions {
         self.huge_pages = huge;
         self
     }
 
-    /// Make all pages present before returning, so that no access faults later
+    /// Sets whether attaching makes all pages present, so that no access faults later
     /// (`MADV_POPULATE_WRITE`, Linux 5.14). See [`Attachment::prefault`].
-    pub const fn prefault(&mut self, prefault: bool) -> &mut AttachOptions {
+    pub const fn prefault(mut self, prefault: bool) -> AttachOptions {
         self.prefault = prefault;
         self
     }
 
-    /// Attaches.
+    /// Attaches a segment.
     ///
     /// # Errors
-    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment), [`Removed`](crate::ErrorKind::Removed),
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied),
-    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory),
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an address that is not
-    /// page-aligned or is in use. Source: `shmop(2)`.
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) and
+    /// [`Removed`](crate::ErrorKind::Removed) (`EIDRM`);
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) if its mode does not allow it;
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for an address that is in use or
+    /// no multiple of the page size. Source: `shmop(2)`.
     #[inline]
     pub fn attach(&self, segment: &Segment) -> Result<Attachment, Error> {
         let id = segment.id();
@@ -102,7 +106,7 @@ impl AttachOptions {
             size: AtomicUsize::new(0),
         };
         if self.huge_pages && self.address != 0 {
-            // Advice: without huge pages the segment works all the same.
+            // If the advice is refused, the segment is on ordinary pages.
             let _ = sys::advise_huge(attachment.as_ptr().cast(), attachment.size()?);
         }
         if self.prefault {
@@ -115,35 +119,36 @@ impl AttachOptions {
 /// Attaches at an address, NULL for any.
 ///
 /// # Safety
-/// With `SHM_REMAP`, the address must be memory that nobody uses any more.
+/// With `SHM_REMAP`, the address must be memory that this process no longer uses.
 #[inline]
 pub(crate) unsafe fn attach_at(
     id: c_int,
     address: *const c_void,
     flags: c_int,
 ) -> Result<NonNull<u8>, Error> {
-    // SAFETY: the caller vouches for SHM_REMAP.
+    // SAFETY: the caller has promised what SHM_REMAP needs.
     let attached = unsafe { backend::attach(id, address, flags) }
         .map_err(|errno| Error::attach_at(errno, id, address as usize, flags))?;
     NonNull::new(attached.cast()).ok_or_else(|| {
-        // Rounded down to 0 by a privileged process: an address that Rust and C take for none.
-        // SAFETY: it was attached just now and nobody knows of it.
+        // Rounded down to 0 by a privileged process: in Rust and C, no valid address.
+        // SAFETY: it was attached just now, and its address was not passed on.
         let _ = unsafe { backend::detach(attached) };
         Error::invalid("shmat", "the address is rounded down to 0, which is none")
     })
 }
 
-/// Attaches at a multiple of the huge page's size, if the segment is that large, and asks for huge
-/// pages. If that cannot be had, attaches anywhere.
+/// Attaches at a multiple of the huge page's size, if the segment is that large, and advises the kernel
+/// to use huge pages. If that fails, attaches at any address.
 pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error> {
     let size = Status::of(id)?.size;
+    // If another thread has mapped something there since, the kernel refuses it.
+    // SAFETY: without SHM_REMAP, attaching replaces nothing.
+    let attach_there = |room| unsafe { attach_at(id, room, flags) };
     if size >= sys::HUGE_PAGE
         && let Ok(room) = sys::find_room(size, sys::HUGE_PAGE)
-        // Should another thread have taken the place meanwhile, the kernel refuses it.
-        // SAFETY: without SHM_REMAP, attaching replaces nothing.
-        && let Ok(address) = unsafe { attach_at(id, room, flags) }
+        && let Ok(address) = attach_there(room)
     {
-        // Advice: without huge pages the segment works all the same.
+        // If the advice is refused, the segment is on ordinary pages.
         let _ = sys::advise_huge(address.as_ptr().cast(), size);
         return Ok(address);
     }
@@ -151,23 +156,42 @@ pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error>
     unsafe { attach_at(id, ptr::null(), flags) }
 }
 
-/// A segment's memory in this process, detached when this is dropped.
+/// A segment's memory in this process. Dropping it detaches the memory.
 ///
-/// Any other process, and any other thread, may write the same bytes at any moment, so there is no
-/// `&[u8]` to be had: bytes are copied in and out, and every offset is checked. Bytes that one side
-/// writes arrive one by one and in any order. Whoever needs whole values must say when they are
-/// complete, by a lock or a signal of some kind.
+/// ```
+/// use shmkey::{Key, Segment};
 ///
-/// An attachment outlives its [`Segment`] and the segment's removal. A child made by `fork` has it,
-/// too, and the kernel counts it.
+/// # fn main() -> Result<(), shmkey::Error> {
+/// let segment = Segment::options().size(4096).open(Key::PRIVATE)?;
+/// let memory = segment.attach()?;
+/// segment.remove()?; // the memory stays until it is detached
+///
+/// memory.write_at(0, b"a few bytes")?;
+/// memory.set(64, [1.5_f64, 2.5])?;           // a value of a type that is `Plain`
+/// assert_eq!(memory.get::<[f64; 2]>(64)?, [1.5, 2.5]);
+/// assert_eq!(memory.get::<u8>(0)?, b'a');
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Every other thread and process may write the same bytes at any time, so there is no `&[u8]` of them:
+/// the methods copy bytes in and out, and check every offset. Bytes that one process writes can become
+/// visible in another one in any order. To pass on a whole value, use an object, such as
+/// [`Mutex`](crate::Mutex), [`Latest`](crate::Latest) or [`Ring`](crate::Ring), or notify the reader when
+/// the value is complete.
+///
+/// An attachment outlives its [`Segment`] and the segment's removal.
+///
+/// *Threads*: several threads may use one at the same time. *Fork*: a child has it, too, and the kernel
+/// counts it; a program that replaces the process (`exec`) does not. *Signals*: all methods but
+/// [`size`](Attachment::size) in its first call are safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the memory is detached when it is dropped"]
 pub struct Attachment {
     address: NonNull<u8>,
     id: c_int,
     writable: bool,
-    /// The segment's size; 0 until somebody needs it, so that attaching costs one system call and
-    /// no more.
+    /// The segment's size; 0 until it is first needed, so that attaching makes one system call only.
     size: AtomicUsize,
 }
 
@@ -178,13 +202,18 @@ unsafe impl Send for Attachment {}
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    /// The segment's exact size in bytes. The first call, or the first copy, asks the kernel.
+    /// Returns the options with which to attach a segment.
+    pub const fn options() -> AttachOptions {
+        AttachOptions::new()
+    }
+
+    /// Returns the exact size of the segment in bytes. The first call, or the first copy, asks the kernel.
     ///
     /// # Errors
-    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) if somebody has detached this address behind
-    /// our back;
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) only if this process has lost read
-    /// permission since it attached, on kernels before Linux 4.17.
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) if other code of this process has
+    /// detached the memory by its address;
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) only if this process has lost
+    /// read permission since it attached the segment, on kernels before Linux 4.17.
     pub fn size(&self) -> Result<usize, Error> {
         // Relaxed: the number is a constant of the segment, and nothing else is learnt from it.
         match self.size.load(Relaxed) {
@@ -210,7 +239,8 @@ impl Attachment {
         }
     }
 
-    /// The id of the segment.
+    /// Returns the id of the segment.
+    #[must_use]
     pub fn id(&self) -> i32 {
         self.id
     }
@@ -219,21 +249,23 @@ impl Attachment {
     /// and no other process can find it by its key. Makes one system call, which takes some 0.3 µs.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) only if this process has lost read
-    /// permission since it attached, on kernels before Linux 4.17.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) only if this process has lost
+    /// read permission since it attached the segment, on kernels before Linux 4.17.
     pub fn is_removed(&self) -> Result<bool, Error> {
         status::is_removed(self.id)
     }
 
-    /// Whether it is attached for writing.
+    /// Returns whether the segment is attached for writing.
+    #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writable
     }
 
-    /// Copies bytes out, from `offset` on, as many as `bytes` has.
+    /// Reads bytes from an offset on: fills `bytes`.
     ///
     /// # Errors
-    /// [`OutOfRange`](crate::ErrorKind::OutOfRange), and then nothing is copied.
+    /// [`OutOfRange`](crate::ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the
+    /// segment, and then nothing is read; those of [`size`](Attachment::size).
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let shared = self.range(offset, bytes.len())?;
         // SAFETY: `range` has checked that the bytes lie inside the attached segment, which is
@@ -242,56 +274,76 @@ impl Attachment {
         Ok(())
     }
 
-    /// Copies bytes in, at `offset` and behind.
+    /// Writes bytes from an offset on.
     ///
     /// # Errors
-    /// [`OutOfRange`](crate::ErrorKind::OutOfRange) or [`ReadOnly`](crate::ErrorKind::ReadOnly),
-    /// and then nothing is copied.
+    /// [`OutOfRange`](crate::ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the
+    /// segment, and [`ReadOnly`](crate::ErrorKind::ReadOnly) (`EACCES`) if it is attached for reading only,
+    /// and then nothing is written; those of [`size`](Attachment::size).
     pub fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         if !self.writable {
             return Err(Error::read_only(self.id));
         }
         let shared = self.range(offset, bytes.len())?;
         // SAFETY: `range` has checked that the bytes lie inside the attached segment, which is
-        // writable; `bytes` does not change meanwhile.
+        // writable; `bytes` is borrowed, so no thread of this process writes it.
         unsafe { copy::copy_in(bytes.as_ptr(), shared, bytes.len()) };
         Ok(())
     }
 
-    /// Makes all pages present, so that no access faults later: for writing if it is attached for
-    /// writing. The content does not change. What it takes is the memory, at once, and 0.1 to 0.6
-    /// seconds a GiB; less on huge pages.
+    /// Returns a copy of the value at an offset, which needs no alignment. While another thread or process
+    /// writes there, the value can be a mixture of both; every mixture is a valid value of a type that is
+    /// [`Plain`].
     ///
     /// # Errors
-    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory);
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) before Linux 5.14.
+    /// Those of [`read_at`](Attachment::read_at).
+    pub fn get<T: Plain>(&self, offset: usize) -> Result<T, Error> {
+        plain::read(|bytes| self.read_at(offset, bytes))
+    }
+
+    /// Writes a value at an offset, which needs no alignment.
+    ///
+    /// # Errors
+    /// Those of [`write_at`](Attachment::write_at).
+    pub fn set<T: Plain>(&self, offset: usize, value: T) -> Result<(), Error> {
+        self.write_at(offset, plain::bytes_of(&value))
+    }
+
+    /// Makes all pages present, so that no access faults later: for writing if the segment is attached for
+    /// writing. The contents do not change. This takes the memory at once, and 0.1 to 0.6 seconds for each
+    /// GiB; less on huge pages.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) before Linux 5.14.
     pub fn prefault(&self) -> Result<(), Error> {
         populate(self.id, self.address, self.size()?, self.writable)
     }
 
-    /// The address of the first byte, for those who know better. It is valid until this is dropped,
-    /// for [`size`](Attachment::size) bytes, and page-aligned.
+    /// Returns the address of the first byte, a multiple of the page size. [`size`](Attachment::size)
+    /// bytes are valid there until this is dropped.
     ///
-    /// Through it, use atomics, volatile accesses or copies by a foreign function; never a `&T`,
-    /// `&mut T` or `&[u8]` of what others can write, unless `T` is made of atomics. Writing where
-    /// [`is_writable`](Attachment::is_writable) is false kills the process.
+    /// Use it for atomics, volatile accesses or copies by a foreign function; never make a `&T`, `&mut T`
+    /// or `&[u8]` of bytes that another process can write, unless `T` is made of atomics. Writing to a
+    /// segment that is attached for reading only raises `SIGSEGV`.
+    #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
         self.address.as_ptr()
     }
 
-    /// Detaches, and tells whether that worked, which dropping does not.
+    /// Detaches the memory as dropping does, and returns whether that has failed.
     ///
     /// # Errors
-    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) if somebody has detached this address
-    /// behind our back.
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) if other code of this process has
+    /// detached the memory by its address.
     pub fn detach(self) -> Result<(), Error> {
         let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: `self` was the only way to this memory but for raw pointers, whose users were
-        // told.
+        // SAFETY: `self` was the only way to this memory but for raw pointers, which the documentation
+        // of `as_ptr` limits to the lifetime of `self`.
         unsafe { detach(this.as_ptr().cast()) }
     }
 
-    /// The address of `len` bytes at `offset`, if the segment has them.
+    /// Returns the address of `len` bytes at `offset`, if the segment has them.
     fn range(&self, offset: usize, len: usize) -> Result<*mut u8, Error> {
         let size = self.size()?;
         match offset.checked_add(len) {
@@ -305,9 +357,8 @@ impl Attachment {
 impl Drop for Attachment {
     #[inline]
     fn drop(&mut self) {
-        // It can only fail if somebody has detached this address behind our back; then there is
-        // nothing left to do. SAFETY: this was the only way to this memory but for raw pointers,
-        // whose users were told.
+        // It fails only if other code has detached the memory by its address; then nothing is left to do.
+        // SAFETY: as in `detach`.
         let _ = unsafe { backend::detach(self.as_ptr().cast()) };
     }
 }
@@ -315,16 +366,16 @@ impl Drop for Attachment {
 /// Detaches what is attached at an address.
 ///
 /// # Safety
-/// Nobody may use that memory from now on.
+/// No code of this process may use that memory afterwards.
 #[inline]
 pub(crate) unsafe fn detach(address: *const c_void) -> Result<(), Error> {
-    // SAFETY: the caller gives the memory up.
+    // SAFETY: the caller has promised that the memory is no longer used.
     unsafe { backend::detach(address) }
         .map_err(|errno| Error::on_address(errno, "shmdt", address as usize))
 }
 
-/// The exact size of a segment that this process has attached, even if it may not read its status
-/// any more.
+/// Returns the exact size of a segment that this process has attached, even if it may no longer read its
+/// status.
 pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
     match backend::stat(id) {
         Ok(record) => Ok(record.shm_segsz),
@@ -334,13 +385,13 @@ pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
     }
 }
 
-/// Nothing is attached at an address.
+/// Returns the error for an address at which nothing is attached.
 pub(crate) fn not_attached(address: usize) -> Error {
     Error::on_address(Errno(libc::EINVAL), "attachment", address)
 }
 
-/// The size that the kernel gives for the id of what is mapped, and never more than is mapped: after
-/// a change of the IPC namespace the id could be another segment's.
+/// Returns the size that the kernel gives for the id of what is mapped, and never more than is mapped:
+/// after a change of the IPC namespace the id can be another segment's.
 pub(crate) fn size_of_mapping(mapping: &sys::Mapping) -> Result<usize, Error> {
     Ok(size_of_attached(mapping.id)?.min(mapping.len))
 }

@@ -1,4 +1,4 @@
-//! Keys: how processes that know nothing of each other mean the same segment.
+//! Keys: what processes agree on to find the same segment.
 
 use crate::{
     Error,
@@ -8,14 +8,17 @@ use crate::{
 use core::{ffi::CStr, fmt, mem::MaybeUninit, slice};
 use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
-/// What processes agree on to find the same segment: a 32-bit number, as `shmget(2)` takes it.
+/// What processes agree on to find the same segment: a number of 32 bits, the key of `shmget(2)`.
 ///
 /// ```
 /// use shmkey::Key;
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
-/// assert_eq!(Key::from_path("/tmp", 65)?, Key::from_path("/tmp/.", 65)?); // the same file, the same key
-/// assert_eq!(Key::from_name("prices")?, Key::from_name("prices")?);      // no file needed
+/// let key = Key::from_name("prices")?; // the same in every process; no file is needed
+/// assert_eq!(key.to_string(), "0x43167fe1"); // as ipcs(1) shows it
+///
+/// let file = Key::from_path("/tmp", 65)?; // what ftok(3) returns
+/// assert_eq!(file, Key::from_path("/tmp/.", 65)?);
 /// # Ok(())
 /// # }
 /// ```
@@ -24,37 +27,37 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 pub struct Key(i32);
 
 impl Key {
-    /// The key of segments that have none (`IPC_PRIVATE`): each open with it creates another
-    /// segment, which others reach by its id or by inheriting the attachment.
+    /// The key of a segment without one (`IPC_PRIVATE`): each open with it creates another segment. Other
+    /// processes reach it by its id, or inherit the attachment.
     pub const PRIVATE: Key = Key(libc::IPC_PRIVATE);
 
-    /// The key that `ftok(3)` makes of a file that exists and a project id, bit for bit: the low 16
-    /// bits of the file's inode number, the low 8 of its device, the low 8 of `proj_id`. The file's
-    /// content plays no part; a file that is deleted and made again gives another key.
+    /// Returns the key that `ftok(3)` makes of a file that exists and a project id, bit for bit: the low 16
+    /// bits of the file's inode number, the low 8 of its device number, the low 8 of `proj_id`. The file's
+    /// contents do not matter; a file that is deleted and created again gives another key.
     ///
-    /// Two files can give one key: 16 bits of an inode number are not many. [`Key::from_name`] has
-    /// 31, and needs no file. The key is a number that does not say which file it was made from; an
-    /// object that is opened by [`Place::path`](crate::Place::path) records the file, and opening it by
-    /// another one fails.
+    /// Two files can have one key, because it holds 16 bits of the inode number only. [`Key::from_name`]
+    /// uses 31, and needs no file. A key does not say which file it was made from; an object that is opened
+    /// by [`Place::path`](crate::Place::path) records the file, and opening it by another file fails.
     ///
     /// # Errors
-    /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) if the low 8 bits of `proj_id` are zero
-    /// (`ftok` leaves that unspecified, and the key could be `IPC_PRIVATE`);
-    /// [`PathNotFound`](crate::ErrorKind::PathNotFound) if there is no such file, where `ftok`
-    /// gives −1, which programs then use as a key; what `stat(2)` gives otherwise.
+    /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) (`EINVAL`) if the low 8 bits of `proj_id` are 0,
+    /// for which `ftok` is unspecified and could return `IPC_PRIVATE`;
+    /// [`PathNotFound`](crate::ErrorKind::PathNotFound) (`ENOENT`) if there is no such file, for which
+    /// `ftok` returns −1, which programs then use as a key; other errors of `stat(2)`.
     pub fn from_path(path: impl AsRef<Path>, proj_id: i32) -> Result<Key, Error> {
         file_of(path.as_ref(), proj_id).map(|file| Key(file.ftok(proj_id)))
     }
 
-    /// A key from any text, the same in every process and every program that uses this library:
-    /// positive, never 0 and never negative, so it meets no private segment and no failed `ftok`.
+    /// Returns the key of a name: any bytes, at least one. It is the same in every process and every
+    /// program that uses this library, and positive, so it is neither `IPC_PRIVATE` nor what a failed
+    /// `ftok` returns.
     ///
-    /// It is the 64-bit FNV-1a hash of the text's bytes, its upper half folded onto its lower half
-    /// by exclusive or, without the topmost bit; 1 where that gives 0. Two texts meet by chance
-    /// once in 2³¹ pairs. Source: Fowler, Noll, Vo, `draft-eastlake-fnv`.
+    /// It is the 64-bit FNV-1a hash of the bytes, its upper half combined with its lower half by exclusive
+    /// or, without the topmost bit; 1 if that is 0. Of 2³¹ pairs of names, one has the same key. Source:
+    /// Fowler, Noll, Vo, `draft-eastlake-fnv`.
     ///
     /// # Errors
-    /// [`EmptyName`](crate::ErrorKind::EmptyName) if there is no text.
+    /// [`EmptyName`](crate::ErrorKind::EmptyName) (`EINVAL`) for an empty name.
     pub fn from_name(name: impl AsRef<[u8]>) -> Result<Key, Error> {
         let name = name.as_ref();
         if name.is_empty() {
@@ -65,25 +68,27 @@ impl Key {
         Ok(Key(folded.max(1) as i32))
     }
 
-    /// A number that was agreed on elsewhere. Every number is a key; 0 is [`Key::PRIVATE`].
+    /// Returns the key with this number. Every number is a key; 0 is [`Key::PRIVATE`].
     pub const fn from_raw(key: i32) -> Key {
         Key(key)
     }
 
-    /// The number, as `shmget(2)` takes it.
+    /// Returns the number, as `shmget(2)` takes it.
+    #[must_use]
     pub const fn as_raw(self) -> i32 {
         self.0
     }
 
-    /// Whether this is [`Key::PRIVATE`].
+    /// Returns whether this is [`Key::PRIVATE`].
+    #[must_use]
     pub const fn is_private(self) -> bool {
         self.0 == Key::PRIVATE.0
     }
 }
 
-/// The file that a key is to be made from.
+/// Returns the file that a key is made from.
 pub(crate) fn file_of(path: &Path, proj_id: i32) -> Result<FileId, Error> {
-    /// Longest path, with its NUL, that is copied to the stack and not to the heap.
+    /// The length of the longest path, with its NUL, that is copied to the stack and not to the heap.
     const SHORT: usize = 256;
     let path = path.as_os_str().as_bytes();
     let mut short = [const { MaybeUninit::<u8>::uninit() }; SHORT];
@@ -111,7 +116,7 @@ fn file_of_c_path(path: &CStr, proj_id: i32) -> Result<FileId, Error> {
     sys::file_id(path).map_err(|errno| Error::ftok(errno, path, proj_id))
 }
 
-/// As `ipcs(1)` writes it: `0x4102002f`.
+/// Writes the key as `ipcs(1)` does: `0x4102002f`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#010x}", self.0)
@@ -141,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ftok_lets_pass_is_named() {
+    fn what_ftok_accepts_and_makes_no_key_is_an_error() {
         let kind = |key: Result<Key, Error>| key.unwrap_err().kind();
         assert_eq!(kind(Key::from_path("/tmp", 0)), ErrorKind::ProjectIdZero);
         assert_eq!(

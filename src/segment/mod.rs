@@ -9,9 +9,14 @@ use crate::{
 };
 use core::ffi::c_int;
 
-/// How to open or create a segment, in the manner of [`std::fs::OpenOptions`].
+/// How to open or create a segment: built by [`Segment::options`], used by [`open`](SegmentOptions::open).
 ///
-/// Without any option: open the segment that exists, of whatever size.
+/// Each method takes the options and returns them, as all options of this crate do. Without any of them,
+/// `open` opens a segment that exists, of any size. What happens if there is none
+/// ([`create`](SegmentOptions::create), [`exclusive`](SegmentOptions::exclusive)), what a new segment is
+/// like ([`size`](SegmentOptions::size), [`mode`](SegmentOptions::mode),
+/// [`huge_page_pool`](SegmentOptions::huge_page_pool)) and how long it stays
+/// ([`remove_on_drop`](SegmentOptions::remove_on_drop)) are separate.
 ///
 /// ```
 /// use shmkey::{Key, Segment};
@@ -23,7 +28,7 @@ use core::ffi::c_int;
 ///     .create(true)
 ///     .size(64 * 1024)
 ///     .mode(0o660)              // the group may use it, too
-///     .remove_on_drop(true)     // whoever created it cleans up
+///     .remove_on_drop(true)     // by the process that has created it
 ///     .open(key)?;
 /// assert_eq!(segment.status()?.size, 64 * 1024);
 /// # Ok(())
@@ -41,7 +46,8 @@ pub struct SegmentOptions {
 }
 
 impl SegmentOptions {
-    /// Open what exists; if created, then with mode 0600: for this user alone.
+    /// Returns the options that open a segment which exists. The mode of one that is created is 0600: only
+    /// this user can attach it.
     pub const fn new() -> SegmentOptions {
         SegmentOptions {
             create: false,
@@ -53,71 +59,83 @@ impl SegmentOptions {
         }
     }
 
-    /// Create the segment if there is none with this key (`IPC_CREAT`). However many processes do
-    /// so at the same moment, one segment comes to be, and all of them get it.
-    pub const fn create(&mut self, create: bool) -> &mut SegmentOptions {
+    /// Sets whether the segment is created if there is none with this key (`IPC_CREAT`). If several
+    /// processes do so at the same time, one segment is created, and all of them get it.
+    pub const fn create(mut self, create: bool) -> SegmentOptions {
         self.create = create;
         self
     }
 
-    /// Create the segment, and fail if there is one already (`IPC_CREAT | IPC_EXCL`).
-    pub const fn exclusive(&mut self, exclusive: bool) -> &mut SegmentOptions {
+    /// Sets whether the segment is created, and opening fails if there is one already
+    /// (`IPC_CREAT | IPC_EXCL`).
+    pub const fn exclusive(mut self, exclusive: bool) -> SegmentOptions {
         self.exclusive = exclusive;
         self
     }
 
-    /// The size in bytes: from 1 to the limit `shmmax` when a segment is created. One that exists
-    /// must have at least as many; 0, the default, takes any. A new segment's bytes are all zero.
-    pub const fn size(&mut self, size: usize) -> &mut SegmentOptions {
+    /// Sets the size in bytes: of a segment that is created, 1 to the limit `kernel.shmmax`; one that
+    /// exists must have at least as many. 0, the default, opens a segment of any size. The bytes of a new
+    /// segment are 0.
+    pub const fn size(mut self, size: usize) -> SegmentOptions {
         self.size = size;
         self
     }
 
-    /// The permission bits of a segment that is created, as `chmod(2)` has them, 0 to 0777: 4
-    /// reads, 2 writes and the execute bits mean nothing. The process' umask plays no part. For a
-    /// segment that exists, nothing is asked for: what its mode allows is decided when it is
+    /// Sets the permission bits of a segment that is created, as for `chmod(2)`: 0 to 0o777, of which 4
+    /// allows reading and 2 writing; the execute bits have no effect. The umask of the process is not
+    /// applied. Opening a segment that exists needs no permission: the kernel checks its mode when it is
     /// attached.
-    pub const fn mode(&mut self, mode: u32) -> &mut SegmentOptions {
+    pub const fn mode(mut self, mode: u32) -> SegmentOptions {
         self.mode = mode;
         self
     }
 
-    /// Create the segment on huge pages of the default size, from the pool that `vm.nr_hugepages`
-    /// sets (`SHM_HUGETLB`). The size is rounded up by the kernel to whole huge pages for memory,
-    /// not in the status. [`AttachOptions::huge_pages`] needs no pool.
-    pub const fn huge_page_pool(&mut self, pool: bool) -> &mut SegmentOptions {
+    /// Sets whether the segment is created on huge pages of the default size, from the pool whose size
+    /// is `vm.nr_hugepages` (`SHM_HUGETLB`). The kernel takes whole huge pages for it; the size in its
+    /// status is not rounded. [`AttachOptions::huge_pages`] needs no pool.
+    pub const fn huge_page_pool(mut self, pool: bool) -> SegmentOptions {
         self.flags = if pool { libc::SHM_HUGETLB } else { 0 };
         self
     }
 
-    /// Remove the segment when the [`Segment`] is dropped, if this very call created it, and by the
-    /// process that did: not by a child of it, and not if somebody else had created it before.
-    pub const fn remove_on_drop(&mut self, remove: bool) -> &mut SegmentOptions {
+    /// Sets whether dropping the [`Segment`] removes it, if this call of [`open`](SegmentOptions::open)
+    /// has created it. A child made by `fork` that drops its copy removes nothing, and a segment that
+    /// another process has created stays.
+    pub const fn remove_on_drop(mut self, remove: bool) -> SegmentOptions {
         self.remove_on_drop = remove;
         self
     }
 
-    /// Opens or creates the segment with this key. With [`Key::PRIVATE`] a new segment is created,
-    /// whatever the options say.
+    /// Opens or creates the segment with this key. With [`Key::PRIVATE`], creates a segment, also
+    /// without [`create`](SegmentOptions::create).
     ///
-    /// One system call; with [`remove_on_drop`](SegmentOptions::remove_on_drop) up to two, because
-    /// the kernel does not say who created a segment.
+    /// Makes one system call; with [`remove_on_drop`](SegmentOptions::remove_on_drop) up to two, because
+    /// the kernel does not return who has created a segment.
     ///
     /// # Errors
-    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound),
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
-    /// [`TooSmall`](crate::ErrorKind::TooSmall), [`BadSize`](crate::ErrorKind::BadSize),
-    /// [`LimitReached`](crate::ErrorKind::LimitReached),
-    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory),
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (a mode beyond 0777),
-    /// [`Unsupported`](crate::ErrorKind::Unsupported); the causes are those of `shmget(2)`.
+    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`) if there is no such segment and it is not
+    /// to be created;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) (`EEXIST`) if there is one and
+    /// [`exclusive`](SegmentOptions::exclusive) is set;
+    /// [`TooSmall`](crate::ErrorKind::TooSmall) (`EINVAL`) if it is smaller than the size asked for;
+    /// [`BadSize`](crate::ErrorKind::BadSize) (`EINVAL`) for a new segment of 0 bytes, or of more than
+    /// `kernel.shmmax`;
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for a mode above 0o777, or one that lets the
+    /// owner of a new segment neither read nor write it;
+    /// [`LimitReached`](crate::ErrorKind::LimitReached) (`ENOSPC`) at the limits `kernel.shmmni` and
+    /// `kernel.shmall`;
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the user may not use the
+    /// huge page pool;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) (`ENOSYS`). Source: `shmget(2)`.
     #[inline]
     pub fn open(&self, key: Key) -> Result<Segment, Error> {
         if self.mode > 0o777 {
-            return Err(Error::invalid(
-                "open",
-                "a mode has nine bits, 0 to 0o777 (in Rust, octal numbers begin with 0o)",
-            ));
+            return Err(Error::mode_too_large());
+        }
+        let creates = self.create || self.exclusive || key.is_private();
+        if creates && self.mode & 0o600 == 0 {
+            return Err(Error::no_access("open", self.mode));
         }
         let (id, created) = self
             .get(key)
@@ -126,10 +144,11 @@ impl SegmentOptions {
         Ok(Segment { id, remove_by })
     }
 
-    /// The id, and whether this call is known to have created the segment.
+    /// Returns the id, and whether this call is known to have created the segment.
     #[inline]
     fn get(&self, key: Key) -> Result<(c_int, bool), Errno> {
-        /// Nobody needs that many; it only keeps a hostile neighbour from holding us for ever.
+        /// Bounds the loop: a hostile process that creates and removes the segment again and again
+        /// cannot keep this one here for ever.
         const ROUNDS: usize = 1000;
 
         let create = libc::IPC_CREAT | self.mode as c_int | self.flags;
@@ -143,13 +162,13 @@ impl SegmentOptions {
         if !self.create {
             return get(0).map(found);
         }
-        // Where one call cannot say it all, two follow each other. Between them others may create
-        // or remove the segment, and then the round begins anew: each such round means that
-        // somebody else made progress.
+        // Where one system call is not enough, two follow each other. Between them another process can
+        // create or remove the segment, and then the loop begins again: each such round means that
+        // another process has made progress.
         let mut last = Errno(libc::EAGAIN);
         for _ in 0..ROUNDS {
             if self.remove_on_drop {
-                // To learn who creates it: look, then create exclusively.
+                // Finds out who creates it: looks, and then creates exclusively.
                 match get(0) {
                     Err(Errno(libc::ENOENT)) => {}
                     answer => return answer.map(found),
@@ -159,8 +178,8 @@ impl SegmentOptions {
                     answer => return answer.map(created),
                 }
             } else {
-                // Creating asks an existing segment for the permissions in `mode`; looking asks for
-                // none.
+                // With IPC_CREAT the kernel checks the permissions in `mode` on a segment that exists;
+                // with 0 it checks none.
                 match get(create) {
                     Err(Errno(libc::EACCES)) => {}
                     answer => return answer.map(found),
@@ -181,20 +200,39 @@ impl Default for SegmentOptions {
     }
 }
 
-/// A segment that is known by its id. It is attached by [`attach`](Segment::attach), and stays when
-/// this is dropped, unless [`remove_on_drop`](SegmentOptions::remove_on_drop) was asked for.
+/// A segment, known by its id. Dropping it leaves the segment unchanged, unless it was opened with
+/// [`remove_on_drop`](SegmentOptions::remove_on_drop).
 ///
-/// The id is a real System V id: it works with `shmat(2)`, `ipcs(1)` and every other language's
-/// binding.
+/// ```
+/// use shmkey::{Key, Segment};
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// let segment = Segment::options().size(4096).open(Key::PRIVATE)?;
+/// let status = segment.status()?;
+/// assert_eq!((status.size, status.nattch), (4096, 0));
+///
+/// // The id is all that another process needs, in any language.
+/// let same = Segment::from_id(segment.id());
+/// let memory = same.attach()?;
+/// segment.remove()?; // the memory stays until it is detached
+/// memory.write_at(0, b"still here")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The id is a System V id: `shmat(2)`, `ipcs(1)` and the bindings of other languages accept it.
+///
+/// *Threads*: several threads may use one at the same time. *Fork*: the id means the same in the child.
+/// *Signals*: [`attach`](Segment::attach) and [`remove`](Segment::remove) are safe in a signal handler.
 #[derive(Debug)]
 pub struct Segment {
     id: c_int,
-    /// The process that created it and is to remove it when it drops this.
+    /// The process that has created it and removes it when it drops this.
     remove_by: Option<Holder>,
 }
 
 impl Segment {
-    /// The options with which to create or open a segment.
+    /// Returns the options with which to create or open a segment.
     pub const fn options() -> SegmentOptions {
         SegmentOptions::new()
     }
@@ -202,13 +240,14 @@ impl Segment {
     /// Opens the segment with this key, which must exist.
     ///
     /// # Errors
-    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound), and what [`SegmentOptions::open`] says.
+    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`), and those of [`SegmentOptions::open`].
     pub fn open(key: Key) -> Result<Segment, Error> {
         SegmentOptions::new().open(key)
     }
 
-    /// The segment with this id, as another process gave it. Nothing is asked of the kernel;
-    /// whether the id exists shows when it is used.
+    /// Returns the segment with this id, which another process has passed on. Makes no system call: a
+    /// wrong id is an error when the segment is used.
+    #[must_use]
     pub const fn from_id(id: i32) -> Segment {
         Segment {
             id,
@@ -216,57 +255,105 @@ impl Segment {
         }
     }
 
-    /// The id that the kernel gave this segment. Ids are not soon used again.
+    /// Returns the id that the kernel has given this segment. The kernel does not reuse an id soon.
+    #[must_use]
     pub const fn id(&self) -> i32 {
         self.id
     }
 
-    /// Attaches the segment for reading and writing, at an address that the kernel chooses. It may
-    /// be attached many times.
+    /// Attaches the segment for reading and writing, at an address that the kernel chooses. A process may
+    /// attach a segment several times, each time at another address.
     ///
     /// # Errors
-    /// See [`AttachOptions::attach`].
+    /// Those of [`AttachOptions::attach`].
     #[inline]
     pub fn attach(&self) -> Result<Attachment, Error> {
         AttachOptions::new().attach(self)
     }
 
-    /// Attaches the segment for reading only, which needs read permission only.
+    /// Attaches the segment for reading only, for which read permission is enough.
     ///
     /// # Errors
-    /// See [`AttachOptions::attach`].
+    /// Those of [`AttachOptions::attach`].
     pub fn attach_read_only(&self) -> Result<Attachment, Error> {
         AttachOptions::new().read_only(true).attach(self)
     }
 
-    /// What the kernel knows of it now.
+    /// Returns what the kernel knows of the segment now.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) without read permission;
-    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed).
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) without read permission;
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) and
+    /// [`Removed`](crate::ErrorKind::Removed) (`EIDRM`).
     pub fn status(&self) -> Result<Status, Error> {
         Status::of(self.id)
     }
 
-    /// Removes the segment. The key is free at once; the memory stays for those who have it
-    /// attached, until the last detaches it. Removing it again while it is attached is allowed and
-    /// changes nothing.
+    /// Removes the segment. Its key is free at once; its memory stays until the last process has detached
+    /// it. Removing a segment again while it is attached succeeds and changes nothing.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) unless the user is its owner, its
-    /// creator or privileged; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed).
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is its owner, its
+    /// creator or privileged; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) and
+    /// [`Removed`](crate::ErrorKind::Removed) (`EIDRM`).
     pub fn remove(&self) -> Result<(), Error> {
         backend::remove(self.id)
             .map_err(|errno| Error::control(errno, "shmctl IPC_RMID", self.id, libc::IPC_RMID))
     }
 
-    /// All segments of this system, or of this container, whoever they belong to, in the order of
-    /// the kernel's table.
+    /// Changes the permission bits, as `chmod(2)` has them, 0 to 0777: 4 reads, 2 writes. They decide what
+    /// may be attached from now on; what is attached stays attached.
+    ///
+    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the owner first. If another
+    /// process changes the owner in between, that change is lost.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
+    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a mode
+    /// beyond 0777; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
+    pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        if mode > 0o777 {
+            return Err(Error::mode_too_large());
+        }
+        self.change(|permissions| permissions.mode = mode as _)
+    }
+
+    /// Changes the owner, the group or both; `None` leaves one unchanged. The creator keeps the owner's
+    /// rights. An owner who gives the segment away loses them, unless it has created it.
+    ///
+    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the mode first. If another
+    /// process changes the mode, or what `None` leaves unchanged, in between, that change is lost.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
+    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a user or
+    /// a group that this user namespace does not know; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
+    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
+    pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
+        self.change(|permissions| {
+            permissions.uid = uid.unwrap_or(permissions.uid);
+            permissions.gid = gid.unwrap_or(permissions.gid);
+        })
+    }
+
+    /// Reads owner and mode, also where the mode does not allow reading, and sets them.
+    fn change(&self, change: impl FnOnce(&mut libc::ipc_perm)) -> Result<(), Error> {
+        let read = backend::stat(self.id).or_else(|errno| match backend::find(self.id) {
+            Ok(backend::Occupant::Holds(record)) => Ok(record),
+            _ => Err(errno),
+        });
+        let mut record = read
+            .map_err(|errno| Error::control(errno, "shmctl IPC_STAT", self.id, libc::IPC_STAT))?;
+        change(&mut record.shm_perm);
+        backend::set(self.id, &record).map_err(|errno| Error::set(errno, self.id, &record))
+    }
+
+    /// Returns the status of every segment in this IPC namespace, those of other users included, in the
+    /// order of the kernel's table.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) (`ENOSYS`).
     pub fn list() -> Result<Vec<Status>, Error> {
         status::list()
     }
@@ -276,8 +363,8 @@ impl Drop for Segment {
     #[inline]
     fn drop(&mut self) {
         if self.remove_by.is_some_and(Holder::is_mine) {
-            // Whoever wants to know whether it worked calls `remove`. That somebody else has
-            // removed it is no failure.
+            // A caller that needs the result calls `remove`. If another process has removed it, nothing
+            // is left to do.
             let _ = backend::remove(self.id);
         }
     }

@@ -7,21 +7,31 @@ use crate::{
 use core::ffi::c_int;
 use std::time::{Duration, SystemTime};
 
-/// What the kernel knows of a segment at one moment: `struct shmid_ds` of `shmctl(2)`, in plain
-/// terms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the kernel knows of a segment at one time: the fields of `struct shmid_ds` of `shmctl(2)`.
+///
+/// ```
+/// use shmkey::{Key, Segment};
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// let segment = Segment::options().size(100).mode(0o640).open(Key::PRIVATE)?;
+/// let status = segment.status()?;
+/// assert_eq!((status.size, status.mode, status.nattch), (100, 0o640, 0));
+/// assert_eq!(status.cpid as u32, std::process::id());
+/// # segment.remove()
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Status {
     /// The segment's id.
     pub id: i32,
-    /// Its key; [`Key::PRIVATE`] if it has none, or none any more because it has been removed.
+    /// Its key; [`Key::PRIVATE`] if it was created without one, or has been removed.
     pub key: Key,
-    /// Its exact size in bytes, as it was asked for when it was created; memory comes in whole
-    /// pages.
+    /// Its exact size in bytes, as given when it was created. The kernel takes whole pages for it.
     pub size: usize,
-    /// How often it is attached now, by all processes together.
+    /// The number of its attachments, in all processes together.
     pub nattch: u64,
-    /// The permission bits, 0 to 0777.
+    /// The permission bits, 0 to 0o777.
     pub mode: u32,
     /// The owner's user id.
     pub uid: u32,
@@ -31,20 +41,20 @@ pub struct Status {
     pub cuid: u32,
     /// The creator's group id.
     pub cgid: u32,
-    /// The process that created it (`cpid`); it may be long gone. 0 if it lives in another PID
-    /// namespace.
+    /// The id of the process that created it, which may have ended; 0 if that process belongs to another
+    /// PID namespace.
     pub cpid: i32,
-    /// The process that attached or detached it last (`lpid`); 0 if none has.
+    /// The id of the process that attached or detached it last; 0 if none has.
     pub lpid: i32,
-    /// When it was last attached, to the second; `None` if it never was.
+    /// When it was last attached, in seconds; `None` if never.
     pub attached_at: Option<SystemTime>,
-    /// When it was last detached, to the second; `None` if it never was.
+    /// When it was last detached, in seconds; `None` if never.
     pub detached_at: Option<SystemTime>,
-    /// When it was created, or its owner or mode last changed, to the second.
+    /// When it was created, or its owner or mode was last changed, in seconds.
     pub changed_at: Option<SystemTime>,
-    /// It has been removed and will be destroyed when the last process detaches it (`SHM_DEST`).
+    /// Whether it has been removed, so that the last detach destroys it (`SHM_DEST`).
     pub removed: bool,
-    /// It is locked into memory and is not swapped out (`SHM_LOCKED`).
+    /// Whether it is locked into memory, so that it is not swapped out (`SHM_LOCKED`).
     pub locked: bool,
 }
 
@@ -79,7 +89,7 @@ impl Status {
     }
 }
 
-/// The kernel counts seconds since 1970 and says 0 for never.
+/// Converts the kernel's time: seconds since 1970, or 0 for never.
 fn time(seconds: i64) -> Option<SystemTime> {
     match u64::try_from(seconds) {
         Ok(0) | Err(_) => None,
@@ -87,8 +97,8 @@ fn time(seconds: i64) -> Option<SystemTime> {
     }
 }
 
-/// The status of a segment, whoever may read it; `None` if there is no such segment or that cannot
-/// be told.
+/// Returns the status of a segment, also to a process that may not read it; `None` if there is no such
+/// segment or if that is unknown.
 pub(crate) fn any(id: c_int) -> Option<Status> {
     match backend::find(id) {
         Ok(backend::Occupant::Holds(record)) => Some(Status::new(id, &record)),
@@ -103,7 +113,7 @@ pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
         |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
     match backend::stat(id) {
         Ok(record) => Ok(is_removed(record)),
-        // The mode has changed, or there is no segment with this id any more.
+        // Its mode has changed, or it no longer exists.
         Err(errno) => match backend::find(id) {
             Ok(backend::Occupant::Holds(record)) => Ok(is_removed(record)),
             Ok(backend::Occupant::GivenTo(_) | backend::Occupant::Empty) => Ok(true),
@@ -112,15 +122,15 @@ pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
     }
 }
 
-/// What an error says of a removed segment, if waiting for another process has failed.
+/// Returns what an error says of a removed segment, if waiting for another process has failed.
 pub(crate) fn removed_note(id: c_int) -> Option<&'static str> {
     is_removed(id).is_ok_and(|removed| removed).then_some(
-        "its segment has been removed, so only the processes that have it open already can change that; \
-         a process that opens it anew gets another object",
+        "its segment has been removed, so only the processes that have it open already can change \
+         that; a process that opens it anew gets another object",
     )
 }
 
-/// All segments of this IPC namespace, in the order of the kernel's table.
+/// Returns all segments of this IPC namespace, in the order of the kernel's table.
 pub(crate) fn list() -> Result<Vec<Status>, Error> {
     let failed = |errno| Error::control(errno, "shmctl SHM_INFO", 0, backend::SHM_INFO);
     let (highest, usage) = backend::usage().map_err(failed)?;
@@ -128,7 +138,7 @@ pub(crate) fn list() -> Result<Vec<Status>, Error> {
     for index in 0..=highest {
         match backend::stat_at(index) {
             Ok((id, record)) => segments.push(Status::new(id, &record)),
-            // An empty place; or a segment that an old kernel keeps from this user.
+            // An empty place; or, on an old kernel, a segment that this user may not read.
             Err(Errno(libc::EINVAL | libc::EIDRM | libc::EACCES)) => {}
             Err(errno) => return Err(failed(errno)),
         }

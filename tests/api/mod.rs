@@ -15,6 +15,11 @@ pub struct Item {
 pub enum Kind {
     /// `#define NAME VALUE`.
     Constant,
+    /// `#define NAME(PARAMETERS) TEXT`, or one that begins a structure: the name with the parameters, and the text.
+    Macro {
+        head: String,
+        text: String,
+    },
     /// A structure whose inside is not told.
     Opaque,
     /// A structure: its definition as it stands, and its fields: declaration and name.
@@ -85,7 +90,7 @@ const FRAME: [&str; 7] = [
 ];
 
 /// The declarations of a header. What is none of those that are known here would be a part of the ABI
-/// that nobody looks at, so there must be none.
+/// that no caller looks at, so there must be none.
 pub fn items_of(header: &str) -> Vec<Item> {
     let start = "#ifndef SHMKEY_H\n#define SHMKEY_H\n\n#include <stddef.h>\n#include <stdint.h>\n";
     let (_, body) = header.split_once(start).expect("a guard and includes");
@@ -103,8 +108,8 @@ pub fn items_of(header: &str) -> Vec<Item> {
         }
         let words: Vec<&str> = line.split([' ', ';']).collect();
         let (name, kind) = match words[..] {
-            ["#define", name, value] if value.parse::<i64>().is_ok() => {
-                (name.to_owned(), Kind::Constant)
+            ["#define", ..] => {
+                definition(line).unwrap_or_else(|| panic!("what kind of definition is {line:?}?"))
             }
             ["typedef", "struct", name, "{"] => (name.to_owned(), structure(name, &mut lines)),
             ["typedef", "struct", name, same, ""] if name == same => {
@@ -119,6 +124,31 @@ pub fn items_of(header: &str) -> Vec<Item> {
         });
     }
     items
+}
+
+/// A constant, whose value is a number or `(1 << NUMBER)`, or a macro of the library's own.
+fn definition(line: &str) -> Option<(String, Kind)> {
+    let definition = line.strip_prefix("#define ")?;
+    if let Some((name, value)) = definition.split_once(' ') {
+        let bit = value
+            .strip_prefix("(1 << ")
+            .and_then(|rest| rest.strip_suffix(')'));
+        if name.starts_with("SHMKEY_") && bit.unwrap_or(value).parse::<i64>().is_ok() {
+            return Some((name.to_owned(), Kind::Constant));
+        }
+    }
+    let (head, text) = match definition.split_once(") ") {
+        Some((head, text)) if head.contains('(') => (format!("{head})"), text),
+        _ => definition
+            .split_once(" {")
+            .map(|(head, _)| (head.to_owned(), &definition[head.len() + 1..]))?,
+    };
+    let (name, _) = head.split_once('(').unwrap_or((&head, ""));
+    let kind = Kind::Macro {
+        head: head.clone(),
+        text: text.to_owned(),
+    };
+    name.starts_with("SHMKEY_").then(|| (name.to_owned(), kind))
 }
 
 /// A structure, from behind its first line.

@@ -51,7 +51,7 @@ static void ring(int id, size_t offset, int options)
     size_t length;
     struct shm_slot slot;
 
-    OPENS(ring, shm_ring_open_in(id, offset, CAPACITY, MAKE | options));
+    OPENS(ring, shm_ring_open_at(AT(id, offset), CAPACITY, options, MAKE));
     for (size_t size = 0; size <= LONGEST; size = next(size)) {
         for (size_t shift = 0; shift < 8; shift += size < 200 ? 1 : 3) {
             const char *bytes = from + 1 + shift;
@@ -88,7 +88,7 @@ static void latest(int id, char *memory, size_t offset, size_t size)
 
     memset(memory + offset - 1, 0x5a, total + 2);
     memset(memory + offset, 0, total);
-    OPENS(latest, shm_latest_open_in(id, offset, size, NULL, MAKE));
+    OPENS(latest, shm_latest_open_at(AT(id, offset), size, NULL, MAKE));
     for (size_t shift = 0; shift < 8; shift += size < 200 ? 1 : 3) {
         int64_t version = (int64_t) (shift / (size < 200 ? 1 : 3)) * 2 + 1;
 
@@ -111,7 +111,7 @@ static void mutex(int id, char *memory, size_t offset, size_t size)
 
     memset(memory + offset - 1, 0x5a, 1024 + size + 2);
     memset(memory + offset, 0, 1024 + size);
-    OPENS(mutex, shm_mutex_open_in(id, offset, size, NULL, MAKE));
+    OPENS(mutex, shm_mutex_open_at(AT(id, offset), size, NULL, MAKE));
     WORKS(shm_mutex_lock(mutex, 0));
     OPENS(data, shm_mutex_data(mutex));
     CHECK((uintptr_t) data % 64 == 0);
@@ -125,7 +125,7 @@ int main(void)
 {
     int id = shm_open_private(1 << 17, 0600);
     char *memory = shm_attach(id, 0);
-    const int options[] = {0, SHM_MANY_SENDERS, SHM_DROP_OLDEST};
+    const int options[] = {0, SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST};
 
     CHECK(memory != NULL);
     WORKS(shm_remove(id));
@@ -141,7 +141,7 @@ int main(void)
         struct shm_semaphore *semaphore;
 
         memset(memory, 0, 16384);
-        OPENS(semaphore, shm_semaphore_open_in(id, offset, 1, MAKE));
+        OPENS(semaphore, shm_semaphore_open_at(AT(id, offset), 1, MAKE));
         WORKS(shm_semaphore_wait(semaphore, 0));
         QUIET(shm_semaphore_close(semaphore));
     }

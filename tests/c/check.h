@@ -27,6 +27,10 @@ static void check(int right, const char *what, int line)
 }
 #define CHECK(condition) check((condition), #condition, __LINE__)
 
+/* The place at an offset of a segment, and the one that a path and a project id stand for. */
+#define AT(id, offset) (&(struct shm_place) SHMKEY_PLACE_SEGMENT(id, offset))
+#define BY_FILE(path, proj_id) (&(struct shm_place) SHMKEY_PLACE_FILE(path, proj_id))
+
 /* The call fails with this error number, and its sentence names it. */
 #define FAILS(call, number) FAILS_NAMED((call) == -1, #call, number, #number)
 #define FAILS_NULL(call, number) FAILS_NAMED((call) == NULL, #call, number, #number)

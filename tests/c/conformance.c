@@ -391,7 +391,7 @@ static int stranger(key_t k)
         ctl("set", id, IPC_SET, &ds);
         ctl("lock", id, SHM_LOCK, NULL);
         ctl("remove", id, IPC_RMID, NULL);
-        own = get("a segment of its own that nobody may use", IPC_PRIVATE, 100, 0);
+        own = get("a segment of its own that no user may use", IPC_PRIVATE, 100, 0);
         at("attach it", own, NULL, 0);
         ctl("stat it", own, IPC_STAT, &ds);
         ctl("remove it", own, IPC_RMID, NULL);

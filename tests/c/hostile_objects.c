@@ -1,6 +1,6 @@
 /*
  * The objects of the C API as a careless or hostile program uses them: NULL, sizes that cannot be, things done twice or in the wrong order,
- * and segments whose bytes somebody overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
+ * and segments whose bytes another process overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
  * is wrong, nothing if all is right.
  *
  * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. An argument says that valgrind
@@ -93,25 +93,29 @@ static void no_name(int watched)
         FAILS_NULL(shm_semaphore_open(bad[i], 0, MAKE), EFAULT);
         FAILS_NULL(shm_mutex_open(bad[i], 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_latest_open(bad[i], 8, NULL, MAKE), EFAULT);
-        FAILS_NULL(shm_ring_open(bad[i], 64, MAKE), EFAULT);
+        FAILS_NULL(shm_ring_open(bad[i], 64, 0, MAKE), EFAULT);
     }
     for (size_t i = 1; i < 3 && !watched; i++) { /* the kernel finds out, which valgrind takes for an accident */
-        FAILS_NULL(shm_semaphore_open_key(bad[i], 1, 0, MAKE), EFAULT);
-        FAILS_NULL(shm_mutex_open_key(bad[i], 1, 8, NULL, MAKE), EFAULT);
-        FAILS_NULL(shm_latest_open_key(bad[i], 1, 8, NULL, MAKE), EFAULT);
-        FAILS_NULL(shm_ring_open_key(bad[i], 1, 64, MAKE), EFAULT);
-        FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, bad[i], MAKE), EFAULT);
-        FAILS_NULL(shm_latest_open_key("shmfile", 115, 8, bad[i], MAKE), EFAULT);
+        FAILS_NULL(shm_semaphore_open_at(BY_FILE(bad[i], 1), 0, MAKE), EFAULT);
+        FAILS_NULL(shm_mutex_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_latest_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
+        FAILS_NULL(shm_ring_open_at(BY_FILE(bad[i], 1), 64, 0, MAKE), EFAULT);
+        FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, bad[i], MAKE), EFAULT);
+        FAILS_NULL(shm_latest_open_at(BY_FILE("shmfile", 115), 8, bad[i], MAKE), EFAULT);
     }
-    /* Not a private segment, as shm_open_key() makes: nobody could find the object. */
-    FAILS_NULL(shm_semaphore_open_key(NULL, 1, 0, MAKE), EFAULT);
-    FAILS_NULL(shm_mutex_open_key(NULL, 1, 8, NULL, MAKE), EFAULT);
-    FAILS_NULL(shm_latest_open_key(NULL, 1, 8, NULL, MAKE), EFAULT);
-    FAILS_NULL(shm_ring_open_key(NULL, 1, 64, MAKE), EFAULT);
-    FAILS_NULL(shm_ring_open_key(NULL, 1, 0, 0), EFAULT);
+    /* Not a private segment, as shm_open_key() makes: no other process could find the object. */
+    FAILS_NULL(shm_semaphore_open_at(BY_FILE(NULL, 1), 0, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open_at(BY_FILE(NULL, 1), 8, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_latest_open_at(BY_FILE(NULL, 1), 8, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open_at(BY_FILE(NULL, 1), 64, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open_at(BY_FILE(NULL, 1), 0, 0, 0), EINVAL);
+    FAILS_NULL(shm_semaphore_open_at(NULL, 0, MAKE), EFAULT);
+    FAILS_NULL(shm_mutex_open_at(NULL, 8, NULL, MAKE), EFAULT);
+    FAILS_NULL(shm_latest_open_at(NULL, 8, NULL, MAKE), EFAULT);
+    FAILS_NULL(shm_ring_open_at(NULL, 64, 0, MAKE), EFAULT);
     memset(room, 'x', page);
     FAILS_NULL(shm_mutex_open(room + page - 100, 8, NULL, MAKE), EFAULT);
-    FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, room + page - 100, MAKE), EFAULT);
+    FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, room + page - 100, MAKE), EFAULT);
     CHECK(shm_open_key("shmfile", 115, 0, 0) == -1); /* nothing was made */
     munmap(room, 2 * page);
 }
@@ -127,7 +131,7 @@ static void no_memory(void)
     struct shm_mutex *mutex;
     struct shm_bytes batch[2] = {{"one", 3}, {NULL, 1}};
 
-    OPENS(latest, shm_latest_open_in(id, 0, 8, NULL, MAKE));
+    OPENS(latest, shm_latest_open_at(AT(id, 0), 8, NULL, MAKE));
     FAILS(shm_latest_publish(latest, NULL), EFAULT);
     FAILS(shm_latest_read(latest, NULL), EFAULT);
     GIVES(shm_latest_version(latest), 0);
@@ -136,7 +140,7 @@ static void no_memory(void)
     FAILS(shm_latest_read_newer(latest, 0, NULL, -1), EFAULT);
     QUIET(shm_latest_close(latest));
 
-    OPENS(ring, shm_ring_open_in(id, 4096, 1000, MAKE));
+    OPENS(ring, shm_ring_open_at(AT(id, 4096), 1000, 0, MAKE));
     FAILS(shm_ring_send(ring, NULL, 1, 0), EFAULT);
     FAILS(shm_ring_send(ring, "a", (size_t) -1, 0), EFAULT);
     FAILS(shm_ring_send(ring, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
@@ -166,24 +170,24 @@ static void no_memory(void)
     QUIET(shm_ring_close(ring));
 
     /* A mutex around as much as there is. */
-    OPENS(mutex, shm_mutex_open_in(id, 8192, 16384 - 8192 - 1024, NULL, MAKE));
+    OPENS(mutex, shm_mutex_open_at(AT(id, 8192), 16384 - 8192 - 1024, NULL, MAKE));
     WORKS(shm_mutex_lock(mutex, 0));
     memset(shm_mutex_data(mutex), 0xff, 16384 - 8192 - 1024);
     WORKS(shm_mutex_unlock(mutex));
     QUIET(shm_mutex_close(mutex));
     for (size_t offset = 1; offset < 64; offset++) {
-        FAILS_NULL(shm_mutex_open_in(id, offset, 8, NULL, MAKE), EINVAL);
+        FAILS_NULL(shm_mutex_open_at(AT(id, offset), 8, NULL, MAKE), EINVAL);
     }
-    CHECK(shm_mutex_open_in(id, 16384, 0, NULL, MAKE) == NULL);
-    CHECK(shm_mutex_open_in(id, 16384 - 64, 0, NULL, MAKE) == NULL);
-    CHECK(shm_mutex_open_in(id, (size_t) -1024, 0, NULL, MAKE) == NULL);
-    CHECK(shm_mutex_open_in(id, 0, (size_t) -1024, NULL, MAKE) == NULL);
-    CHECK(shm_ring_open_in(id, (size_t) -64, (size_t) -1, MAKE) == NULL);
-    CHECK(shm_latest_open_in(id, (size_t) -64, 64, NULL, MAKE) == NULL);
-    FAILS_NULL(shm_ring_open_in(-1, 0, 64, MAKE), EINVAL);
-    FAILS_NULL(shm_latest_open_in(INT_MIN, 0, 64, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_mutex_open_in(INT_MAX, 0, 64, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open_in(id, 12288, 64, 0), EMEDIUMTYPE);
+    CHECK(shm_mutex_open_at(AT(id, 16384), 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_at(AT(id, 16384 - 64), 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_at(AT(id, (size_t) -1024), 0, NULL, MAKE) == NULL);
+    CHECK(shm_mutex_open_at(AT(id, 0), (size_t) -1024, NULL, MAKE) == NULL);
+    CHECK(shm_ring_open_at(AT(id, (size_t) -64), (size_t) -1, 0, MAKE) == NULL);
+    CHECK(shm_latest_open_at(AT(id, (size_t) -64), 64, NULL, MAKE) == NULL);
+    FAILS_NULL(shm_ring_open_at(AT(-1, 0), 64, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_latest_open_at(AT(INT_MIN, 0), 64, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open_at(AT(INT_MAX, 0), 64, NULL, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open_at(AT(id, 12288), 64, 0, 0), EMEDIUMTYPE);
     WORKS(shm_detach(memory));
     munmap(room, 2 * page);
 }
@@ -202,10 +206,10 @@ static void timeouts(void)
     struct shm_latest *latest;
     struct shm_ring *ring;
 
-    OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
-    OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
-    OPENS(latest, shm_latest_open_in(id, 4096, 8, NULL, MAKE));
-    OPENS(ring, shm_ring_open_in(id, 8192, 64, MAKE));
+    OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
+    OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
+    OPENS(latest, shm_latest_open_at(AT(id, 4096), 8, NULL, MAKE));
+    OPENS(ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
     WORKS(shm_latest_publish(latest, "8 bytes."));
     WORKS(shm_ring_send(ring, "a", 1, 0));
     for (size_t i = 0; i < 3; i++) { /* although there would be nothing to wait for */
@@ -246,13 +250,13 @@ static void order(void)
     struct shm_message message = {NULL, 0, 0};
     struct shm_slot slot = {NULL, 0, 0}, old;
     int id = private_segment(16384, &memory);
-    const int options[] = {0, SHM_MANY_SENDERS, SHM_DROP_OLDEST, SHM_MANY_SENDERS | SHM_DROP_OLDEST};
+    const int options[] = {0, SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST};
     struct shm_ring *ring, *again;
 
     for (size_t i = 0; i < 4; i++) {
         memset(memory, 0, 16384);
-        OPENS(ring, shm_ring_open_in(id, 0, 64, MAKE | options[i]));
-        OPENS(again, shm_ring_open_in(id, 0, 64, options[i]));
+        OPENS(ring, shm_ring_open_at(AT(id, 0), 64, options[i], MAKE));
+        OPENS(again, shm_ring_open_at(AT(id, 0), 64, options[i], 0));
         FAILS(shm_ring_commit(ring, &slot, 0), EPERM);
         FAILS(shm_ring_commit(ring, &slot, (size_t) -1), EPERM);
         FAILS(shm_ring_commit(ring, NULL, 0), EFAULT);
@@ -305,7 +309,7 @@ static void order(void)
         WORKS(shm_ring_send(ring, NULL, 0, 0));
         GIVES(shm_ring_peek(again, &message, 0), 0);
         QUIET(shm_ring_close(again)); /* with a message that was peeked at */
-        OPENS(again, shm_ring_open_in(id, 0, 0, 0));
+        OPENS(again, shm_ring_open_at(AT(id, 0), 0, 0, 0));
         GIVES(shm_ring_recv(again, buffer, sizeof buffer, 0), 0);
         WORKS(shm_ring_reserve(ring, 64, &slot, 0));
         QUIET(shm_ring_close(ring)); /* with a slot that was reserved */
@@ -330,11 +334,11 @@ static void forked(void)
     struct shm_ring *ring, *many;
     pid_t child;
 
-    OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
-    OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
-    OPENS(latest, shm_latest_open_in(id, 4096, 8, NULL, MAKE));
-    OPENS(ring, shm_ring_open_in(id, 8192, 64, MAKE));
-    OPENS(many, shm_ring_open_in(id, 12288, 256, MAKE | SHM_MANY_SENDERS));
+    OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
+    OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
+    OPENS(latest, shm_latest_open_at(AT(id, 4096), 8, NULL, MAKE));
+    OPENS(ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
+    OPENS(many, shm_ring_open_at(AT(id, 12288), 256, SHMKEY_MANY_SENDERS, MAKE));
     WORKS(shm_mutex_lock(mutex, 0));
     WORKS(shm_latest_publish(latest, "parent's"));
     WORKS(shm_ring_send(ring, "hello", 5, 0));
@@ -416,10 +420,10 @@ static void overwritten(int rounds)
     memset(buffer, 'x', sizeof buffer);
     for (int round = 0; round < rounds; round++) {
         memset(memory, 0, 16384);
-        OPENS(semaphore, shm_semaphore_open_in(id, 0, 1, MAKE));
-        OPENS(mutex, shm_mutex_open_in(id, 2048, 8, NULL, MAKE));
-        OPENS(latest, shm_latest_open_in(id, 4096, 100, NULL, MAKE));
-        OPENS(ring, shm_ring_open_in(id, 8192, 1000, MAKE | (round % 4 << 16)));
+        OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
+        OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
+        OPENS(latest, shm_latest_open_at(AT(id, 4096), 100, NULL, MAKE));
+        OPENS(ring, shm_ring_open_at(AT(id, 8192), 1000, round % 4 << 16, MAKE));
         WORKS(shm_ring_send(ring, buffer, 100, 0));
         WORKS(shm_latest_publish(latest, buffer));
         WORKS(shm_semaphore_post(semaphore));

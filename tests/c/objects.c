@@ -120,27 +120,27 @@ static void semaphores(void)
     QUIET(shm_semaphore_close(two));
     QUIET(shm_semaphore_close(NULL));
 
-    OPENS(one, shm_semaphore_open_key("shmfile", 115, 2147483646, MAKE));
+    OPENS(one, shm_semaphore_open_at(BY_FILE("shmfile", 115), 2147483646, MAKE));
     WORKS(shm_semaphore_post(one));
     FAILS(shm_semaphore_post(one), EOVERFLOW);
     GIVES(shm_semaphore_value(one), 2147483647);
     WORKS(shm_remove(shm_semaphore_id(one)));
     QUIET(shm_semaphore_close(one));
-    FAILS_NULL(shm_semaphore_open_key("no such file", 1, 0, MAKE), ENOENT);
-    FAILS_NULL(shm_semaphore_open_key("shmfile", 0, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_semaphore_open_at(BY_FILE("no such file", 1), 0, MAKE), ENOENT);
+    FAILS_NULL(shm_semaphore_open_at(BY_FILE("shmfile", 0), 0, MAKE), EINVAL);
 
     id = private_segment(4096, &memory);
-    OPENS(in, shm_semaphore_open_in(id, 3072, 1, MAKE));
+    OPENS(in, shm_semaphore_open_at(AT(id, 3072), 1, MAKE));
     GIVES(shm_semaphore_id(in), id);
     WORKS(shm_semaphore_wait(in, 0));
     QUIET(shm_semaphore_close(in));
-    OPENS(in, shm_semaphore_open_in(id, 3072, 1, 0));
+    OPENS(in, shm_semaphore_open_at(AT(id, 3072), 1, 0));
     GIVES(shm_semaphore_value(in), 0);
     QUIET(shm_semaphore_close(in));
-    FAILS_NULL(shm_semaphore_open_in(-1, 0, 1, MAKE), EINVAL);
-    FAILS_NULL(shm_semaphore_open_in(id, 8, 1, MAKE), EINVAL);
-    CHECK(shm_semaphore_open_in(id, 3136, 1, MAKE) == NULL);
-    CHECK(shm_semaphore_open_in(id, (size_t) -64, 1, MAKE) == NULL);
+    FAILS_NULL(shm_semaphore_open_at(AT(-1, 0), 1, MAKE), EINVAL);
+    FAILS_NULL(shm_semaphore_open_at(AT(id, 8), 1, MAKE), EINVAL);
+    CHECK(shm_semaphore_open_at(AT(id, 3136), 1, MAKE) == NULL);
+    CHECK(shm_semaphore_open_at(AT(id, (size_t) -64), 1, MAKE) == NULL);
     WORKS(shm_detach(memory));
 }
 
@@ -166,28 +166,36 @@ static void opening(void)
     FAILS_NULL(shm_mutex_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
     FAILS_NULL(shm_latest_open(own("other"), (size_t) -1, NULL, MAKE), EINVAL);
     FAILS_NULL(shm_latest_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), (size_t) -1, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), (size_t) LONG_MAX, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 63, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
+    FAILS_NULL(shm_ring_open(own("other"), (size_t) -1, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), (size_t) LONG_MAX, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 63, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 0, 0, MAKE), ENOENT);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 0400), EINVAL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 666), EINVAL);
-    CHECK(strstr(shm_last_error(), "666 in decimal") != NULL);
+    CHECK(strstr(shm_last_error(), "decimal number 666") != NULL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT), EINVAL);
     CHECK(strstr(shm_last_error(), "IPC_CREAT | 0600") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 0, MAKE), ENOENT);
+    FAILS_NULL(shm_ring_open(own("other"), 0, 0, MAKE), ENOENT);
     CHECK(strstr(shm_last_error(), "needs a capacity") != NULL && strstr(shm_last_error(), "IPC_CREAT") == NULL);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHM_DROP_OLDEST), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, MAKE | 0x40000), EINVAL);
+    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL);
+    CHECK(strstr(shm_last_error(), "the argument options of shm_ring_open()") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE | SHMKEY_MANY_SENDERS), EINVAL);
+    CHECK(strstr(shm_last_error(), "the argument options of shm_ring_open()") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, SHMKEY_MANY_SENDERS | SHMKEY_CREATE | 0600, 0), EINVAL);
+    CHECK(strstr(shm_last_error(), "go into flags") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, 0600, SHMKEY_CREATE), EINVAL);
+    CHECK(strstr(shm_last_error(), "go into flags") != NULL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, 0x40000, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE | 0x40000), EINVAL);
     FAILS_NULL(shm_semaphore_open(own("other"), 0, -1), EINVAL);
     CHECK(shm_open_name(own("other"), 0, 0) == -1); /* what is refused leaves nothing behind */
 
     OPENS(mutex, shm_mutex_open(own("other"), 8, "a layout", MAKE));
     FAILS_NULL(shm_semaphore_open(own("other"), 0, MAKE), EPROTOTYPE);
     FAILS_NULL(shm_latest_open(own("other"), 8, "a layout", MAKE), EPROTOTYPE);
-    FAILS_NULL(shm_ring_open(own("other"), 64, MAKE), EPROTOTYPE);
-    FAILS_NULL(shm_ring_open(own("other"), 0, 0), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(own("other"), 0, 0, 0), EPROTOTYPE);
     FAILS_NULL(shm_mutex_open(own("other"), 7, "a layout", MAKE), EPROTO);
     FAILS_NULL(shm_mutex_open(own("other"), 9, "a layout", MAKE), EPROTO);
     FAILS_NULL(shm_mutex_open(own("other"), 9000, "a layout", MAKE), EPROTO);
@@ -236,10 +244,10 @@ static void opening(void)
     WORKS(shm_remove(id));
 
     /* The other kinds with other options. */
-    OPENS(ring, shm_ring_open(own("other"), 1000, MAKE | SHM_MANY_SENDERS));
-    FAILS_NULL(shm_ring_open(own("other"), 1000, MAKE), EPROTO);
-    FAILS_NULL(shm_ring_open(own("other"), 1000, MAKE | SHM_MANY_SENDERS | SHM_DROP_OLDEST), EPROTO);
-    FAILS_NULL(shm_ring_open(own("other"), 2000, MAKE | SHM_MANY_SENDERS), EPROTO);
+    OPENS(ring, shm_ring_open(own("other"), 1000, SHMKEY_MANY_SENDERS, MAKE));
+    FAILS_NULL(shm_ring_open(own("other"), 1000, 0, MAKE), EPROTO);
+    FAILS_NULL(shm_ring_open(own("other"), 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, MAKE), EPROTO);
+    FAILS_NULL(shm_ring_open(own("other"), 2000, SHMKEY_MANY_SENDERS, MAKE), EPROTO);
     FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EPROTOTYPE);
     WORKS(shm_remove(shm_ring_id(ring)));
     QUIET(shm_ring_close(ring));
@@ -312,23 +320,23 @@ static void mutexes(void)
     QUIET(shm_mutex_close(two));
     QUIET(shm_mutex_close(NULL));
 
-    OPENS(one, shm_mutex_open_key("shmfile", 115, 0, NULL, MAKE)); /* nothing but a lock */
+    OPENS(one, shm_mutex_open_at(BY_FILE("shmfile", 115), 0, NULL, MAKE)); /* nothing but a lock */
     WORKS(shm_mutex_lock(one, 0));
     WORKS(shm_mutex_unlock(one));
     WORKS(shm_remove(shm_mutex_id(one)));
     QUIET(shm_mutex_close(one));
 
     id = private_segment(4096, &memory);
-    OPENS(in, shm_mutex_open_in(id, 1984, 1088, "", MAKE)); /* as good as NULL */
+    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* as good as NULL */
     QUIET(shm_mutex_close(in));
-    OPENS(in, shm_mutex_open_in(id, 1984, 1088, NULL, 0));
+    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, NULL, 0));
     GIVES(shm_mutex_id(in), id);
     WORKS(shm_mutex_lock(in, 0));
     memset(shm_mutex_data(in), 'x', 1088);
     WORKS(shm_mutex_unlock(in));
     QUIET(shm_mutex_close(in));
     CHECK(memory[4095] == 'x' && memory[1983] == 0);
-    CHECK(shm_mutex_open_in(id, 1984, 1089, NULL, 0) == NULL);
+    CHECK(shm_mutex_open_at(AT(id, 1984), 1089, NULL, 0) == NULL);
     WORKS(shm_detach(memory));
 }
 
@@ -388,7 +396,7 @@ static void latest_values(void)
     QUIET(shm_latest_close(two));
     QUIET(shm_latest_close(NULL));
 
-    OPENS(one, shm_latest_open_key("shmfile", 115, sizeof pair, NULL, MAKE));
+    OPENS(one, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof pair, NULL, MAKE));
     in_child(publish_once, one);
     GIVES(shm_latest_read(one, &read), 1);
     CHECK(read.a == 7 && read.b == -7);
@@ -398,18 +406,18 @@ static void latest_values(void)
 
     /* The sizes that the header says. */
     id = private_segment(4096, &memory);
-    OPENS(in, shm_latest_open_in(id, 4096 - 1024 - 256, 1, NULL, MAKE));
+    OPENS(in, shm_latest_open_at(AT(id, 4096 - 1024 - 256), 1, NULL, MAKE));
     WORKS(shm_latest_publish(in, "1"));
     GIVES(shm_latest_read(in, &byte), 1);
     CHECK(byte == '1');
     GIVES(shm_latest_id(in), id);
     QUIET(shm_latest_close(in));
-    CHECK(shm_latest_open_in(id, 4096 - 1024 - 192, 1, NULL, MAKE) == NULL);
+    CHECK(shm_latest_open_at(AT(id, 4096 - 1024 - 192), 1, NULL, MAKE) == NULL);
     memset(memory, 0, 4096);
-    OPENS(in, shm_latest_open_in(id, 4096 - 1024 - 640, 257, NULL, MAKE));
+    OPENS(in, shm_latest_open_at(AT(id, 4096 - 1024 - 640), 257, NULL, MAKE));
     QUIET(shm_latest_close(in));
     memset(memory, 0, 4096);
-    OPENS(in, shm_latest_open_in(id, 0, 0, NULL, MAKE)); /* nothing but a version */
+    OPENS(in, shm_latest_open_at(AT(id, 0), 0, NULL, MAKE)); /* nothing but a version */
     WORKS(shm_latest_publish(in, NULL));
     GIVES(shm_latest_read(in, NULL), 1);
     GIVES(shm_latest_read_newer(in, 0, NULL, 0), 1);
@@ -469,9 +477,9 @@ static void rings(void)
     struct shm_bytes batch[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
     int id;
 
-    FAILS_NULL(shm_ring_open(own("ring"), 1000, 0), ENOENT);
-    OPENS(one, shm_ring_open(own("ring"), 1001, MAKE));
-    OPENS(two, shm_ring_open(own("ring"), 0, 0));
+    FAILS_NULL(shm_ring_open(own("ring"), 1000, 0, 0), ENOENT);
+    OPENS(one, shm_ring_open(own("ring"), 1001, 0, MAKE));
+    OPENS(two, shm_ring_open(own("ring"), 0, 0, 0));
     CHECK(shm_ring_id(one) >= 0 && shm_ring_id(one) == shm_ring_id(two));
     GIVES(shm_ring_capacity(one), 1008);
     GIVES(shm_ring_capacity(two), 1008);
@@ -580,7 +588,7 @@ static void rings(void)
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EOWNERDEAD);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8); /* the one that the dead one was looking at */
     CHECK(memcmp(buffer, "8 bytes.", 8) == 0);
-    WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and somebody who receives */
+    WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and a receiver */
     FAILS(shm_ring_send(one, "8 bytes.", 8, SOON), ETIMEDOUT);
     WORKS(shm_remove(shm_ring_id(one)));
     QUIET(shm_ring_close(one));
@@ -588,7 +596,7 @@ static void rings(void)
     QUIET(shm_ring_close(NULL));
 
     /* Dropping the oldest. */
-    OPENS(one, shm_ring_open_key("shmfile", 115, 64, MAKE | SHM_DROP_OLDEST));
+    OPENS(one, shm_ring_open_at(BY_FILE("shmfile", 115), 64, SHMKEY_DROP_OLDEST, MAKE));
     WORKS(shm_ring_send(one, "first", 5, 0));
     GIVES(shm_ring_peek(one, &message, 0), 5);
     for (int i = 0; i < 20; i++) {
@@ -602,10 +610,10 @@ static void rings(void)
 
     /* Overwritten. */
     id = private_segment(4096, &memory);
-    FAILS_NULL(shm_ring_open_in(id, 4096 - 1568, 64, MAKE), EINVAL); /* no multiple of 64 */
-    OPENS(in, shm_ring_open_in(id, 2432, 96, MAKE));
+    FAILS_NULL(shm_ring_open_at(AT(id, 4096 - 1568), 64, 0, MAKE), EINVAL); /* no multiple of 64 */
+    OPENS(in, shm_ring_open_at(AT(id, 2432), 96, 0, MAKE));
     GIVES(shm_ring_id(in), id);
-    CHECK(shm_ring_open_in(id, 2432, 97, 0) == NULL);
+    CHECK(shm_ring_open_at(AT(id, 2432), 97, 0, 0) == NULL);
     WORKS(shm_ring_send(in, "hello", 5, 0));
     memset(memory + 2432 + 1024 + 512, 0xee, 128);
     FAILS(shm_ring_recv(in, buffer, sizeof buffer, 0), EBADMSG);
@@ -623,7 +631,7 @@ static void many(void)
     int id = private_segment(8192, &memory);
 
     for (int i = 0; i < 65; i++) {
-        OPENS(all[i], shm_ring_open_in(id, 64, 1000, MAKE | SHM_MANY_SENDERS));
+        OPENS(all[i], shm_ring_open_at(AT(id, 64), 1000, SHMKEY_MANY_SENDERS, MAKE));
     }
     for (int i = 0; i < 64; i++) {
         WORKS(shm_ring_begin_sending(all[i]));
@@ -666,7 +674,7 @@ static void reserved_across_fork(void)
     int status = 1, ready[2];
     pid_t child;
 
-    OPENS(ring, shm_ring_open_in(id, 0, 128, MAKE));
+    OPENS(ring, shm_ring_open_at(AT(id, 0), 128, 0, MAKE));
     CHECK(pipe(ready) == 0);
     for (int i = 0; i < 5; i++) { /* 24 bytes each */
         WORKS(shm_ring_send(ring, "sixteen bytes ..", 16, 0));
@@ -750,10 +758,10 @@ static void slots_of_threads(void)
     pthread_t thread;
 
     pthread_barrier_init(&reserver.barrier, NULL, 2);
-    for (int options = SHM_MANY_SENDERS; options < 4 << 16; options += 2 << 16) {
+    for (int options = SHMKEY_MANY_SENDERS; options < 4 << 16; options += 2 << 16) {
         memset(memory, 0, 8192);
-        OPENS(ring, shm_ring_open_in(id, 0, 256, MAKE | options));
-        OPENS(other, shm_ring_open_in(id, 0, 256, options));
+        OPENS(ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
+        OPENS(other, shm_ring_open_at(AT(id, 0), 256, options, 0));
         for (int i = 0; i < 2; i++) { /* so that the slot leaves a gap in front of it, at the end of the ring */
             memset(buffer, 0, sizeof buffer);
             WORKS(shm_ring_send(ring, buffer, 100, 0));
@@ -833,10 +841,10 @@ static void slots_of_one_sender(void)
     pthread_t thread;
 
     pthread_barrier_init(&reserver.barrier, NULL, 2);
-    for (int options = 0; options <= SHM_DROP_OLDEST; options += SHM_DROP_OLDEST) {
+    for (int options = 0; options <= SHMKEY_DROP_OLDEST; options += SHMKEY_DROP_OLDEST) {
         memset(memory, 0, 8192);
-        OPENS(ring, shm_ring_open_in(id, 0, 256, MAKE | options));
-        OPENS(other, shm_ring_open_in(id, 0, 256, options));
+        OPENS(ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
+        OPENS(other, shm_ring_open_at(AT(id, 0), 256, options, 0));
         reserver.ring = ring;
         reserver.stays = 1;
         CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
@@ -873,7 +881,7 @@ static void slots_of_one_sender(void)
     WORKS(shm_detach(memory));
 }
 
-/* Waiting that sleeps, while signals come in and somebody else does what is waited for: errno is left alone. */
+/* Waiting that sleeps, while signals come in and another thread does what is waited for: errno is left alone. */
 struct scene {
     struct shm_semaphore *semaphore;
     struct shm_mutex *mutex;
@@ -926,11 +934,11 @@ static void slow_paths(void)
     int id = private_segment(16384, &memory), value = 0;
     pthread_t thread;
 
-    OPENS(scene.mutex, shm_mutex_open_in(id, 0, 8, NULL, MAKE));
-    OPENS(scene.semaphore, shm_semaphore_open_in(id, 2048, 0, MAKE));
-    OPENS(scene.latest, shm_latest_open_in(id, 4096, sizeof value, NULL, MAKE));
-    OPENS(scene.ring, shm_ring_open_in(id, 8192, 64, MAKE));
-    OPENS(scene.full, shm_ring_open_in(id, 12288, 64, MAKE));
+    OPENS(scene.mutex, shm_mutex_open_at(AT(id, 0), 8, NULL, MAKE));
+    OPENS(scene.semaphore, shm_semaphore_open_at(AT(id, 2048), 0, MAKE));
+    OPENS(scene.latest, shm_latest_open_at(AT(id, 4096), sizeof value, NULL, MAKE));
+    OPENS(scene.ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
+    OPENS(scene.full, shm_ring_open_at(AT(id, 12288), 64, 0, MAKE));
     fill(scene.full);
     memset(&action, 0, sizeof action);
     action.sa_handler = nothing; /* and no SA_RESTART */
@@ -987,7 +995,7 @@ static void read_only(void)
 
     for (size_t i = 0; i < 2; i++) { /* it creates nothing */
         FAILS_NULL(shm_latest_open(own("latest"), sizeof value, NULL, ways[i]), ENOENT);
-        FAILS_NULL(shm_latest_open_key("shmfile", 115, sizeof value, NULL, ways[i]), ENOENT);
+        FAILS_NULL(shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, ways[i]), ENOENT);
     }
     OPENS(writer, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
     WORKS(shm_latest_publish(writer, &value));
@@ -1009,18 +1017,18 @@ static void read_only(void)
     WORKS(shm_remove(id));
     QUIET(shm_latest_close(writer));
 
-    OPENS(writer, shm_latest_open_key("shmfile", 115, sizeof value, NULL, MAKE));
-    OPENS(reader, shm_latest_open_key("shmfile", 115, sizeof value, NULL, SHM_RDONLY));
+    OPENS(writer, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, MAKE));
+    OPENS(reader, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, SHM_RDONLY));
     CHECK(mappings(shm_latest_id(writer), &writable) == 2 && writable == 1);
     WORKS(shm_remove(shm_latest_id(writer)));
     QUIET(shm_latest_close(reader));
     QUIET(shm_latest_close(writer));
 
     in = private_segment(16384, &memory);
-    OPENS(writer, shm_latest_open_in(in, 4096, sizeof value, NULL, MAKE));
+    OPENS(writer, shm_latest_open_at(AT(in, 4096), sizeof value, NULL, MAKE));
     WORKS(shm_latest_publish(writer, &value));
     before = mappings(in, &writable);
-    OPENS(reader, shm_latest_open_in(in, 4096, sizeof value, NULL, SHM_RDONLY));
+    OPENS(reader, shm_latest_open_at(AT(in, 4096), sizeof value, NULL, SHM_RDONLY));
     CHECK(mappings(in, &still) == before + 1 && still == writable);
     GIVES(shm_latest_read(reader, &value), 1);
     FAILS(shm_latest_publish(reader, &value), EACCES);
@@ -1031,15 +1039,15 @@ static void read_only(void)
     for (size_t i = 0; i < 2; i++) {
         FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, ways[i]), EACCES);
         CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
-        FAILS_NULL(shm_mutex_open_key("shmfile", 115, 8, NULL, ways[i]), EACCES);
-        FAILS_NULL(shm_mutex_open_in(in, 0, 8, NULL, ways[i]), EACCES);
+        FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, ways[i]), EACCES);
+        FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, ways[i]), EACCES);
         FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, ways[i]), EACCES);
-        FAILS_NULL(shm_semaphore_open_key("shmfile", 115, 0, ways[i]), EACCES);
-        FAILS_NULL(shm_semaphore_open_in(in, 0, 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open(own("ring"), 64, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open(own("ring"), 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open_key("shmfile", 115, 64, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open_in(in, 0, 64, ways[i]), EACCES);
+        FAILS_NULL(shm_semaphore_open_at(BY_FILE("shmfile", 115), 0, ways[i]), EACCES);
+        FAILS_NULL(shm_semaphore_open_at(AT(in, 0), 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 64, 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 0, 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open_at(BY_FILE("shmfile", 115), 64, 0, ways[i]), EACCES);
+        FAILS_NULL(shm_ring_open_at(AT(in, 0), 64, 0, ways[i]), EACCES);
     }
     CHECK(memory[0] == 0 && shm_open_name(own("mutex"), 0, 0) == -1);
     WORKS(shm_detach(memory));
@@ -1059,7 +1067,7 @@ static void removed(void)
     OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, MAKE));
     OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
     OPENS(reader, shm_latest_open(own("latest"), sizeof value, NULL, SHM_RDONLY));
-    OPENS(ring, shm_ring_open(own("ring"), 64, MAKE));
+    OPENS(ring, shm_ring_open(own("ring"), 64, 0, MAKE));
     GIVES(shm_mutex_removed(mutex), 0);
     GIVES(shm_semaphore_removed(semaphore), 0);
     GIVES(shm_latest_removed(latest), 0);
@@ -1101,7 +1109,7 @@ static void removed(void)
 
     id = shm_open_private(4096, 0600);
     OPENS(memory, shm_attach(id, 0));
-    OPENS(semaphore, shm_semaphore_open_in(id, 1024, 0, MAKE));
+    OPENS(semaphore, shm_semaphore_open_at(AT(id, 1024), 0, MAKE));
     GIVES(shm_semaphore_removed(semaphore), 0);
     WORKS(shm_remove(id));
     GIVES(shm_semaphore_removed(semaphore), 1);
@@ -1151,47 +1159,47 @@ static void collisions(void)
         return;
     }
     CHECK(ftok(names[0], 7) == ftok(names[1], 7));
-    OPENS(mutex, shm_mutex_open_key(names[0], 7, 8, NULL, MAKE));
-    OPENS(other, shm_mutex_open_key(names[0], 0x107, 8, NULL, 0)); /* 8 bits of it count */
+    OPENS(mutex, shm_mutex_open_at(BY_FILE(names[0], 7), 8, NULL, MAKE));
+    OPENS(other, shm_mutex_open_at(BY_FILE(names[0], 0x107), 8, NULL, 0)); /* 8 bits of it count */
     QUIET(shm_mutex_close(other));
-    FAILS_NULL(shm_mutex_open_key(names[1], 7, 8, NULL, MAKE), ENOTUNIQ);
-    FAILS_NULL(shm_mutex_open_key(names[1], 7, 8, NULL, 0), ENOTUNIQ);
-    FAILS_NULL(shm_semaphore_open_key(names[1], 7, 0, MAKE), ENOTUNIQ);
-    FAILS_NULL(shm_ring_open_key(names[1], 7, 100000, MAKE), ENOTUNIQ); /* also where it is too small */
-    OPENS(other, shm_mutex_open_in(shm_mutex_id(mutex), 0, 8, NULL, 0));
+    FAILS_NULL(shm_mutex_open_at(BY_FILE(names[1], 7), 8, NULL, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_mutex_open_at(BY_FILE(names[1], 7), 8, NULL, 0), ENOTUNIQ);
+    FAILS_NULL(shm_semaphore_open_at(BY_FILE(names[1], 7), 0, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_ring_open_at(BY_FILE(names[1], 7), 100000, 0, MAKE), ENOTUNIQ); /* also where it is too small */
+    OPENS(other, shm_mutex_open_at(AT(shm_mutex_id(mutex), 0), 8, NULL, 0));
     QUIET(shm_mutex_close(other));
     WORKS(shm_remove(shm_mutex_id(mutex)));
     QUIET(shm_mutex_close(mutex));
-    OPENS(semaphore, shm_semaphore_open_key(names[1], 7, 0, MAKE));
-    FAILS_NULL(shm_semaphore_open_key(names[0], 7, 0, MAKE), ENOTUNIQ);
+    OPENS(semaphore, shm_semaphore_open_at(BY_FILE(names[1], 7), 0, MAKE));
+    FAILS_NULL(shm_semaphore_open_at(BY_FILE(names[0], 7), 0, MAKE), ENOTUNIQ);
     WORKS(shm_remove(shm_semaphore_id(semaphore)));
     QUIET(shm_semaphore_close(semaphore));
-    OPENS(latest, shm_latest_open_key(names[1], 7, 8, NULL, MAKE));
-    FAILS_NULL(shm_latest_open_key(names[0], 7, 8, NULL, MAKE), ENOTUNIQ);
-    FAILS_NULL(shm_latest_open_key(names[0], 7, 8, NULL, SHM_RDONLY), ENOTUNIQ);
+    OPENS(latest, shm_latest_open_at(BY_FILE(names[1], 7), 8, NULL, MAKE));
+    FAILS_NULL(shm_latest_open_at(BY_FILE(names[0], 7), 8, NULL, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_latest_open_at(BY_FILE(names[0], 7), 8, NULL, SHM_RDONLY), ENOTUNIQ);
     WORKS(shm_remove(shm_latest_id(latest)));
     QUIET(shm_latest_close(latest));
-    OPENS(ring, shm_ring_open_key(names[1], 7, 64, MAKE));
-    FAILS_NULL(shm_ring_open_key(names[0], 7, 64, MAKE), ENOTUNIQ);
-    FAILS_NULL(shm_ring_open_key(names[0], 7, 0, 0), ENOTUNIQ);
+    OPENS(ring, shm_ring_open_at(BY_FILE(names[1], 7), 64, 0, MAKE));
+    FAILS_NULL(shm_ring_open_at(BY_FILE(names[0], 7), 64, 0, MAKE), ENOTUNIQ);
+    FAILS_NULL(shm_ring_open_at(BY_FILE(names[0], 7), 0, 0, 0), ENOTUNIQ);
     WORKS(shm_remove(shm_ring_id(ring)));
     QUIET(shm_ring_close(ring));
     CHECK(unlink(names[0]) == 0 && unlink(names[1]) == 0);
 }
 
-/* What others may only read, as somebody who is not root: the names are of objects with the mode 0644. */
+/* What others may only read, as a user other than root: the names are of objects with the mode 0644. */
 static void as_a_reader(void *readable)
 {
     struct shm_latest *latest;
     int value = 0, in = *(int *) readable;
 
     if (setgid(65534) != 0 || setuid(65534) != 0) {
-        return; /* is nobody already; and its own segments it may write */
+        return; /* is unprivileged already; and it may write its own segments */
     }
     FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, 0), EACCES);
     FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, 0), EACCES);
-    FAILS_NULL(shm_ring_open(own("ring"), 64, 0), EACCES);
-    FAILS_NULL(shm_ring_open(own("ring"), 0, MAKE), EACCES);
+    FAILS_NULL(shm_ring_open(own("ring"), 64, 0, 0), EACCES);
+    FAILS_NULL(shm_ring_open(own("ring"), 0, 0, MAKE), EACCES);
     if (!watched) { /* valgrind's own shmat says EINVAL */
         FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, 0), EACCES);
     }
@@ -1203,11 +1211,11 @@ static void as_a_reader(void *readable)
     FAILS(shm_remove(shm_latest_id(latest)), EPERM);
     QUIET(shm_latest_close(latest));
     if (!watched) {
-        OPENS(latest, shm_latest_open_in(in, 0, sizeof value, NULL, 0)); /* reading is enough here, too */
+        OPENS(latest, shm_latest_open_at(AT(in, 0), sizeof value, NULL, 0)); /* reading is enough here, too */
         GIVES(shm_latest_read(latest, &value), 1);
         FAILS(shm_latest_publish(latest, &value), EACCES);
         QUIET(shm_latest_close(latest));
-        FAILS_NULL(shm_semaphore_open_in(in, 2048, 0, 0), EACCES);
+        FAILS_NULL(shm_semaphore_open_at(AT(in, 2048), 0, 0), EACCES);
     }
 }
 
@@ -1222,15 +1230,15 @@ static void permissions(void)
     int value = 42, in = shm_open_private(4096, 0644);
 
     OPENS(memory, shm_attach(in, 0));
-    OPENS(latest, shm_latest_open_in(in, 0, sizeof value, NULL, MAKE));
+    OPENS(latest, shm_latest_open_at(AT(in, 0), sizeof value, NULL, MAKE));
     WORKS(shm_latest_publish(latest, &value));
     QUIET(shm_latest_close(latest));
-    OPENS(semaphore, shm_semaphore_open_in(in, 2048, 0, MAKE));
+    OPENS(semaphore, shm_semaphore_open_at(AT(in, 2048), 0, MAKE));
     QUIET(shm_semaphore_close(semaphore));
     OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, open_to_readers));
     OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, open_to_readers));
     OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, open_to_readers));
-    OPENS(ring, shm_ring_open(own("ring"), 64, open_to_readers));
+    OPENS(ring, shm_ring_open(own("ring"), 64, 0, open_to_readers));
     OPENS(secret, shm_mutex_open(own("other"), 8, NULL, MAKE));
     WORKS(shm_latest_publish(latest, &value));
     in_child(as_a_reader, &in);

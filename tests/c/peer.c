@@ -16,7 +16,7 @@
 #define MAKE (IPC_CREAT | 0600)
 #define MS ((int64_t) 1000000)
 #define AGES (50000 * MS)
-/* Room for all that a process sends here before anybody receives. */
+/* Room for all that a process sends here before a process receives. */
 #define CAPACITY 200000
 
 static const char *name;
@@ -146,7 +146,7 @@ static void semaphore_share(void)
     shm_semaphore_close(tokens);
 }
 
-/* Takes one of three, and dies asleep while it waits for what nobody gives. */
+/* Takes one of three, and dies asleep while it waits for a count that no process raises. */
 static void semaphore_victim(void)
 {
     struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);
@@ -247,7 +247,7 @@ static void latest_reader_victim(void)
 
 static struct shm_ring *open_ring(int options)
 {
-    struct shm_ring *ring = shm_ring_open(name, CAPACITY, MAKE | options);
+    struct shm_ring *ring = shm_ring_open(name, CAPACITY, options, MAKE);
 
     EXPECT(ring != NULL);
     return ring;
@@ -375,7 +375,7 @@ static void ring_receiver(int options)
 /* `count` messages of all senders together. */
 static void many_receiver(void)
 {
-    struct shm_ring *ring = open_ring(SHM_MANY_SENDERS);
+    struct shm_ring *ring = open_ring(SHMKEY_MANY_SENDERS);
 
     others_come = 1;
     ring_receive(ring, count);
@@ -440,7 +440,7 @@ static void ring_sender_survivor(void)
 /* Another sender has died with a slot reserved. */
 static void many_survivor(void)
 {
-    struct shm_ring *ring = open_ring(SHM_MANY_SENDERS);
+    struct shm_ring *ring = open_ring(SHMKEY_MANY_SENDERS);
 
     for (uint64_t i = 0; i < count; i++) {
         ring_send(ring, i, i + 1);
@@ -484,9 +484,9 @@ int main(int arguments, char **argument)
     ROLE("ring receiver survivor", ring_receiver_survivor())
     ROLE("ring receiver victim", ring_receiver_victim())
     ROLE("ring sender survivor", ring_sender_survivor())
-    ROLE("many send", ring_sender(SHM_MANY_SENDERS))
+    ROLE("many send", ring_sender(SHMKEY_MANY_SENDERS))
     ROLE("many receive", many_receiver())
-    ROLE("many victim", ring_sender_victim(SHM_MANY_SENDERS))
+    ROLE("many victim", ring_sender_victim(SHMKEY_MANY_SENDERS))
     ROLE("many survivor", many_survivor())
     printf("there is no role %s\n", role);
     return 2;

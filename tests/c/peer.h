@@ -1,5 +1,5 @@
 /*
- * What the peers of tests/pairings.rs agree on, in C, C++ and Rust: numbers that look random and that everybody can make again.
+ * What the peers in C, C++ and Rust agree on: numbers that look random and follow from a seed.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* splitmix64, as in tests/stage/values.rs. */
+/* splitmix64, as in tests/support/values.rs. */
 static inline uint64_t peer_next(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;

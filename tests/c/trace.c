@@ -377,7 +377,7 @@ static void no_key(void)
     FAILS(shmget(0x7b5a1234, 512, 0600), ENOENT);
 }
 
-/* In a namespace where nobody has a segment under the key -1. */
+/* In a namespace where no process has a segment under the key -1. */
 static void key_of_failed_ftok(void)
 {
     key_t key;
@@ -815,7 +815,7 @@ static void killed_child(int signal)
     wait(NULL);
 }
 
-/* In an IPC namespace of its own, where whoever has started this does not see what is left. */
+/* In an IPC namespace of its own, where the process that has started this does not see what is left. */
 static void apart(void)
 {
     own_namespace(NULL, NULL);
@@ -887,7 +887,7 @@ static void closer(void)
     no_key();
 }
 
-/* Nobody reads standard error. */
+/* No process reads standard error. */
 static void unheard(void)
 {
     for (int i = 0; i < 3; i++) {

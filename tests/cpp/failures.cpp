@@ -61,7 +61,7 @@ int main(int, char **argv)
     CHECK(semaphore->remove().has_value());
 
     // C: nothing allocated, nothing formatted, and errno is left alone by asking.
-    shm_ring *const ring = shm_ring_open(name, 4096, IPC_CREAT | 0600);
+    shm_ring *const ring = shm_ring_open(name, 4096, 0, SHMKEY_CREATE | 0600);
     shm_latest *const latest = shm_latest_open("unused", 8, nullptr, 0);
     CHECK(latest == nullptr && errno == ENOENT);
     char buffer[64];

@@ -9,7 +9,9 @@
 #include <limits>
 #include <sched.h>
 #include <sys/wait.h>
+#include <sys/shm.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -135,14 +137,17 @@ void segments()
         CHECK(same.id() == id);
         auto status = TAKE(segment.status());
         CHECK(status.size == 100 && status.nattch == 0 && status.mode == 0640);
-        CHECK(TAKE(shmkey::segment::open_raw(status.key, 0, 0)).id() == id);
+        CHECK(TAKE(shmkey::segment::open_key_number(status.key, 0, shmkey::existing)).id() == id);
+        CHECK(segment.set_mode(0600) && segment.set_owner(geteuid()) && TAKE(segment.status()).mode == 0600);
+        FAILS(segment.set_mode(01000), EINVAL);
+        FAILS(shmkey::segment::open_private(10, shmkey::create{0066}), EINVAL);
         auto memory = TAKE(segment.attach());
         CHECK(memory.size() == 100 && memory.prefault());
         CHECK(memory.at<char>(99) != nullptr && memory.at<char>(100) == nullptr);
         CHECK(memory.at<std::int64_t>(88) != nullptr && memory.at<std::int64_t>(96) == nullptr);
         CHECK(memory.at<std::int64_t>(4) == nullptr && memory.at<char>(static_cast<std::size_t>(-1)) == nullptr);
         there(memory.at<pair>(16)) = {1, 2};
-        auto again = TAKE(same.attach(SHM_RDONLY));
+        auto again = TAKE(same.attach(shmkey::read_only));
         CHECK(there(again.at<pair>(16)).b == 2 && again.data() != memory.data());
         void *const address = memory.data();
         shmkey::attachment moved(std::move(memory));
@@ -211,7 +216,7 @@ void twins()
 void ends_of_segments()
 {
     CHECK(errno == 4242); // the ends of objects leave it alone
-    FAILS(shmkey::segment::open(own("plain"), 0, 0), ENOENT);
+    FAILS(shmkey::segment::open(own("plain"), 0, shmkey::existing), ENOENT);
     FAILS(shmkey::segment::from_id(-1).attach(), EINVAL);
     FAILS(shmkey::segment::from_id(-1).status(), EINVAL);
     FAILS(shmkey::segment::from_id(-1).remove(), EINVAL);
@@ -221,7 +226,7 @@ void errors()
 {
     shmkey::error none;
     CHECK(none.number() == 0 && std::strcmp(none.sentence(), "no error") == 0);
-    auto failed = shmkey::segment::open(own("plain"), 0, 0);
+    auto failed = shmkey::segment::open(own("plain"), 0, shmkey::existing);
     shmkey::error copy(failed.error()), other;
     (void) shm_remove(-1); // has another sentence
     CHECK(std::strstr(copy.sentence(), "ENOENT") != nullptr && std::strcmp(copy.sentence(), failed.error().sentence()) == 0);
@@ -230,6 +235,23 @@ void errors()
     CHECK(copy.number() == ENOENT && copy.code() == std::errc::no_such_file_or_directory && !copy.is_timeout());
     shmkey::result<int> number(5);
     CHECK(number && number.has_value() && *number == 5 && number.error().number() == 0);
+    CHECK(number.value() == 5 && number.value_or(6) == 5 && shmkey::result<int>(other).value_or(6) == 6);
+    CHECK(std::as_const(number).value() == 5 && std::move(number).value() == 5);
+    shmkey::result<void>().value();
+#if defined(__cpp_exceptions)
+    try {
+        (void) failed.value();
+        CHECK(false);
+    } catch (const std::system_error &thrown) {
+        CHECK(thrown.code() == std::errc::no_such_file_or_directory && std::strstr(thrown.what(), "ENOENT") != nullptr);
+    }
+    try {
+        shmkey::segment::from_id(-1).remove().value();
+        CHECK(false);
+    } catch (const std::system_error &thrown) {
+        CHECK(thrown.code().value() == EINVAL);
+    }
+#endif
     CHECK(!shmkey::version().empty());
 }
 
@@ -254,7 +276,7 @@ void semaphores()
     FAILS(moved.id(), EFAULT);
     FAILS(moved.remove(), EINVAL);
     CHECK(two.remove());
-    FAILS(shmkey::semaphore::open(own("semaphore"), 0, 0), ENOENT);
+    FAILS(shmkey::semaphore::open(own("semaphore"), 0, shmkey::existing), ENOENT);
     FAILS(shmkey::semaphore::open("", 0), EINVAL);
     FAILS(shmkey::semaphore::open(static_cast<const char *>(nullptr), 0), EINVAL);
     FAILS(shmkey::semaphore::open(std::string(257, 'x')), EINVAL);
@@ -266,6 +288,12 @@ void semaphores()
     auto [id, memory] = private_segment(4096);
     CHECK(TAKE(TAKE(shmkey::semaphore::open(shmkey::place::in(id, 1024), 4)).value()) == 4);
     FAILS(shmkey::semaphore::open(shmkey::place::in(id, 1000)), EINVAL);
+    const auto later = shmkey::place::in(id, 2048).created_within(10ms);
+    FAILS(shmkey::semaphore::open(later, 0, shmkey::existing), ETIMEDOUT);
+    const auto mine = shmkey::place::in(id, 1024).owned_by(geteuid());
+    CHECK(shmkey::semaphore::open(mine));
+    FAILS(shmkey::semaphore::open(mine.owned_by(geteuid() + 1)), EPERM);
+    FAILS(shmkey::semaphore::open(shmkey::place(own("semaphore")).owned_by(geteuid() + 1)), EINVAL);
 }
 
 void mutexes()
@@ -366,7 +394,7 @@ void rings()
 {
     auto ring = TAKE(shmkey::ring::open(own("ring"), 1000));
     auto other = TAKE(shmkey::ring::open(own("ring"), 0, shmkey::existing));
-    FAILS(shmkey::ring::open(own("ring"), 1000, shmkey::create() | shmkey::many_senders), EPROTO);
+    FAILS(shmkey::ring::open(own("ring"), 1000, shmkey::many_senders), EPROTO);
     FAILS(shmkey::ring::open(own("ring"), 1), EINVAL);
     CHECK(TAKE(other.capacity()) == 1000 && TAKE(other.used()) == 0 && TAKE(other.dropped()) == 0);
     CHECK(TAKE(ring.id()) == TAKE(other.id()));
@@ -455,7 +483,7 @@ void rings()
     CHECK(ring.remove());
 
     auto [id, place_of_it] = private_segment(8192);
-    auto newest = TAKE(shmkey::ring::open(shmkey::place::in(id, 64), 64, shmkey::create() | shmkey::drop_oldest));
+    auto newest = TAKE(shmkey::ring::open(shmkey::place::in(id, 64), 64, shmkey::drop_oldest));
     CHECK(newest.send("first"));
     auto old = TAKE(newest.peek());
     for (int i = 0; i < 20; i++) {
@@ -463,7 +491,7 @@ void rings()
     }
     FAILS(old.release(), ESTALE);
     CHECK(TAKE(newest.dropped()) > 0 && newest.recv(text) && text == "later");
-    auto crowd = TAKE(shmkey::ring::open(shmkey::place::in(id, 4096), 256, shmkey::create() | shmkey::many_senders));
+    auto crowd = TAKE(shmkey::ring::open(shmkey::place::in(id, 4096), 256, shmkey::many_senders));
     auto another = TAKE(shmkey::ring::open(shmkey::place::in(id, 4096), 0, shmkey::existing));
     CHECK(crowd.send("one") && another.send("two") && crowd.recv(text) && crowd.recv(text) && text == "two");
 }
@@ -479,9 +507,6 @@ void read_only_and_removed()
     auto [id, memory] = private_segment(8192);
     auto in = TAKE(shmkey::latest<int>::open(shmkey::place::in(id, 0)));
     FAILS(TAKE(shmkey::latest<int>::open(shmkey::place::in(id, 0), shmkey::read_only)).publish(1), EACCES);
-    FAILS(shmkey::mutex<int>::open(own("mutex"), shmkey::read_only), EACCES);
-    FAILS(shmkey::semaphore::open(own("semaphore"), 0, shmkey::read_only), EACCES);
-    FAILS(shmkey::ring::open(own("ring"), 64, shmkey::read_only), EACCES);
 
     auto mutex = TAKE(shmkey::mutex<int>::open(own("mutex")));
     auto semaphore = TAKE(shmkey::semaphore::open(own("semaphore")));

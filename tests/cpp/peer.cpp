@@ -1,6 +1,8 @@
 // One end of an object in C++, for tests/pairings.rs: the roles of tests/c/peer.c, whose words they go by.
 #include <shmkey.hpp>
 
+#include <unistd.h>
+
 #include "../c/peer.h"
 
 #include <cstdio>
@@ -16,7 +18,7 @@ using shmkey::error;
 namespace {
 
 constexpr shmkey::timeout ages = 50s;
-constexpr std::size_t capacity = 200000; // room for all that a process sends here before anybody receives
+constexpr std::size_t capacity = 200000; // room for all that a process sends here before a process receives
 
 std::string name;
 std::uint64_t seed, count, number;
@@ -218,9 +220,9 @@ void latest_reader_victim()
     }
 }
 
-shmkey::ring open_ring(int options)
+shmkey::ring open_ring(shmkey::ring_options options)
 {
-    return TAKE(shmkey::ring::open(name, capacity, shmkey::create() | options));
+    return TAKE(shmkey::ring::open(name, capacity, options));
 }
 
 void ring_send(shmkey::ring &ring, std::uint64_t first, std::uint64_t last)
@@ -303,23 +305,23 @@ void ring_receive(shmkey::ring &ring, std::uint64_t messages)
     }
 }
 
-void ring_sender(int options)
+void ring_sender(shmkey::ring_options options)
 {
     auto ring = open_ring(options);
     ring_send(ring, 0, count);
 }
 
-void ring_receiver(int options)
+void ring_receiver(shmkey::ring_options options)
 {
     auto ring = open_ring(options);
-    others_come = options != 0;
+    others_come = options != shmkey::ring_options::none;
     ring_receive(ring, count);
-    if (options == 0) {
+    if (options == shmkey::ring_options::none) {
         FAILS(ring.peek(ages), EPIPE);
     }
 }
 
-void ring_sender_victim(int options)
+void ring_sender_victim(shmkey::ring_options options)
 {
     auto ring = open_ring(options);
     number = 1;
@@ -330,7 +332,7 @@ void ring_sender_victim(int options)
 
 void ring_receiver_survivor()
 {
-    auto ring = open_ring(0);
+    auto ring = open_ring(shmkey::ring_options::none);
     ring_receive(ring, 10);
     FAILS(ring.peek(ages), EOWNERDEAD);
     ring_send(ring, 0, 5);
@@ -339,7 +341,7 @@ void ring_receiver_survivor()
 
 void ring_receiver_victim()
 {
-    auto ring = open_ring(0);
+    auto ring = open_ring(shmkey::ring_options::none);
     ring_receive(ring, 1);
     EXPECT(TAKE(ring.peek(ages)).size() >= 16);
     wait_for_death();
@@ -347,7 +349,7 @@ void ring_receiver_victim()
 
 void ring_sender_survivor()
 {
-    auto ring = open_ring(0);
+    auto ring = open_ring(shmkey::ring_options::none);
     std::vector<unsigned char> room(PEER_LONGEST);
     std::uint64_t sent = 0;
     for (;; sent++) {
@@ -397,9 +399,9 @@ constexpr part parts[] = {
     {"latest publisher victim", latest_publisher_victim},
     {"latest reader survivor", latest_reader_survivor},
     {"latest reader victim", latest_reader_victim},
-    {"ring send", [] { ring_sender(0); }},
-    {"ring receive", [] { ring_receiver(0); }},
-    {"ring sender victim", [] { ring_sender_victim(0); }},
+    {"ring send", [] { ring_sender(shmkey::ring_options::none); }},
+    {"ring receive", [] { ring_receiver(shmkey::ring_options::none); }},
+    {"ring sender victim", [] { ring_sender_victim(shmkey::ring_options::none); }},
     {"ring receiver survivor", ring_receiver_survivor},
     {"ring receiver victim", ring_receiver_victim},
     {"ring sender survivor", ring_sender_survivor},

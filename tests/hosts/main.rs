@@ -1,14 +1,14 @@
 //! Programs on which a library could have an effect that libc's functions have not, in every way of
 //! loading it, without a trace and with one.
 
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
-use stage::{
-    Artifacts, Process, Sandbox,
+use std::{fs, sync::LazyLock};
+use support::{
+    Artifacts, Environment, Process,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
-use std::{fs, sync::LazyLock};
 
 /// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
 /// end well, and to be traced where it is to be.
@@ -28,10 +28,10 @@ fn run(library: &Library, ways: &[Way], name: &str, beside: &[&str]) -> Vec<Stri
             }
         };
         for traced in [false, true] {
-            let sandbox = Sandbox::new().unwrap();
-            let trace = sandbox.path().join("trace");
+            let test = Environment::new();
+            let trace = test.path().join("trace");
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path());
+            command.current_dir(test.path());
             if traced {
                 command.env("SHMKEY_TRACE", &trace);
             }
@@ -99,9 +99,9 @@ fn a_traced_call_needs_little_stack() {
             ("./trace", "json", 9 << 10),
             ("./trace.%p", "text", 9 << 10),
         ] {
-            let sandbox = Sandbox::new().unwrap();
+            let test = Environment::new();
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path());
+            command.current_dir(test.path());
             command.env("SHMKEY_TRACE", trace);
             command.env("SHMKEY_TRACE_FORMAT", format);
             // The dynamic linker's own work takes stack, too, at the first call of each function.
@@ -236,9 +236,9 @@ fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for host in HOSTS.iter() {
         for &(trace, expected) in traces {
-            let sandbox = Sandbox::new().unwrap();
+            let test = Environment::new();
             let mut command = host.command(&artifacts);
-            command.current_dir(sandbox.path()).arg(situation);
+            command.current_dir(test.path()).arg(situation);
             command.env("SHMKEY_TRACE", trace);
             let what = format!("{situation} by {:?}, trace: {trace}", host.way);
             match Process::run(&what, command, b"") {
@@ -297,6 +297,13 @@ fn a_handler_that_jumps_out_of_a_call_finds_the_signal_mask_as_it_was() {
 #[test]
 fn a_full_pipe_does_not_stop_a_program() {
     observe("full", ["went on", "went on, 3 lost, traced", "went on"]);
+}
+
+/// A short line that still fits into the last page does not mean that a process reads the pipe.
+#[test]
+fn a_full_pipe_that_is_not_read_costs_one_wait() {
+    let none = "0 with time";
+    observe("stalled", [none, "1 with time", none]);
 }
 
 #[test]

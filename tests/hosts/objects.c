@@ -41,7 +41,7 @@ int main(void)
     snprintf(name, sizeof name, "shmkey-hosts-%d", (int) getpid());
     mutex = shm_mutex_open(name, 8, NULL, IPC_CREAT | 0600);
     name[0] = 'r';
-    ring = shm_ring_open(name, 64, IPC_CREAT | 0600);
+    ring = shm_ring_open(name, 64, 0, IPC_CREAT | 0600);
     if (mutex == NULL || ring == NULL) {
         printf("%s\n", shm_last_error());
         return 1;

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -134,6 +137,62 @@ static void in_full_pipe(void)
     text[len < 0 ? 0 : len] = '\0';
     printf("went on%s%s\n", strstr(text, "has lost 3 lines") != NULL ? ", 3 lost" : "",
            strstr(text, "shmget(") != NULL ? ", traced" : "");
+}
+
+/* Lines of two lengths, of which the last page of the pipe has room for the short ones alone. */
+static void make_long_and_short_calls(void)
+{
+    static char path[2001];
+    int i;
+
+    for (i = 0; i < 2000; i++) {
+        path[i] = i % 2 == 0 ? '/' : '.';
+    }
+    for (i = 0; i < 5; i++) {
+        ftok(path, 1);
+        shmdt(NULL);
+    }
+}
+
+/* Whether a process has entered ppoll, and gives it time. */
+static int gives_time(pid_t process)
+{
+    struct __ptrace_syscall_info call;
+    unsigned char *time;
+
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, process, sizeof call, &call) <= 0 || call.op != PTRACE_SYSCALL_INFO_ENTRY
+        || call.entry.nr != SYS_ppoll) {
+        return 0;
+    }
+    time = (unsigned char *) (uintptr_t) call.entry.args[2]; /* seconds, nanoseconds */
+    return ptrace(PTRACE_PEEKDATA, process, time, NULL) != 0
+           || ptrace(PTRACE_PEEKDATA, process, time + sizeof (long), NULL) != 0;
+}
+
+/* Nothing reads the pipe, and its last page has some room. */
+static void in_stalled_pipe(void)
+{
+    static char page[4096];
+    int status, count = 0;
+    pid_t child;
+
+    if (read(READER, page, sizeof page) != sizeof page || write(2, page, sizeof page - 1000) < 0) {
+        exit(3);
+    }
+    child = fork();
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        make_long_and_short_calls();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+    while (ptrace(PTRACE_SYSCALL, child, NULL, NULL) == 0 && waitpid(child, &status, 0) == child
+           && WIFSTOPPED(status)) {
+        count += gives_time(child);
+    }
+    printf("%d with time\n", count);
 }
 
 static void in_terminal(void)
@@ -378,6 +437,8 @@ int main(int argc, char **argv)
             in_jump();
         } else if (strcmp(what, "full") == 0) {
             in_full_pipe();
+        } else if (strcmp(what, "stalled") == 0) {
+            in_stalled_pipe();
         } else if (strcmp(what, "terminal") == 0) {
             in_terminal();
         } else if (strcmp(what, "few") == 0) {

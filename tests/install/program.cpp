@@ -5,7 +5,7 @@
 
 int main()
 {
-    int id = shm_open_private(4096, IPC_CREAT | 0600);
+    int id = shm_open_private(4096, SHMKEY_CREATE | 0600);
     if (id < 0) {
         std::fprintf(stderr, "%s\n", shm_last_error());
         return 1;

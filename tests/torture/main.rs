@@ -2,20 +2,20 @@
 //! is written down. Each further child is sent along that way up to the k-th instruction, and killed
 //! there. Then the survivors must find everything in order.
 //!
-//! By default a sample of all k, from a seed that is printed (`SHMKEY_SEED=…` repeats it); `cargo
-//! test --release --test torture -- --ignored` takes every k, but not each turn of an instruction that
-//! repeats itself.
+//! By default it takes a sample of all k, from a seed that it prints (`SHMKEY_SEED=…` repeats it).
+//! `SHMKEY_TORTURE=1 cargo test --release --test torture` takes every k in half an hour, but not each
+//! turn of an instruction that repeats itself.
 
-#[path = "../stage/mod.rs"]
-mod stage;
 mod stepping;
+#[path = "../support/mod.rs"]
+mod support;
 mod victims;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use stage::Random;
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 use stepping::Way;
-use victims::{Scene, VICTIMS, Victim};
+use support::Random;
+use victims::{Objects, VICTIMS, Victim};
 
 /// How many k a sample has.
 const SAMPLE: usize = if cfg!(debug_assertions) {
@@ -32,27 +32,23 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The processes are forked, and a fork copies one thread.
     arguments.test_threads = Some(1);
-    stage::directory(); // cleans up when this process is stopped
+    support::directory(); // cleans up when this process is stopped
     stay_on_one_core();
     let seed = Random::seed_of_run();
 
-    let mut trials = Vec::new();
-    for (name, victim) in VICTIMS {
-        trials.push(Trial::test(format!("sample: {name}"), move || {
-            kill_at_some(victim, &mut Random::seeded(seed)).map_err(Failed::from)
-        }));
-        trials.push(
-            Trial::test(format!("torture: {name}"), move || {
-                kill_at_all(victim).map_err(Failed::from)
-            })
-            .with_ignored_flag(true),
-        );
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    match conclusion.has_failed() {
-        true => ExitCode::from(101),
-        false => ExitCode::SUCCESS,
-    }
+    let all = env::var_os("SHMKEY_TORTURE").is_some();
+    let trials = VICTIMS.map(|(name, victim)| {
+        let how = if all { "all" } else { "sample" };
+        Trial::test(format!("{how}: {name}"), move || {
+            let tried = if all {
+                kill_at_all(victim)
+            } else {
+                kill_at_some(victim, &mut Random::seeded(seed))
+            };
+            tried.map_err(Failed::from)
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
 /// Stepping goes back and forth between two processes that never run at the same time: on one core
@@ -86,20 +82,20 @@ fn kill_at_all(victim: Victim) -> Result<(), String> {
 
 /// The instructions that an operation makes, undisturbed.
 fn way(victim: Victim) -> Result<Way, String> {
-    let scene = Scene::new()?;
-    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let objects = Objects::new()?;
+    let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;
     let way = Way::of(child)?;
-    (victim.check)(&scene, true).map_err(|error| format!("not killed: {error}"))?;
+    (victim.check)(&objects, true).map_err(|error| format!("not killed: {error}"))?;
     Ok(way)
 }
 
 /// Kills a child after so many instructions of its act, or lets it come to its end.
 fn kill_after(victim: Victim, way: &Way, k: usize) -> Result<(), String> {
-    let scene = Scene::new()?;
-    let child = stepping::start(|| (victim.prepare)(&scene), || (victim.act)(&scene))?;
+    let objects = Objects::new()?;
+    let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;
     let done = !way.send(child, k)?;
     if !done {
         stepping::kill(child)?;
     }
-    (victim.check)(&scene, done).map_err(|error| format!("killed after instruction {k}: {error}"))
+    (victim.check)(&objects, done).map_err(|error| format!("killed after instruction {k}: {error}"))
 }

@@ -1,26 +1,23 @@
 //! What is done by those who are killed, and what the survivors must find.
 
-use crate::stage;
+use crate::support::{self, AGES};
 use shmkey::{
     ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, Segment, Semaphore, Sender,
 };
 use std::{cell::RefCell, time::Duration};
 
-/// Nobody waits for ever; far longer than anything takes.
-const AGES: Duration = Duration::from_secs(60);
-
 /// Something that a child does, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
 pub struct Victim {
     /// What the child does before it is stepped.
-    pub prepare: fn(&Scene),
-    pub act: fn(&Scene),
+    pub prepare: fn(&Objects),
+    pub act: fn(&Objects),
     /// What the survivors see and do. `done` if the child came to its end.
-    pub check: fn(&Scene, done: bool) -> Result<(), String>,
+    pub check: fn(&Objects, done: bool) -> Result<(), String>,
 }
 
 /// What both sides have: opened before the fork.
-pub struct Scene {
+pub struct Objects {
     names: Vec<String>,
     mutex: Mutex<[u64; 4]>,
     semaphore: Semaphore,
@@ -268,33 +265,31 @@ pub const VICTIMS: [(&str, Victim); 27] = [
     ),
 ];
 
-fn nothing(_: &Scene) {}
+fn nothing(_: &Objects) {}
 
 fn text(error: shmkey::Error) -> String {
     error.to_string()
 }
 
-impl Scene {
-    pub fn new() -> Result<Scene, String> {
+impl Objects {
+    pub fn new() -> Result<Objects, String> {
         let mut names = Vec::new();
         let mut name = |what: &str| {
             let name = format!("torture {} {what}", std::process::id());
             remove(&name);
-            stage::watch(Key::from_name(&name).map_err(text)?);
+            support::watch(Key::from_name(&name).map_err(text)?);
             names.push(name.clone());
             Ok::<_, String>(name)
         };
         let ring = Ring::open(name("ring")?.as_str(), 40_000).map_err(text)?;
-        let mut options = Ring::options();
-        let many = options
+        let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
-        let mut options = Ring::options();
         // As much as the two messages take, and no other.
-        let dropping = options
+        let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
-        let scene = Scene {
+        let objects = Objects {
             mutex: Mutex::open(name("mutex")?.as_str(), OLD).map_err(text)?,
             semaphore: Semaphore::open(name("semaphore")?.as_str(), 1).map_err(text)?,
             latest: Latest::open(name("latest")?.as_str()).map_err(text)?,
@@ -307,23 +302,23 @@ impl Scene {
             receiver: RefCell::new(None),
             names,
         };
-        scene
+        objects
             .latest
             .publisher()
             .and_then(|mut publisher| publisher.publish(OLD))
             .map_err(text)?;
-        for ring in [&scene.ring, &scene.many, &scene.dropping] {
+        for ring in [&objects.ring, &objects.many, &objects.dropping] {
             let mut sender = ring.sender().map_err(text)?;
             sender
                 .try_send(FIRST)
                 .and_then(|()| sender.try_send(SECOND))
                 .map_err(text)?;
         }
-        Ok(scene)
+        Ok(objects)
     }
 }
 
-impl Drop for Scene {
+impl Drop for Objects {
     fn drop(&mut self) {
         self.names.iter().for_each(|name| remove(name));
     }
@@ -338,51 +333,49 @@ fn remove(name: &str) {
 // The mutex.
 
 /// A thread finds out who it is once, at its first lock. That has a test of its own.
-fn know_oneself(scene: &Scene) {
-    drop(scene.mutex.lock());
+fn know_oneself(objects: &Objects) {
+    drop(objects.mutex.lock());
 }
 
-fn lock_and_set(scene: &Scene) {
-    if let Ok(mut guard) = scene.mutex.lock() {
+fn lock_and_set(objects: &Objects) {
+    if let Ok(mut guard) = objects.mutex.lock() {
         guard.set(NEW);
     }
 }
 
 /// The parent has the lock, or the child itself has just been refused it.
-fn lock_in_vain(scene: &Scene) {
-    let Ok(_guard) = scene.mutex.lock() else {
+fn lock_in_vain(objects: &Objects) {
+    let Ok(_guard) = objects.mutex.lock() else {
         return;
     };
     // The same word again: taken, so this goes all the way to refusal.
-    let _ = scene.mutex.lock_timeout(Duration::from_millis(1));
+    let _ = objects.mutex.lock_timeout(Duration::from_millis(1));
 }
 
-fn check_value(scene: &Scene, done: bool) -> Result<(), String> {
-    let mut guard = scene.mutex.lock_timeout(AGES).map_err(text)?;
+fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut guard = objects.mutex.lock_timeout(AGES).map_err(text)?;
     let value = guard.get();
     if done && guard.owner_died() {
         return Err("the owner unlocked, and is said to have died with the lock".into());
     }
     if !guard.owner_died() && value != OLD && value != NEW {
-        return Err(format!(
-            "{value:?} is torn, and nobody is said to have died"
-        ));
+        return Err(format!("{value:?} is torn, and no death is reported"));
     }
     guard.mark_consistent();
     guard.set(OLD);
     drop(guard);
-    match scene.mutex.lock_timeout(Duration::ZERO) {
+    match objects.mutex.lock_timeout(Duration::ZERO) {
         Ok(guard) if !guard.owner_died() => Ok(()),
         other => Err(format!("after the repair: {other:?}")),
     }
 }
 
-fn open_mutex(scene: &Scene) {
-    let _ = Mutex::open(scene.fresh.as_str(), NEW);
+fn open_mutex(objects: &Objects) {
+    let _ = Mutex::open(objects.fresh.as_str(), NEW);
 }
 
-fn check_opened(scene: &Scene, done: bool) -> Result<(), String> {
-    let place = Place::named(&scene.fresh).timeout(AGES);
+fn check_opened(objects: &Objects, done: bool) -> Result<(), String> {
+    let place = Place::named(&objects.fresh).timeout(AGES);
     let mutex = Mutex::open(place, OLD).map_err(text)?;
     let guard = mutex.lock_timeout(AGES).map_err(text)?;
     match guard.get() {
@@ -394,22 +387,22 @@ fn check_opened(scene: &Scene, done: bool) -> Result<(), String> {
 
 // The semaphore.
 
-fn post(scene: &Scene) {
-    let _ = scene.semaphore.post();
+fn post(objects: &Objects) {
+    let _ = objects.semaphore.post();
 }
 
 /// One there was, one more there may be.
-fn check_posted(scene: &Scene, done: bool) -> Result<(), String> {
-    expect_count(drain(scene)?, 2, done)
+fn check_posted(objects: &Objects, done: bool) -> Result<(), String> {
+    expect_count(drain(objects)?, 2, done)
 }
 
-fn wait(scene: &Scene) {
-    let _ = scene.semaphore.wait_timeout(AGES);
+fn wait(objects: &Objects) {
+    let _ = objects.semaphore.wait_timeout(AGES);
 }
 
 /// One there was, and it may be gone.
-fn check_taken(scene: &Scene, done: bool) -> Result<(), String> {
-    expect_count(drain(scene)?, 0, done)
+fn check_taken(objects: &Objects, done: bool) -> Result<(), String> {
+    expect_count(drain(objects)?, 0, done)
 }
 
 /// The count is what the act makes of it; or 1, as before, if the act did not come to its end.
@@ -422,64 +415,64 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
 }
 
 /// Takes all there is, and sees that it still works.
-fn drain(scene: &Scene) -> Result<u32, String> {
+fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
-    while scene.semaphore.try_wait() {
+    while objects.semaphore.try_wait().is_ok() {
         count += 1;
     }
-    let empty = scene.semaphore.wait_timeout(Duration::ZERO);
+    let empty = objects.semaphore.wait_timeout(Duration::ZERO);
     if empty.map_err(|error| error.kind()) != Err(ErrorKind::WouldBlock) {
         return Err("something was left".into());
     }
-    scene.semaphore.post().map_err(text)?;
-    scene.semaphore.wait_timeout(AGES).map_err(text)?;
+    objects.semaphore.post().map_err(text)?;
+    objects.semaphore.wait_timeout(AGES).map_err(text)?;
     Ok(count)
 }
 
 // The latest value.
 
-fn open_latest(scene: &Scene) {
-    let _ = Latest::<[u64; 4]>::open(scene.fresh.as_str());
+fn open_latest(objects: &Objects) {
+    let _ = Latest::<[u64; 4]>::open(objects.fresh.as_str());
 }
 
-fn check_opened_latest(scene: &Scene, _: bool) -> Result<(), String> {
-    let place = Place::named(&scene.fresh).timeout(AGES);
+fn check_opened_latest(objects: &Objects, _: bool) -> Result<(), String> {
+    let place = Place::named(&objects.fresh).timeout(AGES);
     let latest = Latest::<[u64; 4]>::open(place).map_err(text)?;
     expect(latest.read().map_err(text)?, None, "the new value")?;
     publish_again(&latest)
 }
 
-fn claim_publisher(scene: &Scene) {
-    *scene.publisher.borrow_mut() = scene.latest.publisher().ok();
+fn claim_publisher(objects: &Objects) {
+    *objects.publisher.borrow_mut() = objects.latest.publisher().ok();
 }
 
-fn publish(scene: &Scene) {
-    if let Some(publisher) = &mut *scene.publisher.borrow_mut() {
+fn publish(objects: &Objects) {
+    if let Some(publisher) = &mut *objects.publisher.borrow_mut() {
         let _ = publisher.publish(NEW);
     }
 }
 
-fn drop_publisher(scene: &Scene) {
-    scene.publisher.take();
+fn drop_publisher(objects: &Objects) {
+    objects.publisher.take();
 }
 
-fn check_latest(scene: &Scene, done: bool) -> Result<(), String> {
-    let value = scene.latest.read().map_err(text)?;
+fn check_latest(objects: &Objects, done: bool) -> Result<(), String> {
+    let value = objects.latest.read().map_err(text)?;
     if value != Some(NEW) && (done || value != Some(OLD)) {
         return Err(format!("the latest value is {value:?}"));
     }
     // A dead writer cannot make it change any more.
     expect(
-        scene.latest.read().map_err(text)?,
+        objects.latest.read().map_err(text)?,
         value,
         "the value, seen again",
     )?;
-    publish_again(&scene.latest)
+    publish_again(&objects.latest)
 }
 
-fn check_latest_old(scene: &Scene, _: bool) -> Result<(), String> {
-    expect(scene.latest.read().map_err(text)?, Some(OLD), "the value")?;
-    publish_again(&scene.latest)
+fn check_latest_old(objects: &Objects, _: bool) -> Result<(), String> {
+    expect(objects.latest.read().map_err(text)?, Some(OLD), "the value")?;
+    publish_again(&objects.latest)
 }
 
 /// Another one becomes the publisher.
@@ -494,50 +487,50 @@ fn publish_again(latest: &Latest<[u64; 4]>) -> Result<(), String> {
 
 // The ring.
 
-fn open_ring(scene: &Scene) {
-    let _ = Ring::open(scene.fresh.as_str(), 1000);
+fn open_ring(objects: &Objects) {
+    let _ = Ring::open(objects.fresh.as_str(), 1000);
 }
 
-fn check_opened_ring(scene: &Scene, _: bool) -> Result<(), String> {
-    let ring = Ring::open(Place::named(&scene.fresh).timeout(AGES), 1000).map_err(text)?;
+fn check_opened_ring(objects: &Objects, _: bool) -> Result<(), String> {
+    let ring = Ring::open(Place::named(&objects.fresh).timeout(AGES), 1000).map_err(text)?;
     go_on(&ring, &[])
 }
 
-fn claim_sender(scene: &Scene) {
-    *scene.sender.borrow_mut() = scene.ring.sender().ok();
+fn claim_sender(objects: &Objects) {
+    *objects.sender.borrow_mut() = objects.ring.sender().ok();
 }
 
-fn claim_one_of_many(scene: &Scene) {
-    *scene.sender.borrow_mut() = scene.many.sender().ok();
+fn claim_one_of_many(objects: &Objects) {
+    *objects.sender.borrow_mut() = objects.many.sender().ok();
 }
 
-fn claim_dropping(scene: &Scene) {
-    *scene.sender.borrow_mut() = scene.dropping.sender().ok();
+fn claim_dropping(objects: &Objects) {
+    *objects.sender.borrow_mut() = objects.dropping.sender().ok();
 }
 
-fn with_sender(scene: &Scene, act: impl FnOnce(&mut Sender)) {
-    if let Some(sender) = &mut *scene.sender.borrow_mut() {
+fn with_sender(objects: &Objects, act: impl FnOnce(&mut Sender)) {
+    if let Some(sender) = &mut *objects.sender.borrow_mut() {
         act(sender);
     }
 }
 
-fn send(scene: &Scene) {
-    with_sender(scene, |sender| drop(sender.try_send(SENT)));
+fn send(objects: &Objects) {
+    with_sender(objects, |sender| drop(sender.try_send(SENT)));
 }
 
-fn send_batch(scene: &Scene) {
-    with_sender(scene, |sender| {
-        drop(sender.send_batch(&[SENT, FIRST, SENT], Duration::ZERO));
+fn send_batch(objects: &Objects) {
+    with_sender(objects, |sender| {
+        drop(sender.try_send_batch(&[SENT, FIRST, SENT]));
     });
 }
 
 /// Fills the ring so that the next message does not fit before its end, and makes room in front.
-fn send_to_the_end(scene: &Scene) {
-    claim_sender(scene);
-    with_sender(scene, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(scene, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(scene, |sender| drop(sender.try_send(&[0; 9_850])));
-    let Ok(mut receiver) = scene.ring.receiver() else {
+fn send_to_the_end(objects: &Objects) {
+    claim_sender(objects);
+    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
+    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
+    with_sender(objects, |sender| drop(sender.try_send(&[0; 9_850])));
+    let Ok(mut receiver) = objects.ring.receiver() else {
         return;
     };
     for _ in 0..4 {
@@ -545,13 +538,13 @@ fn send_to_the_end(scene: &Scene) {
     }
 }
 
-fn send_long(scene: &Scene) {
-    with_sender(scene, |sender| drop(sender.try_send(LONG)));
+fn send_long(objects: &Objects) {
+    with_sender(objects, |sender| drop(sender.try_send(LONG)));
 }
 
-fn reserve_and_commit(scene: &Scene) {
-    with_sender(scene, |sender| {
-        if let Ok(mut slot) = sender.reserve(200, Duration::ZERO) {
+fn reserve_and_commit(objects: &Objects) {
+    with_sender(objects, |sender| {
+        if let Ok(mut slot) = sender.try_reserve(200) {
             let _ = slot.write_at(0, SENT);
             slot.truncate(SENT.len());
             let _ = slot.commit();
@@ -559,62 +552,62 @@ fn reserve_and_commit(scene: &Scene) {
     });
 }
 
-fn reserve_and_abort(scene: &Scene) {
-    with_sender(scene, |sender| {
-        if let Ok(mut slot) = sender.reserve(200, Duration::ZERO) {
+fn reserve_and_abort(objects: &Objects) {
+    with_sender(objects, |sender| {
+        if let Ok(mut slot) = sender.try_reserve(200) {
             let _ = slot.write_at(0, SENT);
         }
     });
 }
 
-fn drop_sender(scene: &Scene) {
-    scene.sender.take();
+fn drop_sender(objects: &Objects) {
+    objects.sender.take();
 }
 
-fn claim_receiver(scene: &Scene) {
-    *scene.receiver.borrow_mut() = scene.ring.receiver().ok();
+fn claim_receiver(objects: &Objects) {
+    *objects.receiver.borrow_mut() = objects.ring.receiver().ok();
 }
 
-fn with_receiver(scene: &Scene, act: impl FnOnce(&mut Receiver)) {
-    if let Some(receiver) = &mut *scene.receiver.borrow_mut() {
+fn with_receiver(objects: &Objects, act: impl FnOnce(&mut Receiver)) {
+    if let Some(receiver) = &mut *objects.receiver.borrow_mut() {
         act(receiver);
     }
 }
 
-fn receive(scene: &Scene) {
-    with_receiver(scene, |receiver| drop(receiver.try_recv(&mut [0; 100])));
+fn receive(objects: &Objects) {
+    with_receiver(objects, |receiver| drop(receiver.try_recv(&mut [0; 100])));
 }
 
-fn peek_and_release(scene: &Scene) {
-    with_receiver(scene, |receiver| {
-        if let Ok(message) = receiver.peek(Duration::ZERO) {
+fn peek_and_release(objects: &Objects) {
+    with_receiver(objects, |receiver| {
+        if let Ok(message) = receiver.try_peek() {
             let _ = message.release();
         }
     });
 }
 
-fn receive_all(scene: &Scene) {
-    claim_receiver(scene);
-    receive(scene);
-    receive(scene);
+fn receive_all(objects: &Objects) {
+    claim_receiver(objects);
+    receive(objects);
+    receive(objects);
 }
 
-fn receive_in_vain(scene: &Scene) {
-    with_receiver(scene, |receiver| {
+fn receive_in_vain(objects: &Objects) {
+    with_receiver(objects, |receiver| {
         drop(receiver.recv_timeout(&mut [0; 100], Duration::from_micros(50)));
     });
 }
 
-fn drop_receiver(scene: &Scene) {
-    scene.receiver.take();
+fn drop_receiver(objects: &Objects) {
+    objects.receiver.take();
 }
 
-fn check_nothing_sent(scene: &Scene, _: bool) -> Result<(), String> {
-    go_on(&scene.ring, &[&[FIRST, SECOND]])
+fn check_nothing_sent(objects: &Objects, _: bool) -> Result<(), String> {
+    go_on(&objects.ring, &[&[FIRST, SECOND]])
 }
 
-fn check_nothing_sent_by_many(scene: &Scene, _: bool) -> Result<(), String> {
-    go_on(&scene.many, &[&[FIRST, SECOND]])
+fn check_nothing_sent_by_many(objects: &Objects, _: bool) -> Result<(), String> {
+    go_on(&objects.many, &[&[FIRST, SECOND]])
 }
 
 /// The ring has what it had before, or what the act makes of it; and that for sure if it is done.
@@ -625,48 +618,66 @@ fn either(ring: &Ring, done: bool, before: &[&[u8]], after: &[&[u8]]) -> Result<
     }
 }
 
-fn check_sent(scene: &Scene, done: bool) -> Result<(), String> {
-    either(&scene.ring, done, &[FIRST, SECOND], &[FIRST, SECOND, SENT])
+fn check_sent(objects: &Objects, done: bool) -> Result<(), String> {
+    either(
+        &objects.ring,
+        done,
+        &[FIRST, SECOND],
+        &[FIRST, SECOND, SENT],
+    )
 }
 
-fn check_batch(scene: &Scene, done: bool) -> Result<(), String> {
+fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
     let after = [FIRST, SECOND, SENT, FIRST, SENT];
-    either(&scene.ring, done, &[FIRST, SECOND], &after)
+    either(&objects.ring, done, &[FIRST, SECOND], &after)
 }
 
-fn check_sent_behind_more(scene: &Scene, done: bool) -> Result<(), String> {
+fn check_sent_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
     let last = &[0; 9_850];
-    either(&scene.ring, done, &[last], &[last, SENT])
+    either(&objects.ring, done, &[last], &[last, SENT])
 }
 
-fn check_sent_long(scene: &Scene, done: bool) -> Result<(), String> {
-    either(&scene.ring, done, &[FIRST, SECOND], &[FIRST, SECOND, LONG])
+fn check_sent_long(objects: &Objects, done: bool) -> Result<(), String> {
+    either(
+        &objects.ring,
+        done,
+        &[FIRST, SECOND],
+        &[FIRST, SECOND, LONG],
+    )
 }
 
-fn check_sent_by_one_of_many(scene: &Scene, done: bool) -> Result<(), String> {
-    either(&scene.many, done, &[FIRST, SECOND], &[FIRST, SECOND, SENT])
+fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String> {
+    either(
+        &objects.many,
+        done,
+        &[FIRST, SECOND],
+        &[FIRST, SECOND, SENT],
+    )
 }
 
 /// The oldest may be gone before the new one is there.
-fn check_dropped(scene: &Scene, done: bool) -> Result<(), String> {
+fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
     let after: &[&[u8]] = &[SENT];
     match done {
-        true => go_on(&scene.dropping, &[after]),
-        false => go_on(&scene.dropping, &[&[FIRST, SECOND], &[SECOND], &[], after]),
+        true => go_on(&objects.dropping, &[after]),
+        false => go_on(
+            &objects.dropping,
+            &[&[FIRST, SECOND], &[SECOND], &[], after],
+        ),
     }
 }
 
-fn check_received(scene: &Scene, done: bool) -> Result<(), String> {
-    either(&scene.ring, done, &[FIRST, SECOND], &[SECOND])
+fn check_received(objects: &Objects, done: bool) -> Result<(), String> {
+    either(&objects.ring, done, &[FIRST, SECOND], &[SECOND])
 }
 
-fn check_all_received(scene: &Scene, _: bool) -> Result<(), String> {
-    go_on(&scene.ring, &[&[]])
+fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
+    go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver is told how the sender has ended.
-fn check_closed(scene: &Scene, done: bool) -> Result<(), String> {
-    let mut receiver = scene.ring.receiver().map_err(text)?;
+/// A receiver learns how the sender has ended.
+fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];
     for _ in 0..2 {
         receiver.try_recv(&mut buffer).map_err(text)?;
@@ -680,7 +691,7 @@ fn check_closed(scene: &Scene, done: bool) -> Result<(), String> {
         Err(ErrorKind::PeerDied) if !done => {}
         end => return Err(format!("the end is {end:?}")),
     }
-    go_on(&scene.ring, &[&[]])
+    go_on(&objects.ring, &[&[]])
 }
 
 /// Others take both parts. The receiver finds one of these sequences of messages, and then what the

@@ -3,8 +3,9 @@
 
 use super::{
     events, expect, expect_fields_of_exit, id_in, lines, linked,
-    stage::{Ending, Process, Sandbox},
+    support::{Ending, Environment, Process},
 };
+use crate::needs;
 use serde_json::Value;
 use shmkey::Segment;
 use std::{
@@ -33,26 +34,26 @@ fn run(command: Command) -> Ending {
 }
 
 /// The same with a situation.
-fn command_trace(sandbox: &Sandbox, options: &[&str], words: &[&str]) -> Ending {
+fn command_trace(test: &Environment, options: &[&str], words: &[&str]) -> Ending {
     let (_, program) = linked();
     let mut command = shmkey_trace(options);
-    command.current_dir(sandbox.path()).arg(program).args(words);
+    command.current_dir(test.path()).arg(program).args(words);
     run(command)
 }
 
 #[test]
 fn the_command_traces_and_passes_the_status_on() {
-    let sandbox = Sandbox::new().unwrap();
-    let ending = command_trace(&sandbox, &[], &["too-small"]);
+    let test = Environment::new();
+    let ending = command_trace(&test, &[], &["too-small"]);
     assert!(ending.status.success());
     let all = lines(&ending.stderr);
-    expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+    expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     assert_eq!(
         all.last().unwrap(),
         "has ended and has left no segment behind"
     );
 
-    let ending = command_trace(&sandbox, &[], &["exit-at-once", "3"]);
+    let ending = command_trace(&test, &[], &["exit-at-once", "3"]);
     assert_eq!(ending.status.code(), Some(3));
     let all = lines(&ending.stderr);
     expect(
@@ -60,7 +61,7 @@ fn the_command_traces_and_passes_the_status_on() {
         &[
             "has left behind the segment ",
             "1000 bytes",
-            "nobody has attached",
+            "no process has attached",
         ],
     );
     expect(
@@ -71,8 +72,8 @@ fn the_command_traces_and_passes_the_status_on() {
 
 #[test]
 fn the_command_tells_what_a_killed_program_has_left() {
-    let sandbox = Sandbox::new().unwrap();
-    let ending = command_trace(&sandbox, &[], &["killed", "9"]);
+    let test = Environment::new();
+    let ending = command_trace(&test, &[], &["killed", "9"]);
     assert_eq!(
         ending.status.code(),
         Some(128 + 9),
@@ -80,13 +81,13 @@ fn the_command_tells_what_a_killed_program_has_left() {
         ending.status.signal()
     );
     let all = lines(&ending.stderr);
-    let id = Segment::open(sandbox.keys.writer_reader).unwrap().id();
+    let id = Segment::open(test.keys.writer_reader).unwrap().id();
     expect(
         &all[2],
         &[
             &format!(
                 "has left behind the segment {id} (key {}",
-                sandbox.keys.writer_reader
+                test.keys.writer_reader
             ),
             &format!("shmkey remove {id}"),
         ],
@@ -100,8 +101,8 @@ fn the_command_tells_what_a_killed_program_has_left() {
 #[test]
 fn the_command_tells_what_a_child_has_left_that_could_not() {
     for signal in ["9", "0"] {
-        let sandbox = Sandbox::new().unwrap();
-        let ending = command_trace(&sandbox, &[], &["killed-child", signal]);
+        let test = Environment::new();
+        let ending = command_trace(&test, &[], &["killed-child", signal]);
         assert!(ending.status.success());
         let all = lines(&ending.stderr);
         let id: i32 = id_in(&all[0]).parse().unwrap();
@@ -118,10 +119,10 @@ fn the_command_tells_what_a_child_has_left_that_could_not() {
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn the_command_does_not_speak_for_another_namespace() {
-    let sandbox = Sandbox::new().unwrap();
-    let all = lines(&command_trace(&sandbox, &[], &["apart"]).stderr);
+    needs!(NAMESPACES);
+    let test = Environment::new();
+    let all = lines(&command_trace(&test, &[], &["apart"]).stderr);
     expect(&all[2], &["leaves behind the segment 0 (key "]);
     expect(&all[3], &["ends and leaves 1 segment behind"]);
     expect(
@@ -132,8 +133,8 @@ fn the_command_does_not_speak_for_another_namespace() {
 
 /// Without `/proc`, a process cannot tell its IPC namespace, which need not be another one.
 #[test]
-#[ignore = "needs root, to change the root directory, and perl"]
 fn an_unknown_namespace_is_not_another_one() {
+    needs!(ROOT, PERL);
     let create = "shmget(0, 1000, 0600)";
     for script in [
         format!("chroot('.'); {create};"),
@@ -141,9 +142,9 @@ fn an_unknown_namespace_is_not_another_one() {
         // It is the command that tells what this one leaves.
         format!("chroot('.'); {create}; kill(9, $$);"),
     ] {
-        let sandbox = Sandbox::new().unwrap();
+        let test = Environment::new();
         let mut command = shmkey_trace(&[]);
-        command.current_dir(sandbox.path());
+        command.current_dir(test.path());
         command.args(["perl", "-e", &script]);
         let all = lines(&run(command).stderr);
         let id = id_in(&all[0]);
@@ -178,14 +179,14 @@ fn the_command_says_that_nothing_was_traced() {
 #[test]
 fn the_command_says_that_the_library_is_not_traced() {
     let (artifacts, situations) = linked();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let why = "no call was traced, because it is linked with the library shmkey";
-    let create = |sandbox: &Sandbox, program: &Path| {
+    let create = |test: &Environment, program: &Path| {
         let mut command = shmkey_trace(&[]);
         // A child, which the command cannot know as its own.
         let script = r#"echo line | "$0" > /dev/null; :"#;
         command.args(["sh", "-c", script]).arg(program);
-        command.current_dir(sandbox.path());
+        command.current_dir(test.path());
         let ending = run(command);
         lines(&ending.stderr).concat()
     };
@@ -195,14 +196,14 @@ fn the_command_says_that_the_library_is_not_traced() {
         artifacts
             .link(source, Some(library), &[], &program)
             .unwrap();
-        let said = create(&sandbox, &program);
+        let said = create(&test, &program);
         expect(&said, &[why, "has left 1 segment behind"]);
-        let left = Segment::open(sandbox.keys.writer_reader).unwrap();
+        let left = Segment::open(test.keys.writer_reader).unwrap();
         left.remove().unwrap();
     }
     // A Rust program: the command is one.
     let rust = artifacts.built("shmkey");
-    expect(&create(&sandbox, &rust), &[why]);
+    expect(&create(&test, &rust), &[why]);
     // A program that is not linked with it runs one that is.
     let mut command = shmkey_trace(&["--json"]);
     let script = r#""$0" too-small; "$1" > /dev/null"#;
@@ -210,14 +211,14 @@ fn the_command_says_that_the_library_is_not_traced() {
         .args(["sh", "-c", script])
         .arg(situations)
         .arg(&rust);
-    command.current_dir(sandbox.path());
+    command.current_dir(test.path());
     let events = events(&String::from_utf8(run(command).stderr).unwrap());
     let last = events.last().unwrap();
     assert_eq!(
         (&last["called"], &last["library"]),
         (&true.into(), &true.into())
     );
-    let said = lines(&command_trace(&sandbox, &[], &["too-small"]).stderr);
+    let said = lines(&command_trace(&test, &[], &["too-small"]).stderr);
     assert!(!said.last().unwrap().contains("library"));
 }
 
@@ -235,8 +236,8 @@ fn the_command_hands_down_no_descriptor() {
 }
 
 #[test]
-#[ignore = "needs root, to become another user, and perl"]
 fn a_program_that_becomes_another_user_is_reported() {
+    needs!(ROOT, PERL);
     let script = "$) = $( = 65534; $> = $< = 65534; shmctl(shmget(0, 1000, 0600), 0, 0);";
     let mut command = shmkey_trace(&[]);
     command.args(["perl", "-e", script]);
@@ -317,11 +318,11 @@ fn the_command_runs_nothing_without_a_place_for_the_trace() {
 
 #[test]
 fn the_command_writes_json_to_a_file() {
-    let sandbox = Sandbox::new().unwrap();
-    let ending = command_trace(&sandbox, &["--json", "--output", "1"], &["killed", "15"]);
+    let test = Environment::new();
+    let ending = command_trace(&test, &["--json", "--output", "1"], &["killed", "15"]);
     assert_eq!(ending.status.code(), Some(128 + 15));
     assert!(ending.stderr.is_empty());
-    let events = events(&fs::read_to_string(sandbox.path().join("1")).unwrap());
+    let events = events(&fs::read_to_string(test.path().join("1")).unwrap());
     let last = events.last().unwrap();
     assert_eq!(
         (&last["event"], &last["signal"]),
@@ -338,7 +339,7 @@ fn the_command_writes_json_to_a_file() {
 #[test]
 fn the_command_says_what_cannot_be_traced() {
     let (artifacts, _) = linked();
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let static_program = artifacts.directory().join("static");
     artifacts
         .link(
@@ -355,7 +356,7 @@ fn the_command_says_what_cannot_be_traced() {
             "there is no program no-such-program-anywhere in PATH",
         ),
         ("/no/such/file", 127, "No such file"),
-        ("/etc/passwd", 126, "is no program that can be run"),
+        ("/etc/passwd", 126, "is not an executable program"),
         (
             static_program.to_str().unwrap(),
             126,
@@ -363,7 +364,7 @@ fn the_command_says_what_cannot_be_traced() {
         ),
     ] {
         let mut command = shmkey_trace(&[program]);
-        command.current_dir(sandbox.path());
+        command.current_dir(test.path());
         let ending = run(command);
         assert_eq!(ending.status.code(), Some(status), "{program}");
         expect(
@@ -419,7 +420,7 @@ fn the_command_says_1_byte() {
     let all = lines(&run(command).stderr);
     let id = all[0].split(' ').nth(5).unwrap().parse().unwrap();
     Segment::from_id(id).remove().unwrap();
-    expect(&all[0], &[" (1 byte, mode 0600), which nobody"]);
+    expect(&all[0], &[" (1 byte, mode 0600), which no process"]);
 }
 
 /// A script whose first word is the program with the situations: it makes a call.
@@ -427,27 +428,27 @@ const FAILS_WITH_3: &str = r#""$0" no-key; exit 3"#;
 
 #[test]
 fn the_command_does_not_wait_for_a_pipe_that_is_not_read() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let (_, program) = linked();
     let (_reader, writer) = full_pipe();
     let mut command = traced_script(&[], FAILS_WITH_3);
-    command.current_dir(sandbox.path()).arg(program);
+    command.current_dir(test.path()).arg(program);
     redirect(&mut command, 2, &writer);
     assert_eq!(run(command).status.code(), Some(3));
 }
 
 #[test]
 fn the_command_says_how_many_lines_were_lost() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let (_, program) = linked();
     let mut command = traced_script(&[], r#""$0" too-small; :"#);
-    command.current_dir(sandbox.path()).arg(program);
+    command.current_dir(test.path()).arg(program);
     // The last line is the command's own.
     let all = lines(&run(command).stderr).len() - 1;
     let (mut reader, writer) = full_pipe();
     // The pipe is emptied after the lines of the trace were lost, and before the command has its say.
     let mut command = traced_script(&[], r#""$0" too-small; head -c 65536 | wc -c"#);
-    command.current_dir(sandbox.path()).arg(program);
+    command.current_dir(test.path()).arg(program);
     redirect(&mut command, 0, &reader);
     redirect(&mut command, 2, &writer);
     assert_eq!(run(command).stdout, b"65536\n");
@@ -491,7 +492,7 @@ fn the_command_writes_all_to_a_pipe_that_does_not_block() {
 
 #[test]
 fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let (_, program) = linked();
     let mut ends = [-1; 2];
     // SAFETY: there is room for two descriptors, which become those of the files.
@@ -506,9 +507,7 @@ fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
     };
     let script = r#"stty tostop < /dev/tty; set -m; "$@" 2> /dev/tty & wait $!; echo status $?"#;
     let mut command = Command::new("sh");
-    command
-        .current_dir(sandbox.path())
-        .args(["-c", script, "sh"]);
+    command.current_dir(test.path()).args(["-c", script, "sh"]);
     let traced = traced_script(&[], FAILS_WITH_3);
     command.arg(traced.get_program()).args(traced.get_args());
     command.arg(program);
@@ -536,10 +535,10 @@ fn the_command_is_not_stopped_by_its_terminal_in_the_background() {
 
 #[test]
 fn the_command_does_not_die_of_the_limit_on_file_sizes() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let (_, program) = linked();
     let mut command = traced_script(&["-o", "trace"], FAILS_WITH_3);
-    command.current_dir(sandbox.path()).arg(program);
+    command.current_dir(test.path()).arg(program);
     let limit = || {
         let none = libc::rlimit {
             rlim_cur: 0,

@@ -2,12 +2,11 @@
 
 mod command;
 mod failures;
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::Value;
 use shmkey::Segment;
-use stage::{Artifacts, Ending, Process, Sandbox};
 use std::{
     fs,
     io::Read,
@@ -15,6 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, LazyLock},
 };
+use support::{Artifacts, Ending, Environment, Process};
 
 /// The libraries, and the program with the situations, on libc.
 fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
@@ -30,11 +30,11 @@ fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
 }
 
 /// A situation with the drop-in preloaded, and these variables.
-fn situation(sandbox: &Sandbox, words: &[&str], variables: &[(&str, &str)]) -> Command {
+fn situation(test: &Environment, words: &[&str], variables: &[(&str, &str)]) -> Command {
     let (artifacts, program) = linked();
     let mut command = artifacts.command(program);
     artifacts.preload(&mut command);
-    command.current_dir(sandbox.path()).args(words);
+    command.current_dir(test.path()).args(words);
     for variable in [
         "SHMKEY_TRACE",
         "SHMKEY_TRACE_FORMAT",
@@ -47,12 +47,12 @@ fn situation(sandbox: &Sandbox, words: &[&str], variables: &[(&str, &str)]) -> C
 }
 
 /// Runs it to its good end.
-fn play(command: Command) -> Ending {
+fn run_to_success(command: Command) -> Ending {
     let ending = Process::run("trace", command, b"").unwrap();
     assert_ne!(
         ending.status.code(),
         Some(77),
-        "this machine does not allow it: see the reason why this test is ignored"
+        "this machine does not allow it"
     );
     let said = String::from_utf8_lossy(&ending.stdout);
     assert!(ending.status.success(), "{:?}: {said}", ending.status);
@@ -61,8 +61,8 @@ fn play(command: Command) -> Ending {
 
 /// The lines that a situation gives on standard error, without the process' id.
 fn trace_of(words: &[&str]) -> Vec<String> {
-    let sandbox = Sandbox::new().unwrap();
-    lines(&play(situation(&sandbox, words, &[("SHMKEY_TRACE", "1")])).stderr)
+    let test = Environment::new();
+    lines(&run_to_success(situation(&test, words, &[("SHMKEY_TRACE", "1")])).stderr)
 }
 
 fn lines(text: &[u8]) -> Vec<String> {
@@ -139,8 +139,8 @@ fn the_end_tells_what_is_left() {
 
 #[test]
 fn the_end_tells_who_has_it_attached() {
-    let sandbox = Sandbox::new().unwrap();
-    let mut command = situation(&sandbox, &["shared"], &[("SHMKEY_TRACE", "1")]);
+    let test = Environment::new();
+    let mut command = situation(&test, &["shared"], &[("SHMKEY_TRACE", "1")]);
     let mut child = command
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
@@ -163,14 +163,15 @@ fn the_end_tells_who_has_it_attached() {
     expect(
         &text,
         &[&format!(
-            "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no process needs its content, remove it: "
+            "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no \
+             process needs its content, remove it: "
         )],
     );
 }
 
 #[test]
-#[ignore = "needs root, for an IPC namespace of its own"]
 fn the_end_of_a_program_with_very_many() {
+    needs!(NAMESPACES);
     let all = trace_of(&["plenty"]);
     let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("still attached at 0x"), 2000);
@@ -183,15 +184,15 @@ fn the_end_of_a_program_with_very_many() {
 
 #[test]
 fn json_is_a_valid_object_a_line() {
-    let sandbox = Sandbox::new().unwrap();
-    let file = sandbox.path().join("of %p.json");
+    let test = Environment::new();
+    let file = test.path().join("of %p.json");
     let json = [
         ("SHMKEY_TRACE", file.to_str().unwrap()),
         ("SHMKEY_TRACE_FORMAT", "json"),
     ];
-    let ending = play(situation(&sandbox, &["too-small"], &json));
+    let ending = run_to_success(situation(&test, &["too-small"], &json));
     assert!(ending.stderr.is_empty());
-    let files: Vec<PathBuf> = fs::read_dir(sandbox.path())
+    let files: Vec<PathBuf> = fs::read_dir(test.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some())
@@ -224,7 +225,7 @@ fn json_is_a_valid_object_a_line() {
     expect_fields_of_exit(events.last().unwrap());
 }
 
-/// They are the same, whoever tells of the end.
+/// They are the same, whichever side reports the end.
 #[track_caller]
 fn expect_fields_of_exit(event: &Value) {
     let mut fields: Vec<&String> = event.as_object().unwrap().keys().collect();
@@ -255,9 +256,9 @@ fn all_json_is_valid() {
         &["bad-sizes"],
         &["filtered", "1"],
     ] {
-        let sandbox = Sandbox::new().unwrap();
+        let test = Environment::new();
         let json = [("SHMKEY_TRACE", "stderr"), ("SHMKEY_TRACE_FORMAT", "json")];
-        let ending = play(situation(&sandbox, words, &json));
+        let ending = run_to_success(situation(&test, words, &json));
         for event in events(&String::from_utf8(ending.stderr).unwrap()) {
             assert!(event["event"].is_string(), "{event}");
         }
@@ -266,10 +267,10 @@ fn all_json_is_valid() {
 
 #[test]
 fn threads_and_processes_write_whole_lines() {
-    let sandbox = Sandbox::new().unwrap();
-    let file = sandbox.path().join("trace");
+    let test = Environment::new();
+    let file = test.path().join("trace");
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["crowd"], &trace));
+    run_to_success(situation(&test, &["crowd"], &trace));
     let text = fs::read(&file).unwrap();
     let calls = lines(&text);
     let calls = calls
@@ -283,10 +284,10 @@ fn threads_and_processes_write_whole_lines() {
     );
 
     // Each process has a file of its own.
-    let file = sandbox.path().join("trace.%p");
+    let file = test.path().join("trace.%p");
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["crowd"], &trace));
-    let own = fs::read_dir(sandbox.path())
+    run_to_success(situation(&test, &["crowd"], &trace));
+    let own = fs::read_dir(test.path())
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let own: Vec<PathBuf> = own
@@ -317,13 +318,13 @@ fn a_call_in_a_signal_handler_is_traced() {
 
 #[test]
 fn off_means_nothing_at_all() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let descriptors = |command| {
-        let ending = play(command);
+        let ending = run_to_success(command);
         let count = String::from_utf8(ending.stdout).unwrap();
         (count.parse::<u32>().unwrap(), ending.stderr.is_empty())
     };
-    let mut without = situation(&sandbox, &["descriptors"], &[]);
+    let mut without = situation(&test, &["descriptors"], &[]);
     without.env_remove("LD_PRELOAD");
     // Some may be inherited.
     let (inherited, _) = descriptors(without);
@@ -332,41 +333,43 @@ fn off_means_nothing_at_all() {
             .map(|value| ("SHMKEY_TRACE", value))
             .into_iter()
             .collect();
-        let command = situation(&sandbox, &["descriptors"], &variables);
+        let command = situation(&test, &["descriptors"], &variables);
         assert_eq!(descriptors(command), (inherited, true), "{value:?}");
     }
-    let command = situation(&sandbox, &["descriptors"], &[("SHMKEY_TRACE", "1")]);
+    let command = situation(&test, &["descriptors"], &[("SHMKEY_TRACE", "1")]);
     assert_eq!(descriptors(command), (inherited, false));
 }
 
 #[test]
 fn a_program_may_close_what_it_does_not_know() {
-    let sandbox = Sandbox::new().unwrap();
-    let file = sandbox.path().join("trace");
+    let test = Environment::new();
+    let file = test.path().join("trace");
     // A file is opened again; its number is not taken for the one that the program has made of it.
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    play(situation(&sandbox, &["closer"], &trace));
+    run_to_success(situation(&test, &["closer"], &trace));
     let all = lines(&fs::read(&file).unwrap());
     assert_eq!(failed(&all).len(), 4, "{all:#?}");
-    assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
+    assert_eq!(fs::read(test.path().join("own")).unwrap(), b"");
     // Standard error is still there under its own number.
-    let ending = play(situation(&sandbox, &["closer"], &[("SHMKEY_TRACE", "1")]));
+    let ending = run_to_success(situation(&test, &["closer"], &[("SHMKEY_TRACE", "1")]));
     let all = lines(&ending.stderr);
     assert_eq!(failed(&all).len(), 4, "{all:#?}");
-    assert_eq!(fs::read(sandbox.path().join("own")).unwrap(), b"");
+    assert_eq!(fs::read(test.path().join("own")).unwrap(), b"");
 }
 
 #[test]
 fn a_program_does_not_die_of_an_unread_trace() {
-    let sandbox = Sandbox::new().unwrap();
+    let test = Environment::new();
     let (artifacts, program) = linked();
     // The shell's end of the pipe is closed before the program begins.
+    let script = r#"exec 3>&1
+        { sleep 0.2; LD_PRELOAD="$1" "$2" unheard 2>&1 >&3; echo "status $?" >&3; } | true"#;
     let mut command = Command::new("sh");
     command
-        .current_dir(sandbox.path())
+        .current_dir(test.path())
         .env("SHMKEY_TRACE", "1")
         .arg("-c")
-        .arg(r#"exec 3>&1; { sleep 0.2; LD_PRELOAD="$1" "$2" unheard 2>&1 >&3; echo "status $?" >&3; } | true"#)
+        .arg(script)
         .arg("sh")
         .arg(artifacts.built("libshmkey_dropin.so"))
         .arg(program);
@@ -376,9 +379,9 @@ fn a_program_does_not_die_of_an_unread_trace() {
 
 #[test]
 fn a_trace_that_cannot_be_had_is_said_once() {
-    let sandbox = Sandbox::new().unwrap();
-    let ending = play(situation(
-        &sandbox,
+    let test = Environment::new();
+    let ending = run_to_success(situation(
+        &test,
         &["no-key"],
         &[("SHMKEY_TRACE", "/no/such/place")],
     ));
@@ -390,10 +393,10 @@ fn a_trace_that_cannot_be_had_is_said_once() {
 
 #[test]
 fn a_trace_that_cannot_be_had_names_the_error() {
-    let sandbox = Sandbox::new().unwrap();
-    fs::write(sandbox.path().join("file"), "").unwrap();
+    let test = Environment::new();
+    fs::write(test.path().join("file"), "").unwrap();
     for (path, name) in [("./", "EISDIR"), ("./file/below", "ENOTDIR")] {
-        let ending = play(situation(&sandbox, &["no-key"], &[("SHMKEY_TRACE", path)]));
+        let ending = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", path)]));
         let said = String::from_utf8(ending.stderr).unwrap();
         assert!(said.ends_with(&format!(": {name}\n")), "{said}");
     }
@@ -401,25 +404,21 @@ fn a_trace_that_cannot_be_had_names_the_error() {
 
 #[test]
 fn a_word_that_is_no_path_makes_no_file() {
-    let sandbox = Sandbox::new().unwrap();
-    let ending = play(situation(
-        &sandbox,
-        &["no-key"],
-        &[("SHMKEY_TRACE", "true")],
-    ));
+    let test = Environment::new();
+    let ending = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", "true")]));
     let said = String::from_utf8(ending.stderr).unwrap();
     expect(
         &said,
         &["shmkey: cannot trace to \"true\": it has to be 1, stderr, or a path with a / in it"],
     );
-    assert!(!sandbox.path().join("true").exists());
+    assert!(!test.path().join("true").exists());
 }
 
-/// Whoever has read the FIFO has gone, and nobody waits for another.
+/// The reader of the FIFO has gone, and no process waits for another.
 #[test]
 fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
-    let sandbox = Sandbox::new().unwrap();
-    let fifo = sandbox.path().join("fifo");
+    let test = Environment::new();
+    let fifo = test.path().join("fifo");
     assert!(
         Command::new("mkfifo")
             .arg(&fifo)
@@ -428,7 +427,7 @@ fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
             .success()
     );
     let trace = [("SHMKEY_TRACE", fifo.to_str().unwrap())];
-    let mut command = situation(&sandbox, &["closer-that-waits"], &trace);
+    let mut command = situation(&test, &["closer-that-waits"], &trace);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut reader = fs::File::open(&fifo).unwrap();
     reader.read_exact(&mut [0; 100]).unwrap();
@@ -451,11 +450,8 @@ fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
 #[test]
 fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
     let (artifacts, program) = linked();
-    let sandbox = Sandbox::new().unwrap();
-    let (source, library) = (
-        sandbox.path().join("clock.c"),
-        sandbox.path().join("clock.so"),
-    );
+    let test = Environment::new();
+    let (source, library) = (test.path().join("clock.c"), test.path().join("clock.so"));
     let clock = r"
         #include <sys/shm.h>
         #include <time.h>
@@ -475,14 +471,14 @@ fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
     let mut command = Command::new(program);
     let dropin = artifacts.built("libshmkey_dropin.so");
     command
-        .current_dir(sandbox.path())
+        .current_dir(test.path())
         .arg("no-key")
         .env("SHMKEY_TRACE", "1")
         .env(
             "LD_PRELOAD",
             format!("{}:{}", dropin.display(), library.display()),
         );
-    let all = lines(&play(command).stderr);
+    let all = lines(&run_to_success(command).stderr);
     assert_eq!(failed(&all).len(), 2, "{all:#?}");
 }
 
@@ -500,14 +496,14 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
         artifacts
             .link("tests/c/trace.c", Some(library), options, &program)
             .unwrap();
-        let sandbox = Sandbox::new().unwrap();
+        let test = Environment::new();
         let mut command = artifacts.command(&program);
         command
-            .current_dir(sandbox.path())
+            .current_dir(test.path())
             .arg("too-small")
             .env("SHMKEY_TRACE", "1");
-        let all = lines(&play(command).stderr);
+        let all = lines(&run_to_success(command).stderr);
         assert_eq!(all.len(), 6, "{all:#?}");
-        expect(&all[3], &["has 512 bytes, and 1024 were asked for"]);
+        expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
     }
 }

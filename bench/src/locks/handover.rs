@@ -261,7 +261,7 @@ impl Tally {
 
 /// What the players write down, each while it has the lock.
 struct Notes {
-    /// When the lock was last about to be given back, on the common clock.
+    /// When the lock was last about to be released, on the common clock.
     given: AtomicU64,
     /// By whom: its rank, and one more. 0 at first.
     giver: AtomicU32,

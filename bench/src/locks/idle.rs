@@ -5,7 +5,7 @@
 
 use super::Section;
 use crate::{
-    ours::nameless,
+    nameless::nameless,
     peers::posix,
     processes::{self, Failure, Shared},
     progress::Progress,
@@ -246,8 +246,7 @@ impl Idle for posix::Semaphore {
 }
 
 fn ring(many_senders: bool) -> Result<shmkey::Ring, Failure> {
-    let mut options = shmkey::Ring::options();
-    options.many_senders(many_senders);
+    let options = shmkey::Ring::options().many_senders(many_senders);
     nameless(|name| options.open(name, 4096), shmkey::Ring::remove)
 }
 
@@ -298,6 +297,6 @@ impl Idle for shmkey::Latest<u64> {
     }
     fn wait(&self, _: usize, ready: impl FnOnce()) {
         ready();
-        let _ = self.wait_newer(&mut 0, Duration::MAX);
+        let _ = self.wait_newer_timeout(&mut 0, Duration::MAX);
     }
 }

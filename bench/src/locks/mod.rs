@@ -56,7 +56,7 @@ impl Locks {
     }
 }
 
-/// One process, which nobody disturbs.
+/// One process, without contention.
 pub fn alone<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
     let results = processes::processes(&[Some(cpus.1)], |player| {
@@ -67,7 +67,7 @@ pub fn alone<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     Ok(results[0])
 }
 
-/// Two processes on two CPUs. The time is that of one turn, whoever has it.
+/// Two processes on two CPUs. The time is that of one turn of either.
 pub fn contended<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
     let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |player| {
@@ -83,7 +83,7 @@ pub fn contended<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
 
 impl Lock for shmkey::Mutex<u64> {
     fn new() -> Result<Self, Failure> {
-        crate::ours::nameless(|name| shmkey::Mutex::open(name, 0), shmkey::Mutex::remove)
+        crate::nameless::nameless(|name| shmkey::Mutex::open(name, 0), shmkey::Mutex::remove)
     }
     #[inline]
     fn take_and_give(&self) {
@@ -115,7 +115,7 @@ impl Lock for posix::RobustMutex {
 
 impl Lock for shmkey::Semaphore {
     fn new() -> Result<Self, Failure> {
-        crate::ours::nameless(
+        crate::nameless::nameless(
             |name| shmkey::Semaphore::open(name, 1),
             shmkey::Semaphore::remove,
         )

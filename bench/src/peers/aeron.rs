@@ -102,7 +102,7 @@ impl Aeron {
     }
 }
 
-/// What the driver's process does, until it is ended, or nobody is there any more.
+/// What the driver's process does, until it is ended or its parent has died.
 fn drive(directory: &CStr, parent: u32) -> Result<(), AeronCError> {
     // SAFETY: plain calls. It ends by itself, and last.
     unsafe {
@@ -137,7 +137,7 @@ fn remove(directory: &CStr) {
 impl Drop for Aeron {
     fn drop(&mut self) {
         let _undisturbed = Undisturbed::new();
-        // SAFETY: our child, which nobody else waits for unless it has ended.
+        // SAFETY: our child, which only this code waits for.
         unsafe {
             libc::kill(self.driver, libc::SIGKILL);
             libc::waitpid(self.driver, std::ptr::null_mut(), 0);

@@ -47,7 +47,7 @@ impl<const SLEEPS: bool> Channel for Boost<SLEEPS> {
 
 impl<const SLEEPS: bool> Drop for Boost<SLEEPS> {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, and nobody in this process uses it any more.
+        // SAFETY: made by `new`, and this process does not use it afterwards.
         unsafe { shmkey_bench_boost_free(self.0.as_ptr()) };
     }
 }

@@ -19,7 +19,7 @@ impl RobustMutex {
         let mut attributes = MaybeUninit::uninit();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: the attributes are initialised first; the mutex' memory is large enough, aligned
-        // to a page, and nobody else's yet.
+        // to a page, and not shared yet.
         unsafe {
             assert_eq!(libc::pthread_mutexattr_init(attributes), 0);
             libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED);
@@ -73,7 +73,7 @@ pub struct Semaphore(Memory);
 impl Semaphore {
     pub fn new(first: u32) -> Result<Semaphore, Failure> {
         let memory = Memory::new(size_of::<libc::sem_t>())?;
-        // SAFETY: the memory is large enough, aligned to a page, and nobody else's yet.
+        // SAFETY: the memory is large enough, aligned to a page, and not shared yet.
         let done = unsafe { libc::sem_init(memory.as_ptr().cast(), 1, first) };
         assert_eq!(done, 0);
         Ok(Semaphore(memory))

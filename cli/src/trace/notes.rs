@@ -29,7 +29,7 @@ const END: &str = "end\n";
 /// What they say.
 #[derive(Default)]
 pub(super) struct Told {
-    /// Somebody has made a call.
+    /// A process has made a call.
     pub called: bool,
     /// The process that has created each segment, by its own count.
     pub created: HashMap<i32, i32>,
@@ -122,7 +122,7 @@ impl Notes {
     }
 }
 
-/// The number of this process' IPC namespace; 0 if it cannot be told.
+/// The number of this process' IPC namespace; 0 if it is unknown.
 fn namespace() -> String {
     our_ipc_namespace().unwrap_or(0).to_string()
 }

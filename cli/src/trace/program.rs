@@ -26,7 +26,7 @@ pub(super) fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
             Ok(_) if is_program(&path) => Ok(path),
             Ok(_) => Err(Refusal(
                 NOT_RUNNABLE,
-                format!("{} is no program that can be run", path.display()),
+                format!("{} is not an executable program", path.display()),
             )),
         };
     }
@@ -58,7 +58,7 @@ pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {
         return judge(path, &start_of(interpreter));
     }
     expect_no_more_rights(path)?;
-    // The dynamic linker itself, which is linked statically, preloads into what it is told to run.
+    // The dynamic linker itself, which is linked statically, preloads into the program that it runs.
     if is_dynamic_linker(path) {
         return Ok(());
     }
@@ -106,7 +106,7 @@ fn judge(path: &Path, start: &[u8]) -> Result<(), Refusal> {
              build the drop-in for that kind",
         ),
         Some(elf) if !elf.has_interpreter => refuse(
-            "is linked statically: nothing can be preloaded into it; link it with libshmkey_dropin.a before libc and set \
+            "is linked statically, so no library can be preloaded into it; link it with libshmkey_dropin.a before libc and set \
              SHMKEY_TRACE=1, or watch it with strace -e trace=%ipc",
         ),
         Some(_) => Ok(()),
@@ -159,7 +159,7 @@ fn has_more_rights(path: &Path) -> bool {
         || user != 0 && has_capabilities(path)
 }
 
-/// Whether programs from there get no more rights than whoever runs them: the file system is mounted
+/// Whether programs from there get no more rights than the user that runs them: the file system is mounted
 /// so (nosuid), or this process has given them up for good (no_new_privs).
 fn gives_no_rights(path: &Path) -> bool {
     // SAFETY: asks for a number.

@@ -5,6 +5,7 @@
 use super::{notes::Told, output::Output};
 use crate::{attached::Attachments, process::Census, words::count};
 use shmkey::{Life, Segment, Status};
+use shmkey_core::explain::{Leftover, Removal, Segments};
 use std::{
     collections::HashSet,
     fmt::Write as _,
@@ -42,6 +43,15 @@ struct Left {
     segment: Status,
     creator: i32,
     users: Vec<String>,
+}
+
+impl Left {
+    fn removal(&self) -> Removal {
+        Removal {
+            id: self.segment.id,
+            in_use: self.segment.nattch > 0,
+        }
+    }
 }
 
 impl Report {
@@ -107,15 +117,15 @@ impl Report {
         // Writing into a string does not fail.
         for left in self.untold() {
             let (segment, pid) = (&left.segment, left.creator);
-            let id = segment.id;
-            let _ = write!(text, "shmkey[{pid}] has left behind the segment {id} (");
-            if !segment.key.is_private() {
-                let _ = write!(text, "key {}, ", segment.key);
-            }
-            let (size, mode) = (count(segment.size as u64, "byte"), segment.mode);
-            let _ = write!(text, "{size}, mode {mode:04o}), which ");
+            let leftover = Leftover {
+                id: segment.id,
+                key: segment.key.as_raw(),
+                size: segment.size,
+                mode: segment.mode,
+            };
+            let _ = write!(text, "shmkey[{pid}] has left behind {leftover}, which ");
             let _ = match (&left.users[..], segment.nattch) {
-                (_, 0) => write!(text, "nobody has attached"),
+                (_, 0) => write!(text, "no process has attached"),
                 ([], n) => {
                     let times = count(n, "time");
                     write!(text, "others have attached ({times} in all)")
@@ -126,24 +136,22 @@ impl Report {
                     users.join(", ").replace(", and", " and")
                 ),
             };
-            let _ = writeln!(text, "; {}", remedy(id));
+            let _ = writeln!(text, "; {}", left.removal());
         }
         let end = match (self.status.code(), self.status.signal()) {
             (Some(0), _) => "has ended".to_owned(),
             (Some(code), _) => format!("has ended with status {code}"),
             (_, Some(signal)) => format!("was killed by {}", signal_name(signal)),
-            _ => "has ended somehow".to_owned(),
+            _ => "has ended".to_owned(),
         };
         let left = match &self.left {
-            None => "; what it has left behind cannot be told".to_owned(),
+            None => "; which segments it has left behind is unknown".to_owned(),
             Some(left) => {
-                let count = match left.len() {
-                    0 => "no segment".to_owned(),
-                    n => count(n as u64, "segment"),
-                };
-                match left.iter().all(|left| left.creator == self.pid) {
-                    true => format!(" and has left {count} behind"),
-                    false => format!("; with the processes it started, it has left {count} behind"),
+                let count = Segments(left.len() as u64);
+                if left.iter().all(|left| left.creator == self.pid) {
+                    format!(" and has left {count} behind")
+                } else {
+                    format!("; with the processes it started, it has left {count} behind")
                 }
             }
         };
@@ -188,7 +196,7 @@ impl Report {
                 segment.size,
                 segment.mode,
                 segment.nattch,
-                remedy(id)
+                left.removal()
             );
         }
         if self.told.lost > 0 {
@@ -211,10 +219,6 @@ impl Report {
         );
         text
     }
-}
-
-fn remedy(id: i32) -> String {
-    format!("if nobody needs it any more, remove it: shmkey remove {id}, or ipcrm -m {id}")
 }
 
 /// Finds the processes that have the segments attached, as far as this user may look.

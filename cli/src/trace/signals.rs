@@ -65,9 +65,10 @@ pub(super) fn start(command: &mut Command) -> io::Result<Child> {
     while_blocked(|before| {
         handle();
         // Relaxed: it was stored by this thread.
-        let pipes = match PIPES_IGNORED.load(Relaxed) {
-            true => libc::SIG_IGN,
-            false => libc::SIG_DFL,
+        let pipes = if PIPES_IGNORED.load(Relaxed) {
+            libc::SIG_IGN
+        } else {
+            libc::SIG_DFL
         };
         // SAFETY: what runs between fork and exec are two system calls.
         unsafe {

@@ -28,7 +28,8 @@ pub const SHM_LOCKED: u32 = 0o2000;
 pub struct Limits {
     /// The largest segment, in bytes.
     pub shmmax: c_ulong,
-    shmmin: c_ulong,
+    /// The smallest segment, in bytes.
+    pub shmmin: c_ulong,
     /// How many segments there may be.
     pub shmmni: c_ulong,
     shmseg: c_ulong,
@@ -45,16 +46,24 @@ pub struct Usage {
     pub used_ids: c_int,
     /// How many pages they have together.
     pub shm_tot: c_ulong,
-    shm_rss: c_ulong,
-    shm_swp: c_ulong,
+    /// How many of these are in memory.
+    pub shm_rss: c_ulong,
+    /// How many of these are swapped out.
+    pub shm_swp: c_ulong,
     swap_attempts: c_ulong,
     swap_successes: c_ulong,
 }
 
-/// Marks a segment to be destroyed once nobody has it attached; its key is free from now on.
+/// Marks a segment to be destroyed once no process has it attached; its key is free from now on.
 pub fn remove(id: c_int) -> Result<(), Errno> {
     // SAFETY: IPC_RMID uses no buffer.
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
+}
+
+/// Sets a segment's owner, group and permission bits to those of a record.
+pub fn set(id: c_int, record: &libc::shmid_ds) -> Result<(), Errno> {
+    // SAFETY: IPC_SET reads one shmid_ds and writes nothing to it.
+    unsafe { control(id, libc::IPC_SET, ptr::from_ref(record).cast_mut().cast()) }.map(drop)
 }
 
 /// The kernel's record of a segment. Needs read permission.
@@ -63,7 +72,7 @@ pub fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
     unsafe { fill(id, libc::IPC_STAT) }.map(|(_, record)| record)
 }
 
-/// The id and the record at an index of the kernel's table, whoever may read the segment. Before
+/// Returns the id and the record at an index of the kernel's table, also of a segment that the caller may not read. Before
 /// Linux 4.17, which has no such command, only segments that this process may read.
 pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     // SAFETY: SHM_STAT_ANY writes one shmid_ds.
@@ -85,7 +94,7 @@ pub enum Occupant {
     Empty,
 }
 
-/// Looks an id up, whoever may read the segment. An error where that cannot be told.
+/// Looks an id up, also of a segment that the caller may not read. Fails where the kernel does not say.
 pub fn find(id: c_int) -> Result<Occupant, Errno> {
     let mut place = Occupant::Empty;
     // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index

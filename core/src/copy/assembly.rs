@@ -84,10 +84,7 @@ unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
         match len {
             ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
             33..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
-            _ => from_both_ends!(
-                to, from, len,
-                a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,
-            ),
+            _ => from_both_ends!(to, from, len, a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,),
         }
     }
 }
@@ -184,7 +181,7 @@ mod aarch64 {
 #[inline(always)]
 unsafe fn long(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: `memcpy` is called as C calls it: its three arguments in their registers, the registers
-    // that it may change marked as changed, and the stack aligned, as it is in assembly without
+    // that it may change marked as changed, and the stack aligned, as in assembly without
     // `nostack`. It is assembly itself, so nothing is assumed of the bytes.
     #[cfg(target_arch = "x86_64")]
     unsafe {

@@ -1,14 +1,17 @@
-//! What was found out, and the sentences that say it: the cause, then a remedy.
+//! The causes of failed calls, and their texts: the fact, then the condition, then a remedy.
 
 use super::{
+    access::Access,
     key::{Meant, NoKey},
     ownership::{Orphans, Ownership},
-    permission::Access,
     words::{Bytes, Count, Kib, User, are},
 };
-use core::{ffi::c_int, fmt};
+use core::{
+    ffi::c_int,
+    fmt::{self, Formatter},
+};
 
-/// Why a call failed. Plain numbers, so that keeping one costs no allocation.
+/// Why a call failed. It consists of plain numbers, so that keeping one costs no allocation.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause {
     /// A sentence that needs no numbers.
@@ -91,7 +94,7 @@ pub enum Cause {
     NoId {
         id: c_int,
     },
-    /// The number that was given for an id is something else.
+    /// The number that was passed as an id is something else.
     NotAnId {
         id: c_int,
         meant: Meant,
@@ -114,7 +117,7 @@ pub enum Cause {
     TooHigh {
         address: usize,
         end: usize,
-        /// Five levels of page tables would do.
+        /// With five levels of page tables, the address would be valid.
         unless: bool,
     },
     NoIndex {
@@ -142,214 +145,328 @@ impl Cause {
 }
 
 impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
-            Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => f.write_str(sentence),
-            Cause::NoFile { empty: true, .. } => {
-                f.write_str("the path is empty, and a key is made from a file that exists")
-            }
-            Cause::NoFile { relative, .. } => {
-                f.write_str(
-                    "there is no such file, and a key is made from one that exists; create it (touch) or open by name instead",
-                )?;
-                match relative {
-                    true => f.write_str(
-                        "; this path is relative: it is looked for in the directory that the program runs in",
-                    ),
-                    false => Ok(()),
-                }
-            }
-            Cause::KeyOfFailedFtok => f.write_str(
-                "the key 0xffffffff is the number -1, which ftok returns when it fails, so most likely a failed ftok was not \
-                 noticed: its file has to exist; check the result of ftok before it is used",
-            ),
-            Cause::ZeroSize => f.write_str(
-                "a segment of 0 bytes cannot be created; give a size (0 is for opening one that exists)",
-            ),
-            Cause::BeyondLimit { shmmax } => write!(
-                f,
-                "the largest segment that the limit kernel.shmmax allows has {}; ask for less, or raise the limit",
-                Bytes(shmmax)
-            ),
+            Cause::Plain(sentence) => f.write_str(sentence),
+            Cause::NoFile { empty, relative } => no_file(f, empty, relative),
+            Cause::KeyOfFailedFtok => f.write_str(KEY_OF_FAILED_FTOK),
             Cause::NoKey(no_key) => no_key.fmt(f),
+            Cause::ZeroSize => f.write_str(ZERO_SIZE),
+            Cause::TooLarge(sentence) => f.write_str(sentence),
+            Cause::BeyondLimit { shmmax } => beyond_limit(f, shmmax),
             Cause::Smaller {
                 id,
                 have,
                 asked,
                 ownership,
-            } => write!(
-                f,
-                "the segment under this key (id {id}) has {}, and {asked} were asked for; \
-                 ask for its size or for 0; {ownership}",
-                Bytes(have)
-            ),
-            Cause::Exists { id, ownership } => write!(
-                f,
-                "a segment with this key exists (id {id}) and it was to be created exclusively; \
-                 open it without exclusive (IPC_EXCL); {ownership}"
-            ),
+            } => smaller(f, id, have, asked, ownership),
+            Cause::Exists { id, ownership } => exists(f, id, ownership),
             Cause::Access(access) => access.fmt(f),
             Cause::NotYours {
                 owner,
                 creator,
                 user,
                 capability,
-            } => write!(
-                f,
-                "only the owner ({}), the creator ({}) and root (with {capability}) may do this, whatever the mode; this is {}",
-                User(owner),
-                User(creator),
-                User(user)
-            ),
-            Cause::Ids { used, shmmni } => write!(
-                f,
-                "{used} of {} (kernel.shmmni) {} in use; this is not about the disk; {Orphans}",
-                Count(shmmni as u64, "segment"),
-                are(used as u64)
-            ),
+            } => not_yours(f, User(owner), User(creator), User(user), capability),
+            Cause::Ids { used, shmmni } => ids(f, used as u64, shmmni as u64),
             Cause::Pages {
                 asked,
                 used,
                 shmall,
-            } => write!(
-                f,
-                "{used} of {} of shared memory (kernel.shmall) {} in use, and {asked} more {} too many; \
-                 this is not about the disk; {Orphans}",
-                Count(shmall as u64, "page"),
-                are(used as u64),
-                are(asked as u64)
-            ),
-            Cause::NoSuchHugePages { kib } => write!(
-                f,
-                "this system has no huge pages of {}; /sys/kernel/mm/hugepages has those it knows",
-                Kib(kib)
-            ),
+            } => pages(f, asked as u64, used as u64, shmall as u64),
+            Cause::NoSuchHugePages { kib } => no_such_huge_pages(f, Kib(kib)),
             Cause::HugePages {
                 kib,
                 asked,
                 free,
                 total,
-            } => write!(
-                f,
-                "huge pages of {}: {asked} needed, {free} free, of {total} that the system has; \
-                 have it keep more (vm.nr_hugepages), or do without SHM_HUGETLB",
-                Kib(kib)
-            ),
+            } => huge_pages(f, Kib(kib), asked, free, total),
             Cause::Committed {
                 asked,
                 committed,
                 limit,
-            } => write!(
-                f,
-                "{} were asked for, and of the {} that the system may promise (vm.overcommit_memory is 2) {} are promised; \
-                 ask for less, or raise vm.overcommit_ratio",
-                Kib(asked),
-                Kib(limit),
-                Kib(committed)
-            ),
-            Cause::MoreThanThereIs { asked, ram, swap } => write!(
-                f,
-                "{} were asked for, more than this machine's memory ({}) and swap space ({}) together; ask for less",
-                Kib(asked),
-                Kib(ram),
-                Kib(swap)
-            ),
-            Cause::AddressSpace { asked, used, limit } => write!(
-                f,
-                "this process may have {} of addresses (RLIMIT_AS, ulimit -v) and uses {}, so the segment's {} do not fit; \
-                 raise that limit, or detach what is not needed",
-                Kib(limit >> 10),
-                Kib(used >> 10),
-                Kib(asked.div_ceil(1024))
-            ),
-            Cause::Mappings { used, limit } => write!(
-                f,
-                "this process has {used} mappings, and {limit} are allowed (vm.max_map_count); \
-                 detach what is not needed, or raise that limit"
-            ),
-            Cause::Locked { asked, user, limit } => write!(
-                f,
-                "the segment's {}, with what {} has locked already, in this process and in others, are more than {} \
-                 (RLIMIT_MEMLOCK, ulimit -l, of this process); raise that limit, or give it CAP_IPC_LOCK",
-                Kib(asked.div_ceil(1024)),
-                User(user),
-                Kib(limit >> 10)
-            ),
-            Cause::LockedNone => f.write_str(
-                "this process may lock no memory at all (RLIMIT_MEMLOCK, ulimit -l, is 0); raise that limit, or give it \
-                 CAP_IPC_LOCK",
-            ),
-            Cause::NoId { id: -1 } => f.write_str(
-                "the id -1 is what a failed shmget returns; check its result before it is used",
-            ),
-            Cause::NoId { id } if id < 0 => {
-                f.write_str("an id is never negative; it is the number that shmget returned")
+            } => committed_memory(f, Kib(asked), Kib(committed), Kib(limit)),
+            Cause::MoreThanThereIs { asked, ram, swap } => {
+                more_than_there_is(f, Kib(asked), Kib(ram), Kib(swap))
             }
-            Cause::NoId { .. } => f.write_str(
-                "there is no segment with this id; it may have been removed, so open it again by its key",
-            ),
-            Cause::NotAnId { id, meant } => write!(
-                f,
-                "no segment has the id {id}: {meant}; pass that id, which is what shmget returned"
-            ),
-            Cause::Gone { other } => write!(
-                f,
-                "there is no segment with this id: the segment {other} has its place, so the one with this id was removed and \
-                 destroyed, or this never was an id; open it again by its key"
-            ),
-            Cause::NotAligned { address, page } => write!(
-                f,
-                "the address {address:#x} is not a multiple of {page}, the size of a page; \
-                 let the system choose (NULL), or have it rounded down (SHM_RND)"
-            ),
-            Cause::Occupied { from, to } => write!(
-                f,
-                "something is mapped there already, from {from:#x} to {to:#x}; let the system choose (NULL)"
-            ),
-            Cause::TooLow { address, lowest } => write!(
-                f,
-                "the address {address:#x} is below {lowest:#x}, where those begin that a process without CAP_SYS_RAWIO may map \
-                 (vm.mmap_min_addr); let the system choose (NULL)"
-            ),
+            Cause::AddressSpace { asked, used, limit } => address_space(f, asked, used, limit),
+            Cause::Mappings { used, limit } => mappings(f, used, limit),
+            Cause::Locked { asked, user, limit } => locked(f, asked, User(user), limit),
+            Cause::LockedNone => f.write_str(LOCKED_NONE),
+            Cause::NoId { id } => f.write_str(no_id(id)),
+            Cause::NotAnId { id, meant } => not_an_id(f, id, meant),
+            Cause::Gone { other } => gone(f, other),
+            Cause::NotAligned { address, page } => not_aligned(f, address, page),
+            Cause::Occupied { from, to } => occupied(f, from, to),
+            Cause::TooLow { address, lowest } => too_low(f, address, lowest),
             Cause::TooHigh {
                 address,
                 end,
                 unless,
-            } => {
-                let unless = match unless {
-                    true => ", unless the processor and the kernel have five levels of page tables",
-                    false => "",
-                };
-                write!(
-                    f,
-                    "the addresses of a process end at {end:#x}{unless}, and the segment at {address:#x} would not; let the \
-                     system choose (NULL)"
-                )
-            }
-            Cause::NoIndex { index, highest } => write!(
-                f,
-                "no segment has the index {index}; this command takes no id but a place in the kernel's table, and the highest \
-                 in use is {highest}, as SHM_INFO tells it"
-            ),
-            Cause::NoSuchUser { user } => write!(
-                f,
-                "uid {user} is no user that the segment could belong to here; fill the buffer by IPC_STAT before it is changed"
-            ),
-            Cause::NoSuchGroup { group } => write!(
-                f,
-                "gid {group} is no group that the segment could belong to here; fill the buffer by IPC_STAT before it is changed"
-            ),
-            Cause::Inside { id, start } => write!(
-                f,
-                "this address is inside of an attachment of the segment {id} that begins at {start:#x}; \
-                 what is needed is the address that attaching returned"
-            ),
-            Cause::Filter => f.write_str(
-                "a seccomp filter is installed for this process, as containers and sandboxes do, and most likely it answers in the \
-                 kernel's place; allow shmget, shmat, shmdt and shmctl in that policy (such as docker's --security-opt seccomp=...)",
-            ),
+            } => too_high(f, address, end, unless),
+            Cause::NoIndex { index, highest } => no_index(f, index, highest),
+            Cause::NoSuchUser { user } => no_such_user(f, user),
+            Cause::NoSuchGroup { group } => no_such_group(f, group),
+            Cause::NotAttached(sentence) => f.write_str(sentence),
+            Cause::Inside { id, start } => inside(f, id, start),
+            Cause::Filter => f.write_str(FILTER),
         }
     }
+}
+
+// Paths, keys and sizes.
+
+fn no_file(f: &mut Formatter<'_>, empty: bool, relative: bool) -> fmt::Result {
+    if empty {
+        return f.write_str("the path is empty; ftok makes a key from a file that exists");
+    }
+    f.write_str(
+        "the file does not exist, and ftok makes a key only from a file that exists; \
+         create the file (touch), or open by name instead",
+    )?;
+    if relative {
+        f.write_str("; this path is relative to the working directory of the process")?;
+    }
+    Ok(())
+}
+
+const KEY_OF_FAILED_FTOK: &str = "the key 0xffffffff is the number -1, which ftok returns on \
+     failure; most likely a failed ftok was not noticed: check its result before using it";
+
+const ZERO_SIZE: &str = "a segment of 0 bytes cannot be created; \
+     pass a size (0 is valid only if the segment exists)";
+
+fn beyond_limit(f: &mut Formatter<'_>, shmmax: usize) -> fmt::Result {
+    write!(
+        f,
+        "the limit kernel.shmmax allows a segment to have {}; request less, or raise the limit",
+        Bytes(shmmax)
+    )
+}
+
+fn smaller(
+    f: &mut Formatter<'_>,
+    id: c_int,
+    have: usize,
+    asked: usize,
+    ownership: Ownership,
+) -> fmt::Result {
+    write!(
+        f,
+        "the segment with this key (id {id}) has {}, and {asked} were requested; \
+         request its size or 0; {ownership}",
+        Bytes(have)
+    )
+}
+
+fn exists(f: &mut Formatter<'_>, id: c_int, ownership: Ownership) -> fmt::Result {
+    write!(
+        f,
+        "a segment with this key exists (id {id}), and exclusive creation (IPC_EXCL) requires \
+         that none does; open it without IPC_EXCL; {ownership}"
+    )
+}
+
+// Permission.
+
+fn not_yours(
+    f: &mut Formatter<'_>,
+    owner: User,
+    creator: User,
+    user: User,
+    capability: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "only the owner ({owner}), the creator ({creator}) and root (with {capability}) may do \
+         this, whatever the mode; this process runs as {user}"
+    )
+}
+
+const FILTER: &str = "a seccomp filter is installed for this process, as in containers and \
+     sandboxes, and most likely it rejects the call; allow shmget, shmat, shmdt and shmctl in its \
+     policy (docker: --security-opt seccomp=...)";
+
+// Limits and memory.
+
+fn ids(f: &mut Formatter<'_>, used: u64, shmmni: u64) -> fmt::Result {
+    let (limit, are) = (Count(shmmni, "segment"), are(used));
+    write!(
+        f,
+        "{used} of {limit} (kernel.shmmni) {are} in use; free space on the disk does not matter; \
+         {Orphans}"
+    )
+}
+
+fn pages(f: &mut Formatter<'_>, asked: u64, used: u64, shmall: u64) -> fmt::Result {
+    let limit = Count(shmall, "page");
+    write!(
+        f,
+        "{used} of {limit} of shared memory (kernel.shmall) {} in use, and {asked} more {} too \
+         many; free space on the disk does not matter; {Orphans}",
+        are(used),
+        are(asked)
+    )
+}
+
+fn no_such_huge_pages(f: &mut Formatter<'_>, size: Kib) -> fmt::Result {
+    write!(
+        f,
+        "this system has no huge pages of {size}; /sys/kernel/mm/hugepages lists the sizes that \
+         it has"
+    )
+}
+
+fn huge_pages(f: &mut Formatter<'_>, size: Kib, asked: u64, free: u64, total: u64) -> fmt::Result {
+    write!(
+        f,
+        "the segment needs {asked} huge pages of {size}, and {free} of {total} are free; \
+         reserve more (vm.nr_hugepages), or do without SHM_HUGETLB"
+    )
+}
+
+fn committed_memory(f: &mut Formatter<'_>, asked: Kib, committed: Kib, limit: Kib) -> fmt::Result {
+    write!(
+        f,
+        "{asked} were requested, and {committed} of the {limit} that the system commits \
+         (vm.overcommit_memory is 2) are committed; request less, or raise vm.overcommit_ratio"
+    )
+}
+
+fn more_than_there_is(f: &mut Formatter<'_>, asked: Kib, ram: Kib, swap: Kib) -> fmt::Result {
+    write!(
+        f,
+        "{asked} were requested, and this machine has {ram} of memory and {swap} of swap space; \
+         request less"
+    )
+}
+
+fn address_space(f: &mut Formatter<'_>, asked: u64, used: u64, limit: u64) -> fmt::Result {
+    write!(
+        f,
+        "the segment's {} do not fit into the address space of this process, which may have {} \
+         (RLIMIT_AS, ulimit -v) and uses {}; raise that limit, or detach segments",
+        Kib(asked.div_ceil(1024)),
+        Kib(limit >> 10),
+        Kib(used >> 10)
+    )
+}
+
+fn mappings(f: &mut Formatter<'_>, used: u64, limit: u64) -> fmt::Result {
+    write!(
+        f,
+        "this process has {used} mappings, and {limit} are allowed (vm.max_map_count); \
+         detach segments, or raise that limit"
+    )
+}
+
+fn locked(f: &mut Formatter<'_>, asked: u64, user: User, limit: u64) -> fmt::Result {
+    write!(
+        f,
+        "the segment's {} and the memory that {user} has locked, in this process and in others, \
+         exceed {} (RLIMIT_MEMLOCK of this process, ulimit -l); raise that limit, or grant \
+         CAP_IPC_LOCK",
+        Kib(asked.div_ceil(1024)),
+        Kib(limit >> 10)
+    )
+}
+
+const LOCKED_NONE: &str = "this process may not lock any memory (RLIMIT_MEMLOCK, ulimit -l, is 0); \
+     raise that limit, or grant CAP_IPC_LOCK";
+
+// Ids and indexes.
+
+fn no_id(id: c_int) -> &'static str {
+    match id {
+        -1 => "the id -1 is what a failed shmget returns; check its result before using it",
+        ..0 => "an id is never negative; pass the number that shmget returned",
+        _ => "there is no segment with this id; it may have been removed: open it again by its key",
+    }
+}
+
+fn not_an_id(f: &mut Formatter<'_>, id: c_int, meant: Meant) -> fmt::Result {
+    write!(
+        f,
+        "no segment has the id {id}: {meant}; pass the id, which shmget returned"
+    )
+}
+
+fn gone(f: &mut Formatter<'_>, other: c_int) -> fmt::Result {
+    write!(
+        f,
+        "there is no segment with this id: the segment {other} has its place in the kernel's \
+         table, so the segment with this id was destroyed, or never existed; open it again by its \
+         key"
+    )
+}
+
+fn no_index(f: &mut Formatter<'_>, index: c_int, highest: c_int) -> fmt::Result {
+    write!(
+        f,
+        "no segment has the index {index}: this command takes an index into the kernel's table, \
+         not an id, and the highest index in use is {highest} (SHM_INFO returns it)"
+    )
+}
+
+fn no_such_user(f: &mut Formatter<'_>, user: u32) -> fmt::Result {
+    write!(
+        f,
+        "uid {user} does not exist in this user namespace; \
+         fill the buffer by IPC_STAT before changing it"
+    )
+}
+
+fn no_such_group(f: &mut Formatter<'_>, group: u32) -> fmt::Result {
+    write!(
+        f,
+        "gid {group} does not exist in this user namespace; \
+         fill the buffer by IPC_STAT before changing it"
+    )
+}
+
+// Addresses.
+
+fn not_aligned(f: &mut Formatter<'_>, address: usize, page: usize) -> fmt::Result {
+    write!(
+        f,
+        "the address {address:#x} is not a multiple of {page}, the size of a page; \
+         pass NULL to let the kernel choose, or SHM_RND to round it down"
+    )
+}
+
+fn occupied(f: &mut Formatter<'_>, from: usize, to: usize) -> fmt::Result {
+    write!(
+        f,
+        "the addresses from {from:#x} to {to:#x} are mapped already; \
+         pass NULL to let the kernel choose"
+    )
+}
+
+fn too_low(f: &mut Formatter<'_>, address: usize, lowest: usize) -> fmt::Result {
+    write!(
+        f,
+        "the address {address:#x} is below {lowest:#x}, the lowest that a process without \
+         CAP_SYS_RAWIO may map (vm.mmap_min_addr); pass NULL to let the kernel choose"
+    )
+}
+
+fn too_high(f: &mut Formatter<'_>, address: usize, end: usize, unless: bool) -> fmt::Result {
+    write!(f, "the addresses of a process end at {end:#x}")?;
+    if unless {
+        f.write_str(", unless the processor and the kernel have five levels of page tables")?;
+    }
+    write!(
+        f,
+        ", and the segment at {address:#x} would reach beyond; pass NULL to let the kernel choose"
+    )
+}
+
+fn inside(f: &mut Formatter<'_>, id: c_int, start: usize) -> fmt::Result {
+    write!(
+        f,
+        "this address is inside of an attachment of the segment {id}, which begins at {start:#x}; \
+         pass the address that shmat returned"
+    )
 }
 
 #[cfg(test)]
@@ -357,11 +474,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_no_plural() {
+    fn a_count_of_one_takes_the_singular() {
         for (cause, start) in [
             (
                 Cause::BeyondLimit { shmmax: 1 },
-                "the largest segment that the limit kernel.shmmax allows has 1 byte;",
+                "the limit kernel.shmmax allows a segment to have 1 byte;",
             ),
             (
                 Cause::Ids { used: 1, shmmni: 1 },

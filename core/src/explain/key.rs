@@ -1,5 +1,5 @@
-//! Keys and ids: numbers that are mistaken for each other, keys of files that were replaced, and
-//! segments of another IPC namespace.
+//! Keys and ids: numbers passed in place of each other, keys of files that were replaced, and segments
+//! of another IPC namespace.
 
 use crate::{
     backend::{self, Occupant},
@@ -7,7 +7,11 @@ use crate::{
 };
 use core::{ffi::c_int, fmt, ops::ControlFlow};
 
-/// Returns the id of the segment under a key. Without any flag, `shmget` needs no permission.
+/// The value that each of the calls returns on failure, and that a program passes on if it does not
+/// check the result.
+pub(super) const FAILED: c_int = -1;
+
+/// Returns the id of the segment with a key. Without flags, `shmget` needs no permission.
 pub(super) fn holder(key: c_int) -> Option<c_int> {
     match key {
         libc::IPC_PRIVATE => None,
@@ -15,7 +19,7 @@ pub(super) fn holder(key: c_int) -> Option<c_int> {
     }
 }
 
-/// What a number is that is neither the id nor the key that was asked for.
+/// What a number is that was passed as an id or a key and is not one.
 #[derive(Clone, Copy, Debug)]
 pub enum Meant {
     /// The key of this segment.
@@ -31,11 +35,11 @@ pub enum Meant {
 }
 
 impl Meant {
-    /// Finds out what a number is that no segment has as its id.
+    /// Returns what a number is that no segment has as its id.
     pub fn by_id(number: c_int) -> Option<Meant> {
         match holder(number) {
-            // The result of a failed shmget, also if a segment has this number as its key.
-            _ if number == super::FAILED => None,
+            // The result of a failed shmget, even if a segment has this number as its key.
+            _ if number == FAILED => None,
             Some(holder) => Some(Meant::Key {
                 key: number,
                 holder,
@@ -44,8 +48,8 @@ impl Meant {
         }
     }
 
-    /// Finds out what a number is that no segment has as its key.
-    #[inline(never)] // so that its room on the stack is free again while others are in use
+    /// Returns what a number is that no segment has as its key.
+    #[inline(never)] // frees its stack space before other functions are called
     fn by_key(number: c_int) -> Option<Meant> {
         match backend::find(number) {
             Ok(Occupant::Holds(_)) => Some(Meant::Id { id: number }),
@@ -79,24 +83,25 @@ impl fmt::Display for Meant {
                 holder,
             } => write!(
                 f,
-                "the segment with the id {holder} has the key {key:#010x}, and {number} without 0x is another number"
+                "the segment with the id {holder} has the key {key:#010x}, and {number} without \
+                 0x is another number"
             ),
             Meant::Id { id } => write!(
                 f,
-                "a segment has the id {id}, and if that is meant: an id goes to shmat or shmctl, not to shmget"
+                "{id} is the id of a segment: pass an id to shmat or shmctl, not to shmget"
             ),
         }
     }
 }
 
-/// Returns the number whose hexadecimal digits are the decimal digits of this one.
+/// Returns the number whose hexadecimal digits are the decimal digits of this number.
 fn as_hexadecimal(number: c_int) -> Option<c_int> {
     let (mut rest, mut answer) = (u32::try_from(number).ok()?, 0_u32);
     for place in 0.. {
         if rest == 0 {
             break;
         }
-        // More than eight digits are no key.
+        // A key has at most eight digits.
         answer |= (rest % 10).checked_shl(4 * place)?;
         rest /= 10;
     }
@@ -107,7 +112,7 @@ fn as_hexadecimal(number: c_int) -> Option<c_int> {
 #[derive(Clone, Copy, Debug)]
 pub struct NoKey {
     key: c_int,
-    /// Say only what needs no look at other segments and processes.
+    /// Leave out the facts that are read from other segments and processes.
     brief: bool,
 }
 
@@ -116,13 +121,11 @@ impl NoKey {
         NoKey { key, brief: false }
     }
 
-    #[allow(dead_code)] // as below
     pub fn key(&self) -> c_int {
         self.key
     }
 
-    /// For a program that asks again and again.
-    #[allow(dead_code)] // the drop-in's trace asks
+    /// Returns the short form, for a program that retries in a loop.
     pub fn brief(self) -> NoKey {
         NoKey {
             brief: true,
@@ -134,7 +137,8 @@ impl NoKey {
 impl fmt::Display for NoKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "there is no segment with this key; start the program that creates it first, or ask to create it (IPC_CREAT)",
+            "there is no segment with this key; start the program that creates it first, or \
+             ask to create it (IPC_CREAT)",
         )?;
         if self.brief {
             return Ok(());
@@ -152,31 +156,42 @@ impl fmt::Display for NoKey {
     }
 }
 
-/// A segment whose key differs from this one by what `ftok` takes of a file's inode number.
+/// A segment whose key differs only in the bits that `ftok` takes from a file's inode number.
 struct Earlier {
     key: c_int,
     id: c_int,
     other: c_int,
+    /// This process created the segment.
+    own: bool,
+    /// How many segments have such a key.
+    count: usize,
 }
 
 impl Earlier {
-    #[inline(never)] // so that its room on the stack is free again while others are in use
+    /// Returns the likeliest segment: one that this process created, and of several the newest.
+    #[inline(never)] // as above
     fn of(key: c_int) -> Option<Earlier> {
         const INODE: c_int = 0xffff;
-        // Without a project id, it was not made by ftok.
+        // ftok never makes a key with the project id 0.
         if key as u32 >> 24 == 0 {
             return None;
         }
         let (highest, _) = backend::usage().ok()?;
-        let records = (0..=highest).filter_map(|index| backend::stat_at(index).ok());
-        records
-            .map(|(id, record)| Earlier {
-                key,
-                id,
-                other: sys::key_of(&record.shm_perm),
-            })
+        let this = sys::process_id();
+        let mut count = 0;
+        let (id, record) = (0..=highest)
+            .filter_map(|index| backend::stat_at(index).ok())
             // A removed segment has the key 0.
-            .find(|found| found.other & !INODE == key & !INODE)
+            .filter(|(_, record)| sys::key_of(&record.shm_perm) & !INODE == key & !INODE)
+            .inspect(|_| count += 1)
+            .max_by_key(|(_, record)| (record.shm_cpid == this, record.shm_ctime))?;
+        Some(Earlier {
+            key,
+            id,
+            other: sys::key_of(&record.shm_perm),
+            own: record.shm_cpid == this,
+            count,
+        })
     }
 }
 
@@ -184,43 +199,58 @@ impl fmt::Display for Earlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the segment {} has the key {:#010x}, and if ftok made both of one path, its file was replaced after that segment was \
-             created: the low 16 bits of its inode number were {:#06x} and are {:#06x} now",
+            "the segment {} has the key {:#010x}: if ftok made both keys from one path, its file \
+             was replaced after that segment was created (the low 16 bits of its inode number \
+             were {:#06x} and are {:#06x} now)",
             self.id,
             self.other,
             self.other & 0xffff,
             self.key & 0xffff
+        )?;
+        if self.count == 1 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; of {} segments whose keys differ from this one in these bits alone, it is one that {}",
+            self.count,
+            if self.own {
+                "this process created"
+            } else {
+                "was created or changed last"
+            }
         )
     }
 }
 
-/// A process that has another IPC namespace than this one.
+/// A process in another IPC namespace than this process.
 enum Outside {
-    /// The first process, or this one's parent: this process has left their namespace.
+    /// Process 1, or the parent of this process: this process has left their namespace.
     Ours(c_int),
     Theirs(c_int),
 }
 
 impl Outside {
-    /// Looks at the first process, at the parent, and at a few others.
-    #[inline(never)] // so that its room on the stack is free again while others are in use
+    /// Checks process 1, the parent, and a few other processes.
+    #[inline(never)] // as above
     fn find() -> Option<Outside> {
         const OTHERS: usize = 32;
         let here = sys::ipc_namespace()?;
-        // A process whose namespace this one may not read does not count.
+        // A process whose namespace this process may not read does not count.
         let differs = |&pid: &c_int| sys::ipc_namespace_of(pid).is_some_and(|there| there != here);
         if let Some(pid) = [1, sys::parent_id()].into_iter().find(differs) {
             return Some(Outside::Ours(pid));
         }
-        let (mut looked_at, mut found) = (0, None);
+        let (mut checked, mut found) = (0, None);
         let _ = sys::for_each_process(|pid| {
-            looked_at += 1;
-            // The kernel's own threads are in the initial namespace, and create nothing.
+            checked += 1;
+            // Kernel threads are in the initial namespace, and create no segments.
             let is_program = |&pid: &c_int| sys::Stat::of(pid).is_some_and(|stat| !stat.is_kernel);
             found = Some(pid).filter(differs).filter(is_program);
-            match found.is_some() || looked_at == OTHERS {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            if found.is_some() || checked == OTHERS {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         });
         found.map(Outside::Theirs)
@@ -232,12 +262,13 @@ impl fmt::Display for Outside {
         match self {
             Outside::Ours(pid) => write!(
                 f,
-                "this process has another IPC namespace than process {pid}, as in a container or below unshare --ipc, and sees no \
-                 segment from outside of it"
+                "this process has another IPC namespace than process {pid}, as in a container or \
+                 under unshare --ipc, and cannot see the segments outside of it"
             ),
             Outside::Theirs(pid) => write!(
                 f,
-                "process {pid} has another IPC namespace than this one, as in a container, and what it creates is not seen here"
+                "process {pid} has another IPC namespace than this process, as in a container, \
+                 and this process cannot see its segments"
             ),
         }
     }

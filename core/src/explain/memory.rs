@@ -1,4 +1,4 @@
-//! What stands behind `ENOMEM`: memory, huge pages, or a process' address space.
+//! The causes of `ENOMEM`: memory, huge pages, or the address space of a process.
 
 use super::Cause;
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
 };
 use core::ffi::c_int;
 
-/// The size of huge pages that flags ask for.
+/// Returns the size of huge pages that the flags request, in KiB.
 pub(super) fn huge_page_kib(flags: c_int) -> Option<u64> {
-    // Six bits hold the logarithm of the size in bytes; 0 stands for the system's own choice.
+    // Six bits hold the binary logarithm of the size in bytes; 0 stands for the default size.
     match flags as u32 >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK as u32 {
         0 => sys::huge_page_kib(),
-        // Less than a KiB is none, and no system has such pages.
+        // No system has huge pages below 1 KiB.
         log => Some((1_u64 << log) / 1024).filter(|&kib| kib > 0),
     }
 }
@@ -25,7 +25,7 @@ pub(super) fn too_few_huge_pages(size: usize, flags: c_int) -> Cause {
     };
     let asked = (size as u64).div_ceil(kib << 10);
     if asked <= free {
-        return Cause::plain("there were not enough free huge pages at that moment");
+        return Cause::plain("there were not enough free huge pages during the call; try again");
     }
     Cause::HugePages {
         kib,
@@ -51,7 +51,7 @@ pub(super) fn too_little_memory(size: usize) -> Cause {
             ram: memory.ram,
             swap: memory.swap,
         },
-        _ => Cause::plain("the system could not reserve that much memory"),
+        _ => Cause::plain("the kernel could not reserve that much memory"),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn too_little_room(id: c_int, address: usize) -> Cause {
         Ok(Occupant::Holds(record)) => record.shm_segsz as u64,
         _ => 0,
     };
-    // Where addresses end is known for sure, and no limit matters to what lies beyond.
+    // Beyond the highest possible address, no limit matters.
     if let Some(cause @ Cause::TooHigh { unless: false, .. }) = too_high(address, size) {
         return cause;
     }
@@ -79,14 +79,15 @@ pub(super) fn too_little_room(id: c_int, address: usize) -> Cause {
     {
         return Cause::Mappings { used, limit };
     }
-    too_high(address, size).unwrap_or(Cause::plain(match address {
-        0 => "there is not enough address space or memory left in this process",
-        _ => "there is not enough address space or memory left in this process, or it has no such addresses",
+    too_high(address, size).unwrap_or(Cause::plain(if address == 0 {
+        "this process has too little address space or memory left"
+    } else {
+        "this process has too little address space or memory left, or the address is out of range"
     }))
 }
 
-/// An address outside of what a process can have. Told of x86-64 only, where addresses have 47 bits,
-/// or 56 with five levels of page tables, less a page.
+/// Returns the cause if the segment would reach beyond the highest address of a process. Only on x86-64,
+/// where addresses have 47 bits, or 56 with five levels of page tables, less a page.
 fn too_high(address: usize, size: u64) -> Option<Cause> {
     if !cfg!(target_arch = "x86_64") {
         return None;

@@ -1,40 +1,43 @@
-//! Why one of the five calls failed: the facts behind an error number, looked up right after the
-//! call, and sentences made of them.
+//! Explains why one of the five calls failed: reads the facts behind an error number right after the
+//! call, and formats sentences from them.
 //!
-//! The library's errors and the drop-in's trace both ask here, so they say the same. Three rules:
-//! what is claimed has been looked at, and where nothing could be read, only the number's meaning
-//! is given; facts may have changed since the call, so one that does not explain the failure is not
-//! brought up; nothing is allocated, locked or kept, because a trace may run in a signal handler.
+//! The library's errors and the drop-in's trace use the same explanations. Three rules hold:
+//! - A text states only facts that were read. Where nothing could be read, it gives the meaning of the
+//!   error number.
+//! - Facts may have changed since the call, so a fact that does not explain the failure is left out.
+//! - Nothing is allocated, locked or kept, because a trace may run in a signal handler.
 //!
-//! What takes long to find out (which processes live, which keys are like this one, which namespaces
-//! differ) is looked up when the sentence is made: a program that calls `shmget` until a segment is
-//! there does not pay for sentences that it does not ask for.
+//! Facts that are slow to read (which processes live, which keys are similar, which namespaces differ)
+//! are read when the text is formatted: a program that calls `shmget` until a segment exists does not
+//! pay for texts that it does not use.
 
+mod access;
 mod cause;
 mod key;
+mod leftover;
 mod memory;
 mod ownership;
 mod permission;
 mod words;
 
 pub use cause::Cause;
+pub use leftover::{Leftover, Removal, Segments};
 pub use ownership::Ownership;
-pub use words::{Bytes, ShownPath};
-pub use words::{ModeDoubt, Times};
+pub use words::{Bytes, ModeDoubt, ShownPath, Times, User};
 
 use crate::{
     backend::{self, Occupant},
     sys::{self, Capability, Errno},
 };
+use access::{Access, Rights};
 use core::{ffi::c_int, mem};
-use key::{Meant, NoKey};
-use permission::Rights;
+use key::{FAILED, Meant, NoKey};
 
 /// A call with its arguments.
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
     Ftok {
-        /// `None` if the pointer leads nowhere.
+        /// `None` if the pointer is invalid.
         path: Option<&'a [u8]>,
         proj_id: c_int,
     },
@@ -54,8 +57,8 @@ pub enum Call<'a> {
     Control {
         id: c_int,
         command: c_int,
-        /// The address of the program's buffer; 0 also where the library has one of its own, which
-        /// is not to blame.
+        /// The address of the caller's buffer; 0 also if the library passed a buffer of its own, which
+        /// cannot be the cause.
         buffer: usize,
     },
 }
@@ -73,7 +76,7 @@ impl Call<'_> {
     }
 }
 
-/// Why this call has just failed with this number.
+/// Returns why this call has just failed with this error number.
 #[cold]
 pub fn why(call: Call<'_>, errno: Errno) -> Cause {
     match (call, errno.0) {
@@ -82,7 +85,7 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
             relative: path.is_some_and(|path| !path.starts_with(b"/")),
             empty: path == Some(b""),
         },
-        (Call::Ftok { .. }, _) => Cause::plain(file(errno)),
+        (Call::Ftok { .. }, _) => Cause::plain(unusable_path(errno)),
         (Call::Get { key, size, flags }, _) => get(errno, key, size, flags),
         (Call::Attach { id, address, flags }, _) => attach(errno, id, address, flags),
         (Call::Detach { address }, libc::EINVAL) => nothing_attached(address),
@@ -99,14 +102,15 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
     }
 }
 
-fn file(errno: Errno) -> &'static str {
+/// The text for an error of `ftok`.
+fn unusable_path(errno: Errno) -> &'static str {
     match errno.0 {
-        libc::ENOTDIR => "a part of the path that should be a directory is none",
-        libc::EACCES => "a directory on the path may not be searched by this user",
-        libc::EFAULT => "the path is NULL or a pointer that leads nowhere",
+        libc::ENOTDIR => "a component of the path before the last is not a directory",
+        libc::EACCES => "this user may not search a directory of the path",
+        libc::EFAULT => "the path is NULL or an invalid pointer",
         libc::ENAMETOOLONG => "the path is too long",
-        libc::ELOOP => "the path leads through too many symbolic links",
-        _ => "the file cannot be looked at; see stat(2)",
+        libc::ELOOP => "the path has too many symbolic links",
+        _ => "stat(2) failed for this file; see its manual page",
     }
 }
 
@@ -115,7 +119,9 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
     match errno.0 {
         libc::EINVAL => bad_size(key, size, flags),
         libc::EACCES => match existing(key) {
-            Some((id, record)) => permission::denied(id, &record, Rights::of_open(flags), flags),
+            Some((id, record)) => {
+                Cause::Access(Access::of(id, &record, Rights::of_open(flags), flags))
+            }
             None => Cause::plain(UNKNOWN_OWNER),
         },
         libc::EEXIST => match existing(key) {
@@ -124,7 +130,8 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
                 ownership: Ownership::new(id, &record),
             },
             None => Cause::plain(
-                "a segment with this key existed, and it was to be created exclusively (IPC_EXCL)",
+                "a segment with this key existed, and exclusive creation (IPC_EXCL) requires that \
+                 none does",
             ),
         },
         libc::ENOENT if key == FAILED => Cause::KeyOfFailedFtok,
@@ -132,29 +139,35 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
         libc::ENOSPC => reached_limit(size),
         libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => memory::too_few_huge_pages(size, flags),
         libc::ENOMEM => memory::too_little_memory(size),
-        libc::EPERM if flags & libc::SHM_HUGETLB != 0 => match sys::has_seccomp_filter() {
-            Some(true) => Cause::plain(
-                "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group; or the seccomp \
-                 filter that is installed for this process forbids the call",
-            ),
-            _ => Cause::plain(
-                "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership of the group in vm.hugetlb_shm_group",
-            ),
-        },
+        libc::EPERM if flags & libc::SHM_HUGETLB != 0 => no_right_to_huge_pages(),
         libc::EPERM => permission::refused(),
-        libc::ENFILE => Cause::plain("the whole system has as many files open as it allows"),
+        libc::ENFILE => {
+            Cause::plain("the system-wide limit on open files is reached (fs.file-max)")
+        }
         _ => Cause::plain("see shmget(2)"),
     }
 }
 
-/// `EIDRM`. An id whose segment has long gone gives `EINVAL`.
-const REMOVED_MEANWHILE: &str = "the segment was removed at this very moment, while the call was under way; open it again by its key";
+/// `EPERM` of `shmget` with huge pages.
+fn no_right_to_huge_pages() -> Cause {
+    Cause::plain(match sys::has_seccomp_filter() {
+        Some(true) => {
+            "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership in the group of \
+             vm.hugetlb_shm_group; or the seccomp filter of this process forbids the call"
+        }
+        _ => {
+            "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership in the group of \
+             vm.hugetlb_shm_group"
+        }
+    })
+}
 
-/// What each of the calls returns when it fails, and what programs that do not look pass on.
-const FAILED: c_int = -1;
+/// `EIDRM`. An id whose segment was destroyed earlier gives `EINVAL`.
+const REMOVED_DURING_CALL: &str =
+    "the segment was removed while the call was running; open it again by its key";
 
-/// The segment under a key. Without any flag, `shmget` asks for no permission: it tells the id to
-/// everybody.
+/// Returns the segment with a key. `shmget` without flags needs no permission: it returns the id to
+/// every user.
 fn existing(key: c_int) -> Option<(c_int, libc::shmid_ds)> {
     let id = key::holder(key)?;
     match backend::find(id) {
@@ -175,13 +188,13 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
                 ownership: Ownership::new(id, &record),
             }
         } else {
-            Cause::plain("an argument does not suit the segment under this key")
+            Cause::plain("an argument does not match the segment with this key")
         };
     }
     let Ok(limits) = backend::limits() else {
         return Cause::plain(
-            "the size is 0, or beyond the limit kernel.shmmax, or larger than the segment under this key; \
-             which of these cannot be told",
+            "the size is 0, exceeds the limit kernel.shmmax, or exceeds the size of the segment \
+             with this key; which of these is unknown",
         );
     };
     let shmmax = limits.shmmax as usize;
@@ -189,27 +202,29 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
         Cause::ZeroSize
     } else if size > isize::MAX as usize {
         Cause::TooLarge(
-            "this size looks like a negative number that was cast to size_t; look at where it comes from",
+            "this size looks like a negative number that was converted to size_t; check how it is \
+             computed",
         )
     } else if size >= 1 << 47 {
-        Cause::TooLarge("no process can have that much memory; look at where the size comes from")
+        Cause::TooLarge("no process can have that much memory; check how the size is computed")
     } else if size > shmmax {
         Cause::BeyondLimit { shmmax }
     } else if flags & libc::SHM_HUGETLB != 0 {
         match memory::huge_page_kib(flags) {
             Some(kib) if sys::huge_pages(kib) == Ok(None) => Cause::NoSuchHugePages { kib },
-            _ => Cause::plain("huge pages (SHM_HUGETLB) of this size cannot be had here"),
+            _ => Cause::plain("huge pages (SHM_HUGETLB) of this size are not available"),
         }
     } else {
-        Cause::plain("an argument is not valid, and the limits and the segments do not show which")
+        Cause::plain("an argument is invalid; the limits and the segments do not show which")
     }
 }
 
-/// Which of the two limits behind `ENOSPC` it is.
+/// Returns which of the two limits behind `ENOSPC` is reached.
 fn reached_limit(size: usize) -> Cause {
     let (Ok(limits), Ok((_, usage))) = (backend::limits(), backend::usage()) else {
         return Cause::plain(
-            "a limit of the system is reached, kernel.shmmni or kernel.shmall; this is not about the disk",
+            "a system limit is reached, kernel.shmmni or kernel.shmall; free space on the disk \
+             does not matter",
         );
     };
     let (segments, shmmni) = (usage.used_ids as usize, limits.shmmni as usize);
@@ -228,7 +243,8 @@ fn reached_limit(size: usize) -> Cause {
         }
     } else {
         Cause::plain(
-            "a limit of the system was reached, kernel.shmmni or kernel.shmall (not the disk), and there is room again: try again",
+            "a system limit was reached, kernel.shmmni or kernel.shmall, and no longer is; try \
+             again",
         )
     }
 }
@@ -240,11 +256,12 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
             Ok(Occupant::Holds(record)) => bad_address(address, record.shm_segsz, flags),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
             _ => Cause::plain(
-                "there is no segment with this id, or the address is not one to attach at; which of these cannot be told",
+                "there is no segment with this id, or the address is invalid; which of these is \
+                 unknown",
             ),
         },
-        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
-        libc::EACCES => denied(id, Rights::of_attach(flags)),
+        libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
+        libc::EACCES => denied_by_id(id, Rights::of_attach(flags)),
         libc::EPERM => forbidden_address(address, flags),
         libc::ENOMEM => memory::too_little_room(id, address),
         _ => Cause::plain("see shmat(2)"),
@@ -258,7 +275,7 @@ fn forbidden_address(address: usize, flags: c_int) -> Cause {
         _ => address - address % sys::page_size(),
     };
     match sys::lowest_address() {
-        // Of an address that is left to the system, nothing is asked.
+        // The limit does not apply to an address that the kernel chooses.
         Some(lowest)
             if address != 0
                 && start < lowest
@@ -267,22 +284,22 @@ fn forbidden_address(address: usize, flags: c_int) -> Cause {
             Cause::TooLow { address, lowest }
         }
         _ if flags & libc::SHM_REMAP != 0 => Cause::plain(
-            "what is mapped there may be sealed (mseal), so that it cannot be replaced (SHM_REMAP); or a seccomp filter or a \
-             security module forbids it",
+            "the mapping at this address may be sealed (mseal), so that SHM_REMAP cannot replace \
+             it; or a seccomp filter or a security module forbids the call",
         ),
         _ => permission::refused(),
     }
 }
 
-/// `EINVAL` of `shmat`, for a segment that is there.
+/// `EINVAL` of `shmat`, for a segment that exists.
 fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
     let page = sys::page_size();
     let replace = flags & libc::SHM_REMAP != 0;
     if address == 0 && replace {
-        return Cause::plain("replacing what is mapped (SHM_REMAP) needs an address");
+        return Cause::plain("SHM_REMAP needs an address");
     }
     if address == 0 {
-        return Cause::plain("the flags make no sense; see shmat(2)");
+        return Cause::plain("the flags are invalid; see shmat(2)");
     }
     let start = match address % page {
         0 => address,
@@ -291,7 +308,8 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
     };
     if start == 0 {
         return Cause::plain(
-            "rounded down to a page, this address is 0, and there nothing is replaced (SHM_REMAP); let the system choose (NULL)",
+            "this address rounded down to a page is 0, where SHM_REMAP replaces nothing; pass \
+             NULL to let the kernel choose",
         );
     }
     match sys::mappings_in(start, size) {
@@ -304,12 +322,14 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
 fn nothing_attached(address: usize) -> Cause {
     if address == 0 {
         return Cause::NotAttached(
-            "the address is NULL, where nothing is attached; shm_attach returns it when it fails, so check its result",
+            "the address is NULL, which shm_attach returns on failure; check its result before \
+             using it",
         );
     }
     if address == usize::MAX {
         return Cause::NotAttached(
-            "this address, (void *) -1, is what a failed shmat returns; check its result",
+            "the address is (void *) -1, which shmat returns on failure; check its result before \
+             using it",
         );
     }
     match sys::find_attachment(|area| (area.start..area.start + area.len).contains(&address)) {
@@ -318,13 +338,15 @@ fn nothing_attached(address: usize) -> Cause {
             start: area.start,
         },
         Ok(None) if is_id(address) => Cause::NotAttached(
-            "this number is the id of a segment, and shmdt takes the address that shmat has returned for it",
+            "this number is the id of a segment; shmdt takes the address that shmat returned",
         ),
         Ok(None) => Cause::NotAttached(
-            "no segment is attached at this address; it is the very address that attaching returned, and only until it is detached",
+            "no segment is attached at this address; pass the address that shmat returned, and \
+             detach it once",
         ),
         _ => Cause::NotAttached(
-            "what is needed is the very address that attaching returned, and only until it is detached; what is attached where cannot be told",
+            "the attachments of this process cannot be read; pass the address that shmat \
+             returned, and detach it once",
         ),
     }
 }
@@ -343,23 +365,19 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
         }
         libc::EINVAL if takes_index(command) => match backend::usage() {
             Ok((highest, _)) => Cause::NoIndex { index: id, highest },
-            Err(_) => {
-                Cause::plain("most likely no segment has this index, which cannot be told for sure")
-            }
+            Err(_) => Cause::plain("most likely no segment has this index"),
         },
         libc::EINVAL => match backend::find(id) {
             Ok(Occupant::Holds(_)) => bad_change(command, buffer),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
-            _ => Cause::plain(
-                "most likely there is no segment with this id, which cannot be told for sure",
-            ),
+            _ => Cause::plain("most likely there is no segment with this id"),
         },
-        libc::EIDRM => Cause::plain(REMOVED_MEANWHILE),
+        libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
         libc::EACCES if takes_index(command) => match backend::stat_at(id) {
-            Ok((id, record)) => permission::denied(id, &record, Rights::READ, 0),
+            Ok((id, record)) => Cause::Access(Access::of(id, &record, Rights::READ, 0)),
             Err(_) => Cause::plain(UNKNOWN_OWNER),
         },
-        libc::EACCES => denied(id, Rights::READ),
+        libc::EACCES => denied_by_id(id, Rights::READ),
         libc::EPERM => match backend::find(id) {
             Ok(Occupant::Holds(record)) => permission::not_yours(&record, locking),
             _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
@@ -371,21 +389,24 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
                 user: sys::effective_user(),
                 limit,
             },
-            _ => Cause::plain("the segment cannot be locked into memory; see shmctl(2)"),
+            _ => Cause::plain("the kernel cannot lock the segment into memory; see shmctl(2)"),
         },
         libc::EFAULT => Cause::plain(match (buffer, command) {
             (0, _) => "the buffer is NULL",
             (_, libc::IPC_SET) => {
-                "the buffer's address leads nowhere, or to memory that this process may not read"
+                "the buffer's address is invalid, or this process may not read the memory there"
             }
-            _ => "the buffer's address leads nowhere, or to memory that this process may not write",
+            _ => {
+                "the buffer's address is invalid, or this process may not write to the memory \
+                 there"
+            }
         }),
-        libc::EOVERFLOW => Cause::plain("a number does not fit into the buffer's fields"),
+        libc::EOVERFLOW => Cause::plain("a number does not fit into a field of the buffer"),
         _ => Cause::plain("see shmctl(2)"),
     }
 }
 
-/// `EINVAL` of `shmctl` for a segment that is there: what it was to be changed to.
+/// `EINVAL` of `shmctl` for a segment that exists: an owner or group that IPC_SET rejects.
 fn bad_change(command: c_int, buffer: usize) -> Cause {
     let mut permissions = [0; size_of::<libc::ipc_perm>()];
     let (user, group) = (
@@ -395,7 +416,7 @@ fn bad_change(command: c_int, buffer: usize) -> Cause {
     if command == libc::IPC_SET
         && sys::read_foreign(buffer as *const u8, &mut permissions) == Ok(permissions.len())
     {
-        // shm_perm is what a shmid_ds begins with.
+        // shm_perm is the first field of a shmid_ds.
         let number = |at: usize| {
             let bytes = permissions[at..].first_chunk();
             u32::from_ne_bytes(bytes.copied().unwrap_or_default())
@@ -408,16 +429,16 @@ fn bad_change(command: c_int, buffer: usize) -> Cause {
             return Cause::NoSuchGroup { group };
         }
     }
-    Cause::plain("an argument is not valid; see shmctl(2)")
+    Cause::plain("an argument is invalid; see shmctl(2)")
 }
 
-/// The commands of `shmctl(2)`: 0 to 3 are those of all System V IPC, 11 to 15 those of shared
-/// memory.
+/// Returns whether `shmctl(2)` has a command: 0 to 3 are those of all System V IPC, 11 to 15 those of
+/// shared memory.
 fn is_command(command: c_int) -> bool {
     matches!(command, 0..=3 | 11..=15)
 }
 
-/// `SHM_STAT` and `SHM_STAT_ANY` take a place in the kernel's table, and not an id.
+/// Returns whether a command takes an index into the kernel's table, not an id.
 fn takes_index(command: c_int) -> bool {
     matches!(command, backend::SHM_STAT | backend::SHM_STAT_ANY)
 }
@@ -432,30 +453,33 @@ fn no_such_id(id: c_int, place: Result<Occupant, Errno>) -> Cause {
 }
 
 /// `EACCES` of a call on an id that wants these rights.
-fn denied(id: c_int, wanted: Rights) -> Cause {
+fn denied_by_id(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
-        Ok(Occupant::Holds(record)) => permission::denied(id, &record, wanted, 0),
+        Ok(Occupant::Holds(record)) => Cause::Access(Access::of(id, &record, wanted, 0)),
         _ => Cause::plain(UNKNOWN_OWNER),
     }
 }
 
 /// `EACCES`, and the segment's record cannot be read.
-const UNKNOWN_OWNER: &str = "most likely the segment's mode does not allow this to this user, which cannot be told for sure, nor who owns it";
+const UNKNOWN_OWNER: &str =
+    "most likely the segment's mode forbids this to this user; its owner and mode cannot be read";
 
 /// `ENOSYS`.
 fn no_such_call() -> Cause {
     match (sys::has_seccomp_filter(), sys::has_system_v_ipc()) {
         (_, Some(false)) => Cause::plain(
-            "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc is missing; another kernel has it",
+            "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc does not \
+             exist; use a kernel that has it",
         ),
         (Some(true), _) => Cause::Filter,
         (Some(false), Some(true)) => Cause::plain(
-            "this kernel has System V IPC (/proc/sysvipc is there) and no seccomp filter is installed, yet something between \
-             this program and the kernel answers that the call does not exist: an emulator, a sandbox or a tracer",
+            "this kernel has System V IPC (/proc/sysvipc exists) and no seccomp filter is \
+             installed, so an emulator, a sandbox or a tracer between this program and the kernel \
+             rejects the call",
         ),
         _ => Cause::plain(
-            "here is no System V shared memory: the kernel lacks it (CONFIG_SYSVIPC) or a seccomp filter hides it; which of these \
-             cannot be told, because /proc cannot be read",
+            "the kernel has no System V shared memory (CONFIG_SYSVIPC), or a seccomp filter \
+             rejects the call; which of these is unknown, because /proc cannot be read",
         ),
     }
 }

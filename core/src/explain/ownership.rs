@@ -1,4 +1,5 @@
-//! Who owns a segment and who uses it: each remedy that advises to remove a segment says that first.
+//! Who owns a segment and which processes use it. Every text that advises to remove a segment states
+//! this first.
 
 use super::words::{Times, User};
 use crate::{
@@ -7,8 +8,8 @@ use crate::{
 };
 use core::{ffi::c_int, fmt};
 
-/// A segment's record, as much of it as tells who needs the segment. Which of these processes live is
-/// looked up when the sentence is made.
+/// The fields of a segment's record that show which processes may need the segment. Whether these
+/// processes live is checked when the text is formatted.
 #[derive(Clone, Copy, Debug)]
 pub struct Ownership {
     id: c_int,
@@ -16,7 +17,7 @@ pub struct Ownership {
     creator: c_int,
     /// When it was created, or its owner or mode last changed, in seconds since 1970.
     changed: i64,
-    /// The process that attached or detached it last, and when; 0 if none has.
+    /// The process that attached or detached it last, and when; 0 if no process has.
     user: c_int,
     used: i64,
     attached: u64,
@@ -37,8 +38,7 @@ impl Ownership {
         }
     }
 
-    /// Of a segment that the kernel's table has.
-    #[allow(dead_code)] // the library's errors ask
+    /// Reads the record of the segment with this id; `None` if it does not exist.
     pub fn of(id: c_int) -> Option<Ownership> {
         match backend::find(id) {
             Ok(Occupant::Holds(record)) => Some(Ownership::new(id, &record)),
@@ -46,7 +46,7 @@ impl Ownership {
         }
     }
 
-    /// `Some(true)` if no process has it attached and its creator has ended.
+    /// Returns whether no process has it attached and its creator is dead; `None` if that is unknown.
     pub fn is_orphan(&self) -> Option<bool> {
         match self.attached {
             0 => sys::has_ended(self.creator, self.changed),
@@ -54,11 +54,11 @@ impl Ownership {
         }
     }
 
-    /// Returns what it holds, if this library has made that, and the memory of a process that has it
-    /// attached can be read: of this one, its creator or its last user.
-    #[inline(never)] // so that its room on the stack is free again while others are in use
+    /// Returns which object of this library it holds. That is known only if this process, its creator or
+    /// its last user has it attached, and the memory of that process can be read.
+    #[inline(never)] // frees its stack space before other functions are called
     fn object(&self) -> Option<Object> {
-        // Only such sizes have objects; see `Contents::may_be_in`.
+        // Segments of objects have such sizes; see `Contents::may_be_in`.
         if self.size <= 1024 || self.size % 64 != 1 || self.attached == 0 {
             return None;
         }
@@ -84,7 +84,7 @@ impl fmt::Display for Ownership {
         let creator = Process(self.creator, self.changed);
         let user = Process(self.user, self.used);
         write!(f, "the segment {id} belongs to {}, was ", User(owner))?;
-        // Two processes can have had one id.
+        // Two processes may have had the same id, one after the other.
         let same = self.creator == self.user && creator.has_ended() == user.has_ended();
         match (self.used, same) {
             (0, _) => write!(f, "created by {creator} and never attached")?,
@@ -103,15 +103,15 @@ impl fmt::Display for Ownership {
         match self.is_orphan() {
             Some(true) => write!(f, "if its content is not needed, remove it (ipcrm -m {id})"),
             Some(false) if self.attached > 0 => {
-                f.write_str("it is in use, so end the programs that use it before it is removed")
+                f.write_str("it is in use, so end the programs that use it before removing it")
             }
             Some(false) => f.write_str("its creator may still need it"),
-            None => f.write_str("look for the programs that need it before it is removed"),
+            None => f.write_str("check which programs need it before removing it"),
         }
     }
 }
 
-/// A process that lived at some second since 1970, and what became of it.
+/// The process that had an id at a time in seconds since 1970, and whether it still lives.
 struct Process(c_int, i64);
 
 impl Process {
@@ -124,7 +124,7 @@ impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pid = self.0;
         if pid <= 0 {
-            return f.write_str("a process that cannot be seen from here");
+            return f.write_str("a process of another PID namespace");
         }
         let ended = self.has_ended();
         if pid == sys::process_id() && ended != Some(true) {
@@ -133,17 +133,17 @@ impl fmt::Display for Process {
         let life = match ended {
             Some(true) => "dead",
             Some(false) => "alive",
-            None => "alive or dead, which is unknown",
+            None => "dead or alive, unknown",
         };
         write!(f, "process {pid} ({life})")
     }
 }
 
-/// What kind of object a segment holds.
+/// The kind of object that a segment holds.
 struct Object(&'static str);
 
 impl Object {
-    /// From the first bytes of a segment; `None` if they are not those of an object.
+    /// Reads the kind from the first bytes of a segment; `None` if they are not those of an object.
     fn of(start: &[u8; 24]) -> Option<Object> {
         let (magic, rest) = start.split_first_chunk::<8>()?;
         let kind = rest.last_chunk::<4>()?;
@@ -159,7 +159,7 @@ impl Object {
     }
 }
 
-/// How many segments are known to be orphans.
+/// The number of segments that are known to be orphans, with a remedy.
 pub(super) struct Orphans;
 
 impl fmt::Display for Orphans {
@@ -171,16 +171,19 @@ impl fmt::Display for Orphans {
             .count();
         match count {
             0 => f.write_str(
-                "none is known to be an orphan (attached by no process, and its creator has ended), so raise the limit",
+                "none is known to be an orphan (no process has it attached, and its creator is \
+                 dead), so raise the limit",
             ),
             1 => f.write_str(
-                "1 of them no process has attached, and its creator has ended (shmkey list shows it): remove it if its content \
-                 is not needed, or raise the limit",
+                "1 of them is an orphan (no process has it attached, and its creator is dead; \
+                 shmkey list shows it): remove it if its content is not needed, or raise the \
+                 limit",
             ),
             count => write!(
                 f,
-                "{count} of them no process has attached, and the creators have ended (shmkey list shows them): remove those whose \
-                 content is not needed, or raise the limit"
+                "{count} of them are orphans (no process has them attached, and their creators \
+                 are dead; shmkey list shows them): remove those whose content is not needed, or \
+                 raise the limit"
             ),
         }
     }
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_advised_depends_on_who_uses_it() {
+    fn the_remedy_depends_on_which_processes_use_the_segment() {
         let id = backend::create_or_get(libc::IPC_PRIVATE, 100, 0o600).unwrap();
         let text = of(id);
         assert!(
@@ -204,7 +207,7 @@ mod tests {
             ),
             "{text}"
         );
-        // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+        // SAFETY: the kernel chooses the address, so no mapping is replaced.
         let memory = unsafe { backend::attach(id, core::ptr::null(), 0) }.unwrap();
         let text = of(id);
         assert!(
@@ -213,9 +216,9 @@ mod tests {
             ),
             "{text}"
         );
-        // SAFETY: it is not used.
+        // SAFETY: nothing uses the memory.
         unsafe { backend::detach(memory) }.unwrap();
-        // Pretends that another process, which has ended, has created it.
+        // Pretends that the creator was an earlier process with this id, which is dead.
         let mut ownership = Ownership::of(id).unwrap();
         (ownership.creator, ownership.changed) = (sys::process_id(), 1);
         let text = ownership.to_string();
@@ -232,11 +235,11 @@ mod tests {
         ownership.creator = 0;
         let text = ownership.to_string();
         assert!(
-            text.contains("created by a process that cannot be seen from here and"),
+            text.contains("created by a process of another PID namespace and"),
             "{text}"
         );
         assert!(
-            text.ends_with("look for the programs that need it before it is removed"),
+            text.ends_with("check which programs need it before removing it"),
             "{text}"
         );
         assert!(!of(id).contains("ipcrm"));

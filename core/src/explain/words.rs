@@ -1,15 +1,15 @@
-//! Paths, users and sizes, as a person reads them.
+//! Formats paths, users, counts and sizes for people.
 
 use crate::sys;
 use core::fmt::{self, Write as _};
 
-/// A path in quotation marks, on one line and not longer than a line or two.
+/// A path in quotation marks, escaped so that it stays on one line, and shortened to 125 characters.
 pub struct ShownPath<'a>(pub &'a [u8]);
 
 impl fmt::Display for ShownPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const END: usize = 60;
-        // What is no UTF-8 is shown by the character for that.
+        // Bytes that are not UTF-8 show as the replacement character.
         let characters = || {
             self.0.utf8_chunks().flat_map(|chunk| {
                 let bad = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
@@ -31,8 +31,8 @@ impl fmt::Display for ShownPath<'_> {
     }
 }
 
-/// A user's id, and the name if `/etc/passwd` has one. In a user namespace, one number stands for
-/// all users from outside that it has none for.
+/// A user's id, and the name if `/etc/passwd` has one. In a user namespace, one number stands for all
+/// outside users that have no id in it.
 pub struct User(pub u32);
 
 impl fmt::Display for User {
@@ -52,7 +52,7 @@ impl fmt::Display for User {
     }
 }
 
-/// So many bytes.
+/// A number of bytes.
 pub struct Bytes(pub usize);
 
 impl fmt::Display for Bytes {
@@ -61,7 +61,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// So many of something, whose plural has an s: `1 byte`, `2 bytes`.
+/// A number of things whose plural ends in s: `1 byte`, `2 bytes`.
 pub struct Count(pub u64, pub &'static str);
 
 impl fmt::Display for Count {
@@ -72,17 +72,17 @@ impl fmt::Display for Count {
     }
 }
 
-/// The verb for so many.
+/// The verb that agrees with a number.
 pub(super) fn are(number: u64) -> &'static str {
     if number == 1 { "is" } else { "are" }
 }
 
-/// So many KiB, in the unit that people use.
+/// A number of KiB, in the largest unit that loses little of it.
 pub(super) struct Kib(pub u64);
 
 impl fmt::Display for Kib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The largest unit that tells nearly all of it.
+        // A unit fits if the number is a multiple of it, or at least ten times as large.
         let fits = |unit: u64| self.0 >= 10 * unit || self.0 >= unit && self.0.is_multiple_of(unit);
         match self.0 {
             kib if fits(1 << 20) => write!(f, "{} GiB", kib >> 20),
@@ -92,7 +92,7 @@ impl fmt::Display for Kib {
     }
 }
 
-/// How often something is attached.
+/// How many times a segment is attached.
 pub struct Times(pub u64);
 
 impl fmt::Display for Times {
@@ -105,7 +105,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// A mode that the author of a C program perhaps did not mean: see [`ModeDoubt::of`].
+/// A mode that is probably a mistake in a C program: see [`ModeDoubt::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModeDoubt {
     mode: u32,
@@ -114,9 +114,9 @@ pub struct ModeDoubt {
 }
 
 impl ModeDoubt {
-    /// What may be wrong with a mode that does not let the owner read and write: in C, 666 without a
-    /// leading 0 is a decimal number, 01232, which gives `IPC_CREAT` and the mode 0232; and flags
-    /// without permission bits give 0000.
+    /// Returns the probable mistake in a mode that does not let the owner read and write. In C, 666
+    /// without a leading 0 is a decimal number, 01232 in octal, which gives `IPC_CREAT` and the mode
+    /// 0232. Flags without permission bits give the mode 0000.
     pub fn of(mode: u32) -> Option<ModeDoubt> {
         let mode = mode & 0o777;
         if mode & 0o600 == 0o600 {
@@ -144,10 +144,12 @@ impl fmt::Display for ModeDoubt {
         match self.decimal {
             Some(number) => write!(
                 f,
-                "the mode {mode:04o} is what {number} in decimal gives: a missing leading 0? (in C, 0{number} is octal)"
+                "the mode {mode:04o} comes from the decimal number {number}: write 0{number} for \
+                 an octal number in C"
             ),
             None => f.write_str(
-                "the mode 0000 is what flags without permission bits give; add them, as in IPC_CREAT | 0600",
+                "the mode 0000 comes from flags without permission bits; add them, as in \
+                 IPC_CREAT | 0600",
             ),
         }
     }
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_on_one_line_and_short() {
+    fn a_path_stays_on_one_short_line() {
         let shown = |path: &[u8]| ShownPath(path).to_string();
         assert_eq!(shown(b"/tmp/a \"b\"\n"), r#""/tmp/a \"b\"\n""#);
         assert_eq!(shown(b"/a\xff/b"), "\"/a\u{fffd}/b\"");
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_users() {
+    fn sizes_and_users_are_readable() {
         assert_eq!(Bytes(1).to_string(), "1 byte");
         assert_eq!(Count(0, "page").to_string(), "0 pages");
         assert_eq!(Kib(4).to_string(), "4 KiB");
@@ -180,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn modes_of_decimal_numbers_are_noticed() {
+    fn a_mode_written_in_decimal_is_detected() {
         let number = |mode| ModeDoubt::of(mode).and_then(|doubt| doubt.decimal);
         for decimal in [600, 640, 644, 660, 664, 666, 700, 750, 755, 770, 775, 777] {
             assert_eq!(number(decimal & 0o777), Some(decimal));
         }
-        // Those let the owner read and write, or are nothing that is given in decimal.
+        // These let the owner read and write, or do not come from a decimal number.
         for mode in [
             0o600, 0o644, 0o666, 0o777, 0o400, 0o440, 0o444, 0o220, 0o066,
         ] {

@@ -188,7 +188,7 @@ impl Threads for Witness {
 }
 
 /// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken,
-/// and one of the two is told of the death.
+/// and one of the two is notified of the death.
 #[test]
 fn one_sleeps_while_the_owner_dies() {
     let mut model = loom::model::Builder::new();
@@ -272,9 +272,10 @@ fn one_that_is_called_gets_the_lock_and_dies() {
                 if acquired == Acquired::OwnerDied {
                     lock.consistent(&me).unwrap();
                 }
-                match number > DEAD {
-                    true => died.store(2, Release),
-                    false => lock.unlock(&me).unwrap(),
+                if number > DEAD {
+                    died.store(2, Release);
+                } else {
+                    lock.unlock(&me).unwrap();
                 }
             }
         };

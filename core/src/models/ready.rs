@@ -17,7 +17,7 @@ struct Header {
     made: AtomicU64,
 }
 
-/// A number that is nobody's.
+/// A number that no thread has.
 const DEAD: u64 = 99;
 
 impl Header {
@@ -71,7 +71,7 @@ impl Header {
     }
 }
 
-/// Two who want to make it, and one who only looks: it is made once, and whoever finds it ready
+/// Two who want to make it, and one who only looks: it is made once, and a thread that finds it ready
 /// finds all of it.
 fn race(maker: u64) {
     let header = Header::new(maker);

@@ -169,12 +169,13 @@ impl Area<'_> {
     /// The word at an offset; any other word, if there is none.
     #[inline(always)]
     pub fn word(&self, offset: usize) -> &AtomicU64 {
-        let offset = match offset & 7 == 0 && offset <= self.len - 8 {
-            true => offset,
-            false => Self::nowhere(),
+        let offset = if offset & 7 == 0 && offset <= self.len - 8 {
+            offset
+        } else {
+            Self::nowhere()
         };
         // SAFETY: it lies in the area, as just made sure, and is aligned as the area is. It is an
-        // atomic, so others may write it; where payload lies, nobody holds a reference that
+        // atomic, so others may write it; where payload lies, no code holds a reference that
         // forbids that.
         unsafe { &*self.base.add(offset).cast() }
     }

@@ -85,9 +85,10 @@ pub fn wake_half(word: &AtomicU32) {
 #[cfg(not(loom))]
 pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
     let halves = core::ptr::from_ref(word).cast::<AtomicU32>();
-    match cfg!(target_endian = "little") {
-        true => halves,
-        false => halves.wrapping_add(1),
+    if cfg!(target_endian = "little") {
+        halves
+    } else {
+        halves.wrapping_add(1)
     }
 }
 

@@ -1,10 +1,10 @@
-//! The newest value: one writer, any number of readers, and nobody waits for anybody.
+//! The newest value: one writer, any number of readers, and none of them waits for another.
 //!
 //! The values lie in a few slots that are used in turn; version `v` lies in slot `v % slots`. The
 //! writer fills the slot of the next version, and then makes that version the current one. A reader
 //! copies the slot of the current version, and looks again: as long as the writer has not begun
 //! to fill that slot anew, the copy is whole. A writer that dies at any moment leaves the current
-//! version as it is.
+//! version unchanged.
 //!
 //! ```text
 //! current = 6        slot:  0   1   2   3
@@ -110,11 +110,11 @@ impl Latest<'_> {
             0 => slots(self.size) as u64,
             next => next,
         };
-        // Release: whoever sees a byte of what follows in a slot, and then does its acquire fence,
+        // Release: a reader that sees a byte of what follows in a slot, and then does its acquire fence,
         // sees that the version before this one is current, and so that the slot is in use.
         fence(Release);
         self.area.write(self.slot(next), bytes);
-        // Release: whoever sees the version sees the value.
+        // Release: a reader that sees the version sees the value.
         self.words.current.store(next, Release);
         self.words.sleepers.wake(&self.words.current, next);
         next
@@ -190,13 +190,13 @@ impl Latest<'_> {
             if is_newer(now) {
                 return true;
             }
-            // A reader that may not write cannot say that it sleeps, and wakes after its slice.
-            let slept = match writable {
-                true => {
-                    let look = || self.version() != now;
-                    self.words.sleepers.sleep(now, word, now, &mut sleep, look)
-                }
-                false => atomic::sleep(word, now, &mut sleep),
+            // A reader that may not write to the segment cannot announce that it sleeps, and wakes up
+            // at the end of its slice.
+            let slept = if writable {
+                let look = || self.version() != now;
+                self.words.sleepers.sleep(now, word, now, &mut sleep, look)
+            } else {
+                atomic::sleep(word, now, &mut sleep)
             };
             if look().is_some() {
                 return true;

@@ -1,39 +1,38 @@
-//! The robust lock: one 64-bit word that says who has it and whether others sleep.
+//! The robust lock: one 64-bit word with the number of the owner and flags of the waiting threads.
 //!
 //! ```text
 //! 0              free
-//! owner          taken
-//! owner | W      taken, and others sleep, or did so a moment ago
-//! owner | W F    taken, and one of them has waited for long
-//! owner | W F S  taken, and that one is awake, and looks at the word
-//!         W F    free, for those who have slept
-//!         W F S  free, for the one that is awake
+//! owner          held
+//! owner | W      held, and other threads sleep, or slept until just now
+//! owner | W F    held, and one of them has waited for long
+//! owner | W F S  held, and that thread is awake and reads the word again and again
+//!         W F    free, for threads that have slept
+//!         W F S  free, for the thread that is awake
 //! ```
 //!
-//! *Lock* is one compare-and-swap of 0 by the caller's number, *unlock* is one back. There is no
-//! moment in which the lock is taken and the word does not say by which thread. So a thread that
-//! finds it taken can ask whether the owner still lives, and take it over from a dead one by the
-//! same compare-and-swap.
+//! *Lock* is one compare-and-swap from 0 to the caller's number, *unlock* is one back to 0. Whenever the
+//! lock is held, the word names the owner. So a thread that finds it held can check whether the owner
+//! lives, and take the lock over from a dead owner by the same compare-and-swap.
 //!
 //! *Sleep.* A thread that is about to sleep sets W, and sleeps while the word is unchanged: the kernel
-//! compares the lower half, in which W is. Unlocking takes W away and wakes one sleeper. When that
-//! thread takes the lock it sets W again, because others may sleep, too. So each unlock wakes one thread at
-//! most, and no wake-up is lost: a thread that was woken takes the lock, or sets W before it sleeps
-//! again or gives up.
+//! compares the lower half, in which W is. Unlocking clears W and wakes one sleeper. When that thread
+//! takes the lock, it sets W again, because other threads may sleep, too. So each unlock wakes at most one
+//! thread, and no wake-up is lost: a thread that was woken takes the lock, or sets W before it sleeps again
+//! or gives up.
 //!
-//! *Fairness.* A thread that finds the lock free takes it before those that sleep: that keeps the lock
+//! *Fairness.* A thread that finds the lock free takes it before the sleepers do: that keeps the lock
 //! busy. A thread that has waited for [`PATIENCE`] sets F and S when it next wakes up, and *insists*: it
-//! stays awake for a while, and the next unlock leaves the lock to it, without waking another. If it was
-//! awake in vain, it takes S away and sleeps; then the next unlock leaves the lock free only for threads
-//! that have slept, and wakes one. All other threads leave such a lock alone, but not for long: the thread
-//! that is to be next may have no processor.
+//! stays awake for a while, and the next unlock leaves the lock to it, without waking another thread. If
+//! the lock does not become free while it is awake, it clears S and sleeps; then the next unlock leaves the
+//! lock free only for threads that have slept, and wakes one. All other threads leave such a lock alone for
+//! as long as a nap: the thread that is next may have no processor.
 //!
-//! *Deaths.* Two of those that sleep look often whether the owner lives: see [`Watch`]. If a thread is
-//! killed in an unlock before it wakes a sleeper, or a sleeper is killed when it is woken or insists, the
-//! others sleep for the rest of their slice; then they read the word by themselves.
+//! *Deaths.* Two of the sleepers check often whether the owner lives: see [`Watch`]. If a thread is killed
+//! in an unlock before it wakes a sleeper, or a sleeper is killed when it is woken or insists, the others
+//! sleep for the rest of their slice; then they read the word themselves.
 //!
-//! Nothing here is a pointer, and the word may hold anything: a number that no thread has is that of a
-//! dead owner.
+//! Nothing here is a pointer, and the word may hold anything: a number that no thread has counts as a dead
+//! owner.
 
 use super::{
     atomic::{
@@ -45,83 +44,85 @@ use super::{
 };
 use core::time::Duration;
 
-/// The lock as it lies in a segment: 16 bytes. All zero, it is free, and its data consistent.
+/// The lock in a segment: 16 bytes. If all are zero, it is free, and its data is consistent.
 #[cfg_attr(not(loom), repr(C))]
 #[derive(Default)]
 pub struct Mutex {
     word: AtomicU64,
-    /// What is known of the data that the lock protects: one of the three below.
+    /// The condition of the data that the lock protects: `CONSISTENT`, `SUSPECT` or `LOST`.
     data: AtomicU32,
     watch: Watch,
 }
 
-/// Others sleep.
+/// Waiting: other threads sleep.
 const W: u64 = 1;
-/// One of them has waited for long.
+/// Fairness: one of them has waited for long.
 const F: u64 = 2;
-/// That one is awake, and looks at the word.
+/// Spinning: that thread is awake, and reads the word again and again.
 const S: u64 = 4;
-/// The bits of the word that are not the owner's number, which has zeroes there.
+/// The flag bits, which are zero in every owner's number.
 const FLAGS: u64 = W | F | S;
 
-/// How long a thread waits before it insists, which costs processor time; so this must not happen for
-/// each turn.
+/// How long a thread waits before it insists. Insisting costs processor time, so it must be rare.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How many times a thread that does not wait tries again if the word changes.
+const TRIES: u32 = 101;
 
 /// The data is as its last owner left it.
 const CONSISTENT: u32 = 0;
-/// An owner has died, and no later one has said since that the data is in order.
+/// An owner has died, and no later owner has marked the data as consistent.
 const SUSPECT: u32 = 1;
-/// It was unlocked while it was suspect. There is no way back.
+/// The lock was released while the data was suspect. This is final.
 const LOST: u32 = 2;
 
-/// What a lock has to know of the threads that use it. A thread is a number other than 0 whose three
-/// lowest bits are 0.
+/// Identifies the threads that use a lock. A thread is a number other than 0 whose three lowest bits
+/// are 0.
 pub trait Threads {
     /// Returns whether that is the calling thread.
     fn is_mine(&self, owner: u64) -> bool;
     /// Returns whether that thread is known to be dead.
     fn is_dead(&self, owner: u64) -> bool;
-    /// The same for a first look, which may be left out if there was one some milliseconds ago: it
-    /// takes microseconds.
+    /// The same before the first sleep. The check takes microseconds, and may be skipped if the thread
+    /// was checked some milliseconds ago.
     fn seems_dead(&self, owner: u64) -> bool;
 }
 
-/// How it was acquired.
+/// How a lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquired {
     Clean,
-    /// Its last owner died while having it.
+    /// Its last owner died while holding it.
     OwnerDied,
 }
 
-/// Why it was not acquired.
+/// Why a lock was not acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockError {
     TimedOut,
-    /// The calling thread has it.
+    /// The calling thread holds it already.
     Deadlock,
     /// The data is lost.
     NotRecoverable,
 }
 
-/// What is known of the data that a lock protects.
+/// The condition of the data that a lock protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// It is as its last owner left it.
     Consistent,
-    /// An owner has died, and no later one has said since that it is in order.
+    /// An owner has died, and no later owner has marked it as consistent.
     Suspect,
-    /// It was suspect, and given up.
+    /// The lock was released while it was suspect.
     Lost,
 }
 
-/// The calling thread does not have it.
+/// The calling thread does not hold the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOwner;
 
 impl Mutex {
-    /// Acquires it for the calling thread, whose number is `me`.
+    /// Acquires the lock for the calling thread, whose number is `me`.
     #[inline]
     pub fn lock(
         &self,
@@ -129,19 +130,20 @@ impl Mutex {
         threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Acquired, LockError> {
-        // Acquire: what the last owner wrote before it released the lock is seen from here on.
-        // Release: a thread that sees this number sees what its process wrote before, its namespaces.
+        // Acquire: pairs with the release in `release`, so that what the last owner wrote is visible.
+        // Release: pairs with the acquire in `try_taken`: a thread that sees this number sees what its
+        // process wrote before, its namespaces.
         match self.word.compare_exchange(0, me, AcqRel, Relaxed) {
             Ok(_) => self.acquired(false),
-            Err(_) => self.lock_taken(me, threads, deadline),
+            Err(_) => self.lock_slow(me, threads, deadline),
         }
     }
 
-    /// Acquires it for the calling thread if it is free and its data consistent: false if not, and then
-    /// [`lock`](Mutex::lock) tells more.
+    /// Acquires the lock for the calling thread if it is free and its data is consistent. If this returns
+    /// false, [`lock`](Mutex::lock) returns the reason.
     #[inline(always)]
     pub fn lock_at_once(&self, me: u64) -> bool {
-        // All orderings as in `lock`.
+        // The orderings are those of `lock`.
         self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() && self.has_good_data(me)
     }
 
@@ -154,8 +156,9 @@ impl Mutex {
         is_good
     }
 
+    /// Acquires the lock after the first try has failed.
     #[cold]
-    fn lock_taken(
+    fn lock_slow(
         &self,
         me: u64,
         threads: &impl Threads,
@@ -165,10 +168,12 @@ impl Mutex {
         if threads.is_mine(owner(self.word.load(Relaxed))) {
             return Err(LockError::Deadlock);
         }
-        let at_once = matches!(deadline, Deadline::Now);
+        if matches!(deadline, Deadline::Now) {
+            return self.try_taken(me, threads);
+        }
         // Relaxed: `take` acquires.
         let look = || (self.word.load(Relaxed) == 0 && self.take(0, me, false)).then_some(());
-        if !at_once && wait::spin_gently(look).is_some() {
+        if wait::spin_gently(look).is_some() {
             return self.acquired(false);
         }
         let mut part = watch::Part::default();
@@ -179,6 +184,24 @@ impl Mutex {
         acquired
     }
 
+    /// Tries to acquire a lock that another thread had just now, without waiting. Takes it also while it
+    /// is free for threads that have slept: a thread that does not wait is not refused a free lock.
+    fn try_taken(&self, me: u64, threads: &impl Threads) -> Result<Acquired, LockError> {
+        for _ in 0..TRIES {
+            // Acquire: pairs with the release in `lock`, so that the namespaces of the owner's process
+            // are visible to `seems_dead`.
+            let word = self.word.load(Acquire);
+            let is_free = owner(word) == 0;
+            if !is_free && !threads.seems_dead(owner(word)) {
+                break;
+            }
+            if self.take(word, me, false) {
+                return self.acquired(!is_free);
+            }
+        }
+        Err(LockError::TimedOut)
+    }
+
     fn lock_asleep(
         &self,
         me: u64,
@@ -186,83 +209,58 @@ impl Mutex {
         deadline: Deadline,
         part: &mut watch::Part,
     ) -> Result<Acquired, LockError> {
-        let at_once = matches!(deadline, Deadline::Now);
-        let mut sleep = Sleep::until(deadline);
-        let mut has_slept = false;
-        let mut has_napped = false;
-        // The owner that was last not found dead.
-        let mut alive = 0;
-        // Of a thread that does not wait.
-        let mut tries = 100;
+        let mut waiter = Waiter::until(deadline);
         loop {
-            // Acquire: with the number comes the namespace of its process.
+            // Acquire: as in `try_taken`.
             let word = self.word.load(Acquire);
-            let is_free = owner(word) == 0;
-            // A thread that does not wait is not refused a lock that is free, and the others keep it
-            // free for no longer than a nap.
-            let may_pass =
-                is_free && (word & F == 0 || has_slept && word & S == 0 || at_once || has_napped);
-            let is_dead = match owner(word) {
-                owner if is_free || owner == alive => false,
-                owner if !has_slept => threads.seems_dead(owner),
-                // Not after each wake-up: the lock goes from hand to hand.
-                owner => sleep.has_expired() && threads.is_dead(owner),
-            };
-            if may_pass || is_dead {
-                if self.take(word, me, has_slept) {
+            let is_dead = waiter.finds_dead(word, threads);
+            if is_dead || waiter.may_take(word) {
+                if self.take(word, me, waiter.has_slept) {
                     return self.acquired(is_dead);
                 }
-                // A word that changes again and again keeps no thread beyond its deadline.
-                if !at_once && deadline.is_over() {
-                    return self.last_try(me);
+            } else {
+                waiter.alive = owner(word);
+                let flags = waiter.flags(word);
+                if self.announce(word, flags) {
+                    if flags & S != 0 {
+                        if self.insist(me, deadline) {
+                            return self.acquired(false);
+                        }
+                    } else if !self.sleep(word | flags, &mut waiter, part) {
+                        return self.last_try(me);
+                    }
+                    continue;
                 }
-                if tries == 0 {
-                    return Err(LockError::TimedOut);
-                }
-                tries -= u32::from(at_once);
-                continue;
             }
-            if at_once {
-                return Err(LockError::TimedOut);
-            }
-            alive = owner(word);
-            let wishes = match sleep.elapsed() > PATIENCE {
-                false => W,
-                // One insists at a time.
-                true if is_free || word & F != 0 => W | F,
-                true => W | F | S,
-            };
-            if !self.announce(word, wishes) {
-                if deadline.is_over() {
-                    return self.last_try(me);
-                }
-                continue;
-            }
-            if wishes & S != 0 {
-                if self.insist(me, deadline) {
-                    return self.acquired(false);
-                }
-                continue;
-            }
-            // The thread that it is free for may have no processor: it does not keep it for long.
-            self.watch.join(part, &mut sleep);
-            let in_time = match is_free {
-                true => atomic::nap(&self.word, word | wishes, &mut sleep),
-                false => atomic::sleep(&self.word, word | wishes, &mut sleep),
-            };
-            if !in_time {
+            // The word has changed. If it changes again and again, that keeps no thread beyond its
+            // deadline.
+            if deadline.is_over() {
                 return self.last_try(me);
-            }
-            has_slept = true;
-            has_napped = is_free;
-            if sleep.has_expired() {
-                alive = 0;
             }
         }
     }
 
-    /// Looks for a while until the lock is free, and takes it. False if it was not, or another thread
-    /// came first. This thread has set S.
+    /// Sleeps for a slice, or for a nap if the lock is free for another thread: that thread may have no
+    /// processor, and keeps the lock from the others no longer than that. `word`: with the flags of this
+    /// thread. Returns false if the deadline has passed.
+    fn sleep(&self, word: u64, waiter: &mut Waiter, part: &mut watch::Part) -> bool {
+        self.watch.join(part, &mut waiter.sleep);
+        let is_free = owner(word) == 0;
+        let in_time = if is_free {
+            atomic::nap(&self.word, word, &mut waiter.sleep)
+        } else {
+            atomic::sleep(&self.word, word, &mut waiter.sleep)
+        };
+        waiter.has_slept = true;
+        waiter.has_napped = is_free;
+        if waiter.sleep.has_expired() {
+            waiter.alive = 0;
+        }
+        in_time
+    }
+
+    /// Stays awake for a while until the lock is free, and takes it. The calling thread has set S. Returns
+    /// false if the lock did not become free in time, or another thread took it first.
     fn insist(&self, me: u64, deadline: Deadline) -> bool {
         let seen = wait::insist(deadline, || {
             // Relaxed: `take` acquires.
@@ -273,22 +271,22 @@ impl Mutex {
             }
         });
         seen.unwrap_or_else(|| {
-            // Relaxed: the flags order nothing. If the lock was unlocked for this thread since, it
-            // finds that when it looks next. If another thread has set S since, that one sleeps, too.
+            // Relaxed: the flags order nothing. If the lock was released for this thread since, it finds
+            // that when it reads the word next. If another thread has set S since, that one sleeps, too.
             self.word.fetch_and(!S, Relaxed);
             false
         })
     }
 
-    /// Wakes one of those that sleep while the lock is taken, as an unlock does: so it is counted as one that
-    /// is awake, and those that are about to sleep see that the word has changed.
+    /// Wakes one sleeper while the lock is held, as an unlock does: clears W, so that a thread that is about
+    /// to sleep sees that the word has changed.
     #[cold]
     fn wake_a_watcher(&self) {
-        // Relaxed: what the watch has said brought W with it. Nothing to do where there is no owner:
-        // then no thread sleeps for long.
+        // Relaxed: the acquire in `Watch::change` has made W visible. If there is no owner, no thread
+        // sleeps for long, and none need be woken.
         let mut word = self.word.load(Relaxed);
         while owner(word) != 0 && word & W != 0 {
-            // Release: a thread that finds W gone finds the watch left, too.
+            // Release: a thread that sees W cleared sees the change of the watch, too.
             let change = self
                 .word
                 .compare_exchange(word, word & !W, Release, Relaxed);
@@ -302,33 +300,35 @@ impl Mutex {
         }
     }
 
-    /// Tries once more after the timeout: a lock that was free for others may still be free. If it is
-    /// taken, the next unlock wakes another thread: this one may have been woken in its place.
+    /// Tries once more after the deadline: a lock that was free for other threads may still be free. Sets W,
+    /// so that the next unlock wakes another thread: this thread may have been woken in its place.
     fn last_try(&self, me: u64) -> Result<Acquired, LockError> {
-        // Acquire: as above. Relaxed would do for W, which orders nothing.
+        // Acquire: as in `try_taken`. W itself orders nothing.
         let word = self.word.fetch_or(W, Acquire) | W;
-        match owner(word) == 0 && self.take(word, me, true) {
-            true => self.acquired(false),
-            false => Err(LockError::TimedOut),
+        if owner(word) == 0 && self.take(word, me, true) {
+            self.acquired(false)
+        } else {
+            Err(LockError::TimedOut)
         }
     }
 
-    /// Takes the lock, if its word is still that one.
+    /// Takes the lock if its word is still `word`.
     fn take(&self, word: u64, me: u64, has_slept: bool) -> bool {
-        let flags = match has_slept {
-            // Others may sleep, and the unlock that woke this thread has taken W away. F has served its
-            // purpose: this thread has slept.
-            true => W,
-            false => word & FLAGS,
+        let flags = if has_slept {
+            // Other threads may sleep, and the unlock that woke this thread has cleared W. F is no longer
+            // needed: this thread has slept.
+            W
+        } else {
+            word & FLAGS
         };
-        // Both as in `lock`. From a dead owner nothing was released, and nothing is relied on until
-        // the data is repaired.
+        // The orderings are those of `lock`. A dead owner has released nothing, and nothing depends on
+        // its writes until the data is marked as consistent.
         self.word
             .compare_exchange(word, me | flags, AcqRel, Relaxed)
             .is_ok()
     }
 
-    /// Sets flags in the word, if it is still that one.
+    /// Sets flags in the word if it is still `word`.
     fn announce(&self, word: u64, flags: u64) -> bool {
         // Relaxed: the flags order nothing; the kernel compares the word again.
         word & flags == flags
@@ -338,9 +338,9 @@ impl Mutex {
                 .is_ok()
     }
 
-    /// The number of the thread that has it, and whether the data is suspect or lost: to look at.
+    /// Returns the number of the owner and the condition of the data, for display.
     pub fn look(&self) -> (Option<u64>, Condition) {
-        // Relaxed, both: the answer may be old as soon as it is given.
+        // Relaxed, both: the answer may be outdated as soon as it is returned.
         let owner = match owner(self.word.load(Relaxed)) {
             0 => None,
             owner => Some(owner),
@@ -353,12 +353,12 @@ impl Mutex {
         (owner, condition)
     }
 
-    /// What the new owner has to know.
+    /// Returns the result for a thread that has just taken the lock.
     #[inline]
-    fn acquired(&self, from_the_dead: bool) -> Result<Acquired, LockError> {
+    fn acquired(&self, owner_died: bool) -> Result<Acquired, LockError> {
         // Relaxed, here and below: only the owner reads and writes this, and the word orders it.
         let data = self.data.load(Relaxed);
-        if !from_the_dead && data == CONSISTENT {
+        if !owner_died && data == CONSISTENT {
             return Ok(Acquired::Clean);
         }
         self.acquired_suspect(data)
@@ -371,19 +371,19 @@ impl Mutex {
             self.release(self.word.load(Relaxed));
             return Err(LockError::NotRecoverable);
         }
-        // Should this thread die before that, the next one finds a dead owner again.
+        // If this thread dies before this store, the next one finds a dead owner again.
         self.data.store(SUSPECT, Relaxed);
         Ok(Acquired::OwnerDied)
     }
 
-    /// The data is in order again, says the owner.
+    /// Marks the data as consistent.
     pub fn consistent(&self, threads: &impl Threads) -> Result<(), NotOwner> {
         self.expect_mine(threads)?;
         self.data.store(CONSISTENT, Relaxed);
         Ok(())
     }
 
-    /// Releases it. Data that is still suspect is lost from now on.
+    /// Releases the lock. Data that is still suspect becomes lost.
     #[inline]
     pub fn unlock(&self, threads: &impl Threads) -> Result<(), NotOwner> {
         let word = self.expect_mine(threads)?;
@@ -394,18 +394,18 @@ impl Mutex {
         Ok(())
     }
 
-    /// Releases it for a thread, whose number is `owner`, that does not come back to it; its data is
-    /// consistent. False if that thread does not have it.
+    /// Releases the lock for a thread that no longer uses it, whose number is `owner`; the data is
+    /// consistent. Returns false if that thread does not hold the lock.
     #[cold]
     pub fn unlock_for(&self, owner: u64) -> bool {
         self.release_and_wake(owner)
     }
 
-    /// Releases it, of which the owner has seen this word.
+    /// Releases the lock. `word`: as the owner last read it.
     #[inline]
     fn release(&self, word: u64) {
-        // Release: the next owner sees what this one wrote. Relaxed: if it fails, others have set
-        // flags, which order nothing.
+        // Release: pairs with the acquire in `lock` and `take`: the next owner sees what this one wrote.
+        // Relaxed: if it fails, other threads have set flags, which order nothing.
         let alone = word & FLAGS == 0
             && self
                 .word
@@ -416,7 +416,7 @@ impl Mutex {
         }
     }
 
-    /// Releases it, and wakes one sleeper. False if that thread does not have it.
+    /// Releases the lock, and wakes one sleeper. Returns false if that thread does not hold it.
     #[cold]
     fn release_and_wake(&self, thread: u64) -> bool {
         let free = loop {
@@ -424,22 +424,19 @@ impl Mutex {
             if owner(word) != thread {
                 return false; // it was taken over, or overwritten
             }
-            let free = match word & F {
-                0 => 0,
-                _ => word & S | W | F,
-            };
-            // Both as above.
+            let free = if word & F == 0 { 0 } else { word & S | W | F };
+            // The orderings are those of `release`.
             let released = self.word.compare_exchange(word, free, Release, Relaxed);
             if released.is_ok() {
                 break free;
             }
         };
         if free & S != 0 {
-            return true; // the thread that it is for is awake
+            return true; // the thread that may take it is awake
         }
-        // If no thread sleeps that may pass, because all are awake or have given up, the lock is free
-        // for all. A thread that came since may sleep on the word before this change. Release: a later
-        // owner sees what this one wrote.
+        // If no thread was asleep, because all are awake or have given up, the lock becomes free for all
+        // threads. A thread may have gone to sleep on the word before this change, so wake again. Release:
+        // as in `release`.
         if !atomic::wake_one(&self.word)
             && free != 0
             && self
@@ -452,19 +449,69 @@ impl Mutex {
         true
     }
 
-    /// The word, if the calling thread is the owner.
+    /// Returns the word if the calling thread is the owner.
     #[inline]
     fn expect_mine(&self, threads: &impl Threads) -> Result<u64, NotOwner> {
         // Relaxed: only this thread can have written its own number.
         let word = self.word.load(Relaxed);
-        match threads.is_mine(owner(word)) {
-            true => Ok(word),
-            false => Err(NotOwner),
+        if threads.is_mine(owner(word)) {
+            Ok(word)
+        } else {
+            Err(NotOwner)
         }
     }
 }
 
-/// The owner's number, 0 if there is none.
+/// A thread that waits for the lock.
+struct Waiter {
+    sleep: Sleep,
+    has_slept: bool,
+    /// Its last sleep was a nap.
+    has_napped: bool,
+    /// The owner that was not found dead in this slice; 0 if none was checked.
+    alive: u64,
+}
+
+impl Waiter {
+    fn until(deadline: Deadline) -> Waiter {
+        Waiter {
+            sleep: Sleep::until(deadline),
+            has_slept: false,
+            has_napped: false,
+            alive: 0,
+        }
+    }
+
+    /// Returns whether the lock is free for this thread: for all threads, for those that have slept, or
+    /// for another thread that did not take it for as long as a nap.
+    fn may_take(&self, word: u64) -> bool {
+        owner(word) == 0 && (word & F == 0 || self.has_slept && word & S == 0 || self.has_napped)
+    }
+
+    /// Returns whether the owner is dead. Checks each owner once before the first sleep, and later only
+    /// at the end of a slice: a lock that many threads use has another owner after each wake-up.
+    fn finds_dead(&self, word: u64, threads: &impl Threads) -> bool {
+        match owner(word) {
+            0 => false,
+            owner if owner == self.alive => false,
+            owner if !self.has_slept => threads.seems_dead(owner),
+            owner => self.sleep.has_expired() && threads.is_dead(owner),
+        }
+    }
+
+    /// Returns the flags to set before this thread sleeps or insists. One thread insists at a time.
+    fn flags(&self, word: u64) -> u64 {
+        if self.sleep.elapsed() <= PATIENCE {
+            W
+        } else if owner(word) == 0 || word & F != 0 {
+            W | F
+        } else {
+            W | F | S
+        }
+    }
+}
+
+/// Returns the owner's number; 0 if there is none.
 fn owner(word: u64) -> u64 {
     word & !FLAGS
 }
@@ -510,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn it_excludes() {
+    fn one_thread_at_a_time_holds_it() {
         let shared = Mutex::default();
         let counter = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -530,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_its_owner() {
+    fn only_the_owner_can_unlock() {
         let shared = Mutex::default();
         assert_eq!(unlock(&shared), Err(NotOwner));
         lock(&shared).unwrap();
@@ -547,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_owners_lock_is_taken_over_and_repaired() {
+    fn a_lock_is_recovered_from_a_dead_owner() {
         let shared = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
@@ -559,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn suspect_data_that_nobody_repairs_is_lost() {
+    fn suspect_data_is_lost_when_it_is_unlocked() {
         let shared = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| lock(&shared).unwrap());
@@ -571,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_notices_its_owners_death() {
+    fn a_sleeper_notices_the_death_of_the_owner() {
         let shared = Mutex::default();
         let asleep = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -591,7 +638,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_cannot_be_judged_is_left_alone() {
+    fn a_lock_is_not_taken_from_an_owner_of_unknown_liveness() {
         struct Unknown;
         impl Threads for Unknown {
             fn is_mine(&self, owner: u64) -> bool {
@@ -617,10 +664,10 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_millis(10));
     }
 
-    /// While the lock is free for those who have slept, a thread that does not wait still gets it,
-    /// and one that waits gets it when it has slept.
+    /// While the lock is free for threads that have slept, a thread that does not wait still gets it,
+    /// and a thread that waits gets it when it has slept.
     #[test]
-    fn a_lock_that_is_kept_for_a_dead_sleeper_is_not_lost() {
+    fn a_lock_that_is_free_for_a_dead_sleeper_can_be_taken() {
         for kept in [W | F, W | F | S] {
             let shared = Mutex::default();
             shared.word.store(kept, Relaxed);
@@ -635,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bits_are_an_error_or_a_lock() {
+    fn any_bits_give_an_error_or_a_lock() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         for round in 0..1000 {
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);

@@ -1,6 +1,6 @@
 //! The handshake by which one process makes an object, and all others find it made.
 //!
-//! A new segment is all zero. Whoever finds it so swaps its own number into *maker* and goes on; the
+//! A new segment is all zero. A thread that finds it so swaps its own number into *maker* and goes on; the
 //! others wait for *ready*. Should the maker die before that, one of them swaps its number for the
 //! dead one's, and starts anew.
 
@@ -15,7 +15,7 @@ pub struct Ready<'a> {
     pub magic: &'a AtomicU64,
     /// 0 at first, then being made, then ready.
     pub state: &'a AtomicU32,
-    /// The number of whoever makes it, or has made it.
+    /// The number of the thread that makes it, or has made it.
     pub maker: &'a AtomicU64,
 }
 
@@ -26,7 +26,7 @@ pub enum State {
     Foreign,
     /// It was made by something that calls its states otherwise.
     Damaged,
-    /// Nobody has made it, or somebody is about to. Holds the state's word, to wait for another.
+    /// No thread has made it, or one is about to. Holds the state's word, to wait for another.
     Unmade(u32),
     Ready,
 }
@@ -47,7 +47,7 @@ impl Ready<'_> {
             MAGIC => State::Unmade(state),
             0 if is_blank() => State::Unmade(state),
             // Either something foreign, or the maker's first words came while we looked: it writes
-            // its magic before all else, so whoever has seen one of the others sees that now.
+            // its magic before all else, so a thread that has seen one of the others sees that now.
             _ => {
                 fence(Acquire);
                 match self.magic.load(Relaxed) {
@@ -58,12 +58,12 @@ impl Ready<'_> {
         }
     }
 
-    /// Tries to become the maker, and if so makes the object. Whether it is made now; else somebody
+    /// Tries to become the maker, and if so makes the object. Whether it is made now; else a thread
     /// else is the maker, who may be alive.
     ///
-    /// `write` is told whether another one has begun, and may have left anything.
+    /// `write` gets whether another one has begun, and may have left anything.
     pub fn make(&self, me: u64, is_dead: impl Fn(u64) -> bool, write: impl FnOnce(bool)) -> bool {
-        // Acquire: with the number comes the namespace of whoever it is.
+        // Acquire: with the number comes the namespace of its process.
         let maker = self.maker.load(Acquire);
         if maker != 0 && !is_dead(maker) {
             return false;
@@ -86,7 +86,7 @@ impl Ready<'_> {
         // Relaxed, also for what `write` does: *ready* releases all of it.
         self.state.store(MAKING, Relaxed);
         write(maker != 0);
-        // Release: whoever sees *ready* sees the whole object.
+        // Release: a thread that sees *ready* sees the whole object.
         self.state.store(READY, Release);
         true
     }

@@ -1,4 +1,4 @@
-//! The counting semaphore's core: one word with the count and a bit that says whether somebody
+//! The counting semaphore's core: one word with the count and a bit that says whether a thread
 //! sleeps.
 
 use super::{
@@ -17,8 +17,8 @@ pub struct Semaphore {
     reserved: AtomicU32,
 }
 
-/// Somebody sleeps, or did so a moment ago. Whoever posts takes W away and wakes one; that one sets it
-/// again, for there may be others. So nothing is touched after the count is there: whoever takes it
+/// A thread sleeps, or did so a moment ago. A thread that posts takes W away and wakes one; that one sets it
+/// again, for there may be others. So nothing is touched after the count is there: a thread that takes it
 /// may give the semaphore up at once.
 const W: u32 = 1;
 const ONE: u32 = 2;
@@ -39,9 +39,9 @@ impl Semaphore {
         }
     }
 
-    /// Sets the count, while nobody else uses it. At most [`MAX`].
+    /// Sets the count, while no other thread uses it. At most [`MAX`].
     pub fn init(&self, count: u32) {
-        // Relaxed: whoever publishes the object orders it.
+        // Relaxed: publishing the object orders it.
         self.word.store(count * ONE, Relaxed);
     }
 
@@ -56,7 +56,7 @@ impl Semaphore {
         let mut word = self.word.load(Relaxed);
         loop {
             let next = word.checked_add(ONE).ok_or(Overflow)? & !W;
-            // Release: what was written before is seen by whoever takes this one.
+            // Release: what was written before is seen by the thread that takes this one.
             match self
                 .word
                 .compare_exchange_weak(word, next, Release, Relaxed)

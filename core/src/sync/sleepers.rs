@@ -1,10 +1,10 @@
-//! Whether somebody sleeps on a word, so that those who change it know whether to wake anybody.
+//! Whether a thread sleeps on a word, so that a thread that changes it knows whether to wake one.
 //!
-//! Whoever changes the word does it, and then looks here; whoever wants to sleep says so here, and
+//! A thread that changes the word does it, and then looks here; one that wants to sleep says so here, and
 //! then looks at the word. Each does a store and then a load, and one of the two must see the other.
 //!
 //! What changes is counted: versions of a value, or bytes of a ring. A sleeper says after which
-//! count it sleeps, so that whoever wakes the sleepers of an earlier count does not take this one
+//! count it sleeps, so that a thread that wakes the sleepers of an earlier count does not take this one
 //! for one of those.
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     wait::Sleep,
 };
 
-/// One more than the highest count that somebody sleeps after; 0 if nobody does.
+/// One more than the highest count that a thread sleeps after; 0 if none does.
 #[cfg_attr(not(loom), repr(transparent))]
 #[derive(Default)]
 pub struct Sleepers(AtomicU64);
@@ -38,9 +38,9 @@ impl Sleepers {
     #[cold]
     fn wake_now(&self, asleep: u64, word: &AtomicU64, count: u64) {
         atomic::wake(word);
-        // Whoever sleeps after this very count is for the next one to wake.
+        // A thread that sleeps after this very count is for the next one to wake.
         if asleep != count.wrapping_add(1) {
-            // Relaxed: orders nothing. If another one has come meanwhile, it stays as it is.
+            // Relaxed: orders nothing. If another one has come since, it stays.
             let _ = self.0.compare_exchange(asleep, 0, Relaxed, Relaxed);
         }
     }

@@ -127,10 +127,7 @@ impl Sleep {
 
     /// From now on, slices are short or long, however long the thread has waited.
     pub fn look_often(&mut self, often: bool) {
-        let pace = match often {
-            true => Pace::Short,
-            false => Pace::Long,
-        };
+        let pace = if often { Pace::Short } else { Pace::Long };
         // A long slice that has begun must not hide the end of the short one.
         if self.pace != pace {
             self.pace = pace;
@@ -196,10 +193,7 @@ impl Sleep {
             Pace::ShortAtFirst => elapsed < AT_FIRST,
             pace => pace == Pace::Short,
         };
-        let slice = match is_short {
-            true => SHORT,
-            false => LONG,
-        };
+        let slice = if is_short { SHORT } else { LONG };
         (left > Duration::ZERO).then(|| left.min(slice))
     }
 }

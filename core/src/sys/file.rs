@@ -110,7 +110,7 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is nobody else's.
+        // SAFETY: no other code has the descriptor.
         unsafe { libc::syscall(libc::SYS_close, self.0) };
     }
 }

@@ -43,9 +43,10 @@ pub enum Capability {
 /// Whether this thread has a capability over the segments it sees. In a user namespace that does not
 /// own the IPC namespace, it has none, whatever its status says.
 pub fn may_override(capability: Capability) -> Option<bool> {
-    match has(capability)? {
-        true => is_over_ipc(),
-        false => Some(false),
+    if has(capability)? {
+        is_over_ipc()
+    } else {
+        Some(false)
     }
 }
 

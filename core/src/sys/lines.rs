@@ -2,7 +2,11 @@
 //! say is asked for in signal handlers and when memory has run out, too.
 
 use super::{Errno, file::Descriptor};
-use core::{ffi::CStr, ops::ControlFlow, str};
+use core::{
+    ffi::{CStr, c_int},
+    ops::ControlFlow,
+    str,
+};
 
 /// As much of a line as is looked at. Nothing that is asked for here is longer.
 const LINE: usize = 1024;
@@ -50,6 +54,36 @@ fn split(
             let start = len - rest.len();
             len = rest.len();
             buffer.copy_within(start..start + len, 0);
+        }
+    }
+}
+
+/// Calls `each` with the number in the name of each entry of a directory that has one, until it breaks.
+#[inline(never)] // frees its stack space before other functions are called
+pub fn for_each_number(
+    path: &CStr,
+    mut each: impl FnMut(c_int) -> ControlFlow<()>,
+) -> Result<(), Errno> {
+    let directory = Descriptor::open(path)?;
+    let mut buffer = [0; 512];
+    loop {
+        let mut entries = match directory.read_directory(&mut buffer)? {
+            0 => return Ok(()),
+            len => &buffer[..len],
+        };
+        // A struct linux_dirent64: its length in bytes 16 and 17, its name from byte 19 on.
+        while let Some(&[low, high]) = entries.get(16..18) {
+            let len = usize::from(u16::from_ne_bytes([low, high]));
+            let name = entries.get(19..len).unwrap_or_default();
+            let name = CStr::from_bytes_until_nul(name).unwrap_or_default();
+            let number = str::from_utf8(name.to_bytes())
+                .ok()
+                .and_then(|name| name.parse().ok());
+            if number.is_some_and(|number| each(number).is_break()) {
+                return Ok(());
+            }
+            // No entry is empty: one of length 0 ends the list.
+            entries = entries.get(len.max(1)..).unwrap_or_default();
         }
     }
 }

@@ -36,7 +36,7 @@ pub fn huge_page_kib() -> Option<u64> {
     number_after(c"/proc/meminfo", "Hugepagesize:")
 }
 
-/// How many huge pages of a size there are, and how many of them nobody has or is promised.
+/// How many huge pages of a size there are, and how many of them are neither in use nor reserved.
 /// `Ok(None)` if the system has none of that size.
 pub fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {
     let of_this_size = |file| -> Option<u64> {

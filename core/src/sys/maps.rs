@@ -5,7 +5,11 @@
 //! recorded when a segment is attached, and attachments made by others (a library, a parent before
 //! `fork`, plain `shmat`) are found as well.
 
-use super::{Errno, file::Path, lines::for_each_line};
+use super::{
+    Errno,
+    file::Path,
+    lines::{for_each_line, for_each_number},
+};
 use core::{ffi::c_int, ops::ControlFlow};
 
 /// Hands the lines over that tell of this process' mappings, until `each` has enough.
@@ -15,11 +19,12 @@ fn for_each_mapping(mut each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<()
         is_empty = false;
         each(line)
     });
-    match is_empty {
-        // The first thread has ended, for which this file stands, and others go on. (Not always this one:
-        // emulators know the other.)
-        true => for_each_line(c"/proc/thread-self/maps", each),
-        false => read,
+    if is_empty {
+        // The file is that of the first thread, and empty once that thread has ended. (It is read first
+        // because emulators know only this file.)
+        for_each_line(c"/proc/thread-self/maps", each)
+    } else {
+        read
     }
 }
 
@@ -99,17 +104,53 @@ pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usiz
     Ok((count, first))
 }
 
-/// Returns where a process has a segment attached, from its first byte on. `None` also if that is unknown.
-#[inline(never)] // so that its room on the stack is free again while others are in use
+/// Returns the address at which a process has a segment attached, from its first byte on. `None` also if
+/// that is unknown.
+#[inline(never)] // frees its stack space before other functions are called
 pub fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
-    let mut found = None;
-    let path = Path::new(format_args!("/proc/{pid}/maps"))?;
-    let _ = for_each_line(path.as_c_str(), |line| {
-        let area = Area::parse(line).filter(|area| area.id == id && area.offset == 0);
-        found = area.map(|area| area.start);
-        match found {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
+    let of_process = Path::new(format_args!("/proc/{pid}/maps"))?;
+    let mut found = attached_in_file(&of_process, id);
+    if found == Found::Nothing {
+        // The file of a process is that of its first thread, and empty once that thread has ended.
+        let tasks = Path::new(format_args!("/proc/{pid}/task"))?;
+        let _ = for_each_number(tasks.as_c_str(), |tid| {
+            if let Some(of_thread) = Path::new(format_args!("/proc/{pid}/task/{tid}/maps")) {
+                found = attached_in_file(&of_thread, id);
+            }
+            if found == Found::Nothing {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+    }
+    match found {
+        Found::At(address) => Some(address),
+        Found::Nothing | Found::Others => None,
+    }
+}
+
+/// What a file of mappings contains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// No line, or it cannot be read.
+    Nothing,
+    /// Other mappings than the one that is wanted.
+    Others,
+    /// The segment, attached at this address.
+    At(usize),
+}
+
+fn attached_in_file(path: &Path, id: c_int) -> Found {
+    let mut found = Found::Nothing;
+    let _ = for_each_line(path.as_c_str(), |line| match Area::parse(line) {
+        Some(area) if area.id == id && area.offset == 0 => {
+            found = Found::At(area.start);
+            ControlFlow::Break(())
+        }
+        _ => {
+            found = Found::Others;
+            ControlFlow::Continue(())
         }
     });
     found
@@ -166,9 +207,47 @@ impl Area {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend;
+
+    /// A thread of a process whose first thread ends.
+    extern "C" fn stay(_: *mut libc::c_void) -> *mut libc::c_void {
+        loop {
+            // SAFETY: takes nothing, and waits for a signal.
+            unsafe { libc::pause() };
+        }
+    }
 
     #[test]
-    fn a_segment_is_told_from_everything_else() {
+    fn an_attachment_is_found_after_the_first_thread_has_ended() {
+        let id = backend::create_or_get(libc::IPC_PRIVATE, 100, 0o600).unwrap();
+        // SAFETY: the kernel chooses the address, so no mapping is replaced.
+        let memory = unsafe { backend::attach(id, core::ptr::null(), 0) }.unwrap();
+        backend::remove(id).unwrap();
+        // SAFETY: the child starts a thread and ends its first one; it never returns.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut thread = 0;
+            // SAFETY: the arguments are valid; SYS_exit ends this thread alone.
+            unsafe {
+                libc::pthread_create(&mut thread, core::ptr::null(), stay, core::ptr::null_mut());
+                libc::syscall(libc::SYS_exit, 0);
+            }
+        }
+        while !std::fs::read(format!("/proc/{child}/maps")).is_ok_and(|maps| maps.is_empty()) {
+            std::thread::yield_now();
+        }
+        let found = attached_in(child, id);
+        // SAFETY: the child is this process' own, and nothing uses the memory.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, core::ptr::null_mut(), 0);
+            backend::detach(memory).unwrap();
+        }
+        assert_eq!(found, Some(memory as usize));
+    }
+
+    #[test]
+    fn only_lines_of_segments_are_parsed() {
         let area = Area::parse(
             b"7f0000000000-7f0000001000 rw-s 00000000 00:01 32771    /SYSV0000002a (deleted)",
         )

@@ -74,7 +74,7 @@ fn follows_advice(addr: *mut c_void, len: usize) -> bool {
     advise(addr, len, NO_ADVICE).is_err()
 }
 
-/// Room for so many numbers, outside of the heap and of the stack; given back when dropped.
+/// Room for so many numbers, outside of the heap and of the stack; dropping it unmaps it.
 #[allow(dead_code)] // the drop-in's
 pub struct Scratch(&'static mut [libc::c_int]);
 
@@ -83,7 +83,7 @@ impl Scratch {
     pub fn new(count: usize) -> Result<Scratch, Errno> {
         let bytes = count.max(1) * size_of::<libc::c_int>();
         let room = map_anonymous(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
-        // SAFETY: so many bytes of zeroes, aligned to a page, which nobody else knows of and which
+        // SAFETY: so many bytes of zeroes, aligned to a page, which no other code knows of and which
         // stay until `drop`.
         Ok(Scratch(unsafe {
             slice::from_raw_parts_mut(room.cast(), count)
@@ -165,7 +165,7 @@ impl<T> Drop for Mapped<T> {
 /// Gives address space back.
 ///
 /// # Safety
-/// Nobody may use these `len` bytes from now on.
+/// These `len` bytes must not be used from now on.
 pub unsafe fn release(addr: *mut c_void, len: usize) {
     // SAFETY: the caller gives the range up.
     unsafe { libc::syscall(libc::SYS_munmap, addr, len) };
@@ -179,7 +179,7 @@ pub fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno> {
         .and_then(|len| len.checked_add(align))
         .ok_or(Errno(libc::ENOMEM))?;
     let start = map_anonymous(room, libc::PROT_NONE)? as usize;
-    // SAFETY: the mapping was made above and nobody knows of it.
+    // SAFETY: the mapping was made above and no other code knows of it.
     unsafe { release(start as *mut c_void, room) };
     Ok(start.next_multiple_of(align) as *const c_void)
 }
@@ -350,7 +350,7 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         for end in self.0 {
-            // SAFETY: the descriptor was opened by `new` and is nobody else's.
+            // SAFETY: the descriptor was opened by `new`, and no other code has it.
             unsafe { libc::syscall(libc::SYS_close, end) };
         }
     }

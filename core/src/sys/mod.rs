@@ -1,6 +1,6 @@
 //! The operating system: every system call and every file below `/proc` is here, and nowhere else.
 //!
-//! These functions add no policy. They take what the kernel takes and answer with its result or its
+//! These functions add no policy. They take the arguments of the kernel, and return its result or its
 //! [`Errno`].
 
 pub mod barrier;
@@ -9,10 +9,12 @@ mod errno;
 mod file;
 pub mod futex;
 mod identity;
+mod ipc;
 mod lines;
 mod machine;
 mod maps;
 mod memory;
+mod namespace;
 mod others;
 mod per_thread;
 mod pidfd;
@@ -21,38 +23,30 @@ mod shm;
 mod stat;
 mod state;
 
-pub use {
-    file::{Descriptor, Path, read_link},
-    lines::for_each_line,
-    machine::pending_for_thread,
-    maps::for_each_attachment,
-    memory::Scratch,
-};
-
 pub use clock::{Instant, about_now, ticks};
 pub use errno::Errno;
-pub use file::FileId;
-pub use file::{file_id, file_id_at};
+pub use file::{Descriptor, FileId, Path, file_id, file_id_at, read_link};
 pub use identity::{
     Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user, may_override,
 };
+pub use ipc::{msgctl, msgget, semctl, semget};
+pub use lines::for_each_line;
 pub use machine::{
     address_space, has_seccomp_filter, has_system_v_ipc, huge_page_kib, huge_pages, locked_limit,
-    lowest_address, mappings_limit, memory, user_name,
+    lowest_address, mappings_limit, memory, pending_for_thread, user_name,
 };
-pub use maps::{Mapping, attached_at, attached_in, find_attachment, mappings_in};
-pub use memory::Mapped;
+pub use maps::{
+    Mapping, attached_at, attached_in, find_attachment, for_each_attachment, mappings_in,
+};
 pub use memory::{
-    HUGE_PAGE, advise_huge, find_room, is_mapped, keep_from_children, page_size,
+    HUGE_PAGE, Mapped, Scratch, advise_huge, find_room, is_mapped, keep_from_children, page_size,
     page_wiped_on_fork, populate, read_foreign, read_memory_of, release, write_foreign,
 };
+pub use namespace::{NO_NAMESPACE, namespaces, sees_all_processes, shares_pid_namespace};
 pub use others::{for_each_process, has_ended, ipc_namespace, ipc_namespace_of, parent_id};
 pub use per_thread::{Own, PerThread};
 pub use pidfd::{PidFd, Scope, has_thread, thread_exists};
-pub use process::{
-    NO_NAMESPACE, cpu, namespaces, process_id, random, sees_all_processes, shares_pid_namespace,
-    thread_id, yield_now,
-};
+pub use process::{cpu, process_id, random, thread_id, yield_now};
 pub use shm::{key_of, shmat, shmctl, shmdt, shmget};
 pub use stat::Stat;
 pub use state::thread_state;

@@ -3,7 +3,8 @@
 use super::{
     Errno,
     errno::check,
-    file::{Descriptor, Path},
+    file::Path,
+    lines::for_each_number,
     pidfd::{Namespace, PidFd, Scope},
     process::{proc_is_ours, thread_id},
     stat::Stat,
@@ -12,7 +13,6 @@ use core::{
     ffi::{CStr, c_int},
     mem::MaybeUninit,
     ops::ControlFlow,
-    str,
 };
 
 /// Returns the id of the process that started this one, or has adopted it.
@@ -21,31 +21,9 @@ pub fn parent_id() -> c_int {
     unsafe { libc::syscall(libc::SYS_getppid) as c_int }
 }
 
-/// Calls `each` with the id of each process that `/proc` shows.
-#[inline(never)] // so that its room on the stack is free again while others are in use
-pub fn for_each_process(mut each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
-    let directory = Descriptor::open(c"/proc")?;
-    let mut buffer = [0; 512];
-    loop {
-        let mut entries = match directory.read_directory(&mut buffer)? {
-            0 => return Ok(()),
-            len => &buffer[..len],
-        };
-        // A struct linux_dirent64: its length in bytes 16 and 17, its name from byte 19 on.
-        while let Some(&[low, high]) = entries.get(16..18) {
-            let len = usize::from(u16::from_ne_bytes([low, high]));
-            let name = entries.get(19..len).unwrap_or_default();
-            let name = CStr::from_bytes_until_nul(name).unwrap_or_default();
-            let pid = str::from_utf8(name.to_bytes())
-                .ok()
-                .and_then(|name| name.parse().ok());
-            if pid.is_some_and(|pid| each(pid).is_break()) {
-                return Ok(());
-            }
-            // No entry is empty; should one say so, this is the end.
-            entries = entries.get(len.max(1)..).unwrap_or_default();
-        }
-    }
+/// Calls `each` with the id of each process that `/proc` shows, until it breaks.
+pub fn for_each_process(each: impl FnMut(c_int) -> ControlFlow<()>) -> Result<(), Errno> {
+    for_each_number(c"/proc", each)
 }
 
 /// Returns the number of this thread's IPC namespace, also without `/proc` (Linux 6.11).

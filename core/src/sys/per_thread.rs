@@ -36,7 +36,7 @@ pub enum Own<'a, T> {
     Memory(&'a T),
 }
 
-/// In place of a key that was given back: the same number may be another library's from now on.
+/// In place of a key that was deleted: the same number may be another library's from now on.
 const GONE: u64 = u64::MAX;
 
 /// Stands for memory that could not be had.

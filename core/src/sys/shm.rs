@@ -19,7 +19,7 @@ pub fn shmget(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
 ///
 /// # Safety
 /// With `SHM_REMAP` in `flags` the kernel replaces whatever is mapped at `addr`: it must be memory
-/// that nobody uses. Without it the call is safe for every argument.
+/// that is not in use. Without it the call is safe for every argument.
 #[inline]
 pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut c_void, Errno> {
     // SAFETY: the kernel checks all three arguments; the caller vouches for SHM_REMAP.
@@ -30,7 +30,7 @@ pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut
 /// `shmdt(2)`.
 ///
 /// # Safety
-/// If a segment is attached at `addr`, nobody may use that memory from now on.
+/// If a segment is attached at `addr`, that memory must not be used from now on.
 #[inline]
 pub unsafe fn shmdt(addr: *const c_void) -> Result<(), Errno> {
     // SAFETY: the kernel refuses an address at which no segment is attached; the caller gives up

@@ -9,10 +9,10 @@
 //! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
 //! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
-//! | `SHMKEY_TRACE_REPORTER` | three numbers | what `shmkey trace` is told beside the trace: see `notes` |
+//! | `SHMKEY_TRACE_REPORTER` | three numbers | where to send `shmkey trace` what it needs beside the trace: see `notes` |
 //!
-//! Programs that the program starts are traced, too. A program with privileges that whoever starts
-//! it may not have (set-user-id) is not.
+//! Programs that the program starts are traced, too. A program with privileges that its caller
+//! may not have (set-user-id) is not.
 //!
 //! In JSON, a line with `"event":"call"` has `time` (seconds since 1970), `pid`, `tid`, `call`,
 //! `arguments` (numbers, as C has them), `words` (the same for people), `result`, `result_words`,
@@ -34,6 +34,7 @@ mod notes;
 mod origins;
 mod os;
 mod report;
+mod reporter;
 mod sink;
 mod users;
 mod words;
@@ -138,7 +139,7 @@ impl<T: Copy + PartialEq + TryInto<i64> + From<i8>> Watched<T> {
         let before = Errno::last();
         let began = os::nanoseconds(libc::CLOCK_REALTIME);
         let start = os::nanoseconds(libc::CLOCK_MONOTONIC);
-        // The clocks are read without a trace in errno, but nobody promises that.
+        // The clocks are read without a trace in errno, but no manual page promises that.
         before.set();
         let result = call();
         let after = Errno::last();
@@ -303,9 +304,12 @@ struct Event<'a> {
 
 impl Event<'_> {
     fn write(&self) {
-        sink::write(&|line, json| match json {
-            true => self.json(line),
-            false => self.text(line),
+        sink::write(&|line, json| {
+            if json {
+                self.json(line)
+            } else {
+                self.text(line)
+            }
         });
     }
 
@@ -379,7 +383,7 @@ fn read_string(string: *const c_char, buffer: &mut [u8; 1024]) -> Option<&[u8]> 
 fn read_status(from: *const libc::shmid_ds) -> Option<libc::shmid_ds> {
     let mut status = MaybeUninit::<libc::shmid_ds>::zeroed();
     let len = size_of::<libc::shmid_ds>();
-    // SAFETY: these are the bytes of `status`, all of which are zero, and nobody else has them.
+    // SAFETY: these are the bytes of `status`, all of which are zero, and no other code has them.
     let bytes = unsafe { slice::from_raw_parts_mut(status.as_mut_ptr().cast::<u8>(), len) };
     match sys::read_foreign(from.cast(), bytes) {
         // SAFETY: a C structure of integers: any bytes are valid.

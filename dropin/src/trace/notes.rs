@@ -1,58 +1,23 @@
-//! What `shmkey trace` is told beside the trace: who has made a call, who has created which segment,
-//! and who has told what it left. It tells at the end what is left of processes that could not: those
-//! that were killed, called `_exit` or were replaced by `exec`.
-//!
-//! The notes go to a socket in the abstract namespace, which the command alone reads: a program that has
-//! changed its user or its root directory still reaches it. Each note is one datagram.
+//! The notes that `shmkey trace` receives beside the trace: which process has made a call, which segment a
+//! process has created, and which process has reported what it leaves behind. From them the command
+//! reports at the end what is left of processes that could not report it: those that were killed, called
+//! `_exit` or were replaced by `exec`.
 
-use super::{os, sink};
+use super::{reporter::namespace, sink};
 use crate::{
     backend::{self, Occupant},
-    sys::{self, Path},
+    sys,
 };
-use core::{ffi::c_int, fmt, str};
-
-/// Where the notes go, as `SHMKEY_TRACE_REPORTER` says it: three numbers.
-#[derive(Clone, Copy)]
-pub(super) struct Reporter {
-    /// The command's process.
-    pub process: c_int,
-    /// What the name of its socket ends in, so that others do not guess it.
-    socket: u64,
-    /// The IPC namespace that the command can look into; 0 if it could not tell.
-    namespace: u64,
-}
-
-impl Reporter {
-    pub fn parse(text: &[u8]) -> Option<Reporter> {
-        let mut words = str::from_utf8(text).ok()?.split(' ');
-        let mut number = || words.next()?.parse::<u64>().ok();
-        Some(Reporter {
-            process: number()?.try_into().ok()?,
-            socket: number()?,
-            namespace: number()?,
-        })
-    }
-
-    /// Whether this process' segments are those that the command sees.
-    pub fn shares_namespace(&self) -> bool {
-        self.namespace != 0 && self.namespace == namespace()
-    }
-}
-
-/// The number of the IPC namespace; 0 if it cannot be told.
-fn namespace() -> u64 {
-    sys::ipc_namespace().unwrap_or(0)
-}
+use core::{ffi::c_int, fmt};
 
 /// This process has made its first call.
 pub(super) fn called() {
     note(format_args!("called {}\n", sys::process_id()));
 }
 
-/// This process has opened a segment that it has perhaps created.
+/// This process has opened a segment, which it may have created.
 pub(super) fn opened(id: c_int) {
-    // Looking it up is spared where nobody wants to know.
+    // Without a reporter, the record is not read.
     if sink::reporter().is_none() {
         return;
     }
@@ -64,23 +29,13 @@ pub(super) fn opened(id: c_int) {
     }
 }
 
-/// This process has lost so many lines of its trace.
-pub(super) fn lost(count: u64) {
-    note(format_args!("lost {} {count}\n", sys::process_id()));
-}
-
-/// This process has told what it leaves in its IPC namespace.
+/// This process has reported what it leaves behind in its IPC namespace.
 pub(super) fn told() {
     note(format_args!("told {} {}\n", sys::process_id(), namespace()));
 }
 
 fn note(what: fmt::Arguments<'_>) {
-    let (Some(reporter), Some(note)) = (sink::reporter(), Path::new(what)) else {
-        return;
-    };
-    // Its first byte stands for the 0 that names of the abstract namespace begin with.
-    let name = Path::new(format_args!("@shmkey-trace-{:016x}", reporter.socket));
-    if let Some(name) = name {
-        os::send_to_abstract(name.as_c_str(), note.as_c_str().to_bytes());
+    if let Some(reporter) = sink::reporter() {
+        reporter.send(what);
     }
 }

@@ -160,7 +160,8 @@ impl fmt::Display for Origin {
         match (self.file, self.file_now()) {
             (Some(then), Ok(now)) if then != now => write!(
                 f,
-                " of a file that was replaced since: it was {}, and {} is there now, which gives the key {:#010x}",
+                " of a file that was replaced since: it was {}, and {} is there now, which gives \
+                 the key {:#010x}",
                 Inode(then),
                 Inode(now),
                 now.ftok(self.proj_id)
@@ -169,7 +170,8 @@ impl fmt::Display for Origin {
                 f.write_str(" of a file that was deleted since; made again, it gives another key")
             }
             _ => f.write_str(
-                ": another file, another project, and a file that was deleted and made again under the same name, give another one",
+                ": another file, another project, and a file that was deleted and made again \
+                 under the same name, give another one",
             ),
         }
     }
@@ -188,15 +190,16 @@ impl fmt::Display for Doubt {
         match self {
             Doubt::Shared(one, other) => write!(
                 f,
-                "{} and {} give one key, though the files differ (ftok takes 16 bits of an inode number), so both lead to one segment; \
-                 use another project, or names instead of files",
+                "{} and {} give one key, though the files differ (ftok takes 16 bits of an inode \
+                 number), so both lead to one segment; use another project, or names instead of \
+                 files",
                 Ftok(one),
                 Ftok(other)
             ),
             Doubt::Replaced(then, now) => write!(
                 f,
-                "the same call gave the key {:#010x} before, and the file was replaced since: a program that has made its key of the \
-                 earlier one does not meet this program",
+                "the same call gave the key {:#010x} before, and the file was replaced since: a \
+                 program that has made its key of the earlier one does not meet this program",
                 then.key
             )
             .and_then(|()| match (then.file, now.file) {

@@ -41,7 +41,7 @@ pub(super) fn second_of(start: u64) -> i64 {
     (boot / 1_000_000_000 + start / ticks) as i64
 }
 
-/// Whether this program has rights that whoever started it may not have: then the environment is not
+/// Whether this program has rights that its caller may not have: then the environment is not
 /// to be followed.
 pub(super) fn is_privileged() -> bool {
     // SAFETY: getauxval takes a number and reads what the kernel gave this process.
@@ -51,7 +51,7 @@ pub(super) fn is_privileged() -> bool {
 /// A variable of the environment.
 ///
 /// # Safety
-/// Nobody may change the environment at the same time; the answer is valid until somebody does.
+/// No other thread may change the environment at the same time; the answer is valid until one does.
 pub(super) unsafe fn variable<'a>(name: &CStr) -> Option<&'a [u8]> {
     // SAFETY: the name is a C string, and the caller sees to the rest.
     let value = unsafe { libc::getenv(name.as_ptr()) };
@@ -115,7 +115,7 @@ pub(super) fn replace(from: c_int, to: c_int) -> Result<(), Errno> {
 
 /// Closes a descriptor that tracing opened.
 pub(super) fn close(fd: c_int) {
-    // SAFETY: the caller opened it, and nobody else knows of it.
+    // SAFETY: the caller opened it, and no other code knows of it.
     unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
@@ -174,7 +174,7 @@ fn is_terminal(fd: c_int) -> bool {
 }
 
 /// Waits until a descriptor takes bytes, and at most as long as `left` says, from which it takes what
-/// it has waited. Signals are handled meanwhile. Returns whether it takes bytes now.
+/// it has waited. Signals are handled while it waits. Returns whether it takes bytes now.
 pub(super) fn wait_to_write(fd: c_int, left: &mut libc::timespec) -> bool {
     let mut poll = libc::pollfd {
         fd,
@@ -206,7 +206,7 @@ pub(super) fn wait_to_write(fd: c_int, left: &mut libc::timespec) -> bool {
 const SET: usize = size_of::<u64>();
 
 /// Calls a function that waits for no process, and lets no signal handler run in this thread
-/// meanwhile: one that does not return (`longjmp`) would leave behind what the function had taken.
+/// in that time: one that does not return (`longjmp`) would leave behind what the function had taken.
 pub(super) fn undisturbed<T>(what: impl FnOnce() -> T) -> T {
     let (all, mut before) = (u64::MAX, 0_u64);
     // SAFETY: two sets, which are ours.
@@ -307,7 +307,7 @@ pub(super) fn send_to_abstract(name: &CStr, bytes: &[u8]) {
             let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO);
             let (to, from) = (&raw const address, bytes.as_ptr());
             let (most, size) = (&raw const most, size_of::<libc::timeval>());
-            // SAFETY: the kernel reads the time, the bytes and the address, which are as long as it is told.
+            // SAFETY: the kernel reads the time, the bytes and the address, which are as long as the call says.
             unsafe {
                 libc::syscall(libc::SYS_setsockopt, fd, level, option, most, size);
                 let flags = libc::MSG_NOSIGNAL;

@@ -1,8 +1,8 @@
 //! When a process ends, what it leaves: attachments that it has not detached, and segments that it
-//! has created and nobody has removed.
+//! has created and no process has removed.
 //!
 //! Only a process that ends by `exit`, or by returning from `main`, comes here; one that is killed,
-//! or calls `_exit`, or is replaced by `exec` does not. (`shmkey trace` tells of those.) What it has created is told by the kernel's
+//! or calls `_exit`, or is replaced by `exec` does not. (`shmkey trace` reports those.) What it has created follows from the kernel's
 //! own records, which name the creator of each segment, so nothing has to be kept.
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     backend,
-    explain::Bytes,
+    explain::{Leftover, Removal, Segments},
     sys::{self, Errno, Mapping, Scratch, Stat},
 };
 use core::{
@@ -69,7 +69,7 @@ extern "C" fn end() {
     notes::told();
 }
 
-/// What this process has attached: the ids, in order, each as often as it is.
+/// What this process has attached: the ids, in order, once for each attachment.
 struct Own(Scratch);
 
 impl Own {
@@ -77,7 +77,7 @@ impl Own {
     fn read(count: usize) -> Option<Own> {
         let mut ids = Scratch::new(count).ok()?;
         let mut places = ids.numbers_mut().iter_mut();
-        // Another thread may attach more at this moment, for which there is no place.
+        // Another thread may attach more at the same time, for which there is no place.
         let read = sys::for_each_attachment(|mapping| {
             if let Some(place) = places.next() {
                 *place = mapping.id;
@@ -101,7 +101,7 @@ impl Own {
 /// An error if they cannot be listed.
 fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
     let me = sys::process_id();
-    // An earlier process can have had this one's id. Without /proc that cannot be told.
+    // An earlier process can have had this one's id. Without /proc that is unknown.
     // Both clocks are rounded.
     let start = Stat::of_this_process().map_or(0, |stat| os::second_of(stat.start) - 1);
     let (highest, _) = backend::usage()?;
@@ -144,45 +144,30 @@ fn left(
     record: &libc::shmid_ds,
     users: Users,
 ) -> fmt::Result {
-    let (key, bytes) = (sys::key_of(&record.shm_perm), record.shm_segsz);
-    let mode = record.shm_perm.mode & 0o777;
+    let (key, size) = (sys::key_of(&record.shm_perm), record.shm_segsz);
+    let mode = u32::from(record.shm_perm.mode & 0o777);
     let others = users.count;
     let in_use = others > 0;
-    let remedy = Remedy { id, in_use };
+    let remedy = Removal { id, in_use };
     if json {
         begin(line, "left")?;
         return write!(
             line,
-            r#","id":{id},"key":{key},"bytes":{bytes},"mode":{mode},"attached_by_others":{others},"remedy":{}}}"#,
+            r#","id":{id},"key":{key},"bytes":{size},"mode":{mode},"attached_by_others":{others},"remedy":{}}}"#,
             Json(remedy)
         );
     }
     let pid = sys::process_id();
-    write!(line, "shmkey[{pid}] leaves behind the segment {id} (")?;
-    if key != libc::IPC_PRIVATE {
-        write!(line, "key {key:#010x}, ")?;
-    }
-    write!(line, "{}, mode {mode:04o}), which ", Bytes(bytes))?;
-    write!(line, "{users}; {remedy}")
-}
-
-struct Remedy {
-    id: c_int,
-    in_use: bool,
-}
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id;
-        f.write_str(match self.in_use {
-            true => "it is in use; once no process needs its content, remove it: ",
-            false => "if its content is not needed, remove it: ",
-        })?;
-        write!(
-            f,
-            "shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
-        )
-    }
+    let leftover = Leftover {
+        id,
+        key,
+        size,
+        mode,
+    };
+    write!(
+        line,
+        "shmkey[{pid}] leaves behind {leftover}, which {users}; {remedy}"
+    )
 }
 
 fn ended(
@@ -202,9 +187,7 @@ fn ended(
     let pid = sys::process_id();
     write!(line, "shmkey[{pid}] ends")?;
     match segments {
-        None => line.write_str("; what it leaves behind cannot be told"),
-        Some(0) => line.write_str(" and leaves no segment behind"),
-        Some(1) => line.write_str(" and leaves 1 segment behind"),
-        Some(n) => write!(line, " and leaves {n} segments behind"),
+        None => line.write_str("; which segments it leaves behind is unknown"),
+        Some(count) => write!(line, " and leaves {} behind", Segments(count)),
     }
 }

@@ -11,8 +11,8 @@
 
 use super::{
     line::{LONGEST, Line, Time, USUAL},
-    notes::{self, Reporter},
     os::{self, Opened, Waiting},
+    reporter::Reporter,
 };
 use crate::sys::{self, Errno};
 use core::{
@@ -40,7 +40,7 @@ struct Settings {
     path: [u8; PATH],
     /// The path has a `%p` in it: each process has a file of its own.
     per_process: bool,
-    /// The command that has started all this, and wants to be told some things.
+    /// The command that traces this program, and receives notes.
     reporter: Option<Reporter>,
     /// This process, if the command has started it: then it tells what this one has left behind.
     reported: c_int,
@@ -79,7 +79,7 @@ fn settings() -> Option<&'static Settings> {
     Some(unsafe { &*SETTINGS.0.get() })
 }
 
-/// Whom to tell some things beside the trace.
+/// Returns the receiver of notes beside the trace, if there is one.
 pub(super) fn reporter() -> Option<Reporter> {
     settings()?.reporter
 }
@@ -105,7 +105,7 @@ extern "C" fn start() {
     if os::is_privileged() {
         return;
     }
-    // SAFETY: the program has not begun; nobody changes the environment.
+    // SAFETY: the program has not begun; no thread changes the environment.
     let (wanted, format, reporter) = unsafe {
         (
             os::variable(c"SHMKEY_TRACE"),
@@ -117,7 +117,7 @@ extern "C" fn start() {
         None | Some(b"" | b"0") => return,
         Some(wanted) => wanted,
     };
-    // SAFETY: nobody reads it before DESCRIPTOR says so, and this function runs once.
+    // SAFETY: no thread reads it before DESCRIPTOR says so, and this function runs once.
     let settings = unsafe { &mut *SETTINGS.0.get() };
     settings.json = format == Some(b"json");
     settings.reporter = reporter.and_then(Reporter::parse);
@@ -295,16 +295,17 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static LOST_IN_ALL: AtomicU64 = AtomicU64::new(0);
 /// A line was cut off: what comes next begins with the end of that line.
 static CUT: AtomicBool = AtomicBool::new(false);
-/// The time ran out for the last line, so the next one is given none.
+/// The time ran out for a line. Those that follow are given none until the file has room again by `ppoll`:
+/// a short line may fit into the last page of a pipe that no process reads.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// Writes a line that `what` puts together, given whether it is to be JSON: in one piece, so that lines of
 /// several threads and processes do not mix. Where there is too little room for it, `what` is called once
 /// more.
 ///
-/// Where a pipe, a terminal or a socket is full, it waits a second for it to be read, and no longer until a
-/// line could be written again. A line that cannot be written is lost. The next line that can be is
-/// preceded by one that says how many were lost.
+/// Where a pipe, a terminal or a socket is full, it waits at most a second for a process to read, and after that
+/// waits for no line until a process has read. A line that cannot be written is lost. The next line that can be
+/// written is preceded by one that says how many were lost.
 pub(super) fn write(what: &dyn Fn(&mut dyn fmt::Write, bool) -> fmt::Result) {
     let Some(settings) = settings() else {
         return;
@@ -357,7 +358,11 @@ pub(super) fn end() {
     }
     match LOST_IN_ALL.load(Relaxed) {
         0 => {}
-        all => notes::lost(all),
+        all => {
+            if let Some(reporter) = reporter() {
+                reporter.send_lost(all);
+            }
+        }
     }
 }
 
@@ -380,21 +385,18 @@ fn write_lost(fd: c_int, opened: Opened, json: bool, lost: u64) -> bool {
     let mut line = Line::<160>::new();
     let pid = sys::process_id();
     // Both fit.
-    let _ = match json {
-        true => {
-            let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
-            write!(
-                line,
-                r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
-            )
-        }
-        false => {
-            let lines = if lost == 1 { "line" } else { "lines" };
-            write!(
-                line,
-                "shmkey[{pid}] has lost {lost} {lines} of its trace here: they could not be written"
-            )
-        }
+    let _ = if json {
+        let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
+        write!(
+            line,
+            r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
+        )
+    } else {
+        let lines = if lost == 1 { "line" } else { "lines" };
+        write!(
+            line,
+            "shmkey[{pid}] has lost {lost} {lines} of its trace here: they could not be written"
+        )
     };
     deliver(fd, opened, line.finish())
 }
@@ -403,9 +405,14 @@ fn write_lost(fd: c_int, opened: Opened, json: bool, lost: u64) -> bool {
 fn deliver(fd: c_int, opened: Opened, line: &[u8]) -> bool {
     let mut rest = line;
     let mut left = libc::timespec {
-        tv_sec: i64::from(!STALLED.load(Relaxed)),
+        tv_sec: 0,
         tv_nsec: 0,
     };
+    // Relaxed, here and below: it says nothing of other memory.
+    if !STALLED.load(Relaxed) || os::wait_to_write(fd, &mut left) {
+        STALLED.store(false, Relaxed);
+        left.tv_sec = 1;
+    }
     // A cut line gets its end, and what follows is a line of its own.
     if CUT.load(Relaxed) && os::write(fd, opened, b"\n") == Ok(1) {
         CUT.store(false, Relaxed);
@@ -423,7 +430,6 @@ fn deliver(fd: c_int, opened: Opened, line: &[u8]) -> bool {
             Err(_) => break,
         }
         if rest.is_empty() {
-            STALLED.store(false, Relaxed);
             return true;
         }
         if !os::wait_to_write(fd, &mut left) {

@@ -30,9 +30,10 @@ impl fmt::Display for Users {
                 2..=NAMED => write!(f, ", process {pid}"),
                 _ => f.write_str(" and others"),
             };
-            match found <= NAMED && written.is_ok() {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
+            if found <= NAMED && written.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
         };
         if self.name {

@@ -66,7 +66,7 @@ fn command_in_words(command: c_int) -> Option<&'static str> {
         IPC_INFO => "limits of the system",
         SHM_INFO => "usage of the system",
         SHM_STAT => "status of the segment there",
-        SHM_STAT_ANY => "status of the segment there, whoever may read it",
+        SHM_STAT_ANY => "status of the segment there, without read permission",
         _ => return None,
     })
 }
@@ -163,7 +163,7 @@ impl fmt::Display for Numbers<'_> {
     }
 }
 
-/// A path as it is, but for what is no UTF-8; of a longer one the first 240 bytes, and `…`.
+/// A path without quotation marks, with a mark for what is not UTF-8; of a longer one the first 240 bytes, and `…`.
 struct ShownPlain<'a>(&'a [u8]);
 
 impl fmt::Display for ShownPlain<'_> {

@@ -1,16 +1,25 @@
-//! Holders: a thread that has a lock, or a process that has a role, as one number. Other processes
-//! can find out whether the holder is this thread, and whether it is live, dead or unknown.
+//! Holders: a thread that has a lock, or a process that has a role, as one number. Every process can find
+//! out whether a holder is the calling thread or process, and whether it is live, dead or unknown.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | the number, and those of the calling thread |
+//! | `life` | the liveness check |
+//! | `process` | the numbers of this process, also after `fork` |
+//! | `token` | the token of life |
 //!
 //! A thread's id is not enough: the kernel reuses it after the thread's death, and each PID namespace
 //! has ids of its own. So the number holds, beside the id, a value that no other holder has:
 //!
 //! | bits | what |
 //! |--:|---|
-//! | 0, 1 | 0 (a lock keeps its own flags there) |
-//! | 2 | 1 for a process, which lives as long as one of its threads |
+//! | 0, 1 | 0 |
+//! | 2 | 0 for a thread; 1 for a process, which lives as long as one of its threads |
 //! | 3 to 24 | the id of the thread or process, in its own PID namespace |
 //! | 25 to 61 | a value that depends on the kind |
 //! | 62, 63 | the kind: 0 inode, 1 ticks, 2 token, 3 random |
+//!
+//! So bits 0 to 2 of a thread's number are 0, and a lock keeps its three flags there.
 //!
 //! *Inode* (Linux 6.9 and later): the inode number on pidfs, unique as long as the machine is up.
 //! *Ticks* (older kernels): a hash of the start time in clock ticks and of the namespaces in which
@@ -21,18 +30,21 @@
 //! means something in the IPC namespace in which it was made; to an object of another one, which its
 //! thread has left or joined since with `unshare(2)` or `setns(2)`, the other number is written.
 //!
-//! What cannot be told: a younger thread that has the id of a dead one of the same process, which has a
-//! token, and the same 6 bits (1 of 63); and a child that shares its parent's memory (`vfork`, `CLONE_VM`),
-//! which is taken for its parent.
+//! Two cases are not distinguished: in a process with a token, a younger thread from a dead one that had the
+//! same id and the same 6 bits (1 of 63); and a child that shares its parent's memory (`vfork`, `CLONE_VM`)
+//! from its parent.
 //!
 //! A holder of which the kernel says nothing is [`Life::Unknown`]: it is neither this thread nor dead.
 
+mod life;
 mod process;
 mod token;
 
+pub(crate) use life::Life;
+
 use crate::{
     object::hash::fnv1a,
-    sys::{self, Errno, PidFd, Scope, Stat},
+    sys::{self, PidFd, Scope, Stat},
 };
 use core::{cell::Cell, ffi::c_int};
 use process::Process;
@@ -41,15 +53,6 @@ use process::Process;
 /// number that no thread or process has is that of a dead holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder(u64);
-
-/// What could be found out about a holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    Alive,
-    Dead,
-    /// The kernel does not say. Nothing may be recovered from such a holder.
-    Unknown,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NumberKind {
@@ -125,9 +128,10 @@ impl Holder {
         let tid = sys::thread_id();
         let (of, known) = KNOWN.get();
         // What is already written somewhere stays this thread's name.
-        let plain = match of != 0 && of == process.plain() {
-            true => Holder(known.plain),
-            false => Holder::plain(tid, Scope::Thread),
+        let plain = if of != 0 && of == process.plain() {
+            Holder(known.plain)
+        } else {
+            Holder::plain(tid, Scope::Thread)
         };
         let names = Names {
             plain: plain.0,
@@ -260,155 +264,10 @@ impl Holder {
     }
 
     fn scope(self) -> Scope {
-        match self.is_process() {
-            true => Scope::Process,
-            false => Scope::Thread,
-        }
-    }
-}
-
-/// Liveness checks.
-impl Holder {
-    /// Makes a liveness check. A thread that has ended and was not yet waited for is dead; a process is
-    /// dead when its last thread has ended. `is_home` returns whether a process of this one's PID
-    /// namespace wrote the id; it is called only if that matters.
-    pub fn life(self, is_home: impl Fn() -> bool) -> Life {
-        match self.kind() {
-            NumberKind::Inode => self.life_by_inode(is_home),
-            NumberKind::Ticks => self.life_by_ticks(is_home),
-            NumberKind::Token => self.life_by_token(is_home),
-            NumberKind::Random => match sys::thread_exists(self.id() as c_int) || !is_home() {
-                true => Life::Unknown,
-                false => Life::Dead,
-            },
-        }
-    }
-
-    /// Returns whether its id is known to be one of this PID namespace. `is_home`: as for
-    /// [`life`](Holder::life).
-    pub fn has_id_here(self, is_home: impl Fn() -> bool) -> bool {
-        let id = self.id() as c_int;
-        is_home()
-            || match self.kind() {
-                NumberKind::Inode => inode_of(id, self.scope())
-                    .is_some_and(|inode| inode & mask(VALUE_BITS) == self.value()),
-                NumberKind::Ticks => Stat::of(id)
-                    .is_some_and(|stat| ticks(stat.start, sys::namespaces()) == self.value()),
-                NumberKind::Token => matches!(
-                    token::look(self.token()),
-                    Ok(Some(pid)) if pid != 0 && sys::shares_pid_namespace(pid)
-                ),
-                NumberKind::Random => false,
-            }
-    }
-
-    /// Returns whether it is a thread of the calling process, or that process; true if that is unknown.
-    pub fn may_be_of_this_process(self) -> bool {
         if self.is_process() {
-            return self.is_mine();
-        }
-        let tid = self.id() as c_int;
-        match self.kind() {
-            NumberKind::Token => Process::current().token() == Some(self.token()),
-            NumberKind::Inode if sys::has_thread(sys::process_id(), tid) => {
-                inode_of(tid, Scope::Thread)
-                    .is_none_or(|inode| inode & mask(VALUE_BITS) == self.value())
-            }
-            _ => sys::has_thread(sys::process_id(), tid),
-        }
-    }
-
-    fn life_by_inode(self, is_home: impl Fn() -> bool) -> Life {
-        let id = self.id() as c_int;
-        match PidFd::open(id, self.scope()) {
-            Ok(fd) => match fd.inode() {
-                Some(inode) if inode & mask(VALUE_BITS) == self.value() => {
-                    return self.life_of(&fd);
-                }
-                Some(_) => {}
-                None => return Life::Unknown,
-            },
-            Err(_) if !sys::thread_exists(id) => {}
-            // A thread has the process' id now.
-            Err(Errno(libc::EINVAL | libc::ENOENT))
-                if self.is_process() && !sys::has_thread(id, id) => {}
-            Err(_) => return Life::Unknown,
-        }
-        // What this namespace has under that id, if anything, is another one.
-        if is_home() {
-            return Life::Dead;
-        }
-        let newest = inode_of(sys::process_id(), Scope::Process);
-        if newest.is_none_or(|inode| inode > INODES_END) {
-            return Life::Unknown;
-        }
-        match PidFd::open_by_inode(self.value(), self.scope()) {
-            Ok(fd) => self.life_of(&fd),
-            Err(Errno(libc::ESTALE)) if sys::sees_all_processes() => Life::Dead,
-            Err(_) => Life::Unknown,
-        }
-    }
-
-    fn life_of(self, fd: &PidFd) -> Life {
-        match fd.has_ended() {
-            Ok(true) => Life::Dead,
-            // The first thread of a process that goes on.
-            Ok(false) if !self.is_process() && fd.stat().is_some_and(|stat| !stat.lives) => {
-                Life::Dead
-            }
-            Ok(false) => Life::Alive,
-            Err(_) => Life::Unknown,
-        }
-    }
-
-    fn life_by_ticks(self, is_home: impl Fn() -> bool) -> Life {
-        let id = self.id() as c_int;
-        match Stat::of(id) {
-            Some(stat) if ticks(stat.start, sys::namespaces()) == self.value() => {
-                match stat.lives || self.is_process() && stat.threads > 1 {
-                    true => Life::Alive,
-                    false => Life::Dead,
-                }
-            }
-            // Another thread has the id now.
-            Some(_) if is_home() => Life::Dead,
-            None if !sys::thread_exists(id) && is_home() => Life::Dead,
-            _ => Life::Unknown,
-        }
-    }
-
-    fn life_by_token(self, is_home: impl Fn() -> bool) -> Life {
-        match token::look(self.token()) {
-            Ok(None) => Life::Dead,
-            Ok(Some(_)) if self.is_process() => Life::Alive,
-            // Its process lives. A thread's id means something in its own namespace only.
-            Ok(Some(pid)) if pid != 0 && (sys::shares_pid_namespace(pid) || is_home()) => {
-                self.life_in(pid)
-            }
-            _ => Life::Unknown,
-        }
-    }
-
-    /// Makes a liveness check of a thread whose process is live.
-    fn life_in(self, pid: c_int) -> Life {
-        let tid = self.id() as c_int;
-        if !sys::has_thread(pid, tid) {
-            return Life::Dead;
-        }
-        match PidFd::open(tid, Scope::Thread) {
-            Ok(fd)
-                if self.tag() != 0
-                    && fd.inode().is_some_and(|inode| tag_of(inode) != self.tag()) =>
-            {
-                Life::Dead
-            }
-            Ok(fd) => self.life_of(&fd),
-            // Before Linux 6.9.
-            Err(_) => match Stat::of(tid) {
-                Some(stat) if !stat.lives => Life::Dead,
-                Some(_) => Life::Alive,
-                None => Life::Unknown,
-            },
+            Scope::Process
+        } else {
+            Scope::Thread
         }
     }
 }

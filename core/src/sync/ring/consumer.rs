@@ -8,7 +8,7 @@ use super::{
 use crate::sync::{
     area::Buffer,
     atomic::{
-        self, AtomicU64,
+        self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
@@ -81,19 +81,28 @@ pub struct Span {
     begun: bool,
 }
 
+/// How much of a begun message is written.
+struct Progress {
+    /// The frame's first word.
+    word: u64,
+    /// In bytes.
+    written: usize,
+}
+
 impl Span {
     /// Returns whether its bytes go round the end of the ring.
     pub fn goes_round(&self, view: View) -> bool {
-        self.len > view.room().saturating_sub(self.offset)
+        view.goes_round(self.offset, self.len)
     }
 }
 
 impl Consumer {
-    /// Begins where the last receiver has left off.
+    /// Begins where the last receiver ended, and gives back what that one had taken and not given back.
     pub fn find(view: View) -> Consumer {
         let receiver = &view.words.receiver;
-        // Acquire, both: what that one has done is done.
-        let head = receiver.head.load(Acquire);
+        // Acquire, both: pair with the releases in `release` and `give_back` of the last receiver. No ring has moved
+        // so many bytes that a bit is lost here; so no sum of positions overflows.
+        let head = receiver.head.load(Acquire) & (u64::MAX >> 1);
         let taken = receiver.taken.load(Acquire);
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&taken);
         let pos = if is_possible { taken } else { head };
@@ -110,6 +119,12 @@ impl Consumer {
             known: Known::NONE,
         };
         head.say_where(view);
+        head.give_all_back(view);
+        // Relaxed: a sender that has said since the last liveness check that it sleeps looks again by itself.
+        let wanted = view.words.asleep.wanted.load(Relaxed);
+        if wanted != 0 {
+            head.answer(view, wanted);
+        }
         head
     }
 
@@ -174,7 +189,7 @@ impl Consumer {
         None
     }
 
-    /// Whether looking is in vain, because the sender cannot run meanwhile.
+    /// Whether looking is in vain, because the sender cannot run at the same time.
     fn shares_cpu_with_sender(&self) -> bool {
         #[cfg(not(loom))]
         {
@@ -200,12 +215,11 @@ impl Consumer {
             let Some(buffer) = buffer.part(0, message.len) else {
                 return Err(RingError::TooLong(message.len));
             };
-            let whole = match message.begun {
-                false => {
-                    view.area.read_round(message.offset, buffer);
-                    true
-                }
-                true => self.copy_begun(view, message, buffer, deadline, &peers)?,
+            let whole = if message.begun {
+                self.copy_begun(view, message, buffer, deadline, &peers)?
+            } else {
+                view.area.read_round(message.offset, buffer);
+                true
             };
             if whole && self.release(view, message) {
                 return Ok(message.len);
@@ -357,7 +371,7 @@ impl Consumer {
             }
             self.given = next;
         } else {
-            // Release: a sender that follows a dead one sees that this was taken before it sees it cleared.
+            // Release: a receiver that follows this one, if it is killed, has received what this one has.
             receiver.taken.store(next, Release);
         }
         self.pos = next;
@@ -366,8 +380,8 @@ impl Consumer {
             self.offset -= view.room();
         }
         if !view.drops && next.wrapping_sub(self.cleared) > self.distance {
-            self.clear_up_to(view, next - self.distance);
-            if self.cleared - self.given >= self.step {
+            self.clear_up_to(view, next.wrapping_sub(self.distance));
+            if self.cleared.wrapping_sub(self.given) >= self.step {
                 self.give_back(view);
             }
         }
@@ -380,13 +394,15 @@ impl Consumer {
         true
     }
 
+    /// Clears lines that were taken.
     #[inline(always)]
     fn clear_up_to(&mut self, view: View, to: u64) {
-        // A receiver that follows this one, if it is killed, must not look for a message in a line that is cleared.
-        atomic::keep_order();
-        // The cleared lines lie within one ring: more would be cleared in vain.
-        let from = self.cleared.max(to.saturating_sub(view.room() as u64));
-        self.cleared = view.clear(from, to);
+        // Release: `taken` is stored before the first line is cleared. A sender that follows a dead one and finds 0
+        // in such a line (its load is an acquire) sees that the line was taken, and so is not the ring's end. A
+        // receiver that follows this one, if it is killed, never looks for a message in a line that was cleared.
+        fence(Release);
+        view.clear(self.cleared, to);
+        self.cleared = to;
     }
 
     /// Gives the cleared lines back to the sender.
@@ -483,27 +499,25 @@ impl Consumer {
         }
     }
 
-    /// Copies a message while its sender still writes it. False if it came to nothing.
+    /// Copies a message while its sender still writes it. Returns false if the sender has dropped the
+    /// message, or died before its end.
     #[cold]
     #[inline(never)]
     fn copy_begun(
-        &mut self,
+        &self,
         view: View,
         message: Span,
         buffer: Buffer,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<bool, RingError> {
-        let frame = view.offset(message.pos);
-        let (word, progress) = (view.area.word(frame), view.area.word(frame + WORD));
         let mut copied = 0;
         let mut sleep = Sleep::until(deadline);
         loop {
-            let (seen, there) = match self.progress(view, message, word, progress) {
-                None => return Ok(false),
-                Some(progress) => progress,
+            let Some(Progress { word, written }) = self.progress(view, message) else {
+                return Ok(false);
             };
-            let new = there.saturating_sub(copied);
+            let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
                 view.area.read_round(message.offset + copied, part);
                 copied += new;
@@ -511,54 +525,69 @@ impl Consumer {
             if copied == buffer.len() {
                 return Ok(true);
             }
-            let look = || match self.progress(view, message, word, progress) {
-                Some((_, there)) if there <= copied => None,
-                _ => Some(()),
-            };
-            if wait::stay_awake(self.sender, look).is_some() {
-                continue;
-            }
-            let slept =
-                view.words
-                    .asleep
-                    .receivers
-                    .sleep(message.pos, word, seen, &mut sleep, || look().is_some());
-            if look().is_none() {
-                let gone = peers().check();
-                if look().is_none() {
-                    gone?;
-                    if !slept {
-                        return Err(RingError::TimedOut);
-                    }
-                }
-            }
+            self.wait_for_more(view, message, copied, word, &mut sleep, &peers)?;
         }
     }
 
-    /// How many bytes of a message are there, with its word; `None` if it is no longer one.
-    fn progress(
+    /// Waits until more than `copied` bytes of a begun message are written, or it is no longer a message.
+    /// May return early. `word`: the frame's first word, as it was before.
+    fn wait_for_more(
         &self,
         view: View,
         message: Span,
-        word: &AtomicU64,
-        progress: &AtomicU64,
-    ) -> Option<(u64, usize)> {
+        copied: usize,
+        word: u64,
+        sleep: &mut Sleep,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), RingError> {
+        let has_news = || {
+            self.progress(view, message)
+                .is_none_or(|progress| progress.written > copied)
+        };
+        if wait::stay_awake(self.sender, || has_news().then_some(())).is_some() {
+            return Ok(());
+        }
+        let first = view.area.word(view.offset(message.pos));
+        let receivers = &view.words.asleep.receivers;
+        let in_time = receivers.sleep(message.pos, first, word, sleep, has_news);
+        if has_news() {
+            return Ok(());
+        }
+        let gone = peers().check();
+        // Checked after `peers`: the sender may have written more before it ended.
+        if has_news() {
+            return Ok(());
+        }
+        gone?;
+        if in_time {
+            Ok(())
+        } else {
+            Err(RingError::TimedOut)
+        }
+    }
+
+    /// Returns how much of a begun message is written; `None` if it is no longer a message.
+    fn progress(&self, view: View, message: Span) -> Option<Progress> {
         if view.drops && self.was_overtaken(view) {
             return None;
         }
-        // Acquire, both: with the number come the bytes.
-        let seen = word.load(Acquire);
-        let frame = Frame::parse(seen, usize::MAX).ok()?;
-        match frame.kind {
-            _ if frame.len != message.len => None,
-            FrameKind::Done => Some((seen, message.len)),
-            // The last byte comes with "done".
+        let frame_offset = view.offset(message.pos);
+        // Acquire: pairs with the releases in `Producer::send_in_pieces`: "done" makes all bytes visible,
+        // and "begun" makes the progress word valid.
+        let word = view.area.word(frame_offset).load(Acquire);
+        let frame = Frame::parse(word, usize::MAX).ok()?;
+        let written = match frame.kind {
+            _ if frame.len != message.len => return None,
+            FrameKind::Done => message.len,
             FrameKind::Begun => {
-                let there = progress.load(Acquire) as usize;
-                Some((seen, there.min(message.len.saturating_sub(1)) & !(WORD - 1)))
+                // Acquire: pairs with the release of the number, so that so many bytes are visible.
+                let written = view.area.word(frame_offset + WORD).load(Acquire) as usize;
+                // The last byte is complete only with "done".
+                written.min(message.len.saturating_sub(1)) & !(WORD - 1)
             }
-            FrameKind::Message | FrameKind::Gap => None,
-        }
+            FrameKind::Message | FrameKind::Gap => return None,
+        };
+        Some(Progress { word, written })
     }
 
     /// Wakes a sender, because something other than room has come.
@@ -571,7 +600,7 @@ impl Consumer {
 fn wake_sender(words: &RingWords, wanted: u64) {
     atomic::wake(&words.receiver.head);
     let asleep = &words.asleep.wanted;
-    // Relaxed: orders nothing. If another wish has come meanwhile, it stays.
+    // Relaxed: orders nothing. If another wish has come since, it stays.
     let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
 }
 

@@ -155,7 +155,7 @@ pub enum RingError {
 /// What is known of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// Somebody is there, or nobody has come yet.
+    /// A process is there, or none has come yet.
     Expected,
     /// All have ended properly.
     Gone,
@@ -205,6 +205,11 @@ impl View<'_> {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
+    /// Returns whether so many bytes at an offset go round the end of the ring.
+    pub fn goes_round(&self, offset: usize, len: usize) -> bool {
+        len > self.room().saturating_sub(offset)
+    }
+
     /// Returns how far frames may go that begin at `head` or later: the line behind them begins with 0, so that the
     /// receiver finds an end.
     #[inline(always)]
@@ -217,10 +222,12 @@ impl View<'_> {
         self.words.used(self.drops).min(self.room() as u64) as usize
     }
 
-    /// Clears the first word of each line from one position up to another. Returns the latter.
-    fn clear(&self, from: u64, to: u64) -> u64 {
-        let mut offset = self.offset(from);
-        let mut pos = from;
+    /// Clears the first word of each line from one position up to another; of one ring at most, whatever the positions
+    /// are.
+    #[inline(always)]
+    fn clear(&self, from: u64, to: u64) {
+        let mut pos = from.max(to.saturating_sub(self.room() as u64));
+        let mut offset = self.offset(pos);
         while pos < to {
             // Relaxed: what orders it follows, see the callers.
             self.area.word(offset).store(0, Relaxed);
@@ -230,7 +237,6 @@ impl View<'_> {
             }
             pos += LINE as u64;
         }
-        to
     }
 }
 

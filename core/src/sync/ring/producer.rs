@@ -1,7 +1,7 @@
 //! The sending end.
 
 use super::{
-    LINE, PIECE, Peers, RingError, View,
+    LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, processor},
 };
 use crate::sync::{
@@ -57,11 +57,9 @@ impl Producer {
     /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
     pub fn find(view: View) -> Result<Producer, Damaged> {
         let head = view.words.receiver.head.load(Acquire);
-        // Acquire, both: what the last sender and the receiver did is seen. (A dead sender may have committed more.)
+        // Acquire, both: what the last sender and the receiver did is seen. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
-        let taken = view.words.receiver.taken.load(Acquire);
-        // What was taken lies behind us in any case.
-        let pos = tail.max(head).max(if view.drops { 0 } else { taken });
+        let pos = tail.max(head);
         if pos > view.limit(head) || pos > u64::MAX / 2 {
             return Err(Damaged);
         }
@@ -76,7 +74,17 @@ impl Producer {
             // Acquire: as above, for the frame.
             let value = word.load(Acquire);
             if value == 0 {
-                break;
+                // The end; or a line that a live receiver has taken and cleared since.
+                // Acquire: pairs with the fence in `Consumer::clear_up_to`.
+                let taken = view.words.receiver.taken.load(Acquire);
+                if view.drops || taken <= found.pos {
+                    break;
+                }
+                if taken > found.limit {
+                    return Err(Damaged);
+                }
+                (found.pos, found.offset) = (taken, view.offset(taken));
+                continue;
             }
             let frame = Frame::parse(value, view.room())?;
             if found.pos + frame.size as u64 > found.limit {
@@ -368,7 +376,6 @@ impl Producer {
         let frame = |kind| Frame::new(kind, bytes.len());
         let size = frame(FrameKind::Begun).size;
         self.make_room(view, size, deadline, peers)?;
-        self.announce(view, size);
         let cpu = self.cpu.get();
         let first = view.area.word(self.offset);
         let progress = view.area.word(self.offset + WORD);
@@ -488,6 +495,7 @@ impl Producer {
         Ok(())
     }
 
+    /// Waits until the receiver has moved `head` to `until`.
     #[cold]
     fn wait_for_room(
         &mut self,
@@ -496,54 +504,23 @@ impl Producer {
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), RingError> {
-        let head = &view.words.receiver.head;
-        // Relaxed: `look_for_room` looks again.
-        let has_come = |to: u64| (head.load(Relaxed) >= to).then_some(());
         if matches!(deadline, Deadline::Now) {
             let gone = peers().check();
-            return match has_come(until) {
-                Some(()) => Ok(()), // it came, and then they went
-                None => gone.and(Err(RingError::TimedOut)),
+            // The receiver may have released messages before it ended.
+            return if has_released(view, until) {
+                Ok(())
+            } else {
+                gone.and(Err(RingError::TimedOut))
             };
         }
-        // Not for every message: when a part of the ring is free, or all of it.
-        let wanted = until.saturating_add(view.room() as u64 / 4).min(self.pos);
-        // Relaxed: a hint.
-        let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
-        let mut looks = 0;
-        let found = wait::stay_awake(cpu, || {
-            looks += 1;
-            has_come(if looks < PATIENCE { wanted } else { until })
-        });
-        if found.is_some() {
-            self.cpu.refresh();
-            return Ok(());
+        // A quarter of the ring more than is needed, so that the sender does not wait for every message;
+        // at most until the ring is empty.
+        let plenty = until.saturating_add(view.room() as u64 / 4).min(self.pos);
+        if !stay_awake_for_room(view, until, plenty) {
+            sleep_until_room(view, until, plenty, deadline, peers)?;
         }
-        let look = || has_come(until);
-        let mut sleep = Sleep::until(deadline);
-        loop {
-            // Relaxed: ordered by the barriers.
-            view.words.asleep.wanted.store(wanted, Relaxed);
-            if !heavy_barrier() {
-                sleep.stay_light();
-            }
-            let seen = head.load(Relaxed);
-            let slept = seen >= until || atomic::sleep(head, seen, &mut sleep);
-            let gone = match look() {
-                Some(()) => Ok(()),
-                None => peers().check(),
-            };
-            // What the receiver did last came before it went.
-            if look().is_some() {
-                view.words.asleep.wanted.store(0, Relaxed);
-                self.cpu.refresh();
-                return Ok(());
-            }
-            gone?;
-            if !slept {
-                return Err(RingError::TimedOut);
-            }
-        }
+        self.cpu.refresh();
+        Ok(())
     }
 
     /// Wakes the receivers, because something other than a message has come.
@@ -552,6 +529,67 @@ impl Producer {
         let pos = view.words.sender.tail.load(Relaxed);
         let word = view.area.word(view.offset(pos));
         view.words.asleep.receivers.wake(word, pos);
+    }
+}
+
+/// Returns whether the receiver has released everything before this position.
+fn has_released(view: View, pos: u64) -> bool {
+    // Relaxed: `look_for_room` loads it again, with acquire.
+    view.words.receiver.head.load(Relaxed) >= pos
+}
+
+/// Stays awake until the receiver has released messages up to `plenty`, or after [`PATIENCE`] looks up to
+/// `until`. Returns false if it is time to sleep.
+fn stay_awake_for_room(view: View, until: u64, plenty: u64) -> bool {
+    // Relaxed: a hint.
+    let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
+    let mut looks = 0;
+    let found = wait::stay_awake(cpu, || {
+        looks += 1;
+        let wanted = if looks < PATIENCE { plenty } else { until };
+        has_released(view, wanted).then_some(())
+    });
+    found.is_some()
+}
+
+/// Sleeps until the receiver has released messages up to `until`. The receiver wakes this sender when it
+/// has released messages up to `plenty`.
+fn sleep_until_room(
+    view: View,
+    until: u64,
+    plenty: u64,
+    deadline: Deadline,
+    peers: impl Fn() -> Peers,
+) -> Result<(), RingError> {
+    let RingWords {
+        receiver, asleep, ..
+    } = view.words;
+    let mut sleep = Sleep::until(deadline);
+    loop {
+        // Relaxed: the heavy barrier orders this store before the load of `head`. It pairs with the light
+        // barrier in `Consumer::release`, between the store of `head` and the load of `wanted`.
+        asleep.wanted.store(plenty, Relaxed);
+        if !heavy_barrier() {
+            sleep.stay_light();
+        }
+        // Relaxed: as above. The kernel compares it again.
+        let seen = receiver.head.load(Relaxed);
+        let in_time = seen >= until || atomic::sleep(&receiver.head, seen, &mut sleep);
+        let gone = if has_released(view, until) {
+            Ok(())
+        } else {
+            peers().check()
+        };
+        // Checked after `peers`: the receiver may have released messages before it ended.
+        if has_released(view, until) {
+            // Relaxed: no thread sleeps now, so nothing depends on when the receiver sees it.
+            asleep.wanted.store(0, Relaxed);
+            return Ok(());
+        }
+        gone?;
+        if !in_time {
+            return Err(RingError::TimedOut);
+        }
     }
 }
 

@@ -1,0 +1,112 @@
+//! Where an object lies, and how C says so.
+
+use super::{
+    object::{timeout_of, with_flags},
+    open::{NAME_MAX, file_at, read_name},
+};
+use crate::{Error, Place, Segment, capi::SHMKEY_ANY_OWNER, object::attach_segment};
+use core::{
+    ffi::{c_char, c_int},
+    mem::size_of,
+};
+use std::sync::Arc;
+
+/// Where an object lies, for the functions shm_..._open_at(). Begin with SHMKEY_PLACE_INIT, and set one of
+/// three: name; path and proj_id; id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
+/// SHMKEY_PLACE_SEGMENT() do both. The strings belong to the caller, and are not used after the call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct shm_place {
+    /// A name, 1 to 256 bytes and a NUL; or NULL.
+    pub name: *const c_char,
+    /// A file that exists; or NULL. The object records the file and the project id.
+    pub path: *const c_char,
+    /// Where the object begins in the segment id, in bytes: a multiple of 64; else 0. The bytes there
+    /// must be 0 before the object is created.
+    pub offset: usize,
+    /// How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
+    pub timeout: i64,
+    /// The user id that must own the segment, or SHMKEY_ANY_OWNER. It is compared before anything in the
+    /// segment is used; the segment's creator must be the same user, or root.
+    pub owner: u32,
+    /// With path: a character, or 1 to 255; else 0.
+    pub proj_id: c_int,
+    /// The id of a segment that exists; or -1.
+    pub id: c_int,
+    /// 0; for later versions.
+    pub reserved: [u32; 5],
+}
+
+// No padding: later versions find every byte initialised.
+const _: () = assert!(size_of::<shm_place>() == 4 * 8 + 3 * 4 + 5 * 4);
+
+/// The place that a name stands for.
+///
+/// # Safety
+/// None for this process' memory; the name means something only if it is a string.
+pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, Error> {
+    let mut buffer = [0; NAME_MAX + 1];
+    // SAFETY: read_name accepts every pointer.
+    let name = unsafe { read_name(name, &mut buffer) }?;
+    with_flags(Place::named(name), flags)
+}
+
+/// The place that a structure describes.
+///
+/// # Safety
+/// `place` must be NULL or lead to a structure.
+pub(super) unsafe fn described(place: *const shm_place, flags: c_int) -> Result<Place, Error> {
+    if place.is_null() {
+        return Err(Error::bad_pointer("open", "the place is NULL"));
+    }
+    // SAFETY: the caller's promise. Read once: another thread may write it.
+    let given = unsafe { place.read_unaligned() };
+    expect_one_way(&given)?;
+    let place = if !given.name.is_null() {
+        // SAFETY: named accepts every pointer.
+        unsafe { named(given.name, flags) }?
+    } else if !given.path.is_null() {
+        // SAFETY: file_at accepts every pointer.
+        let file = unsafe { file_at(given.path, given.proj_id) }?;
+        with_flags(Place::file(file, given.proj_id), flags)?
+    } else {
+        let read_only = flags & libc::SHM_RDONLY != 0;
+        let memory = attach_segment(&Segment::from_id(given.id), read_only)?;
+        with_flags(Place::within(Arc::new(memory), given.offset), flags)?
+    };
+    let place = match given.owner {
+        SHMKEY_ANY_OWNER => place,
+        uid => place.owner(uid),
+    };
+    Ok(Place {
+        timeout: timeout_of(given.timeout)?,
+        ..place
+    })
+}
+
+/// Fails unless a structure says in exactly one way where the object lies.
+fn expect_one_way(given: &shm_place) -> Result<(), Error> {
+    let (by_name, by_path, by_id) = (!given.name.is_null(), !given.path.is_null(), given.id != -1);
+    let why = match u32::from(by_name) + u32::from(by_path) + u32::from(by_id) {
+        0 => {
+            "the place names no segment: set its name, or path and proj_id, or id and offset (a string of these \
+              is NULL, or the id is -1)"
+        }
+        2.. => {
+            "the place names a segment in two ways: set its name, or path and proj_id, or id and offset (a place \
+             that does not begin as SHMKEY_PLACE_INIT has the id 0)"
+        }
+        _ if given.offset != 0 && !by_id => {
+            "the place has an offset and no id: an offset is one in the segment id"
+        }
+        _ if given.proj_id != 0 && !by_path => {
+            "the place has a proj_id and no path: a key is made from both"
+        }
+        _ if given.reserved != [0; 5] => {
+            "the reserved members of the place are not 0: begin with SHMKEY_PLACE_INIT"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("open", why))
+}

@@ -1,0 +1,207 @@
+//! The receiving end.
+
+use super::{Piece, PieceBuffer, RawRing, Watch};
+use crate::{
+    Error, ErrorKind,
+    error::{Action, What},
+    object::role::Role,
+    sync::{
+        Buffer, Claim, Deadline,
+        ring::{self, Consumer},
+    },
+    sys,
+};
+use core::{fmt, sync::atomic::Ordering::Relaxed};
+
+/// What the receiving end has in this process' own memory.
+pub(crate) struct ReceiveEnd {
+    head: Consumer,
+    role: Role,
+    /// For a peeked message that goes round the end of the ring.
+    buffer: PieceBuffer,
+    watch: Watch,
+}
+
+impl ReceiveEnd {
+    /// Returns whether this process has the role: false in a child of the process that has it.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.role.is_ours()
+    }
+}
+
+impl RawRing {
+    /// Takes the role of the receiver.
+    pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
+        let parties = &self.words().parties;
+        let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
+            let error = error.during(Action::BecomeReceiver);
+            match error.kind() {
+                ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Receive)),
+                _ => error,
+            }
+        })?;
+        // Relaxed: as for senders.
+        parties.had_receiver.store(1, Relaxed);
+        Ok(ReceiveEnd {
+            head: Consumer::find(self.view()),
+            role,
+            buffer: PieceBuffer::default(),
+            watch: Watch::default(),
+        })
+    }
+
+    /// Releases the role of the receiver.
+    pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
+        if end.role.is_ours() {
+            // Before the next receiver can come.
+            end.head.give_all_back(self.view());
+            end.role.release(&self.words().parties.receiver);
+            end.head.wake_sender_for_news(self.view());
+        }
+    }
+
+    /// Receives a message into a buffer, and returns its length.
+    #[inline(always)]
+    pub fn receive(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: Buffer,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        self.expect_ours(&end.role, Action::Receive)?;
+        if let Some(len) = end.head.receive_short(self.view(), buffer) {
+            return Ok(len);
+        }
+        if matches!(deadline, Deadline::Now) {
+            // The usual try without a message: the last liveness check of the senders is recent.
+            if end.head.finds_nothing(self.view())
+                && let Some(sender) = self.word_of_trusted_sender(&end.watch)
+            {
+                return Err(self.no_message(buffer.len(), sender));
+            }
+        } else if let Some(len) = end.head.receive_soon(self.view(), buffer) {
+            return Ok(len);
+        }
+        self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Returns the number of a sender, if there is one and the last liveness check is recent.
+    #[inline]
+    fn word_of_trusted_sender(&self, watch: &Watch) -> Option<u64> {
+        let sender = self.senders().iter().find_map(Claim::holder)?;
+        watch.is_recent(sys::about_now()).then_some(sender)
+    }
+
+    #[inline]
+    fn no_message(&self, len: usize, sender: u64) -> Error {
+        self.object
+            .error(ErrorKind::WouldBlock)
+            .during(Action::Receive)
+            .with(What::NoMessage, len as u64, sender)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn receive_otherwise(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: Buffer,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let ReceiveEnd { head, watch, .. } = end;
+        let peers = || self.look_at_senders(watch);
+        head.receive(self.view(), buffer, deadline, peers)
+            .map_err(|refused| {
+                self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
+            })
+    }
+
+    /// Receives up to `count` messages, and passes the index and the length of each to `store`.
+    pub fn receive_batch(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: Buffer,
+        count: usize,
+        deadline: Deadline,
+        mut store: impl FnMut(usize, usize),
+    ) -> Result<usize, Error> {
+        let mut deadline = deadline;
+        let mut rest = buffer;
+        let mut received = 0;
+        while received < count {
+            match self.receive(end, rest, deadline) {
+                Ok(len) => {
+                    store(received, len);
+                    received += 1;
+                    rest = rest.behind(len);
+                    deadline = Deadline::Now;
+                }
+                Err(error) if received == 0 => return Err(error),
+                // There are no more, or no more that fit. The next call returns any other error.
+                Err(_) => break,
+            }
+        }
+        Ok(received)
+    }
+
+    /// Waits for a message, and has its bytes in one piece: see `message`.
+    pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Span, Error> {
+        let message = self.look_for_message(end, deadline)?;
+        let view = self.view();
+        if message.goes_round(view) {
+            if end.buffer.allocate(self.room).is_err() {
+                let error = self.object.error(ErrorKind::OutOfMemory);
+                return Err(error.during(Action::Peek));
+            }
+            view.area
+                .read_round(message.offset, end.buffer.buffer(message.len));
+        }
+        Ok(message)
+    }
+
+    /// Returns the bytes of a message that was peeked at; `None` if this end has not peeked at it.
+    pub fn message<'a>(&'a self, end: &'a ReceiveEnd, message: &ring::Span) -> Option<Piece<'a>> {
+        let view = self.view();
+        if message.goes_round(view) {
+            return end.buffer.piece();
+        }
+        Some(Piece {
+            area: view.area,
+            start: message.offset,
+        })
+    }
+
+    /// Waits for a message, and returns its place.
+    pub fn look_for_message(
+        &self,
+        end: &mut ReceiveEnd,
+        deadline: Deadline,
+    ) -> Result<ring::Span, Error> {
+        self.expect_ours(&end.role, Action::Peek)?;
+        let ReceiveEnd { head, watch, .. } = end;
+        let peers = || self.look_at_senders(watch);
+        head.peek(self.view(), deadline, peers)
+            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+    }
+
+    /// Releases a message that was peeked at.
+    pub fn release(&self, end: &mut ReceiveEnd, message: ring::Span) -> Result<(), Error> {
+        if !end.role.is_ours() || !end.head.is_first(self.view(), &message) {
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Release));
+        }
+        if end.head.release(self.view(), message) {
+            Ok(())
+        } else {
+            let error = self.object.error(ErrorKind::Overtaken);
+            Err(error.during(Action::Release))
+        }
+    }
+}
+
+impl fmt::Debug for ReceiveEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveEnd").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! The sending end.
+
+use super::{Piece, PieceBuffer, RawRing, Watch};
+use crate::{
+    Error, ErrorKind,
+    error::{Action, What},
+    object::holder::{Holder, Life},
+    object::role::Role,
+    sync::{self, Acquired, Deadline, Source, ring::Producer},
+};
+use core::{fmt, sync::atomic::Ordering::Relaxed};
+
+/// What the sending end has in this process' own memory.
+pub(crate) struct SendEnd {
+    tail: Producer,
+    role: Role,
+    /// The place of its claim.
+    claim: usize,
+    /// What was reserved, and neither committed nor aborted.
+    reserved: Option<Reserved>,
+    /// For slots that go round the end of the ring.
+    buffer: PieceBuffer,
+    watch: Watch,
+}
+
+/// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
+struct Reserved {
+    /// The thread that has reserved it, and so has the senders' lock of a ring for many.
+    by: Holder,
+    /// Its length in bytes.
+    len: usize,
+    /// Where it begins in the ring.
+    offset: usize,
+    /// It goes round the end of the ring, and its bytes are written into the buffer until `commit`.
+    goes_round: bool,
+}
+
+impl SendEnd {
+    /// Returns whether this process has the role: false in a child of the process that has it.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.role.is_ours()
+    }
+}
+
+impl RawRing {
+    /// Takes the role of a sender.
+    pub fn sender(&self) -> Result<SendEnd, Error> {
+        self.take_sender()
+            .map_err(|error| error.during(Action::BecomeSender))
+    }
+
+    fn take_sender(&self) -> Result<SendEnd, Error> {
+        let busy = if self.has_many_senders() {
+            ErrorKind::LimitReached
+        } else {
+            ErrorKind::Busy
+        };
+        let mut taken = self
+            .senders()
+            .iter()
+            .enumerate()
+            .map(|(claim, word)| (claim, Role::take(&self.object, word)));
+        let (claim, role) = taken
+            .find_map(|(claim, role)| match role {
+                Ok(role) => Some(Ok((claim, role))),
+                Err(error) if error.kind() == ErrorKind::Busy => None,
+                Err(error) => Some(Err(error)),
+            })
+            .unwrap_or_else(|| {
+                let error = self.object.error(busy);
+                Err(match busy {
+                    ErrorKind::Busy => error.with(What::Role, 0, self.word_of(Action::Send)),
+                    _ => error,
+                })
+            })?;
+        // Relaxed: read only before a wait.
+        self.words().parties.had_sender.store(1, Relaxed);
+        self.free_the_dead();
+        let tail = if self.has_many_senders() {
+            // Each time that another sender has had the lock, the end of the ring is found again.
+            Producer::default()
+        } else {
+            Producer::find(self.view()).map_err(|_| {
+                role.release(&self.senders()[claim]);
+                self.object.error(ErrorKind::Damaged)
+            })?
+        };
+        Ok(SendEnd {
+            tail,
+            role,
+            claim,
+            reserved: None,
+            buffer: PieceBuffer::default(),
+            watch: Watch::default(),
+        })
+    }
+
+    /// Releases the role of a sender, and aborts its slot.
+    pub fn drop_sender(&self, end: &mut SendEnd) {
+        if end.role.is_ours() {
+            self.give_up(end);
+            end.role.release(&self.senders()[end.claim]);
+            Producer::wake_receivers(self.view());
+        }
+    }
+
+    #[inline(always)]
+    fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
+        let me = self.object.me().bits();
+        let lock = &self.words().parties.lock;
+        match lock.lock(me, &self.trust.of(&self.object), deadline) {
+            Ok(acquired) => Ok(acquired),
+            Err(refused) => Err(self.not_locked(refused, deadline, action)),
+        }
+    }
+
+    #[cold]
+    fn not_locked(&self, refused: sync::LockError, deadline: Deadline, action: Action) -> Error {
+        let error = match refused {
+            sync::LockError::TimedOut => self.object.late(deadline),
+            sync::LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
+            sync::LockError::NotRecoverable => self.object.error(ErrorKind::Damaged),
+        };
+        let holder = self.words().parties.lock.look().0.unwrap_or(0);
+        error.during(action).with(What::Sending, 0, holder)
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.has_many_senders() {
+            // An error means that another program has overwritten the lock.
+            let _ = self.words().parties.lock.unlock(&self.object);
+        }
+    }
+
+    /// Prepares sending: checks that this process is the sender, and finds the end of the ring.
+    #[inline(always)]
+    fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+        self.expect_ours(&end.role, action)?;
+        if end.reserved.is_some() {
+            self.give_up(end);
+        }
+        if self.has_many_senders() {
+            match self.lock(deadline, action)? {
+                Acquired::Clean => end.tail.catch_up(self.view()),
+                Acquired::OwnerDied => self.put_in_order(end, action)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the ring's end after a sender that died while it had the lock.
+    #[cold]
+    fn put_in_order(&self, end: &mut SendEnd, action: Action) -> Result<(), Error> {
+        let found = Producer::find(self.view());
+        // An error means that another program has overwritten the lock.
+        let _ = self.words().parties.lock.consistent(&self.object);
+        match found {
+            Ok(tail) => end.tail = tail,
+            Err(_) => {
+                self.unlock();
+                return Err(self.object.error(ErrorKind::Damaged).during(action));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message.
+    #[inline(always)]
+    pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: Deadline) -> Result<(), Error> {
+        self.begin(end, deadline, Action::Send)?;
+        if !end.tail.send_short(self.view(), bytes) {
+            return self.send_otherwise(end, bytes, deadline);
+        }
+        self.unlock();
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_otherwise(
+        &self,
+        end: &mut SendEnd,
+        bytes: Source,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let SendEnd { tail, watch, .. } = end;
+        let peers = || self.look_at_receiver(watch);
+        let sent = tail.send(self.view(), bytes, deadline, peers);
+        self.unlock();
+        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch))
+    }
+
+    /// Sends messages until one is refused or invalid, and returns how many were sent. Fails if the first
+    /// one was not sent.
+    pub fn send_batch<'a>(
+        &self,
+        end: &mut SendEnd,
+        messages: impl Iterator<Item = Result<Source<'a>, Error>>,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        self.begin(end, deadline, Action::Send)?;
+        let view = self.view();
+        let SendEnd { tail, watch, .. } = end;
+        let mut sent = 0;
+        let mut failed = None;
+        for message in messages {
+            let peers = || self.look_at_receiver(watch);
+            let added = message.and_then(|message| {
+                tail.add(view, message, deadline, peers).map_err(|refused| {
+                    self.explain(refused, deadline, Action::Send, message.len(), watch)
+                })
+            });
+            if let Err(error) = added {
+                failed = Some(error);
+                break;
+            }
+            sent += 1;
+        }
+        tail.commit(view);
+        self.unlock();
+        match failed {
+            Some(error) if sent == 0 => Err(error),
+            _ => Ok(sent),
+        }
+    }
+
+    /// Finds room for a message: see `slot`. The senders' lock stays locked until `commit` or `abort`.
+    pub fn reserve(&self, end: &mut SendEnd, len: usize, deadline: Deadline) -> Result<(), Error> {
+        self.begin(end, deadline, Action::Reserve)?;
+        let reserved = self
+            .find_slot(end, len, deadline)
+            .inspect_err(|_| self.unlock())?;
+        end.reserved = Some(reserved);
+        Ok(())
+    }
+
+    fn find_slot(
+        &self,
+        end: &mut SendEnd,
+        len: usize,
+        deadline: Deadline,
+    ) -> Result<Reserved, Error> {
+        let view = self.view();
+        let SendEnd {
+            tail,
+            watch,
+            buffer,
+            ..
+        } = end;
+        let peers = || self.look_at_receiver(watch);
+        let offset = tail
+            .reserve(view, len, deadline, peers)
+            .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
+        let goes_round = view.goes_round(offset, len);
+        if goes_round && buffer.allocate(self.room).is_err() {
+            tail.abort();
+            let error = self.object.error(ErrorKind::OutOfMemory);
+            return Err(error.during(Action::Reserve));
+        }
+        Ok(Reserved {
+            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            len,
+            offset,
+            goes_round,
+        })
+    }
+
+    /// Returns where the bytes of the slot are written; `None` if nothing is reserved.
+    pub fn slot<'a>(&'a self, end: &'a SendEnd) -> Option<Piece<'a>> {
+        let reserved = end.reserved.as_ref()?;
+        if reserved.goes_round {
+            return end.buffer.piece();
+        }
+        Some(Piece {
+            area: self.view().area,
+            start: reserved.offset,
+        })
+    }
+
+    /// Returns whether the calling thread may write and commit what was reserved: it has reserved it
+    /// itself, or the ring is for one sender; and no other sender has sent since.
+    pub fn has_slot(&self, end: &SendEnd) -> bool {
+        end.role.is_ours()
+            && end.reserved.as_ref().is_some_and(|reserved| {
+                let by_me = || reserved.by.is_mine() && self.is_locked_by(reserved.by);
+                (!self.has_many_senders() || by_me()) && end.tail.is_last(self.view())
+            })
+    }
+
+    /// Returns whether the calling thread, or another one that is live, has reserved a slot and may be
+    /// writing into it.
+    pub fn is_reserved(&self, end: &SendEnd) -> bool {
+        let by_me = |reserved: &Reserved| reserved.by.is_mine();
+        end.reserved.as_ref().is_some_and(by_me) && self.has_slot(end)
+            || self.anothers_slot(end).is_some()
+    }
+
+    /// Returns the thread that has reserved a slot and may be writing into it: a live one, and not the
+    /// calling one.
+    fn anothers_slot(&self, end: &SendEnd) -> Option<Holder> {
+        let by = end.reserved.as_ref()?.by;
+        // A thread of this process, so its id belongs to this PID namespace.
+        let may_live = || by.life(|| true) != Life::Dead;
+        let is_anothers = end.role.is_ours()
+            && !by.is_mine()
+            && (!self.has_many_senders() || self.is_locked_by(by))
+            && may_live();
+        is_anothers.then_some(by)
+    }
+
+    /// Fails if another thread may be writing into a slot, so that its place must not be used again.
+    pub fn expect_no_writer(&self, end: &SendEnd) -> Result<(), Error> {
+        match self.anothers_slot(end) {
+            None => Ok(()),
+            Some(by) => {
+                let error = self.object.error(ErrorKind::NotOwner);
+                let error = error.during(Action::EndSending);
+                Err(error.with(What::Sending, 0, by.bits()))
+            }
+        }
+    }
+
+    /// Returns the thread that has the senders' lock.
+    fn lock_owner(&self) -> Option<Holder> {
+        let (owner, _) = self.words().parties.lock.look();
+        owner.map(Holder::from_bits)
+    }
+
+    fn is_locked_by(&self, thread: Holder) -> bool {
+        self.lock_owner() == Some(thread)
+    }
+
+    /// Sends the first bytes of what was reserved.
+    pub fn commit(&self, end: &mut SendEnd, len: usize) -> Result<(), Error> {
+        if !self.has_slot(end) {
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Commit));
+        }
+        if let Some(reserved) = &end.reserved
+            && len > reserved.len
+        {
+            let error = self.object.error(ErrorKind::InvalidArgument);
+            let error = error.during(Action::Commit);
+            return Err(error.with(What::ShortSlot, len as u64, reserved.len as u64));
+        }
+        let view = self.view();
+        match end.reserved.take() {
+            Some(Reserved {
+                goes_round: true, ..
+            }) => end.tail.append_copy(view, end.buffer.source(len)),
+            _ => end.tail.append_message(view, len),
+        }
+        end.tail.commit(view);
+        self.unlock();
+        Ok(())
+    }
+
+    /// Aborts what was reserved.
+    pub fn abort(&self, end: &mut SendEnd) -> Result<(), Error> {
+        if !self.has_slot(end) {
+            let error = self.object.error(ErrorKind::NotOwner);
+            return Err(error.during(Action::Abort));
+        }
+        self.give_up(end);
+        Ok(())
+    }
+
+    /// Aborts what was reserved, whichever thread has reserved it, and whether or not that thread still
+    /// has the lock: the slot is no longer used, and nothing is written.
+    #[inline(never)]
+    fn give_up(&self, end: &mut SendEnd) {
+        if let Some(reserved) = end.reserved.take() {
+            end.tail.abort();
+            if self.has_many_senders() {
+                // If that thread no longer has the lock, there is nothing to unlock.
+                self.words().parties.lock.unlock_for(reserved.by.bits());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SendEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendEnd").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,315 @@
+//! The end that receives, for Rust.
+
+use super::{Message, RawRing, ReceiveEnd};
+use crate::{
+    Error, ErrorKind,
+    error::Action,
+    sync::{Buffer, Deadline},
+};
+use core::iter::FusedIterator;
+use std::{sync::Arc, time::Duration};
+
+/// The role of the receiver of a [`Ring`](crate::Ring). Dropping it releases the role.
+///
+/// ```
+/// use shmkey::{ErrorKind, Ring};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a receiver {}", std::process::id());
+/// # let ring = Ring::open(&name, 4096)?;
+/// # let mut sender = ring.sender()?;
+/// # sender.send_batch(&[b"one", b"two", b"three", b"four"])?;
+/// let mut receiver = ring.receiver()?;
+/// let mut buffer = [0; 1024];
+/// let len = receiver.recv(&mut buffer)?;          // waits for a message
+/// assert_eq!(&buffer[..len], b"one");
+///
+/// let mut message = Vec::new();                   // grows to the message's length
+/// receiver.recv_vec_timeout(&mut message, Duration::from_secs(1))?;
+/// assert_eq!(message, b"two");
+///
+/// for message in receiver.try_iter() {            // those that are there now
+///     println!("{} bytes", message?.len());
+/// }
+/// let error = receiver.try_recv(&mut buffer).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock); // the ring is empty
+/// # ring.remove()
+/// # }
+/// ```
+///
+/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have the
+/// role; receiving fails there with [`Busy`](ErrorKind::Busy).
+#[derive(Debug)]
+#[must_use = "the receiver's role is released when it is dropped"]
+pub struct Receiver {
+    pub(super) raw: Arc<RawRing>,
+    pub(super) end: ReceiveEnd,
+}
+
+impl Receiver {
+    pub(super) fn take(raw: &Arc<RawRing>) -> Result<Receiver, Error> {
+        let end = raw.receiver()?;
+        Ok(Receiver {
+            raw: Arc::clone(raw),
+            end,
+        })
+    }
+
+    /// Receives a message into a buffer; waits for it. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays;
+    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
+    /// there is no message, and the senders have released their roles or one of them has died;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`;
+    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the ring.
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.raw
+            .receive(&mut self.end, buffer.into(), Deadline::Never)
+    }
+
+    /// Receives a message if there is one now. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no message, and those of
+    /// [`recv`](Receiver::recv).
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.raw
+            .receive(&mut self.end, buffer.into(), Deadline::Now)
+    }
+
+    /// Receives a message; waits for it at most this time on the monotonic clock. Zero is
+    /// [`try_recv`](Receiver::try_recv). Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if there was no message in time, and those of
+    /// [`recv`](Receiver::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.raw.receive(&mut self.end, buffer.into(), deadline)
+    }
+
+    /// Receives a message in place of the vector's contents; waits for it. Returns its length in bytes. The
+    /// vector grows if the message is longer than its capacity, and keeps it for the next message.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`). Then the vector is empty.
+    pub fn recv_vec(&mut self, message: &mut Vec<u8>) -> Result<usize, Error> {
+        self.recv_vec_until(message, Deadline::Never)
+    }
+
+    /// Receives a message as [`recv_vec`](Receiver::recv_vec) does, if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and those of [`recv_vec`](Receiver::recv_vec).
+    pub fn try_recv_vec(&mut self, message: &mut Vec<u8>) -> Result<usize, Error> {
+        self.recv_vec_until(message, Deadline::Now)
+    }
+
+    /// Receives a message as [`recv_vec`](Receiver::recv_vec) does; waits for it at most this time.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), and those of [`recv_vec`](Receiver::recv_vec).
+    pub fn recv_vec_timeout(
+        &mut self,
+        message: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        self.recv_vec_until(message, Deadline::after(Some(timeout)))
+    }
+
+    fn recv_vec_until(
+        &mut self,
+        message: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        message.clear();
+        let mut has_grown = false;
+        loop {
+            let room = message.spare_capacity_mut();
+            // SAFETY: the room is borrowed here only, and `receive` writes it and reads nothing there.
+            let buffer = unsafe { Buffer::new(room.as_mut_ptr().cast(), room.len()) };
+            match self.raw.receive(&mut self.end, buffer, deadline) {
+                Ok(len) => {
+                    // SAFETY: `receive` has copied the message, whose length is at most that of the buffer,
+                    // and all of which lies inside the ring.
+                    unsafe { message.set_len(len) };
+                    return Ok(len);
+                }
+                Err(error) if error.kind() == ErrorKind::TooLong => {
+                    // If a sender that drops the oldest message has dropped this one, and a longer one is
+                    // the next, the vector gets room for any message.
+                    let len = if has_grown {
+                        self.raw.room()
+                    } else {
+                        self.raw.look_for_message(&mut self.end, deadline)?.len
+                    };
+                    has_grown = true;
+                    message
+                        .try_reserve(len)
+                        .map_err(|_| Error::new(ErrorKind::OutOfMemory, libc::ENOMEM, "receive"))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Returns an iterator over the messages, which waits for each: `Ok` with a message as a vector, or `Err`
+    /// once. It ends when all senders have released their roles ([`Closed`](ErrorKind::Closed)), and after an
+    /// error, such as [`PeerDied`](ErrorKind::PeerDied). `for message in &mut receiver` is the same.
+    pub fn iter(&mut self) -> Messages<'_> {
+        self.messages(Deadline::Never)
+    }
+
+    /// Returns an iterator over the messages that are in the ring, which does not wait. It ends when there is
+    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and otherwise as that of [`iter`](Receiver::iter).
+    pub fn try_iter(&mut self) -> Messages<'_> {
+        self.messages(Deadline::Now)
+    }
+
+    fn messages(&mut self, deadline: Deadline) -> Messages<'_> {
+        Messages {
+            receiver: Some(self),
+            deadline,
+        }
+    }
+
+    /// Receives several messages, one behind the other in the buffer, and stores their lengths in bytes;
+    /// waits for the first one, and takes those that are there with it and fit. Returns how many.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Receiver::recv), if no message was received.
+    pub fn recv_batch(&mut self, buffer: &mut [u8], lengths: &mut [usize]) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::Never)
+    }
+
+    /// Receives several messages as [`recv_batch`](Receiver::recv_batch) does, if there are any now.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Receiver::try_recv), if no message was received.
+    pub fn try_recv_batch(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+    ) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::Now)
+    }
+
+    /// Receives several messages as [`recv_batch`](Receiver::recv_batch) does; waits for the first one at most
+    /// this time.
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Receiver::recv_timeout), if no message was received.
+    pub fn recv_batch_timeout(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::after(Some(timeout)))
+    }
+
+    fn recv_batch_until(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let count = lengths.len();
+        let store = |at: usize, len| lengths[at] = len;
+        self.raw
+            .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
+    }
+
+    /// Waits for a message, and gives access to it in place. It stays the next message until it is
+    /// [released](Message::release).
+    ///
+    /// # Errors
+    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong).
+    pub fn peek(&mut self) -> Result<Message<'_>, Error> {
+        self.peek_until(Deadline::Never)
+    }
+
+    /// Gives access to a message in place, if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and those of [`peek`](Receiver::peek).
+    pub fn try_peek(&mut self) -> Result<Message<'_>, Error> {
+        self.peek_until(Deadline::Now)
+    }
+
+    /// Waits for a message at most this time, and gives access to it in place.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), and those of [`peek`](Receiver::peek).
+    pub fn peek_timeout(&mut self, timeout: Duration) -> Result<Message<'_>, Error> {
+        self.peek_until(Deadline::after(Some(timeout)))
+    }
+
+    fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
+        let found = self.raw.peek(&mut self.end, deadline)?;
+        Ok(Message::new(self, found))
+    }
+
+    /// Returns the error for a message that has another length than a value.
+    #[cold]
+    pub(super) fn wrong_length(&self) -> Error {
+        let error = self.raw.object().error(ErrorKind::WrongLayout);
+        error.during(Action::Receive)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.raw.drop_receiver(&mut self.end);
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Receiver {
+    type Item = Result<Vec<u8>, Error>;
+    type IntoIter = Messages<'a>;
+
+    fn into_iter(self) -> Messages<'a> {
+        self.iter()
+    }
+}
+
+/// An iterator over messages: made by [`Receiver::iter`] and [`Receiver::try_iter`].
+#[derive(Debug)]
+#[must_use = "an iterator receives nothing until `next` is called"]
+pub struct Messages<'a> {
+    /// `None` after the end.
+    receiver: Option<&'a mut Receiver>,
+    deadline: Deadline,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
+        let mut message = Vec::new();
+        let received = self
+            .receiver
+            .as_mut()?
+            .recv_vec_until(&mut message, self.deadline);
+        if received.is_err() {
+            self.receiver = None;
+        }
+        unless_ended(received.map(|_| message))
+    }
+}
+
+impl FusedIterator for Messages<'_> {}
+
+/// Returns `None` for the errors that are no failure of an iterator, but its end.
+pub(super) fn unless_ended<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
+    match received {
+        Err(error) if matches!(error.kind(), ErrorKind::Closed | ErrorKind::WouldBlock) => None,
+        received => Some(received),
+    }
+}

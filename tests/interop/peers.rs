@@ -1,0 +1,209 @@
+//! The two sides of each object in every two languages. What a side does is in `tests/c/peer.c`,
+//! `tests/cpp/peer.cpp` and `peer.rs`, by the same words.
+
+use crate::{
+    PROGRAMS,
+    support::{self, Ending, Environment, Form, PEER, Process, Random},
+    trial,
+};
+use libtest_mimic::Trial;
+use shmkey::{Mutex, Place, Semaphore};
+use std::{env, os::unix::process::ExitStatusExt, process::Command, sync::LazyLock};
+
+/// The two sides of an object, which both work to the end, and how often.
+const PAIRS: [(&str, [&str; 2], u64); 5] = [
+    ("mutex", ["mutex count", "mutex count"], 2000),
+    ("semaphore", ["semaphore first", "semaphore second"], 300),
+    ("latest", ["latest publish", "latest read"], 1000),
+    ("ring", ["ring send", "ring receive"], 1000),
+    ("ring of many", ["many send", "many receive"], 1000),
+];
+
+/// One side is killed when it has printed "ready", and the other continues. Whether the other is started
+/// before that.
+const DEATHS: [(&str, [&str; 2], bool); 7] = [
+    (
+        "mutex, the owner",
+        ["mutex victim", "mutex survivor"],
+        false,
+    ),
+    (
+        "semaphore, the one that waits",
+        ["semaphore victim", "semaphore survivor"],
+        false,
+    ),
+    (
+        "latest, the publisher",
+        ["latest publisher victim", "latest reader survivor"],
+        false,
+    ),
+    (
+        "latest, a reader",
+        ["latest reader victim", "latest publish"],
+        true,
+    ),
+    (
+        "ring, the sender",
+        ["ring sender victim", "ring receiver survivor"],
+        false,
+    ),
+    (
+        "ring, the receiver",
+        ["ring receiver victim", "ring sender survivor"],
+        true,
+    ),
+    (
+        "ring of many, a sender",
+        ["many victim", "many survivor"],
+        false,
+    ),
+];
+
+/// 16 processes at once: what the first does, and what the others do.
+const CROWDS: [(&str, [&str; 2], u64); 4] = [
+    ("mutex", ["mutex count", "mutex count"], 500),
+    ("semaphore", ["semaphore share", "semaphore share"], 500),
+    ("latest", ["latest publish", "latest read"], 2000),
+    ("ring of many", ["many receive", "many send"], 100),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for one in Form::PEERS {
+        for other in Form::PEERS {
+            let both = format!("{} and {}", one.name(), other.name());
+            trials.extend(PAIRS.map(|(object, roles, count)| {
+                let name = format!("peers: {object}: {both}");
+                trial(name, &[one, other], move || {
+                    together(&[(one, roles[0]), (other, roles[1])], count)
+                })
+            }));
+            trials.extend(DEATHS.map(|(object, roles, at_once)| {
+                let name = format!("peers: {object} dies: {both}");
+                trial(name, &[one, other], move || {
+                    death((one, roles[0]), (other, roles[1]), at_once)
+                })
+            }));
+        }
+    }
+    trials.extend(CROWDS.map(|(object, [first, others], count)| {
+        let name = format!("peers: {object}: 16 processes at once");
+        trial(name, &Form::PEERS, move || {
+            let role = |i| if i == 0 { first } else { others };
+            let crowd: Vec<_> = (0..16).map(|i| (Form::PEERS[i % 4], role(i))).collect();
+            together(&crowd, count)
+        })
+    }));
+    let name = "peers: ring: 16 processes at once".to_owned();
+    trials.push(trial(name, &Form::PEERS, eight_rings));
+    trials
+}
+
+fn start(
+    (form, role): (Form, &str),
+    environment: &Environment,
+    count: u64,
+    number: usize,
+) -> support::Result<Process> {
+    static SEED: LazyLock<u64> = LazyLock::new(Random::seed_of_run);
+    let mut command = if form == Form::Rust {
+        let this = env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(this);
+        command.env("SHMKEY_PEER", role);
+        command
+    } else {
+        let mut command = PROGRAMS.command(PEER, form)?;
+        command.arg(role);
+        command
+    };
+    command.args([environment.name(), &SEED.to_string(), &count.to_string()]);
+    command.arg(number.to_string());
+    Process::start(&format!("{role} in {}", form.name()), command, b"")
+}
+
+/// An environment, with the names that the peers make of its name.
+fn environment() -> Environment {
+    Environment::with_names(&["ping", "pong", "plain"])
+}
+
+/// Runs all of these at once, to their end.
+fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
+    let environment = environment();
+    let senders = peers.len() as u64 - 1;
+    let mut running = Vec::new();
+    for (number, &peer) in peers.iter().enumerate() {
+        let count = match peer.1 {
+            "many receive" => count * senders,
+            _ => count,
+        };
+        running.push((peer, start(peer, &environment, count, number)?));
+    }
+    for ((form, role), process) in running {
+        let what = format!("{role} in {}", form.name());
+        expect_success(&what, &process.finish()?)?;
+    }
+    let name = environment.name();
+    let counted = peers.len() as u64 * count;
+    match peers[0].1 {
+        "mutex count" => {
+            let place = Place::named(name).layout("a value");
+            let mutex = Mutex::<[u64; 25]>::open(place, [0; 25]).unwrap();
+            expect_number("the mutex", mutex.lock().unwrap().get()[0], counted)
+        }
+        "semaphore share" => {
+            let tokens = Semaphore::open(name, 9).unwrap();
+            expect_number("the semaphore", tokens.value().into(), 3)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Kills one, and runs the other to its end.
+fn death(victim: (Form, &str), survivor: (Form, &str), at_once: bool) -> support::Result<()> {
+    let environment = environment();
+    let count = 200;
+    let dying = start(victim, &environment, count, 1)?;
+    let survive = || start(survivor, &environment, count, 2);
+    let early = if at_once { Some(survive()?) } else { None };
+    let is_ready = |said: &[u8]| said.windows(6).any(|word| word == b"ready\n");
+    dying.wait_until("say that it is ready", is_ready)?;
+    dying.signal(libc::SIGKILL);
+    let end = dying.finish()?;
+    end.expect_end(victim.1, |status| status.signal() == Some(libc::SIGKILL))?;
+    let other = match early {
+        Some(early) => early,
+        None => survive()?,
+    };
+    expect_success(survivor.1, &other.finish()?)
+}
+
+/// Runs a sender and a receiver for each of eight rings.
+fn eight_rings() -> support::Result<()> {
+    let rings: Vec<Environment> = (0..8).map(|_| Environment::new()).collect();
+    let mut running = Vec::new();
+    for (i, ring) in rings.iter().enumerate() {
+        let (one, other) = (Form::PEERS[i % 4], Form::PEERS[(i / 2 + i) % 4]);
+        for peer in [(one, "ring send"), (other, "ring receive")] {
+            running.push((peer.1, start(peer, ring, 500, i)?));
+        }
+    }
+    for (role, process) in running {
+        expect_success(role, &process.finish()?)?;
+    }
+    Ok(())
+}
+
+/// It ended well; if not, what it printed says why.
+fn expect_success(what: &str, ending: &Ending) -> support::Result<()> {
+    let said = ending.stdout.escape_ascii();
+    ending
+        .expect(what, b"")
+        .map_err(|error| format!("{error}, and printed \"{said}\""))
+}
+
+fn expect_number(what: &str, is: u64, should_be: u64) -> support::Result<()> {
+    if is == should_be {
+        return Ok(());
+    }
+    Err(format!("{what} has {is} and should have {should_be}"))
+}

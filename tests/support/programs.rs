@@ -1,0 +1,464 @@
+//! The example programs in all their forms, built and linked.
+
+use super::{GXX, Result, needs};
+use std::{
+    collections::HashMap,
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use tempfile::TempDir;
+
+/// A form in which a program exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Plain System V C, with libc's functions.
+    Libc,
+    /// The same binary, with the drop-in preloaded.
+    Preload,
+    /// The same source, linked with the drop-in's shared library before libc.
+    DropinSo,
+    /// The same source, linked with the drop-in's static library before libc.
+    DropinA,
+    /// C on shmkey.h, with the shared library.
+    CSo,
+    /// C on shmkey.h, with the static library.
+    CA,
+    /// C++ on shmkey.hpp, with the shared library.
+    Cpp,
+    /// The Rust twin.
+    Rust,
+}
+
+impl Form {
+    /// Those of the example programs.
+    pub const ALL: [Form; 7] = [
+        Form::Libc,
+        Form::Preload,
+        Form::DropinSo,
+        Form::DropinA,
+        Form::CSo,
+        Form::CA,
+        Form::Rust,
+    ];
+
+    /// Those with our own API.
+    pub const OURS: [Form; 3] = [Form::CSo, Form::CA, Form::Rust];
+
+    /// Those of the peers.
+    pub const PEERS: [Form; 4] = [Form::CSo, Form::CA, Form::Cpp, Form::Rust];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Libc => "sysv",
+            Form::Preload => "sysv+preload",
+            Form::DropinSo => "sysv+dropin.so",
+            Form::DropinA => "sysv+dropin.a",
+            Form::CSo => "c+shmkey.so",
+            Form::CA => "c+shmkey.a",
+            Form::Cpp => "c++",
+            Form::Rust => "rust",
+        }
+    }
+
+    /// Plain System V C, in whatever way it is linked.
+    pub fn is_plain(self) -> bool {
+        matches!(
+            self,
+            Form::Libc | Form::Preload | Form::DropinSo | Form::DropinA
+        )
+    }
+
+    /// Whether a program exists in this form: plain ones have no objects.
+    fn has(self, program: &str) -> bool {
+        !self.is_plain() || ALONE.contains(&program) || program.starts_with("raw/")
+    }
+
+    /// Whether this machine has the compiler for it.
+    pub fn can_be_built(self) -> bool {
+        let needs: &[needs::Need] = match self {
+            Form::Rust => &[],
+            Form::Cpp => &[needs::C_COMPILER, needs::GXX],
+            _ => &[needs::C_COMPILER],
+        };
+        needs::missing(needs).is_none()
+    }
+
+    /// What a program is linked from: the source, and the library.
+    fn recipe(self, program: &str) -> Option<(String, Option<&'static str>)> {
+        let plain = || format!("c_examples/sysv/{}.c", program.trim_start_matches("raw/"));
+        let ours = || match program {
+            PEER => "tests/c/peer.c".to_owned(),
+            _ => format!("c_examples/{program}.c"),
+        };
+        Some(match self {
+            Form::Libc | Form::Preload => (plain(), None),
+            Form::DropinSo => (plain(), Some("libshmkey_dropin.so")),
+            Form::DropinA => (plain(), Some("libshmkey_dropin.a")),
+            Form::CSo => (ours(), Some("libshmkey.so")),
+            Form::CA => (ours(), Some("libshmkey.a")),
+            Form::Cpp => (format!("tests/cpp/{program}.cpp"), Some("libshmkey.so")),
+            Form::Rust => return None,
+        })
+    }
+}
+
+/// One side of an object, in each form of [`Form::PEERS`]; in Rust it is the test itself.
+pub const PEER: &str = "peer";
+
+/// The programs that fork, and run alone.
+const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
+
+/// All programs. Those on raw segments exist in plain System V C, too, as the programs in
+/// `sysv/`.
+const PROGRAMS: [&str; 21] = [
+    ALONE[0],
+    ALONE[1],
+    "raw/writer",
+    "raw/reader",
+    "raw/server",
+    "raw/client",
+    "raw/write_struct",
+    "raw/read_struct",
+    "raw/sender",
+    "raw/receiver",
+    "writer",
+    "reader",
+    "server",
+    "client",
+    "write_struct",
+    "read_struct",
+    "sender",
+    "receiver",
+    "ring_sender",
+    "ring_receiver",
+    "race",
+];
+
+/// The name by which Cargo knows the Rust twin.
+fn twin(program: &str) -> String {
+    program.replace('/', "_")
+}
+
+/// What Cargo has built for this package, and the C objects.
+pub struct Artifacts {
+    /// A directory of our own with the libraries in it, so that no other command builds them anew while
+    /// programs use them.
+    directory: TempDir,
+    /// The Rust twins by name.
+    twins: HashMap<String, PathBuf>,
+    /// The C objects by source file.
+    objects: HashMap<String, PathBuf>,
+    compiler: Option<PathBuf>,
+}
+
+impl Artifacts {
+    /// The artifacts, built once for all tests that need them at the same time, and gone with the
+    /// last of these.
+    pub fn shared() -> Arc<Artifacts> {
+        static SHARED: Mutex<Weak<Artifacts>> = Mutex::new(Weak::new());
+        let mut shared = lock(&SHARED);
+        shared.upgrade().unwrap_or_else(|| {
+            let built = Arc::new(Artifacts::build().expect("the libraries can be built"));
+            *shared = Arc::downgrade(&built);
+            built
+        })
+    }
+
+    /// Has Cargo build the libraries, the command and the Rust twins.
+    pub fn build() -> Result<Artifacts> {
+        let objects_list = fs::read_to_string(env!("SHMKEY_C_OBJECTS")).unwrap_or_default();
+        let objects = objects_list
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(source, object)| (source.to_owned(), PathBuf::from(object)))
+            .collect();
+        let mut artifacts = Artifacts {
+            directory: tempfile::Builder::new()
+                .prefix("programs-")
+                .tempdir_in(super::directory())
+                .map_err(|error| format!("no temporary directory: {error}"))?,
+            twins: HashMap::new(),
+            objects,
+            compiler: working_compiler(),
+        };
+        let own: &[&str] = if cfg!(debug_assertions) {
+            &[]
+        } else {
+            &["--release"]
+        };
+        // Where there is a C compiler, there is a linker, and the libraries can be linked.
+        if artifacts.compiler.is_some() {
+            let libraries = [
+                "-p",
+                "shmkey",
+                "-p",
+                "shmkey-cli",
+                "--lib",
+                "--bins",
+                "--examples",
+            ];
+            artifacts.cargo_build(&[own, &libraries].concat())?;
+            // As users get it: only a release is without Rust's standard library.
+            artifacts.cargo_build(&["--release", "-p", "shmkey-dropin"])?;
+        } else {
+            artifacts.cargo_build(&[own, &["-p", "shmkey", "--examples"]].concat())?;
+        }
+        Ok(artifacts)
+    }
+
+    /// Has Cargo build something, and takes it.
+    fn cargo_build(&mut self, what: &[&str]) -> Result<()> {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args([
+                "build",
+                "--quiet",
+                "--message-format=json-render-diagnostics",
+            ])
+            .args(what);
+        let output = cargo
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("cargo does not start: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{cargo:?} ended with {}", output.status));
+        }
+        for line in output.stdout.split(|&byte| byte == b'\n') {
+            if let Ok(message) = serde_json::from_slice(line) {
+                self.take(&message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what a message of Cargo's says was built.
+    fn take(&mut self, message: &serde_json::Value) -> Result<()> {
+        if message["reason"] != "compiler-artifact" {
+            return Ok(());
+        }
+        let name = message["target"]["name"].as_str().unwrap_or_default();
+        if let Some(program) = message["executable"].as_str() {
+            if name == "shmkey" {
+                // The command finds the drop-in beside itself.
+                let copied = fs::copy(program, self.built(name));
+                return copied
+                    .map(drop)
+                    .map_err(|error| format!("{program}: {error}"));
+            }
+            self.twins.insert(name.to_owned(), program.into());
+            return Ok(());
+        }
+        if !["shmkey", "shmkey_dropin"].contains(&name) {
+            return Ok(());
+        }
+        for file in message["filenames"].as_array().into_iter().flatten() {
+            let file = Path::new(file.as_str().unwrap_or_default());
+            if [Some("so"), Some("a"), Some("rlib")]
+                .contains(&file.extension().and_then(OsStr::to_str))
+            {
+                let copy = self.built(&format!(
+                    "lib{name}.{}",
+                    file.extension().unwrap().display()
+                ));
+                fs::copy(file, &copy).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory with the libraries.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where a library is, such as `libshmkey.so`, or the command `shmkey`.
+    pub fn built(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    /// The C compiler, if there is one.
+    pub fn compiler(&self) -> Option<&Path> {
+        self.compiler.as_deref()
+    }
+
+    /// Links a program from the object of a source file, such as `c_examples/writer.c`, with a
+    /// library before libc.
+    pub fn link(
+        &self,
+        source: &str,
+        library: Option<&str>,
+        options: &[&str],
+        program: &Path,
+    ) -> Result<()> {
+        let object = self
+            .objects
+            .get(source)
+            .ok_or_else(|| format!("{source} was not compiled"))?;
+        self.link_files(&[object.as_path()], library, options, program)
+    }
+
+    /// Links a program from files that the compiler understands.
+    pub fn link_files(
+        &self,
+        files: &[&Path],
+        library: Option<&str>,
+        options: &[&str],
+        program: &Path,
+    ) -> Result<()> {
+        let compiler = self.compiler().ok_or("there is no C compiler")?;
+        let mut link = Command::new(compiler);
+        link.args(options).args(files).arg("-o").arg(program);
+        match library {
+            Some(library) if library.ends_with(".so") => {
+                let name = library.trim_start_matches("lib").trim_end_matches(".so");
+                link.arg("-L").arg(self.directory());
+                link.arg(format!("-l{name}"));
+                link.arg(format!("-Wl,-rpath,{}", self.directory().display()));
+            }
+            Some(library) => {
+                link.arg(self.built(library));
+            }
+            None => {}
+        }
+        let output = link
+            .output()
+            .map_err(|error| format!("{link:?}: {error}"))?;
+        if output.status.success() && output.stderr.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{link:?} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+
+    /// A command whose dynamic linker finds our own libraries and no others. (Cargo points
+    /// LD_LIBRARY_PATH at its own.)
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", self.directory());
+        command
+    }
+
+    /// Makes a program run with the drop-in preloaded.
+    pub fn preload(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", self.built("libshmkey_dropin.so"));
+    }
+}
+
+/// The compiler that build.rs has found, if it still runs.
+pub fn working_compiler() -> Option<PathBuf> {
+    let compiler = env!("SHMKEY_CC");
+    let answer = Command::new(compiler).arg("--version").output();
+    (!compiler.is_empty() && answer.is_ok_and(|output| output.status.success()))
+        .then(|| compiler.into())
+}
+
+/// All programs in all forms. A program is linked when it is first asked for.
+#[derive(Clone)]
+pub struct Programs {
+    artifacts: Arc<Artifacts>,
+    linked: Arc<Mutex<HashMap<(&'static str, Form), Linked>>>,
+    /// A command that runs the programs, such as valgrind, with its options.
+    runner: Vec<String>,
+}
+
+/// Where a program is, once it is linked.
+type Linked = Arc<Mutex<Option<PathBuf>>>;
+
+impl Programs {
+    /// Builds the libraries and the Rust programs.
+    pub fn new() -> Result<Programs> {
+        Ok(Programs {
+            artifacts: Artifacts::shared(),
+            linked: Arc::default(),
+            runner: Vec::new(),
+        })
+    }
+
+    /// Builds and links everything. Calls `progress` with the name of each step.
+    pub fn build(mut progress: impl FnMut(&str)) -> Result<Programs> {
+        progress("building the libraries and the Rust programs");
+        let programs = Programs::new()?;
+        for form in programs.forms() {
+            for name in PROGRAMS.into_iter().filter(|name| form.has(name)) {
+                progress(&format!("linking {name} as {}", form.name()));
+                programs.linked(name, form)?;
+            }
+        }
+        Ok(programs)
+    }
+
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// The same programs, run by another command.
+    pub fn under(&self, runner: &[&str]) -> Programs {
+        Programs {
+            runner: runner.iter().map(|&word| word.to_owned()).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The forms of the example programs that can be built: all, or on a machine without a C compiler only
+    /// Rust.
+    pub fn forms(&self) -> Vec<Form> {
+        let forms = Form::ALL.into_iter();
+        forms.filter(|form| form.can_be_built()).collect()
+    }
+
+    /// The command that starts a program in one of its forms.
+    pub fn command(&self, name: &'static str, form: Form) -> Result<Command> {
+        let program = self.linked(name, form)?;
+        let mut command = match &self.runner[..] {
+            [] => self.artifacts.command(&program),
+            [runner, options @ ..] => {
+                let mut command = self.artifacts.command(Path::new(runner));
+                command.args(options).arg(program);
+                command
+            }
+        };
+        if form == Form::Preload {
+            self.artifacts.preload(&mut command);
+        }
+        Ok(command)
+    }
+
+    fn linked(&self, name: &'static str, form: Form) -> Result<PathBuf> {
+        let slot = Arc::clone(lock(&self.linked).entry((name, form)).or_default());
+        // Two tests that need the same program link it once; others do not wait.
+        let mut slot = lock(&slot);
+        let program = match slot.take() {
+            Some(program) => program,
+            None => self.link(name, form)?,
+        };
+        Ok(slot.insert(program).clone())
+    }
+
+    fn link(&self, name: &str, form: Form) -> Result<PathBuf> {
+        let Some((source, library)) = form.recipe(name) else {
+            let twin = self.artifacts.twins.get(&twin(name));
+            return twin.cloned().ok_or(format!("Cargo has not built {name}"));
+        };
+        let file = format!("{}-{}", twin(name), form.name());
+        let program = self.artifacts.directory().join(file);
+        if form == Form::Cpp {
+            let (source, library) = (Path::new(&source), library.unwrap_or_default());
+            GXX.link("c++17", &[], &[source], library, &program)?;
+        } else {
+            self.artifacts.link(&source, library, &[], &program)?;
+        }
+        Ok(program)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
