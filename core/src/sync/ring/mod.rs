@@ -97,7 +97,7 @@ struct ReceiverWords {
 struct AsleepWords {
     /// Receivers, on the word at the tail.
     receivers: Sleepers,
-    /// The `head` that a sender sleeps for; 0 if none does.
+    /// The position up to which a sender that sleeps needs lines to be given back; 0 if none sleeps.
     wanted: AtomicU64,
 }
 
@@ -215,6 +215,26 @@ impl View<'_> {
     #[inline(always)]
     fn limit(&self, head: u64) -> u64 {
         head.saturating_add((self.room() - LINE) as u64)
+    }
+
+    /// Returns the size of the frame of the longest message.
+    #[inline]
+    fn longest(&self) -> u64 {
+        Frame::new(FrameKind::Begun, self.capacity).size as u64
+    }
+
+    /// Returns how far a sender may write frames, with this `head`: so far that those that are not released have at
+    /// most the size of that of the longest message. What the receiver has released and not given back does not
+    /// count, except while it is about to give back more than [`lag`].
+    fn room_end(&self, head: u64) -> u64 {
+        let first = if self.drops {
+            head
+        } else {
+            // Relaxed: the lines up to the limit are clear, and are no longer read, by the load of `head`. This only
+            // says how many of them the sender may use.
+            self.words.receiver.taken.load(Relaxed).max(head)
+        };
+        first.saturating_add(self.longest()).min(self.limit(head))
     }
 
     /// Returns how many bytes are in use, messages and what they need beside.

@@ -48,9 +48,9 @@ pub struct Producer {
     pace: Pace,
 }
 
-/// There is no room until `head` is here.
+/// There is no room for a frame that ends here.
 struct Full {
-    until: u64,
+    end: u64,
 }
 
 impl Producer {
@@ -60,13 +60,13 @@ impl Producer {
         // Acquire, both: what the last sender and the receiver did is seen. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
         let pos = tail.max(head);
-        if pos > view.limit(head) || pos > u64::MAX / 2 {
+        let limit = view.limit(head);
+        if pos > limit || pos > u64::MAX / 2 {
             return Err(Damaged);
         }
         let mut found = Producer {
             pos,
             offset: view.offset(pos),
-            limit: view.limit(head),
             ..Producer::default()
         };
         loop {
@@ -80,14 +80,14 @@ impl Producer {
                 if view.drops || taken <= found.pos {
                     break;
                 }
-                if taken > found.limit {
+                if taken > limit {
                     return Err(Damaged);
                 }
                 (found.pos, found.offset) = (taken, view.offset(taken));
                 continue;
             }
             let frame = Frame::parse(value, view.room())?;
-            if found.pos + frame.size as u64 > found.limit {
+            if found.pos + frame.size as u64 > limit {
                 return Err(Damaged);
             }
             if frame.kind == FrameKind::Begun {
@@ -432,7 +432,7 @@ impl Producer {
                 Ok(Err(full)) => {
                     // The receiver may have to take this, to make room.
                     self.commit(view);
-                    self.wait_for_room(view, full.until, deadline, &peers)?;
+                    self.wait_for_room(view, full.end, deadline, &peers)?;
                 }
             }
         }
@@ -444,7 +444,7 @@ impl Producer {
         self.pos.saturating_add(size as u64) <= self.limit
     }
 
-    /// Looks at `head` again, and drops messages if that is what senders of this ring do.
+    /// Looks again how far there is room, and drops messages if that is what senders of this ring do.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
             // Acquire: what was given back is no longer read, and is clear.
@@ -454,14 +454,13 @@ impl Producer {
             if !possible || self.pos > view.limit(head) {
                 return Err(Damaged);
             }
-            self.limit = view.limit(head);
+            self.limit = view.room_end(head);
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
             if !view.drops {
-                let needed = self.pos + size as u64;
-                let until = head + (needed - self.limit);
-                return Ok(Err(Full { until }));
+                let end = self.pos + size as u64;
+                return Ok(Err(Full { end }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
                 self.commit(view); // there is nothing older
@@ -495,19 +494,19 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until the receiver has moved `head` to `until`.
+    /// Waits until there is room for a frame that ends at `end`.
     #[cold]
     fn wait_for_room(
         &mut self,
         view: View,
-        until: u64,
+        end: u64,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), RingError> {
         if matches!(deadline, Deadline::Now) {
             let gone = peers().check();
             // The receiver may have released messages before it ended.
-            return if has_released(view, until) {
+            return if has_room(view, end) {
                 Ok(())
             } else {
                 gone.and(Err(RingError::TimedOut))
@@ -515,9 +514,10 @@ impl Producer {
         }
         // A quarter of the ring more than is needed, so that the sender does not wait for every message;
         // at most until the ring is empty.
-        let plenty = until.saturating_add(view.room() as u64 / 4).min(self.pos);
-        if !stay_awake_for_room(view, until, plenty) {
-            sleep_until_room(view, until, plenty, deadline, peers)?;
+        let all = self.pos.saturating_add(view.longest());
+        let plenty = end.saturating_add(view.room() as u64 / 4).min(all);
+        if !stay_awake_for_room(view, end, plenty) {
+            sleep_until_room(view, end, plenty, deadline, peers)?;
         }
         self.cpu.refresh();
         Ok(())
@@ -532,31 +532,30 @@ impl Producer {
     }
 }
 
-/// Returns whether the receiver has released everything before this position.
-fn has_released(view: View, pos: u64) -> bool {
+/// Returns whether there is room for a frame that ends at `end`.
+fn has_room(view: View, end: u64) -> bool {
     // Relaxed: `look_for_room` loads it again, with acquire.
-    view.words.receiver.head.load(Relaxed) >= pos
+    view.room_end(view.words.receiver.head.load(Relaxed)) >= end
 }
 
-/// Stays awake until the receiver has released messages up to `plenty`, or after [`PATIENCE`] looks up to
-/// `until`. Returns false if it is time to sleep.
-fn stay_awake_for_room(view: View, until: u64, plenty: u64) -> bool {
+/// Stays awake until there is room up to `plenty`, or after [`PATIENCE`] looks up to `end`. Returns false if it is time
+/// to sleep.
+fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     // Relaxed: a hint.
     let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
     let mut looks = 0;
     let found = wait::stay_awake(cpu, || {
         looks += 1;
-        let wanted = if looks < PATIENCE { plenty } else { until };
-        has_released(view, wanted).then_some(())
+        let wanted = if looks < PATIENCE { plenty } else { end };
+        has_room(view, wanted).then_some(())
     });
     found.is_some()
 }
 
-/// Sleeps until the receiver has released messages up to `until`. The receiver wakes this sender when it
-/// has released messages up to `plenty`.
+/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`.
 fn sleep_until_room(
     view: View,
-    until: u64,
+    end: u64,
     plenty: u64,
     deadline: Deadline,
     peers: impl Fn() -> Peers,
@@ -564,24 +563,27 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
+    // There is room up to `plenty` when all before this position was given back.
+    let wanted = plenty.saturating_sub(view.longest()).max(1);
     let mut sleep = Sleep::until(deadline);
     loop {
-        // Relaxed: the heavy barrier orders this store before the load of `head`. It pairs with the light
-        // barrier in `Consumer::release`, between the store of `head` and the load of `wanted`.
-        asleep.wanted.store(plenty, Relaxed);
+        // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the
+        // light barrier in `Consumer::release`, between the stores of these and the load of `wanted`: either this
+        // thread sees what was released, or the receiver sees the wish, gives back all, and wakes this thread.
+        asleep.wanted.store(wanted, Relaxed);
         if !heavy_barrier() {
             sleep.stay_light();
         }
         // Relaxed: as above. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);
-        let in_time = seen >= until || atomic::sleep(&receiver.head, seen, &mut sleep);
-        let gone = if has_released(view, until) {
+        let in_time = has_room(view, end) || atomic::sleep(&receiver.head, seen, &mut sleep);
+        let gone = if has_room(view, end) {
             Ok(())
         } else {
             peers().check()
         };
         // Checked after `peers`: the receiver may have released messages before it ended.
-        if has_released(view, until) {
+        if has_room(view, end) {
             // Relaxed: no thread sleeps now, so nothing depends on when the receiver sees it.
             asleep.wanted.store(0, Relaxed);
             return Ok(());
