@@ -219,6 +219,10 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
             6 => {
                 let message = receiver.peek_timeout(TIMEOUT)?;
                 let _ = message.to_vec();
+                if let Some(last) = message.len().checked_sub(1) {
+                    // SAFETY: the address leads to so many bytes.
+                    unsafe { message.as_ptr().add(last).read_volatile() };
+                }
                 message.release()?;
             }
             _ => drop(receiver.recv_timeout(&mut buffer, TIMEOUT)?),
@@ -283,14 +287,14 @@ fn planted_words_hold_nobody() {
             for _ in 0..400 {
                 memory.write_at(0, &good).unwrap();
                 for _ in 0..1 + random.below(4) {
-                    // The lock, the positions, the claims, and the first words of frames.
+                    // The lock, the capacity and the positions, the claims, and the first words of frames.
                     let at = match random.below(4) {
                         0 => 512 + (random.below(512) & !7),
-                        1 => [576, 640, 704, 712][random.below(4)],
+                        1 => [104, 576, 584, 592, 640, 648, 704, 712][random.below(8)],
                         2 => 1536 + (random.below(64) & !7),
                         _ => 1024 + (random.below(4608) & !7),
                     };
-                    let room = 4096 + 32;
+                    let room = 4160 + 512;
                     let value = match random.below(4) {
                         0 => nasty(&mut random),
                         1 => (random.below(room + 16) as u64 & !7) | random.below(6) as u64,

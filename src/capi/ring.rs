@@ -29,8 +29,10 @@ use core::{
 /// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
 /// of the receiver. Before the first process takes a role, the other side waits for it.
 ///
-/// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
-/// 16 KiB, 16 bytes and that.
+/// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes 8 bytes and its length (above 16 KiB, 16 bytes
+/// and its length), rounded up to a multiple of 64; all messages together take at most 16 bytes and the capacity,
+/// rounded up to a multiple of 64. There is room for a message exactly if it does not exceed that with those that are
+/// not released; so an empty ring has room for a message of the whole capacity.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
@@ -102,7 +104,7 @@ pub struct shm_message {
 /// created the ring.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -131,12 +133,12 @@ pub unsafe extern "C" fn shm_ring_open(
     open(capacity, options, || unsafe { named(name, flags) })
 }
 
-/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-/// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+/// 2048 bytes and 9/8 of the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
@@ -431,7 +433,8 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+/// no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]
@@ -595,7 +598,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+/// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -729,7 +733,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
+/// Returns the length of the longest message: the capacity that the ring was created with.
 ///
 /// ring: a handle that is open.
 ///
@@ -743,7 +747,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().capacity as isize))
 }
 
-/// Returns how many bytes of the ring are in use, by messages and their headers.
+/// Returns how many bytes of the ring are in use: what the messages take that are not released.
 ///
 /// ring: a handle that is open.
 ///

@@ -79,7 +79,7 @@ pub enum Holding {
     Ring {
         /// The length of the longest message in bytes.
         capacity: u64,
-        /// The number of bytes in use: those of the messages and of the words in front of them.
+        /// The number of bytes in use: what the messages take that are not released.
         used: u64,
         /// The number of messages that were dropped to make room.
         dropped: u64,

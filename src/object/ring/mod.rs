@@ -75,16 +75,20 @@ use std::sync::Arc;
 /// monotonic clock and returns [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`); a time of zero is `try_recv`.
 ///
 /// *Long messages.* One of more than 16 KiB is published in pieces: the receiver copies the first
-/// while the sender still writes the last. One of more than half the capacity may have to wait until
-/// the receiver makes a call, also when the ring is empty.
+/// while the sender still writes the last.
 ///
 /// *Threads*: several threads may use a `Ring`; one thread at a time uses a `Sender` or a `Receiver`. *Fork*: a
 /// child has none of its parent's roles. *Exec*: release a role before it; the new program cannot use the
 /// role, and keeps it from others unless the process had a token of life, which ends with `exec` (see
 /// *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal handler.
 ///
-/// *Memory:* 1568 bytes and the capacity, of which a message takes 8 bytes and its length rounded up
-/// to a multiple of 8 (16 bytes and that, above 16 KiB). Nothing is allocated after opening.
+/// *Room.* A message takes 8 bytes and its length (above 16 KiB, 16 bytes and its length), rounded up to a
+/// multiple of 64. All messages together take at most 16 bytes and the capacity, rounded up to a multiple of 64.
+/// There is room for a message exactly if it does not exceed that with those that are not released; so an empty
+/// ring has room for a message of the whole capacity, whatever came before.
+///
+/// *Memory:* at most 2048 bytes and 9/8 of the capacity. After opening, an end allocates memory only once: for
+/// the first message that is reserved or peeked at and goes round the end of the ring, a buffer of the ring's size.
 #[derive(Clone, Debug)]
 pub struct Ring {
     raw: Arc<RawRing>,
@@ -137,8 +141,8 @@ impl RingOptions {
         self
     }
 
-    /// Opens the ring, or makes it. The capacity is the number of bytes of all messages together, and so of
-    /// the longest: 64 to 2⁴⁴ − 1. With 0, opens a ring that exists, whatever its capacity and options are.
+    /// Opens the ring, or makes it. The capacity is the length of the longest message in bytes, and the room for all
+    /// messages (see *Room* of [`Ring`]): 64 to 2⁴⁴ − 1. With 0, opens a ring that exists, whatever its capacity and options are.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if
@@ -182,14 +186,13 @@ impl Ring {
         Receiver::take(&self.raw)
     }
 
-    /// Returns the length of the longest message in bytes: the capacity that the ring was made with, rounded
-    /// up to a multiple of 8.
+    /// Returns the length of the longest message in bytes: the capacity that the ring was made with.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.raw.view().capacity
     }
 
-    /// Returns the number of bytes in use now: those of the messages and of the words in front of them.
+    /// Returns the number of bytes in use now: what the messages take that are not released.
     #[must_use]
     pub fn used(&self) -> usize {
         self.raw.view().used()
