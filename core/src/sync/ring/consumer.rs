@@ -596,12 +596,14 @@ impl Consumer {
     }
 }
 
+/// Wakes the sender that sleeps until all before this position is given back.
 #[cold]
 fn wake_sender(words: &RingWords, wanted: u64) {
-    atomic::wake(&words.receiver.head);
+    // Relaxed: orders nothing. If another wish has come since, it stays. Before the sender is woken, so that it has
+    // most likely no other wish yet.
     let asleep = &words.asleep.wanted;
-    // Relaxed: orders nothing. If another wish has come since, it stays.
     let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
+    atomic::wake(&words.receiver.head);
 }
 
 #[cfg(all(test, not(loom)))]

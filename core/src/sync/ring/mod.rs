@@ -115,6 +115,20 @@ impl RingWords {
         tail.saturating_sub(first)
     }
 
+    /// Makes the words what a sender leaves that is killed after it has stored a frame's word and before it has stored
+    /// `tail`.
+    #[cfg(loom)]
+    pub fn forget_last_tail(&self) {
+        self.sender.tail.store(0, Relaxed);
+    }
+
+    /// Makes the words what a receiver leaves that is killed after it has stored `taken`, which was before, and before
+    /// it gives anything back.
+    #[cfg(loom)]
+    pub fn forget_head(&self) {
+        self.receiver.head.store(0, Relaxed);
+    }
+
     /// Returns how many messages were dropped to make room.
     pub fn dropped(&self) -> u64 {
         self.sender.dropped.load(Acquire)

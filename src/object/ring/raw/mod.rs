@@ -17,7 +17,8 @@ pub(crate) use {piece::Piece, receive::ReceiveEnd, send::SendEnd};
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::holder::Holder,
+    holder::Holder,
+    kind::{DROP_OLDEST, MANY_SENDERS},
     object::role::Role,
     object::trust::Trust,
     object::{Kind, Object, Snapshot, Spec},
@@ -35,9 +36,6 @@ use piece::PieceBuffer;
 const SENDERS: usize = 64;
 /// The bytes that their claims take, in front of the messages.
 const CLAIMS: usize = SENDERS * size_of::<Claim>();
-
-pub(crate) const MANY_SENDERS: u32 = 1;
-pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// A ring, as both ends use it.
 #[derive(Debug)]
