@@ -187,7 +187,7 @@ fn a_long_message_crosses_in_pieces_between_processes() {
 }
 
 #[test]
-fn full_and_empty_are_told_apart_from_closed_and_dead() {
+fn full_empty_closed_and_dead_are_four_errors() {
     let test = Environment::new();
     let ring = open(test.name(), 64);
     let mut buffer = [0; 64];
@@ -266,7 +266,7 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
 }
 
 #[test]
-fn each_part_is_played_by_one() {
+fn each_role_has_one_holder() {
     let test = Environment::new();
     let ring = open(test.name(), 64);
     let (sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -298,7 +298,7 @@ fn each_part_is_played_by_one() {
 }
 
 #[test]
-fn in_place_on_both_ends() {
+fn messages_are_written_and_read_in_place() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -344,7 +344,7 @@ fn in_place_on_both_ends() {
 }
 
 #[test]
-fn many_at_once() {
+fn batches_arrive_in_order() {
     let test = Environment::new();
     let ring = open(test.name(), 1000);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -399,7 +399,7 @@ fn many_at_once() {
 }
 
 #[test]
-fn many_senders_each_get_their_turn() {
+fn many_senders_send_in_turn() {
     let test = Environment::new();
     let ring = many().open(test.name(), 100_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
@@ -586,7 +586,7 @@ fn a_full_ring_stays_full_after_damage() {
 }
 
 #[test]
-fn a_ring_is_what_it_was_made_as() {
+fn a_ring_keeps_its_capacity_and_options() {
     let test = Environment::new();
     for too_small in [1, 63] {
         assert_eq!(
@@ -692,7 +692,7 @@ fn an_empty_ring_has_room_for_a_long_message_whatever_came_before() {
 
 /// What may go to another thread, and what many may use at once.
 #[test]
-fn ends_may_go_to_other_threads() {
+fn roles_may_move_to_other_threads() {
     fn goes<T: Send>() {}
     fn is_shared<T: Sync>() {}
     goes::<shmkey::Sender>();
@@ -739,7 +739,7 @@ fn the_last_message_comes_before_the_end() {
 
 /// A child has a copy of its parent's slot, and nothing comes of it.
 #[test]
-fn a_childs_copy_of_a_slot_is_nothing() {
+fn a_childs_copy_of_a_slot_sends_nothing() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -779,7 +779,7 @@ fn a_childs_copy_of_a_slot_is_nothing() {
 
 /// A slot that is forgotten instead of dropped leaves nothing undone.
 #[test]
-fn a_forgotten_slot_does_no_harm() {
+fn a_sender_sends_after_a_forgotten_slot() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -902,7 +902,7 @@ fn a_forgotten_slot_is_given_up() {
 /// A child's copies of a slot and a message that its parent holds: each use is refused, and dropping them,
 /// or forgetting them and dropping their ends, takes nothing from the parent.
 #[test]
-fn what_a_parent_holds_is_not_its_childs() {
+fn a_child_holds_nothing_of_its_parent() {
     let test = Environment::new();
     for ring in every_kind(&test) {
         let is_for_many = is_for_many(&ring);
