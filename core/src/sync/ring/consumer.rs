@@ -1,7 +1,7 @@
 //! The receiving end.
 
 use super::{
-    LINE, PIECE, Peers, RingError, RingWords, View,
+    LINE, PIECE, Peers, RingError, View,
     frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
     lag,
 };
@@ -120,11 +120,8 @@ impl Consumer {
         };
         head.say_where(view);
         head.give_all_back(view);
-        // Relaxed: a sender that has said since the last liveness check that it sleeps looks again by itself.
-        let wanted = view.words.asleep.wanted.load(Relaxed);
-        if wanted != 0 {
-            head.answer(view, wanted);
-        }
+        // The last receiver may have been killed between moving `head` and waking the sender.
+        head.wake_sender(view);
         head
     }
 
@@ -358,6 +355,7 @@ impl Consumer {
     pub fn release(&mut self, view: View, message: Span) -> bool {
         let receiver = &view.words.receiver;
         let next = message.pos.wrapping_add(message.size as u64);
+        let given = self.given;
         if view.drops {
             // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
@@ -369,7 +367,6 @@ impl Consumer {
             {
                 return false;
             }
-            self.given = next;
         } else {
             // Release: a receiver that follows this one, if it is killed, has received what this one has.
             receiver.taken.store(next, Release);
@@ -379,18 +376,16 @@ impl Consumer {
         if self.offset >= view.room() {
             self.offset -= view.room();
         }
-        if !view.drops && next.wrapping_sub(self.cleared) > self.distance {
+        if view.drops {
+            return true; // its sender does not wait
+        }
+        if next.wrapping_sub(self.cleared) > self.distance {
             self.clear_up_to(view, next.wrapping_sub(self.distance));
             if self.cleared.wrapping_sub(self.given) >= self.step {
                 self.give_back(view);
             }
         }
-        light_barrier();
-        // Relaxed: ordered by the barriers.
-        let wanted = view.words.asleep.wanted.load(Relaxed);
-        if wanted != 0 {
-            self.answer(view, wanted);
-        }
+        self.answer(view, given);
         true
     }
 
@@ -413,22 +408,42 @@ impl Consumer {
         view.words.receiver.head.store(self.given, Release);
     }
 
-    /// Gives back all that was taken: the sender may need it, or this end has time to do so.
+    /// Gives back all that was taken, and wakes the sender if it waits for that.
     #[cold]
     pub fn give_all_back(&mut self, view: View) {
-        if !view.drops && self.given != self.pos {
+        if !view.drops {
+            let given = self.given;
+            self.publish_taken(view);
+            self.answer(view, given);
+        }
+    }
+
+    fn publish_taken(&mut self, view: View) {
+        if self.given != self.pos {
             self.clear_up_to(view, self.pos);
             self.give_back(view);
         }
     }
 
-    /// Gives a sender that sleeps what it needs, and wakes it if that is there.
-    #[cold]
-    fn answer(&mut self, view: View, wanted: u64) {
-        self.give_all_back(view);
-        if self.given >= wanted {
-            wake_sender(view.words, wanted);
+    /// Wakes the sender if it waits for a position that lies behind `given`, where `head` was before this call of the
+    /// receiver, and not behind what was taken. The receiver passes each position once, so it wakes a sender once.
+    #[inline(always)]
+    fn answer(&mut self, view: View, given: u64) {
+        light_barrier();
+        // Relaxed: ordered by the barriers, see `sleep_until_room`.
+        let wanted = view.words.asleep.wanted.load(Relaxed);
+        // From 0 on: how far behind the first position that was not given back.
+        let behind = wanted.wrapping_sub(given).wrapping_sub(1);
+        if behind < self.pos.wrapping_sub(given) {
+            self.serve_sender(view);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_sender(&mut self, view: View) {
+        self.publish_taken(view);
+        self.wake_sender(view);
     }
 
     /// Waits for a message: one that is complete, or that is begun if that will do.
@@ -590,26 +605,20 @@ impl Consumer {
         Some(Progress { word, written })
     }
 
-    /// Wakes a sender, because something other than room has come.
-    pub fn wake_sender_for_news(&self, view: View) {
+    /// Wakes the sender that sleeps until there is room, if one does: there is room, or other news for it.
+    #[cold]
+    pub fn wake_sender(&self, view: View) {
         atomic::wake(&view.words.receiver.head);
     }
-}
-
-/// Wakes the sender that sleeps until all before this position is given back.
-#[cold]
-fn wake_sender(words: &RingWords, wanted: u64) {
-    // Relaxed: orders nothing. If another wish has come since, it stays. Before the sender is woken, so that it has
-    // most likely no other wish yet.
-    let asleep = &words.asleep.wanted;
-    let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
-    atomic::wake(&words.receiver.head);
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::{Area, ring::frame::processor};
+    use crate::sync::{
+        Area,
+        ring::{RingWords, frame::processor},
+    };
 
     /// Returns what the receiver finds where there are gaps of so many lines, one behind the other.
     fn look_at(gaps: &[usize]) -> Result<Option<Span>, Damaged> {

@@ -97,7 +97,7 @@ struct ReceiverWords {
 struct AsleepWords {
     /// Receivers, on the word at the tail.
     receivers: Sleepers,
-    /// The position up to which a sender that sleeps needs lines to be given back; 0 if none sleeps.
+    /// The position up to which the sender that slept last wanted lines to be given back. Only a sender writes it.
     wanted: AtomicU64,
 }
 
@@ -203,7 +203,7 @@ pub fn room_for(capacity: usize) -> Option<usize> {
 /// Returns how many bytes the receiver may keep back at most.
 fn lag(capacity: usize) -> usize {
     if cfg!(loom) {
-        return LINE;
+        return 2 * LINE;
     }
     (capacity / 8).next_multiple_of(LINE).max(4 * LINE)
 }

@@ -564,16 +564,17 @@ fn sleep_until_room(
         receiver, asleep, ..
     } = view.words;
     // There is room up to `plenty` when all before this position was given back.
-    let wanted = plenty.saturating_sub(view.longest()).max(1);
+    let wanted = plenty.saturating_sub(view.longest());
+    // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the light
+    // barrier in `Consumer::answer`, between the stores of these and the load of `wanted`. So this thread sees what
+    // was taken before the receiver sees the wish: less than is wanted, if it sleeps. The receiver then passes the
+    // position with the wish in sight, gives back all that it has taken, and wakes this thread.
+    asleep.wanted.store(wanted, Relaxed);
     let mut sleep = Sleep::until(deadline);
+    if !heavy_barrier() {
+        sleep.stay_light();
+    }
     loop {
-        // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the
-        // light barrier in `Consumer::release`, between the stores of these and the load of `wanted`: either this
-        // thread sees what was released, or the receiver sees the wish, gives back all, and wakes this thread.
-        asleep.wanted.store(wanted, Relaxed);
-        if !heavy_barrier() {
-            sleep.stay_light();
-        }
         // Relaxed: as above. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);
         let in_time = has_room(view, end) || atomic::sleep(&receiver.head, seen, &mut sleep);
@@ -584,8 +585,6 @@ fn sleep_until_room(
         };
         // Checked after `peers`: the receiver may have released messages before it ended.
         if has_room(view, end) {
-            // Relaxed: no thread sleeps now, so nothing depends on when the receiver sees it.
-            asleep.wanted.store(0, Relaxed);
             return Ok(());
         }
         gone?;

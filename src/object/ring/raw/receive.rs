@@ -57,7 +57,7 @@ impl RawRing {
             // Before the next receiver can come.
             end.head.give_all_back(self.view());
             end.role.release(&self.words().parties.receiver);
-            end.head.wake_sender_for_news(self.view());
+            end.head.wake_sender(self.view());
         }
     }
 
