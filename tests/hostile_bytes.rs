@@ -18,6 +18,8 @@ use support::Random;
 
 /// How long each object is used while it is scribbled over.
 const LENGTH: Duration = Duration::from_millis(1500);
+/// How many operations succeed before the child ends; without them, the attack shows nothing.
+const ENOUGH: u32 = 3;
 /// The longest that one operation may wait, and how much later it may come back.
 const TIMEOUT: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_secs(10);
@@ -107,18 +109,14 @@ fn under_attack(
         let mut random = Random::seeded(seed ^ 1);
         let end = Instant::now() + LENGTH;
         let (mut late, mut through) = (false, 0);
-        while Instant::now() < end {
+        // Beyond the length if need be: on a busy machine, this process finds the object in order only once in a while.
+        while Instant::now() < end || through < ENOUGH {
             let start = Instant::now();
             through += u32::from(operate(&memory, &mut random).is_ok());
             late |= start.elapsed() > LATE;
         }
-        let verdict = match (late, through) {
-            (true, _) => 1,
-            (false, 0..3) => 2,
-            (false, _) => 0,
-        };
         // SAFETY: ends this process, without the destructors that are the parent's.
-        unsafe { libc::_exit(verdict) };
+        unsafe { libc::_exit(i32::from(late)) };
     }
     let mut random = Random::seeded(seed);
     let start = Instant::now();
@@ -133,7 +131,7 @@ fn under_attack(
             0 => {
                 // SAFETY: the child was not yet waited for.
                 unsafe { libc::kill(child, libc::SIGKILL) };
-                panic!("it waits for ever");
+                panic!("it waits for ever, or hardly an operation succeeds");
             }
             _ => break,
         }
@@ -141,7 +139,6 @@ fn under_attack(
     match libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)) {
         Some(0) => {}
         Some(1) => panic!("an operation came back long after its time"),
-        Some(2) => panic!("no operation got through, so this shows nothing"),
         _ => panic!("the process ended with status {status:#x}"),
     }
 }
