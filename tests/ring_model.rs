@@ -171,6 +171,8 @@ impl Modelled {
         let bytes = message(random, len_sent);
         let fate = random.below(4);
         let reserved = self.sender(random).try_reserve(len).map(|mut slot| {
+            // What is not sent may look like a frame.
+            slot.write_at(0, &vec![0x41; len]).unwrap();
             slot.write_at(0, &bytes).unwrap();
             slot.truncate(bytes.len());
             match fate {
