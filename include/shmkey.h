@@ -123,8 +123,10 @@ typedef struct shm_mutex shm_mutex;
 // for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
 // side waits for it.
 //
-// Memory: 1568 bytes plus the capacity. Each message takes its length, rounded up to a multiple of 8, plus 8 bytes,
-// or 16 bytes if it is longer than 16 KiB.
+// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
+// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
+// so an empty ring accepts a message of the whole capacity.
 typedef struct shm_ring shm_ring;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
@@ -774,7 +776,7 @@ void shm_latest_close(struct shm_latest *latest);
 // created the ring.
 //
 // name: 1 to 256 bytes of any value and a NUL.
-// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 // the same. 0 opens a ring that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -793,12 +795,12 @@ void shm_latest_close(struct shm_latest *latest);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
-// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-// bytes plus the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
-// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 // the same. 0 opens a ring that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
@@ -860,7 +862,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struc
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+// no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
@@ -930,7 +933,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
@@ -985,7 +989,7 @@ int shm_ring_end_sending(struct shm_ring *ring);
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_end_receiving(struct shm_ring *ring);
 
-// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
+// Returns the length of the longest message: the capacity that the ring was created with.
 //
 // ring: a handle that is open.
 //
@@ -994,7 +998,7 @@ int shm_ring_end_receiving(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
 
-// Returns how many bytes of the ring are in use, by messages and their headers.
+// Returns how many bytes of the ring are in use: what the messages take that are not released.
 //
 // ring: a handle that is open.
 //

@@ -890,7 +890,8 @@ public:
     };
 
     /// Opens the ring, or creates it.
-    /// @param capacity the bytes of all messages together, 64 or more; 0 opens a ring that exists.
+    /// @param capacity the length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a
+    /// ring that exists.
     static result<ring> open(const place &where, std::size_t capacity, ring_options options = ring_options::none,
                              creation how = create{}) noexcept
     {
@@ -1006,7 +1007,7 @@ public:
     /// Releases the receiver's role.
     result<void> end_receiving() noexcept { return detail::to(shm_ring_end_receiving(get())); }
 
-    /// Returns the length of the longest message: the capacity, rounded up to a multiple of 8.
+    /// Returns the length of the longest message: the capacity.
     [[nodiscard]] result<std::size_t> capacity() const noexcept
     {
         return detail::to<std::size_t>(shm_ring_capacity(get()));

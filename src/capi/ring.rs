@@ -9,12 +9,13 @@ use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
     kind::{DROP_OLDEST, Kind, MANY_SENDERS},
-    object::ring::{RawRing, ReceiveEnd, SendEnd},
+    object::ring::{Piece, RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
+    ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -30,8 +31,10 @@ use core::{
 /// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
 /// side waits for it.
 ///
-/// Memory: 1568 bytes plus the capacity. Each message takes its length, rounded up to a multiple of 8, plus 8 bytes,
-/// or 16 bytes if it is longer than 16 KiB.
+/// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+/// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
+/// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
+/// so an empty ring accepts a message of the whole capacity.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
@@ -103,7 +106,7 @@ pub struct shm_message {
 /// created the ring.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -134,12 +137,12 @@ pub unsafe extern "C" fn shm_ring_open(
     })
 }
 
-/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-/// bytes plus the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+/// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
@@ -439,7 +442,8 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+/// no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]
@@ -458,10 +462,11 @@ pub unsafe extern "C" fn shm_ring_reserve(
         }
         let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = sending.end(raw, Action::Reserve)?;
-        let offset = raw.reserve(end, size, deadline)?;
+        raw.reserve(end, size, deadline)?;
+        let data = raw.slot(end).map_or(ptr::null_mut(), Piece::address);
         sending.slot += 1;
         let reserved = shm_slot {
-            data: raw.view().area.address(offset).cast(),
+            data: data.cast(),
             size,
             number: sending.slot,
         };
@@ -603,7 +608,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+/// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -621,10 +627,12 @@ pub unsafe extern "C" fn shm_ring_peek(
         let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = receiving.end_to_receive(raw)?;
         let found = raw.peek(end, deadline)?;
+        let piece = raw.message(end, &found);
+        let data = piece.map_or(ptr::null_mut(), Piece::address);
         receiving.peeked = Some(found);
         receiving.message += 1;
         let in_place = shm_message {
-            data: raw.view().area.address(found.offset).cast(),
+            data: data.cast_const().cast(),
             size: found.len,
             number: receiving.message,
         };
@@ -736,7 +744,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
+/// Returns the length of the longest message: the capacity that the ring was created with.
 ///
 /// ring: a handle that is open.
 ///
@@ -752,7 +760,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     )
 }
 
-/// Returns how many bytes of the ring are in use, by messages and their headers.
+/// Returns how many bytes of the ring are in use: what the messages take that are not released.
 ///
 /// ring: a handle that is open.
 ///

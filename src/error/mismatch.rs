@@ -3,7 +3,6 @@
 use crate::{
     explain::{Bytes, ShownPath},
     kind::{DROP_OLDEST, Kind, MANY_SENDERS},
-    object::ring,
 };
 use core::fmt;
 
@@ -135,11 +134,7 @@ impl fmt::Display for Shape {
                     0 => "one sender",
                     _ => "many senders",
                 };
-                write!(
-                    f,
-                    "a capacity of {} for {many}",
-                    size(ring::capacity_of(bytes))
-                )?;
+                write!(f, "a capacity of {} for {many}", size(bytes))?;
                 if options & DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }

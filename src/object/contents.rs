@@ -81,7 +81,7 @@ pub enum Holding {
     Ring {
         /// The length of the longest message in bytes.
         capacity: u64,
-        /// The number of bytes in use, by messages and their headers.
+        /// The number of bytes that the messages take that are not released, with their headers.
         used: u64,
         /// The number of messages that were dropped to make room.
         dropped: u64,
@@ -207,10 +207,10 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             }
         }
         Kind::Ring => {
-            let seen = ring::look(snapshot);
             let options = snapshot.options();
+            let seen = ring::look(snapshot);
             Holding::Ring {
-                capacity: ring::capacity_of(snapshot.size()),
+                capacity: snapshot.capacity(),
                 used: seen.used,
                 dropped: seen.dropped,
                 many_senders: options & MANY_SENDERS != 0,

@@ -8,7 +8,7 @@
 //! | 0 | 8 | `shmkey\r\n` |
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
-//! | 16 | 4 | the version of this layout: 2 |
+//! | 16 | 4 | the version of this layout: 3 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the maker's has opened it: holders need tokens |
@@ -22,6 +22,7 @@
 //! | 84 | 4 | the length of the layout's name |
 //! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
 //! | 96 | 8 | the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
+//! | 104 | 8 | the capacity of a ring in bytes; 0 for other kinds |
 //! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by a path or by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
@@ -47,7 +48,7 @@ pub(super) const ALIGN: usize = 64;
 
 pub(super) const ORDER: u32 = 0x0102_0304;
 pub(super) const WIDTH: u32 = usize::BITS;
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The header as it lies in the segment.
 #[repr(C)]
@@ -70,7 +71,8 @@ pub(super) struct Header {
     pub options: AtomicU32,
     pub reserved: AtomicU32,
     pub file: AtomicU64,
-    pub reserved_words: [AtomicU32; 6],
+    pub capacity: AtomicU64,
+    pub reserved_words: [AtomicU32; 4],
     pub key: [AtomicU8; 256],
     pub layout: [AtomicU8; 128],
 }

@@ -146,6 +146,7 @@ impl RawLatest {
             kind: Kind::Latest,
             size: payload.ok_or_else(too_large)?,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             // Values of another size can need slots of the same size.
             options: Some(size as u32),

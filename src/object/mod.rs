@@ -68,6 +68,16 @@ use core::{
 use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
 use std::sync::Arc;
 
+/// What the header of an object says of its payload. Another process may have written any number there.
+pub(crate) struct Found {
+    /// In bytes, all of them in the segment.
+    pub size: usize,
+    /// The capacity of a ring in bytes; 0 for other kinds.
+    pub capacity: u64,
+    /// The options of its kind.
+    pub options: u32,
+}
+
 /// An object that is ready for use.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -114,18 +124,20 @@ impl Object {
         unsafe { self.base.add(PAYLOAD) }
     }
 
-    /// Returns the size of the payload of this object, and its options, as its header says. Fails if the segment is
-    /// too small for that size.
-    pub fn found(&self) -> Result<(usize, u32), Error> {
+    /// Returns the size of the payload of this object, its capacity, and its options, as its header says. Fails if
+    /// the segment is too small for that size.
+    pub fn found(&self) -> Result<Found, Error> {
         let header = self.header();
         // Relaxed: *ready* has been acquired.
         let size = usize::try_from(header.size.load(Relaxed)).ok();
         let offset = self.base.as_ptr() as usize - self.memory.as_ptr() as usize;
         let end = size.and_then(|size| size.checked_add(PAYLOAD + offset));
         match (size, end) {
-            (Some(size), Some(end)) if end <= self.memory.size()? => {
-                Ok((size, header.options.load(Relaxed)))
-            }
+            (Some(size), Some(end)) if end <= self.memory.size()? => Ok(Found {
+                size,
+                capacity: header.capacity.load(Relaxed),
+                options: header.options.load(Relaxed),
+            }),
             _ => Err(self.malformed("the size does not fit into the segment")),
         }
     }

@@ -111,6 +111,7 @@ impl RawMutex {
             kind: Kind::Mutex,
             size,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             options: None,
         };

@@ -29,6 +29,8 @@ pub(crate) struct Spec<'a> {
     /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
+    /// The capacity of a ring in bytes; 0 for other kinds.
+    pub capacity: usize,
     /// The name of its layout, at most 128 bytes; empty for none.
     pub layout: &'a str,
     /// The options of its kind, which must be the same for all processes that open it; `None` for any.
@@ -52,7 +54,7 @@ impl Spec<'_> {
     fn shape(&self) -> Shape {
         Shape {
             kind: self.kind,
-            size: (!self.any_size).then_some(self.size as u64),
+            size: (!self.any_size).then_some(shown(self.size as u64, self.capacity as u64)),
             options: self.options,
             layout: self.layout.as_bytes().into(),
         }
@@ -219,6 +221,7 @@ impl Object {
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
         header.align.store(ALIGN as u64, Relaxed);
+        header.capacity.store(spec.capacity as u64, Relaxed);
         header
             .fingerprint
             .store(spec.fingerprint(spec.size as u64), Relaxed);
@@ -296,7 +299,9 @@ impl Object {
         }
         let size = header.size.load(Relaxed);
         let options = header.options.load(Relaxed);
-        let same = (spec.any_size || size == spec.size as u64)
+        let capacity = header.capacity.load(Relaxed);
+        let same_size = size == spec.size as u64 && capacity == spec.capacity as u64;
+        let same = (spec.any_size || same_size)
             && header.align.load(Relaxed) == ALIGN as u64
             && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
             && spec.options.is_none_or(|wanted| wanted == options)
@@ -305,7 +310,7 @@ impl Object {
             let wanted = spec.shape();
             let made = Shape {
                 kind: spec.kind,
-                size: wanted.size.is_some().then_some(size),
+                size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
                 layout: text_of(&header.layout, &header.layout_len).into(),
             };
@@ -316,6 +321,11 @@ impl Object {
         }
         Ok(())
     }
+}
+
+/// Returns the number that an error shows as the object's size: the one that its users passed.
+fn shown(size: u64, capacity: u64) -> u64 {
+    if capacity == 0 { size } else { capacity }
 }
 
 /// Fails, before anything is created, if the arguments are not valid.

@@ -68,6 +68,7 @@ impl Semaphore {
             size: 0,
             layout: &place.layout,
             any_size: false,
+            capacity: 0,
             options: None,
         };
         let object = Object::open(&place, &spec, |object| {

@@ -72,6 +72,11 @@ impl Snapshot {
         self.header.size.load(Relaxed)
     }
 
+    /// Returns the capacity of a ring in bytes; 0 for other kinds.
+    pub fn capacity(&self) -> u64 {
+        self.header.capacity.load(Relaxed)
+    }
+
     /// Returns the options of its kind.
     pub fn options(&self) -> u32 {
         self.header.options.load(Relaxed)

@@ -43,10 +43,12 @@ const NEW: [u64; 4] = [2; 4];
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
+/// A message that ends at the last line of the ring, after two of 15,000 bytes.
+const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 27] = [
+pub const VICTIMS: [(&str, Victim); 35] = [
     (
         "lock, set, unlock",
         Victim {
@@ -261,6 +263,70 @@ pub const VICTIMS: [(&str, Victim); 27] = [
             prepare: claim_receiver,
             act: drop_receiver,
             check: check_nothing_sent,
+        },
+    ),
+    (
+        "send after a slot that was given up",
+        Victim {
+            prepare: reserve_and_give_up,
+            act: send,
+            check: check_sent,
+        },
+    ),
+    (
+        "reserve and commit round the end",
+        Victim {
+            prepare: send_to_the_end,
+            act: reserve_and_commit,
+            check: check_sent_behind_more,
+        },
+    ),
+    (
+        "clear what a dead sender has written",
+        Victim {
+            prepare: let_a_sender_die,
+            act: claim_sender,
+            check: check_nothing_sent,
+        },
+    ),
+    (
+        "clear what a dead one of many has written",
+        Victim {
+            prepare: let_one_of_many_die,
+            act: claim_and_send_as_one_of_many,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "take, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: receive_long,
+            check: check_long_received,
+        },
+    ),
+    (
+        "peek, release, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: peek_and_release,
+            check: check_long_received,
+        },
+    ),
+    (
+        "give back before closing",
+        Victim {
+            prepare: receive_all,
+            act: drop_receiver,
+            check: check_all_received,
+        },
+    ),
+    (
+        "give back what a dead receiver has taken",
+        Victim {
+            prepare: let_a_receiver_die,
+            act: claim_receiver,
+            check: check_all_received,
         },
     ),
 ];
@@ -524,18 +590,95 @@ fn send_batch(objects: &Objects) {
     });
 }
 
-/// Fills the ring so that the next message does not fit before its end, and makes room in front.
+/// Has the last line of the ring free, and lines in front, so that the next message goes round the end.
 fn send_to_the_end(objects: &Objects) {
     claim_sender(objects);
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 9_850])));
     let Ok(mut receiver) = objects.ring.receiver() else {
         return;
     };
-    for _ in 0..4 {
-        let _ = receiver.recv_timeout(&mut [0; 15_000], Duration::ZERO);
+    let mut receive = || drop(receiver.try_recv(&mut [0; 15_000]));
+    receive();
+    receive();
+    for _ in 0..2 {
+        with_sender(objects, |sender| drop(sender.try_send(&[5; 15_000])));
+        receive();
     }
+    with_sender(objects, |sender| drop(sender.try_send(LAST)));
+}
+
+fn reserve_and_give_up(objects: &Objects) {
+    claim_sender(objects);
+    with_sender(objects, write_slot);
+}
+
+/// Writes into lines that are not committed, and gives them up.
+fn write_slot(sender: &mut Sender) {
+    if let Ok(mut slot) = sender.try_reserve(3_000) {
+        let _ = slot.write_at(0, &[5; 3_000]);
+    }
+}
+
+/// Has another process act, and end while it still has what it holds.
+fn let_another_die(act: impl FnOnce()) {
+    // SAFETY: the child uses what it inherits, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        act();
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: no status is stored.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
+
+fn write_slot_and_die(ring: &Ring) {
+    let_another_die(|| {
+        if let Ok(mut sender) = ring.sender() {
+            if let Ok(mut slot) = sender.try_reserve(700) {
+                let _ = slot.write_at(0, &[5; 700]);
+                std::mem::forget(slot);
+            }
+            std::mem::forget(sender);
+        }
+    });
+}
+
+fn let_a_sender_die(objects: &Objects) {
+    write_slot_and_die(&objects.ring);
+}
+
+fn let_one_of_many_die(objects: &Objects) {
+    write_slot_and_die(&objects.many);
+}
+
+fn claim_and_send_as_one_of_many(objects: &Objects) {
+    claim_one_of_many(objects);
+    send(objects);
+}
+
+fn let_a_receiver_die(objects: &Objects) {
+    let_another_die(|| {
+        receive_all(objects);
+        std::mem::forget(objects.receiver.take());
+    });
+}
+
+/// Receives what was there, and sends a message that is so long that its lines are given back at once.
+fn claim_receiver_of_long(objects: &Objects) {
+    receive_all(objects);
+    if let Ok(mut sender) = objects.ring.sender() {
+        let _ = sender.try_send(LONG);
+    }
+}
+
+fn receive_long(objects: &Objects) {
+    with_receiver(objects, |receiver| {
+        drop(receiver.try_recv(&mut [0; LONG.len()]));
+    });
+}
+
+fn check_long_received(objects: &Objects, done: bool) -> Result<(), String> {
+    either(&objects.ring, done, &[LONG], &[])
 }
 
 fn send_long(objects: &Objects) {
@@ -634,8 +777,7 @@ fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
 }
 
 fn check_sent_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
-    let last = &[0; 9_850];
-    either(&objects.ring, done, &[last], &[last, SENT])
+    either(&objects.ring, done, &[LAST], &[LAST, SENT])
 }
 
 fn check_sent_long(objects: &Objects, done: bool) -> Result<(), String> {
@@ -695,8 +837,8 @@ fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// Other processes take both roles. The receiver gets one of these sequences of messages, and then
-/// the messages of the new sender, which are enough to wrap around the ring.
+/// Other processes take both roles. The receiver gets one of these sequences of messages, and then the messages of
+/// the new sender, which are enough to wrap around the ring, line by line.
 fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
     let mut receiver = ring.receiver().map_err(text)?;
     let mut sender = ring.sender().map_err(text)?;
@@ -733,6 +875,16 @@ fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
             &message[..],
             "a message of the new sender",
         )?;
+    }
+    // Each line in turn is the one where the next frame will be: it must begin with 0.
+    for round in 0..ring.capacity() * 5 / 4 / 64 + 16 {
+        sender.try_send(&[round as u8; 50]).map_err(text)?;
+        let received = receiver.try_recv(&mut buffer).map_err(text)?;
+        expect(&buffer[..received], &[round as u8; 50], "a short message")?;
+        match receiver.try_recv(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            other => return Err(format!("behind the end, there is {other:?}")),
+        }
     }
     Ok(())
 }

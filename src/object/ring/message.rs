@@ -1,10 +1,10 @@
 //! A message that is read in place.
 
-use super::{Receiver, expect_inside};
+use super::{Piece, Receiver, expect_inside};
 #[cfg(doc)]
 use crate::ErrorKind;
 use crate::{Error, Plain, error::Action, plain, sync::ring::Span};
-use core::fmt;
+use core::{fmt, ptr};
 use std::io;
 
 /// A message in place: it stays in the ring until it is [released](Message::release).
@@ -69,9 +69,9 @@ impl<'a> Message<'a> {
         let raw = &self.receiver.raw;
         let len = self.found.len;
         expect_inside(raw.object(), Action::Peek, offset, bytes.len(), len)?;
-        raw.view()
-            .area
-            .read(self.found.offset + offset, bytes.into());
+        if let Some(piece) = self.piece() {
+            piece.area.read(piece.start + offset, bytes.into());
+        }
         Ok(())
     }
 
@@ -96,8 +96,9 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.found.len];
-        let area = self.receiver.raw.view().area;
-        area.read(self.found.offset, (&mut bytes).into());
+        if let Some(piece) = self.piece() {
+            piece.area.read(piece.start, (&mut bytes).into());
+        }
         bytes
     }
 
@@ -105,7 +106,14 @@ impl<'a> Message<'a> {
     /// that drops the oldest message, a sender can write them at any time; in any ring, a hostile process can.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
-        self.receiver.raw.view().area.address(self.found.offset)
+        self.piece()
+            .map_or(ptr::null(), |piece| piece.address().cast_const())
+    }
+
+    /// Returns its bytes; never `None`, as this end has peeked at it.
+    fn piece(&self) -> Option<Piece<'_>> {
+        let Receiver { raw, end } = &*self.receiver;
+        raw.message(end, &self.found)
     }
 
     /// Releases the message, so that the one behind it is the next.

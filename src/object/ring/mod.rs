@@ -15,7 +15,7 @@ mod slot;
 mod typed;
 
 pub use message::{Message, MessageReader};
-pub(crate) use raw::{RawRing, ReceiveEnd, SendEnd, capacity_of, look};
+pub(crate) use raw::{Piece, RawRing, ReceiveEnd, SendEnd, look};
 pub use receiver::{Messages, Receiver};
 pub use sender::Sender;
 pub use slot::{Slot, SlotWriter};
@@ -81,16 +81,21 @@ use std::sync::Arc;
 /// it is `try_recv`.
 ///
 /// *Long messages.* A message of more than 16 KiB is sent in pieces: the receiver copies the first pieces while
-/// the sender still writes the last. A message of more than half the capacity may have to wait until the
-/// receiver makes a call, even when the ring is empty.
+/// the sender still writes the last.
 ///
 /// *Threads*: several threads may use a `Ring`; one thread at a time uses a `Sender` or a `Receiver`. *Fork*: a
 /// child has none of its parent's roles. *Exec*: release a role before it. The new program cannot use the role,
 /// but keeps other processes from taking it, unless the process had a token of life, which ends with `exec`
 /// (see *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal handler.
 ///
-/// *Memory:* 1568 bytes plus the capacity. Each message takes its length, rounded up to a multiple of 8, plus 8
-/// bytes, or 16 bytes if it is longer than 16 KiB. Nothing is allocated after opening.
+/// *Room.* A message takes its length and a header of 8 bytes (16 bytes if it is longer than 16 KiB), rounded up
+/// to a multiple of 64. All messages that are not released take together at most the capacity and 16 bytes,
+/// rounded up to a multiple of 64. A message is accepted exactly if it fits into that; so an empty ring accepts a
+/// message of the whole capacity.
+///
+/// *Memory:* at most 2048 bytes and 9/8 of the capacity. After opening, a sender or receiver allocates memory only
+/// once: a buffer of the ring's size, for the first message that it reserves or peeks at and that wraps around
+/// the end of the ring.
 #[derive(Clone, Debug)]
 pub struct Ring {
     raw: Arc<RawRing>,
@@ -143,9 +148,9 @@ impl RingOptions {
         self
     }
 
-    /// Opens the ring, or creates it. The capacity is the number of bytes of all messages together, and so the
-    /// length of the longest: 64 to 2⁴⁴ − 1. With 0, opens a ring that exists, whatever its capacity and
-    /// options are.
+    /// Opens the ring, or creates it. The capacity is the length of the longest message in bytes, and the room for
+    /// all messages (see *Room* of [`Ring`]): 64 to 2⁴⁴ − 1. With 0, opens a ring that exists, whatever its capacity
+    /// and options are.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if the
@@ -190,14 +195,13 @@ impl Ring {
         Receiver::take(&self.raw)
     }
 
-    /// Returns the length of the longest message in bytes: the capacity that the ring was created with, rounded
-    /// up to a multiple of 8.
+    /// Returns the length of the longest message in bytes: the capacity that the ring was created with.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.raw.view().capacity
     }
 
-    /// Returns the number of bytes in use now, by messages and their headers.
+    /// Returns the number of bytes in use now: what the messages take that are not released, with their headers.
     #[must_use]
     pub fn used(&self) -> usize {
         self.raw.view().used()

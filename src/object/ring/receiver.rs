@@ -147,7 +147,7 @@ impl Receiver {
                     let len = if has_grown {
                         self.raw.room()
                     } else {
-                        self.raw.peek(&mut self.end, deadline)?.len
+                        self.raw.look_for_message(&mut self.end, deadline)?.len
                     };
                     has_grown = true;
                     message
@@ -230,7 +230,9 @@ impl Receiver {
     /// [released](Message::release).
     ///
     /// # Errors
-    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong).
+    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the message goes round the end of the ring, and there is
+    /// no memory for a copy of it.
     pub fn peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Never)
     }

@@ -124,7 +124,8 @@ impl Sender {
     /// another sender does, too, once the thread that has reserved the slot has ended.
     ///
     /// # Errors
-    /// Those of [`send`](Sender::send).
+    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot goes round the
+    /// end of the ring, and there is no memory for it.
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }
@@ -146,8 +147,8 @@ impl Sender {
     }
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
-        let offset = self.raw.reserve(&mut self.end, len, deadline)?;
-        Ok(Slot::new(self, offset, len))
+        self.raw.reserve(&mut self.end, len, deadline)?;
+        Ok(Slot::new(self, len))
     }
 }
 

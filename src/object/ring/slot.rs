@@ -1,6 +1,6 @@
 //! A message that is written in place.
 
-use super::{Sender, expect_inside};
+use super::{Piece, Sender, expect_inside};
 use crate::{Error, ErrorKind, Plain, error::Action, plain};
 use core::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr};
 use std::io;
@@ -37,17 +37,15 @@ use std::io;
 #[must_use = "a slot that is dropped without `commit` sends nothing"]
 pub struct Slot<'a> {
     sender: &'a mut Sender,
-    offset: usize,
     len: usize,
     /// The senders' lock belongs to a thread.
     this_thread: PhantomData<*const ()>,
 }
 
 impl<'a> Slot<'a> {
-    pub(super) fn new(sender: &'a mut Sender, offset: usize, len: usize) -> Slot<'a> {
+    pub(super) fn new(sender: &'a mut Sender, len: usize) -> Slot<'a> {
         Slot {
             sender,
-            offset,
             len,
             this_thread: PhantomData,
         }
@@ -82,8 +80,9 @@ impl<'a> Slot<'a> {
             let error = raw.object().error(ErrorKind::NotOwner);
             return Err(error.during(Action::Write));
         }
-        let area = raw.view().area;
-        area.write(self.offset + offset, bytes.into());
+        if let Some(piece) = raw.slot(end) {
+            piece.area.write(piece.start + offset, bytes.into());
+        }
         Ok(())
     }
 
@@ -109,11 +108,8 @@ impl<'a> Slot<'a> {
     #[must_use]
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let Sender { raw, end } = &*self.sender;
-        if raw.has_slot(end) {
-            raw.view().area.address(self.offset)
-        } else {
-            ptr::null_mut()
-        }
+        let piece = raw.slot(end).filter(|_| raw.has_slot(end));
+        piece.map_or(ptr::null_mut(), Piece::address)
     }
 
     /// Sends the message.

@@ -61,10 +61,11 @@ impl<T: Plain> TypedRing<T> {
     /// [`open`](TypedRing::open) uses, and that a program in C passes to open the same ring.
     #[must_use]
     pub const fn capacity_for(values: usize) -> usize {
-        let word = size_of::<u64>();
-        // A frame has one word, or two if it is long. One more frame stands for the gap at the ring's end.
-        let frame = size_of::<T>().next_multiple_of(word) + 2 * word;
-        let capacity = frame.saturating_mul(values.saturating_add(1));
+        // A message has 8 bytes in front, or 16 if it is long, and takes whole lines of 64 bytes.
+        let header = if size_of::<T>() > 16 << 10 { 16 } else { 8 };
+        let message = (size_of::<T>() + header).next_multiple_of(64);
+        // A message of the whole capacity has the 16 bytes once.
+        let capacity = message.saturating_mul(values).saturating_sub(16);
         if capacity < 64 { 64 } else { capacity }
     }
 
