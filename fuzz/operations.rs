@@ -1,9 +1,10 @@
-//! One operation on an object, some of whose bytes are arbitrary. For the fuzzer, and for the test
-//! that goes through the fuzzer's corpus.
+//! One operation on an object, some of whose bytes are arbitrary: for the fuzzer, and for the test
+//! that runs the fuzzer's corpus.
 //!
-//! The first byte of an input says which operation; without its highest bit, 96 and more are those on broadcasts. The others change a good object: two bytes are
-//! an offset, and eight a word to put there, and so on; or if the first byte's highest bit is set,
-//! they are put in the place of the object from its first byte on.
+//! The first byte of an input selects the operation: without its highest bit, 96 and more select
+//! those on broadcasts. The other bytes change a valid object. If the
+//! highest bit of the first byte is not set, they are pairs of an offset (two bytes) and the word
+//! to write there (eight bytes); otherwise they replace the beginning of the object.
 
 use shmkey::{
     AttachOptions, Attachment, Broadcast, Error, Key, Latest, Mutex, Place, Ring, Segment,
@@ -21,8 +22,8 @@ const NOW: Duration = Duration::ZERO;
 
 type Value = [u64; 20];
 
-/// The segment, between two pages without access, so that an access outside of it crashes;
-/// and what each kind of object looks like in it when it is good.
+/// The segment, between two pages without access, so that an access outside of it crashes; and a
+/// valid object of each kind.
 struct Fenced {
     memory: Arc<Attachment>,
     good: Vec<Vec<u8>>,
@@ -37,7 +38,7 @@ impl Fenced {
             .open(Key::PRIVATE)
             .expect("a segment");
         let fence = 4096;
-        // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+        // SAFETY: at an address that the kernel chooses, it replaces nothing.
         let room = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -49,7 +50,8 @@ impl Fenced {
             )
         };
         assert_ne!(room, libc::MAP_FAILED, "address space");
-        // SAFETY: the middle of what was just mapped, and known only here. The fences stay.
+        // SAFETY: the middle of the new mapping, which only this function knows. The pages around
+        // it stay.
         unsafe { libc::munmap(room.byte_add(fence), SIZE) };
         let memory = AttachOptions::new()
             .address(room as usize + fence)
@@ -69,11 +71,11 @@ const BROADCAST: u8 = 6;
 /// The longest message of a broadcast.
 const LONGEST: usize = 2000;
 
-/// The bytes of a good object of this kind, that has been used a little.
+/// Returns the bytes of a valid object of this kind, after a few operations.
 fn make(memory: &Arc<Attachment>, kind: u8) -> Vec<u8> {
     memory.write_at(0, &[0; SIZE]).expect("it is large enough");
     for operation in 0..16 {
-        // Some refuse: there is nothing to receive yet.
+        // Some fail: there is nothing to receive yet.
         let _ = operate(memory, kind, operation);
     }
     let mut bytes = vec![0; SIZE];
@@ -105,7 +107,8 @@ pub fn run(input: &[u8]) {
             put(offset, &change[2..]);
         }
     }
-    // Whatever it says. It is to come back, and to touch nothing else.
+    // The result may be any error. The operation must return, and access nothing outside of the
+    // segment.
     let _ = operate(&fenced.memory, kind, operation);
 }
 
@@ -150,7 +153,7 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 .many_senders(kind == 4)
                 .drop_oldest(kind == 5);
             let capacity = if operation < 8 { CAPACITY } else { 0 };
-            // To create it takes a capacity.
+            // Creating a ring needs a capacity.
             let ring = options
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;

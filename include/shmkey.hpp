@@ -763,7 +763,7 @@ public:
 
     using base::base;
     /// Opens the mutex, or creates it.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<mutex> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<mutex>(where, layout, [&](const shm_place *at, const char *type) {
@@ -790,7 +790,7 @@ template <class T> class [[nodiscard]] latest
 public:
     using base::base;
     /// Opens the latest value, or creates it without a value. Read permission is enough to read.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<latest> open(const place &where, latest_access how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<latest>(where, layout, [&](const shm_place *at, const char *type) {
@@ -909,7 +909,8 @@ public:
     };
 
     /// Opens the ring, or creates it.
-    /// @param capacity the bytes of all messages together, 64 or more; 0 opens a ring that exists.
+    /// @param capacity the length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a
+    /// ring that exists.
     static result<ring> open(const place &where, std::size_t capacity, ring_options options = ring_options::none,
                              creation how = create{}) noexcept
     {
@@ -1025,7 +1026,7 @@ public:
     /// Releases the receiver's role.
     result<void> end_receiving() noexcept { return detail::to(shm_ring_end_receiving(get())); }
 
-    /// Returns the length of the longest message: the capacity, rounded up to a multiple of 8.
+    /// Returns the length of the longest message: the capacity.
     [[nodiscard]] result<std::size_t> capacity() const noexcept
     {
         return detail::to<std::size_t>(shm_ring_capacity(get()));

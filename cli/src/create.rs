@@ -189,7 +189,7 @@ fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
     if let Ok(there) = Segment::open(key)
         && let Some(contents) = there.contents()?
         && let Holding::Ring { capacity, .. } = contents.holding
-        && capacity != size.next_multiple_of(8) as u64
+        && capacity != size as u64
     {
         return Err(Failure::Because(format!(
             "the existing ring has a capacity of {capacity} bytes, not {size}"

@@ -112,6 +112,19 @@ fn messages_of_a_ring() {
     assert!(refusal(&["get", &name.0]).contains("EBUSY"));
 }
 
+/// An empty ring has room for a message of its capacity, wherever the last one ended.
+#[test]
+fn messages_of_more_than_half_the_capacity() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "4K", "--name", &name.0, "--ring"]);
+    for (byte, len) in [(b'a', 3000), (b'b', 3000), (b'c', 4096)] {
+        let message = vec![byte; len];
+        let put = run(&["put", &name.0], &message);
+        assert!(put.status.success(), "{put:?}");
+        assert_eq!(run(&["get", &name.0], b"").stdout, message);
+    }
+}
+
 #[test]
 fn messages_of_a_broadcast() {
     let name = Name::new();

@@ -3,7 +3,6 @@
 use crate::{
     explain::{Bytes, ShownPath},
     kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
-    object::{broadcast, ring},
 };
 use core::fmt;
 
@@ -135,11 +134,7 @@ impl fmt::Display for Shape {
                     0 => "one sender",
                     _ => "many senders",
                 };
-                write!(
-                    f,
-                    "a capacity of {} for {many}",
-                    size(ring::capacity_of(bytes))
-                )?;
+                write!(f, "a capacity of {} for {many}", size(bytes))?;
                 if options & DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
@@ -149,8 +144,7 @@ impl fmt::Display for Shape {
                     0 => "lossless",
                     _ => "lossy",
                 };
-                let capacity = size(broadcast::capacity_of(bytes));
-                write!(f, "a capacity of {capacity}, {mode}")?;
+                write!(f, "a capacity of {}, {mode}", size(bytes))?;
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,

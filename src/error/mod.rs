@@ -460,9 +460,12 @@ impl Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
-    /// Refuses a write where the caller has asked for reading only.
-    pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
-        Error::new(ErrorKind::ReadOnly, libc::EACCES, call).because(Reason::Because(why))
+    /// Refuses to open an object for reading only that every user writes.
+    pub(crate) fn asked_read_only() -> Error {
+        Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::Because(
+            "every process that uses a mutex, a semaphore or a ring writes it, also one that only \
+             waits or receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
+        ))
     }
 
     pub(crate) fn read_only(id: c_int) -> Error {

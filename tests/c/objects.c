@@ -477,12 +477,12 @@ static void one_after_the_other(struct shm_ring *one, struct shm_ring *two)
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, -2), EINVAL);
     WORKS(shm_ring_send(one, "hello", 5, -1));
     WORKS(shm_ring_send(one, NULL, 0, 0));
-    CHECK(shm_ring_used(two) >= 16 + 8);
+    GIVES(shm_ring_used(two), 2 * 64);
     FAILS(shm_ring_recv(two, buffer, 4, -1), EMSGSIZE);
     GIVES(shm_ring_recv(two, buffer, 5, -1), 5);
     CHECK(memcmp(buffer, "hello", 5) == 0);
     GIVES(shm_ring_recv(two, NULL, 0, -1), 0);
-    FAILS(shm_ring_send(one, buffer, 1009, -1), EMSGSIZE);
+    FAILS(shm_ring_send(one, buffer, 1002, -1), EMSGSIZE);
     FAILS(shm_ring_send(one, "a", 1, -2), EINVAL);
 }
 
@@ -500,7 +500,7 @@ static void several_at_once(struct shm_ring *one, struct shm_ring *two)
     FAILS(shm_ring_recv_batch(two, buffer, 4, lengths, 10, -1), EMSGSIZE);
     GIVES(shm_ring_recv_batch(two, buffer, sizeof buffer, lengths, 1, -1), 1);
     batch[1].data = buffer;
-    batch[1].size = 1009;
+    batch[1].size = 1002;
     GIVES(shm_ring_send_batch(one, batch, 3, -1), 1);
     FAILS(shm_ring_send_batch(one, batch + 1, 2, -1), EMSGSIZE);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 3);
@@ -512,7 +512,7 @@ static void slots_in_place(struct shm_ring *one, struct shm_ring *two)
     struct shm_bytes batch = {"one", 3};
 
     is_gone(one, &slot);
-    FAILS(shm_ring_reserve(one, 1009, &slot, 0), EMSGSIZE);
+    FAILS(shm_ring_reserve(one, 1002, &slot, 0), EMSGSIZE);
     WORKS(shm_ring_reserve(one, 10, &slot, -1));
     CHECK((uintptr_t) slot.data % 8 == 0 && slot.size == 10);
     FAILS(shm_ring_send(one, "a", 1, -1), EINVAL);
@@ -607,8 +607,8 @@ static void rings(void)
     OPENS(one, shm_ring_open(own("ring"), 1001, 0, MAKE));
     OPENS(two, shm_ring_open(own("ring"), 0, 0, 0));
     CHECK(shm_ring_id(one) >= 0 && shm_ring_id(one) == shm_ring_id(two));
-    GIVES(shm_ring_capacity(one), 1008);
-    GIVES(shm_ring_capacity(two), 1008);
+    GIVES(shm_ring_capacity(one), 1001);
+    GIVES(shm_ring_capacity(two), 1001);
     GIVES(shm_ring_used(one), 0);
     GIVES(shm_ring_dropped(one), 0);
     one_after_the_other(one, two);
@@ -647,12 +647,12 @@ static void overwritten_ring(void)
     char *memory;
     int id = private_segment(4096, &memory);
 
-    FAILS_NULL(shm_ring_open_at(AT(id, 4096 - 1568), 64, 0, MAKE), EINVAL); /* no multiple of 64 */
-    OPENS(ring, shm_ring_open_at(AT(id, 2432), 96, 0, MAKE));
+    FAILS_NULL(shm_ring_open_at(AT(id, 2080), 64, 0, MAKE), EINVAL); /* no multiple of 64 */
+    OPENS(ring, shm_ring_open_at(AT(id, 2048), 96, 0, MAKE));
     GIVES(shm_ring_id(ring), id);
-    CHECK(shm_ring_open_at(AT(id, 2432), 97, 0, 0) == NULL);
+    CHECK(shm_ring_open_at(AT(id, 2048), 97, 0, 0) == NULL);
     WORKS(shm_ring_send(ring, "hello", 5, 0));
-    memset(memory + 2432 + 1024 + 512, 0xee, 128);
+    memset(memory + 2048 + 1024 + 512, 0xee, 128);
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBADMSG);
     FAILS(shm_ring_peek(ring, &message, 0), EBADMSG);
     QUIET(shm_ring_close(ring));
@@ -722,9 +722,9 @@ static void reserved_across_fork(void)
     struct shm_slot slot;
     struct shm_ring *ring;
 
-    OPENS(ring, shm_ring_open_at(AT(id, 0), 128, 0, MAKE));
+    OPENS(ring, shm_ring_open_at(AT(id, 0), 300, 0, MAKE));
     CHECK(pipe(ready) == 0);
-    for (int i = 0; i < 5; i++) { /* 24 bytes each */
+    for (int i = 0; i < 9; i++) { /* 64 bytes each; the end of the ring is at 640 */
         send_and_receive(ring, 16);
     }
     WORKS(shm_ring_reserve(ring, 60, &slot, 0));
@@ -842,7 +842,7 @@ static void handle_continues(struct reserver *reserver, struct shm_ring *receive
  * closed. */
 static void slots_of_threads(struct shm_ring *ring, struct shm_ring *other, struct reserver *reserver)
 {
-    for (int i = 0; i < 2; i++) { /* so that the slot leaves a gap in front of it, at the end of the ring */
+    for (int i = 0; i < 5; i++) { /* 128 bytes each, so that the slot goes round the end of the ring, at 704 */
         send_and_receive(ring, 100);
     }
     others_come_round(reserver, other);
@@ -897,8 +897,8 @@ static void slots(void)
     pthread_barrier_init(&reserver.barrier, NULL, 2);
     for (int options = 0; options < 4 << 16; options += 1 << 16) {
         memset(memory, 0, 8192);
-        OPENS(reserver.ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
-        OPENS(other, shm_ring_open_at(AT(id, 0), 256, options, 0));
+        OPENS(reserver.ring, shm_ring_open_at(AT(id, 0), 320, options, MAKE));
+        OPENS(other, shm_ring_open_at(AT(id, 0), 320, options, 0));
         if (options & SHMKEY_MANY_SENDERS) {
             slots_of_threads(reserver.ring, other, &reserver);
         } else {

@@ -1,4 +1,4 @@
-//! What is done by those who are killed, and what the survivors must find.
+//! What the killed children do, and what the surviving processes must find.
 
 use crate::support::{self, AGES};
 use shmkey::{
@@ -7,39 +7,39 @@ use shmkey::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// Something that a child does, and what the survivors must find after its death.
+/// An operation of a child, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
 pub struct Victim {
     /// What the child does before it is stepped.
     pub prepare: fn(&Objects),
     pub act: fn(&Objects),
-    /// What the survivors see and do. `done` if the child came to its end.
+    /// What the survivors check and do. `done` says whether the child had finished.
     pub check: fn(&Objects, done: bool) -> Result<(), String>,
 }
 
-/// What both sides have: opened before the fork.
+/// What parent and child use: opened before the fork.
 pub struct Objects {
     names: Vec<String>,
     mutex: Mutex<[u64; 4]>,
     semaphore: Semaphore,
     latest: Latest<[u64; 4]>,
-    /// Has two messages.
+    /// A ring with two messages.
     ring: Ring,
-    /// The same, for many senders.
+    /// The same for many senders.
     many: Ring,
-    /// The same, and it is so small that the next message drops the first.
+    /// The same, but so small that the next message drops the first.
     dropping: Ring,
-    /// Has two messages, and a subscriber that has received none.
+    /// Two messages, and a subscriber that has received none.
     news: Broadcast,
     reader: RefCell<Subscriber>,
-    /// The same, lossy; there is room for three messages more.
+    /// The same, lossy, with room for three more messages.
     lossy: Broadcast,
     lossy_reader: RefCell<Subscriber>,
-    /// The same as the first without a reader; its only subscriber is dead, and there is no room for more messages.
+    /// A lossless broadcast without room for more messages, whose only subscriber is dead.
     haunted: Broadcast,
-    /// The name of an object that is not there yet.
+    /// The name of an object that does not exist yet.
     fresh: String,
-    /// What the child gets ready before it is stepped.
+    /// What the child prepares before it is stepped.
     publisher: RefCell<Option<Publisher<[u64; 4]>>>,
     sender: RefCell<Option<Sender>>,
     receiver: RefCell<Option<Receiver>>,
@@ -50,14 +50,16 @@ pub struct Objects {
 const OLD: [u64; 4] = [1; 4];
 const NEW: [u64; 4] = [2; 4];
 
-/// The messages that are there before, and the one that the child sends.
+/// The messages that are in the ring before, and the one that the child sends.
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
-/// One that goes in pieces.
+/// A message that ends at the last line of the ring, after two of 15,000 bytes.
+const LAST: &[u8] = &[0; 14_904];
+/// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 40] = [
+pub const VICTIMS: [(&str, Victim); 48] = [
     (
         "lock, set, unlock",
         Victim {
@@ -378,6 +380,70 @@ pub const VICTIMS: [(&str, Victim); 40] = [
             check: check_no_news,
         },
     ),
+    (
+        "send after a slot that was given up",
+        Victim {
+            prepare: reserve_and_give_up,
+            act: send,
+            check: check_sent,
+        },
+    ),
+    (
+        "reserve and commit round the end",
+        Victim {
+            prepare: send_to_the_end,
+            act: reserve_and_commit,
+            check: check_sent_behind_more,
+        },
+    ),
+    (
+        "clear what a dead sender has written",
+        Victim {
+            prepare: let_a_sender_die,
+            act: claim_sender,
+            check: check_nothing_sent,
+        },
+    ),
+    (
+        "clear what a dead one of many has written",
+        Victim {
+            prepare: let_one_of_many_die,
+            act: claim_and_send_as_one_of_many,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "take, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: receive_long,
+            check: check_long_received,
+        },
+    ),
+    (
+        "peek, release, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: peek_and_release,
+            check: check_long_received,
+        },
+    ),
+    (
+        "give back before closing",
+        Victim {
+            prepare: receive_all,
+            act: drop_receiver,
+            check: check_all_received,
+        },
+    ),
+    (
+        "give back what a dead receiver has taken",
+        Victim {
+            prepare: let_a_receiver_die,
+            act: claim_receiver,
+            check: check_all_received,
+        },
+    ),
 ];
 
 fn nothing(_: &Objects) {}
@@ -400,7 +466,7 @@ impl Objects {
         let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
-        // As much as the two messages take, and no other.
+        // As large as the two messages together.
         let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
@@ -473,7 +539,7 @@ fn remove(name: &str) {
 
 // The mutex.
 
-/// A thread finds out who it is once, at its first lock. That has a test of its own.
+/// A thread finds out its identity once, at its first lock. Another test covers that.
 fn know_oneself(objects: &Objects) {
     drop(objects.mutex.lock());
 }
@@ -484,12 +550,12 @@ fn lock_and_set(objects: &Objects) {
     }
 }
 
-/// The parent has the lock, or the child itself has just been refused it.
+/// The parent has the lock, or the child has just failed to take it.
 fn lock_in_vain(objects: &Objects) {
     let Ok(_guard) = objects.mutex.lock() else {
         return;
     };
-    // The same word again: taken, so this goes all the way to refusal.
+    // The lock is still taken, so this fails, too.
     let _ = objects.mutex.lock_timeout(Duration::from_millis(1));
 }
 
@@ -532,7 +598,7 @@ fn post(objects: &Objects) {
     let _ = objects.semaphore.post();
 }
 
-/// One there was, one more there may be.
+/// The count was one, and may be one more.
 fn check_posted(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 2, done)
 }
@@ -541,12 +607,12 @@ fn wait(objects: &Objects) {
     let _ = objects.semaphore.wait_timeout(AGES);
 }
 
-/// One there was, and it may be gone.
+/// The count was one, and may be zero.
 fn check_taken(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 0, done)
 }
 
-/// The count is what the act makes of it; or 1, as before, if the act did not come to its end.
+/// The count is the one after the act; or still 1 if the act did not finish.
 fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     if count == after || count == 1 && !done {
         Ok(())
@@ -555,7 +621,7 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     }
 }
 
-/// Takes all there is, and sees that it still works.
+/// Lowers the count to 0, and checks that the semaphore still works.
 fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
     while objects.semaphore.try_wait().is_ok() {
@@ -602,7 +668,7 @@ fn check_latest(objects: &Objects, done: bool) -> Result<(), String> {
     if value != Some(NEW) && (done || value != Some(OLD)) {
         return Err(format!("the latest value is {value:?}"));
     }
-    // A dead writer cannot make it change any more.
+    // A dead publisher can no longer change it.
     expect(
         objects.latest.read().map_err(text)?,
         value,
@@ -616,7 +682,7 @@ fn check_latest_old(objects: &Objects, _: bool) -> Result<(), String> {
     publish_again(&objects.latest)
 }
 
-/// Another one becomes the publisher.
+/// Another process becomes the publisher.
 fn publish_again(latest: &Latest<[u64; 4]>) -> Result<(), String> {
     let mut publisher = latest.publisher().map_err(text)?;
     for value in [[3; 4], [4; 4], [5; 4], [6; 4], [7; 4]] {
@@ -665,18 +731,95 @@ fn send_batch(objects: &Objects) {
     });
 }
 
-/// Fills the ring so that the next message does not fit before its end, and makes room in front.
+/// Has the last line of the ring free, and lines in front, so that the next message goes round the end.
 fn send_to_the_end(objects: &Objects) {
     claim_sender(objects);
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 9_850])));
     let Ok(mut receiver) = objects.ring.receiver() else {
         return;
     };
-    for _ in 0..4 {
-        let _ = receiver.recv_timeout(&mut [0; 15_000], Duration::ZERO);
+    let mut receive = || drop(receiver.try_recv(&mut [0; 15_000]));
+    receive();
+    receive();
+    for _ in 0..2 {
+        with_sender(objects, |sender| drop(sender.try_send(&[5; 15_000])));
+        receive();
     }
+    with_sender(objects, |sender| drop(sender.try_send(LAST)));
+}
+
+fn reserve_and_give_up(objects: &Objects) {
+    claim_sender(objects);
+    with_sender(objects, write_slot);
+}
+
+/// Writes into lines that are not committed, and gives them up.
+fn write_slot(sender: &mut Sender) {
+    if let Ok(mut slot) = sender.try_reserve(3_000) {
+        let _ = slot.write_at(0, &[5; 3_000]);
+    }
+}
+
+/// Has another process act, and end while it still has what it holds.
+fn let_another_die(act: impl FnOnce()) {
+    // SAFETY: the child uses what it inherits, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        act();
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: no status is stored.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
+
+fn write_slot_and_die(ring: &Ring) {
+    let_another_die(|| {
+        if let Ok(mut sender) = ring.sender() {
+            if let Ok(mut slot) = sender.try_reserve(700) {
+                let _ = slot.write_at(0, &[5; 700]);
+                std::mem::forget(slot);
+            }
+            std::mem::forget(sender);
+        }
+    });
+}
+
+fn let_a_sender_die(objects: &Objects) {
+    write_slot_and_die(&objects.ring);
+}
+
+fn let_one_of_many_die(objects: &Objects) {
+    write_slot_and_die(&objects.many);
+}
+
+fn claim_and_send_as_one_of_many(objects: &Objects) {
+    claim_one_of_many(objects);
+    send(objects);
+}
+
+fn let_a_receiver_die(objects: &Objects) {
+    let_another_die(|| {
+        receive_all(objects);
+        std::mem::forget(objects.receiver.take());
+    });
+}
+
+/// Receives what was there, and sends a message that is so long that its lines are given back at once.
+fn claim_receiver_of_long(objects: &Objects) {
+    receive_all(objects);
+    if let Ok(mut sender) = objects.ring.sender() {
+        let _ = sender.try_send(LONG);
+    }
+}
+
+fn receive_long(objects: &Objects) {
+    with_receiver(objects, |receiver| {
+        drop(receiver.try_recv(&mut [0; LONG.len()]));
+    });
+}
+
+fn check_long_received(objects: &Objects, done: bool) -> Result<(), String> {
+    either(&objects.ring, done, &[LONG], &[])
 }
 
 fn send_long(objects: &Objects) {
@@ -751,7 +894,8 @@ fn check_nothing_sent_by_many(objects: &Objects, _: bool) -> Result<(), String> 
     go_on(&objects.many, &[&[FIRST, SECOND]])
 }
 
-/// The ring has what it had before, or what the act makes of it; and that for sure if it is done.
+/// The ring holds what it held before the act, or what it holds after it; if the act has finished,
+/// the latter.
 fn either(ring: &Ring, done: bool, before: &[&[u8]], after: &[&[u8]]) -> Result<(), String> {
     match done {
         true => go_on(ring, &[after]),
@@ -774,8 +918,7 @@ fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
 }
 
 fn check_sent_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
-    let last = &[0; 9_850];
-    either(&objects.ring, done, &[last], &[last, SENT])
+    either(&objects.ring, done, &[LAST], &[LAST, SENT])
 }
 
 fn check_sent_long(objects: &Objects, done: bool) -> Result<(), String> {
@@ -796,7 +939,7 @@ fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String
     )
 }
 
-/// The oldest may be gone before the new one is there.
+/// The oldest message may be dropped before the new one is sent.
 fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
     let after: &[&[u8]] = &[SENT];
     match done {
@@ -816,7 +959,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver learns how the sender has ended.
+/// A receiver gets the error that says how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];
@@ -835,8 +978,8 @@ fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// Others take both parts. The receiver finds one of these sequences of messages, and then what the
-/// new sender sends, which is enough to go round the ring.
+/// Other processes take both roles. The receiver gets one of these sequences of messages, and then the messages of
+/// the new sender, which are enough to wrap around the ring, line by line.
 fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
     let mut receiver = ring.receiver().map_err(text)?;
     let mut sender = ring.sender().map_err(text)?;
@@ -873,6 +1016,16 @@ fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
             &message[..],
             "a message of the new sender",
         )?;
+    }
+    // Each line in turn is the one where the next frame will be: it must begin with 0.
+    for round in 0..ring.capacity() * 5 / 4 / 64 + 16 {
+        sender.try_send(&[round as u8; 50]).map_err(text)?;
+        let received = receiver.try_recv(&mut buffer).map_err(text)?;
+        expect(&buffer[..received], &[round as u8; 50], "a short message")?;
+        match receiver.try_recv(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            other => return Err(format!("behind the end, there is {other:?}")),
+        }
     }
     Ok(())
 }

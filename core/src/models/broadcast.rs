@@ -2,11 +2,13 @@ use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Buffer, Deadline,
     broadcast::{
-        BroadcastError, BroadcastWords, Peer, Publisher, Slot, Subscriber, View, capacity_of,
-        room_for,
+        BroadcastError, BroadcastWords, Peer, Publisher, Slot, Subscriber, View, room_for,
     },
 };
 use loom::{sync::Arc, thread};
+
+/// The longest message, which two lines have room for.
+const CAPACITY: usize = 112;
 
 struct Memory {
     words: BroadcastWords,
@@ -18,7 +20,7 @@ struct Memory {
 impl Memory {
     /// Room for three messages of one line: two that the capacity promises, and one more.
     fn new(lossy: bool) -> Arc<Memory> {
-        let room = room_for(64).unwrap();
+        let room = room_for(CAPACITY).unwrap();
         Arc::new(Memory {
             words: BroadcastWords::new(),
             slots: (0..2).map(|_| Slot::new()).collect(),
@@ -32,7 +34,7 @@ impl Memory {
             words: &self.words,
             slots: &self.slots,
             area: Area(&self.frames),
-            capacity: capacity_of(self.frames.len() * 8).unwrap(),
+            capacity: CAPACITY,
             lossy: self.lossy,
             writable: true,
         }

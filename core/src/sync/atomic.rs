@@ -35,6 +35,14 @@ pub fn heavy_barrier() -> bool {
     true
 }
 
+/// Has this thread's stores before this point come before those behind it. That is enough for a thread that goes on
+/// after this one was killed: the kernel lets it know of that only when all of them are done. For threads at the same
+/// time it says nothing.
+#[inline(always)]
+pub fn keep_order() {
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
 /// Sleeps for a slice while the lower half of a word is as expected. Returns false if the deadline has passed.
 #[cfg(not(loom))]
 pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {

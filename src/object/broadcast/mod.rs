@@ -11,7 +11,7 @@ mod raw;
 mod subscriber;
 
 pub use publisher::{BroadcastPublisher, BroadcastSlot};
-pub(crate) use raw::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd, capacity_of, look};
+pub(crate) use raw::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd, look};
 pub use subscriber::{BroadcastMessage, BroadcastMessages, Subscriber};
 
 use crate::{Error, Place, kind::LOSSY};
@@ -181,8 +181,7 @@ impl Broadcast {
         Subscriber::join(&self.raw, true)
     }
 
-    /// Returns the length of the longest message in bytes: the capacity that the broadcast was made with, rounded
-    /// up to 16 less than a multiple of 64.
+    /// Returns the length of the longest message in bytes: the capacity that the broadcast was created with.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.raw.capacity()

@@ -79,10 +79,9 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
     }
 }
 
-/// Returns the capacity of a broadcast whose payload has so many bytes; 0 if none has.
-pub(crate) fn capacity_of(payload: u64) -> u64 {
-    let room = usize::try_from(payload).unwrap_or(0).checked_sub(FRONT);
-    room.and_then(broadcast::capacity_of).unwrap_or(0) as u64
+/// Returns the size of the payload of a broadcast with this capacity; `None` if no broadcast is as large.
+fn payload_for(capacity: usize) -> Option<usize> {
+    broadcast::room_for(capacity)?.checked_add(FRONT)
 }
 
 /// What the publishing end has in this process' own memory.
@@ -156,8 +155,7 @@ impl RawBroadcast {
     /// are.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
-        let room = broadcast::room_for(capacity).and_then(|room| room.checked_add(FRONT));
-        let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
+        let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
             let error = Error::invalid(
                 "open",
                 "the capacity of a broadcast is 64 bytes to 16 TiB, or 0 for one that exists",
@@ -169,6 +167,7 @@ impl RawBroadcast {
             kind: Kind::Broadcast,
             size: if as_it_is { 0 } else { payload },
             any_size: as_it_is,
+            capacity,
             layout: &place.layout,
             options: (!as_it_is).then_some(options),
         };
@@ -180,10 +179,13 @@ impl RawBroadcast {
                 error
             }
         })?;
-        let (payload, options) = object.found()?;
-        let room = payload.wrapping_sub(FRONT);
-        let capacity = broadcast::capacity_of(room).filter(|_| payload > FRONT);
-        let Some(capacity) = capacity else {
+        let found = object.found()?;
+        let options = found.options;
+        let capacity = usize::try_from(found.capacity).ok();
+        let (Some(capacity), Some(room)) = (
+            capacity.filter(|&capacity| payload_for(capacity) == Some(found.size)),
+            found.size.checked_sub(FRONT),
+        ) else {
             return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         };
         if options & LOSSY == 0 {

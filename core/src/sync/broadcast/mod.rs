@@ -215,15 +215,6 @@ pub fn room_for(capacity: usize) -> Option<usize> {
     (capacity <= CAPACITY_MAX).then(|| (lines + lines.div_ceil(8) + 1) * LINE)
 }
 
-/// Returns the longest message of a broadcast with so many bytes; `None` if none has so many.
-pub fn capacity_of(room: usize) -> Option<usize> {
-    // With 8 k + r lines for messages there are 9 k + r + 1 for messages and steps if r is not 0, else 9 k.
-    let lines = (room / LINE).checked_sub(1)?;
-    let most = lines / 9 * 8 + (lines % 9).saturating_sub(1);
-    let capacity = (most * LINE).checked_sub(HEADER)?;
-    (room_for(capacity) == Some(room)).then_some(capacity)
-}
-
 impl View<'_> {
     #[inline(always)]
     fn room(&self) -> usize {
