@@ -21,18 +21,19 @@ use core::{
 /// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
 /// capacity, in order.
 ///
-/// The first handle that publishes is the publisher, until it is closed, ends publishing, or its process ends; then another
-/// handle can take the role. A handle subscribes with shm_broadcast_subscribe(), and receives what is published from then on.
+/// The first handle that publishes is the publisher, until it is closed, ends publishing, or its process ends; then
+/// another handle can take the role. A handle subscribes with shm_broadcast_subscribe(), and receives what is published
+/// from then on.
 ///
-/// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is dead.
-/// With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not received them
-/// goes on with the oldest that is there, and shm_broadcast_missed() counts those between.
+/// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
+/// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
+/// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those between.
 ///
-/// A message that was committed is received, whichever process dies; one that was not is never seen. When the publisher has
-/// ended, a subscriber gets what is left and then EPIPE, or EOWNERDEAD if the publisher died. Before the first process takes the
-/// role, the subscribers wait for it.
+/// A message that was committed is received, whichever process dies; one that was not committed is never received. When
+/// the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
+/// died. Until a process first takes the role, the subscribers wait for it.
 ///
-/// Memory: 5888 bytes at most and nine eighths of the capacity. Each message takes 16 bytes and its length, rounded up to a
+/// Memory: at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a
 /// multiple of 64.
 #[allow(non_camel_case_types)]
 pub struct shm_broadcast {

@@ -1,4 +1,4 @@
-use super::*;
+use super::{frame::size_of_frame, *};
 use crate::sync::{Deadline, atomic::Ordering::Relaxed};
 use std::vec::Vec;
 
