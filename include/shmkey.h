@@ -1300,8 +1300,8 @@ SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const
 // Threads: the one that receives with the handle; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_broadcast_missed(struct shm_broadcast *broadcast);
 
-// Returns the length of the longest message: the capacity that the broadcast was created with, rounded up to 16 less than
-// a multiple of 64.
+// Returns the length of the longest message: the capacity that the broadcast was created
+// with.
 //
 // broadcast: a handle that is open.
 //

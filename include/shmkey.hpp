@@ -1220,7 +1220,7 @@ public:
     {
         return detail::to<std::int64_t>(shm_broadcast_missed(get()));
     }
-    /// Returns the length of the longest message: the capacity, rounded up to 16 less than a multiple of 64.
+    /// Returns the length of the longest message: the capacity that the broadcast was created with.
     [[nodiscard]] result<std::size_t> capacity() const noexcept
     {
         return detail::to<std::size_t>(shm_broadcast_capacity(get()));

@@ -723,8 +723,8 @@ pub unsafe extern "C" fn shm_broadcast_missed(broadcast: *mut shm_broadcast) -> 
     }))
 }
 
-/// Returns the length of the longest message: the capacity that the broadcast was created with, rounded up to 16 less than
-/// a multiple of 64.
+/// Returns the length of the longest message: the capacity that the broadcast was created
+/// with.
 ///
 /// broadcast: a handle that is open.
 ///

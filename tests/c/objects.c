@@ -1000,14 +1000,14 @@ static void broadcasts(void)
     FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, 0, SHMKEY_READ_ONLY), EACCES);
     FAILS_NULL(shm_ring_open(own("broadcast"), 1000, 0, 0), EPROTOTYPE);
     OPENS(two, shm_broadcast_open(own("broadcast"), 0, 0, 0));
-    GIVES(shm_broadcast_capacity(two), 1008);
+    GIVES(shm_broadcast_capacity(two), 1000);
     WORKS(shm_broadcast_begin_publishing(one));
     broadcast_roles(one, two);
 
     WORKS(shm_broadcast_subscribe(two, 0));
     GIVES(shm_broadcast_publish_batch(one, batch, 3, 0), 3);
-    FAILS(shm_broadcast_reserve(one, 1008, &slot, 0), EAGAIN); /* three lines are in use */
-    FAILS(shm_broadcast_reserve(one, 1009, &slot, 0), EMSGSIZE);
+    FAILS(shm_broadcast_reserve(one, 1000, &slot, 0), EAGAIN); /* three lines are in use */
+    FAILS(shm_broadcast_reserve(one, 1001, &slot, 0), EMSGSIZE);
     GIVES(shm_broadcast_recv_batch(two, room, sizeof room, lengths, 5, 0), 3);
     CHECK(memcmp(room, "onethree", 8) == 0 && lengths[0] == 3 && lengths[1] == 0 && lengths[2] == 5);
     for (int i = 0; i < 50; i++) { /* in place, and round the end */
