@@ -553,7 +553,7 @@ mod tests {
         let title = format!("ring \"{}\"", ring.1);
         for (line, text) in [
             (0, &*title),
-            (1, "<1% full"),
+            (1, " 1% full"),
             (2, "no sender, no receiver"),
             (8, "hello"),
         ] {

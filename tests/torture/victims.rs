@@ -804,7 +804,7 @@ fn let_a_receiver_die(objects: &Objects) {
     });
 }
 
-/// Receives what was there, and sends a message that is so long that its lines are given back at once.
+/// Receives what was there, and sends a message that is so long that its lines are freed at once.
 fn claim_receiver_of_long(objects: &Objects) {
     receive_all(objects);
     if let Ok(mut sender) = objects.ring.sender() {
