@@ -1,12 +1,14 @@
 //! One operation on an object, some of whose bytes are arbitrary: for the fuzzer, and for the test
 //! that runs the fuzzer's corpus.
 //!
-//! The first byte of an input selects the operation. The other bytes change a valid object. If the
+//! The first byte of an input selects the operation: without its highest bit, 96 and more select
+//! those on broadcasts. The other bytes change a valid object. If the
 //! highest bit of the first byte is not set, they are pairs of an offset (two bytes) and the word
 //! to write there (eight bytes); otherwise they replace the beginning of the object.
 
 use shmkey::{
-    AttachOptions, Attachment, Error, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+    AttachOptions, Attachment, Broadcast, Error, Key, Latest, Mutex, Place, Ring, Segment,
+    Semaphore,
 };
 use std::{
     ptr,
@@ -63,7 +65,11 @@ impl Fenced {
     }
 }
 
-const KINDS: u8 = 6;
+/// All kinds, the last two of which are broadcasts.
+const KINDS: u8 = 8;
+const BROADCAST: u8 = 6;
+/// The longest message of a broadcast.
+const LONGEST: usize = 2000;
 
 /// Returns the bytes of a valid object of this kind, after a few operations.
 fn make(memory: &Arc<Attachment>, kind: u8) -> Vec<u8> {
@@ -83,7 +89,10 @@ pub fn run(input: &[u8]) {
         return;
     };
     let fenced = FENCED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (kind, operation) = (first % KINDS, first / KINDS % 16);
+    let (kind, operation) = match first & 0x7f {
+        number @ 96.. => (BROADCAST + number % 2, (number - 96) / 2),
+        _ => (first % BROADCAST, first / BROADCAST % 16),
+    };
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
         let put = fenced.memory.write_at(offset, &bytes[..len]);
@@ -131,6 +140,14 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 _ => latest.wait_newer_timeout(&mut 1, NOW).map(drop),
             }
         }
+        BROADCAST.. => {
+            let options = Broadcast::options().lossy(kind > BROADCAST);
+            let capacity = if operation < 8 { LONGEST } else { 0 };
+            let broadcast = options
+                .open(place.clone(), capacity)
+                .or_else(|_| options.open(place, LONGEST))?;
+            use_broadcast(&broadcast, operation % 8)
+        }
         _ => {
             let options = Ring::options()
                 .many_senders(kind == 4)
@@ -141,6 +158,48 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;
             use_ring(&ring, operation % 8)
+        }
+    }
+}
+
+fn use_broadcast(broadcast: &Broadcast, operation: u8) -> Result<(), Error> {
+    let mut buffer = [0; 2 * SIZE];
+    let _ = (broadcast.used(), broadcast.subscribers());
+    match operation {
+        0 => broadcast.publisher()?.try_publish(&[5; 100]),
+        1 => broadcast.publisher()?.try_publish(&[6; LONGEST]),
+        2 => broadcast
+            .publisher()?
+            .try_publish_batch(&[&[1], &[2; 500], &[]])
+            .map(drop),
+        3 => {
+            let mut publisher = broadcast.publisher()?;
+            let mut slot = publisher.try_reserve(300)?;
+            slot.write_at(100, &[3; 50])?;
+            slot.commit()
+        }
+        4 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv(&mut buffer)
+            .map(drop),
+        5 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv_batch(&mut buffer, &mut [0; 9])
+            .map(drop),
+        6 => {
+            let mut subscriber = broadcast.subscribe_from_oldest()?;
+            let message = subscriber.try_peek()?;
+            let _ = message.to_vec();
+            message.release()
+        }
+        _ => {
+            let (mut publisher, mut subscriber) = (broadcast.publisher()?, broadcast.subscribe()?);
+            for len in [0, 9, 1000, LONGEST, LONGEST] {
+                let _ = publisher.try_publish(&buffer[..len]);
+                let _ = subscriber.try_recv(&mut buffer);
+            }
+            let _ = subscriber.missed();
+            Ok(())
         }
     }
 }

@@ -8,14 +8,22 @@ pub(crate) enum Kind {
     Semaphore = 2,
     Latest = 3,
     Ring = 4,
+    Broadcast = 5,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+    pub const ALL: [Kind; 5] = [
+        Kind::Mutex,
+        Kind::Semaphore,
+        Kind::Latest,
+        Kind::Ring,
+        Kind::Broadcast,
+    ];
 
-    /// Returns whether a process that may only read it can use it.
+    /// Returns whether a process that may only read it can use it: a broadcast only if it is lossy, which its own
+    /// `open` checks.
     pub fn can_be_read_only(self) -> bool {
-        self == Kind::Latest
+        matches!(self, Kind::Latest | Kind::Broadcast)
     }
 
     /// Returns its name for error messages.
@@ -25,6 +33,7 @@ impl Kind {
             Kind::Semaphore => "semaphore",
             Kind::Latest => "latest value",
             Kind::Ring => "ring",
+            Kind::Broadcast => "broadcast",
         }
     }
 }
@@ -33,3 +42,5 @@ impl Kind {
 pub(crate) const MANY_SENDERS: u32 = 1;
 /// An option of a ring, as a bit in its header: a sender without room drops the oldest messages.
 pub(crate) const DROP_OLDEST: u32 = 2;
+/// An option of a broadcast, as a bit in its header: the publisher never waits.
+pub(crate) const LOSSY: u32 = 1;

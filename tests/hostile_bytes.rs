@@ -7,7 +7,7 @@
 
 mod support;
 
-use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Attachment, Broadcast, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use std::{
     process::exit,
     ptr,
@@ -194,6 +194,53 @@ fn a_latest_value_under_attack() {
             }
             Ok(())
         },
+    );
+}
+
+/// Publishes and receives in every way.
+fn use_broadcast(news: &Broadcast, random: &mut Random) -> Result<(), shmkey::Error> {
+    let mut publisher = news.publisher()?;
+    let mut subscribers = [news.subscribe()?, news.subscribe_from_oldest()?];
+    let mut buffer = vec![0; news.capacity().min(1 << 20)];
+    let mut lengths = [0; 5];
+    for _ in 0..random.below(30) {
+        let len = random.below(buffer.len().max(1));
+        let subscriber = &mut subscribers[random.below(2)];
+        match random.below(8) {
+            0..=2 => publisher.publish_timeout(&buffer[..len / (1 + random.below(50))], TIMEOUT)?,
+            3 => drop(publisher.publish_batch_timeout(&[&buffer[..len / 8]; 3], TIMEOUT)?),
+            4 => {
+                let mut slot = publisher.reserve_timeout(len / 4, TIMEOUT)?;
+                slot.write_at(0, &buffer[..len / 5])?;
+                slot.commit()?;
+            }
+            5 => drop(subscriber.recv_batch_timeout(&mut buffer, &mut lengths, TIMEOUT)?),
+            6 => {
+                let message = subscriber.peek_timeout(TIMEOUT)?;
+                let _ = message.to_vec();
+                message.release()?;
+            }
+            _ => drop(subscriber.recv_timeout(&mut buffer, TIMEOUT)?),
+        }
+        let _ = (news.used(), news.subscribers(), subscriber.missed());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_broadcast() {
+    under_attack(
+        |place| drop(Broadcast::open(place, 8000).unwrap()),
+        |memory, random| use_broadcast(&Broadcast::open(within(memory), 8000)?, random),
+    );
+}
+
+#[test]
+fn a_lossy_broadcast() {
+    let lossy = || Broadcast::options().lossy(true);
+    under_attack(
+        |place| drop(lossy().open(place, 8000).unwrap()),
+        |memory, random| use_broadcast(&lossy().open(within(memory), 0)?, random),
     );
 }
 

@@ -244,6 +244,22 @@ fn holding(holding: &Holding) -> Value {
             receiver: role(receiver),
             sending: role(sending),
         }),
+        Holding::Broadcast {
+            capacity,
+            used,
+            published,
+            lossy,
+            publisher,
+            subscribers,
+        } => value(object! {
+            kind: "broadcast",
+            capacity: capacity,
+            used: used,
+            published: published,
+            lossy: lossy,
+            publisher: role(publisher),
+            subscribers: subscribers.iter().map(party).collect::<Vec<_>>(),
+        }),
         _ => value(object! { kind: "unknown" }),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use anstyle::Style;
 use clap::Args;
-use shmkey::{Contents, Holding};
+use shmkey::{Contents, Holding, Party};
 use std::time::SystemTime;
 
 #[derive(Args)]
@@ -326,14 +326,8 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
                 "capacity",
                 format!("{capacity} bytes, {used} of them in use"),
             ));
-            let who: Vec<String> = senders.iter().map(words::party).collect();
-            let who = if who.is_empty() {
-                none()
-            } else {
-                who.join(", ")
-            };
             let title = if *many_senders { "senders" } else { "sender" };
-            lines.push((title, who));
+            lines.push((title, all(senders)));
             if *many_senders {
                 let lock = sending.as_ref().map_or("free".to_owned(), |thread| {
                     format!("held by {}", words::party(thread))
@@ -345,7 +339,37 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
                 lines.push(("when full", "the oldest message is dropped".to_owned()));
             }
         }
+        Holding::Broadcast {
+            capacity,
+            used,
+            lossy,
+            publisher,
+            subscribers,
+            ..
+        } => {
+            lines.push((
+                "capacity",
+                format!("{capacity} bytes, {used} of them in use"),
+            ));
+            lines.push(("publisher", holder(publisher)));
+            lines.push(("subscribers", all(subscribers)));
+            let full = if *lossy {
+                "the oldest messages are overwritten"
+            } else {
+                "the publisher waits for the slowest subscriber"
+            };
+            lines.push(("when full", full.to_owned()));
+        }
         _ => {}
     }
     lines
+}
+
+fn all(parties: &[Party]) -> String {
+    let all: Vec<String> = parties.iter().map(words::party).collect();
+    if all.is_empty() {
+        none()
+    } else {
+        all.join(", ")
+    }
 }

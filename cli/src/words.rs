@@ -123,6 +123,7 @@ pub fn kind(contents: &Contents) -> String {
         Holding::Semaphore { .. } => "semaphore",
         Holding::Latest { .. } => "latest value",
         Holding::Ring { .. } => "ring",
+        Holding::Broadcast { .. } => "broadcast",
         _ => "object",
     };
     if contents.name.is_empty() {
@@ -141,7 +142,7 @@ pub fn kind_at(found: &Found) -> String {
     }
 }
 
-/// `37% full`, `locked by 42 (dead)`.
+/// `37% full`, `locked by 42 (dead)`, `12 published, 3 subscribers`.
 pub fn state(contents: &Contents) -> String {
     if !contents.ready {
         return format!("being created by {}", party(&contents.maker));
@@ -182,6 +183,14 @@ pub fn state(contents: &Contents) -> String {
                 _ => format!("{fill}, {dropped} dropped"),
             }
         }
+        Holding::Broadcast {
+            published,
+            subscribers,
+            ..
+        } => format!(
+            "{published} published, {}",
+            count(subscribers.len() as u64, "subscriber")
+        ),
         _ => String::new(),
     }
 }

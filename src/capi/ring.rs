@@ -65,7 +65,7 @@ pub const SHMKEY_MANY_SENDERS: c_int = 1 << 16;
 /// then lost; shm_ring_dropped() counts them.
 pub const SHMKEY_DROP_OLDEST: c_int = 1 << 17;
 
-/// A message for shm_ring_send_batch().
+/// A message for shm_ring_send_batch() and shm_broadcast_publish_batch().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -76,7 +76,8 @@ pub struct shm_bytes {
     pub size: usize,
 }
 
-/// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
+/// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort(), or from
+/// shm_broadcast_reserve() to shm_broadcast_commit() or shm_broadcast_abort().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -89,7 +90,8 @@ pub struct shm_slot {
     pub number: u64,
 }
 
-/// A message in place, from shm_ring_peek() to shm_ring_release().
+/// A message in place, from shm_ring_peek() to shm_ring_release(), or from shm_broadcast_peek() to
+/// shm_broadcast_release().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]

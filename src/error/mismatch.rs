@@ -2,7 +2,7 @@
 
 use crate::{
     explain::{Bytes, ShownPath},
-    kind::{DROP_OLDEST, Kind, MANY_SENDERS},
+    kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
 };
 use core::fmt;
 
@@ -138,6 +138,13 @@ impl fmt::Display for Shape {
                 if options & DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
+            }
+            (Kind::Broadcast, Some(bytes), Some(options)) => {
+                let mode = match options & LOSSY {
+                    0 => "lossless",
+                    _ => "lossy",
+                };
+                write!(f, "a capacity of {}, {mode}", size(bytes))?;
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,

@@ -435,11 +435,23 @@ impl Error {
 
     /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
+        self.none_there(
+            "there is no such ring; the capacity 0 opens one that exists, \
+             and making one needs a capacity",
+        )
+    }
+
+    /// The same for a broadcast.
+    pub(crate) fn no_broadcast(self) -> Error {
+        self.none_there(
+            "there is no such broadcast; the capacity 0 opens one that exists, \
+             and making one needs a capacity",
+        )
+    }
+
+    fn none_there(self, why: &'static str) -> Error {
         match self.kind() {
-            ErrorKind::KeyNotFound => self.because(Reason::Because(
-                "there is no such ring; the capacity 0 opens one that exists, and making one \
-                 needs a capacity",
-            )),
+            ErrorKind::KeyNotFound => self.because(Reason::Because(why)),
             _ => self,
         }
     }

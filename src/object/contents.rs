@@ -3,7 +3,8 @@
 use crate::{
     Error, Segment,
     holder::{self, Holder},
-    kind::{DROP_OLDEST, MANY_SENDERS},
+    kind::{DROP_OLDEST, LOSSY, MANY_SENDERS},
+    object::broadcast,
     object::latest,
     object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
@@ -95,6 +96,21 @@ pub enum Holding {
         receiver: Option<Party>,
         /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
         sending: Option<Party>,
+    },
+    /// A [`Broadcast`](crate::Broadcast).
+    Broadcast {
+        /// The length of the longest message in bytes.
+        capacity: u64,
+        /// The number of bytes in use: those of the messages that are not overwritten.
+        used: u64,
+        /// The number of messages that were published.
+        published: u64,
+        /// Whether its publisher overwrites the oldest messages and does not wait.
+        lossy: bool,
+        /// The process that has the role of the publisher.
+        publisher: Option<Party>,
+        /// The processes that subscribe, once for each of their subscribers; without those that may only read.
+        subscribers: Vec<Party>,
     },
 }
 
@@ -222,6 +238,21 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .collect(),
                 receiver: seen.receiver.map(|holder| party(snapshot, holder)),
                 sending: seen.sending.map(|holder| party(snapshot, holder)),
+            }
+        }
+        Kind::Broadcast => {
+            let seen = broadcast::look(snapshot);
+            Holding::Broadcast {
+                capacity: snapshot.capacity(),
+                used: seen.used,
+                published: seen.published,
+                lossy: snapshot.options() & LOSSY != 0,
+                publisher: seen.publisher.map(|holder| party(snapshot, holder)),
+                subscribers: seen
+                    .subscribers
+                    .into_iter()
+                    .map(|holder| party(snapshot, holder))
+                    .collect(),
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
 //! | 16 | 4 | the version of this layout: 3 |
-//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the maker's has opened it: holders need tokens |
 //! | 32 | 8 | the maker: the number of a thread, as in `holder` |
@@ -20,9 +20,9 @@
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
-//! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
+//! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest; of a broadcast, bit 0 lossy |
 //! | 96 | 8 | the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
-//! | 104 | 8 | the capacity of a ring in bytes; 0 for other kinds |
+//! | 104 | 8 | the capacity of a ring or a broadcast in bytes; 0 for other kinds |
 //! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by a path or by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |

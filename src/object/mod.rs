@@ -2,7 +2,7 @@
 //!
 //! An object is a segment, or a part of one, that begins with a header (`header`). The header says what the object
 //! is, and a process that opens it checks that (`open`). Each kind has a file of its own: `mutex`, `semaphore`,
-//! `latest`, `ring`. The algorithms over words are in `sync`; the handles are here.
+//! `latest`, `ring`, `broadcast`. The algorithms over words are in `sync`; the handles are here.
 
 /// The methods about the segment, for every kind of object: `segment_methods!(self, self.object)`.
 macro_rules! segment_methods {
@@ -33,6 +33,7 @@ macro_rules! segment_methods {
     };
 }
 
+pub(crate) mod broadcast;
 pub(crate) mod contents;
 mod header;
 pub(crate) mod latest;
@@ -72,7 +73,7 @@ use std::sync::Arc;
 pub(crate) struct Found {
     /// In bytes, all of them in the segment.
     pub size: usize,
-    /// The capacity of a ring in bytes; 0 for other kinds.
+    /// The capacity of a ring or a broadcast in bytes; 0 for other kinds.
     pub capacity: u64,
     /// The options of its kind.
     pub options: u32,

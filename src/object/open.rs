@@ -29,7 +29,7 @@ pub(crate) struct Spec<'a> {
     /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
-    /// The capacity of a ring in bytes; 0 for other kinds.
+    /// The capacity of a ring or a broadcast in bytes; 0 for other kinds.
     pub capacity: usize,
     /// The name of its layout, at most 128 bytes; empty for none.
     pub layout: &'a str,

@@ -72,7 +72,7 @@ impl Snapshot {
         self.header.size.load(Relaxed)
     }
 
-    /// Returns the capacity of a ring in bytes; 0 for other kinds.
+    /// Returns the capacity of a ring or a broadcast in bytes; 0 for other kinds.
     pub fn capacity(&self) -> u64 {
         self.header.capacity.load(Relaxed)
     }

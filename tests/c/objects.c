@@ -917,6 +917,169 @@ struct waiting {
     pthread_barrier_t barrier;
 };
 
+static void subscribe_and_die(void *broadcast)
+{
+    WORKS(shm_broadcast_subscribe(broadcast, 0));
+}
+
+static void publish_and_die(void *broadcast)
+{
+    struct shm_slot slot;
+
+    WORKS(shm_broadcast_publish(broadcast, "the last", 8, AGES));
+    WORKS(shm_broadcast_reserve(broadcast, 8, &slot, AGES));
+}
+
+static void have_no_part_in_it(void *broadcast)
+{
+    char room[100];
+    struct shm_message message;
+    struct shm_slot slot;
+
+    FAILS(shm_broadcast_publish(broadcast, "a", 1, 0), EBUSY);
+    FAILS(shm_broadcast_reserve(broadcast, 1, &slot, 0), EBUSY);
+    FAILS(shm_broadcast_begin_publishing(broadcast), EBUSY);
+    FAILS(shm_broadcast_recv(broadcast, room, sizeof room, 0), EPERM);
+    FAILS(shm_broadcast_peek(broadcast, &message, 0), EPERM);
+    WORKS(shm_broadcast_end_publishing(broadcast));
+    WORKS(shm_broadcast_unsubscribe(broadcast));
+    QUIET(shm_broadcast_close(broadcast));
+}
+
+static void broadcast_roles(struct shm_broadcast *one, struct shm_broadcast *two)
+{
+    char room[100];
+    struct shm_slot slot;
+
+    FAILS(shm_broadcast_publish(two, "a", 1, 0), EBUSY);
+    FAILS(shm_broadcast_recv(one, room, sizeof room, 0), EPERM);
+    FAILS(shm_broadcast_missed(one), EPERM);
+    FAILS(shm_broadcast_subscribe(one, 2), EINVAL);
+    WORKS(shm_broadcast_subscribe(two, 0));
+    WORKS(shm_broadcast_publish(one, "a", 1, 0));
+    in_child(have_no_part_in_it, one);
+    in_child(have_no_part_in_it, two);
+    GIVES(shm_broadcast_recv(two, room, sizeof room, 0), 1);
+    GIVES(shm_broadcast_missed(two), 0);
+    in_child(subscribe_and_die, one);
+    GIVES(shm_broadcast_subscribers(one), 2);
+    for (int i = 0; i < 100; i++) { /* the dead one is dropped */
+        WORKS(shm_broadcast_publish(one, "8 bytes.", 8, AGES));
+        GIVES(shm_broadcast_recv(two, room, sizeof room, AGES), 8);
+    }
+    GIVES(shm_broadcast_subscribers(two), 1);
+    WORKS(shm_broadcast_reserve(one, 8, &slot, 0));
+    FAILS(shm_broadcast_publish(one, "a", 1, 0), EINVAL);
+    FAILS(shm_broadcast_begin_publishing(one), EINVAL);
+    WORKS(shm_broadcast_end_publishing(one));
+    FAILS(shm_broadcast_commit(one, &slot, 8), EPERM);
+    FAILS(shm_broadcast_recv(two, room, sizeof room, -1), EPIPE);
+    in_child(publish_and_die, one);
+    GIVES(shm_broadcast_recv(two, room, sizeof room, AGES), 8);
+    FAILS(shm_broadcast_recv(two, room, sizeof room, AGES), EOWNERDEAD);
+    WORKS(shm_broadcast_unsubscribe(two));
+    FAILS(shm_broadcast_recv(two, room, sizeof room, 0), EPERM);
+}
+
+static void broadcasts(void)
+{
+    char room[2000];
+    size_t lengths[5];
+    struct shm_broadcast *one, *two, *many[64];
+    struct shm_message message;
+    struct shm_slot slot;
+    struct shm_bytes batch[] = {{"one", 3}, {"", 0}, {"three", 5}};
+
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, 0, 0), ENOENT);
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 63, 0, MAKE), EINVAL);
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, MAKE, 0), EINVAL);
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, 1 << 20, MAKE), EINVAL);
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, 0, MAKE | SHMKEY_LOSSY), EINVAL);
+    OPENS(one, shm_broadcast_open(own("broadcast"), 1000, 0, MAKE));
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, SHMKEY_LOSSY, 0), EPROTO);
+    FAILS_NULL(shm_broadcast_open(own("broadcast"), 1000, 0, SHMKEY_READ_ONLY), EACCES);
+    FAILS_NULL(shm_ring_open(own("broadcast"), 1000, 0, 0), EPROTOTYPE);
+    OPENS(two, shm_broadcast_open(own("broadcast"), 0, 0, 0));
+    GIVES(shm_broadcast_capacity(two), 1000);
+    WORKS(shm_broadcast_begin_publishing(one));
+    broadcast_roles(one, two);
+
+    WORKS(shm_broadcast_subscribe(two, 0));
+    GIVES(shm_broadcast_publish_batch(one, batch, 3, 0), 3);
+    FAILS(shm_broadcast_reserve(one, 1000, &slot, 0), EAGAIN); /* three lines are in use */
+    FAILS(shm_broadcast_reserve(one, 1001, &slot, 0), EMSGSIZE);
+    GIVES(shm_broadcast_recv_batch(two, room, sizeof room, lengths, 5, 0), 3);
+    CHECK(memcmp(room, "onethree", 8) == 0 && lengths[0] == 3 && lengths[1] == 0 && lengths[2] == 5);
+    for (int i = 0; i < 50; i++) { /* in place, and round the end */
+        WORKS(shm_broadcast_reserve(one, 500, &slot, 0));
+        CHECK(slot.size == 500 && (uintptr_t) slot.data % 8 == 0);
+        memset(slot.data, i, 500);
+        FAILS(shm_broadcast_commit(one, &slot, 501), EINVAL);
+        WORKS(shm_broadcast_commit(one, &slot, 400));
+        FAILS(shm_broadcast_commit(one, &slot, 400), EPERM);
+        FAILS(shm_broadcast_abort(one, &slot), EPERM);
+        WORKS(shm_broadcast_reserve(one, 500, &slot, 0));
+        WORKS(shm_broadcast_abort(one, &slot));
+        FAILS(shm_broadcast_recv(two, room, 399, 0), EMSGSIZE);
+        GIVES(shm_broadcast_peek(two, &message, 0), 400);
+        memset(room, i, 400);
+        CHECK(message.size == 400 && memcmp(message.data, room, 400) == 0);
+        WORKS(shm_broadcast_release(two, &message));
+        FAILS(shm_broadcast_release(two, &message), EPERM);
+    }
+    FAILS(shm_broadcast_recv(two, room, sizeof room, 0), EAGAIN);
+    FAILS(shm_broadcast_recv(two, room, sizeof room, SOON), ETIMEDOUT);
+    while (shm_broadcast_publish(one, room, 100, 0) == 0) {
+    }
+    FAILS(shm_broadcast_publish(one, room, 100, 0), EAGAIN);
+    CHECK(strstr(shm_last_error(), "this process is the slowest subscriber") != NULL);
+    FAILS(shm_broadcast_publish(one, room, 100, SOON), ETIMEDOUT);
+    CHECK(shm_broadcast_used(one) > 900);
+
+    for (int i = 0; i < 63; i++) {
+        OPENS(many[i], shm_broadcast_open(own("broadcast"), 0, 0, 0));
+        WORKS(shm_broadcast_subscribe(many[i], SHMKEY_FROM_OLDEST));
+    }
+    GIVES(shm_broadcast_recv(many[7], room, sizeof room, 0), 100);
+    FAILS(shm_broadcast_subscribe(one, 0), ENOSPC);
+    for (int i = 0; i < 63; i++) {
+        QUIET(shm_broadcast_close(many[i]));
+    }
+    GIVES(shm_broadcast_removed(one), 0);
+    WORKS(shm_remove(shm_broadcast_id(one)));
+    GIVES(shm_broadcast_removed(one), 1);
+    QUIET(shm_broadcast_close(one));
+    QUIET(shm_broadcast_close(two));
+}
+
+/* The publisher does not wait, and a reader that may not write knows what it has missed. */
+static void lossy_broadcasts(void)
+{
+    char room[100];
+    struct shm_message message;
+    struct shm_broadcast *one, *two;
+
+    OPENS(one, shm_broadcast_open(own("broadcast"), 640, SHMKEY_LOSSY, MAKE));
+    OPENS(two, shm_broadcast_open(own("broadcast"), 640, SHMKEY_LOSSY, SHMKEY_READ_ONLY));
+    WORKS(shm_broadcast_subscribe(two, SHMKEY_FROM_OLDEST));
+    GIVES(shm_broadcast_subscribers(one), 0);
+    for (int i = 0; i < 100; i++) {
+        room[0] = (char) i;
+        WORKS(shm_broadcast_publish(one, room, 40, 0));
+    }
+    GIVES(shm_broadcast_peek(two, &message, 0), 40);
+    for (int i = 0; i < 100; i++) {
+        WORKS(shm_broadcast_publish(one, "something else", 14, 0));
+    }
+    CHECK(*(const char *) message.data <= 90); /* a copy */
+    WORKS(shm_broadcast_release(two, &message));
+    GIVES(shm_broadcast_missed(two), *(const char *) message.data);
+    FAILS(shm_broadcast_publish(two, "a", 1, 0), EACCES);
+    WORKS(shm_remove(shm_broadcast_id(one)));
+    QUIET(shm_broadcast_close(one));
+    QUIET(shm_broadcast_close(two));
+}
+
 static void pause_for(int64_t time)
 {
     int64_t end = monotonic() + time;
@@ -1302,6 +1465,8 @@ int main(int count, char **arguments)
     many();
     reserved_across_fork();
     slots();
+    broadcasts();
+    lossy_broadcasts();
     slow_paths();
     permissions();
     read_only_values();

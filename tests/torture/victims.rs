@@ -2,7 +2,8 @@
 
 use crate::support::{self, AGES};
 use shmkey::{
-    ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, Segment, Semaphore, Sender,
+    Broadcast, BroadcastPublisher, ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring,
+    Segment, Semaphore, Sender, Subscriber,
 };
 use std::{cell::RefCell, time::Duration};
 
@@ -28,12 +29,22 @@ pub struct Objects {
     many: Ring,
     /// The same, but so small that the next message drops the first.
     dropping: Ring,
+    /// Two messages, and a subscriber that has received none.
+    news: Broadcast,
+    reader: RefCell<Subscriber>,
+    /// The same, lossy, with room for three more messages.
+    lossy: Broadcast,
+    lossy_reader: RefCell<Subscriber>,
+    /// A lossless broadcast without room for more messages, whose only subscriber is dead.
+    haunted: Broadcast,
     /// The name of an object that does not exist yet.
     fresh: String,
     /// What the child prepares before it is stepped.
     publisher: RefCell<Option<Publisher<[u64; 4]>>>,
     sender: RefCell<Option<Sender>>,
     receiver: RefCell<Option<Receiver>>,
+    teller: RefCell<Option<BroadcastPublisher>>,
+    subscriber: RefCell<Option<Subscriber>>,
 }
 
 const OLD: [u64; 4] = [1; 4];
@@ -48,7 +59,7 @@ const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 35] = [
+pub const VICTIMS: [(&str, Victim); 48] = [
     (
         "lock, set, unlock",
         Victim {
@@ -266,6 +277,110 @@ pub const VICTIMS: [(&str, Victim); 35] = [
         },
     ),
     (
+        "open a broadcast",
+        Victim {
+            prepare: nothing,
+            act: open_news,
+            check: check_opened_news,
+        },
+    ),
+    (
+        "become the publisher of a broadcast",
+        Victim {
+            prepare: nothing,
+            act: claim_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "publish to subscribers",
+        Victim {
+            prepare: claim_news,
+            act: tell,
+            check: check_told,
+        },
+    ),
+    (
+        "publish a batch to subscribers",
+        Victim {
+            prepare: claim_news,
+            act: tell_batch,
+            check: check_told_batch,
+        },
+    ),
+    (
+        "publish round the end and overwrite",
+        Victim {
+            prepare: tell_to_the_end,
+            act: tell,
+            check: check_overwritten,
+        },
+    ),
+    (
+        "reserve and commit for subscribers",
+        Victim {
+            prepare: claim_news,
+            act: reserve_and_tell,
+            check: check_told,
+        },
+    ),
+    (
+        "drop a dead subscriber",
+        Victim {
+            prepare: claim_haunted,
+            act: tell,
+            check: check_haunted,
+        },
+    ),
+    (
+        "stop being the publisher of a broadcast",
+        Victim {
+            prepare: claim_news,
+            act: drop_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "subscribe",
+        Victim {
+            prepare: nothing,
+            act: subscribe,
+            check: check_no_news,
+        },
+    ),
+    (
+        "subscribe from the oldest",
+        Victim {
+            prepare: nothing,
+            act: subscribe_from_oldest,
+            check: check_no_news,
+        },
+    ),
+    (
+        "receive as a subscriber",
+        Victim {
+            prepare: subscribe_from_oldest,
+            act: read_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "peek as a subscriber",
+        Victim {
+            prepare: subscribe_from_oldest,
+            act: peek_at_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "unsubscribe",
+        Victim {
+            prepare: subscribe,
+            act: unsubscribe,
+            check: check_no_news,
+        },
+    ),
+    (
         "send after a slot that was given up",
         Victim {
             prepare: reserve_and_give_up,
@@ -355,7 +470,19 @@ impl Objects {
         let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
+        let news = Broadcast::open(name("news")?.as_str(), 300).map_err(text)?;
+        let lossy = Broadcast::options()
+            .lossy(true)
+            .open(name("lossy")?.as_str(), 300)
+            .map_err(text)?;
+        let haunted = Broadcast::open(name("haunted")?.as_str(), 300).map_err(text)?;
+        die_subscribed(&haunted);
         let objects = Objects {
+            reader: RefCell::new(news.subscribe().map_err(text)?),
+            lossy_reader: RefCell::new(lossy.subscribe().map_err(text)?),
+            news,
+            lossy,
+            haunted,
             mutex: Mutex::open(name("mutex")?.as_str(), OLD).map_err(text)?,
             semaphore: Semaphore::open(name("semaphore")?.as_str(), 1).map_err(text)?,
             latest: Latest::open(name("latest")?.as_str()).map_err(text)?,
@@ -366,6 +493,8 @@ impl Objects {
             publisher: RefCell::new(None),
             sender: RefCell::new(None),
             receiver: RefCell::new(None),
+            teller: RefCell::new(None),
+            subscriber: RefCell::new(None),
             names,
         };
         objects
@@ -380,6 +509,18 @@ impl Objects {
                 .and_then(|()| sender.try_send(SECOND))
                 .map_err(text)?;
         }
+        for news in [&objects.news, &objects.lossy, &objects.haunted] {
+            let mut publisher = news.publisher().map_err(text)?;
+            publisher
+                .try_publish(FIRST)
+                .and_then(|()| publisher.try_publish(SECOND))
+                .map_err(text)?;
+        }
+        let mut publisher = objects.haunted.publisher().map_err(text)?;
+        for _ in 0..2 {
+            publisher.try_publish(SENT).map_err(text)?;
+        }
+        drop(publisher);
         Ok(objects)
     }
 }
@@ -663,7 +804,7 @@ fn let_a_receiver_die(objects: &Objects) {
     });
 }
 
-/// Receives what was there, and sends a message that is so long that its lines are given back at once.
+/// Receives what was there, and sends a message that is so long that its lines are freed at once.
 fn claim_receiver_of_long(objects: &Objects) {
     receive_all(objects);
     if let Ok(mut sender) = objects.ring.sender() {
@@ -893,5 +1034,171 @@ fn expect<T: PartialEq + std::fmt::Debug>(found: T, expected: T, what: &str) -> 
     match found == expected {
         true => Ok(()),
         false => Err(format!("{what} is {found:?} and not {expected:?}")),
+    }
+}
+
+// The broadcasts. There is room for six lines: two have the first messages, and the one that the child publishes needs two.
+
+/// Subscribes in a process that ends without unsubscribing.
+fn die_subscribed(news: &Broadcast) {
+    // SAFETY: the child ends at once, by a call that is allowed there.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            std::mem::forget(news.subscribe());
+            libc::_exit(0);
+        }
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
+
+fn open_news(objects: &Objects) {
+    let _ = Broadcast::open(objects.fresh.as_str(), 1000);
+}
+
+fn check_opened_news(objects: &Objects, _: bool) -> Result<(), String> {
+    let place = Place::named(&objects.fresh).timeout(AGES);
+    let news = Broadcast::open(place, 1000).map_err(text)?;
+    let mut reader = news.subscribe().map_err(text)?;
+    all_told(&news, &mut reader).map(drop)
+}
+
+fn claim_news(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.news.publisher().ok();
+}
+
+fn claim_haunted(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.haunted.publisher().ok();
+}
+
+/// Publishes until the next message goes round the end, and has the first one overwritten.
+fn tell_to_the_end(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.lossy.publisher().ok();
+    tell(objects);
+    tell(objects);
+}
+
+fn with_teller(objects: &Objects, act: impl FnOnce(&mut BroadcastPublisher)) {
+    if let Some(publisher) = &mut *objects.teller.borrow_mut() {
+        act(publisher);
+    }
+}
+
+fn tell(objects: &Objects) {
+    with_teller(objects, |publisher| drop(publisher.try_publish(SENT)));
+}
+
+fn tell_batch(objects: &Objects) {
+    with_teller(objects, |publisher| {
+        drop(publisher.try_publish_batch(&[SENT, FIRST]));
+    });
+}
+
+fn reserve_and_tell(objects: &Objects) {
+    with_teller(objects, |publisher| {
+        if let Ok(mut slot) = publisher.try_reserve(200) {
+            let _ = slot.write_at(0, SENT);
+            slot.truncate(SENT.len());
+            let _ = slot.commit();
+        }
+    });
+}
+
+fn drop_news(objects: &Objects) {
+    objects.teller.take();
+}
+
+fn subscribe(objects: &Objects) {
+    *objects.subscriber.borrow_mut() = objects.news.subscribe().ok();
+}
+
+fn subscribe_from_oldest(objects: &Objects) {
+    *objects.subscriber.borrow_mut() = objects.news.subscribe_from_oldest().ok();
+}
+
+fn with_subscriber(objects: &Objects, act: impl FnOnce(&mut Subscriber)) {
+    if let Some(subscriber) = &mut *objects.subscriber.borrow_mut() {
+        act(subscriber);
+    }
+}
+
+fn read_news(objects: &Objects) {
+    with_subscriber(objects, |subscriber| {
+        drop(subscriber.try_recv(&mut [0; 100]));
+    });
+}
+
+fn peek_at_news(objects: &Objects) {
+    with_subscriber(objects, |subscriber| {
+        if let Ok(message) = subscriber.try_peek() {
+            let _ = message.release();
+        }
+    });
+}
+
+fn unsubscribe(objects: &Objects) {
+    objects.subscriber.take();
+}
+
+/// What a subscriber that lives receives; and sees that the broadcast goes on, though the child subscribes.
+fn all_told(news: &Broadcast, reader: &mut Subscriber) -> Result<Vec<Vec<u8>>, String> {
+    let mut publisher = news.publisher().map_err(text)?;
+    let mut told: Vec<Vec<u8>> = reader.try_iter().collect::<Result<_, _>>().map_err(text)?;
+    for number in 0..40_u8 {
+        publisher
+            .publish_timeout(&[number; 60], AGES)
+            .map_err(text)?;
+        let mut message = Vec::new();
+        while message != [number; 60] {
+            told.extend((!message.is_empty()).then(|| message.clone()));
+            reader.recv_vec_timeout(&mut message, AGES).map_err(text)?;
+        }
+    }
+    Ok(told)
+}
+
+/// The subscriber that lives receives this.
+fn expect_told(objects: &Objects, possible: &[&[&[u8]]]) -> Result<(), String> {
+    let told = all_told(&objects.news, &mut objects.reader.borrow_mut())?;
+    if possible.iter().any(|possible| told == *possible) {
+        Ok(())
+    } else {
+        Err(format!("{told:?} was received"))
+    }
+}
+
+fn check_no_news(objects: &Objects, _: bool) -> Result<(), String> {
+    expect_told(objects, &[&[FIRST, SECOND]])
+}
+
+fn check_told(objects: &Objects, done: bool) -> Result<(), String> {
+    let possible: [&[&[u8]]; 2] = [&[FIRST, SECOND, SENT], &[FIRST, SECOND]];
+    expect_told(objects, &possible[..if done { 1 } else { 2 }])
+}
+
+fn check_told_batch(objects: &Objects, done: bool) -> Result<(), String> {
+    let possible: [&[&[u8]]; 2] = [&[FIRST, SECOND, SENT, FIRST], &[FIRST, SECOND]];
+    expect_told(objects, &possible[..if done { 1 } else { 2 }])
+}
+
+fn check_overwritten(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut reader = objects.lossy_reader.borrow_mut();
+    let told = all_told(&objects.lossy, &mut reader)?;
+    let sent: [&[u8]; 5] = [FIRST, SECOND, SENT, SENT, SENT];
+    let missed = reader.missed() as usize;
+    let is_one = |sent: &[&[u8]]| sent.get(missed..).is_some_and(|rest| told == rest);
+    if is_one(&sent) || is_one(&sent[..4]) && !done {
+        Ok(())
+    } else {
+        Err(format!("{told:?} was received, and {missed} missed"))
+    }
+}
+
+fn check_haunted(objects: &Objects, _: bool) -> Result<(), String> {
+    let mut reader = objects.haunted.subscribe().map_err(text)?;
+    all_told(&objects.haunted, &mut reader)?;
+    match objects.haunted.subscribers() {
+        1 => Ok(()),
+        number => Err(format!("there are {number} subscribers")),
     }
 }

@@ -1,3 +1,4 @@
+mod broadcast;
 mod claim;
 mod latest;
 mod mutex;

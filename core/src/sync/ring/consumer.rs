@@ -36,10 +36,10 @@ pub struct Consumer {
     /// Where the next message is, or will be, and its offset.
     pos: u64,
     offset: usize,
-    /// Up to where lines are clear, and up to where they were given back to the sender.
+    /// Up to where lines are clear, and up to where they were freed.
     cleared: u64,
     given: u64,
-    /// How far behind it clears lines, and how many it gives back at a time, in bytes.
+    /// How far behind it clears lines, and how many it frees at a time, in bytes.
     distance: u64,
     step: u64,
     /// Where it stood after the last message that it had to wait for.
@@ -97,7 +97,7 @@ impl Span {
 }
 
 impl Consumer {
-    /// Begins where the last receiver ended, and gives back what that one had taken and not given back.
+    /// Begins where the last receiver ended, and frees what that one had taken and not freed.
     pub fn find(view: View) -> Consumer {
         let receiver = &view.words.receiver;
         // Acquire, both: pair with the releases in `release` and `give_back` of the last receiver. No ring has moved
@@ -408,7 +408,7 @@ impl Consumer {
         view.words.receiver.head.store(self.given, Release);
     }
 
-    /// Gives back all that was taken, and wakes the sender if it waits for that.
+    /// Frees all that was taken, and wakes the sender if it waits for that.
     #[cold]
     pub fn give_all_back(&mut self, view: View) {
         if !view.drops {
@@ -432,7 +432,7 @@ impl Consumer {
         light_barrier();
         // Relaxed: ordered by the barriers, see `sleep_until_room`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
-        // From 0 on: how far behind the first position that was not given back.
+        // From 0 on: how far behind the first position that was not freed.
         let behind = wanted.wrapping_sub(given).wrapping_sub(1);
         if behind < self.pos.wrapping_sub(given) {
             self.serve_sender(view);

@@ -83,7 +83,7 @@ struct SenderWords {
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct ReceiverWords {
-    /// Up to where lines were given back to the sender.
+    /// Up to where lines were freed.
     head: AtomicU64,
     /// Where the first message begins that was not released.
     taken: AtomicU64,
@@ -97,7 +97,7 @@ struct ReceiverWords {
 struct AsleepWords {
     /// Receivers, on the word at the tail.
     receivers: Sleepers,
-    /// The position up to which the sender that slept last wanted lines to be given back. Only a sender writes it.
+    /// The position up to which the sender that slept last wanted lines to be free. Only a sender writes it.
     wanted: AtomicU64,
 }
 
@@ -238,8 +238,8 @@ impl View<'_> {
     }
 
     /// Returns how far a sender may write frames, with this `head`: so far that those that are not released have at
-    /// most the size of that of the longest message. What the receiver has released and not given back does not
-    /// count, except while it is about to give back more than [`lag`].
+    /// most the size of that of the longest message. What the receiver has released and not freed does not
+    /// count, except while it is about to free more than [`lag`].
     fn room_end(&self, head: u64) -> u64 {
         let first = if self.drops {
             head

@@ -447,7 +447,7 @@ impl Producer {
     /// Looks again how far there is room, and drops messages if that is what senders of this ring do.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
-            // Acquire: what was given back is no longer read, and is clear.
+            // Acquire: what was freed is no longer read, and is clear.
             let head = view.words.receiver.head.load(Acquire);
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
@@ -563,12 +563,12 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `plenty` when all before this position was given back.
+    // There is room up to `plenty` when all before this position was freed.
     let wanted = plenty.saturating_sub(view.longest());
     // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the light
     // barrier in `Consumer::answer`, between the stores of these and the load of `wanted`. So this thread sees what
     // was taken before the receiver sees the wish: less than is wanted, if it sleeps. The receiver then passes the
-    // position with the wish in sight, gives back all that it has taken, and wakes this thread.
+    // position with the wish in sight, frees all that it has taken, and wakes this thread.
     asleep.wanted.store(wanted, Relaxed);
     let mut sleep = Sleep::until(deadline);
     if !heavy_barrier() {
