@@ -1,5 +1,6 @@
 mod broadcast;
 mod claim;
+mod keep;
 mod latest;
 mod mutex;
 mod ready;

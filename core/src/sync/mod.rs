@@ -7,6 +7,7 @@ mod area;
 mod atomic;
 pub mod broadcast;
 mod claim;
+pub mod keep;
 pub mod latest;
 #[cfg(loom)]
 mod loom;
@@ -21,9 +22,7 @@ mod watch;
 #[cfg(loom)]
 pub use self::loom::let_them_look;
 pub use area::{Area, Buffer, Source};
-pub use atomic::AtomicU32;
-#[cfg(loom)]
-pub use atomic::AtomicU64;
+pub use atomic::{AtomicU32, AtomicU64};
 pub use claim::Claim;
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};

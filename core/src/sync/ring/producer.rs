@@ -106,13 +106,14 @@ impl Producer {
     }
 
     /// Moves to where other senders have sent since. What was added before that and not committed is
-    /// given up: others have written there.
+    /// given up: others have written there. Returns whether none has sent.
     #[inline]
-    pub fn catch_up(&mut self, view: View) {
+    pub fn catch_up(&mut self, view: View) -> bool {
         self.pending = None;
         // Relaxed, here and below: a sender has the senders' lock, which orders it.
         let pos = view.words.sender.tail.load(Relaxed);
-        if pos != self.pos {
+        let is_last = pos == self.pos;
+        if !is_last {
             self.pos = pos;
             self.offset = view.offset(pos);
         }
@@ -121,6 +122,7 @@ impl Producer {
         if view.words.sender.unclear.load(Relaxed) != 0 {
             self.clear_behind(view);
         }
+        is_last
     }
 
     /// Sends a short message, if there is room as far as is known: what happens most often, and
