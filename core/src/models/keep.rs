@@ -55,12 +55,13 @@ impl User<'_> {
         8 * (self.place as u64 + 1)
     }
 
-    /// Begins a turn as a thread with this number. `None` if the deadline has passed.
+    /// Begins a turn. `None` if the deadline has passed.
     fn begin(&mut self, me: u64, deadline: Deadline) -> Option<Acquired> {
         let Shared { lock, seats, .. } = self.shared;
-        if self.keeper.begin(lock, &seats[self.place], me) {
+        if self.keeper.thread() == Some(me) && self.keeper.begin(lock, &seats[self.place]) {
             return Some(Acquired::Clean);
         }
+        self.keeper.release(lock);
         let threads = Seats {
             threads: Thread(me),
             seats,
@@ -73,7 +74,10 @@ impl User<'_> {
     }
 
     fn take_turn(&mut self, deadline: Deadline) -> bool {
-        let me = self.me();
+        self.take_turn_as(self.me(), deadline)
+    }
+
+    fn take_turn_as(&mut self, me: u64, deadline: Deadline) -> bool {
         if self.begin(me, deadline).is_none() {
             return false;
         }
@@ -153,7 +157,7 @@ fn two_follow_one_that_died_in_its_turn() {
     bounded(2, || {
         let shared = Arc::new(Shared::default());
         let mut dies = User::new(&shared, 0);
-        assert!(dies.take_turn(Deadline::Now));
+        assert!(dies.take_turn_as(DEAD, Deadline::Now));
         dies.begin(DEAD, Deadline::Now);
         let other = thread::spawn({
             let shared = shared.clone();

@@ -54,21 +54,27 @@ pub struct Seat(AtomicU64);
 pub struct Keeper {
     /// The number as which it keeps the lock, or 0.
     number: u64,
+    /// The number of the thread that began to keep it.
+    thread: u64,
     /// How many turns it has taken in a row.
     turns: u32,
 }
 
 impl Keeper {
-    /// Begins a turn of the thread `me`, if this user keeps the lock.
+    /// Returns the thread that began to keep the lock, if this user keeps it.
     #[inline(always)]
-    pub fn begin(&mut self, lock: &Mutex, seat: &Seat, me: u64) -> bool {
-        if self.number == 0 {
-            return false;
-        }
+    pub fn thread(&self) -> Option<u64> {
+        (self.number != 0).then_some(self.thread)
+    }
+
+    /// Begins a turn of the thread that began to keep the lock, which is the calling one. Returns false if another
+    /// user wants the lock or has it.
+    #[inline(always)]
+    pub fn begin(&mut self, lock: &Mutex, seat: &Seat) -> bool {
         // Relaxed: the barrier orders this store before the load of the lock's word. It pairs with the heavy barrier in
         // `Mutex::take_kept`, between the store of the flag and the load of the seat: either this thread sees the flag,
         // or the other one sees this number.
-        seat.0.store(me, Relaxed);
+        seat.0.store(self.thread, Relaxed);
         light_barrier();
         lock.is_kept_as(self.number) || {
             self.end(lock, seat);
@@ -98,8 +104,8 @@ impl Keeper {
         if self.number != 0 {
             // False: another user has taken the lock.
             lock.unlock_for(self.number);
+            *self = Keeper::default();
         }
-        *self = Keeper::default();
     }
 
     /// Counts a turn that the thread `me` is about to end by unlocking. Returns true if this user keeps the lock from
@@ -136,7 +142,7 @@ impl Keeper {
         let number = now << COUNT_SHIFT | (place as u64 % SEATS) << SEAT_SHIFT;
         let kept = lock.keep(me, number);
         if kept {
-            self.number = number;
+            (self.number, self.thread) = (number, me);
         }
         kept
     }

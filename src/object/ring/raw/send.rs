@@ -112,7 +112,8 @@ impl RawRing {
     }
 
     #[inline(always)]
-    fn lock(&self, me: Holder, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
+    fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
+        let me = self.object.me();
         let lock = &self.words().parties.lock;
         match lock.lock(me.bits(), &self.sending_threads(), deadline) {
             Ok(acquired) => Ok(acquired),
@@ -133,14 +134,20 @@ impl RawRing {
 
     #[inline(always)]
     fn unlock(&self, end: &mut SendEnd) {
-        if self.has_many_senders() {
-            let lock = &self.words().parties.lock;
-            if !end.keeper.end(lock, &self.seats()[end.claim]) {
-                self.unlock_or_keep(end);
-            }
+        let kept = self.end_kept(end);
+        if !kept && self.has_many_senders() {
+            self.unlock_or_keep(end);
         }
     }
 
+    /// Ends a turn of the senders' lock. Returns false if this end does not keep it.
+    #[inline(always)]
+    fn end_kept(&self, end: &mut SendEnd) -> bool {
+        let lock = &self.words().parties.lock;
+        end.keeper.end(lock, &self.seats()[end.claim])
+    }
+
+    #[inline(never)]
     fn unlock_or_keep(&self, end: &mut SendEnd) {
         let Parties { lock, kept, .. } = &self.words().parties;
         let seat = (end.claim, &self.seats()[end.claim]);
@@ -154,28 +161,36 @@ impl RawRing {
     /// Prepares sending: checks that this process is the sender, and finds the end of the ring.
     #[inline(always)]
     fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+        // A thread has another number in a child made by `fork`.
+        let keeps = end
+            .keeper
+            .thread()
+            .is_some_and(|thread| Holder::from_bits(thread).is_mine());
+        if keeps && end.reserved.is_none() {
+            let Parties { lock, .. } = &self.words().parties;
+            if end.keeper.begin(lock, &self.seats()[end.claim]) {
+                return Ok(());
+            }
+        }
         self.expect_ours(&end.role, action)?;
         if end.reserved.is_some() {
             self.give_up(end);
         }
         if self.has_many_senders() {
-            let me = self.object.me();
-            let lock = &self.words().parties.lock;
-            if !end.keeper.begin(lock, &self.seats()[end.claim], me.bits()) {
-                return self.begin_locked(end, me, deadline, action);
-            }
+            return self.begin_locked(end, deadline, action);
         }
         Ok(())
     }
 
+    #[inline(never)]
     fn begin_locked(
         &self,
         end: &mut SendEnd,
-        me: Holder,
         deadline: Deadline,
         action: Action,
     ) -> Result<(), Error> {
-        match self.lock(me, deadline, action)? {
+        end.keeper.release(&self.words().parties.lock);
+        match self.lock(deadline, action)? {
             Acquired::Clean => end.in_a_row = end.tail.catch_up(self.view()),
             Acquired::OwnerDied => self.put_in_order(end, action)?,
         }
@@ -416,10 +431,9 @@ impl RawRing {
         if let Some(reserved) = end.reserved.take() {
             end.tail.abort();
             if self.has_many_senders() {
-                let lock = &self.words().parties.lock;
-                if !end.keeper.end(lock, &self.seats()[end.claim]) {
-                    // If that thread no longer has the lock, there is nothing to unlock.
-                    lock.unlock_for(reserved.by.bits());
+                // If that thread no longer has the lock, there is nothing to unlock.
+                if !self.end_kept(end) {
+                    self.words().parties.lock.unlock_for(reserved.by.bits());
                 }
             }
         }
