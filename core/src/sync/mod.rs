@@ -18,6 +18,7 @@ mod semaphore;
 mod sleepers;
 pub mod wait;
 mod watch;
+mod wish;
 
 #[cfg(loom)]
 pub use self::loom::let_them_look;

@@ -418,7 +418,7 @@ impl Slot {
         // Release: the publisher may write where this thread has read.
         self.pos.store(pos, Release);
         light_barrier();
-        // Relaxed: ordered by the barriers, see `Publisher::wait_for`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = self.wanted.load(Relaxed);
         if before < wanted && wanted <= pos {
             atomic::wake(&self.pos);

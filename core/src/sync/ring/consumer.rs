@@ -430,7 +430,7 @@ impl Consumer {
     #[inline(always)]
     fn answer(&mut self, view: View, given: u64) {
         light_barrier();
-        // Relaxed: ordered by the barriers, see `sleep_until_room`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
         // From 0 on: how far behind the first position that was not freed.
         let behind = wanted.wrapping_sub(given).wrapping_sub(1);

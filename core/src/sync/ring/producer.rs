@@ -9,9 +9,10 @@ use crate::sync::{
     atomic::{
         self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
-        fence, heavy_barrier,
+        fence,
     },
-    wait::{self, Deadline, Sleep},
+    wait::{self, Deadline},
+    wish::Wish,
 };
 
 /// Up to here, the first bytes of a copy are written last (see `copy`).
@@ -554,7 +555,8 @@ fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     found.is_some()
 }
 
-/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`.
+/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`, or, after a
+/// slice, up to `end`.
 fn sleep_until_room(
     view: View,
     end: u64,
@@ -565,21 +567,14 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `plenty` when all before this position was freed.
-    let wanted = plenty.saturating_sub(view.longest());
-    // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the light
-    // barrier in `Consumer::answer`, between the stores of these and the load of `wanted`. So this thread sees what
-    // was taken before the receiver sees the wish: less than is wanted, if it sleeps. The receiver then passes the
-    // position with the wish in sight, frees all that it has taken, and wakes this thread.
-    asleep.wanted.store(wanted, Relaxed);
-    let mut sleep = Sleep::until(deadline);
-    if !heavy_barrier() {
-        sleep.stay_light();
-    }
+    // There is room up to `end` when all before this position was taken, and freed: a receiver that passes a wish frees
+    // all that it has taken.
+    let before = |end: u64| end.saturating_sub(view.longest());
+    let mut wish = Wish::new(&asleep.wanted, before(plenty), before(end), deadline);
     loop {
-        // Relaxed: as above. The kernel compares it again.
+        // Relaxed: ordered by the barrier, see `Wish`. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);
-        let in_time = has_room(view, end) || atomic::sleep(&receiver.head, seen, &mut sleep);
+        let in_time = has_room(view, end) || wish.sleep(&receiver.head, seen);
         let gone = if has_room(view, end) {
             Ok(())
         } else {
