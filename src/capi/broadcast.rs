@@ -702,8 +702,8 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them, since it
-/// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them or
+/// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.
 ///

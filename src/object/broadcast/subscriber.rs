@@ -52,8 +52,8 @@ impl Subscriber {
         })
     }
 
-    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could receive
-    /// them: those that lie between two that it has received, or before the first one. 0 in a lossless broadcast.
+    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could
+    /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)

@@ -67,7 +67,7 @@ impl Subscriber {
         Ok(joined)
     }
 
-    /// Returns how many messages it has missed so far, between two that it has received.
+    /// Returns how many messages it has missed so far, in front of the last one that it has found.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -142,10 +142,14 @@ impl Subscriber {
         deadline: Deadline,
         peer: impl Fn() -> Peer,
     ) -> Result<Span, BroadcastError> {
-        match self.look(view)? {
-            Some(message) => Ok(message),
-            None => self.wait(view, deadline, peer),
-        }
+        let message = match self.look(view)? {
+            Some(message) => message,
+            None => self.wait(view, deadline, peer)?,
+        };
+        let missed = message.number.wrapping_sub(self.expected);
+        self.missed = self.missed.wrapping_add(missed);
+        self.expected = message.number;
+        Ok(message)
     }
 
     /// Returns whether what was read of a message before this call is the message.
@@ -161,8 +165,6 @@ impl Subscriber {
     /// Releases a message.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) {
-        let missed = message.number.wrapping_sub(self.expected);
-        self.missed = self.missed.wrapping_add(missed);
         self.expected = message.number.wrapping_add(1);
         let size = size_of_frame(message.len);
         let before = self.pos;
