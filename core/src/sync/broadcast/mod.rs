@@ -289,6 +289,12 @@ impl View<'_> {
         })
     }
 
+    /// Returns the number of slots that the publisher waits for.
+    pub fn member_count(&self) -> usize {
+        // Acquire: as in `members`.
+        self.words.members.members.load(Acquire).count_ones() as usize
+    }
+
     /// Ends the membership of a slot: the publisher no longer waits for it. Only for a process that has its claim.
     pub fn leave(&self, slot: usize) {
         let Some(line) = self.slots.get(slot) else {
