@@ -197,7 +197,7 @@ fn a_sender_that_follows_a_killed_one_finds_the_end() {
                     .receive(view, (&mut buffer).into(), Deadline::Never, expected)
                     .unwrap();
                 assert_eq!(&buffer[..len], message(number, 1));
-                head.give_all_back(view);
+                head.free_all(view);
             }
             sender.join().unwrap();
         },

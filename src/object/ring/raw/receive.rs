@@ -55,7 +55,7 @@ impl RawRing {
     pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
         if end.role.is_ours() {
             // Before the next receiver can come.
-            end.head.give_all_back(self.view());
+            end.head.free_all(self.view());
             end.role.release(&self.words().parties.receiver);
             end.head.wake_sender(self.view());
         }
