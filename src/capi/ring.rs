@@ -444,7 +444,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
 /// no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
@@ -610,7 +610,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
 /// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]

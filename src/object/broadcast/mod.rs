@@ -79,7 +79,7 @@ use std::sync::Arc;
 ///
 /// *Memory:* 5888 bytes at most and nine eighths of the capacity, of which a message takes 16 bytes and its length rounded up to a
 /// multiple of 64. Nothing is allocated after opening, except where a message is reserved or peeked at that cannot
-/// be accessed in place: it goes round the end of the memory, or the broadcast is lossy and it is peeked at.
+/// be accessed in place: it wraps at the end of the memory, or the broadcast is lossy and it is peeked at.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     raw: Arc<RawBroadcast>,
@@ -167,7 +167,7 @@ impl Broadcast {
     /// # Errors
     /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not dead;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast goes round faster than this
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast overwrites messages faster than this
     /// thread can look where it is, again and again.
     pub fn subscribe(&self) -> Result<Subscriber, Error> {
         Subscriber::join(&self.raw, false)

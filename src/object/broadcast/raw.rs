@@ -89,7 +89,7 @@ pub(crate) struct PublishEnd {
     end: Publisher,
     role: Role,
     reserved: Option<Reserved>,
-    /// The bytes of a slot that would go round the end of the area.
+    /// The bytes of a slot that would wrap at the end of the area.
     buffer: Vec<u8>,
     watch: Watch,
 }
@@ -715,7 +715,7 @@ impl RawBroadcast {
         Ok(received)
     }
 
-    /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or goes round the
+    /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or wraps at the
     /// end of the area.
     pub fn peek(&self, end: &mut SubscribeEnd, deadline: Deadline) -> Result<Peeked, Error> {
         let action = Action::Peek;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A frame begins on a line of the cache, with two words: what it is (see `frame`) and the message's number.
-//! Its bytes may go round the end of the area; its words never do. The invariant: *the word at the end of the
+//! Its bytes may wrap at the end of the area; its words never do. The invariant: *the word at the end of the
 //! committed frames is 0*. The publisher writes a frame's bytes and number, a 0 where the next frame will begin, and then
 //! the first word, which commits the message. So it may be killed anywhere: before the last store the message does not
 //! exist, and what lies behind the 0 is never looked at.
@@ -28,7 +28,7 @@
 //! subscriber sets its bit and then looks at `floor`. Each does a store, a full barrier and a load, so one of
 //! them sees the other: the publisher waits, or the subscriber moves its position up to `floor`.
 //!
-//! Positions count bytes ever written, and never wrap. Nothing that is read from the segment is trusted: an
+//! Positions count bytes ever written, and never overflow. Nothing that is read from the segment is trusted: an
 //! offset stays inside the area whatever it was made from, each walk over frames has an end, and a word that no publisher
 //! writes is an error.
 
@@ -243,13 +243,13 @@ impl View<'_> {
         self.words.used().min(self.room() as u64) as usize
     }
 
-    /// Returns whether bytes at an offset go round the end of the area.
+    /// Returns whether bytes at an offset wrap at the end of the area.
     #[inline(always)]
     pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 
-    /// Copies bytes in, also round the end.
+    /// Copies bytes in, also where they wrap.
     #[inline(always)]
     pub fn write(&self, offset: usize, bytes: Source) {
         if self.wraps(offset, bytes.len()) {
@@ -261,7 +261,7 @@ impl View<'_> {
         }
     }
 
-    /// Copies bytes out, also round the end.
+    /// Copies bytes out, also where they wrap.
     #[inline(always)]
     pub fn read(&self, offset: usize, buffer: Buffer) {
         if self.wraps(offset, buffer.len()) {

@@ -145,7 +145,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Finds room for a message, and returns where its bytes go; they may go round the end of the area. Nothing
+    /// Finds room for a message, and returns where its bytes go; they may wrap at the end of the area. Nothing
     /// comes of it unless `append` and `commit` follow.
     pub fn reserve(
         &mut self,

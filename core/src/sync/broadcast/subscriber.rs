@@ -36,7 +36,7 @@ pub struct Subscriber {
 pub struct Span {
     pos: u64,
     number: u64,
-    /// Where its bytes begin; they may go round the end of the area.
+    /// Where its bytes begin; they may wrap at the end of the area.
     pub offset: usize,
     pub len: usize,
 }

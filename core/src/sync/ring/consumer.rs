@@ -90,9 +90,9 @@ struct Progress {
 }
 
 impl Span {
-    /// Returns whether its bytes go round the end of the ring.
-    pub fn goes_round(&self, view: View) -> bool {
-        view.goes_round(self.offset, self.len)
+    /// Returns whether its bytes wrap at the end of the ring.
+    pub fn wraps(&self, view: View) -> bool {
+        view.wraps(self.offset, self.len)
     }
 }
 
@@ -215,7 +215,7 @@ impl Consumer {
             let whole = if message.begun {
                 self.copy_begun(view, message, buffer, deadline, &peers)?
             } else {
-                view.area.read_round(message.offset, buffer);
+                view.area.read_wrapping(message.offset, buffer);
                 true
             };
             if whole && self.release(view, message) {
@@ -534,7 +534,7 @@ impl Consumer {
             };
             let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                view.area.read_round(message.offset + copied, part);
+                view.area.read_wrapping(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {

@@ -35,8 +35,8 @@
 //! more than `lag`; by so much is the ring larger than the longest message. So an empty ring takes a message of
 //! its whole capacity, whatever was received before.
 //!
-//! Positions count bytes ever written, and never wrap; a position's offset is what is left of it modulo the room.
-//! A message goes round the end of the ring: it is copied in two parts. Nothing that is read from the segment is
+//! Positions count bytes ever written, and never overflow; a position's offset is what is left of it modulo the room.
+//! A message wraps at the end of the ring: it is copied in two parts. Nothing that is read from the segment is
 //! trusted: an offset stays inside the area whatever it was made from, and a word that no sender writes is an error.
 
 mod consumer;
@@ -219,8 +219,8 @@ impl View<'_> {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
-    /// Returns whether so many bytes at an offset go round the end of the ring.
-    pub fn goes_round(&self, offset: usize, len: usize) -> bool {
+    /// Returns whether so many bytes at an offset wrap at the end of the ring.
+    pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 

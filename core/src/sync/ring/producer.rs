@@ -261,7 +261,7 @@ impl Producer {
 
     /// Adds a message at the place that was reserved for it.
     pub fn append_copy(&mut self, view: View, bytes: Source) {
-        view.area.write_round(self.offset + WORD, bytes);
+        view.area.write_wrapping(self.offset + WORD, bytes);
         self.append_message(view, bytes.len());
     }
 
@@ -393,7 +393,7 @@ impl Producer {
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(PIECE);
-            view.area.write_round(to + done, piece);
+            view.area.write_wrapping(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
                 // Release: a receiver that sees the number sees the bytes.
