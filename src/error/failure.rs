@@ -118,7 +118,7 @@ pub(crate) enum What {
     /// `other`: the process on the other side, which died.
     Peer,
     /// `other`: the thread that makes the object.
-    Maker,
+    Creator,
     /// `number`: the size of a segment that is too small.
     Size,
     /// Nothing: the pointer to a slot or a message is NULL.
@@ -159,7 +159,7 @@ impl What {
         What::Role,
         What::Inherited,
         What::Peer,
-        What::Maker,
+        What::Creator,
         What::Size,
         What::Null,
         What::Reserved,
@@ -300,7 +300,7 @@ impl fmt::Display for Explanation {
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match failure.what {
         What::Nothing => kind_facts(failure, f),
-        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Held | What::Sending | What::Creator => thread_facts(failure, f),
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
         What::Null

@@ -58,13 +58,13 @@ impl Snapshot {
     }
 
     /// Returns the thread that made it.
-    pub fn maker(&self) -> Holder {
-        Holder::from_bits(self.header.maker.load(Relaxed))
+    pub fn creator(&self) -> Holder {
+        Holder::from_bits(self.header.creator.load(Relaxed))
     }
 
     /// Returns when it was made, in seconds since 1970.
-    pub fn made(&self) -> u64 {
-        self.header.made.load(Relaxed)
+    pub fn created(&self) -> u64 {
+        self.header.created.load(Relaxed)
     }
 
     /// Returns the size of the payload, in bytes.

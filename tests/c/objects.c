@@ -225,7 +225,7 @@ static void damaged_headers(void)
         CHECK(strstr(shm_last_error(), damages[i].name) != NULL);
         memcpy(memory, right, sizeof right);
     }
-    /* Its maker, this thread, is live, and does not finish. */
+    /* Its creator, this thread, is live, and does not finish. */
     memory[24] = 1;
     before = monotonic();
     FAILS_NULL(shm_mutex_open(other, 8, "a layout", MAKE), ETIMEDOUT);
