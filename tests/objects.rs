@@ -23,7 +23,7 @@ use support::{
 };
 use tempfile::TempDir;
 
-/// Offsets in a header: the state, who makes it, the file that its place was, and the name.
+/// Offsets in a header: the state, who creates it, the file that its place was, and the name.
 const STATE: usize = 24;
 const MIXED: usize = 28;
 const CREATOR: usize = 32;
@@ -195,7 +195,7 @@ fn each_damage_to_a_header_is_named() {
     number(&test, 0);
 }
 
-/// A creator that comes to its end while others still look at it has made the object all the same.
+/// A creator that comes to its end while others still look at it has created the object all the same.
 #[test]
 fn nothing_is_made_twice() {
     for round in 0..500 {
@@ -246,7 +246,7 @@ fn a_refused_place_creates_nothing() {
 }
 
 #[test]
-fn an_object_whose_creator_died_is_made_anew() {
+fn an_object_whose_creator_died_is_created_anew() {
     let test = Environment::new();
     drop(number(&test, 5));
     let memory = memory_of(&test);
@@ -694,7 +694,7 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
             thread::yield_now();
         }
         old.remove().unwrap();
-        let mutex = opener.join().unwrap().expect("it is made again");
+        let mutex = opener.join().unwrap().expect("it is created again");
         assert_eq!(mutex.lock().unwrap().get(), 6);
         assert_ne!(mutex.segment().id(), old.id());
     });

@@ -609,7 +609,7 @@ fn a_ring_keeps_its_capacity_and_options() {
     let error = many().open(test.name(), 101).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongLayout);
     let text = error.to_string();
-    let facts = "made with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
+    let facts = "created with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
                  many senders";
     assert!(text.contains(facts), "{text}");
     let as_it_is = Ring::open(test.name(), 0).unwrap();

@@ -117,7 +117,7 @@ pub(crate) enum What {
     Inherited,
     /// `other`: the process on the other side, which died.
     Peer,
-    /// `other`: the thread that makes the object.
+    /// `other`: the thread that creates the object.
     Creator,
     /// `number`: the size of a segment that is too small.
     Size,
@@ -371,7 +371,7 @@ pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Re
     )
 }
 
-/// Writes which thread holds a lock, or makes the object.
+/// Writes which thread holds a lock, or creates the object.
 fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let thread = failure.thread();
     match (failure.what, failure.other) {
@@ -387,10 +387,10 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
         (_, 0) => f.write_str(
-            "no process has begun to make it; start the program that does, or ask to create it \
+            "no process has begun to create it; start the program that does, or ask to create it \
              (SHMKEY_CREATE, Place::create)",
         ),
-        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+        _ => write!(f, "{thread} has begun to create it, and is not ready"),
     }
 }
 
@@ -491,7 +491,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         _ => write!(
             f,
             "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
-             the object, or one where another can be made"
+             the object, or one where another can be created"
         ),
     }
 }

@@ -640,7 +640,7 @@ impl Explanation<'_> {
             ),
             Reason::Mode(mode) => {
                 f.write_str(
-                    "a process that makes an object reads and writes it: a mode of 0600 at least",
+                    "a process that creates an object reads and writes it: a mode of 0600 at least",
                 )?;
                 match explain::ModeDoubt::of(*mode) {
                     Some(doubt) => write!(f, "; {doubt}"),

@@ -10,11 +10,11 @@
 //! | 12 | 4 | the width of a pointer in bits: 64 |
 //! | 16 | 4 | the version of this layout: 3 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast |
-//! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
+//! | 24 | 4 | 0 nothing yet, 1 being created, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the creator's has opened it: holders need tokens |
 //! | 32 | 8 | the creator: the number of a thread, as in `holder` |
 //! | 40 | 8 | the creator's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
-//! | 48 | 8 | when it was made, in seconds since 1970 |
+//! | 48 | 8 | when it was created, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
 //! | 64 | 8 | the alignment of the payload in bytes: 64 |
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
@@ -34,7 +34,7 @@
 //! A holder (the creator, a lock's owner, a process that has a role) is stored as a number of 64 bits, which `holder`
 //! documents. A lock keeps its flags in the two lowest bits.
 //!
-//! `sync::ready` has the protocol by which one process makes the object while the others wait. A field is read once,
+//! `sync::ready` has the protocol by which one process creates the object while the others wait. A field is read once,
 //! and checked against what this process knows by itself.
 
 use crate::{error::fold, sys};

@@ -308,13 +308,13 @@ impl Object {
             && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
         if !same {
             let wanted = spec.shape();
-            let made = Shape {
+            let created = Shape {
                 kind: spec.kind,
                 size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
                 layout: text_of(&header.layout, &header.layout_len).into(),
             };
-            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { made, wanted });
+            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { created, wanted });
         }
         if self.is_writable() {
             self.introduce();

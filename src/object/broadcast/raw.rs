@@ -151,7 +151,7 @@ impl Watch {
 }
 
 impl RawBroadcast {
-    /// Opens a broadcast, or makes it; a capacity of 0 opens one that exists, whatever its capacity and options
+    /// Opens a broadcast, or creates it; a capacity of 0 opens one that exists, whatever its capacity and options
     /// are.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
