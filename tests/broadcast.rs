@@ -455,7 +455,7 @@ fn it_is_opened_as_it_was_made() {
     let text = error.to_string();
     assert!(
         text.contains(
-            "made with a capacity of 1000 bytes, lossy and no name of a layout, \
+            "created with a capacity of 1000 bytes, lossy and no name of a layout, \
              asked for with a capacity of 1000 bytes, lossless"
         ),
         "{text}"

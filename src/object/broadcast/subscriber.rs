@@ -196,7 +196,7 @@ impl Subscriber {
             .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
-    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it goes round the end of
+    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it wraps at the end of
     /// the memory; else to a copy. It stays the next message until it is [released](BroadcastMessage::release).
     ///
     /// # Errors

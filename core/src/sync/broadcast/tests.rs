@@ -5,7 +5,7 @@ use std::vec::Vec;
 /// The memory of a broadcast for one thread, or for several.
 struct Memory {
     words: BroadcastWords,
-    slots: Vec<Slot>,
+    members: Vec<MemberWords>,
     area: Vec<Line>,
     capacity: usize,
     lossy: bool,
@@ -21,7 +21,7 @@ impl Memory {
         Memory {
             // SAFETY: words are atomics, of which all zeroes are valid.
             words: unsafe { core::mem::zeroed() },
-            slots: (0..SUBSCRIBERS).map(|_| Slot::default()).collect(),
+            members: (0..SUBSCRIBERS).map(|_| MemberWords::default()).collect(),
             area: (0..room / LINE)
                 .map(|_| Line([const { AtomicU64::new(0) }; 8]))
                 .collect(),
@@ -33,7 +33,7 @@ impl Memory {
     fn view(&self) -> View<'_> {
         View {
             words: &self.words,
-            slots: &self.slots,
+            members: &self.members,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
             area: unsafe {
                 Area::new(self.area.as_ptr().cast_mut().cast(), self.area.len() * LINE)
@@ -104,13 +104,14 @@ fn any_sequence_is_what_the_model_says() {
         for step in 0..if cfg!(miri) { 60 } else { 300 } {
             match dice.below(10) {
                 0 if ends.len() < 5 => {
-                    let slot = (0..SUBSCRIBERS).find(|slot| ends.iter().all(|end| end.2 != *slot));
-                    let end = Subscriber::join(view, slot, false).unwrap();
-                    ends.push((end, sent.len(), slot.unwrap()));
+                    let member =
+                        (0..SUBSCRIBERS).find(|member| ends.iter().all(|end| end.2 != *member));
+                    let end = Subscriber::join(view, member, false).unwrap();
+                    ends.push((end, sent.len(), member.unwrap()));
                 }
                 1 if ends.len() > 2 => {
-                    let (_, _, slot) = ends.remove(dice.below(3));
-                    view.leave(slot);
+                    let (_, _, member) = ends.remove(dice.below(3));
+                    view.leave(member);
                 }
                 2 => publisher = Publisher::find(view).unwrap(),
                 3..=5 => {
@@ -272,9 +273,9 @@ fn a_dead_subscriber_is_dropped() {
     while publish(&mut alive).is_ok() {}
     assert_eq!(publish(&mut alive), Err(BroadcastError::Slow(5)));
     let mut asked = 0;
-    let published = publish(&mut |slot| {
+    let published = publish(&mut |member| {
         asked += 1;
-        view.leave(slot);
+        view.leave(member);
         true
     });
     assert_eq!((published, asked), (Ok(()), 1));
@@ -353,9 +354,9 @@ fn hostile_words_do_no_harm() {
                 &memory.words.published.tail,
                 &memory.words.published.next,
                 &memory.words.floor.floor,
-                &memory.words.members.members,
-                &memory.slots[0].pos,
-                &memory.slots[0].wanted,
+                &memory.words.joined.joined,
+                &memory.members[0].pos,
+                &memory.members[0].wanted,
                 view.area.word(64 * dice.below(10)),
             ];
             let value = [
