@@ -253,7 +253,7 @@ impl RawBroadcast {
             claims.filter(|claim| claim.holder().is_some()).count()
         } else {
             // One that has a claim and has not joined yet does not count.
-            self.view().member_count()
+            self.view().joined_count()
         }
     }
 

@@ -289,9 +289,9 @@ impl View<'_> {
         })
     }
 
-    /// Returns the number of members.
-    pub fn member_count(&self) -> usize {
-        // Acquire: as in `members`.
+    /// Returns the number of members that have joined.
+    pub fn joined_count(&self) -> usize {
+        // Acquire: as in `joined`.
         self.words.joined.joined.load(Acquire).count_ones() as usize
     }
 
