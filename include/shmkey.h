@@ -889,7 +889,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struc
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
 // no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
@@ -960,7 +960,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
 // the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
@@ -1158,11 +1158,11 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broa
 // broadcast: a handle that is open.
 // size: how many bytes, 0 to the broadcast's capacity.
 // slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie in
-// the handle's own memory if they would go round the end of the broadcast's.
+// the handle's own memory if they would wrap at the end of the broadcast's.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot is
+// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that wraps at the end; EFAULT slot is
 // NULL.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
@@ -1219,7 +1219,7 @@ int shm_broadcast_end_publishing(struct shm_broadcast *broadcast);
 //
 // Returns: 0; or -1, and then the handle is not subscribed.
 // Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
-// a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
+// a lossy broadcast overwrites messages faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
 // broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int options);
@@ -1264,7 +1264,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, vo
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
-// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the memory;
+// Waits for a message and gives access to it: in place in a lossless broadcast, unless it wraps at the end of the memory;
 // else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that peeks again or
 // receives begins with the same message, and ends this access, also if it fails; so do shm_broadcast_subscribe(),
 // shm_broadcast_unsubscribe() and shm_broadcast_close().
@@ -1290,8 +1290,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, st
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const struct shm_message *message);
 
-// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them, since it
-// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them or
+// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 //
 // broadcast: a handle that is subscribed.
 //

@@ -609,7 +609,7 @@ fn a_ring_keeps_its_capacity_and_options() {
     let error = many().open(test.name(), 101).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongLayout);
     let text = error.to_string();
-    let facts = "made with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
+    let facts = "created with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
                  many senders";
     assert!(text.contains(facts), "{text}");
     let as_it_is = Ring::open(test.name(), 0).unwrap();
@@ -788,7 +788,7 @@ fn a_sender_sends_after_a_forgotten_slot() {
         sender.send(&buffer[..len]).unwrap();
         receiver.recv(&mut buffer).unwrap();
     }
-    // Round the end, so that there is a gap.
+    // Beyond the end, so that messages wrap.
     std::mem::forget(sender.try_reserve(90).unwrap());
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
@@ -828,7 +828,7 @@ fn a_slot_of_a_dead_thread_overwrites_nothing() {
         thread::scope(|scope| {
             scope.spawn(|| std::mem::forget(stale.try_reserve(90).unwrap()));
         });
-        // Takes the lock over from the dead one, and goes round.
+        // Takes the lock over from the dead one, and sends until messages wrap.
         for len in [56, 240] {
             other.send_timeout(&vec![7; len], AGES).unwrap();
             if len == 56 {

@@ -384,11 +384,11 @@ fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<
 /// broadcast: a handle that is open.
 /// size: how many bytes, 0 to the broadcast's capacity.
 /// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie in
-/// the handle's own memory if they would go round the end of the broadcast's.
+/// the handle's own memory if they would wrap at the end of the broadcast's.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot is
+/// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that wraps at the end; EFAULT slot is
 /// NULL.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
@@ -514,7 +514,7 @@ pub unsafe extern "C" fn shm_broadcast_end_publishing(broadcast: *mut shm_broadc
 ///
 /// Returns: 0; or -1, and then the handle is not subscribed.
 /// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
-/// a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
+/// a lossy broadcast overwrites messages faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
 /// broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
@@ -628,7 +628,7 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the memory;
+/// Waits for a message and gives access to it: in place in a lossless broadcast, unless it wraps at the end of the memory;
 /// else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that peeks again or
 /// receives begins with the same message, and ends this access, also if it fails; so do shm_broadcast_subscribe(),
 /// shm_broadcast_unsubscribe() and shm_broadcast_close().
@@ -702,8 +702,8 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them, since it
-/// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them or
+/// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.
 ///

@@ -117,8 +117,8 @@ pub(crate) enum What {
     Inherited,
     /// `other`: the process on the other side, which died.
     Peer,
-    /// `other`: the thread that makes the object.
-    Maker,
+    /// `other`: the thread that creates the object.
+    Creator,
     /// `number`: the size of a segment that is too small.
     Size,
     /// Nothing: the pointer to a slot or a message is NULL.
@@ -159,7 +159,7 @@ impl What {
         What::Role,
         What::Inherited,
         What::Peer,
-        What::Maker,
+        What::Creator,
         What::Size,
         What::Null,
         What::Reserved,
@@ -300,7 +300,7 @@ impl fmt::Display for Explanation {
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match failure.what {
         What::Nothing => kind_facts(failure, f),
-        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Held | What::Sending | What::Creator => thread_facts(failure, f),
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
         What::Null
@@ -371,7 +371,7 @@ pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Re
     )
 }
 
-/// Writes which thread holds a lock, or makes the object.
+/// Writes which thread holds a lock, or creates the object.
 fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let thread = failure.thread();
     match (failure.what, failure.other) {
@@ -387,10 +387,10 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
         (_, 0) => f.write_str(
-            "no process has begun to make it; start the program that does, or ask to create it \
+            "no process has begun to create it; start the program that does, or ask to create it \
              (SHMKEY_CREATE, Place::create)",
         ),
-        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+        _ => write!(f, "{thread} has begun to create it, and is not ready"),
     }
 }
 
@@ -491,7 +491,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         _ => write!(
             f,
             "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
-             the object, or one where another can be made"
+             the object, or one where another can be created"
         ),
     }
 }

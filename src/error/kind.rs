@@ -35,15 +35,15 @@ pub enum ErrorKind {
     OutOfRange,
     /// `EACCES`: the segment is attached for reading only.
     ReadOnly,
-    /// `EMEDIUMTYPE`: the segment was not made by this library.
+    /// `EMEDIUMTYPE`: the segment was not created by this library.
     Foreign,
     /// `EPROTOTYPE`: the segment holds an object of another kind.
     WrongKind,
     /// `EPROTO`: the object holds something of another layout: name, size or alignment.
     WrongLayout,
-    /// `EPROTONOSUPPORT`: another version of this library made the object, with another header.
+    /// `EPROTONOSUPPORT`: another version of this library created the object, with another header.
     WrongVersion,
-    /// `ENOEXEC`: a program with another byte order or pointer width made the object.
+    /// `ENOEXEC`: a program with another byte order or pointer width created the object.
     WrongMachine,
     /// `ENOTUNIQ`: another name, or another path and project id, has the same key.
     KeyCollision,
@@ -197,18 +197,18 @@ impl ErrorKind {
                 "this process may only read the segment: it was attached so, or the segment's mode allows no more"
             }
             ErrorKind::Foreign => {
-                "this segment was not made by this library: another program uses the same key; take another name"
+                "this segment was not created by this library: another program uses the same key; take another name"
             }
             ErrorKind::WrongKind => "the segment holds an object of another kind",
             ErrorKind::WrongLayout => "the object has another size or layout than was asked for",
-            ErrorKind::WrongVersion => "another version of this library made the object",
+            ErrorKind::WrongVersion => "another version of this library created the object",
             ErrorKind::WrongMachine => {
-                "a program with another byte order or pointer width made the object"
+                "a program with another byte order or pointer width created the object"
             }
             ErrorKind::KeyCollision => "another name makes the same key; take another name",
             ErrorKind::Truncated => "the segment is too small to hold an object of this library",
             ErrorKind::Damaged => {
-                "its contents are malformed: another program has overwritten them; make the object again in a new segment"
+                "its contents are malformed: another program has overwritten them; create the object again in a new segment"
             }
             ErrorKind::TimedOut => "it did not happen before the timeout",
             ErrorKind::WouldBlock => "it would have to wait, and the timeout is 0",
@@ -230,7 +230,7 @@ impl ErrorKind {
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
                 "an owner died with the lock, and the next one unlocked it without marking the value as consistent; \
-                 make the object again in a new segment"
+                 create the object again in a new segment"
             }
             ErrorKind::Overflow => "the count would exceed 2147483647",
             ErrorKind::OutOfRange => "the range does not lie inside the object",

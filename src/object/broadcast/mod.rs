@@ -79,7 +79,7 @@ use std::sync::Arc;
 ///
 /// *Memory:* 5888 bytes at most and nine eighths of the capacity, of which a message takes 16 bytes and its length rounded up to a
 /// multiple of 64. Nothing is allocated after opening, except where a message is reserved or peeked at that cannot
-/// be accessed in place: it goes round the end of the memory, or the broadcast is lossy and it is peeked at.
+/// be accessed in place: it wraps at the end of the memory, or the broadcast is lossy and it is peeked at.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     raw: Arc<RawBroadcast>,
@@ -125,13 +125,13 @@ impl BroadcastOptions {
         self
     }
 
-    /// Opens the broadcast, or makes it. The capacity is the number of bytes of all messages together, with 16 bytes
+    /// Opens the broadcast, or creates it. The capacity is the number of bytes of all messages together, with 16 bytes
     /// each and rounded up to multiples of 64; and the length of the longest: 64 to 2⁴⁴ − 80. With 0, opens a
     /// broadcast that exists, whatever its capacity and options are.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if
-    /// it was made with other options or another capacity;
+    /// it was created with other options or another capacity;
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a capacity out of range;
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it is lossless and this process cannot write it.
     pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
@@ -147,7 +147,7 @@ impl Broadcast {
         BroadcastOptions::new()
     }
 
-    /// Opens the broadcast, or makes it: a lossless one. Capacity and errors are those of [`BroadcastOptions::open`].
+    /// Opens the broadcast, or creates it: a lossless one. Capacity and errors are those of [`BroadcastOptions::open`].
     pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
         Broadcast::options().open(place, capacity)
     }
@@ -167,7 +167,7 @@ impl Broadcast {
     /// # Errors
     /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not dead;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast goes round faster than this
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast overwrites messages faster than this
     /// thread can look where it is, again and again.
     pub fn subscribe(&self) -> Result<Subscriber, Error> {
         Subscriber::join(&self.raw, false)
@@ -200,7 +200,7 @@ impl Broadcast {
         self.raw.view().used()
     }
 
-    /// Returns the number of messages that were published, since the broadcast was made.
+    /// Returns the number of messages that were published, since the broadcast was created.
     #[must_use]
     pub fn published(&self) -> u64 {
         self.raw.view().words.published()

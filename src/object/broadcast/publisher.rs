@@ -123,7 +123,7 @@ impl BroadcastPublisher {
     /// room for it. If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call aborts it.
     ///
     /// # Errors
-    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot goes round the
+    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps at the
     /// end of the memory, and there is no other for it.
     pub fn reserve(&mut self, len: usize) -> Result<BroadcastSlot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)

@@ -10,7 +10,7 @@ use crate::{
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Source,
         broadcast::{
-            self, BroadcastError, BroadcastWords, Peer, Publisher, SUBSCRIBERS, Slot, Span,
+            self, BroadcastError, BroadcastWords, MemberWords, Peer, Publisher, SUBSCRIBERS, Span,
             Subscriber, View,
         },
     },
@@ -20,8 +20,8 @@ use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Order
 
 /// The bytes of the subscribers' claims, in front of all else.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
-/// The bytes in front of the messages: the claims, and a line for each subscriber.
-const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<Slot>();
+/// The bytes in front of the messages: the claims, and the lines of the members.
+const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<MemberWords>();
 
 /// The interval between liveness checks of the other side, in nanoseconds: one takes some microseconds.
 const TRUST: u64 = 4_000_000;
@@ -89,7 +89,7 @@ pub(crate) struct PublishEnd {
     end: Publisher,
     role: Role,
     reserved: Option<Reserved>,
-    /// The bytes of a slot that would go round the end of the area.
+    /// The bytes of a slot that would wrap at the end of the area.
     buffer: Vec<u8>,
     watch: Watch,
 }
@@ -108,7 +108,7 @@ struct Reserved {
 /// What a subscriber has in this process' own memory.
 pub(crate) struct SubscribeEnd {
     end: Subscriber,
-    /// Its role and the place of its claim; none where this process may not write.
+    /// Its role, and its number as a member; none where this process may not write.
     role: Option<(Role, usize)>,
     /// A copy of a message that was peeked at, if it cannot be read in place.
     copy: Vec<u8>,
@@ -151,7 +151,7 @@ impl Watch {
 }
 
 impl RawBroadcast {
-    /// Opens a broadcast, or makes it; a capacity of 0 opens one that exists, whatever its capacity and options
+    /// Opens a broadcast, or creates it; a capacity of 0 opens one that exists, whatever its capacity and options
     /// are.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
@@ -224,11 +224,11 @@ impl RawBroadcast {
         let writable = self.object.is_writable();
         View {
             words: &self.words().broadcast,
-            // SAFETY: `open` has seen that the segment has the front and so many bytes behind it; the slots are atomics,
+            // SAFETY: `open` has seen that the segment has the front and so many bytes behind it; the members' words are atomics,
             // 64-byte aligned as the payload is, and cope with any bytes.
-            slots: unsafe {
-                let slots = front.add(CLAIMS).cast::<Slot>();
-                slice::from_raw_parts(slots.as_ptr(), if writable { SUBSCRIBERS } else { 0 })
+            members: unsafe {
+                let members = front.add(CLAIMS).cast::<MemberWords>();
+                slice::from_raw_parts(members.as_ptr(), if writable { SUBSCRIBERS } else { 0 })
             },
             // SAFETY: as above; it is attached as long as the object lives. Only a publisher writes it, and that exists only
             // where writing is allowed.
@@ -246,10 +246,15 @@ impl RawBroadcast {
         unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), SUBSCRIBERS) }
     }
 
-    /// Returns the number of claims that a process has, dead or not.
+    /// Returns the number of subscribers, dead or not. Each of them receives what is published from now on.
     pub fn subscribers(&self) -> usize {
-        let claims = self.claims().iter();
-        claims.filter(|claim| claim.holder().is_some()).count()
+        if self.is_lossy() {
+            let claims = self.claims().iter();
+            claims.filter(|claim| claim.holder().is_some()).count()
+        } else {
+            // One that has a claim and has not joined yet does not count.
+            self.view().joined_count()
+        }
     }
 
     fn is_dead(&self, holder: u64) -> bool {
@@ -349,16 +354,16 @@ impl RawBroadcast {
         error.with(what, 0, self.publisher_seen())
     }
 
-    /// Ends the membership of a subscriber that is dead. Returns whether it did.
-    fn drop_dead(&self, slot: usize) -> bool {
-        let Some(claim) = self.claims().get(slot) else {
+    /// Removes a member if it is dead. Returns whether it did.
+    fn drop_dead(&self, member: usize) -> bool {
+        let Some(claim) = self.claims().get(member) else {
             return false;
         };
         let me = self.object.this_process().bits();
-        // With the claim, no new subscriber takes the slot at the same time.
+        // With the claim, no new subscriber takes the number at the same time.
         let taken = claim.take(me, |holder| self.is_dead(holder));
         if taken {
-            self.view().leave(slot);
+            self.view().leave(member);
             claim.release(me);
         }
         taken
@@ -373,11 +378,11 @@ impl RawBroadcast {
         deadline: Deadline,
     ) -> Result<(), Error> {
         self.begin(end, Action::Publish)?;
-        if end.end.publish_soon(self.view(), bytes) {
+        if end.end.publish_if_room(self.view(), bytes) {
             return Ok(());
         }
         let PublishEnd { end, watch, .. } = end;
-        let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+        let is_gone = |member| watch.finds(|| self.drop_dead(member));
         end.publish(self.view(), bytes, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, Action::Publish, bytes.len()))
     }
@@ -395,7 +400,7 @@ impl RawBroadcast {
         let mut published = 0;
         let mut failed = None;
         for message in messages {
-            let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+            let is_gone = |member| watch.finds(|| self.drop_dead(member));
             let added = message.and_then(|message| {
                 end.add(self.view(), message, deadline, is_gone)
                     .map_err(|refused| {
@@ -428,7 +433,7 @@ impl RawBroadcast {
         let PublishEnd {
             end: tail, watch, ..
         } = end;
-        let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+        let is_gone = |member| watch.finds(|| self.drop_dead(member));
         let offset = tail
             .reserve(view, len, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, action, len))?;
@@ -524,8 +529,8 @@ impl RawBroadcast {
         len: usize,
     ) -> Error {
         let error = match refused {
-            BroadcastError::Slow(slot) => {
-                let holder = self.claims().get(slot).and_then(Claim::holder);
+            BroadcastError::Slow(member) => {
+                let holder = self.claims().get(member).and_then(Claim::holder);
                 let error = self.object.late(deadline);
                 error.with(What::NoRoom, len as u64, holder.unwrap_or(0))
             }
@@ -542,36 +547,43 @@ impl RawBroadcast {
 
     /// Subscribes.
     pub fn subscribe(&self, from_oldest: bool) -> Result<SubscribeEnd, Error> {
-        let action = Action::Subscribe;
-        let role = if self.object.is_writable() {
-            Some(self.take_claim()?)
-        } else {
-            None
-        };
-        let slot = role.as_ref().map(|&(_, slot)| slot);
-        match Subscriber::join(self.view(), slot, from_oldest) {
-            Ok(end) => Ok(SubscribeEnd {
-                end,
-                role,
-                copy: Vec::new(),
-                watch: Watch::default(),
-            }),
-            Err(refused) => {
-                if let Some((role, slot)) = role {
-                    role.release(&self.claims()[slot]);
+        let (end, role) = if !self.is_lossy() {
+            let (role, member) = self.take_claim()?;
+            match self.join(Some(member), from_oldest) {
+                Ok(end) => (end, Some((role, member))),
+                Err(error) => {
+                    role.release(&self.claims()[member]);
+                    return Err(error);
                 }
-                Err(match refused {
-                    BroadcastError::TimedOut => self.fail(ErrorKind::Overtaken, action),
-                    _ => self.fail(ErrorKind::Damaged, action),
-                })
             }
-        }
+        } else {
+            // It joins first: a subscriber that is counted receives what is published from then on.
+            let end = self.join(None, from_oldest)?;
+            let is_writable = self.object.is_writable();
+            (end, is_writable.then(|| self.take_claim()).transpose()?)
+        };
+        Ok(SubscribeEnd {
+            end,
+            role,
+            copy: Vec::new(),
+            watch: Watch::default(),
+        })
+    }
+
+    fn join(&self, member: Option<usize>, from_oldest: bool) -> Result<Subscriber, Error> {
+        Subscriber::join(self.view(), member, from_oldest).map_err(|refused| {
+            let kind = match refused {
+                BroadcastError::TimedOut => ErrorKind::Overtaken,
+                _ => ErrorKind::Damaged,
+            };
+            self.fail(kind, Action::Subscribe)
+        })
     }
 
     fn take_claim(&self) -> Result<(Role, usize), Error> {
-        for (slot, claim) in self.claims().iter().enumerate() {
+        for (member, claim) in self.claims().iter().enumerate() {
             match Role::take(&self.object, claim) {
-                Ok(role) => return Ok((role, slot)),
+                Ok(role) => return Ok((role, member)),
                 Err(error) if error.kind() == ErrorKind::Busy => {}
                 Err(error) => return Err(error.during(Action::Subscribe)),
             }
@@ -584,9 +596,9 @@ impl RawBroadcast {
     #[inline(always)]
     pub fn is_subscribed(&self, end: &SubscribeEnd) -> bool {
         match &end.role {
-            Some((role, slot)) => self
+            Some((role, member)) => self
                 .claims()
-                .get(*slot)
+                .get(*member)
                 .is_some_and(|claim| role.is_held(claim)),
             None => true,
         }
@@ -595,10 +607,10 @@ impl RawBroadcast {
     /// Unsubscribes.
     pub fn drop_subscriber(&self, end: &mut SubscribeEnd) {
         if self.is_subscribed(end)
-            && let Some((role, slot)) = end.role.take()
-            && let Some(claim) = self.claims().get(slot)
+            && let Some((role, member)) = end.role.take()
+            && let Some(claim) = self.claims().get(member)
         {
-            self.view().leave(slot);
+            self.view().leave(member);
             role.release(claim);
         }
     }
@@ -715,7 +727,7 @@ impl RawBroadcast {
         Ok(received)
     }
 
-    /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or goes round the
+    /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or wraps at the
     /// end of the area.
     pub fn peek(&self, end: &mut SubscribeEnd, deadline: Deadline) -> Result<Peeked, Error> {
         let action = Action::Peek;

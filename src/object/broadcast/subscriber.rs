@@ -52,8 +52,8 @@ impl Subscriber {
         })
     }
 
-    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could receive
-    /// them: those that lie between two that it has received, or before the first one. 0 in a lossless broadcast.
+    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could
+    /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)
@@ -196,7 +196,7 @@ impl Subscriber {
             .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
-    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it goes round the end of
+    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it wraps at the end of
     /// the memory; else to a copy. It stays the next message until it is [released](BroadcastMessage::release).
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A frame begins on a line of the cache, with two words: what it is (see `frame`) and the message's number.
-//! Its bytes may go round the end of the area; its words never do. The invariant: *the word at the end of the
+//! Its bytes may wrap at the end of the area; its words never do. The invariant: *the word at the end of the
 //! committed frames is 0*. The publisher writes a frame's bytes and number, a 0 where the next frame will begin, and then
 //! the first word, which commits the message. So it may be killed anywhere: before the last store the message does not
 //! exist, and what lies behind the 0 is never looked at.
@@ -20,15 +20,15 @@
 //!
 //! - *Lossy*: the publisher moves `floor` as it likes. A subscriber that was overtaken goes on at `floor`; the numbers
 //!   say how many messages it missed. It writes nothing in the segment, so it needs no permission to write.
-//! - *Lossless*: each subscriber has a slot with its position, and a bit in `members`. The publisher moves `floor` up to
-//!   the slowest of them, and waits for that one, or drops it if it is dead. A subscriber looks at its own slot instead of
-//!   the floor: as long as its position is there, the publisher waits for it.
+//! - *Lossless*: each subscriber is a member: it has a number, a line for its position, and a bit in `joined`. The publisher
+//!   moves `floor` up to the slowest member, and waits for that one, or drops it if it is dead. A member checks its own
+//!   position, not the floor: as long as it is stored there, the publisher waits for it.
 //!
-//! A new subscriber and the publisher can miss each other: the publisher moves `floor` and then looks at `members`, the
+//! A new subscriber and the publisher can miss each other: the publisher moves `floor` and then looks at `joined`, the
 //! subscriber sets its bit and then looks at `floor`. Each does a store, a full barrier and a load, so one of
 //! them sees the other: the publisher waits, or the subscriber moves its position up to `floor`.
 //!
-//! Positions count bytes ever written, and never wrap. Nothing that is read from the segment is trusted: an
+//! Positions count bytes ever written, and never overflow. Nothing that is read from the segment is trusted: an
 //! offset stays inside the area whatever it was made from, each walk over frames has an end, and a word that no publisher
 //! writes is an error.
 
@@ -54,17 +54,17 @@ use frame::{HEADER, LEN_MAX, LINE};
 /// The largest capacity in bytes: with its header, whole lines.
 const CAPACITY_MAX: usize = LEN_MAX + 1 - LINE - HEADER;
 
-/// The largest number of subscribers that have a slot at a time: one bit each in a word.
+/// The largest number of members at a time: one bit each in a word.
 pub const SUBSCRIBERS: usize = 64;
 
-/// What lies beside the frames and the slots. Each part has lines of its own, by who writes it and how often.
+/// What lies beside the frames and the members. Each part has lines of its own, by who writes it and how often.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 pub struct BroadcastWords {
     published: PublishedWords,
     floor: FloorWords,
     /// Who sleeps until there is a message, on the word at the tail.
     asleep: SleepersWords,
-    members: MembersWords,
+    joined: JoinedWords,
 }
 
 /// Written for each message.
@@ -89,14 +89,14 @@ struct SleepersWords {
 }
 
 #[cfg_attr(not(loom), repr(C, align(64)))]
-struct MembersWords {
-    /// A bit for each slot that the publisher waits for.
-    members: AtomicU64,
+struct JoinedWords {
+    /// A bit for each member.
+    joined: AtomicU64,
 }
 
-/// A subscriber for which the publisher waits. The subscriber writes its line, but for one word.
+/// A member: a subscriber that the publisher waits for. It writes its line, except for one word.
 #[cfg_attr(not(loom), repr(C, align(64)), derive(Default))]
-pub struct Slot {
+pub struct MemberWords {
     /// Where the first message begins that it has not released; `LEFT` after the last one.
     pos: AtomicU64,
     /// The position up to which the publisher that slept last wanted messages to be released. Only a publisher writes it.
@@ -105,7 +105,7 @@ pub struct Slot {
     cpu: AtomicU32,
 }
 
-/// The position in a slot that no subscriber has.
+/// The position of a member that has left.
 const LEFT: u64 = u64::MAX;
 
 impl BroadcastWords {
@@ -136,17 +136,17 @@ impl BroadcastWords {
             asleep: SleepersWords {
                 sleepers: Sleepers::new(),
             },
-            members: MembersWords {
-                members: AtomicU64::new(0),
+            joined: JoinedWords {
+                joined: AtomicU64::new(0),
             },
         }
     }
 }
 
 #[cfg(loom)]
-impl Slot {
-    pub fn new() -> Slot {
-        Slot {
+impl MemberWords {
+    pub fn new() -> MemberWords {
+        MemberWords {
             pos: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             cpu: AtomicU32::new(0),
@@ -159,7 +159,7 @@ impl Slot {
 pub struct View<'a> {
     pub words: &'a BroadcastWords,
     /// At most [`SUBSCRIBERS`]; none where this process may not write.
-    pub slots: &'a [Slot],
+    pub members: &'a [MemberWords],
     /// As many bytes as [`room_for`] says.
     pub area: Area<'a>,
     /// The longest message, in bytes.
@@ -174,7 +174,7 @@ pub struct View<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BroadcastError {
     TimedOut,
-    /// There is no room, and the subscriber with this slot is the slowest.
+    /// There is no room, and this member is the slowest.
     Slow(usize),
     /// The publisher has ended properly, and there is nothing left to receive.
     Closed,
@@ -243,13 +243,13 @@ impl View<'_> {
         self.words.used().min(self.room() as u64) as usize
     }
 
-    /// Returns whether bytes at an offset go round the end of the area.
+    /// Returns whether bytes at an offset wrap at the end of the area.
     #[inline(always)]
     pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 
-    /// Copies bytes in, also round the end.
+    /// Copies bytes in, also where they wrap.
     #[inline(always)]
     pub fn write(&self, offset: usize, bytes: Source) {
         if self.wraps(offset, bytes.len()) {
@@ -261,7 +261,7 @@ impl View<'_> {
         }
     }
 
-    /// Copies bytes out, also round the end.
+    /// Copies bytes out, also where they wrap.
     #[inline(always)]
     pub fn read(&self, offset: usize, buffer: Buffer) {
         if self.wraps(offset, buffer.len()) {
@@ -275,23 +275,29 @@ impl View<'_> {
         }
     }
 
-    /// The slots that the publisher waits for: their places and positions.
-    fn members(&self) -> impl Iterator<Item = (usize, u64)> {
+    /// Returns the members that have joined: their numbers and positions.
+    fn joined(&self) -> impl Iterator<Item = (usize, u64)> {
         // Acquire: with the bit comes the position that was stored before it.
-        let mut bits = self.words.members.members.load(Acquire);
-        let slots = self.slots;
+        let mut bits = self.words.joined.joined.load(Acquire);
+        let members = self.members;
         core::iter::from_fn(move || {
-            let slot = bits.trailing_zeros() as usize;
+            let member = bits.trailing_zeros() as usize;
             bits &= bits.wrapping_sub(1);
             // Acquire: what the subscriber has released it no longer reads.
-            let pos = slots.get(slot)?.pos.load(Acquire);
-            Some((slot, pos))
+            let pos = members.get(member)?.pos.load(Acquire);
+            Some((member, pos))
         })
     }
 
-    /// Ends the membership of a slot: the publisher no longer waits for it. Only for a process that has its claim.
-    pub fn leave(&self, slot: usize) {
-        let Some(line) = self.slots.get(slot) else {
+    /// Returns the number of members that have joined.
+    pub fn joined_count(&self) -> usize {
+        // Acquire: as in `joined`.
+        self.words.joined.joined.load(Acquire).count_ones() as usize
+    }
+
+    /// Removes a member: the publisher no longer waits for it. Only for a process that has the member's claim.
+    pub fn leave(&self, member: usize) {
+        let Some(line) = self.members.get(member) else {
             return;
         };
         // Release: what the subscriber has read, it has read before.
@@ -299,7 +305,7 @@ impl View<'_> {
         // Release: one that is taken for dead and reads what is written from here on, and then does its acquire fence,
         // sees that.
         fence(Release);
-        self.words.members.members.fetch_and(!(1 << slot), Release);
+        self.words.joined.joined.fetch_and(!(1 << member), Release);
         // The publisher may sleep on it.
         atomic::wake(&line.pos);
     }

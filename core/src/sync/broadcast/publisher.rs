@@ -38,7 +38,7 @@ pub struct Publisher {
 
 /// The slowest subscriber that the publisher waits for.
 struct Slowest {
-    slot: usize,
+    member: usize,
     pos: u64,
 }
 
@@ -101,7 +101,7 @@ impl Publisher {
     /// Publishes a message, if there is room as far as is known: what happens most often, and nothing else.
     /// Returns whether it was published.
     #[inline(always)]
-    pub fn publish_soon(&mut self, view: View, bytes: Source) -> bool {
+    pub fn publish_if_room(&mut self, view: View, bytes: Source) -> bool {
         let len = bytes.len();
         let fits =
             self.pending.is_none() && len <= view.capacity && self.knows_room(size_of_frame(len));
@@ -111,12 +111,12 @@ impl Publisher {
         let offset = self.offset;
         let word = self.begin_frame(view, len);
         view.write(offset + HEADER, bytes);
-        self.store(view, offset, word);
+        self.commit_frame(view, offset, word);
         true
     }
 
-    /// Publishes a message, waiting for room. `is_gone` returns whether the subscriber with a slot is dead, and
-    /// then has ended its membership.
+    /// Publishes a message, waiting for room. `is_gone` returns whether a member is dead, after removing it if
+    /// it is.
     #[cold]
     #[inline(never)]
     pub fn publish(
@@ -145,7 +145,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Finds room for a message, and returns where its bytes go; they may go round the end of the area. Nothing
+    /// Finds room for a message, and returns where its bytes go; they may wrap at the end of the area. Nothing
     /// comes of it unless `append` and `commit` follow.
     pub fn reserve(
         &mut self,
@@ -178,14 +178,14 @@ impl Publisher {
     /// Commits what was added, all of it at once.
     pub fn commit(&mut self, view: View) {
         if let Some((offset, word)) = self.pending.take() {
-            self.store(view, offset, word);
+            self.commit_frame(view, offset, word);
         }
     }
 
     /// Writes all of a frame but its bytes and its first word, which is returned, and goes on behind it.
     #[inline(always)]
     fn begin_frame(&mut self, view: View, len: usize) -> u64 {
-        // Relaxed, both: `store` releases them.
+        // Relaxed, both: `commit_frame` releases them.
         view.area
             .word(self.offset + NUMBER)
             .store(self.number, Relaxed);
@@ -194,13 +194,13 @@ impl Publisher {
         self.number = self.number.wrapping_add(1);
         self.cpu_age = self.cpu_age.wrapping_sub(1);
         if self.cpu_age >= SAME_CPU {
-            self.look_where();
+            self.refresh_cpu();
         }
         word_of(len, self.cpu)
     }
 
     #[cold]
-    fn look_where(&mut self) {
+    fn refresh_cpu(&mut self) {
         #[cfg(not(loom))]
         {
             self.cpu = processor(crate::sys::cpu());
@@ -220,7 +220,7 @@ impl Publisher {
 
     /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
     #[inline(always)]
-    fn store(&self, view: View, offset: usize, word: u64) {
+    fn commit_frame(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
         // Release: a subscriber that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
@@ -266,7 +266,7 @@ impl Publisher {
             let bound = slowest.map_or(bound, |slow| slow.pos.min(bound));
             if bound >= until {
                 self.limit = bound.min(self.floor).saturating_add(view.room() as u64);
-                // Release: as in `View::leave`, for a slot that another subscriber has taken since.
+                // Release: as in `View::leave`, for a member whose number another subscriber has since.
                 fence(Release);
                 return Ok(());
             }
@@ -301,7 +301,7 @@ impl Publisher {
                 // sees that the floor has moved.
                 fence(Release);
             } else {
-                // SeqCst: also for the order of the floor and the members; see the module.
+                // SeqCst: also for the order of `floor` and `joined`; see the module.
                 fence(SeqCst);
             }
         }
@@ -313,9 +313,9 @@ impl Publisher {
         if view.lossy {
             return None;
         }
-        let members = view.members().filter(|&(_, pos)| pos != LEFT);
-        let (slot, pos) = members.min_by_key(|&(_, pos)| pos)?;
-        Some(Slowest { slot, pos })
+        let joined = view.joined().filter(|&(_, pos)| pos != LEFT);
+        let (member, pos) = joined.min_by_key(|&(_, pos)| pos)?;
+        Some(Slowest { member, pos })
     }
 
     /// Waits until a subscriber has released what lies before `until`, or is gone.
@@ -327,18 +327,18 @@ impl Publisher {
         deadline: Deadline,
         mut is_gone: impl FnMut(usize) -> bool,
     ) -> Result<(), BroadcastError> {
-        let slot = slow.slot;
-        let Some(line) = view.slots.get(slot) else {
+        let member = slow.member;
+        let Some(line) = view.members.get(member) else {
             return Err(BroadcastError::Damaged);
         };
         // Acquire: what was released is no longer read. `LEFT` is behind every position.
         let has_released = |until| (line.pos.load(Acquire) >= until).then_some(());
         if matches!(deadline, Deadline::Now) {
-            let gone = is_gone(slot);
+            let gone = is_gone(member);
             return if gone || has_released(until).is_some() {
                 Ok(())
             } else {
-                Err(BroadcastError::Slow(slot))
+                Err(BroadcastError::Slow(member))
             };
         }
         // A quarter of the room more than is needed, so that the publisher does not wait for every message; at
@@ -360,11 +360,11 @@ impl Publisher {
             // compares it.
             let seen = line.pos.load(Relaxed);
             let in_time = seen >= until || wish.sleep(&line.pos, seen);
-            if has_released(until).is_some() || is_gone(slot) {
+            if has_released(until).is_some() || is_gone(member) {
                 return Ok(());
             }
             if !in_time {
-                return Err(BroadcastError::Slow(slot));
+                return Err(BroadcastError::Slow(member));
             }
         }
     }

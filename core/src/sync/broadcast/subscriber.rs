@@ -1,7 +1,7 @@
 //! The subscribing end.
 
 use super::{
-    BroadcastError, Peer, Slot, View,
+    BroadcastError, MemberWords, Peer, View,
     frame::{HEADER, LINE, NUMBER, cpu_of, parse, size_of_frame},
 };
 use crate::sync::{
@@ -25,8 +25,8 @@ pub struct Subscriber {
     /// The number that the next message has if none is missed.
     pub(super) expected: u64,
     missed: u64,
-    /// Its slot, if the publisher waits for it.
-    slot: Option<usize>,
+    /// Its number, if it is a member.
+    member: Option<usize>,
     /// The processor that the publisher ran on, when it was last looked at.
     publisher: Option<u32>,
 }
@@ -36,23 +36,23 @@ pub struct Subscriber {
 pub struct Span {
     pos: u64,
     number: u64,
-    /// Where its bytes begin; they may go round the end of the area.
+    /// Where its bytes begin; they may wrap at the end of the area.
     pub offset: usize,
     pub len: usize,
 }
 
 impl Subscriber {
     /// Subscribes: with the next message that is published, or with the oldest that is there. In a lossless broadcast
-    /// `slot` is one whose claim the caller has.
+    /// `member` is a number whose claim the caller has.
     pub fn join(
         view: View,
-        slot: Option<usize>,
+        member: Option<usize>,
         from_oldest: bool,
     ) -> Result<Subscriber, BroadcastError> {
-        let slot = slot.filter(|_| !view.lossy);
+        let member = member.filter(|_| !view.lossy);
         let mut found = find(view, from_oldest)?;
-        if let Some(slot) = slot {
-            found = enter(view, slot, found, from_oldest).inspect_err(|_| view.leave(slot))?;
+        if let Some(member) = member {
+            found = enter(view, member, found, from_oldest).inspect_err(|_| view.leave(member))?;
         }
         let (pos, expected) = found;
         let mut joined = Subscriber {
@@ -60,22 +60,22 @@ impl Subscriber {
             offset: view.offset(pos),
             expected,
             missed: 0,
-            slot,
+            member,
             publisher: None,
         };
-        joined.say_where(view);
+        joined.announce_cpu(view);
         Ok(joined)
     }
 
-    /// Returns how many messages it has missed so far, between two that it has received.
+    /// Returns how many messages it has missed so far, in front of the last one that it has found.
     pub fn missed(&self) -> u64 {
         self.missed
     }
 
     /// Tells the publisher which processor this one runs on.
-    fn say_where(&mut self, view: View) {
+    fn announce_cpu(&mut self, view: View) {
         #[cfg(not(loom))]
-        if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
+        if let Some(line) = self.member.and_then(|member| view.members.get(member)) {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
             // Relaxed, both: a hint. The line is written only when there is news.
             if line.cpu.load(Relaxed) != cpu {
@@ -142,10 +142,14 @@ impl Subscriber {
         deadline: Deadline,
         peer: impl Fn() -> Peer,
     ) -> Result<Span, BroadcastError> {
-        match self.look(view)? {
-            Some(message) => Ok(message),
-            None => self.wait(view, deadline, peer),
-        }
+        let message = match self.look(view)? {
+            Some(message) => message,
+            None => self.wait(view, deadline, peer)?,
+        };
+        let missed = message.number.wrapping_sub(self.expected);
+        self.missed = self.missed.wrapping_add(missed);
+        self.expected = message.number;
+        Ok(message)
     }
 
     /// Returns whether what was read of a message before this call is the message.
@@ -161,14 +165,12 @@ impl Subscriber {
     /// Releases a message.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) {
-        let missed = message.number.wrapping_sub(self.expected);
-        self.missed = self.missed.wrapping_add(missed);
         self.expected = message.number.wrapping_add(1);
         let size = size_of_frame(message.len);
         let before = self.pos;
         self.pos = message.pos.wrapping_add(size as u64);
         self.offset = view.behind(self.offset, size);
-        if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
+        if let Some(line) = self.member.and_then(|member| view.members.get(member)) {
             line.move_on(before, self.pos);
         }
     }
@@ -176,7 +178,7 @@ impl Subscriber {
     /// Returns whether what was read before this call at the next message is not overwritten.
     #[inline(always)]
     fn is_there(&self, view: View) -> bool {
-        let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) else {
+        let Some(line) = self.member.and_then(|member| view.members.get(member)) else {
             return is_there(view, self.pos);
         };
         // The publisher waits for this subscriber, also if it had moved the floor before it saw the bit, until it takes
@@ -264,7 +266,7 @@ impl Subscriber {
         }
         let mut sleep = Sleep::until(deadline);
         loop {
-            self.say_where(view);
+            self.announce_cpu(view);
             let pos = self.pos;
             let word = view.area.word(self.offset);
             // Relaxed: `look` looks again.
@@ -356,20 +358,20 @@ fn find(view: View, from_oldest: bool) -> Result<(u64, u64), BroadcastError> {
     Err(BroadcastError::TimedOut)
 }
 
-/// Has the publisher wait for the slot from a position on, or from a later one, if that is overwritten by now.
+/// Makes the subscriber a member from a position on, or from a later one if that is overwritten by now.
 fn enter(
     view: View,
-    slot: usize,
+    member: usize,
     found: (u64, u64),
     from_oldest: bool,
 ) -> Result<(u64, u64), BroadcastError> {
     let mut found = found;
-    let line = view.slots.get(slot).ok_or(BroadcastError::Damaged)?;
+    let line = view.members.get(member).ok_or(BroadcastError::Damaged)?;
     // Before the bit: the publisher that sees the bit sees the position. The bit of a dead subscriber may be there
     // already, and the publisher sleep on its position, which may be any: so this one comes from 0.
     line.move_on(0, found.0);
     // Release: as just said.
-    view.words.members.members.fetch_or(1 << slot, AcqRel);
+    view.words.joined.joined.fetch_or(1 << member, AcqRel);
     // SeqCst: the publisher sees the bit, or this thread sees the floor; see the module.
     fence(SeqCst);
     // One more time for a floor that was on its way. Others follow only if another program writes there.
@@ -409,7 +411,7 @@ fn pass_committed(
     }
 }
 
-impl Slot {
+impl MemberWords {
     /// Stores the position up to which this subscriber has released messages, and wakes the publisher if it waits for a
     /// position behind `before` and not behind the new one. A subscriber passes each position once, so it wakes the
     /// publisher once, and need not clear the wish.

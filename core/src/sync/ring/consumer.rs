@@ -38,7 +38,7 @@ pub struct Consumer {
     offset: usize,
     /// Up to where lines are clear, and up to where they were freed.
     cleared: u64,
-    given: u64,
+    freed: u64,
     /// How far behind it clears lines, and how many it frees at a time, in bytes.
     distance: u64,
     step: u64,
@@ -90,43 +90,43 @@ struct Progress {
 }
 
 impl Span {
-    /// Returns whether its bytes go round the end of the ring.
-    pub fn goes_round(&self, view: View) -> bool {
-        view.goes_round(self.offset, self.len)
+    /// Returns whether its bytes wrap at the end of the ring.
+    pub fn wraps(&self, view: View) -> bool {
+        view.wraps(self.offset, self.len)
     }
 }
 
 impl Consumer {
-    /// Begins where the last receiver ended, and frees what that one had taken and not freed.
+    /// Begins where the last receiver ended, and frees what that one had released and not freed.
     pub fn find(view: View) -> Consumer {
         let receiver = &view.words.receiver;
-        // Acquire, both: pair with the releases in `release` and `give_back` of the last receiver. No ring has moved
+        // Acquire, both: pair with the releases in `release` and `free_cleared` of the last receiver. No ring has moved
         // so many bytes that a bit is lost here; so no sum of positions overflows.
         let head = receiver.head.load(Acquire) & (u64::MAX >> 1);
-        let taken = receiver.taken.load(Acquire);
-        let is_possible = !view.drops && (head..=view.limit(head)).contains(&taken);
-        let pos = if is_possible { taken } else { head };
+        let released = receiver.released.load(Acquire);
+        let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
+        let pos = if is_possible { released } else { head };
         let step = lag(view.capacity) / 2;
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
             cleared: head,
-            given: head,
+            freed: head,
             distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
             step: step as u64,
             waited: pos,
             sender: None,
             known: Known::NONE,
         };
-        head.say_where(view);
-        head.give_all_back(view);
+        head.announce_cpu(view);
+        head.free_all(view);
         // The last receiver may have been killed between moving `head` and waking the sender.
         head.wake_sender(view);
         head
     }
 
     /// Tells the sender which processor this one runs on.
-    fn say_where(&mut self, view: View) {
+    fn announce_cpu(&mut self, view: View) {
         #[cfg(not(loom))]
         {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
@@ -215,7 +215,7 @@ impl Consumer {
             let whole = if message.begun {
                 self.copy_begun(view, message, buffer, deadline, &peers)?
             } else {
-                view.area.read_round(message.offset, buffer);
+                view.area.read_wrapping(message.offset, buffer);
                 true
             };
             if whole && self.release(view, message) {
@@ -347,7 +347,7 @@ impl Consumer {
     /// the sender may have dropped it; `release` then fails.
     pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored it, or another one has at any time since.
-        view.drops || view.words.receiver.taken.load(Relaxed) == message.pos
+        view.drops || view.words.receiver.released.load(Relaxed) == message.pos
     }
 
     /// Releases a message. Returns false if the sender has dropped it, so that what was read of it may be anything.
@@ -355,7 +355,7 @@ impl Consumer {
     pub fn release(&mut self, view: View, message: Span) -> bool {
         let receiver = &view.words.receiver;
         let next = message.pos.wrapping_add(message.size as u64);
-        let given = self.given;
+        let freed = self.freed;
         if view.drops {
             // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
@@ -369,7 +369,7 @@ impl Consumer {
             }
         } else {
             // Release: a receiver that follows this one, if it is killed, has received what this one has.
-            receiver.taken.store(next, Release);
+            receiver.released.store(next, Release);
         }
         self.pos = next;
         self.offset += message.size;
@@ -381,19 +381,19 @@ impl Consumer {
         }
         if next.wrapping_sub(self.cleared) > self.distance {
             self.clear_up_to(view, next.wrapping_sub(self.distance));
-            if self.cleared.wrapping_sub(self.given) >= self.step {
-                self.give_back(view);
+            if self.cleared.wrapping_sub(self.freed) >= self.step {
+                self.free_cleared(view);
             }
         }
-        self.answer(view, given);
+        self.wake_if_wanted(view, freed);
         true
     }
 
-    /// Clears lines that were taken.
+    /// Clears lines that were released.
     #[inline(always)]
     fn clear_up_to(&mut self, view: View, to: u64) {
-        // Release: `taken` is stored before the first line is cleared. A sender that follows a dead one and finds 0
-        // in such a line (its load is an acquire) sees that the line was taken, and so is not the ring's end. A
+        // Release: `released` is stored before the first line is cleared. A sender that follows a dead one and finds 0
+        // in such a line (its load is an acquire) sees that the line was released, and so is not the ring's end. A
         // receiver that follows this one, if it is killed, never looks for a message in a line that was cleared.
         fence(Release);
         view.clear(self.cleared, to);
@@ -402,47 +402,47 @@ impl Consumer {
 
     /// Gives the cleared lines back to the sender.
     #[inline(always)]
-    fn give_back(&mut self, view: View) {
-        self.given = self.cleared;
+    fn free_cleared(&mut self, view: View) {
+        self.freed = self.cleared;
         // Release: the sender may write where this process has read, and sees the lines cleared.
-        view.words.receiver.head.store(self.given, Release);
+        view.words.receiver.head.store(self.freed, Release);
     }
 
-    /// Frees all that was taken, and wakes the sender if it waits for that.
+    /// Frees all that was released, and wakes the sender if it waits for that.
     #[cold]
-    pub fn give_all_back(&mut self, view: View) {
+    pub fn free_all(&mut self, view: View) {
         if !view.drops {
-            let given = self.given;
-            self.publish_taken(view);
-            self.answer(view, given);
+            let freed = self.freed;
+            self.free_released(view);
+            self.wake_if_wanted(view, freed);
         }
     }
 
-    fn publish_taken(&mut self, view: View) {
-        if self.given != self.pos {
+    fn free_released(&mut self, view: View) {
+        if self.freed != self.pos {
             self.clear_up_to(view, self.pos);
-            self.give_back(view);
+            self.free_cleared(view);
         }
     }
 
-    /// Wakes the sender if it waits for a position that lies behind `given`, where `head` was before this call of the
-    /// receiver, and not behind what was taken. The receiver passes each position once, so it wakes a sender once.
+    /// Wakes the sender if it waits for a position that lies behind `freed`, where `head` was before this call of the
+    /// receiver, and not behind what was released. The receiver passes each position once, so it wakes a sender once.
     #[inline(always)]
-    fn answer(&mut self, view: View, given: u64) {
+    fn wake_if_wanted(&mut self, view: View, freed: u64) {
         light_barrier();
         // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
         // From 0 on: how far behind the first position that was not freed.
-        let behind = wanted.wrapping_sub(given).wrapping_sub(1);
-        if behind < self.pos.wrapping_sub(given) {
-            self.serve_sender(view);
+        let behind = wanted.wrapping_sub(freed).wrapping_sub(1);
+        if behind < self.pos.wrapping_sub(freed) {
+            self.free_and_wake(view);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn serve_sender(&mut self, view: View) {
-        self.publish_taken(view);
+    fn free_and_wake(&mut self, view: View) {
+        self.free_released(view);
         self.wake_sender(view);
     }
 
@@ -488,9 +488,9 @@ impl Consumer {
             return Ok(found?);
         }
         let mut sleep = Sleep::until(deadline);
-        self.give_all_back(view);
+        self.free_all(view);
         loop {
-            self.say_where(view);
+            self.announce_cpu(view);
             let (pos, offset) = (self.pos, self.offset);
             let word = view.area.word(offset);
             // Relaxed: `look` looks again.
@@ -534,7 +534,7 @@ impl Consumer {
             };
             let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                view.area.read_round(message.offset + copied, part);
+                view.area.read_wrapping(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {

@@ -24,7 +24,7 @@ pub enum FrameKind {
     Done,
 }
 
-/// A frame's first word, taken apart.
+/// A frame's first word, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub kind: FrameKind,

@@ -1,10 +1,10 @@
 //! The ring of messages: one end sends, the other receives, without a lock between them.
 //!
 //! ```text
-//!      head      cleared   taken                 tail              reserved          limit
+//!      head      cleared   released              tail              reserved          limit
 //!       ▼           ▼        ▼                     ▼                  ▼                ▼
 //! ┌─────┬───────────┬────────┬──────┬───────┬──────┬──────────────────┬────────────────┬─┐
-//! │free │ cleared   │ to be  │frame │ frame │frame │ being written    │ free           │ │
+//! │free │ cleared   │ not    │frame │ frame │frame │ being written    │ free           │ │
 //! │     │           │ cleared│      │       │      │                  │                │ │
 //! └─────┴───────────┴────────┴──────┴───────┴──────┴──────────────────┴────────────────┴─┘
 //! ```
@@ -18,9 +18,9 @@
 //! *Each line from `tail` up to the limit, one ring behind `head`, begins with 0*: so the sender need not write
 //! a 0 behind a frame before it commits it. Who sees to that:
 //!
-//! - The receiver clears the first word of each line that it has taken, some lines behind, and then gives the
-//!   lines back by moving `head`. It has said before that it has taken them, in `taken`. The receiver that
-//!   follows one that was killed goes on at `taken`, and clears what lies between `head` and there once more.
+//! - The receiver clears the first word of each line that it has released, some lines behind, and then gives the
+//!   lines back by moving `head`. It has said before that it has released them, in `released`. The receiver that
+//!   follows one that was killed goes on at `released`, and clears what lies between `head` and there once more.
 //! - The sender says in `reserved` how far it writes before it writes into a line other than that of the next
 //!   frame's first word. The sender that follows one that was killed clears up to there; and so does one that
 //!   gives up what it has reserved.
@@ -32,11 +32,11 @@
 //! # Room
 //!
 //! The receiver keeps lines back, those that it has not cleared and those that it has not told of. They are never
-//! more than [`lag`]; by so much is the ring larger than the longest message. So an empty ring takes a message of
+//! more than `lag`; by so much is the ring larger than the longest message. So an empty ring takes a message of
 //! its whole capacity, whatever was received before.
 //!
-//! Positions count bytes ever written, and never wrap; a position's offset is what is left of it modulo the room.
-//! A message goes round the end of the ring: it is copied in two parts. Nothing that is read from the segment is
+//! Positions count bytes ever written, and never overflow; a position's offset is what is left of it modulo the room.
+//! A message wraps at the end of the ring: it is copied in two parts. Nothing that is read from the segment is
 //! trusted: an offset stays inside the area whatever it was made from, and a word that no sender writes is an error.
 
 mod consumer;
@@ -75,7 +75,7 @@ struct SenderWords {
     /// How far the sender may have written behind the tail.
     reserved: AtomicU64,
     /// Not 0 while it may have written there, without being about to commit it.
-    unclear: AtomicU64,
+    dirty: AtomicU64,
     /// How many messages were dropped to make room.
     dropped: AtomicU64,
 }
@@ -86,7 +86,7 @@ struct ReceiverWords {
     /// Up to where lines were freed.
     head: AtomicU64,
     /// Where the first message begins that was not released.
-    taken: AtomicU64,
+    released: AtomicU64,
     /// The processor that the receiver runs on, plus 1.
     cpu: AtomicU32,
 }
@@ -107,7 +107,7 @@ impl RingWords {
         let first = if drops {
             &self.receiver.head
         } else {
-            &self.receiver.taken
+            &self.receiver.released
         };
         // Acquire, all: a message that is counted may be looked at.
         let first = first.load(Acquire).max(self.receiver.head.load(Acquire));
@@ -122,7 +122,7 @@ impl RingWords {
         self.sender.tail.store(0, Relaxed);
     }
 
-    /// Makes the words what a receiver leaves that is killed after it has stored `taken`, which was before, and before
+    /// Makes the words what a receiver leaves that is killed after it has stored `released`, which was before, and before
     /// it gives anything back.
     #[cfg(loom)]
     pub fn forget_head(&self) {
@@ -219,8 +219,8 @@ impl View<'_> {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
-    /// Returns whether so many bytes at an offset go round the end of the ring.
-    pub fn goes_round(&self, offset: usize, len: usize) -> bool {
+    /// Returns whether so many bytes at an offset wrap at the end of the ring.
+    pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 
@@ -239,14 +239,14 @@ impl View<'_> {
 
     /// Returns how far a sender may write frames, with this `head`: so far that those that are not released have at
     /// most the size of that of the longest message. What the receiver has released and not freed does not
-    /// count, except while it is about to free more than [`lag`].
+    /// count, except while it is about to free more than `lag`.
     fn room_end(&self, head: u64) -> u64 {
         let first = if self.drops {
             head
         } else {
             // Relaxed: the lines up to the limit are clear, and are no longer read, by the load of `head`. This only
             // says how many of them the sender may use.
-            self.words.receiver.taken.load(Relaxed).max(head)
+            self.words.receiver.released.load(Relaxed).max(head)
         };
         first.saturating_add(self.longest()).min(self.limit(head))
     }

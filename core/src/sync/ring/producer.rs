@@ -40,7 +40,7 @@ pub struct Producer {
     /// What the ring's `reserved` is, as far as this sender has said it.
     reserved: u64,
     /// Whether this sender has said that it writes behind the tail without being about to commit.
-    unclear: bool,
+    dirty: bool,
     /// The end of the slot that was reserved last.
     slot_end: u64,
     /// The first of the frames that were written and not committed: its position, offset and word.
@@ -75,16 +75,16 @@ impl Producer {
             // Acquire: as above, for the frame.
             let value = word.load(Acquire);
             if value == 0 {
-                // The end; or a line that a live receiver has taken and cleared since.
+                // The end; or a line that a live receiver has released and cleared since.
                 // Acquire: pairs with the fence in `Consumer::clear_up_to`.
-                let taken = view.words.receiver.taken.load(Acquire);
-                if view.drops || taken <= found.pos {
+                let released = view.words.receiver.released.load(Acquire);
+                if view.drops || released <= found.pos {
                     break;
                 }
-                if taken > limit {
+                if released > limit {
                     return Err(Damaged);
                 }
-                (found.pos, found.offset) = (taken, view.offset(taken));
+                (found.pos, found.offset) = (released, view.offset(released));
                 continue;
             }
             let frame = Frame::parse(value, view.room())?;
@@ -119,8 +119,8 @@ impl Producer {
             self.offset = view.offset(pos);
         }
         self.reserved = view.words.sender.reserved.load(Relaxed);
-        self.unclear = false;
-        if view.words.sender.unclear.load(Relaxed) != 0 {
+        self.dirty = false;
+        if view.words.sender.dirty.load(Relaxed) != 0 {
             self.clear_behind(view);
         }
         is_last
@@ -141,11 +141,11 @@ impl Producer {
             return false;
         }
         if size > LINE && self.pos + size as u64 > self.reserved {
-            self.announce(view, size);
+            self.extend_reserved(view, size);
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(view, size);
-        self.end_here(view);
+        self.store_end(view);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
         } else {
@@ -155,7 +155,7 @@ impl Producer {
             view.area.write(offset + LINE, rest);
             view.area.write(offset + WORD, first);
         }
-        self.publish(view, offset, word);
+        self.commit_frame(view, offset, word);
         if self.pace.is_slow() {
             self.fetch(view, size);
         }
@@ -228,8 +228,8 @@ impl Producer {
         self.slot_end = self.pos + size as u64;
         // A message of one line leaves nothing behind unless it is committed.
         if size > LINE || self.pending.is_some() {
-            self.announce(view, size);
-            self.say_unclear(view);
+            self.extend_reserved(view, size);
+            self.mark_dirty(view);
         }
         Ok(self.offset + WORD)
     }
@@ -256,7 +256,7 @@ impl Producer {
     pub fn append_message(&mut self, view: View, len: usize) {
         let frame = message(len);
         if !view.drops {
-            // What is not used of the slot. Relaxed in `clear`: `publish` releases it.
+            // What is not used of the slot. Relaxed in `clear`: `commit_frame` releases it.
             view.clear(self.pos + frame.size as u64, self.slot_end);
         }
         self.append(view, frame);
@@ -264,7 +264,7 @@ impl Producer {
 
     /// Adds a message at the place that was reserved for it.
     pub fn append_copy(&mut self, view: View, bytes: Source) {
-        view.area.write_round(self.offset + WORD, bytes);
+        view.area.write_wrapping(self.offset + WORD, bytes);
         self.append_message(view, bytes.len());
     }
 
@@ -292,27 +292,27 @@ impl Producer {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
         };
-        self.end_here(view);
-        self.publish(view, offset, word);
-        if self.unclear {
-            self.unclear = false;
+        self.store_end(view);
+        self.commit_frame(view, offset, word);
+        if self.dirty {
+            self.dirty = false;
             // Release: a sender that sees it sees what was committed.
-            view.words.sender.unclear.store(0, Release);
+            view.words.sender.dirty.store(0, Release);
         }
     }
 
     /// Has the line behind what is to be committed begin with 0. In most rings, it does.
     #[inline(always)]
-    fn end_here(&self, view: View) {
+    fn store_end(&self, view: View) {
         if view.drops {
-            // Relaxed: `publish` releases it.
+            // Relaxed: `commit_frame` releases it.
             view.area.word(self.offset).store(0, Relaxed);
         }
     }
 
     /// Commits what begins with a word at an offset and ends here.
     #[inline(always)]
-    fn publish(&self, view: View, offset: usize, word: u64) {
+    fn commit_frame(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
         // Release: a receiver that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
@@ -323,7 +323,7 @@ impl Producer {
 
     /// Says that this sender writes into the lines of a message of this size, before it does.
     #[inline]
-    fn announce(&mut self, view: View, size: usize) {
+    fn extend_reserved(&mut self, view: View, size: usize) {
         let end = self.pos + size as u64;
         if view.drops || end <= self.reserved {
             return;
@@ -336,11 +336,11 @@ impl Producer {
     }
 
     /// Says that what was announced may not be committed soon, or at all.
-    fn say_unclear(&mut self, view: View) {
-        if !self.unclear && !view.drops {
-            self.unclear = true;
-            // Relaxed: as in `announce`.
-            view.words.sender.unclear.store(1, Relaxed);
+    fn mark_dirty(&mut self, view: View) {
+        if !self.dirty && !view.drops {
+            self.dirty = true;
+            // Relaxed: as in `extend_reserved`.
+            view.words.sender.dirty.store(1, Relaxed);
             atomic::keep_order();
         }
     }
@@ -357,10 +357,10 @@ impl Producer {
         let end = words.reserved.load(Acquire).min(view.limit(head));
         view.clear(self.pos, end);
         self.reserved = end;
-        self.unclear = false;
+        self.dirty = false;
         // Release: a sender that sees it sees the lines cleared.
         words.reserved.store(end, Release);
-        words.unclear.store(0, Release);
+        words.dirty.store(0, Release);
     }
 
     #[cold]
@@ -387,7 +387,7 @@ impl Producer {
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
-        self.end_here(view);
+        self.store_end(view);
         // Release: a receiver that sees that it is begun sees that no bytes are there yet.
         first.store(frame(FrameKind::Begun).word(cpu), Release);
         // A receiver that sleeps here, from now on also until it is done, sleeps after the same count.
@@ -396,7 +396,7 @@ impl Producer {
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(PIECE);
-            view.area.write_round(to + done, piece);
+            view.area.write_wrapping(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
                 // Release: a receiver that sees the number sees the bytes.
@@ -421,7 +421,7 @@ impl Producer {
         if self.knows_room(size) {
             return Ok(());
         }
-        if self.unclear && self.pending.is_none() {
+        if self.dirty && self.pending.is_none() {
             self.clear_behind(view);
         }
         loop {
@@ -567,8 +567,8 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `end` when all before this position was taken, and freed: a receiver that passes a wish frees
-    // all that it has taken.
+    // There is room up to `end` when all before this position was released and freed: a receiver that passes a wish frees
+    // all that it has released.
     let before = |end: u64| end.saturating_sub(view.longest());
     let mut wish = Wish::new(&asleep.wanted, before(plenty), before(end), deadline);
     loop {

@@ -111,7 +111,7 @@ fn payload_for(capacity: usize) -> Option<usize> {
 }
 
 impl RawRing {
-    /// Opens a ring, or makes it; a capacity of 0 opens one that exists, whatever its capacity and options
+    /// Opens a ring, or creates it; a capacity of 0 opens one that exists, whatever its capacity and options
     /// are.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawRing, Error> {
         let as_it_is = capacity == 0;

@@ -1,4 +1,4 @@
-//! One piece of memory for a slot or a message whose bytes go round the end of the ring.
+//! One piece of memory for a slot or a message whose bytes wrap at the end of the ring.
 
 use crate::sync::{Area, Buffer, Source};
 use core::sync::atomic::AtomicU64;
