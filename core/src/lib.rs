@@ -47,5 +47,6 @@ mod models {
     mod mutex;
     mod ready;
     mod ring;
+    mod rwlock;
     mod semaphore;
 }

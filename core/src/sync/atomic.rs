@@ -36,6 +36,18 @@ pub fn heavy_barrier() -> bool {
     true
 }
 
+/// Orders a compare-and-swap that this thread has just done before its next loads. On x86-64 the
+/// processor does so by itself: an instruction with a lock prefix is a full barrier. Source: Intel's manual,
+/// volume 3, *Memory Ordering*.
+#[inline(always)]
+pub fn barrier_after_swap() {
+    if cfg!(all(target_arch = "x86_64", not(loom))) {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
 /// Sleeps for a slice while the lower half of a word is as expected. False when the time is over.
 #[cfg(not(loom))]
 pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
