@@ -43,6 +43,7 @@ pub mod sysv;
 #[cfg(all(test, loom))]
 mod models {
     mod claim;
+    mod condvar;
     mod latest;
     mod mutex;
     mod ready;

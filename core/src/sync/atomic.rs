@@ -79,10 +79,17 @@ pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     sleep.on(word, expected)
 }
 
-/// Wakes one thread that sleeps on a word of 32 bits.
+/// Wakes one thread that sleeps on a word of 32 bits. Returns whether there was one.
 #[cfg(not(loom))]
-pub fn wake_half(word: &AtomicU32) {
-    crate::sys::futex::wake(word, 1);
+pub fn wake_half(word: &AtomicU32) -> bool {
+    crate::sys::futex::wake(word, 1) > 0
+}
+
+/// Wakes all threads that sleep on a word of 32 bits.
+#[cfg(not(loom))]
+#[cold]
+pub fn wake_all_half(word: &AtomicU32) {
+    crate::sys::futex::wake(word, i32::MAX as u32);
 }
 
 /// The lower half of a word, for the kernel to compare. Only the kernel reads it by itself.
@@ -97,4 +104,4 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one};
+pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one};

@@ -6,6 +6,7 @@
 mod area;
 mod atomic;
 mod claim;
+mod condvar;
 pub mod latest;
 #[cfg(loom)]
 mod loom;
@@ -25,6 +26,7 @@ pub use atomic::AtomicU32;
 #[cfg(loom)]
 pub use atomic::AtomicU64;
 pub use claim::Claim;
+pub use condvar::{Condvar, WaitError, Waited};
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
 pub use rwlock::{READERS, RwLock};
