@@ -166,3 +166,28 @@ fn the_owner_of_the_mutex_dies_during_a_wait() {
         assert_eq!(waits.join().unwrap(), Acquired::OwnerDied);
     });
 }
+
+/// The first of two threads is about to sleep when it is notified, and the second one begins to wait just
+/// then: the next notification reaches it.
+#[test]
+fn a_thread_that_comes_during_a_notification_is_woken_by_the_next() {
+    check(3, |shared| {
+        let waiting = [(16, 1), (24, 2)].map(|(me, least)| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.lock(me);
+                while shared.items.0.load(Relaxed) < least {
+                    shared.wait(me, Deadline::Never);
+                }
+                shared.unlock(me);
+            })
+        });
+        shared.add(8, 1);
+        shared.condvar.notify_one();
+        shared.add(8, 1);
+        shared.condvar.notify_all();
+        for waits in waiting {
+            waits.join().unwrap();
+        }
+    });
+}
