@@ -48,6 +48,7 @@
 //!         object    Mutex, Semaphore, Latest, Ring: the header, opening, roles, handles; one file per kind
 //!         segment   Key, Segment, Attachment, Status
 //!         error     one error type; one table of kind, errno and text
+//!         holder    threads and processes as numbers, and the liveness check; hash, kind, plain: small parts
 //!                           │
 //!  core/                    ▼          ┌──── dropin/: the five names of libc
 //!         sync      algorithms over shared words: mutex, semaphore, latest, ring, waiting
@@ -84,7 +85,11 @@ compile_error!("shmkey needs Linux on a 64-bit processor");
 
 pub mod capi;
 mod error;
+mod hash;
+mod holder;
+mod kind;
 mod object;
+mod plain;
 mod presence;
 mod segment;
 
@@ -94,20 +99,20 @@ use shmkey_core::{backend, copy, explain, sync, sys};
 pub use shmkey_core::sysv;
 
 pub use error::{Error, ErrorKind};
-#[cfg(feature = "bytemuck")]
-pub use object::plain::Pod;
 pub use object::{
     contents::{Contents, Holding, Life, Party},
     latest::{Latest, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,
-    plain::Plain,
     ring::{
         Message, MessageReader, Messages, Receiver, Ring, RingOptions, Sender, Slot, SlotWriter,
         TypedReceiver, TypedRing, TypedSender, Values,
     },
     semaphore::Semaphore,
 };
+pub use plain::Plain;
+#[cfg(feature = "bytemuck")]
+pub use plain::Pod;
 pub use segment::{
     Segment, SegmentOptions,
     attachment::{AttachOptions, Attachment},

@@ -1,18 +1,19 @@
-//! The drop-in behaves as libc and the kernel do, to the letter, whichever way a program comes to
-//! use it.
+//! The drop-in answers each call exactly as libc and the kernel do, in whichever way a program loads it.
 
 mod support;
 
+use object::{Object, ObjectSymbol};
 use std::{
+    fs,
     path::PathBuf,
-    process::Command,
+    process::{Command, ExitStatus},
     sync::{Arc, Mutex},
 };
 use support::{Artifacts, Environment, Process, Random};
 
 const PROGRAM: &str = "tests/c/conformance.c";
 
-/// How a program that was never told of the drop-in gets its functions.
+/// How a program whose source does not know the drop-in gets its functions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Route {
     Libc,
@@ -82,26 +83,14 @@ fn all_routes_agree(arguments: &[&str]) {
     let test = Environment::new();
     let mut expected = String::new();
     for route in ROUTES {
-        let ending = Process::run(
-            "conformance",
-            command(&artifacts, route, &test, arguments),
-            b"",
-        )
-        .unwrap();
-        assert_ne!(
-            ending.status.code(),
-            Some(77),
-            "this machine does not allow it"
-        );
-        ending
-            .expect_end("conformance", |status| status.success())
-            .unwrap();
+        let command = command(&artifacts, route, &test, arguments);
+        let ending = Process::run("conformance", command, b"").unwrap();
+        let code = ending.status.code();
+        assert_ne!(code, Some(77), "this machine does not allow it");
+        ending.expect_end(ExitStatus::success).unwrap();
         let said = String::from_utf8(ending.stdout).unwrap();
         if route == Route::Libc {
-            assert!(
-                said.lines().count() >= 5,
-                "the program said too little: {said}"
-            );
+            assert!(said.lines().count() >= 5, "too little: {said}");
             expected = said;
             continue;
         }
@@ -136,10 +125,11 @@ fn another_user_is_refused_as_the_kernel_does() {
     all_routes_agree(&["stranger"]);
 }
 
-/// The tests above prove nothing if the functions are libc's after all.
+const NAMES: [&str; 5] = ["ftok", "shmget", "shmat", "shmdt", "shmctl"];
+
+/// The tests above prove nothing if the dynamic linker has bound the functions of libc.
 #[test]
-fn the_functions_are_the_drop_ins() {
-    const NAMES: [&str; 5] = ["ftok", "shmget", "shmat", "shmdt", "shmctl"];
+fn the_program_calls_the_functions_of_the_drop_in() {
     let artifacts = link_all();
     let test = Environment::new();
     for (route, from) in [
@@ -151,29 +141,34 @@ fn the_functions_are_the_drop_ins() {
         command.env("LD_DEBUG", "bindings");
         let ending = Process::run("conformance", command, b"").unwrap();
         let bindings = String::from_utf8_lossy(&ending.stderr);
+        let of_program = bindings
+            .lines()
+            .filter(|line| line.contains("conformance-"));
         for name in NAMES {
             let symbol = format!("`{name}'");
-            let bound: Vec<&str> = bindings
-                .lines()
-                .filter(|line| line.contains("conformance-") && line.contains(&symbol))
-                .collect();
-            assert!(!bound.is_empty(), "{name} is not bound by {route:?}");
-            assert!(
-                bound.iter().all(|line| line.contains(from)),
-                "{name} by {route:?}: {bound:?}"
-            );
+            let mut bound = of_program
+                .clone()
+                .filter(|line| line.contains(&symbol))
+                .peekable();
+            assert!(bound.peek().is_some(), "{name} is not bound by {route:?}");
+            assert!(bound.all(|line| line.contains(from)), "{name} by {route:?}");
         }
     }
-    // Linked statically, the functions are in the program itself.
+}
+
+/// The same of a program that is linked statically: it has the functions itself.
+#[test]
+fn a_program_with_the_static_drop_in_has_its_functions() {
+    let artifacts = link_all();
     for (route, ours) in [(Route::StaticLibrary, true), (Route::Libc, false)] {
-        let bytes = std::fs::read(program(&artifacts, route)).unwrap();
+        let bytes = fs::read(program(&artifacts, route)).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
+        let defined = |name| {
+            let mut symbols = file.symbols();
+            symbols.any(|symbol| symbol.name() == Ok(name) && symbol.is_definition())
+        };
         for name in NAMES {
-            use object::{Object, ObjectSymbol};
-            let defined = file
-                .symbols()
-                .any(|symbol| symbol.name() == Ok(name) && symbol.is_definition());
-            assert_eq!(defined, ours, "{name} by {route:?}");
+            assert_eq!(defined(name), ours, "{name} by {route:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! `/proc`, in children made by `fork` where the kernel does not clear pages for them; and what
 //! waiting costs.
 
-use shmkey::{ErrorKind, Latest, Mutex, Ring, Semaphore, capi};
+use shmkey::{ErrorKind, ErrorKind::*, Latest, Mutex, Ring, Semaphore, capi};
 use std::{
     env,
     ffi::CString,
@@ -16,7 +16,7 @@ use std::{
 
 mod support;
 
-use support::{AGES, Environment, Helper, NOW, helper_task, kind, say, wait_to_be_told};
+use support::{AGES, Environment, Helper, NOW, do_task, fails, say, status_of, wait_to_be_told};
 
 /// How a helper is started: by a program with arguments, or directly.
 const NAMESPACE: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -39,82 +39,103 @@ fn many(name: &str) -> Ring {
 
 #[test]
 fn helper_process() {
-    let Some((task, name)) = helper_task() else {
-        return;
-    };
-    match task.as_str() {
-        "hold" => {
-            let mutex = mutex(&name);
-            let _guard = mutex.lock_timeout(AGES).unwrap();
-            say("holds");
-            wait_to_be_told();
-        }
-        "take over" | "take over in another root" => {
-            let mutex = mutex(&name);
-            if task != "take over" {
-                let empty = env::temp_dir().join(format!("shmkey-root-{}", std::process::id()));
-                fs::create_dir(&empty).unwrap();
-                std::os::unix::fs::chroot(&empty).unwrap();
-                assert!(!fs::exists("/proc").unwrap());
-            }
-            assert_eq!(kind(mutex.lock_timeout(NOW)), ErrorKind::WouldBlock);
-            assert_eq!(
-                kind(mutex.lock_timeout(Duration::from_millis(30))),
-                ErrorKind::TimedOut
-            );
-            say("refused");
-            wait_to_be_told();
-            let mut guard = mutex.lock_timeout(AGES).unwrap();
-            assert!(guard.owner_died());
-            guard.mark_consistent();
-            say("took over");
-        }
-        "send" => {
-            let ring = many(&name);
-            let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
-            say("sends");
-            wait_to_be_told();
-            drop(senders);
-        }
-        "stay" => {
-            let _mutex = mutex(&name);
-            say("stays");
-            wait_to_be_told();
-        }
-        "stay with the ring" => {
-            let _ring = many(&name);
-            say("stays");
-            wait_to_be_told();
-        }
-        "emigrate with a token" => {
-            drop(mutex(&name));
-            leave_ipc_namespace();
-            let mutex = mutex(&name);
-            let _guard = mutex.lock().unwrap();
-            Helper::start(&[], "look at it", &name).expect("it is held");
-            say("done");
-        }
-        "emigrate" => {
-            let mutex = mutex(&name);
-            say("here");
-            wait_to_be_told();
-            leave_ipc_namespace();
-            let _guard = mutex.lock().unwrap();
-            say("holds");
-            wait_to_be_told();
-        }
-        "look at it" => {
-            assert_eq!(kind(mutex(&name).lock_timeout(NOW)), ErrorKind::WouldBlock);
-            say("it is held");
-        }
-        "fork" => fork_without_wiping(&name),
-        "fork into namespaces" => fork_into_namespaces(&name),
-        "use an id again" => use_an_id_again(&name),
-        "meet at once" => two_firsts_meet(&name, Duration::ZERO),
-        "meet later" => two_firsts_meet(&name, TICKS),
-        "take turns" => take_turns(&name),
-        waiting => wait_for_ever(waiting, &name),
-    }
+    do_task(&[
+        ("hold", hold),
+        ("take over", take_over),
+        ("take over in another root", take_over_in_another_root),
+        ("send", send),
+        ("stay", |name| stay(mutex(name))),
+        ("stay with the ring", |name| stay(many(name))),
+        ("emigrate with a token", emigrate_with_a_token),
+        ("emigrate", emigrate),
+        ("look at it", look_at_it),
+        ("fork", fork_without_wiping),
+        ("fork into namespaces", fork_into_namespaces),
+        ("use an id again", use_an_id_again),
+        ("meet at once", |name| two_firsts_meet(name, Duration::ZERO)),
+        ("meet later", |name| two_firsts_meet(name, TICKS)),
+        ("take turns", take_turns),
+        ("mutex", wait_for_a_mutex),
+        ("semaphore", wait_for_a_semaphore),
+        ("latest", wait_for_a_value),
+        ("receiver", wait_for_a_message),
+        ("sender", wait_for_room),
+    ]);
+}
+
+fn hold(name: &str) {
+    let mutex = mutex(name);
+    let _guard = mutex.lock_timeout(AGES).unwrap();
+    say("holds");
+    wait_to_be_told();
+}
+
+fn take_over(name: &str) {
+    take_over_mutex(&mutex(name));
+}
+
+fn take_over_in_another_root(name: &str) {
+    let mutex = mutex(name);
+    let empty = env::temp_dir().join(format!("shmkey-root-{}", std::process::id()));
+    fs::create_dir(&empty).unwrap();
+    std::os::unix::fs::chroot(&empty).unwrap();
+    assert!(!fs::exists("/proc").unwrap());
+    take_over_mutex(&mutex);
+}
+
+fn take_over_mutex(mutex: &Mutex<u64>) {
+    fails(mutex.lock_timeout(NOW), WouldBlock);
+    fails(mutex.lock_timeout(Duration::from_millis(30)), TimedOut);
+    say("refused");
+    wait_to_be_told();
+    recover(mutex);
+    say("took over");
+}
+
+/// Locks a mutex whose owner died, and marks its value consistent.
+fn recover(mutex: &Mutex<u64>) {
+    let mut guard = mutex.lock_timeout(AGES).unwrap();
+    assert!(guard.owner_died());
+    guard.mark_consistent();
+}
+
+fn send(name: &str) {
+    let ring = many(name);
+    let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
+    say("sends");
+    wait_to_be_told();
+    drop(senders);
+}
+
+/// Keeps an object open.
+fn stay<T>(object: T) {
+    say("stays");
+    wait_to_be_told();
+    drop(object);
+}
+
+fn emigrate_with_a_token(name: &str) {
+    drop(mutex(name));
+    leave_ipc_namespace();
+    let mutex = mutex(name);
+    let _guard = mutex.lock().unwrap();
+    Helper::start(&[], "look at it", name).expect("it is held");
+    say("done");
+}
+
+fn emigrate(name: &str) {
+    let mutex = mutex(name);
+    say("here");
+    wait_to_be_told();
+    leave_ipc_namespace();
+    let _guard = mutex.lock().unwrap();
+    say("holds");
+    wait_to_be_told();
+}
+
+fn look_at_it(name: &str) {
+    fails(mutex(name).lock_timeout(NOW), WouldBlock);
+    say("it is held");
 }
 
 /// Two processes that are both the first of their namespace: neither mistakes the other for itself,
@@ -129,16 +150,10 @@ fn a_holder_in_another_namespace_is_known() {
         (NO_PROC, NAMESPACE),
     ] {
         let test = Environment::new();
-        let mut stays = test.helper_within(second, "stay");
-        stays.expect("stays");
-        let mut holder = test.helper_within(first, "hold");
-        holder.expect("holds");
-        let mut other = test.helper_within(second, "take over");
-        other.expect("refused");
-        assert_eq!(
-            kind(mutex(test.name()).lock_timeout(NOW)),
-            ErrorKind::WouldBlock
-        );
+        let _stays = test.helper_within(second, "stay").expecting("stays");
+        let mut holder = test.helper_within(first, "hold").expecting("holds");
+        let mut other = test.helper_within(second, "take over").expecting("refused");
+        fails(mutex(test.name()).lock_timeout(NOW), WouldBlock);
         holder.kill();
         other.tell();
         other.expect("took over");
@@ -152,16 +167,12 @@ fn the_first_process_learns_of_deaths_elsewhere() {
     let test = Environment::new();
     let mutex = mutex(test.name());
     drop(mutex.lock().unwrap());
-    let mut stays = test.helper_within(NAMESPACE, "stay");
-    stays.expect("stays");
+    let _stays = test.helper_within(NAMESPACE, "stay").expecting("stays");
     for _ in 0..3 {
         // A container that was started again, with the same ids.
-        let mut holder = test.helper_within(NAMESPACE, "hold");
-        holder.expect("holds");
+        let mut holder = test.helper_within(NAMESPACE, "hold").expecting("holds");
         holder.kill();
-        let mut guard = mutex.lock_timeout(AGES).unwrap();
-        assert!(guard.owner_died());
-        guard.mark_consistent();
+        recover(&mutex);
     }
 }
 
@@ -172,11 +183,9 @@ fn senders_that_died_elsewhere_keep_no_places() {
         let test = Environment::new();
         let ring = many(test.name());
         // If no other process had it attached, that alone would prove them dead.
-        let mut stays = test.helper("stay with the ring");
-        stays.expect("stays");
-        let mut sends = test.helper_within(within, "send");
-        sends.expect("sends");
-        assert_eq!(kind(ring.sender()), ErrorKind::LimitReached);
+        let _stays = test.helper("stay with the ring").expecting("stays");
+        let mut sends = test.helper_within(within, "send").expecting("sends");
+        fails(ring.sender(), LimitReached);
         sends.kill();
         drop(ring.sender().unwrap());
     }
@@ -197,16 +206,11 @@ fn a_token_of_another_ipc_namespace_is_not_written() {
         .expect("done");
 
     let test = Environment::new();
-    let mut leaves = test.helper("emigrate");
-    leaves.expect("here");
-    let mut stays = test.helper_within(NAMESPACE, "stay");
-    stays.expect("stays");
+    let mut leaves = test.helper("emigrate").expecting("here");
+    let _stays = test.helper_within(NAMESPACE, "stay").expecting("stays");
     leaves.tell();
     leaves.expect("holds");
-    assert_eq!(
-        kind(mutex(test.name()).lock_timeout(NOW)),
-        ErrorKind::WouldBlock
-    );
+    fails(mutex(test.name()).lock_timeout(NOW), WouldBlock);
     leaves.kill();
     let mutex = mutex(test.name());
     assert!(mutex.lock_timeout(AGES).unwrap().owner_died());
@@ -317,24 +321,23 @@ fn clone_with_id(id: libc::pid_t) -> libc::pid_t {
     child as libc::pid_t
 }
 
-/// Waits for a child, and returns its status.
-fn status_of(child: libc::pid_t) -> i32 {
-    let mut status = 0;
-    // SAFETY: the status is ours to write.
-    let ended = unsafe { libc::waitpid(child, &mut status, 0) };
-    assert!(ended == child && libc::WIFEXITED(status), "{status:#x}");
-    libc::WEXITSTATUS(status)
+/// Expects that none of these is true.
+fn expect_none(wrong: &[(&str, bool)], when: &str) {
+    let wrong = wrong.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
+    assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "{when}");
 }
 
-/// Why something did not go well, if so.
+/// The kind of the error, if a call fails.
 fn refused<T>(result: Result<T, shmkey::Error>) -> Option<ErrorKind> {
     result.map(drop).err().map(|error| error.kind())
 }
 
 fn fork_without_wiping(name: &str) {
-    answer_madvise(match name.ends_with("refuses") {
-        true => Madvise::Refuses,
-        false => Madvise::AcceptsAnything,
+    let refuses = name.ends_with("refuses");
+    answer_madvise(if refuses {
+        Madvise::Refuses
+    } else {
+        Madvise::AcceptsAnything
     });
     for by in [By::Fork, By::Clone] {
         let ring = Ring::open(format!("{name} ring").as_str(), 4096).unwrap();
@@ -343,14 +346,14 @@ fn fork_without_wiping(name: &str) {
         let mutex = mutex(format!("{name} {by:?}").as_str());
         mutex.remove().unwrap();
         let guard = mutex.lock().unwrap();
-        let busy = Some(ErrorKind::Busy);
+        let busy = Some(Busy);
         let child = start_child(by, || {
             let (sent, received) = (sender.try_send(b"no"), receiver.try_recv(&mut [0; 8]));
             let locked = refused(mutex.lock_timeout(NOW));
             drop((guard, sender, receiver));
             i32::from(refused(sent) != busy)
                 | i32::from(refused(received) != busy) << 1
-                | i32::from(locked != Some(ErrorKind::WouldBlock)) << 2
+                | i32::from(locked != Some(WouldBlock)) << 2
         });
         let status = status_of(child);
         let other = thread::scope(|scope| {
@@ -362,11 +365,10 @@ fn fork_without_wiping(name: &str) {
             ("the child receives", status & 2 != 0),
             ("the child locks, or does not wait", status & 4 != 0),
             ("the child fails", status > 7),
-            ("its guard unlocks", other != Some(ErrorKind::WouldBlock)),
+            ("its guard unlocks", other != Some(WouldBlock)),
             ("its end frees the role", refused(ring.sender()) != busy),
         ];
-        let wrong = wrong.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
-        assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "{by:?}");
+        expect_none(&wrong, &format!("{by:?}"));
     }
     say("done");
 }
@@ -380,21 +382,23 @@ fn fork_into_namespaces(name: &str) {
         let child = start_child(By::CloneIntoNamespace, || {
             let locked = refused(mutex.lock_timeout(NOW));
             drop(guard);
-            i32::from(locked != Some(ErrorKind::WouldBlock))
+            i32::from(locked != Some(WouldBlock))
         });
         let status = status_of(child);
         let other = start_child(By::Fork, || {
-            i32::from(refused(mutex.lock_timeout(NOW)) != Some(ErrorKind::WouldBlock))
+            i32::from(refused(mutex.lock_timeout(NOW)) != Some(WouldBlock))
         });
         status | status_of(other) << 1
     }));
-    assert_eq!(
-        status & 2,
-        0,
-        "the child's guard unlocks its parent's mutex"
-    );
-    assert_eq!(status & 1, 0, "the child locks, or does not wait");
-    assert_eq!(status, 0, "the child fails");
+    let wrong = [
+        ("the child locks, or does not wait", status & 1 != 0),
+        (
+            "the child's guard unlocks its parent's mutex",
+            status & 2 != 0,
+        ),
+        ("the child fails", status > 3),
+    ];
+    expect_none(&wrong, "in namespaces");
     say("done");
 }
 
@@ -411,10 +415,10 @@ fn a_child_in_another_namespace_unlocks_nothing_without_proc() {
 fn deaths_are_noticed_in_another_root_directory() {
     needs!(ROOT, NAMESPACES_WITHOUT_PROC);
     let test = Environment::new();
-    let mut holder = test.helper("hold");
-    holder.expect("holds");
-    let mut next = test.helper("take over in another root");
-    next.expect("refused");
+    let mut holder = test.helper("hold").expecting("holds");
+    let mut next = test
+        .helper("take over in another root")
+        .expecting("refused");
     let root = env::temp_dir().join(format!("shmkey-root-{}", next.child.id()));
     fs::remove_dir(root).unwrap();
     holder.kill();
@@ -508,8 +512,7 @@ fn two_firsts_meet(name: &str, apart: Duration) {
             ("the second unlocks", status & 2 != 0),
             ("the second fails", status > 3),
         ];
-        let wrong = wrong.iter().filter(|(_, is)| *is).map(|(what, _)| *what);
-        assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "round {round}");
+        expect_none(&wrong, &format!("round {round}"));
     }
     say("done");
 }
@@ -532,38 +535,35 @@ fn a_child_is_distinguished_where_no_page_is_cleared() {
     }
 }
 
-/// Waits for something that does not come.
-fn wait_for_ever(what: &str, name: &str) {
-    let waits = || say("waits");
-    match what {
-        "mutex" => {
-            let mutex = mutex(name);
-            waits();
-            drop(mutex.lock());
-        }
-        "semaphore" => {
-            let semaphore = Semaphore::open(name, 0).unwrap();
-            waits();
-            semaphore.wait().unwrap();
-        }
-        "latest" => {
-            let latest = Latest::<u64>::open(name).unwrap();
-            waits();
-            drop(latest.wait_newer_timeout(&mut 0, AGES));
-        }
-        "receiver" => {
-            let mut receiver = Ring::open(name, 64).unwrap().receiver().unwrap();
-            waits();
-            drop(receiver.recv(&mut [0; 64]));
-        }
-        "sender" => {
-            let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
-            sender.try_send(&[0; 64]).unwrap();
-            waits();
-            drop(sender.send(&[0; 64]));
-        }
-        other => panic!("no task is called {other}"),
-    }
+fn wait_for_a_mutex(name: &str) {
+    let mutex = mutex(name);
+    say("waits");
+    drop(mutex.lock());
+}
+
+fn wait_for_a_semaphore(name: &str) {
+    let semaphore = Semaphore::open(name, 0).unwrap();
+    say("waits");
+    semaphore.wait().unwrap();
+}
+
+fn wait_for_a_value(name: &str) {
+    let latest = Latest::<u64>::open(name).unwrap();
+    say("waits");
+    drop(latest.wait_newer_timeout(&mut 0, AGES));
+}
+
+fn wait_for_a_message(name: &str) {
+    let mut receiver = Ring::open(name, 64).unwrap().receiver().unwrap();
+    say("waits");
+    drop(receiver.recv(&mut [0; 64]));
+}
+
+fn wait_for_room(name: &str) {
+    let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
+    sender.try_send(&[0; 64]).unwrap();
+    say("waits");
+    drop(sender.send(&[0; 64]));
 }
 
 /// How often the threads of a process have gone to sleep.
@@ -587,8 +587,7 @@ fn waiting_in_vain_is_mostly_sleep() {
         let test = Environment::new();
         let held = (what == "mutex").then(|| mutex(test.name()));
         let _guard = held.as_ref().map(|mutex| mutex.lock().unwrap());
-        let mut waits = test.helper(what);
-        waits.expect("waits");
+        let mut waits = test.helper(what).expecting("waits");
         let before = sleeps(waits.child.id());
         thread::sleep(Duration::from_secs(2));
         let after = sleeps(waits.child.id());
@@ -598,53 +597,52 @@ fn waiting_in_vain_is_mostly_sleep() {
     }
 }
 
-/// A thread that signals wake a thousand times a second learns of the owner's death long before its time
-/// is over.
-#[test]
-fn signals_do_not_delay_the_news_of_a_death() {
-    extern "C" fn ignore(_: libc::c_int) {}
-    // SAFETY: a structure of integers and pointers, for which zeroes are valid; the handler does
-    // nothing.
+/// Has a signal do nothing but interrupt system calls.
+fn ignore(signal: libc::c_int) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a structure of integers and pointers, for which zeroes are valid; the handler does nothing.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = ignore as *const () as usize;
-        libc::sigaction(libc::SIGWINCH, &action, ptr::null_mut());
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(signal, &action, ptr::null_mut());
     }
+}
+
+/// Locks a mutex, and ends with the lock once the waiter has had some signals.
+fn die_after_signals(mutex: &Mutex<u64>, locked: &AtomicBool, signals: &AtomicU64) {
+    std::mem::forget(mutex.lock().unwrap());
+    locked.store(true, Relaxed);
+    while signals.load(Relaxed) < 300 {
+        thread::yield_now();
+    }
+}
+
+/// A thread that signals wake a thousand times a second learns of the owner's death long before its timeout.
+#[test]
+fn signals_do_not_delay_the_news_of_a_death() {
+    ignore(libc::SIGWINCH);
     let test = Environment::new();
     let mutex = mutex(test.name());
-    let (waits, done, signals) = (
-        AtomicBool::new(false),
-        AtomicBool::new(false),
-        AtomicU64::new(0),
-    );
+    let (locked, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let signals = AtomicU64::new(0);
     // SAFETY: takes nothing.
     let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
     thread::scope(|scope| {
-        scope.spawn(|| {
-            std::mem::forget(mutex.lock().unwrap());
-            waits.store(true, Relaxed);
-            while signals.load(Relaxed) < 300 {
-                thread::yield_now();
-            }
-        });
+        scope.spawn(|| die_after_signals(&mutex, &locked, &signals));
+        while !locked.load(Relaxed) {
+            thread::yield_now();
+        }
         scope.spawn(|| {
             while !done.load(Relaxed) {
-                if waits.load(Relaxed) {
-                    // SAFETY: the signal has a handler.
-                    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGWINCH) };
-                    signals.fetch_add(1, Relaxed);
-                }
+                // SAFETY: the signal has a handler.
+                unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGWINCH) };
+                signals.fetch_add(1, Relaxed);
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        while !waits.load(Relaxed) {
-            thread::yield_now();
-        }
-        let locked = mutex.lock_timeout(AGES);
+        let recovered = panic::catch_unwind(AssertUnwindSafe(|| recover(&mutex)));
         done.store(true, Relaxed);
-        let mut guard = locked.unwrap();
-        assert!(guard.owner_died());
-        guard.mark_consistent();
+        recovered.unwrap();
     });
     let signals = signals.load(Relaxed);
     assert!(signals < 10_000, "{signals}");

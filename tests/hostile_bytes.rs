@@ -151,7 +151,7 @@ fn within(memory: &Arc<Attachment>) -> Place {
 }
 
 #[test]
-fn a_mutex() {
+fn a_mutex_under_attack() {
     under_attack(
         |place| drop(Mutex::<[u64; 8]>::open(place, [0; 8]).unwrap()),
         |memory, random| {
@@ -167,7 +167,7 @@ fn a_mutex() {
 }
 
 #[test]
-fn a_semaphore() {
+fn a_semaphore_under_attack() {
     under_attack(
         |place| drop(Semaphore::open(place, 0).unwrap()),
         |memory, random| {
@@ -183,7 +183,7 @@ fn a_semaphore() {
 }
 
 #[test]
-fn a_latest_value() {
+fn a_latest_value_under_attack() {
     under_attack(
         |place| drop(Latest::<[u64; 100]>::open(place).unwrap()),
         |memory, random| {
@@ -230,7 +230,7 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
 }
 
 #[test]
-fn a_ring() {
+fn a_ring_under_attack() {
     under_attack(
         |place| drop(Ring::open(place, 12000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 12000)?, random),
@@ -238,7 +238,7 @@ fn a_ring() {
 }
 
 #[test]
-fn a_ring_as_it_is() {
+fn a_ring_of_any_capacity_under_attack() {
     under_attack(
         |place| drop(Ring::open(place, 12000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 0)?, random),
@@ -246,7 +246,7 @@ fn a_ring_as_it_is() {
 }
 
 #[test]
-fn a_ring_of_many_senders() {
+fn a_ring_of_many_senders_under_attack() {
     let many = || Ring::options().many_senders(true);
     under_attack(
         |place| drop(many().open(place, 12000).unwrap()),
@@ -255,7 +255,7 @@ fn a_ring_of_many_senders() {
 }
 
 #[test]
-fn a_ring_that_drops_the_oldest() {
+fn a_ring_that_drops_the_oldest_under_attack() {
     let dropping = || Ring::options().drop_oldest(true);
     under_attack(
         |place| drop(dropping().open(place, 12000).unwrap()),
@@ -265,7 +265,7 @@ fn a_ring_that_drops_the_oldest() {
 
 /// Bytes that stay as they are can hold a process in a loop that others would end by scribbling on.
 #[test]
-fn planted_words_hold_nobody() {
+fn planted_words_hold_no_process() {
     let seed = Random::seed_of_run();
     let memory = fenced();
     let mut good = vec![0; SIZE];

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Attachment, ErrorKind, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Attachment, ErrorKind::*, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use std::{
     fs,
     sync::{
@@ -12,89 +12,82 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{AGES, Environment, SOON, helper_task, kind, say, wait_to_be_told};
+use support::{
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, private_segment, say, says,
+    wait_to_be_told,
+};
 
 type Small = [u64; 8];
 type Large = [u64; 2000];
 
-/// Not a test of its own: what the helpers do.
+fn open(test: &Environment) -> Latest<Small> {
+    Latest::open(test.name()).unwrap()
+}
+
+fn is_whole(value: &[u64]) -> bool {
+    value.iter().all(|&part| part == value[0])
+}
+
 #[test]
 fn helper_process() {
-    let Some((task, name)) = helper_task() else {
-        return;
-    };
-    match task.as_str() {
-        "publish" => {
-            let latest = Latest::<Large>::open(name.as_str()).unwrap();
-            let mut publisher = latest.publisher().unwrap();
-            say("ready");
-            for number in 1.. {
-                publisher.publish([number; 2000]).unwrap();
-            }
-        }
-        "publish one" => {
-            let latest = Latest::<Small>::open(name.as_str()).unwrap();
-            let mut publisher = latest.publisher().unwrap();
-            publisher.publish([7; 8]).unwrap();
-            say("published");
-            wait_to_be_told();
-            publisher.publish([8; 8]).unwrap();
-            wait_to_be_told();
-        }
-        other => panic!("no such task: {other}"),
+    do_task(&[("publish", publish), ("publish one", publish_one)]);
+}
+
+fn publish(name: &str) {
+    let latest = Latest::<Large>::open(name).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    say("ready");
+    for number in 1.. {
+        publisher.publish([number; 2000]).unwrap();
     }
 }
 
-/// A publisher whose role another one has taken over, however that came, does not write between that one's
-/// values.
+fn publish_one(name: &str) {
+    let latest = Latest::<Small>::open(name).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    publisher.publish([7; 8]).unwrap();
+    say("published");
+    wait_to_be_told();
+    publisher.publish([8; 8]).unwrap();
+    wait_to_be_told();
+}
+
+/// It does not write between the values of the publisher that has its role now.
 #[test]
 fn a_publisher_notices_that_its_role_was_taken_over() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let latest = open(&test);
     let memory = latest.segment().attach().unwrap();
-    let words = || {
-        let mut words = [0; 512];
-        memory.read_at(512, &mut words).unwrap();
-        words
-    };
+    let words = || memory.get::<[u8; 512]>(512).unwrap();
     let before = words();
     let mut first = latest.publisher().unwrap();
     let claim = words().iter().zip(before).position(|(a, b)| *a != b);
     let claim = 512 + claim.unwrap() / 8 * 8;
     first.publish([1; 8]).unwrap();
     memory.write_at(claim, &[0; 8]).unwrap();
-    assert_eq!(kind(first.publish([2; 8])), ErrorKind::Busy);
+    fails(first.publish([2; 8]), Busy);
     let mut second = latest.publisher().unwrap();
     memory.write_at(claim, &[0xff; 7]).unwrap();
-    assert_eq!(kind(second.publish([3; 8])), ErrorKind::Busy);
-    assert_eq!(kind(first.publish([4; 8])), ErrorKind::Busy);
+    fails(second.publish([3; 8]), Busy);
+    fails(first.publish([4; 8]), Busy);
     assert_eq!(latest.read().unwrap(), Some([1; 8]));
 }
 
 #[test]
-fn the_newest_value_is_seen() {
+fn a_reader_sees_the_newest_value() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let latest = open(&test);
     assert_eq!((latest.read().unwrap(), latest.version()), (None, 0));
     let mut seen = 0;
     assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
-    assert_eq!(
-        kind(latest.wait_newer_timeout(&mut seen, Duration::ZERO)),
-        ErrorKind::WouldBlock
-    );
+    fails(latest.wait_newer_timeout(&mut seen, NOW), WouldBlock);
     let start = Instant::now();
-    assert_eq!(
-        kind(latest.wait_newer_timeout(&mut seen, SOON)),
-        ErrorKind::TimedOut
-    );
+    fails(latest.wait_newer_timeout(&mut seen, SOON), TimedOut);
     assert!(start.elapsed() >= SOON);
-    // Of an older segment, perhaps: there is nothing newer yet.
-    assert_eq!(
-        kind(latest.wait_newer_timeout(&mut 5, SOON)),
-        ErrorKind::TimedOut
-    );
+    // A version of an older segment, perhaps: there is nothing newer yet.
+    fails(latest.wait_newer_timeout(&mut 5, SOON), TimedOut);
     let mut publisher = latest.publisher().unwrap();
-    assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
+    fails(latest.publisher(), Busy);
     for number in 1..100 {
         publisher.publish([number; 8]).unwrap();
         assert_eq!(latest.read().unwrap(), Some([number; 8]));
@@ -110,59 +103,49 @@ fn the_newest_value_is_seen() {
 #[test]
 fn a_sleeping_reader_is_woken() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let latest = open(&test);
     let mut publisher = latest.publisher().unwrap();
     thread::scope(|scope| {
-        let readers: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut seen = 0;
-                    for number in 1..=20 {
-                        let value = latest.wait_newer_timeout(&mut seen, AGES).unwrap();
-                        assert!(value[0] >= number);
-                        if value[0] == 20 {
-                            break;
-                        }
-                    }
-                })
-            })
-            .collect();
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < 20 {
+                    let before = seen;
+                    let value = latest.wait_newer_timeout(&mut seen, AGES).unwrap();
+                    assert!(value[0] > before);
+                }
+            });
+        }
         for number in 1..=20 {
             thread::sleep(Duration::from_millis(2));
             publisher.publish([number; 8]).unwrap();
         }
-        readers
-            .into_iter()
-            .for_each(|reader| reader.join().unwrap());
     });
 }
 
 #[test]
-fn no_value_is_torn() {
+fn no_large_value_is_torn() {
     let test = Environment::new();
     let latest = Latest::<Large>::open(test.name()).unwrap();
-    let mut helper = test.helper("publish");
-    helper.expect("ready");
-    let mut last = 0;
-    let mut changes = 0;
+    let mut helper = test.helper("publish").expecting("ready");
+    let (mut last, mut changes) = (0, 0);
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         match latest.read() {
             Ok(Some(value)) => {
-                assert!(value.iter().all(|&part| part == value[0]), "torn");
-                assert!(value[0] >= last);
+                assert!(is_whole(&value) && value[0] >= last);
                 changes += u64::from(value[0] > last);
                 last = value[0];
             }
             Ok(None) => {}
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Overtaken),
+            Err(error) => assert_eq!(error.kind(), Overtaken),
         }
     }
     assert!(changes > 10, "{changes}");
-    // Killed in the middle of it, most likely: the last whole value stays.
+    // Most likely it is killed while it publishes: the last whole value stays.
     helper.kill();
     let value = latest.read().unwrap().unwrap();
-    assert!(value.iter().all(|&part| part == value[0]) && value[0] >= last);
+    assert!(is_whole(&value) && value[0] >= last);
     assert_eq!(latest.read().unwrap().unwrap(), value);
     let mut publisher = latest.publisher().expect("its publisher is dead");
     publisher.publish([1; 2000]).unwrap();
@@ -170,9 +153,9 @@ fn no_value_is_torn() {
 }
 
 #[test]
-fn small_values_are_not_torn_either() {
+fn no_small_value_is_torn() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let latest = open(&test);
     let mut publisher = latest.publisher().unwrap();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -187,7 +170,7 @@ fn small_values_are_not_torn_either() {
         let mut last = 0;
         for _ in 0..300_000 {
             if let Some(value) = latest.read().unwrap() {
-                assert!(value.iter().all(|&part| part == value[0]) && value[0] >= last);
+                assert!(is_whole(&value) && value[0] >= last);
                 last = value[0];
             }
         }
@@ -196,13 +179,13 @@ fn small_values_are_not_torn_either() {
 }
 
 #[test]
-fn a_publisher_in_another_process_is_waited_for_and_followed() {
+fn a_publisher_in_another_process_is_waited_for_and_succeeded() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
+    let latest = open(&test);
     let mut helper = test.helper("publish one");
     let mut seen = 0;
     assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [7; 8]);
-    assert_eq!(kind(latest.publisher()), ErrorKind::Busy);
+    fails(latest.publisher(), Busy);
     helper.expect("published");
     helper.tell();
     assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [8; 8]);
@@ -220,7 +203,7 @@ fn a_value_of_another_size_is_another_layout() {
         Latest::<[u8; 64]>::open(test.name()).map(drop),
         Latest::<[u8; 60]>::open(Place::named(test.name()).layout("another")).map(drop),
     ] {
-        assert_eq!(kind(other), ErrorKind::WrongLayout);
+        fails(other, WrongLayout);
     }
     let mut publisher = latest.publisher().unwrap();
     let value: [u8; 60] = std::array::from_fn(|i| i as u8);
@@ -233,48 +216,41 @@ fn a_value_of_another_size_is_another_layout() {
 #[test]
 fn a_child_does_not_publish_for_its_parent() {
     let test = Environment::new();
-    let latest = Latest::<Small>::open(test.name()).unwrap();
-    let mut publisher = latest.publisher().unwrap();
-    // SAFETY: the child makes system calls and compares numbers, and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let refused = publisher.publish([1; 8]).map_err(|e| e.kind()) == Err(ErrorKind::Busy);
-        drop(publisher);
-        // SAFETY: ends this process, without the destructors that are the parent's.
-        unsafe { libc::_exit((!refused).into()) };
-    }
-    let mut status = 0;
-    // SAFETY: the status is ours to write.
-    unsafe { libc::waitpid(child, &mut status, 0) };
-    assert_eq!((status, latest.version()), (0, 0));
-    publisher.publish([2; 8]).unwrap();
+    let latest = open(&test);
+    let mut publisher = Some(latest.publisher().unwrap());
+    in_child(|| {
+        let mut copy = publisher.take().unwrap();
+        fails(copy.publish([1; 8]), Busy);
+    });
+    assert_eq!(latest.version(), 0);
+    publisher.unwrap().publish([2; 8]).unwrap();
 }
 
-/// How many mappings of a segment this process can write, and how many it can only read.
+/// Returns how many mappings of a segment this process can write, and how many it can only read.
 fn mappings(segment: &Segment) -> (usize, usize) {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let id = segment.id().to_string();
-    let rights: Vec<&str> = maps
-        .lines()
-        .filter_map(|line| {
-            let parts: Vec<&str> = line.split_whitespace().collect();
-            let file = parts.get(5).filter(|file| file.starts_with("/SYSV"));
-            (file.is_some() && parts[4] == id).then(|| parts[1])
-        })
-        .collect();
-    let writable = rights.iter().filter(|rights| rights.contains('w')).count();
-    (writable, rights.len() - writable)
+    let (mut writable, mut read_only) = (0, 0);
+    for line in maps.lines().filter(|line| line.contains(" /SYSV")) {
+        let mut parts = line.split_whitespace().skip(1);
+        let rights = parts.next().unwrap();
+        if parts.nth(2) == Some(&id) {
+            *if rights.contains('w') {
+                &mut writable
+            } else {
+                &mut read_only
+            } += 1;
+        }
+    }
+    (writable, read_only)
 }
 
 #[test]
-fn a_reader_that_asks_for_it_cannot_write() {
+fn a_read_only_reader_cannot_write() {
     let test = Environment::new();
     let read_only = || Place::named(test.name()).read_only(true);
-    assert_eq!(
-        kind(Latest::<Small>::open(read_only())),
-        ErrorKind::KeyNotFound
-    );
-    let writer = Latest::<Small>::open(test.name()).unwrap();
+    fails(Latest::<Small>::open(read_only()), KeyNotFound);
+    let writer = open(&test);
     let mut publisher = writer.publisher().unwrap();
     publisher.publish([1; 8]).unwrap();
     let reader = Latest::<Small>::open(read_only()).unwrap();
@@ -284,69 +260,55 @@ fn a_reader_that_asks_for_it_cannot_write() {
     let mut seen = 0;
     assert_eq!(by_key.read().unwrap(), Some([1; 8]));
     assert_eq!(reader.wait_newer_timeout(&mut seen, SOON).unwrap(), [1; 8]);
-    assert_eq!(
-        kind(reader.wait_newer_timeout(&mut seen, SOON)),
-        ErrorKind::TimedOut
-    );
-    // Free, and not for this one.
+    fails(reader.wait_newer_timeout(&mut seen, SOON), TimedOut);
+    // The role is free, and not for this reader.
     drop(publisher);
-    let error = reader.publisher().map(drop).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::ReadOnly, libc::EACCES)
-    );
-    assert!(error.to_string().contains("read_only"), "{error}");
+    let error = fails(reader.publisher(), ReadOnly);
+    assert_eq!(error.errno(), libc::EACCES);
+    says(&error.to_string(), "read_only");
     writer.publisher().unwrap().publish([2; 8]).unwrap();
     assert_eq!(reader.wait_newer_timeout(&mut seen, AGES).unwrap(), [2; 8]);
 }
 
-#[test]
-fn a_reader_in_a_segment_writes_nothing() {
-    let options = Segment::options().size(8192).remove_on_drop(true);
-    let segment = options.open(Key::PRIVATE).unwrap();
-    let memory: Arc<Attachment> = segment.attach().unwrap().into();
-    let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
-    let places = || {
-        [
-            Place::within(Arc::clone(&read), 64),
-            Place::within(Arc::clone(&read), 64).read_only(true),
-            Place::within(Arc::clone(&memory), 64).read_only(true),
-        ]
-    };
-    // Nothing is there, and none of them makes it.
-    for place in places() {
-        let opened = Latest::<Small>::open(place.timeout(SOON));
-        assert_eq!(kind(opened), ErrorKind::TimedOut);
-    }
-    let mut bytes = vec![1; 8192];
-    memory.read_at(0, &mut bytes).unwrap();
-    assert!(bytes.iter().all(|&byte| byte == 0));
+/// Bytes of a segment, attached to write and to read.
+fn attached_twice() -> [Arc<Attachment>; 2] {
+    let segment = private_segment(8192);
+    let (memory, read) = (segment.attach(), segment.attach_read_only());
+    [memory, read].map(|attached| Arc::new(attached.unwrap()))
+}
 
+#[test]
+fn a_read_only_reader_in_a_segment_writes_nothing() {
+    let [memory, read] = attached_twice();
+    let places = || {
+        [(&read, false), (&read, true), (&memory, true)]
+            .map(|(memory, only)| Place::within(Arc::clone(memory), 64).read_only(only))
+    };
+    for place in places() {
+        fails(Latest::<Small>::open(place.timeout(SOON)), TimedOut);
+    }
+    let bytes = || memory.get::<[u8; 8192]>(0).unwrap();
+    assert!(
+        bytes().iter().all(|&byte| byte == 0),
+        "none of them creates it"
+    );
     let writer = Latest::<Small>::open(Place::within(Arc::clone(&memory), 64)).unwrap();
     writer.publisher().unwrap().publish([3; 8]).unwrap();
-    let mut before = vec![0; 8192];
-    memory.read_at(0, &mut before).unwrap();
+    let before = bytes();
     for place in places() {
         let reader = Latest::<Small>::open(place).unwrap();
         assert_eq!(reader.read().unwrap(), Some([3; 8]));
-        assert_eq!(
-            kind(reader.wait_newer_timeout(&mut 1, SOON)),
-            ErrorKind::TimedOut
-        );
-        assert_eq!(kind(reader.publisher().map(drop)), ErrorKind::ReadOnly);
+        fails(reader.wait_newer_timeout(&mut 1, SOON), TimedOut);
+        fails(reader.publisher(), ReadOnly);
     }
-    memory.read_at(0, &mut bytes).unwrap();
-    assert!(bytes == before, "what was read has changed");
+    assert!(bytes() == before, "what was read has changed");
 }
 
-/// What every use of it writes cannot be had for reading only, and that is said at once: neither
-/// created, nor waited for.
+/// Each use of these objects writes, so the call fails at once: it neither creates anything nor waits.
 #[test]
-fn what_cannot_be_read_only_is_refused() {
+fn only_a_latest_value_can_be_read_only() {
     let test = Environment::new();
-    let options = Segment::options().size(8192).remove_on_drop(true);
-    let segment = options.open(Key::PRIVATE).unwrap();
-    let read: Arc<Attachment> = segment.attach_read_only().unwrap().into();
+    let [_, read] = attached_twice();
     for place in [
         Place::named(test.name()).read_only(true),
         Place::key(test.key()).read_only(true),
@@ -354,18 +316,14 @@ fn what_cannot_be_read_only_is_refused() {
         Place::within(Arc::clone(&read), 0).read_only(true),
     ] {
         let place = || place.clone().timeout(AGES);
-        let refused = [
+        for refused in [
             Mutex::<u64>::open(place(), 0).map(drop),
             Semaphore::open(place(), 0).map(drop),
             Ring::open(place(), 64).map(drop),
             Ring::open(place(), 0).map(drop),
-        ];
-        for error in refused.map(Result::unwrap_err) {
-            assert_eq!(
-                (error.kind(), error.errno()),
-                (ErrorKind::ReadOnly, libc::EACCES)
-            );
+        ] {
+            assert_eq!(fails(refused, ReadOnly).errno(), libc::EACCES);
         }
     }
-    assert_eq!(kind(Segment::open(test.key())), ErrorKind::KeyNotFound);
+    fails(Segment::open(test.key()), KeyNotFound);
 }

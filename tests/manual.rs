@@ -12,146 +12,93 @@ use std::{
 /// When this version came about, for the foot of each page.
 const DATE: &str = "2026-11-21";
 
-/// The pages: name, what it says in one line, and what it is about. A word that ends in `*` is for all
-/// functions that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &[&str]); 14] = [
+/// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
+/// all that begin so. The first function is the page's own; the others refer to it.
+const PAGES: [(&str, &str, &str); 14] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
-        &[
-            "shm_open_key",
-            "shm_open_name",
-            "shm_open_key_number",
-            "shm_open_private",
-            "shm_remove",
-            "SHMKEY_CREATE",
-            "SHMKEY_EXCLUSIVE",
-        ],
+        "shm_open_key shm_open_name shm_open_key_number shm_open_private shm_remove \
+         SHMKEY_CREATE SHMKEY_EXCLUSIVE",
     ),
     (
         "shm_attach",
         "attach and detach a segment",
-        &[
-            "shm_attach",
-            "shm_attach_at",
-            "shm_attach_huge",
-            "shm_detach",
-            "shm_attached_size",
-            "shm_prefault",
-            "SHMKEY_READ_ONLY",
-        ],
+        "shm_attach shm_attach_at shm_attach_huge shm_detach shm_attached_size shm_prefault \
+         SHMKEY_READ_ONLY",
     ),
     (
         "shm_get_status",
         "what the kernel knows of a segment",
-        &["shm_get_status", "shm_status"],
+        "shm_get_status shm_status",
     ),
     (
         "shm_set_mode",
         "change the mode and the owner of a segment",
-        &["shm_set_mode", "shm_set_owner"],
+        "shm_set_mode shm_set_owner",
     ),
     (
         "shm_place",
         "where an object lies, and how long to wait",
-        &[
-            "shm_place",
-            "SHMKEY_PLACE_*",
-            "SHMKEY_ANY_OWNER",
-            "SHMKEY_FOREVER",
-            "SHMKEY_NO_WAIT",
-            "SHMKEY_SECONDS",
-            "SHMKEY_MILLISECONDS",
-            "SHMKEY_MICROSECONDS",
-        ],
+        "shm_place SHMKEY_PLACE_* SHMKEY_ANY_OWNER SHMKEY_FOREVER SHMKEY_NO_WAIT \
+         SHMKEY_SECONDS SHMKEY_MILLISECONDS SHMKEY_MICROSECONDS",
     ),
     (
         "shm_semaphore_open",
         "a counting semaphore in shared memory",
-        &["shm_semaphore", "shm_semaphore_*"],
+        "shm_semaphore shm_semaphore_*",
     ),
     (
         "shm_mutex_open",
         "a robust mutex around bytes in shared memory",
-        &["shm_mutex", "shm_mutex_*"],
+        "shm_mutex shm_mutex_*",
     ),
     (
         "shm_latest_open",
         "the newest value of something in shared memory",
-        &["shm_latest", "shm_latest_*"],
+        "shm_latest shm_latest_*",
     ),
     (
         "shm_ring_open",
         "messages from process to process through shared memory",
-        &[
-            "shm_ring",
-            "shm_ring_open*",
-            "SHMKEY_MANY_SENDERS",
-            "SHMKEY_DROP_OLDEST",
-            "shm_ring_begin_*",
-            "shm_ring_end_*",
-            "shm_ring_capacity",
-            "shm_ring_used",
-            "shm_ring_dropped",
-            "shm_ring_id",
-            "shm_ring_removed",
-            "shm_ring_close",
-        ],
+        "shm_ring shm_ring_open* SHMKEY_MANY_SENDERS SHMKEY_DROP_OLDEST shm_ring_begin_* \
+         shm_ring_end_* shm_ring_capacity shm_ring_used shm_ring_dropped shm_ring_id \
+         shm_ring_removed shm_ring_close",
     ),
     (
         "shm_ring_send",
         "send messages through a ring",
-        &[
-            "shm_ring_send*",
-            "shm_bytes",
-            "shm_slot",
-            "shm_ring_reserve",
-            "shm_ring_commit",
-            "shm_ring_abort",
-        ],
+        "shm_ring_send* shm_bytes shm_slot shm_ring_reserve shm_ring_commit shm_ring_abort",
     ),
     (
         "shm_ring_recv",
         "receive messages from a ring",
-        &[
-            "shm_ring_recv*",
-            "shm_message",
-            "shm_ring_peek",
-            "shm_ring_release",
-        ],
+        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release",
     ),
     (
         "shm_last_error",
         "why the last call failed, in words",
-        &[
-            "shm_last_error",
-            "shm_last_failure",
-            "shm_failure",
-            "shm_failure_text",
-        ],
+        "shm_last_error shm_last_failure shm_failure shm_failure_text",
     ),
     (
         "shm_this_process",
         "a number of the calling process",
-        &["shm_this_process"],
+        "shm_this_process",
     ),
     (
         "shm_version",
         "the version of shmkey",
-        &[
-            "shm_version",
-            "SHMKEY_VERSION_MAJOR",
-            "SHMKEY_VERSION_MINOR",
-            "SHMKEY_VERSION_PATCH",
-        ],
+        "shm_version SHMKEY_VERSION_MAJOR SHMKEY_VERSION_MINOR SHMKEY_VERSION_PATCH",
     ),
 ];
 
-fn is_about(words: &[&str], name: &str) -> bool {
-    words.iter().any(|word| match word.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => *word == name,
-    })
+fn is_about(words: &str, name: &str) -> bool {
+    words
+        .split_whitespace()
+        .any(|word| match word.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => word == name,
+        })
 }
 
 #[test]
@@ -166,20 +113,27 @@ fn every_declaration_is_in_one_page() {
     }
 }
 
+/// The pages in `man/` that are made from the header.
+fn kept(folder: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(folder)
+        .expect("man/ is there")
+        .map(|entry| entry.unwrap().path());
+    files
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                path,
+            )
+        })
+        .filter(|(name, _)| name.ends_with(".3") && name != "shmkey.3")
+        .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
 #[test]
 fn the_pages_are_what_the_header_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
-    let made = pages();
-    let kept: BTreeMap<String, String> = fs::read_dir(&folder)
-        .expect("man/ is there")
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|section| section == "3"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "shmkey.3"))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect();
+    let (made, kept) = (pages(), kept(&folder));
     if env::var_os("BLESS").is_some() {
         for name in kept.keys().filter(|&name| !made.contains_key(name)) {
             fs::remove_file(folder.join(name)).unwrap();
@@ -190,13 +144,14 @@ fn the_pages_are_what_the_header_says() {
         return;
     }
     let names: BTreeSet<&String> = made.keys().chain(kept.keys()).collect();
-    let differ: Vec<&String> = names
+    let differ = names
         .into_iter()
-        .filter(|&name| made.get(name) != kept.get(name))
-        .collect();
+        .filter(|&name| made.get(name) != kept.get(name));
+    let differ: Vec<&String> = differ.collect();
+    let command = "BLESS=1 cargo test --test manual";
     assert!(
         differ.is_empty(),
-        "these of man/ are not what include/shmkey.h says: {differ:?}; run: BLESS=1 cargo test --test manual"
+        "{differ:?} of man/ are not what include/shmkey.h says; run: {command}"
     );
 }
 
@@ -451,7 +406,7 @@ fn is_constant(word: &str) -> bool {
     upper && (word.contains('_') || (word.starts_with('E') && word.len() > 3))
 }
 
-/// Characters that mean something to roff, or that it makes prettier than they should be.
+/// Escapes characters that roff interprets, or replaces by typographic ones.
 fn escaped(text: &str) -> String {
     let mut made = String::new();
     let mut before = ' ';

@@ -25,6 +25,13 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
+/// These, and the documents for contributors.
+fn documents() -> impl Iterator<Item = PathBuf> {
+    let others = ["ARCHITECTURE", "CONTRIBUTING", "SECURITY", "RELEASING"];
+    let others = others.map(|name| format!("{name}.md").into());
+    pages().into_iter().chain(others)
+}
+
 /// A block of code in a page.
 struct Block {
     /// What stands behind the backquotes: `c`, `console`, ...
@@ -206,55 +213,48 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
+/// The headings of a page, as a link has them.
+fn anchors(page: &str) -> Vec<String> {
+    page.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(anchor)
+        .collect()
+}
+
 #[test]
 fn the_links_lead_to_files_and_headings() {
-    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
-    for page in pages().into_iter().chain(others.map(PathBuf::from)) {
+    for page in documents() {
         let text = fs::read_to_string(&page).unwrap();
         for link in links(&text).filter(|link| !link.starts_with("http")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let file = if file.is_empty() {
-                page.clone()
-            } else {
-                page.parent().unwrap().join(file)
+            let target = match file {
+                "" => text.clone(),
+                _ => fs::read_to_string(page.parent().unwrap().join(file)).unwrap_or_default(),
             };
-            assert!(file.exists(), "{}: {link}", page.display());
-            if !heading.is_empty() {
-                let target = fs::read_to_string(&file).unwrap();
-                let mut headings = target.lines().filter(|line| line.starts_with('#'));
-                assert!(
-                    headings.any(|line| anchor(line) == heading),
-                    "{}: {link}",
-                    page.display()
-                );
-            }
+            let is_there =
+                heading.is_empty() || anchors(&target).iter().any(|anchor| anchor == heading);
+            assert!(!target.is_empty() && is_there, "{}: {link}", page.display());
         }
     }
+}
+
+/// NAME stands for any; what is not in a folder of the sources is built, or the reader's own.
+fn is_path_of_ours(quoted: &str) -> bool {
+    let folder = quoted.split('/').next().unwrap_or_default();
+    let is_path = quoted.contains('/') && !quoted.contains([' ', '*', '(', '$', '\n']);
+    let is_folder = !["", "target"].contains(&folder) && Path::new(folder).is_dir();
+    is_path && is_folder && !quoted.contains("NAME")
 }
 
 #[test]
 fn the_files_that_the_documents_name_exist() {
-    let others = [
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "RELEASING.md",
-    ];
-    for page in pages().into_iter().chain(others.map(PathBuf::from)) {
+    for page in documents() {
         let text = fs::read_to_string(&page).unwrap();
-        for quoted in text.split('`').skip(1).step_by(2) {
-            let is_path = quoted.contains('/') && !quoted.contains([' ', '*', '(', '$', '\n']);
-            let folder = quoted.split('/').next().unwrap();
-            // NAME stands for any; what is not in a folder of the sources is built, or the reader's own.
-            if is_path && !quoted.contains("NAME") && folder != "target" && is_folder(folder) {
-                assert!(Path::new(quoted).exists(), "{}: {quoted}", page.display());
-            }
+        let quoted = text.split('`').skip(1).step_by(2);
+        for path in quoted.filter(|quoted| is_path_of_ours(quoted)) {
+            assert!(Path::new(path).exists(), "{}: {path}", page.display());
         }
     }
-}
-
-fn is_folder(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).is_dir()
 }
 
 #[test]

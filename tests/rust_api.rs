@@ -4,20 +4,18 @@
 mod support;
 
 use shmkey::{
-    AttachOptions, Attachment, Contents, Error, ErrorKind, Holding, Key, Latest, Life, Message,
-    MessageReader, Messages, Mutex, MutexGuard, Party, Place, Plain, Pod, Publisher, Receiver,
-    Ring, RingOptions, Segment, SegmentOptions, Semaphore, Sender, Slot, SlotWriter, Status,
-    TypedReceiver, TypedRing, TypedSender, Values,
+    AttachOptions, Attachment, Contents, Error, ErrorKind, ErrorKind::*, Holding, Key, Latest,
+    Life, Message, MessageReader, Messages, Mutex, MutexGuard, Party, Place, Plain, Pod, Publisher,
+    Receiver, Ring, RingOptions, Segment, SegmentOptions, Semaphore, Sender, Slot, SlotWriter,
+    Status, TypedReceiver, TypedRing, TypedSender, Values,
 };
 use std::{
-    env,
     fmt::{Debug, Display},
     fs,
     io::{Read, Write},
-    process::Command,
     thread,
 };
-use support::{Artifacts, Environment, SOON, kind};
+use support::{Artifacts, Environment, SOON, fails, in_child, private_segment, says};
 
 shmkey::plain! {
     /// With a derive, and fields of several sizes.
@@ -69,15 +67,15 @@ fn a_missing_object_is_created_only_if_that_is_asked_for() {
     let test = Environment::new();
     let open = |place: Place| Latest::<u64>::open(place);
     let place = || Place::named(test.name());
-    assert_eq!(kind(open(place().create(false))), ErrorKind::KeyNotFound);
-    assert_eq!(kind(open(place().read_only(true))), ErrorKind::KeyNotFound);
+    fails(open(place().create(false)), KeyNotFound);
+    fails(open(place().read_only(true)), KeyNotFound);
     // In either order, and each can be taken back.
     let never = [
         place().create(true).read_only(true),
         place().read_only(true).create(true),
     ];
     for place in never {
-        assert_eq!(kind(open(place)), ErrorKind::KeyNotFound);
+        fails(open(place), KeyNotFound);
     }
     open(place().read_only(true).read_only(false)).unwrap();
 }
@@ -103,8 +101,8 @@ fn every_wait_has_three_forms() {
     let guard = mutex.try_lock().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            assert_eq!(kind(mutex.try_lock()), ErrorKind::WouldBlock);
-            assert_eq!(kind(mutex.lock_timeout(SOON)), ErrorKind::TimedOut);
+            fails(mutex.try_lock(), WouldBlock);
+            fails(mutex.lock_timeout(SOON), TimedOut);
         });
     });
     drop(guard);
@@ -114,59 +112,50 @@ fn every_wait_has_three_forms() {
     semaphore.wait().unwrap();
     semaphore.try_wait().unwrap();
     semaphore.wait_timeout(SOON).unwrap();
-    assert_eq!(kind(semaphore.try_wait()), ErrorKind::WouldBlock);
-    assert_eq!(kind(semaphore.wait_timeout(SOON)), ErrorKind::TimedOut);
+    fails(semaphore.try_wait(), WouldBlock);
+    fails(semaphore.wait_timeout(SOON), TimedOut);
 
     let latest = Latest::<u8>::open(test.named("latest")).unwrap();
     let mut seen = 0;
     assert_eq!(latest.read_newer(&mut seen).unwrap(), None);
-    assert_eq!(
-        kind(latest.wait_newer_timeout(&mut seen, SOON)),
-        ErrorKind::TimedOut
-    );
+    fails(latest.wait_newer_timeout(&mut seen, SOON), TimedOut);
     latest.publisher().unwrap().publish(9).unwrap();
     assert_eq!(latest.wait_newer(&mut seen).unwrap(), 9);
 }
 
 #[test]
-fn every_call_of_a_ring_has_three_forms() {
+fn every_call_of_a_receiver_has_three_forms() {
     let test = Environment::new();
     let (mut sender, mut receiver) = ring(&test);
     let (mut buffer, mut lengths) = ([0; 64], [0; 4]);
-    assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
-    assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
-    assert_eq!(kind(receiver.peek_timeout(SOON)), ErrorKind::TimedOut);
+    fails(receiver.try_recv(&mut buffer), WouldBlock);
+    fails(receiver.try_peek(), WouldBlock);
+    fails(receiver.peek_timeout(SOON), TimedOut);
     let none = receiver.try_recv_batch(&mut buffer, &mut lengths);
-    assert_eq!(kind(none), ErrorKind::WouldBlock);
+    fails(none, WouldBlock);
     let none = receiver.recv_batch_timeout(&mut buffer, &mut lengths, SOON);
-    assert_eq!(kind(none), ErrorKind::TimedOut);
-
-    assert_eq!(sender.send_batch(&[b"a", b"b"]).unwrap(), 2);
-    assert_eq!(sender.send_batch_timeout(&[b"c"], SOON).unwrap(), 1);
+    fails(none, TimedOut);
+    assert_eq!(sender.send_batch(&[b"a", b"b", b"c"]).unwrap(), 3);
     assert_eq!(receiver.recv_batch(&mut buffer, &mut lengths).unwrap(), 3);
-    for slot in [1, 2, 3] {
-        let mut slot = match slot {
-            1 => sender.reserve(1),
-            2 => sender.try_reserve(1),
-            _ => sender.reserve_timeout(1, SOON),
-        }
-        .unwrap();
-        slot.write_at(0, b"x").unwrap();
-        slot.commit().unwrap();
-    }
+    assert_eq!(sender.send_batch(&[b"a", b"b", b"c"]).unwrap(), 3);
     receiver.peek().unwrap().release().unwrap();
     receiver.try_peek().unwrap().release().unwrap();
     receiver.peek_timeout(SOON).unwrap().release().unwrap();
+}
 
+#[test]
+fn every_call_of_a_sender_has_three_forms() {
+    let test = Environment::new();
+    let (mut sender, _receiver) = ring(&test);
+    assert_eq!(sender.send_batch_timeout(&[b"c"], SOON).unwrap(), 1);
+    sender.reserve(1).unwrap().commit().unwrap();
+    sender.try_reserve(1).unwrap().commit().unwrap();
+    sender.reserve_timeout(1, SOON).unwrap().commit().unwrap();
     while sender.try_send(&[0; 512]).is_ok() {}
-    assert_eq!(kind(sender.try_reserve(512)), ErrorKind::WouldBlock);
-    assert_eq!(kind(sender.reserve_timeout(512, SOON)), ErrorKind::TimedOut);
-    assert_eq!(
-        kind(sender.try_send_batch(&[&[0; 512]])),
-        ErrorKind::WouldBlock
-    );
-    let none = sender.send_batch_timeout(&[&[0; 512]], SOON);
-    assert_eq!(kind(none), ErrorKind::TimedOut);
+    fails(sender.try_reserve(512), WouldBlock);
+    fails(sender.reserve_timeout(512, SOON), TimedOut);
+    fails(sender.try_send_batch(&[&[0; 512]]), WouldBlock);
+    fails(sender.send_batch_timeout(&[&[0; 512]], SOON), TimedOut);
 }
 
 #[test]
@@ -188,9 +177,10 @@ fn a_vector_grows_to_the_message_and_keeps_its_capacity() {
         (&b"last"[..], capacity)
     );
     let none = receiver.try_recv_vec(&mut message);
-    assert_eq!((kind(none), message.len()), (ErrorKind::WouldBlock, 0));
+    fails(none, WouldBlock);
+    assert_eq!(message.len(), 0);
     let none = receiver.recv_vec_timeout(&mut message, SOON);
-    assert_eq!(kind(none), ErrorKind::TimedOut);
+    fails(none, TimedOut);
 }
 
 #[test]
@@ -217,19 +207,11 @@ fn a_receiver_is_iterated_over() {
 fn an_iterator_ends_after_an_error() {
     let test = Environment::new();
     let (sender, mut receiver) = ring(&test);
-    // SAFETY: the child uses its copy of the receiver, and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    in_child(|| {
         let mut messages = receiver.iter();
-        let error = messages.next().map(kind) == Some(ErrorKind::Busy);
-        let end = messages.next().is_none();
-        // SAFETY: it ends the child at once.
-        unsafe { libc::_exit(i32::from(!(error && end))) };
-    }
-    let mut status = 0;
-    // SAFETY: the child is this process', and the status a number.
-    unsafe { libc::waitpid(child, &mut status, 0) };
-    assert_eq!(status, 0);
+        fails(messages.next().unwrap(), Busy);
+        assert!(messages.next().is_none());
+    });
     drop(sender);
 }
 
@@ -239,8 +221,8 @@ fn a_typed_ring_sends_and_receives_values() {
     let ring = TypedRing::<Tick>::open(test.name(), 100).unwrap();
     let mut sender = ring.sender().unwrap();
     let mut receiver = ring.receiver().unwrap();
-    assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
-    assert_eq!(kind(receiver.recv_timeout(SOON)), ErrorKind::TimedOut);
+    fails(receiver.try_recv(), WouldBlock);
+    fails(receiver.recv_timeout(SOON), TimedOut);
     let sent: Vec<Tick> = (0..100).map(|i| tick(f64::from(i))).collect();
     for tick in &sent {
         sender.try_send(tick).unwrap();
@@ -289,8 +271,8 @@ fn a_message_of_another_length_is_an_error_once() {
     let ring = TypedRing::<Tick>::from(bytes);
     let mut receiver = ring.receiver().unwrap();
     sender.send_batch(&[&[1; 15], &[2; 17], &[0; 16]]).unwrap();
-    assert_eq!(kind(receiver.recv()), ErrorKind::WrongLayout);
-    assert_eq!(kind(receiver.try_recv()), ErrorKind::WrongLayout);
+    fails(receiver.recv(), WrongLayout);
+    fails(receiver.try_recv(), WrongLayout);
     assert_eq!(receiver.recv().unwrap(), Tick::default());
 }
 
@@ -300,7 +282,7 @@ fn values_are_read_and_written_in_place() {
     let (mut sender, mut receiver) = ring(&test);
     let mut slot = sender.reserve(100).unwrap();
     slot.set(3, tick(2.5)).unwrap();
-    assert_eq!(kind(slot.set(100 - 15, tick(0.0))), ErrorKind::OutOfRange);
+    fails(slot.set(100 - 15, tick(0.0)), OutOfRange);
     let mut writer = slot.writer(19);
     write!(writer, "{} and {}", 1, 2).unwrap();
     let end = writer.position();
@@ -312,7 +294,7 @@ fn values_are_read_and_written_in_place() {
 
     let message = receiver.peek().unwrap();
     assert_eq!(message.get::<Tick>(3).unwrap(), tick(2.5));
-    assert_eq!(kind(message.get::<Tick>(11)), ErrorKind::OutOfRange);
+    fails(message.get::<Tick>(11), OutOfRange);
     let mut text = String::new();
     let mut reader = message.reader(19);
     reader.read_to_string(&mut text).unwrap();
@@ -322,19 +304,18 @@ fn values_are_read_and_written_in_place() {
 
 #[test]
 fn an_attachment_has_values() {
-    let segment = Segment::options().size(64).open(Key::PRIVATE).unwrap();
+    let segment = private_segment(64);
     let memory = segment.attach().unwrap();
     let read = segment.attach_read_only().unwrap();
-    segment.remove().unwrap();
     let pair = Pair {
         first: tick(1.0),
         second: tick(2.0),
     };
     memory.set(1, pair).unwrap();
     assert_eq!(read.get::<Pair>(1).unwrap(), pair);
-    assert_eq!(kind(memory.set(33, pair)), ErrorKind::OutOfRange);
-    assert_eq!(kind(memory.get::<Pair>(usize::MAX)), ErrorKind::OutOfRange);
-    assert_eq!(kind(read.set(0, 1_u8)), ErrorKind::ReadOnly);
+    fails(memory.set(33, pair), OutOfRange);
+    fails(memory.get::<Pair>(usize::MAX), OutOfRange);
+    fails(read.set(0, 1_u8), ReadOnly);
 }
 
 #[test]
@@ -400,27 +381,12 @@ fn compile(name: &str, program: &str) -> String {
     let artifacts = Artifacts::shared();
     let source = artifacts.directory().join(name);
     fs::write(&source, program).unwrap();
-    let library = artifacts.built("libshmkey.rlib");
-    let output = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .args([
-            "--edition=2024",
-            "--crate-type=lib",
-            "--emit=metadata",
-            "-o",
-        ])
-        .arg(source.with_extension("rmeta"))
-        .arg(format!("--extern=shmkey={}", library.display()))
-        // Its dependencies are where this test is.
-        .arg("-L")
-        .arg(env::current_exe().unwrap().parent().unwrap())
-        .arg(&source)
-        .output()
-        .unwrap();
+    let output = artifacts.rustc(&source).output().unwrap();
     String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
-fn the_compiler_says_what_a_struct_of_ones_own_needs() {
+fn the_compiler_says_what_another_struct_needs() {
     let said = compile(
         "own_struct.rs",
         "#[derive(Clone, Copy)] pub struct Own { pub x: u32 }
@@ -428,31 +394,25 @@ fn the_compiler_says_what_a_struct_of_ones_own_needs() {
     );
     for words in [
         "`Own` is not known to be plain bytes",
-        "define it in `shmkey::plain! { … }`",
+        "define it in `shmkey::plain! {",
         "`shmkey::Pod<Own>`",
     ] {
-        assert!(said.contains(words), "{said}");
+        says(&said, words);
     }
 }
 
 #[test]
 fn a_struct_that_is_not_plain_does_not_compile() {
     let program = |fields: &str| format!("shmkey::plain! {{ pub struct Own {{ {fields} }} }}");
-    let padded = compile("padded.rs", &program("x: u8, y: u64"));
-    assert!(padded.contains("the struct `Own` has padding"), "{padded}");
-    let behind = compile("padded_behind.rs", &program("y: u64, x: u8"));
-    assert!(behind.contains("the struct `Own` has padding"), "{behind}");
-    let flag = compile("flag.rs", &program("x: bool"));
-    assert!(
-        flag.contains("`bool` is not known to be plain bytes"),
-        "{flag}"
-    );
-    // An attribute cannot give a field another type than the one that is checked.
-    let hidden = compile(
-        "hidden.rs",
-        &program("#[cfg(any())] x: u64, #[cfg(all())] y: u64"),
-    );
-    assert!(hidden.contains("error"), "{hidden}");
+    for (fields, error) in [
+        ("x: u8, y: u64", "the struct `Own` has padding"),
+        ("y: u64, x: u8", "the struct `Own` has padding"),
+        ("x: bool", "`bool` is not known to be plain bytes"),
+        // An attribute cannot give a field another type than the one that is checked.
+        ("#[cfg(any())] x: u64, #[cfg(all())] y: u64", "error"),
+    ] {
+        says(&compile("refused.rs", &program(fields)), error);
+    }
     let plain = "#![forbid(unsafe_code)]\n".to_owned() + &program("y: u64, x: [u8; 8]");
     assert_eq!(compile("plain.rs", &plain), "");
 }

@@ -3,11 +3,11 @@
 
 mod support;
 
-use shmkey::{AttachOptions, Attachment, ErrorKind, Key, Segment, SegmentOptions};
+use shmkey::{AttachOptions, ErrorKind::*, Key, Segment, SegmentOptions};
 use std::{
-    env,
-    io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
+    ffi::CString,
+    io,
+    path::Path,
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering},
@@ -15,26 +15,17 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
-use support::{Environment, kind};
-
-fn private(size: usize) -> Segment {
-    support::directory(); // cleans up when this process is stopped
-    let options = Segment::options().size(size).remove_on_drop(true);
-    options.open(Key::PRIVATE).unwrap()
-}
+use support::{
+    Environment, Helper, create_segment, do_task, fails, in_child, private_segment, say, says,
+};
 
 #[test]
 fn a_key_of_a_path_is_what_ftok_makes() {
     let test = Environment::new();
     let file = test.path().join("shmfile");
-    for path in [
-        test.path(),
-        &file,
-        "/".as_ref(),
-        "/dev/null".as_ref(),
-        "/proc".as_ref(),
-    ] {
-        let c_path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let fixed = ["/", "/dev/null", "/proc"].map(Path::new);
+    for path in [test.path(), &file].into_iter().chain(fixed) {
+        let c_path = CString::new(path.to_str().unwrap()).unwrap();
         for proj_id in [1, 65, 115, 255, -1, 257, i32::MAX, i32::MIN + 1] {
             // SAFETY: the path is a C string.
             let theirs = unsafe { libc::ftok(c_path.as_ptr(), proj_id) };
@@ -44,108 +35,71 @@ fn a_key_of_a_path_is_what_ftok_makes() {
 }
 
 #[test]
-fn the_options_create_and_open() {
+fn a_segment_is_created_once_and_found_by_its_key() {
     let test = Environment::new();
     let key = test.keys.writer_reader;
-    assert_eq!(kind(Segment::open(key)), ErrorKind::KeyNotFound);
-    let created = Segment::options()
-        .create(true)
-        .size(5000)
-        .open(key)
-        .unwrap();
+    fails(Segment::open(key), KeyNotFound);
+    let created = create_segment(key, 5000);
     let status = created.status().unwrap();
     assert_eq!((status.size, status.mode, status.key), (5000, 0o600, key));
-    let again = Segment::options()
-        .create(true)
-        .size(5000)
-        .open(key)
-        .unwrap();
-    assert_eq!(created.id(), again.id());
-    assert_eq!(Segment::open(key).unwrap().id(), created.id());
-
-    let exclusive = Segment::options().exclusive(true).size(5000).open(key);
-    let error = exclusive.unwrap_err();
+    let again = create_segment(key, 5000);
     assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::AlreadyExists, libc::EEXIST)
+        (created.id(), created.id()),
+        (again.id(), Segment::open(key).unwrap().id())
     );
-    assert!(
-        error.to_string().contains(&created.id().to_string()),
-        "{error}"
-    );
-
-    let error = Segment::options()
-        .create(true)
-        .size(5001)
-        .open(key)
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::TooSmall, libc::EINVAL)
-    );
-    assert!(error.to_string().contains("5000 bytes"), "{error}");
-    assert!(error.to_string().contains("5001 bytes"), "{error}");
-
     created.remove().unwrap();
-    assert_eq!(kind(again.status()), ErrorKind::NoSuchSegment);
-    assert_eq!(kind(again.remove()), ErrorKind::NoSuchSegment);
-    assert_eq!(kind(again.attach()), ErrorKind::NoSuchSegment);
-    assert_eq!(
-        kind(Segment::options().create(true).open(key)),
-        ErrorKind::BadSize
-    );
-    assert_eq!(
-        kind(Segment::options().create(true).size(usize::MAX).open(key)),
-        ErrorKind::BadSize
-    );
-    assert_eq!(
-        kind(Segment::options().create(true).size(1).mode(1000).open(key)),
-        ErrorKind::InvalidArgument
-    );
+    fails(again.status(), NoSuchSegment);
+    fails(again.remove(), NoSuchSegment);
+    fails(again.attach(), NoSuchSegment);
     test.expect_gone(key).unwrap();
 }
 
 #[test]
-fn the_mode_is_for_the_creator_alone_unless_asked_otherwise() {
+fn options_that_cannot_be_met_are_refused() {
     let test = Environment::new();
     let key = test.keys.writer_reader;
-    let created = Segment::options()
-        .create(true)
-        .size(1)
-        .mode(0o640)
-        .open(key)
-        .unwrap();
-    assert_eq!(created.status().unwrap().mode, 0o640);
-    // Opening asks an existing segment for nothing: its mode decides when it is attached.
-    let opened = Segment::options()
-        .create(true)
-        .size(1)
-        .mode(0o777)
-        .open(key)
-        .unwrap();
-    assert_eq!(
-        (opened.id(), opened.status().unwrap().mode),
-        (created.id(), 0o640)
-    );
+    let create = || Segment::options().create(true);
+    fails(create().open(key), BadSize);
+    fails(create().size(usize::MAX).open(key), BadSize);
+    fails(create().size(1).mode(1000).open(key), InvalidArgument);
+    test.expect_gone(key).unwrap();
+    let created = create_segment(key, 5000);
+    let error = fails(create().exclusive(true).size(5000).open(key), AlreadyExists);
+    assert_eq!(error.errno(), libc::EEXIST);
+    says(&error.to_string(), &created.id().to_string());
+    let error = fails(create().size(5001).open(key), TooSmall);
+    assert_eq!(error.errno(), libc::EINVAL);
+    says(&error.to_string(), "5001 bytes…5000 bytes");
+}
+
+/// Opening asks an existing segment for no rights: its mode decides when it is attached.
+#[test]
+fn the_mode_is_that_of_the_creation() {
+    let test = Environment::new();
+    let open = |mode| {
+        let options = Segment::options().create(true).size(1).mode(mode);
+        options.open(test.keys.writer_reader).unwrap()
+    };
+    let (created, opened) = (open(0o640), open(0o777));
+    assert_eq!(created.id(), opened.id());
+    assert_eq!(opened.status().unwrap().mode, 0o640);
 }
 
 #[test]
 fn a_mode_that_keeps_the_owner_out_is_refused() {
+    let create = |mode| Segment::options().size(1).mode(mode).open(Key::PRIVATE);
     for mode in [0, 0o100, 0o066, 0o177] {
-        let refused = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
-        let error = refused.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{mode:o}");
-        assert!(error.to_string().contains("0600"), "{error}");
+        let error = fails(create(mode), InvalidArgument);
+        says(&error.to_string(), "0600");
     }
     for mode in [0o400, 0o200] {
-        let segment = Segment::options().size(1).mode(mode).open(Key::PRIVATE);
-        segment.unwrap().remove().unwrap();
+        create(mode).unwrap().remove().unwrap();
     }
 }
 
 #[test]
 fn mode_and_owner_can_be_changed() {
-    let segment = private(1);
+    let segment = private_segment(1);
     let before = segment.status().unwrap();
     segment.set_mode(0o640).unwrap();
     assert_eq!(segment.status().unwrap().mode, 0o640);
@@ -154,36 +108,38 @@ fn mode_and_owner_can_be_changed() {
     segment.set_owner(None, Some(before.gid)).unwrap();
     segment.set_owner(None, None).unwrap();
     let after = segment.status().unwrap();
-    assert_eq!(
-        (after.mode, after.uid, after.gid),
-        (0o600, before.uid, before.gid)
-    );
-    assert_eq!(kind(segment.set_mode(0o1000)), ErrorKind::InvalidArgument);
+    let expected = (0o600, before.uid, before.gid);
+    assert_eq!((after.mode, after.uid, after.gid), expected);
+    fails(segment.set_mode(0o1000), InvalidArgument);
     let none = Segment::from_id(-1);
-    assert_eq!(kind(none.set_mode(0o600)), ErrorKind::NoSuchSegment);
-    assert_eq!(kind(none.set_owner(None, None)), ErrorKind::NoSuchSegment);
+    fails(none.set_mode(0o600), NoSuchSegment);
+    fails(none.set_owner(None, None), NoSuchSegment);
 }
 
 #[test]
-fn the_status_tells_what_happened() {
-    let segment = private(5000);
-    let before = segment.status().unwrap();
+fn the_status_of_a_new_segment_names_its_creator() {
+    let status = private_segment(5000).status().unwrap();
     let me = std::process::id() as i32;
-    assert_eq!((before.nattch, before.cpid, before.lpid), (0, me, 0));
-    assert_eq!((before.attached_at, before.detached_at), (None, None));
-    let age = SystemTime::now().duration_since(before.changed_at.unwrap());
+    assert_eq!((status.nattch, status.cpid, status.lpid), (0, me, 0));
+    assert_eq!((status.attached_at, status.detached_at), (None, None));
+    let age = SystemTime::now().duration_since(status.changed_at.unwrap());
     assert!(age.unwrap_or_default() < Duration::from_secs(60));
     // SAFETY: these functions take nothing and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    assert_eq!(
-        (before.uid, before.cuid, before.gid, before.cgid),
-        (uid, uid, gid, gid)
-    );
+    assert_eq!((status.uid, status.cuid), (uid, uid));
+    assert_eq!((status.gid, status.cgid), (gid, gid));
+}
 
+#[test]
+fn the_status_follows_attaching_and_removal() {
+    let segment = private_segment(5000);
     let memory = segment.attach().unwrap();
     let twice = segment.attach_read_only().unwrap();
     let attached = segment.status().unwrap();
-    assert_eq!((attached.nattch, attached.lpid), (2, me));
+    assert_eq!(
+        (attached.nattch, attached.lpid),
+        (2, std::process::id() as i32)
+    );
     assert!(attached.attached_at.is_some());
     drop(twice);
     segment.remove().unwrap();
@@ -197,106 +153,95 @@ fn the_status_tells_what_happened() {
         assert!(segment.status().unwrap().locked);
     }
     memory.detach().unwrap();
-    assert_eq!(kind(segment.status()), ErrorKind::NoSuchSegment);
+    fails(segment.status(), NoSuchSegment);
 }
 
 #[test]
-fn the_list_has_it_and_agrees_with_proc() {
-    let segments: Vec<Segment> = (1..20).map(|pages| private(pages * 4096 - 7)).collect();
+fn the_list_agrees_with_proc() {
+    let segments: Vec<Segment> = (1..20)
+        .map(|pages| private_segment(pages * 4096 - 7))
+        .collect();
     let memory = segments[3].attach().unwrap();
     let list = Segment::list().unwrap();
     let proc_list = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
     for segment in &segments {
-        let listed = list
-            .iter()
-            .find(|status| status.id == segment.id())
-            .unwrap();
-        assert_eq!(listed, &segment.status().unwrap());
-        let line = proc_list
+        let listed = list.iter().find(|status| status.id == segment.id());
+        assert_eq!(listed, Some(&segment.status().unwrap()));
+        let mut lines = proc_list
             .lines()
-            .find(|line| line.split_whitespace().nth(1) == Some(&segment.id().to_string()))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines
+            .find(|line| line[1] == segment.id().to_string())
             .unwrap();
-        let field = |n: usize| line.split_whitespace().nth(n).unwrap();
-        assert_eq!(field(3), listed.size.to_string());
-        assert_eq!(field(6), listed.nattch.to_string());
+        let status = listed.unwrap();
+        assert_eq!(
+            (line[3], line[6]),
+            (&*status.size.to_string(), &*status.nattch.to_string())
+        );
     }
     drop(memory);
 }
 
 #[test]
-fn bytes_go_in_and_come_out_and_nothing_outside() {
-    let segment = private(5000);
+fn no_access_goes_beyond_the_end() {
+    let segment = private_segment(5000);
     let memory = segment.attach().unwrap();
     assert_eq!(memory.size().unwrap(), 5000);
     memory.write_at(4995, b"12345").unwrap();
     memory.write_at(5000, b"").unwrap();
-    let mut bytes = [0; 5];
-    memory.read_at(4995, &mut bytes).unwrap();
-    assert_eq!(&bytes, b"12345");
-
-    // The page goes on behind the segment's end, but the segment does not.
+    // The page goes on behind the segment's end.
+    let max = usize::MAX;
     for (offset, len) in [
         (4996, 5),
         (5000, 1),
         (5001, 0),
-        (usize::MAX, 1),
-        (usize::MAX, 0),
+        (max, 1),
+        (max, 0),
         (0, 5001),
     ] {
         let mut buffer = vec![7; len];
-        let error = memory.read_at(offset, &mut buffer).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.errno()),
-            (ErrorKind::OutOfRange, libc::EINVAL)
-        );
+        let error = fails(memory.read_at(offset, &mut buffer), OutOfRange);
+        assert_eq!(error.errno(), libc::EINVAL);
         assert!(buffer.iter().all(|&byte| byte == 7));
-        assert_eq!(
-            kind(memory.write_at(offset, &buffer)),
-            ErrorKind::OutOfRange
-        );
+        fails(memory.write_at(offset, &buffer), OutOfRange);
     }
-    memory.read_at(4995, &mut bytes).unwrap();
-    assert_eq!(&bytes, b"12345");
+    assert_eq!(&memory.get::<[u8; 5]>(4995).unwrap(), b"12345");
 }
 
 #[test]
 fn a_read_only_attachment_reads_only() {
-    let segment = private(100);
+    let segment = private_segment(100);
     let memory = segment.attach().unwrap();
     let reader = segment.attach_read_only().unwrap();
     assert!(memory.is_writable() && !reader.is_writable());
     memory.write_at(0, b"x").unwrap();
-    let mut byte = [0];
-    reader.read_at(0, &mut byte).unwrap();
-    assert_eq!(&byte, b"x");
-    let error = reader.write_at(0, b"y").unwrap_err();
+    assert_eq!(reader.get::<u8>(0).unwrap(), b'x');
     assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::ReadOnly, libc::EACCES)
+        fails(reader.write_at(0, b"y"), ReadOnly).errno(),
+        libc::EACCES
     );
 }
 
 #[test]
-fn it_attaches_where_it_is_told() {
-    let segment = private(5000);
+fn an_address_that_is_in_use_or_on_no_page_is_refused() {
+    let segment = private_segment(5000);
     let first = segment.attach().unwrap();
     let address = first.as_ptr() as usize;
     let attach_at = |address| AttachOptions::new().address(address).attach(&segment);
-    assert_eq!(kind(attach_at(address)), ErrorKind::InvalidArgument);
-    assert_eq!(kind(attach_at(address + 1)), ErrorKind::InvalidArgument);
+    fails(attach_at(address), InvalidArgument);
+    fails(attach_at(address + 1), InvalidArgument);
     drop(first);
-    // Another thread's allocation may have taken the place since; then it is refused, and never
-    // replaced.
+    // Another thread's allocation may have taken the place since; then it is refused, and never replaced.
     match attach_at(address) {
         Ok(memory) => assert_eq!(memory.as_ptr() as usize, address),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidArgument),
+        Err(error) => assert_eq!(error.kind(), InvalidArgument),
     }
 }
 
 #[test]
-fn huge_pages_and_prefaulting_are_taken_where_they_are_to_be_had() {
+fn huge_pages_and_prefaulting_are_used_where_they_exist() {
     for size in [100, 2 << 20, (5 << 20) + 4097] {
-        let segment = private(size);
+        let segment = private_segment(size);
         for read_only in [false, true] {
             let memory = AttachOptions::new()
                 .read_only(read_only)
@@ -311,25 +256,20 @@ fn huge_pages_and_prefaulting_are_taken_where_they_are_to_be_had() {
             memory.read_at(size - 1, &mut [0]).unwrap();
         }
     }
-    let pages = SegmentOptions::new()
-        .huge_page_pool(true)
-        .size(2 << 20)
-        .remove_on_drop(true)
-        .open(Key::PRIVATE);
-    match pages {
+    let pool = SegmentOptions::new().huge_page_pool(true).size(2 << 20);
+    match pool.remove_on_drop(true).open(Key::PRIVATE) {
         Ok(segment) => drop(segment.attach().unwrap()),
         Err(error) => assert!(
-            [ErrorKind::OutOfMemory, ErrorKind::PermissionDenied].contains(&error.kind()),
+            [OutOfMemory, PermissionDenied].contains(&error.kind()),
             "{error}"
         ),
     }
 }
 
-/// Under a sanitizer or Miri this finds accesses that race; everywhere it finds bytes that come
-/// from nowhere.
+/// Under a sanitizer or Miri this finds accesses that race; everywhere it finds bytes that no thread wrote.
 #[test]
 fn threads_may_write_while_others_read() {
-    let segment = private(4096);
+    let segment = private_segment(4096);
     let memory = segment.attach().unwrap();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -352,58 +292,38 @@ fn threads_may_write_while_others_read() {
 }
 
 #[test]
-fn an_attachment_outlives_the_segment_and_crosses_threads() {
-    let memory: Attachment = {
-        let segment = private(100);
-        segment.attach().unwrap()
-    };
-    let memory = thread::spawn(move || {
-        memory.write_at(0, b"still here").unwrap();
-        memory
-    })
-    .join()
-    .unwrap();
-    let mut text = [0; 10];
-    memory.read_at(0, &mut text).unwrap();
-    assert_eq!(&text, b"still here");
+fn an_attachment_outlives_its_segment_and_crosses_threads() {
+    let memory = private_segment(100).attach().unwrap();
+    let write = move || memory.write_at(0, b"still here").map(|()| memory);
+    let memory = thread::spawn(write).join().unwrap().unwrap();
+    assert_eq!(&memory.get::<[u8; 10]>(0).unwrap(), b"still here");
 }
 
 #[test]
-fn only_the_creator_removes_on_drop_and_not_its_child() {
+fn dropping_removes_only_what_this_process_created() {
     let test = Environment::new();
     let key = test.keys.writer_reader;
-    let options = {
-        Segment::options()
-            .create(true)
-            .size(100)
-            .remove_on_drop(true)
-    };
+    let options = Segment::options().create(true).size(100);
+    let options = options.remove_on_drop(true);
     let creator = options.open(key).unwrap();
     drop(options.open(key).unwrap());
     assert_eq!(Segment::open(key).unwrap().id(), creator.id());
-
-    // SAFETY: the child drops a handle and ends, and neither allocates nor locks.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        drop(creator);
-        // SAFETY: ends this process, without the destructors that are the parent's.
-        unsafe { libc::_exit(0) };
-    }
-    // SAFETY: waits for the child, without asking for its status.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-    assert_eq!(Segment::open(key).unwrap().id(), creator.id());
+    let mut creator = Some(creator);
+    in_child(|| drop(creator.take()));
+    assert_eq!(
+        Segment::open(key).unwrap().id(),
+        creator.as_ref().unwrap().id()
+    );
     drop(creator);
     test.expect_gone(key).unwrap();
 }
 
 #[test]
-fn ids_that_never_were_are_errors() {
-    // Ids that never were, of every shape.
+fn ids_that_no_segment_has_are_errors() {
     for id in [i32::MIN, -1, 0x7fff_ffff, 0x7fff_8000] {
         let segment = Segment::from_id(id);
-        assert!(
-            segment.status().is_err() && segment.attach().is_err() && segment.remove().is_err()
-        );
+        assert!(segment.status().is_err() && segment.attach().is_err());
+        assert!(segment.remove().is_err());
     }
 }
 
@@ -411,12 +331,11 @@ fn ids_that_never_were_are_errors() {
 fn an_error_is_an_io_error_too() {
     let error = Segment::from_id(-1).remove().unwrap_err();
     let text = error.to_string();
-    let io: std::io::Error = error.into();
-    assert_eq!(io.kind(), std::io::ErrorKind::InvalidInput);
+    let io: io::Error = error.into();
+    assert_eq!(io.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(io.to_string(), text);
 }
 
-/// Threads of one process open or create one key at the same moment, again and again.
 #[test]
 fn threads_that_open_or_create_at_once_get_one_segment() {
     const THREADS: usize = 8;
@@ -424,100 +343,49 @@ fn threads_that_open_or_create_at_once_get_one_segment() {
     let key = test.keys.writer_reader;
     for round in 0..300 {
         let barrier = Barrier::new(THREADS);
-        let size = 1000 + round;
+        let options = Segment::options().create(true).size(1000 + round);
+        let open = |removes: bool| {
+            barrier.wait();
+            let segment = options.clone().remove_on_drop(removes).open(key).unwrap();
+            assert_eq!(segment.status().unwrap().size, 1000 + round);
+            barrier.wait(); // all have looked before one removes
+            segment.id()
+        };
         let ids: Vec<i32> = thread::scope(|scope| {
-            let open = |careful: bool| {
-                barrier.wait();
-                let segment = Segment::options()
-                    .create(true)
-                    .size(size)
-                    .remove_on_drop(careful)
-                    .open(key)
-                    .unwrap();
-                assert_eq!(segment.status().unwrap().size, size);
-                barrier.wait(); // all have looked before one removes
-                segment.id()
-            };
-            let threads: Vec<_> = (0..THREADS)
-                .map(|n| scope.spawn(move || open(n % 2 == 0)))
-                .collect();
+            let start = |n| scope.spawn(move || open(n % 2 == 0));
+            let threads: Vec<_> = (0..THREADS).map(start).collect();
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
         assert!(ids.iter().all(|&id| id == ids[0]), "{ids:?}");
-        if let Ok(segment) = Segment::open(key) {
-            segment.remove().unwrap();
-        }
+        let _ = Segment::open(key).map(|segment| segment.remove());
     }
 }
 
-/// The same with processes: this test starts itself several times, and each copy opens when the
-/// first one says to.
+#[test]
+fn helper_process() {
+    do_task(&[("open", open_again_and_again)]);
+}
+
+/// Opens or creates a segment for each line of its input, larger each time, and prints its id.
+fn open_again_and_again(name: &str) {
+    let key = Key::from_name(name).unwrap();
+    for (round, _) in io::stdin().lines().enumerate() {
+        let segment = create_segment(key, 1000 + round);
+        assert_eq!(segment.status().unwrap().size, 1000 + round);
+        say(&format!("id {}", segment.id()));
+    }
+}
+
 #[test]
 fn processes_that_open_or_create_at_once_get_one_segment() {
-    const COPIES: usize = 4;
-    const ROUNDS: usize = 100;
-    const KEY: &str = "SHMKEY_TEST_OPEN_THIS_KEY";
-    if let Ok(key) = env::var(KEY) {
-        let key = Key::from_raw(key.parse().unwrap());
-        for line in std::io::stdin().lines() {
-            let size = line.unwrap().parse().unwrap();
-            let segment = Segment::options()
-                .create(true)
-                .size(size)
-                .open(key)
-                .unwrap();
-            println!(
-                "\nanswer {} {}",
-                segment.id(),
-                segment.status().unwrap().size
-            );
-            std::io::stdout().flush().unwrap();
-        }
-        return;
-    }
     let test = Environment::new();
-    let key = test.keys.writer_reader;
-    let mut copies: Vec<_> = (0..COPIES)
-        .map(|_| {
-            let mut copy = Command::new(env::current_exe().unwrap())
-                .args([
-                    "--exact",
-                    "--nocapture",
-                    "processes_that_open_or_create_at_once_get_one_segment",
-                ])
-                .env(KEY, key.as_raw().to_string())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let out = BufReader::new(copy.stdout.take().unwrap());
-            (copy, out.lines())
-        })
-        .collect();
-    for round in 0..ROUNDS {
-        let size = 1000 + round;
-        for (copy, _) in &mut copies {
-            writeln!(copy.stdin.as_mut().unwrap(), "{size}").unwrap();
-        }
-        let answers: Vec<String> = copies
+    let mut helpers: Vec<Helper> = (0..4).map(|_| test.helper("open")).collect();
+    for _ in 0..100 {
+        helpers.iter_mut().for_each(Helper::tell);
+        let id = helpers[0].line_after("id ");
+        helpers[1..]
             .iter_mut()
-            .map(|(_, lines)| {
-                lines
-                    .map(Result::unwrap)
-                    .find(|line| line.starts_with("answer "))
-                    .unwrap()
-            })
-            .collect();
-        assert!(
-            answers.iter().all(|answer| answer == &answers[0]),
-            "{answers:?}"
-        );
-        assert!(answers[0].ends_with(&format!(" {size}")), "{answers:?}");
-        Segment::open(key).unwrap().remove().unwrap();
-    }
-    for (mut copy, lines) in copies {
-        drop(copy.stdin.take());
-        lines.for_each(drop);
-        assert!(copy.wait().unwrap().success());
+            .for_each(|helper| helper.expect(&format!("id {id}")));
+        Segment::open(test.key()).unwrap().remove().unwrap();
     }
 }

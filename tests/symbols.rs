@@ -1,170 +1,88 @@
 //! The libraries export what they should and nothing else.
 
+mod api;
 mod support;
 
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
-use std::{collections::BTreeSet, fs, path::Path};
-use support::Artifacts;
+use object::{File, Object, ObjectSection, ObjectSymbol, SectionKind, read::archive::ArchiveFile};
+use std::{collections::BTreeSet, fs};
+use support::{Artifacts, exported};
 
-/// The functions that the header declares: names before a parenthesis at the start of a
-/// declaration.
-fn declared() -> BTreeSet<String> {
-    let header = include_str!("../include/shmkey.h");
-    header
-        .lines()
-        .filter(|line| !line.starts_with([' ', '/', '#', '*']) && line.contains('('))
-        .filter_map(|line| {
-            let (before, _) = line.split_once('(')?;
-            Some(before.rsplit([' ', '*']).next()?.to_owned())
-        })
-        .collect()
-}
+const DROPIN: [&str; 5] = ["ftok", "shmat", "shmctl", "shmdt", "shmget"];
 
-/// What a shared library exports, with its symbol version if it has one.
-fn exported(library: &Path) -> BTreeSet<String> {
-    let bytes = fs::read(library).unwrap();
-    let file = object::File::parse(&*bytes).unwrap();
-    file.dynamic_symbols()
-        .filter(|symbol| symbol.is_definition() && symbol.is_global())
-        .map(|symbol| symbol.name().unwrap().to_owned())
-        .collect()
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 #[test]
-fn the_header_declares_the_four_calls_and_more() {
-    let declared = declared();
-    for name in ["shm_open_key", "shm_attach", "shm_detach", "shm_remove"] {
-        assert!(declared.contains(name), "{name}: {declared:?}");
-    }
-    for object in ["mutex", "semaphore", "latest", "ring"] {
-        for what in ["open", "open_at", "id", "close"] {
-            let name = format!("shm_{object}_{what}");
-            assert!(declared.contains(&name), "{name}: {declared:?}");
-        }
-    }
-    assert!(declared.len() > 50, "{declared:?}");
+fn the_shared_libraries_export_what_they_declare() {
+    assert_eq!(exported("libshmkey.so"), api::functions());
+    assert_eq!(exported("libshmkey_dropin.so"), names(&DROPIN));
 }
 
 #[test]
-fn the_library_exports_the_functions_of_the_header() {
-    assert_eq!(
-        exported(&Artifacts::shared().built("libshmkey.so")),
-        declared()
-    );
+fn no_function_of_the_library_has_a_name_of_libc() {
+    let of_libc = names(&[&DROPIN[..], &["shm_open", "shm_unlink"]].concat());
+    assert!(api::functions().is_disjoint(&of_libc));
 }
 
-#[test]
-fn no_function_of_libc_is_among_them() {
-    for name in declared() {
-        assert!(
-            ![
-                "ftok",
-                "shmget",
-                "shmat",
-                "shmdt",
-                "shmctl",
-                "shm_open",
-                "shm_unlink"
-            ]
-            .contains(&name.as_str()),
-            "{name}"
-        );
-    }
+/// The members of a static library that were compiled from this repository; the others are Rust's runtime.
+fn own_members<'data>(archive: &'data [u8]) -> impl Iterator<Item = File<'data>> {
+    let members = ArchiveFile::parse(archive).unwrap().members();
+    let own = members
+        .map(Result::unwrap)
+        .filter(|member| member.name().starts_with(b"shmkey"));
+    own.map(move |member| File::parse(member.data(archive).unwrap()).unwrap())
 }
 
-#[test]
-fn the_drop_in_exports_five_functions() {
-    let five = ["ftok", "shmat", "shmctl", "shmdt", "shmget"].map(str::to_owned);
-    assert_eq!(
-        exported(&Artifacts::shared().built("libshmkey_dropin.so")),
-        BTreeSet::from(five)
-    );
-}
-
-/// In a static library, every global function of ours would clash with one of that name in the
-/// program. Rust's own names are mangled.
+/// In a static library, every global function of ours would clash with one of that name in the program. Rust's
+/// own names are mangled.
 #[test]
 fn the_static_libraries_define_no_other_plain_names() {
     let artifacts = Artifacts::shared();
+    let is_mangled =
+        |name: &str| name.starts_with("_R") || name.starts_with("_ZN") || name.contains("anon.");
     for (library, expected) in [
-        ("libshmkey.a", declared()),
-        (
-            "libshmkey_dropin.a",
-            BTreeSet::from(["ftok", "shmat", "shmctl", "shmdt", "shmget"].map(str::to_owned)),
-        ),
+        ("libshmkey.a", api::functions()),
+        ("libshmkey_dropin.a", names(&DROPIN)),
     ] {
         let bytes = fs::read(artifacts.built(library)).unwrap();
-        let archive = object::read::archive::ArchiveFile::parse(&*bytes).unwrap();
         let mut plain = BTreeSet::new();
-        for member in archive.members() {
-            let member = member.unwrap();
-            let name = String::from_utf8_lossy(member.name()).into_owned();
-            // The members that were compiled from this repository; the others are the Rust runtime.
-            if !name.starts_with("shmkey") {
-                continue;
-            }
-            let file = object::File::parse(member.data(&*bytes).unwrap()).unwrap();
-            plain.extend(
-                file.symbols()
-                    .filter(|symbol| {
-                        symbol.is_definition() && symbol.is_global() && !symbol.is_weak()
-                    })
-                    .filter_map(|symbol| symbol.name().ok().map(str::to_owned))
-                    .filter(|name| {
-                        !name.starts_with("_R")
-                            && !name.starts_with("_ZN")
-                            && !name.contains("anon.")
-                    }),
-            );
+        for file in own_members(&bytes) {
+            let defined = file
+                .symbols()
+                .filter(|symbol| symbol.is_definition() && symbol.is_global() && !symbol.is_weak());
+            let names = defined.filter_map(|symbol| symbol.name().ok());
+            plain.extend(names.filter(|name| !is_mangled(name)).map(str::to_owned));
         }
         assert_eq!(plain, expected, "{library}");
     }
 }
 
-/// What it has to find in any host: no allocator, and no thread-local variables, which a library that
-/// `dlopen` has loaded allocates for each thread at first use.
+/// What the drop-in has to find in any program: no allocator.
+const NEEDED: &str = "__errno_location abort bcmp getauxval getenv getrlimit memcpy memmove memset strlen syscall \
+    sysconf";
+
+/// It has no thread-local variables, either, which a library that `dlopen` has loaded allocates for each thread at
+/// first use.
 #[test]
-fn the_drop_in_needs_little_of_its_host() {
-    const NEEDED: [&str; 12] = [
-        "__errno_location",
-        "abort",
-        "bcmp",
-        "getauxval",
-        "getenv",
-        "getrlimit",
-        "memcpy",
-        "memmove",
-        "memset",
-        "strlen",
-        "syscall",
-        "sysconf",
-    ];
+fn the_drop_in_needs_little_of_a_program() {
     let artifacts = Artifacts::shared();
     let shared = fs::read(artifacts.built("libshmkey_dropin.so")).unwrap();
     let archive = fs::read(artifacts.built("libshmkey_dropin.a")).unwrap();
-    let members = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
-    // The others, of Rust's runtime, are for what no other member has: for nothing.
-    let own = members.members().map(Result::unwrap);
-    let own = own.filter(|member| member.name().starts_with(b"shmkey"));
-    let own: Vec<&[u8]> = own.map(|member| member.data(&*archive).unwrap()).collect();
-    assert_eq!(own.len(), 1);
-    for (name, bytes) in [("shared", &*shared), ("static", own[0])] {
-        let file = object::File::parse(bytes).unwrap();
-        let thread_local = file.sections().find(|section| {
-            matches!(
-                section.kind(),
-                SectionKind::Tls | SectionKind::UninitializedTls
-            )
-        });
-        assert!(thread_local.is_none(), "{name}: {thread_local:?}");
-        let needs: BTreeSet<String> = file
-            .symbols()
-            .chain(file.dynamic_symbols())
+    let mut files: Vec<File> = own_members(&archive).collect();
+    assert_eq!(files.len(), 1);
+    files.push(File::parse(&*shared).unwrap());
+    let needed: BTreeSet<&str> = NEEDED.split(' ').collect();
+    for file in &files {
+        let is_local = |kind| matches!(kind, SectionKind::Tls | SectionKind::UninitializedTls);
+        let thread_local = file.sections().find(|section| is_local(section.kind()));
+        assert!(thread_local.is_none(), "{thread_local:?}");
+        let symbols = file.symbols().chain(file.dynamic_symbols());
+        let needs: BTreeSet<&str> = symbols
             .filter(|symbol| symbol.is_undefined() && !symbol.is_weak())
-            .map(|symbol| symbol.name().unwrap().to_owned())
-            .map(|name| name.split('@').next().unwrap().to_owned())
-            .filter(|name| !name.is_empty() && !NEEDED.contains(&name.as_str()))
+            .map(|symbol| symbol.name().unwrap().split('@').next().unwrap())
+            .filter(|name| !name.is_empty() && !needed.contains(name))
             .collect();
-        assert_eq!(needs, BTreeSet::new(), "{name}");
+        assert_eq!(needs, BTreeSet::new());
     }
 }

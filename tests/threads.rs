@@ -1,9 +1,8 @@
-//! The objects between threads of one process: what ThreadSanitizer can watch.
+//! The objects between threads of one process, under ThreadSanitizer in `.ci/thread-sanitizer`.
 //!
-//! `.ci/thread-sanitizer` has it watch. Values are written and read as plain memory beside what the
-//! objects carry, so that an order that an object should give and does not is a data race. The
-//! threads are the system's own, because the sanitizer knows those, and not what the standard
-//! library, which was compiled without it, makes of them.
+//! Threads write and read plain memory beside what the objects carry, so that an order that an object should give and
+//! does not is a data race. The threads are pthreads: the sanitizer does not know those of the standard library, which
+//! was compiled without it.
 
 use libtest_mimic::{Arguments, Trial};
 use shmkey::{Attachment, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};

@@ -195,7 +195,7 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
         return Err(Error::no_access("shmget", (flags & 0o777) as u32));
     }
     backend::create_or_get(key.as_raw(), size, flags)
-        .map_err(|errno| Error::open(errno, key, size, flags))
+        .map_err(|errno| Error::open(errno, key.as_raw(), size, flags))
 }
 
 /// The file that a key is to be made from.

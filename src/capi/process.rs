@@ -1,7 +1,7 @@
 //! The calling process, as the library knows it.
 
 use super::failure::keeping_errno;
-use crate::object::holder::Holder;
+use crate::holder::Holder;
 
 /// Returns a number of the calling process that no other process has while the machine is up. A child made by fork(2) has
 /// another one, also where both have the same id in PID namespaces of their own. Before Linux 6.9 the number is made of the

@@ -8,7 +8,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::ring::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd},
+    kind::{DROP_OLDEST, MANY_SENDERS},
+    object::ring::{RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{

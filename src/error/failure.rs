@@ -2,10 +2,10 @@
 
 use super::{ErrorKind, label::write_name};
 use crate::{
+    backend,
     explain::Bytes,
-    object::Kind,
-    object::holder::{Holder, Life},
-    segment::status,
+    holder::{Holder, Life},
+    kind::Kind,
     sys,
 };
 use core::fmt;
@@ -262,125 +262,112 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// What was in the way.
+/// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Failure {
-        number,
-        other,
-        action,
-        ..
-    } = *failure;
-    let (role, peer) = (action.role(), action.peer());
-    let bytes = Bytes(number as usize);
     match failure.what {
-        What::Held if other == 0 && failure.kind == ErrorKind::NotOwner => {
+        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Role | What::Inherited | What::Peer => role_facts(failure, f),
+        What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
+        _ => number_facts(failure, f),
+    }
+}
+
+/// Writes which thread holds a lock, or makes the object.
+fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let thread = failure.thread();
+    match (failure.what, failure.other) {
+        (What::Held, 0) if failure.kind == ErrorKind::NotOwner => {
             f.write_str("no thread holds the lock")
         }
-        What::Held if other == 0 => {
-            f.write_str("another thread held the lock, and has released it since")
-        }
-        What::Held => write!(f, "the lock is held by {}", failure.thread()),
-        What::Sending if other == 0 => {
-            f.write_str("another sender was sending, and has finished since")
-        }
-        What::Sending => write!(f, "{} is sending, or has a slot reserved", failure.thread()),
+        (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
+        (What::Held, _) => write!(f, "the lock is held by {thread}"),
+        (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
+        (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
+        (_, 0) => f.write_str("no process has begun to make it"),
+        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+    }
+}
+
+/// Writes which process has a role that was asked for, or had the other one.
+fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let process = failure.process();
+    let (role, peer) = (failure.action.role(), failure.action.peer());
+    match (failure.what, failure.other) {
+        (What::Role, 0) => write!(
+            f,
+            "another process was the {role}, and has released that role since"
+        ),
+        (What::Role, _) => write!(
+            f,
+            "{process} is the {role} already; the role is free when that process releases it or ends"
+        ),
+        (What::Inherited, _) => write!(
+            f,
+            "this process was made by fork, and does not have its parent's role; {process} is the {role}"
+        ),
+        _ if failure.kind == ErrorKind::Closed => write!(
+            f,
+            "the {peer} has ended; this goes on when another process takes that role"
+        ),
+        _ => write!(
+            f,
+            "{process}, the {peer}, died; nothing that was committed is lost, and this goes on when \
+             another process takes that role"
+        ),
+    }
+}
+
+/// Writes what was waited for, and which process was to bring it.
+fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Newest if number == 0 => f.write_str("no value was published yet")?,
+        What::Newest => write!(f, "version {number} is the newest")?,
+        What::NoMessage => f.write_str("there is no message")?,
+        _ => write!(f, "there is no room for {}", Bytes(number as usize))?,
+    }
+    let process = failure.process();
+    match (failure.what, failure.other) {
+        (What::Newest, 0) => f.write_str(", and no process is the publisher"),
+        (What::Newest, _) => write!(f, "; {process} is the publisher"),
+        (What::NoMessage, 0) => f.write_str(", and no process is the sender yet"),
+        (What::NoMessage, _) => write!(f, "; {process} is a sender"),
+        (_, 0) => f.write_str(", and no process is the receiver yet"),
+        _ => write!(f, "; {process} is the receiver"),
+    }
+}
+
+/// Writes lengths and counts.
+fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    let (bytes, other) = (Bytes(number as usize), Bytes(failure.other as usize));
+    match failure.what {
         What::Count if failure.kind == ErrorKind::Overflow => {
             write!(f, "its count is {number}, the largest")
         }
         What::Count => write!(f, "its count was {number}"),
-        What::Newest if number == 0 && other == 0 => {
-            f.write_str("no value was published yet, and no process is the publisher")
-        }
-        What::Newest if other == 0 => {
-            write!(
-                f,
-                "version {number} is the newest, and no process is the publisher"
-            )
-        }
-        What::Newest if number == 0 => {
-            write!(
-                f,
-                "no value was published yet; {} is the publisher",
-                failure.process()
-            )
-        }
-        What::Newest => write!(
-            f,
-            "version {number} is the newest; {} is the publisher",
-            failure.process()
-        ),
-        What::NoMessage if other == 0 => {
-            f.write_str("there is no message, and no process is the sender yet")
-        }
-        What::NoMessage => write!(f, "there is no message; {} is a sender", failure.process()),
-        What::NoRoom if other == 0 => {
-            write!(
-                f,
-                "there is no room for {bytes}, and no process is the receiver yet"
-            )
-        }
-        What::NoRoom => write!(
-            f,
-            "there is no room for {bytes}; {} is the receiver",
-            failure.process()
-        ),
         What::TooLong => write!(
             f,
-            "the message has {bytes}, and the ring's capacity is {}; nothing was sent",
-            Bytes(other as usize)
+            "the message has {bytes}, and the ring's capacity is {other}; nothing was sent"
         ),
         What::ShortBuffer => write!(
             f,
-            "the message has {bytes}, and the buffer has {}; the message stays in the ring",
-            Bytes(other as usize)
+            "the message has {bytes}, and the buffer has {other}; the message stays in the ring"
         ),
-        What::Role if other == 0 => {
-            write!(
-                f,
-                "another process was the {role}, and has released that role since"
-            )
-        }
-        What::Role => write!(
+        What::ShortSlot => write!(
             f,
-            "{} is the {role} already; the role is free when that process releases it or ends",
-            failure.process()
-        ),
-        What::Inherited => write!(
-            f,
-            "this process was made by fork, and does not have its parent's role; {} is the {role}",
-            failure.process()
-        ),
-        What::Peer if failure.kind == ErrorKind::Closed => write!(
-            f,
-            "the {peer} has ended; this goes on when another process takes that role"
-        ),
-        What::Peer => write!(
-            f,
-            "{}, the {peer}, died; nothing that was committed is lost, and this goes on when another process takes that \
-             role",
-            failure.process()
-        ),
-        What::Maker if other == 0 => f.write_str("no process has begun to make it"),
-        What::Maker => write!(
-            f,
-            "{} has begun to make it, and is not ready",
-            failure.thread()
+            "the message has {bytes}, and the slot has {other}; the slot stays reserved"
         ),
         What::Size => write!(
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Null if role == "receiver" => f.write_str("the pointer to a message is NULL"),
-        What::Null => f.write_str("the pointer to a slot is NULL"),
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
         }
-        What::ShortSlot => write!(
-            f,
-            "the message has {bytes}, and the slot has {}; the slot stays reserved",
-            Bytes(other as usize)
-        ),
-        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        _ if failure.action.role() == "receiver" => f.write_str("the pointer to a message is NULL"),
+        _ => f.write_str("the pointer to a slot is NULL"),
     }
 }
 
@@ -395,10 +382,13 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             | ErrorKind::Closed
             | ErrorKind::PeerDied
     );
-    match status::removed_note(failure.id).filter(|_| is_about_others) {
-        Some(note) => write!(f, "; {note}"),
-        None => Ok(()),
+    if is_about_others && backend::is_removed(failure.id) == Ok(true) {
+        f.write_str(
+            "; its segment has been removed, so only the processes that have it open already can change \
+             that; a process that opens it anew gets another object",
+        )?;
     }
+    Ok(())
 }
 
 /// A process or a thread that holds something: `process 10625 (stopped)`, with its state at the time of

@@ -2,7 +2,7 @@
 
 use crate::{
     explain::{Bytes, ShownPath},
-    object::Kind,
+    kind::{DROP_OLDEST, Kind, MANY_SENDERS},
     object::ring,
 };
 use core::fmt;
@@ -131,7 +131,7 @@ impl fmt::Display for Shape {
         let size = |size| Bytes(usize::try_from(size).unwrap_or(usize::MAX));
         match (self.kind, self.size, self.options) {
             (Kind::Ring, Some(bytes), Some(options)) => {
-                let many = match options & ring::MANY_SENDERS {
+                let many = match options & MANY_SENDERS {
                     0 => "one sender",
                     _ => "many senders",
                 };
@@ -140,7 +140,7 @@ impl fmt::Display for Shape {
                     "a capacity of {} for {many}",
                     size(ring::capacity_of(bytes))
                 )?;
-                if options & ring::DROP_OLDEST != 0 {
+                if options & DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
             }

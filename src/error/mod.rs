@@ -13,10 +13,7 @@ pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
 use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
-use crate::{
-    Key,
-    sys::{Errno, Mapped},
-};
+use crate::sys::{Errno, Mapped};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
@@ -99,7 +96,7 @@ struct Details {
 enum Subject {
     None,
     Path(KeptPath),
-    Key { key: Key, size: usize },
+    Key { key: c_int, size: usize },
     Id(c_int),
     Address(usize),
     Object(Failure),
@@ -286,12 +283,8 @@ impl Error {
 
     /// `shmget` failed.
     #[cold]
-    pub(crate) fn open(errno: Errno, key: Key, size: usize, flags: c_int) -> Error {
-        let call = Call::Get {
-            key: key.as_raw(),
-            size,
-            flags,
-        };
+    pub(crate) fn open(errno: Errno, key: c_int, size: usize, flags: c_int) -> Error {
+        let call = Call::Get { key, size, flags };
         Error::found(errno, "shmget", Subject::Key { key, size }, call)
     }
 
@@ -503,10 +496,10 @@ impl Details {
         match &self.subject {
             Subject::None | Subject::Object(_) => {}
             Subject::Path(path) => write!(f, "({})", path.shown())?,
-            Subject::Key { key, size } if key.is_private() => {
+            Subject::Key { key, size } if *key == libc::IPC_PRIVATE => {
                 write!(f, "(private, {})", Bytes(*size))?;
             }
-            Subject::Key { key, size } => write!(f, "(key {key}, {})", Bytes(*size))?,
+            Subject::Key { key, size } => write!(f, "(key {key:#010x}, {})", Bytes(*size))?,
             Subject::Id(id) => write!(f, "(id {id})")?,
             Subject::Address(address) => write!(f, "({address:#x})")?,
         }

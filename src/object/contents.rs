@@ -2,7 +2,8 @@
 
 use crate::{
     Error, Segment,
-    object::holder::{self, Holder},
+    holder::{self, Holder},
+    kind::{DROP_OLDEST, MANY_SENDERS},
     object::latest,
     object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
@@ -210,8 +211,8 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                 capacity: ring::capacity_of(snapshot.size()),
                 used: seen.used,
                 dropped: seen.dropped,
-                many_senders: options & ring::MANY_SENDERS != 0,
-                drops_oldest: options & ring::DROP_OLDEST != 0,
+                many_senders: options & MANY_SENDERS != 0,
+                drops_oldest: options & DROP_OLDEST != 0,
                 senders: seen
                     .senders
                     .into_iter()

@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind, Place, Plain, Segment,
     error::{Action, What},
-    object::holder::Holder,
+    holder::Holder,
     object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
     sync::{Area, Claim, Deadline, Source, latest as algorithm},

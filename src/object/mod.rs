@@ -5,20 +5,18 @@
 //! its own: `mutex`, `semaphore`, `latest`, `ring`. The algorithms are in `sync`, over words; here are the handles.
 
 pub(crate) mod contents;
-pub(crate) mod hash;
 mod header;
-pub(crate) mod holder;
 pub(crate) mod latest;
 pub(crate) mod mutex;
 mod open;
 pub(crate) mod place;
-pub(crate) mod plain;
 pub(crate) mod ring;
 pub(crate) mod role;
 pub(crate) mod semaphore;
 mod snapshot;
 pub(crate) mod trust;
 
+pub(crate) use crate::kind::Kind;
 pub(crate) use {
     open::{Spec, attach_segment},
     snapshot::{SNAPSHOT, Snapshot},
@@ -27,6 +25,7 @@ pub(crate) use {
 use crate::{
     Attachment, Error, ErrorKind, Segment, Status,
     error::{Action, Failure, Label, Mismatch, What},
+    holder::{self, Holder, Life},
     sync::{Deadline, Threads},
     sys,
 };
@@ -38,37 +37,7 @@ use core::{
     },
 };
 use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
-use holder::{Holder, Life};
 use std::sync::Arc;
-
-/// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    Mutex = 1,
-    Semaphore = 2,
-    Latest = 3,
-    Ring = 4,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
-
-    /// Returns whether a process that may only read it can use it.
-    fn can_be_read_only(self) -> bool {
-        self == Kind::Latest
-    }
-
-    /// Returns its name for error messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Mutex => "mutex",
-            Kind::Semaphore => "semaphore",
-            Kind::Latest => "latest value",
-            Kind::Ring => "ring",
-        }
-    }
-}
 
 /// An object that is ready for use.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use super::{
     Kind, Object, failure,
-    hash::fnv1a,
     header::{ALIGN, HEADER, ORDER, PAYLOAD, VERSION, WIDTH, has_text, put_text, text_of},
-    holder,
     place::{Origin, Place, Site},
 };
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, Status, copy,
     error::{Action, Label, Mismatch, Shape, What},
+    hash::fnv1a,
+    holder,
     segment::attachment,
     sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
     sys::{self, futex},

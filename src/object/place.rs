@@ -1,9 +1,7 @@
 //! Where an object lies: in a segment of its own, found by name or key, or in a part of a segment that the
 //! caller has attached.
 
-use crate::{
-    Attachment, Error, Key, explain::ShownPath, object::hash::fnv1a, segment::key, sys::FileId,
-};
+use crate::{Attachment, Error, Key, explain::ShownPath, hash::fnv1a, segment::key, sys::FileId};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where an object lies, and how it is opened: what happens if it is missing, the permissions of a new

@@ -2,8 +2,8 @@
 
 use crate::{
     Error, ErrorKind,
+    holder::{Holder, Life},
     object::Object,
-    object::holder::{Holder, Life},
     sync::Claim,
 };
 

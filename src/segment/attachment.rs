@@ -1,8 +1,7 @@
 //! Attachments: a segment's memory in this process.
 
 use crate::{
-    Error, Plain, Segment, Status, backend, copy,
-    object::plain,
+    Error, Plain, Segment, Status, backend, copy, plain,
     segment::status,
     sys::{self, Errno},
 };
@@ -252,7 +251,8 @@ impl Attachment {
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) only if this process has lost
     /// read permission since it attached the segment, on kernels before Linux 4.17.
     pub fn is_removed(&self) -> Result<bool, Error> {
-        status::is_removed(self.id)
+        backend::is_removed(self.id)
+            .map_err(|errno| Error::control(errno, "shmctl IPC_STAT", self.id, libc::IPC_STAT))
     }
 
     /// Returns whether the segment is attached for writing.

@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    object::hash::fnv1a,
+    hash::fnv1a,
     sys::{self, FileId},
 };
 use core::{ffi::CStr, fmt, mem::MaybeUninit, slice};

@@ -4,9 +4,7 @@ pub(crate) mod attachment;
 pub(crate) mod key;
 pub(crate) mod status;
 
-use crate::{
-    AttachOptions, Attachment, Error, Key, Status, backend, object::holder::Holder, sys::Errno,
-};
+use crate::{AttachOptions, Attachment, Error, Key, Status, backend, holder::Holder, sys::Errno};
 use core::ffi::c_int;
 
 /// How to open or create a segment: built by [`Segment::options`], used by [`open`](SegmentOptions::open).
@@ -139,7 +137,7 @@ impl SegmentOptions {
         }
         let (id, created) = self
             .get(key)
-            .map_err(|errno| Error::open(errno, key, self.size, self.flags))?;
+            .map_err(|errno| Error::open(errno, key.as_raw(), self.size, self.flags))?;
         let remove_by = (self.remove_on_drop && created).then(Holder::this_process);
         Ok(Segment { id, remove_by })
     }

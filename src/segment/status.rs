@@ -106,30 +106,6 @@ pub(crate) fn any(id: c_int) -> Option<Status> {
     }
 }
 
-/// Returns whether a segment that has existed was removed, also to a process that may not read it. A
-/// removed segment has no key, and goes with its last user if it is not gone already.
-pub(crate) fn is_removed(id: c_int) -> Result<bool, Error> {
-    let is_removed =
-        |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & backend::SHM_DEST != 0;
-    match backend::stat(id) {
-        Ok(record) => Ok(is_removed(record)),
-        // Its mode has changed, or it no longer exists.
-        Err(errno) => match backend::find(id) {
-            Ok(backend::Occupant::Holds(record)) => Ok(is_removed(record)),
-            Ok(backend::Occupant::GivenTo(_) | backend::Occupant::Empty) => Ok(true),
-            Err(_) => Err(Error::control(errno, "shmctl IPC_STAT", id, libc::IPC_STAT)),
-        },
-    }
-}
-
-/// Returns what an error says of a removed segment, if waiting for another process has failed.
-pub(crate) fn removed_note(id: c_int) -> Option<&'static str> {
-    is_removed(id).is_ok_and(|removed| removed).then_some(
-        "its segment has been removed, so only the processes that have it open already can change \
-         that; a process that opens it anew gets another object",
-    )
-}
-
 /// Returns all segments of this IPC namespace, in the order of the kernel's table.
 pub(crate) fn list() -> Result<Vec<Status>, Error> {
     let failed = |errno| Error::control(errno, "shmctl SHM_INFO", 0, backend::SHM_INFO);

@@ -1,6 +1,8 @@
-//! What `include/shmkey.h` declares, read from its own text: cbindgen writes it in one manner.
+//! What `include/shmkey.h` declares, read from its own text, which cbindgen writes in one way.
 
 #![allow(dead_code)] // each user needs a part
+
+use std::collections::BTreeSet;
 
 /// The header.
 pub const HEADER: &str = include_str!("../../include/shmkey.h");
@@ -20,7 +22,7 @@ pub enum Kind {
         head: String,
         text: String,
     },
-    /// A structure whose inside is not told.
+    /// A structure whose fields are not declared.
     Opaque,
     /// A structure: its definition as it stands, and its fields: declaration and name.
     Struct {
@@ -48,15 +50,13 @@ impl Item {
     /// The prototype on one line. The names of the parameters tell those of one type apart.
     pub fn prototype(&self) -> Option<String> {
         let function = self.function()?;
-        let parameters: Vec<String> = function
-            .parameters
-            .iter()
+        let parameters = function.parameters.iter();
+        let parameters: Vec<_> = parameters
             .map(|(kind, name)| format!("{kind}{name}"))
             .collect();
-        let parameters = if parameters.is_empty() {
-            "void".to_owned()
-        } else {
-            parameters.join(", ")
+        let parameters = match &parameters[..] {
+            [] => "void".to_owned(),
+            parameters => parameters.join(", "),
         };
         Some(format!("{}{}({parameters})", function.result, self.name))
     }
@@ -78,6 +78,15 @@ pub fn items() -> Vec<Item> {
     items_of(HEADER)
 }
 
+/// The names of the functions.
+pub fn functions() -> BTreeSet<String> {
+    let items = items().into_iter();
+    items
+        .filter(|item| item.function().is_some())
+        .map(|item| item.name)
+        .collect()
+}
+
 /// What surrounds the declarations.
 const FRAME: [&str; 7] = [
     "",
@@ -89,8 +98,7 @@ const FRAME: [&str; 7] = [
     "#endif  /* SHMKEY_H */",
 ];
 
-/// The declarations of a header. What is none of those that are known here would be a part of the ABI
-/// that no caller looks at, so there must be none.
+/// The declarations of a header. Panics at a declaration of another kind, which no test would check.
 pub fn items_of(header: &str) -> Vec<Item> {
     let start = "#ifndef SHMKEY_H\n#define SHMKEY_H\n\n#include <stddef.h>\n#include <stdint.h>\n";
     let (_, body) = header.split_once(start).expect("a guard and includes");

@@ -1,17 +1,12 @@
 /*
- * The weakest alignment that the header allows: buffers of the caller's at every address, messages of every length, and objects at every
- * multiple of 64 in a segment. Nothing may be written beside. Prints what is wrong, nothing if all is right.
+ * The weakest alignment that the header allows: buffers of the caller at every address, messages of every length, and objects at every
+ * multiple of 64 in a segment. No call may write beside them. Prints what is wrong, and nothing if all is right.
  *
  * It makes private segments only.
  */
 #define _GNU_SOURCE
 #include "check.h"
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ipc.h>
-#include <sys/shm.h>
 
-#define MAKE (IPC_CREAT | 0600)
 #define LONGEST 16450
 #define CAPACITY 40000
 

@@ -1,37 +1,14 @@
 /*
- * The objects of the C API as a careless or hostile program uses them: NULL, sizes that cannot be, things done twice or in the wrong order,
- * and segments whose bytes another process overwrites. Errors are right; a crash, a hang or an errno that a success has changed is not. Prints what
- * is wrong, nothing if all is right.
+ * The objects of the C API as a careless or hostile program uses them: NULL, impossible sizes, calls made twice or in the wrong order, and
+ * segments whose bytes another process overwrites. A call may fail; it may not crash, hang, or change errno when it works. Prints what is wrong,
+ * and nothing if all is right.
  *
- * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. An argument says that valgrind
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it, and makes private segments only. A second argument says that valgrind
  * watches, which takes longer.
  */
 #define _GNU_SOURCE
 #include "check.h"
-#include <errno.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ipc.h>
-#include <sys/mman.h>
-#include <sys/shm.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define MS ((int64_t) 1000000)
-#define MAKE (IPC_CREAT | 0600)
-
-/* A segment of zeroes that goes with its last user. */
-static int private_segment(size_t size, char **memory)
-{
-    int id = shm_open_private(size, 0600);
-
-    *memory = shm_attach(id, 0);
-    CHECK(id >= 0 && *memory != NULL);
-    WORKS(shm_remove(id));
-    return id;
-}
 
 static void no_object(void)
 {
@@ -82,7 +59,7 @@ static void no_object(void)
     QUIET(shm_ring_close(NULL));
 }
 
-/* Names that lead nowhere, in each of the functions that take one. */
+/* Addresses that are no names, in each of the functions that take a name. */
 static void no_name(int watched)
 {
     const char *bad[] = {NULL, (const char *) 8, (const char *) -1};
@@ -95,7 +72,7 @@ static void no_name(int watched)
         FAILS_NULL(shm_latest_open(bad[i], 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_ring_open(bad[i], 64, 0, MAKE), EFAULT);
     }
-    for (size_t i = 1; i < 3 && !watched; i++) { /* the kernel finds out, which valgrind takes for an accident */
+    for (size_t i = 1; i < 3 && !watched; i++) { /* valgrind reports what the kernel refuses */
         FAILS_NULL(shm_semaphore_open_at(BY_FILE(bad[i], 1), 0, MAKE), EFAULT);
         FAILS_NULL(shm_mutex_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_latest_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
@@ -169,7 +146,7 @@ static void no_memory(void)
     GIVES(shm_ring_recv(ring, room + page - 5, 5, 0), 5);
     QUIET(shm_ring_close(ring));
 
-    /* A mutex around as much as there is. */
+    /* A mutex around the rest of the segment. */
     OPENS(mutex, shm_mutex_open_at(AT(id, 8192), 16384 - 8192 - 1024, NULL, MAKE));
     WORKS(shm_mutex_lock(mutex, 0));
     memset(shm_mutex_data(mutex), 0xff, 16384 - 8192 - 1024);
@@ -196,42 +173,31 @@ static void timeouts(void)
 {
     const int64_t bad[] = {-2, -1000000000, INT64_MIN};
     char *memory, buffer[64];
-    struct shm_message message = {NULL, 0, 0};
-    struct shm_slot slot = {NULL, 0, 0};
+    struct shm_message message;
+    struct shm_slot slot;
     size_t length;
-    int id = private_segment(16384, &memory);
     struct shm_bytes bytes = {"a", 1};
-    struct shm_semaphore *semaphore;
-    struct shm_mutex *mutex;
-    struct shm_latest *latest;
-    struct shm_ring *ring;
+    struct objects all = open_objects(private_segment(16384, &memory), 8, 64, 0);
 
-    OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
-    OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
-    OPENS(latest, shm_latest_open_at(AT(id, 4096), 8, NULL, MAKE));
-    OPENS(ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
-    WORKS(shm_latest_publish(latest, "8 bytes."));
-    WORKS(shm_ring_send(ring, "a", 1, 0));
+    WORKS(shm_latest_publish(all.latest, "8 bytes."));
+    WORKS(shm_ring_send(all.ring, "a", 1, 0));
     for (size_t i = 0; i < 3; i++) { /* although there would be nothing to wait for */
-        FAILS(shm_semaphore_wait(semaphore, bad[i]), EINVAL);
-        FAILS(shm_mutex_lock(mutex, bad[i]), EINVAL);
-        FAILS(shm_latest_read_newer(latest, 0, buffer, bad[i]), EINVAL);
-        FAILS(shm_ring_send(ring, "a", 1, bad[i]), EINVAL);
-        FAILS(shm_ring_send_batch(ring, &bytes, 1, bad[i]), EINVAL);
-        FAILS(shm_ring_reserve(ring, 1, &slot, bad[i]), EINVAL);
-        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, bad[i]), EINVAL);
-        FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, &length, 1, bad[i]), EINVAL);
-        FAILS(shm_ring_peek(ring, &message, bad[i]), EINVAL);
+        FAILS(shm_semaphore_wait(all.semaphore, bad[i]), EINVAL);
+        FAILS(shm_mutex_lock(all.mutex, bad[i]), EINVAL);
+        FAILS(shm_latest_read_newer(all.latest, 0, buffer, bad[i]), EINVAL);
+        FAILS(shm_ring_send(all.ring, "a", 1, bad[i]), EINVAL);
+        FAILS(shm_ring_send_batch(all.ring, &bytes, 1, bad[i]), EINVAL);
+        FAILS(shm_ring_reserve(all.ring, 1, &slot, bad[i]), EINVAL);
+        FAILS(shm_ring_recv(all.ring, buffer, sizeof buffer, bad[i]), EINVAL);
+        FAILS(shm_ring_recv_batch(all.ring, buffer, sizeof buffer, &length, 1, bad[i]), EINVAL);
+        FAILS(shm_ring_peek(all.ring, &message, bad[i]), EINVAL);
     }
-    WORKS(shm_semaphore_wait(semaphore, INT64_MAX));
-    WORKS(shm_mutex_lock(mutex, INT64_MAX));
-    WORKS(shm_mutex_unlock(mutex));
-    GIVES(shm_latest_read_newer(latest, 0, buffer, INT64_MAX), 1);
-    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, INT64_MAX), 1);
-    QUIET(shm_semaphore_close(semaphore));
-    QUIET(shm_mutex_close(mutex));
-    QUIET(shm_latest_close(latest));
-    QUIET(shm_ring_close(ring));
+    WORKS(shm_semaphore_wait(all.semaphore, INT64_MAX));
+    WORKS(shm_mutex_lock(all.mutex, INT64_MAX));
+    WORKS(shm_mutex_unlock(all.mutex));
+    GIVES(shm_latest_read_newer(all.latest, 0, buffer, INT64_MAX), 1);
+    GIVES(shm_ring_recv(all.ring, buffer, sizeof buffer, INT64_MAX), 1);
+    close_objects(all);
     WORKS(shm_detach(memory));
 }
 
@@ -243,7 +209,7 @@ static void says(const char *object, const char *call, const char *fact)
     CHECK(strstr(text, object) == text && strstr(text, call) != NULL && strstr(text, fact) != NULL);
 }
 
-/* What is done twice, in the wrong order, or not at all. */
+/* Calls made twice, in the wrong order, or not at all. */
 static void order(void)
 {
     char *memory, buffer[64];
@@ -275,7 +241,7 @@ static void order(void)
         says("ring (id ", "release: ", "message is NULL");
         FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
         says("ring (id ", "send: ", "commit or abort it first");
-        for (size_t n = 0; n < 4; n++) { /* what a slot and a message say may be anything */
+        for (size_t n = 0; n < 4; n++) { /* a program can put any value into a slot and a message */
             const struct shm_slot wild = {(void *) 8, (size_t) -1, slot.number + ((uint64_t) 1 << (n * 21))};
             const struct shm_message wild_message = {(void *) 8, (size_t) -1, wild.number};
             FAILS(shm_ring_commit(ring, &wild, 1), EPERM);
@@ -321,67 +287,57 @@ static void order(void)
     WORKS(shm_detach(memory));
 }
 
-/* A child uses what its parent has opened; a lock, a slot and a part are the parent's. */
+/* What a child may do with what its parent has opened: the lock, the slot and the roles are the parent's. */
+static void in_the_child(struct objects all, struct shm_ring *many, struct shm_message *message, struct shm_slot *slot)
+{
+    const int64_t time = SHMKEY_MILLISECONDS(1);
+    char buffer[64];
+
+    WORKS(shm_semaphore_wait(all.semaphore, 0));
+    FAILS(shm_mutex_unlock(all.mutex), EPERM);
+    FAILS(shm_mutex_consistent(all.mutex), EPERM);
+    FAILS(shm_mutex_lock(all.mutex, time), ETIMEDOUT);
+    FAILS(shm_latest_publish(all.latest, "a child's"), EBUSY);
+    GIVES(shm_latest_read(all.latest, buffer), 1);
+    FAILS(shm_ring_release(all.ring, message), EPERM);
+    FAILS(shm_ring_recv(all.ring, buffer, sizeof buffer, 0), EBUSY);
+    FAILS(shm_ring_send(all.ring, "a", 1, 0), EBUSY);
+    FAILS(shm_ring_commit(many, slot, 8), EPERM);
+    FAILS(shm_ring_abort(many, slot), EPERM);
+    FAILS(shm_ring_send(many, "a", 1, 0), EAGAIN);
+    FAILS(shm_ring_send(many, "a", 1, time), ETIMEDOUT);
+    close_objects(all);
+    QUIET(shm_ring_close(many));
+}
+
 static void forked(void)
 {
     char *memory, buffer[64];
-    struct shm_message message = {NULL, 0, 0};
-    struct shm_slot slot = {NULL, 0, 0};
-    int id = private_segment(16384, &memory), status = 1;
-    struct shm_semaphore *semaphore;
-    struct shm_mutex *mutex;
-    struct shm_latest *latest;
-    struct shm_ring *ring, *many;
-    pid_t child;
+    struct shm_message message;
+    struct shm_slot slot;
+    int id = private_segment(16384, &memory);
+    struct objects all = open_objects(id, 8, 64, 0);
+    struct shm_ring *many;
 
-    OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
-    OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
-    OPENS(latest, shm_latest_open_at(AT(id, 4096), 8, NULL, MAKE));
-    OPENS(ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
     OPENS(many, shm_ring_open_at(AT(id, 12288), 256, SHMKEY_MANY_SENDERS, MAKE));
-    WORKS(shm_mutex_lock(mutex, 0));
-    WORKS(shm_latest_publish(latest, "parent's"));
-    WORKS(shm_ring_send(ring, "hello", 5, 0));
-    GIVES(shm_ring_peek(ring, &message, 0), 5);
+    WORKS(shm_mutex_lock(all.mutex, 0));
+    WORKS(shm_latest_publish(all.latest, "parent's"));
+    WORKS(shm_ring_send(all.ring, "hello", 5, 0));
+    GIVES(shm_ring_peek(all.ring, &message, 0), 5);
     WORKS(shm_ring_reserve(many, 8, &slot, 0));
-    fflush(stdout);
-    child = fork();
-    if (child == 0) {
-        wrong = 0;
-        WORKS(shm_semaphore_wait(semaphore, 0));
-        FAILS(shm_mutex_unlock(mutex), EPERM);
-        FAILS(shm_mutex_consistent(mutex), EPERM);
-        FAILS(shm_mutex_lock(mutex, MS), ETIMEDOUT);
-        FAILS(shm_latest_publish(latest, "a child's"), EBUSY);
-        GIVES(shm_latest_read(latest, buffer), 1);
-        FAILS(shm_ring_release(ring, &message), EPERM);
-        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
-        FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
-        FAILS(shm_ring_commit(many, &slot, 8), EPERM);
-        FAILS(shm_ring_abort(many, &slot), EPERM);
-        FAILS(shm_ring_send(many, "a", 1, 0), EAGAIN);
-        FAILS(shm_ring_send(many, "a", 1, MS), ETIMEDOUT);
-        QUIET(shm_semaphore_close(semaphore));
-        QUIET(shm_mutex_close(mutex));
-        QUIET(shm_latest_close(latest));
-        QUIET(shm_ring_close(ring));
-        QUIET(shm_ring_close(many));
-        fflush(stdout);
-        _exit(wrong);
+    CHILD {
+        in_the_child(all, many, &message, &slot);
     }
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
-    GIVES(shm_semaphore_value(semaphore), 0);
-    WORKS(shm_mutex_unlock(mutex));
-    WORKS(shm_latest_publish(latest, "parent's"));
-    WORKS(shm_ring_release(ring, &message));
+    wait_for_child();
+    GIVES(shm_semaphore_value(all.semaphore), 0);
+    WORKS(shm_mutex_unlock(all.mutex));
+    WORKS(shm_latest_publish(all.latest, "parent's"));
+    WORKS(shm_ring_release(all.ring, &message));
     memset(slot.data, 'm', 8);
     WORKS(shm_ring_commit(many, &slot, 8));
     GIVES(shm_ring_recv(many, buffer, sizeof buffer, 0), 8);
     CHECK(memcmp(buffer, "mmmmmmmm", 8) == 0);
-    QUIET(shm_semaphore_close(semaphore));
-    QUIET(shm_mutex_close(mutex));
-    QUIET(shm_latest_close(latest));
-    QUIET(shm_ring_close(ring));
+    close_objects(all);
     QUIET(shm_ring_close(many));
     WORKS(shm_detach(memory));
 }
@@ -396,7 +352,7 @@ static uint64_t random_number(void)
     return random_state;
 }
 
-/* A call on an object whose bytes mean nothing: an error, or not, but no crash, and errno as it should be. */
+/* A call on an object whose bytes were overwritten fails with an errno, or works and leaves errno alone, but does not crash. */
 #define SURVIVES(call)                                                                                                 \
     do {                                                                                                               \
         int failed;                                                                                                    \
@@ -405,75 +361,79 @@ static uint64_t random_number(void)
         check(failed ? errno != 4242 && errno > 0 : errno == 4242, #call " fails or works", __LINE__);                 \
     } while (0)
 
+/* Overwrites a few bytes of an object, or all of them, but for its header. */
+static void overwrite(char *memory)
+{
+    const size_t places[] = {0, 2048, 4096, 8192};
+    int whole = random_number() % 50 == 0;
+    size_t words = places[random_number() % 4] + 512, count = whole ? 1024 : 1 + random_number() % 8;
+    size_t at = words + (whole ? 0 : random_number() % 1024);
+
+    for (size_t b = 0; b < count; b++) {
+        memory[at + b] = (char) (random_number() % 3 == 0 ? 0xff : random_number());
+    }
+}
+
+/* Calls every function of each object. */
+static void use(struct objects all)
+{
+    static char buffer[2000];
+    static struct shm_message message;
+    struct shm_slot slot;
+    size_t lengths[5];
+
+    SURVIVES(shm_semaphore_post(all.semaphore));
+    SURVIVES(shm_semaphore_wait(all.semaphore, 0));
+    SURVIVES(shm_semaphore_value(all.semaphore));
+    SURVIVES(shm_mutex_lock(all.mutex, 0));
+    SURVIVES(shm_mutex_unlock(all.mutex));
+    SURVIVES(shm_latest_publish(all.latest, buffer));
+    SURVIVES(shm_latest_read_newer(all.latest, (int64_t) random_number(), buffer, 0));
+    SURVIVES(shm_latest_version(all.latest));
+    SURVIVES(shm_ring_send(all.ring, buffer, (size_t) (random_number() % 900), 0));
+    SURVIVES(shm_ring_recv(all.ring, buffer, sizeof buffer, 0));
+    SURVIVES(shm_ring_peek(all.ring, &message, 0));
+    SURVIVES(shm_ring_release(all.ring, &message));
+    SURVIVES(shm_ring_recv_batch(all.ring, buffer, sizeof buffer, lengths, 5, 0));
+    SURVIVES(shm_ring_used(all.ring));
+    SURVIVES(shm_ring_dropped(all.ring));
+    if (shm_ring_reserve(all.ring, 10, &slot, 0) == 0) {
+        SURVIVES(shm_ring_commit(all.ring, &slot, 10));
+    }
+}
+
 static void overwritten(int rounds)
 {
-    char *memory, buffer[2000];
-    struct shm_message message = {NULL, 0, 0};
-    struct shm_slot slot = {NULL, 0, 0};
-    size_t lengths[5];
+    char *memory, value[100];
     int id = private_segment(16384, &memory);
-    struct shm_semaphore *semaphore;
-    struct shm_mutex *mutex;
-    struct shm_latest *latest;
-    struct shm_ring *ring;
 
-    memset(buffer, 'x', sizeof buffer);
+    memset(value, 'x', sizeof value);
     for (int round = 0; round < rounds; round++) {
-        memset(memory, 0, 16384);
-        OPENS(semaphore, shm_semaphore_open_at(AT(id, 0), 1, MAKE));
-        OPENS(mutex, shm_mutex_open_at(AT(id, 2048), 8, NULL, MAKE));
-        OPENS(latest, shm_latest_open_at(AT(id, 4096), 100, NULL, MAKE));
-        OPENS(ring, shm_ring_open_at(AT(id, 8192), 1000, round % 4 << 16, MAKE));
-        WORKS(shm_ring_send(ring, buffer, 100, 0));
-        WORKS(shm_latest_publish(latest, buffer));
-        WORKS(shm_semaphore_post(semaphore));
-        for (int i = 0; i < 200; i++) {
-            /* A few bytes, or all of them, but for the headers. */
-            int whole = random_number() % 50 == 0;
-            size_t base = (size_t) (random_number() % 4) * 4096 / 2;
-            size_t object = base == 2048 * 3 ? 8192 : base;
-            size_t words = object + 512, count = whole ? 1024 : 1 + random_number() % 8;
-            size_t at = words + (whole ? 0 : random_number() % 1024);
+        struct objects all;
 
-            for (size_t b = 0; b < count; b++) {
-                memory[at + b] = (char) (random_number() % 3 == 0 ? 0xff : random_number());
-            }
-            SURVIVES(shm_semaphore_post(semaphore));
-            SURVIVES(shm_semaphore_wait(semaphore, 0));
-            SURVIVES(shm_semaphore_value(semaphore));
-            SURVIVES(shm_mutex_lock(mutex, 0));
-            SURVIVES(shm_mutex_unlock(mutex));
-            SURVIVES(shm_latest_publish(latest, buffer));
-            SURVIVES(shm_latest_read_newer(latest, (int64_t) random_number(), buffer, 0));
-            SURVIVES(shm_latest_version(latest));
-            SURVIVES(shm_ring_send(ring, buffer, (size_t) (random_number() % 900), 0));
-            SURVIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0));
-            SURVIVES(shm_ring_peek(ring, &message, 0));
-            SURVIVES(shm_ring_release(ring, &message));
-            SURVIVES(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, 5, 0));
-            SURVIVES(shm_ring_used(ring));
-            SURVIVES(shm_ring_dropped(ring));
-            if (shm_ring_reserve(ring, 10, &slot, 0) == 0) {
-                SURVIVES(shm_ring_commit(ring, &slot, 10));
-            }
+        memset(memory, 0, 16384);
+        all = open_objects(id, sizeof value, 1000, round % 4 << 16);
+        WORKS(shm_ring_send(all.ring, value, 100, 0));
+        WORKS(shm_latest_publish(all.latest, value));
+        WORKS(shm_semaphore_post(all.semaphore));
+        for (int i = 0; i < 200; i++) {
+            overwrite(memory);
+            use(all);
         }
-        QUIET(shm_semaphore_close(semaphore));
-        QUIET(shm_mutex_close(mutex));
-        QUIET(shm_latest_close(latest));
-        QUIET(shm_ring_close(ring));
+        close_objects(all);
     }
     WORKS(shm_detach(memory));
 }
 
 int main(int count, char **arguments)
 {
+    (void) arguments;
     no_object();
-    no_name(count > 1);
+    no_name(count > 2);
     no_memory();
     timeouts();
     order();
     forked();
-    (void) arguments;
-    overwritten(count > 1 ? 8 : 300);
+    overwritten(count > 2 ? 8 : 300);
     return wrong;
 }

@@ -1,34 +1,24 @@
 /*
- * The objects of the C API, well used: every function of each, and every errno that the header names, provoked. Prints what is wrong, nothing
+ * The objects of the C API, well used: every function of each, and every errno that the header names, provoked. Prints what is wrong, and nothing
  * if all is right.
  *
- * It runs in a directory whose keys are its own, with a file "shmfile" in it, and is given a name that is its own, too. Segments of objects
- * that others must find are named "NAME WHAT" and removed at the end; all others are private. A second argument says that valgrind watches.
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it. Its first argument is a name of its own: segments that other
+ * processes must find are named "NAME WHAT" and removed at the end; all others are private. A second argument says that valgrind watches.
  */
 #define _GNU_SOURCE
 #include "check.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/time.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#define MS ((int64_t) 1000000)
-#define SOON (20 * MS)
-#define AGES (60000 * MS)
-#define MAKE (IPC_CREAT | 0600)
+#define MS SHMKEY_MILLISECONDS(1)
 
 static const char *base;
 static int watched;
@@ -74,18 +64,7 @@ static int64_t monotonic(void)
     struct timespec time;
 
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * (int64_t) 1000000000 + time.tv_nsec;
-}
-
-/* A segment of zeroes that goes with its last user. */
-static int private_segment(size_t size, char **memory)
-{
-    int id = shm_open_private(size, 0600);
-
-    *memory = shm_attach(id, 0);
-    CHECK(id >= 0 && *memory != NULL);
-    WORKS(shm_remove(id));
-    return id;
+    return SHMKEY_SECONDS(time.tv_sec) + time.tv_nsec;
 }
 
 static void semaphores(void)
@@ -124,8 +103,7 @@ static void semaphores(void)
     WORKS(shm_semaphore_post(one));
     FAILS(shm_semaphore_post(one), EOVERFLOW);
     GIVES(shm_semaphore_value(one), 2147483647);
-    WORKS(shm_remove(shm_semaphore_id(one)));
-    QUIET(shm_semaphore_close(one));
+    REMOVE(semaphore, one);
     FAILS_NULL(shm_semaphore_open_at(BY_FILE("no such file", 1), 0, MAKE), ENOENT);
     FAILS_NULL(shm_semaphore_open_at(BY_FILE("shmfile", 0), 0, MAKE), EINVAL);
 
@@ -144,122 +122,137 @@ static void semaphores(void)
     WORKS(shm_detach(memory));
 }
 
-/* Errors of opening, on one object as good as on another. */
-static void opening(void)
+/* Arguments that no kind of object takes. */
+static void bad_arguments(void)
 {
-    struct shm_semaphore *semaphore;
-    struct shm_mutex *mutex;
-    struct shm_latest *latest;
-    struct shm_ring *ring;
-    char *memory, right[512];
-    int id;
-    int64_t before;
     static char long_name[300], long_layout[130];
+    const size_t too_large[] = {(size_t) -1, (size_t) LONG_MAX};
+    const char *other = own("other");
 
     memset(long_name, 'x', sizeof long_name - 1);
     memset(long_layout, 'x', sizeof long_layout - 1);
     FAILS_NULL(shm_mutex_open("", 8, NULL, MAKE), EINVAL);
     FAILS_NULL(shm_mutex_open(long_name, 8, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, long_layout, MAKE), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, "\xff\xff", MAKE), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), (size_t) -1, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_latest_open(own("other"), (size_t) -1, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_latest_open(own("other"), (size_t) LONG_MAX, NULL, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), (size_t) -1, 0, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), (size_t) LONG_MAX, 0, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 63, 0, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 0, 0, MAKE), ENOENT);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 0400), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | 666), EINVAL);
-    CHECK(strstr(shm_last_error(), "decimal number 666") != NULL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT), EINVAL);
-    CHECK(strstr(shm_last_error(), "IPC_CREAT | 0600") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 0, 0, MAKE), ENOENT);
-    CHECK(strstr(shm_last_error(), "needs a capacity") != NULL && strstr(shm_last_error(), "IPC_CREAT") == NULL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL);
-    CHECK(strstr(shm_last_error(), "the argument options of shm_ring_open()") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE | SHMKEY_MANY_SENDERS), EINVAL);
-    CHECK(strstr(shm_last_error(), "the argument options of shm_ring_open()") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, SHMKEY_MANY_SENDERS | SHMKEY_CREATE | 0600, 0), EINVAL);
-    CHECK(strstr(shm_last_error(), "go into flags") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, 0600, SHMKEY_CREATE), EINVAL);
-    CHECK(strstr(shm_last_error(), "go into flags") != NULL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, 0x40000, MAKE), EINVAL);
-    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE | 0x40000), EINVAL);
-    FAILS_NULL(shm_semaphore_open(own("other"), 0, -1), EINVAL);
-    CHECK(shm_open_name(own("other"), 0, 0) == -1); /* what is refused leaves nothing behind */
+    FAILS_NULL(shm_mutex_open(other, 8, long_layout, MAKE), EINVAL);
+    FAILS_NULL(shm_mutex_open(other, 8, "\xff\xff", MAKE), EINVAL);
+    for (int i = 0; i < 2; i++) {
+        FAILS_NULL(shm_mutex_open(other, too_large[i], NULL, MAKE), EINVAL);
+        FAILS_NULL(shm_latest_open(other, too_large[i], NULL, MAKE), EINVAL);
+        FAILS_NULL(shm_ring_open(other, too_large[i], 0, MAKE), EINVAL);
+    }
+    FAILS_NULL(shm_ring_open(other, 63, 0, MAKE), EINVAL);
+    FAILS_NULL_SAYING(shm_ring_open(other, 0, 0, MAKE), ENOENT, "needs a capacity");
+    CHECK(strstr(shm_last_error(), "IPC_CREAT") == NULL);
+    FAILS_NULL(shm_semaphore_open(other, 0, -1), EINVAL);
+    CHECK(shm_open_name(other, 0, 0) == -1); /* what is refused leaves nothing behind */
+}
 
-    OPENS(mutex, shm_mutex_open(own("other"), 8, "a layout", MAKE));
-    FAILS_NULL(shm_semaphore_open(own("other"), 0, MAKE), EPROTOTYPE);
-    FAILS_NULL(shm_latest_open(own("other"), 8, "a layout", MAKE), EPROTOTYPE);
-    FAILS_NULL(shm_ring_open(own("other"), 64, 0, MAKE), EPROTOTYPE);
-    FAILS_NULL(shm_ring_open(own("other"), 0, 0, 0), EPROTOTYPE);
-    FAILS_NULL(shm_mutex_open(own("other"), 7, "a layout", MAKE), EPROTO);
-    FAILS_NULL(shm_mutex_open(own("other"), 9, "a layout", MAKE), EPROTO);
-    FAILS_NULL(shm_mutex_open(own("other"), 9000, "a layout", MAKE), EPROTO);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, "A layout", MAKE), EPROTO);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EPROTO);
-    QUIET(shm_mutex_close(mutex));
+/* Modes and flags, and options in the place of flags. */
+static void bad_flags(void)
+{
+    const char *other = own("other");
 
-    /* What is wrong with a header is said; the numbers are offsets in it. */
-    id = shm_open_name(own("other"), 0, 0);
-    memory = shm_attach(id, 0);
-    CHECK(memory != NULL);
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, IPC_CREAT | 0400), EINVAL);
+    FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, IPC_CREAT | 666), EINVAL, "decimal number 666");
+    FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, IPC_CREAT), EINVAL, "IPC_CREAT | 0600");
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
+    FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, "the argument options of shm_ring_open()");
+    FAILS_NULL_SAYING(shm_ring_open(other, 64, 0, MAKE | SHMKEY_MANY_SENDERS), EINVAL, "the argument options of shm_ring_open()");
+    FAILS_NULL_SAYING(shm_ring_open(other, 64, SHMKEY_MANY_SENDERS | SHMKEY_CREATE | 0600, 0), EINVAL, "go into flags");
+    FAILS_NULL_SAYING(shm_ring_open(other, 64, 0600, SHMKEY_CREATE), EINVAL, "go into flags");
+    FAILS_NULL(shm_ring_open(other, 64, 0x40000, MAKE), EINVAL);
+    FAILS_NULL(shm_ring_open(other, 64, 0, MAKE | 0x40000), EINVAL);
+    CHECK(shm_open_name(other, 0, 0) == -1);
+}
+
+/* Objects of another kind, size, layout and options. */
+static void other_objects(void)
+{
+    const char *other = own("other");
+    struct shm_semaphore *semaphore;
+    struct shm_mutex *mutex;
+    struct shm_latest *latest;
+    struct shm_ring *ring;
+
+    OPENS(mutex, shm_mutex_open(other, 8, "a layout", MAKE));
+    FAILS_NULL(shm_semaphore_open(other, 0, MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_latest_open(other, 8, "a layout", MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(other, 64, 0, MAKE), EPROTOTYPE);
+    FAILS_NULL(shm_ring_open(other, 0, 0, 0), EPROTOTYPE);
+    FAILS_NULL(shm_mutex_open(other, 7, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(other, 9, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(other, 9000, "a layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(other, 8, "A layout", MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, MAKE), EPROTO);
+    REMOVE(mutex, mutex);
+    OPENS(ring, shm_ring_open(other, 1000, SHMKEY_MANY_SENDERS, MAKE));
+    FAILS_NULL(shm_ring_open(other, 1000, 0, MAKE), EPROTO);
+    FAILS_NULL(shm_ring_open(other, 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, MAKE), EPROTO);
+    FAILS_NULL(shm_ring_open(other, 2000, SHMKEY_MANY_SENDERS, MAKE), EPROTO);
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, MAKE), EPROTOTYPE);
+    REMOVE(ring, ring);
+    OPENS(latest, shm_latest_open(other, 8, NULL, MAKE));
+    FAILS_NULL(shm_latest_open(other, 9, NULL, MAKE), EPROTO);
+    FAILS_NULL(shm_semaphore_open(other, 8, MAKE), EPROTOTYPE);
+    REMOVE(latest, latest);
+    OPENS(semaphore, shm_semaphore_open(other, 1, MAKE));
+    FAILS_NULL(shm_mutex_open(other, 0, NULL, MAKE), EPROTOTYPE);
+    REMOVE(semaphore, semaphore);
+}
+
+/* A byte of a header that is wrong, and the error; the numbers are offsets in it. */
+static void damaged_headers(void)
+{
+    static const struct {
+        int offset, byte, number;
+        const char *name;
+    } damages[] = {
+        {0, 'S', EMEDIUMTYPE, "EMEDIUMTYPE"},          {12, 32, ENOEXEC, "ENOEXEC"}, {20, 2, EPROTOTYPE, "EPROTOTYPE"},
+        {16, 99, EPROTONOSUPPORT, "EPROTONOSUPPORT"}, {24, 9, EBADMSG, "EBADMSG"},  {128, 'X', ENOTUNIQ, "ENOTUNIQ"},
+    };
+    const char *other = own("other");
+    struct shm_mutex *mutex;
+    char *memory, right[512];
+    int64_t before;
+
+    OPENS(mutex, shm_mutex_open(other, 8, "a layout", MAKE));
+    OPENS(memory, shm_attach(shm_mutex_id(mutex), 0));
     memcpy(right, memory, sizeof right);
-#define SAYS(offset, byte, number)                                                                                     \
-    do {                                                                                                               \
-        memset(memory + (offset), (byte), 1);                                                                          \
-        FAILS_NAMED(shm_mutex_open(own("other"), 8, "a layout", MAKE) == NULL, "opening it", number, #number);         \
-        memcpy(memory, right, sizeof right);                                                                           \
-    } while (0)
-    SAYS(0, 'S', EMEDIUMTYPE);
-    SAYS(12, 32, ENOEXEC);
-    SAYS(16, 99, EPROTONOSUPPORT);
-    SAYS(20, 2, EPROTOTYPE);
-    SAYS(24, 9, EBADMSG);
-    SAYS(128, 'X', ENOTUNIQ);
-#undef SAYS
-    /* This thread lives, and does not get done. */
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        memory[damages[i].offset] = (char) damages[i].byte;
+        errno = 0;
+        CHECK(shm_mutex_open(other, 8, "a layout", MAKE) == NULL && errno == damages[i].number);
+        CHECK(strstr(shm_last_error(), damages[i].name) != NULL);
+        memcpy(memory, right, sizeof right);
+    }
+    /* Its maker, this thread, is live, and does not finish. */
     memory[24] = 1;
     before = monotonic();
-    FAILS_NULL(shm_mutex_open(own("other"), 8, "a layout", MAKE), ETIMEDOUT);
+    FAILS_NULL(shm_mutex_open(other, 8, "a layout", MAKE), ETIMEDOUT);
     CHECK(monotonic() - before >= 4900 * MS && monotonic() - before < 30000 * MS);
     memcpy(memory, right, sizeof right);
-    OPENS(mutex, shm_mutex_open(own("other"), 8, "a layout", 0));
     QUIET(shm_mutex_close(mutex));
+    OPENS(mutex, shm_mutex_open(other, 8, "a layout", 0));
+    REMOVE(mutex, mutex);
+    WORKS(shm_detach(memory));
+}
+
+/* Segments of another program. */
+static void foreign_segments(void)
+{
+    const char *other = own("other");
+    char *memory;
+    int id = shm_open_name(other, 100, MAKE);
+
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, MAKE), ENODATA);
+    WORKS(shm_remove(id));
+    id = shm_open_name(other, 5000, MAKE);
+    OPENS(memory, shm_attach(id, 0));
+    strcpy(memory, "another program's");
+    FAILS_NULL(shm_mutex_open(other, 8, NULL, MAKE), EMEDIUMTYPE);
+    CHECK(strcmp(memory, "another program's") == 0);
     WORKS(shm_detach(memory));
     WORKS(shm_remove(id));
-
-    id = shm_open_name(own("other"), 100, MAKE);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), ENODATA);
-    WORKS(shm_remove(id));
-    id = shm_open_name(own("other"), 5000, MAKE);
-    memory = shm_attach(id, 0);
-    strcpy(memory, "somebody's own");
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EMEDIUMTYPE);
-    CHECK(strcmp(memory, "somebody's own") == 0);
-    WORKS(shm_detach(memory));
-    WORKS(shm_remove(id));
-
-    /* The other kinds with other options. */
-    OPENS(ring, shm_ring_open(own("other"), 1000, SHMKEY_MANY_SENDERS, MAKE));
-    FAILS_NULL(shm_ring_open(own("other"), 1000, 0, MAKE), EPROTO);
-    FAILS_NULL(shm_ring_open(own("other"), 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, MAKE), EPROTO);
-    FAILS_NULL(shm_ring_open(own("other"), 2000, SHMKEY_MANY_SENDERS, MAKE), EPROTO);
-    FAILS_NULL(shm_mutex_open(own("other"), 8, NULL, MAKE), EPROTOTYPE);
-    WORKS(shm_remove(shm_ring_id(ring)));
-    QUIET(shm_ring_close(ring));
-    OPENS(latest, shm_latest_open(own("other"), 8, NULL, MAKE));
-    FAILS_NULL(shm_latest_open(own("other"), 9, NULL, MAKE), EPROTO);
-    FAILS_NULL(shm_semaphore_open(own("other"), 8, MAKE), EPROTOTYPE);
-    WORKS(shm_remove(shm_latest_id(latest)));
-    QUIET(shm_latest_close(latest));
-    OPENS(semaphore, shm_semaphore_open(own("other"), 1, MAKE));
-    FAILS_NULL(shm_mutex_open(own("other"), 0, NULL, MAKE), EPROTOTYPE);
-    WORKS(shm_remove(shm_semaphore_id(semaphore)));
-    QUIET(shm_semaphore_close(semaphore));
 }
 
 static void lock_and_die(void *mutex)
@@ -315,16 +308,14 @@ static void mutexes(void)
     WORKS(shm_mutex_unlock(one)); /* not put in order */
     FAILS(shm_mutex_lock(one, -1), ENOTRECOVERABLE);
     FAILS(shm_mutex_lock(two, 0), ENOTRECOVERABLE);
-    WORKS(shm_remove(shm_mutex_id(one)));
-    QUIET(shm_mutex_close(one));
+    REMOVE(mutex, one);
     QUIET(shm_mutex_close(two));
     QUIET(shm_mutex_close(NULL));
 
     OPENS(one, shm_mutex_open_at(BY_FILE("shmfile", 115), 0, NULL, MAKE)); /* nothing but a lock */
     WORKS(shm_mutex_lock(one, 0));
     WORKS(shm_mutex_unlock(one));
-    WORKS(shm_remove(shm_mutex_id(one)));
-    QUIET(shm_mutex_close(one));
+    REMOVE(mutex, one);
 
     id = private_segment(4096, &memory);
     OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* as good as NULL */
@@ -392,8 +383,7 @@ static void latest_values(void)
     WORKS(shm_latest_publish(two, &pair));
     GIVES(shm_latest_read(two, &read), 3);
     CHECK(read.a == 2 && read.b == -2);
-    WORKS(shm_remove(shm_latest_id(two)));
-    QUIET(shm_latest_close(two));
+    REMOVE(latest, two);
     QUIET(shm_latest_close(NULL));
 
     OPENS(one, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof pair, NULL, MAKE));
@@ -401,8 +391,7 @@ static void latest_values(void)
     GIVES(shm_latest_read(one, &read), 1);
     CHECK(read.a == 7 && read.b == -7);
     WORKS(shm_latest_publish(one, &pair)); /* its publisher is dead */
-    WORKS(shm_remove(shm_latest_id(one)));
-    QUIET(shm_latest_close(one));
+    REMOVE(latest, one);
 
     /* The sizes that the header says. */
     id = private_segment(4096, &memory);
@@ -440,16 +429,16 @@ static void peek_and_die(void *ring)
     GIVES(shm_ring_peek(ring, &message, AGES), 8);
 }
 
-static void have_no_part(void *ring)
+static void have_no_role(void *ring)
 {
-    char buffer[100];
+    char byte;
     struct shm_message message;
     struct shm_slot slot;
 
     FAILS(shm_ring_send(ring, "a", 1, 0), EBUSY);
     FAILS(shm_ring_reserve(ring, 1, &slot, 0), EBUSY);
     FAILS(shm_ring_begin_sending(ring), EBUSY);
-    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBUSY);
+    FAILS(shm_ring_recv(ring, &byte, 1, 0), EBUSY);
     FAILS(shm_ring_peek(ring, &message, 0), EBUSY);
     FAILS(shm_ring_begin_receiving(ring), EBUSY);
     WORKS(shm_ring_end_sending(ring));
@@ -467,26 +456,20 @@ static void fill(struct shm_ring *ring)
     CHECK(sent > 0 && sent < 1000);
 }
 
-static void rings(void)
+/* Neither the slot nor the handle that it came from can do anything any more. */
+static void is_gone(struct shm_ring *ring, const struct shm_slot *slot)
 {
-    struct shm_ring *one, *two, *in;
-    char buffer[1000], *memory;
-    struct shm_message message = {NULL, 0, 0}, old;
-    struct shm_slot slot = {NULL, 0, 0}, other;
+    FAILS(shm_ring_commit(ring, slot, slot->size), EPERM);
+    FAILS(shm_ring_abort(ring, slot), EPERM);
+}
+
+static char buffer[1000];
+
+static void one_after_the_other(struct shm_ring *one, struct shm_ring *two)
+{
+    struct shm_message message;
     size_t lengths[10];
-    struct shm_bytes batch[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
-    int id;
 
-    FAILS_NULL(shm_ring_open(own("ring"), 1000, 0, 0), ENOENT);
-    OPENS(one, shm_ring_open(own("ring"), 1001, 0, MAKE));
-    OPENS(two, shm_ring_open(own("ring"), 0, 0, 0));
-    CHECK(shm_ring_id(one) >= 0 && shm_ring_id(one) == shm_ring_id(two));
-    GIVES(shm_ring_capacity(one), 1008);
-    GIVES(shm_ring_capacity(two), 1008);
-    GIVES(shm_ring_used(one), 0);
-    GIVES(shm_ring_dropped(one), 0);
-
-    /* One after the other. */
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, 0), EAGAIN);
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, SOON), ETIMEDOUT);
     FAILS(shm_ring_peek(two, &message, SOON), ETIMEDOUT);
@@ -501,8 +484,13 @@ static void rings(void)
     GIVES(shm_ring_recv(two, NULL, 0, -1), 0);
     FAILS(shm_ring_send(one, buffer, 1009, -1), EMSGSIZE);
     FAILS(shm_ring_send(one, "a", 1, -2), EINVAL);
+}
 
-    /* Several at once. */
+static void several_at_once(struct shm_ring *one, struct shm_ring *two)
+{
+    struct shm_bytes batch[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
+    size_t lengths[10];
+
     GIVES(shm_ring_send_batch(one, batch, 3, -1), 3);
     GIVES(shm_ring_send_batch(one, batch, 0, -1), 0);
     GIVES(shm_ring_recv_batch(two, buffer, sizeof buffer, lengths, 10, -1), 3);
@@ -516,30 +504,38 @@ static void rings(void)
     GIVES(shm_ring_send_batch(one, batch, 3, -1), 1);
     FAILS(shm_ring_send_batch(one, batch + 1, 2, -1), EMSGSIZE);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 3);
+}
 
-    /* In place. */
-    FAILS(shm_ring_commit(one, &slot, 0), EPERM);
-    FAILS(shm_ring_abort(one, &slot), EPERM);
-    FAILS(shm_ring_release(two, &message), EPERM);
+static void slots_in_place(struct shm_ring *one, struct shm_ring *two)
+{
+    struct shm_slot slot = {NULL, 0, 0}, other;
+    struct shm_bytes batch = {"one", 3};
+
+    is_gone(one, &slot);
     FAILS(shm_ring_reserve(one, 1009, &slot, 0), EMSGSIZE);
     WORKS(shm_ring_reserve(one, 10, &slot, -1));
     CHECK((uintptr_t) slot.data % 8 == 0 && slot.size == 10);
     FAILS(shm_ring_send(one, "a", 1, -1), EINVAL);
-    FAILS(shm_ring_send_batch(one, batch, 1, -1), EINVAL);
+    FAILS(shm_ring_send_batch(one, &batch, 1, -1), EINVAL);
     FAILS(shm_ring_reserve(one, 1, &other, -1), EINVAL);
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, 0), EAGAIN);
     memcpy(slot.data, "in place..", 10);
     FAILS(shm_ring_commit(one, &slot, 11), EINVAL);
     WORKS(shm_ring_commit(one, &slot, 8));
-    FAILS(shm_ring_commit(one, &slot, 8), EPERM);
-    FAILS(shm_ring_abort(one, &slot), EPERM);
+    is_gone(one, &slot);
     WORKS(shm_ring_reserve(one, 10, &slot, -1));
     WORKS(shm_ring_abort(one, &slot));
-    FAILS(shm_ring_abort(one, &slot), EPERM);
+    is_gone(one, &slot);
     WORKS(shm_ring_reserve(one, 0, &other, -1)); /* at the same place */
-    FAILS(shm_ring_commit(one, &slot, 0), EPERM);
-    FAILS(shm_ring_abort(one, &slot), EPERM);
+    is_gone(one, &slot);
     WORKS(shm_ring_commit(one, &other, 0));
+}
+
+static void messages_in_place(struct shm_ring *two)
+{
+    struct shm_message message = {NULL, 0, 0}, old;
+
+    FAILS(shm_ring_release(two, &message), EPERM);
     GIVES(shm_ring_peek(two, &message, -1), 8);
     CHECK((uintptr_t) message.data % 8 == 0 && message.size == 8 && memcmp(message.data, "in place", 8) == 0);
     old = message;
@@ -549,21 +545,27 @@ static void rings(void)
     WORKS(shm_ring_release(two, &message));
     FAILS(shm_ring_release(two, &message), EPERM);
     GIVES(shm_ring_peek(two, &message, 0), 0);
-    GIVES(shm_ring_recv(two, buffer, sizeof buffer, 0), 0); /* it has taken what was peeked at */
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, 0), 0); /* the peeked message */
     FAILS(shm_ring_release(two, &message), EPERM);
     FAILS(shm_ring_peek(two, &message, 0), EAGAIN);
+}
 
-    /* Who has which part. */
+static void roles(struct shm_ring *one, struct shm_ring *two)
+{
     FAILS(shm_ring_send(two, "a", 1, 0), EBUSY);
     FAILS(shm_ring_recv(one, buffer, sizeof buffer, 0), EBUSY);
     FAILS(shm_ring_begin_sending(two), EBUSY);
     FAILS(shm_ring_begin_receiving(one), EBUSY);
     WORKS(shm_ring_begin_sending(one));
     WORKS(shm_ring_begin_receiving(two));
-    in_child(have_no_part, one);
-    in_child(have_no_part, two);
+    in_child(have_no_role, one);
+    in_child(have_no_role, two);
+}
 
-    /* The ends, seen by the receiver. */
+static void ends_of_senders(struct shm_ring *one, struct shm_ring *two)
+{
+    struct shm_message message;
+
     WORKS(shm_ring_send(one, "left", 4, 0));
     WORKS(shm_ring_end_sending(one));
     WORKS(shm_ring_end_sending(one));
@@ -576,56 +578,90 @@ static void rings(void)
     in_child(send_and_die, one);
     GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8);
     FAILS(shm_ring_recv(two, buffer, sizeof buffer, -1), EOWNERDEAD);
+}
 
-    /* Seen by the sender. */
+static void ends_of_receivers(struct shm_ring *one, struct shm_ring *two)
+{
+    struct shm_slot slot;
+    struct shm_bytes batch = {"one", 3};
+
     WORKS(shm_ring_end_receiving(two));
     WORKS(shm_ring_end_receiving(two));
     fill(one);
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EPIPE);
     FAILS(shm_ring_reserve(one, 8, &slot, -1), EPIPE);
-    FAILS(shm_ring_send_batch(one, batch, 1, -1), EPIPE);
+    FAILS(shm_ring_send_batch(one, &batch, 1, -1), EPIPE);
     in_child(peek_and_die, two);
     FAILS(shm_ring_send(one, "8 bytes.", 8, -1), EOWNERDEAD);
-    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8); /* the one that the dead one was looking at */
+    GIVES(shm_ring_recv(two, buffer, sizeof buffer, -1), 8); /* the message that the dead process has peeked at */
     CHECK(memcmp(buffer, "8 bytes.", 8) == 0);
     WORKS(shm_ring_send(one, "8 bytes.", 8, AGES)); /* there is room, and a receiver */
     FAILS(shm_ring_send(one, "8 bytes.", 8, SOON), ETIMEDOUT);
-    WORKS(shm_remove(shm_ring_id(one)));
-    QUIET(shm_ring_close(one));
+}
+
+static void rings(void)
+{
+    struct shm_ring *one, *two;
+
+    FAILS_NULL(shm_ring_open(own("ring"), 1000, 0, 0), ENOENT);
+    OPENS(one, shm_ring_open(own("ring"), 1001, 0, MAKE));
+    OPENS(two, shm_ring_open(own("ring"), 0, 0, 0));
+    CHECK(shm_ring_id(one) >= 0 && shm_ring_id(one) == shm_ring_id(two));
+    GIVES(shm_ring_capacity(one), 1008);
+    GIVES(shm_ring_capacity(two), 1008);
+    GIVES(shm_ring_used(one), 0);
+    GIVES(shm_ring_dropped(one), 0);
+    one_after_the_other(one, two);
+    several_at_once(one, two);
+    slots_in_place(one, two);
+    messages_in_place(two);
+    roles(one, two);
+    ends_of_senders(one, two);
+    ends_of_receivers(one, two);
     QUIET(shm_ring_close(two));
+    REMOVE(ring, one);
     QUIET(shm_ring_close(NULL));
+}
 
-    /* Dropping the oldest. */
-    OPENS(one, shm_ring_open_at(BY_FILE("shmfile", 115), 64, SHMKEY_DROP_OLDEST, MAKE));
-    WORKS(shm_ring_send(one, "first", 5, 0));
-    GIVES(shm_ring_peek(one, &message, 0), 5);
+static void dropping_ring(void)
+{
+    struct shm_message message;
+    struct shm_ring *ring;
+
+    OPENS(ring, shm_ring_open_at(BY_FILE("shmfile", 115), 64, SHMKEY_DROP_OLDEST, MAKE));
+    WORKS(shm_ring_send(ring, "first", 5, 0));
+    GIVES(shm_ring_peek(ring, &message, 0), 5);
     for (int i = 0; i < 20; i++) {
-        WORKS(shm_ring_send(one, "second", 6, 0));
+        WORKS(shm_ring_send(ring, "second", 6, 0));
     }
-    CHECK(shm_ring_dropped(one) > 0);
-    FAILS(shm_ring_release(one, &message), ESTALE);
-    GIVES(shm_ring_recv(one, buffer, sizeof buffer, 0), 6);
-    WORKS(shm_remove(shm_ring_id(one)));
-    QUIET(shm_ring_close(one));
+    CHECK(shm_ring_dropped(ring) > 0);
+    FAILS(shm_ring_release(ring, &message), ESTALE);
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 6);
+    REMOVE(ring, ring);
+}
 
-    /* Overwritten. */
-    id = private_segment(4096, &memory);
+static void overwritten_ring(void)
+{
+    struct shm_message message;
+    struct shm_ring *ring;
+    char *memory;
+    int id = private_segment(4096, &memory);
+
     FAILS_NULL(shm_ring_open_at(AT(id, 4096 - 1568), 64, 0, MAKE), EINVAL); /* no multiple of 64 */
-    OPENS(in, shm_ring_open_at(AT(id, 2432), 96, 0, MAKE));
-    GIVES(shm_ring_id(in), id);
+    OPENS(ring, shm_ring_open_at(AT(id, 2432), 96, 0, MAKE));
+    GIVES(shm_ring_id(ring), id);
     CHECK(shm_ring_open_at(AT(id, 2432), 97, 0, 0) == NULL);
-    WORKS(shm_ring_send(in, "hello", 5, 0));
+    WORKS(shm_ring_send(ring, "hello", 5, 0));
     memset(memory + 2432 + 1024 + 512, 0xee, 128);
-    FAILS(shm_ring_recv(in, buffer, sizeof buffer, 0), EBADMSG);
-    FAILS(shm_ring_peek(in, &message, 0), EBADMSG);
-    QUIET(shm_ring_close(in));
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBADMSG);
+    FAILS(shm_ring_peek(ring, &message, 0), EBADMSG);
+    QUIET(shm_ring_close(ring));
     WORKS(shm_detach(memory));
 }
 
 static void many(void)
 {
     struct shm_ring *all[65];
-    char buffer[10];
     char *memory;
     struct shm_slot slot;
     int id = private_segment(8192, &memory);
@@ -664,64 +700,65 @@ static void many(void)
     WORKS(shm_detach(memory));
 }
 
+static void send_and_receive(struct shm_ring *ring, size_t size)
+{
+    memset(buffer, 0, size);
+    WORKS(shm_ring_send(ring, buffer, size, 0));
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), (ptrdiff_t) size);
+}
+
+/* Receives so many bytes, which are all the same. */
+static void receive_all(struct shm_ring *ring, ptrdiff_t size, char byte)
+{
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), size);
+    CHECK(buffer[0] == byte && buffer[size - 1] == byte);
+}
+
 /* A parent that has reserved a slot where the ring begins anew, and a child that closes its copy late: nothing is undone. */
 static void reserved_across_fork(void)
 {
-    char *memory, buffer[64];
-    int id = private_segment(8192, &memory);
+    char *memory;
+    int id = private_segment(8192, &memory), ready[2];
     struct shm_slot slot;
     struct shm_ring *ring;
-    int status = 1, ready[2];
-    pid_t child;
 
     OPENS(ring, shm_ring_open_at(AT(id, 0), 128, 0, MAKE));
     CHECK(pipe(ready) == 0);
     for (int i = 0; i < 5; i++) { /* 24 bytes each */
-        WORKS(shm_ring_send(ring, "sixteen bytes ..", 16, 0));
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
+        send_and_receive(ring, 16);
     }
     WORKS(shm_ring_reserve(ring, 60, &slot, 0));
-    fflush(stdout);
-    child = fork();
-    if (child == 0) {
+    CHILD {
         close(ready[1]);
-        if (read(ready[0], buffer, 1) != 0) {
-            _exit(2);
-        }
-        wrong = 0;
-        FAILS(shm_ring_commit(ring, &slot, 1), EPERM);
-        FAILS(shm_ring_abort(ring, &slot), EPERM);
+        CHECK(read(ready[0], buffer, 1) == 0);
+        is_gone(ring, &slot);
         QUIET(shm_ring_close(ring));
-        fflush(stdout);
-        _exit(wrong);
     }
     memset(slot.data, 'r', 60);
     WORKS(shm_ring_commit(ring, &slot, 60));
-    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 60);
-    CHECK(buffer[0] == 'r' && buffer[59] == 'r');
+    receive_all(ring, 60, 'r');
     for (int i = 0; i < 4; i++) {
-        WORKS(shm_ring_send(ring, "sixteen bytes !!", 16, 0));
+        WORKS(shm_ring_send(ring, "!!!!!!!!!!!!!!!!", 16, 0));
     }
     close(ready[1]);
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    wait_for_child();
     close(ready[0]);
     for (int i = 0; i < 4; i++) {
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
-        CHECK(memcmp(buffer, "sixteen bytes !!", 16) == 0);
+        receive_all(ring, 16, '!');
     }
     WORKS(shm_ring_end_sending(ring));
-    WORKS(shm_ring_send(ring, "sixteen bytes ??", 16, 0)); /* looks anew where the ring ends */
-    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 16);
+    send_and_receive(ring, 16); /* looks anew where the ring ends */
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
     QUIET(shm_ring_close(ring));
     WORKS(shm_detach(memory));
 }
 
-/* A thread that reserves a slot, and ends with it or waits. */
+/* A thread that reserves a slot, and ends with it or stays. */
 struct reserver {
     struct shm_ring *ring;
     struct shm_slot slot;
     pthread_barrier_t barrier;
+    pthread_t thread;
     int stays;
 };
 
@@ -735,146 +772,138 @@ static void *reserve_it(void *argument)
         pthread_barrier_wait(&reserver->barrier); /* it was tried */
         memset(reserver->slot.data, 's', 90);
         WORKS(shm_ring_commit(reserver->ring, &reserver->slot, 90));
-        pthread_barrier_wait(&reserver->barrier);
     }
     return NULL;
 }
 
-/* Another thread may be writing into a slot. */
-static void closing_fails(struct shm_ring *ring)
+static void reserve_and_end(struct reserver *reserver)
 {
+    reserver->stays = 0;
+    CHECK(pthread_create(&reserver->thread, NULL, reserve_it, reserver) == 0);
+    CHECK(pthread_join(reserver->thread, NULL) == 0);
+}
+
+static void reserve_and_stay(struct reserver *reserver)
+{
+    reserver->stays = 1;
+    CHECK(pthread_create(&reserver->thread, NULL, reserve_it, reserver) == 0);
+    pthread_barrier_wait(&reserver->barrier);
+}
+
+static void commit_at_last(struct reserver *reserver)
+{
+    pthread_barrier_wait(&reserver->barrier);
+    CHECK(pthread_join(reserver->thread, NULL) == 0);
+}
+
+/* A thread may be writing into the slot: neither the sender's role nor the handle ends. */
+static void is_in_use(struct shm_ring *ring)
+{
+    FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
+    FAILS(shm_ring_end_sending(ring), EPERM);
     errno = 0;
     shm_ring_close(ring);
-    CHECK(errno == EPERM && strstr(shm_last_error(), "has a slot reserved") != NULL);
+    CHECK(errno == EPERM);
+    SAYS("has a slot reserved");
 }
 
-/* What a thread has reserved is that thread's, and the ring goes on when it has ended or its handle is closed. */
-static void slots_of_threads(void)
+/* The thread has ended, others send, and come round. */
+static void others_come_round(struct reserver *reserver, struct shm_ring *other)
 {
-    char *memory, buffer[256];
-    int id = private_segment(8192, &memory);
-    struct shm_ring *ring, *other;
-    struct reserver reserver;
-    pthread_t thread;
+    struct shm_ring *ring = reserver->ring;
 
-    pthread_barrier_init(&reserver.barrier, NULL, 2);
-    for (int options = SHMKEY_MANY_SENDERS; options < 4 << 16; options += 2 << 16) {
-        memset(memory, 0, 8192);
-        OPENS(ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
-        OPENS(other, shm_ring_open_at(AT(id, 0), 256, options, 0));
-        for (int i = 0; i < 2; i++) { /* so that the slot leaves a gap in front of it, at the end of the ring */
-            memset(buffer, 0, sizeof buffer);
-            WORKS(shm_ring_send(ring, buffer, 100, 0));
-            GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 100);
-        }
+    reserve_and_end(reserver);
+    is_gone(ring, &reserver->slot);
+    WORKS(shm_ring_send(other, "A", 1, AGES));
+    WORKS(shm_ring_send(other, "B", 1, 0));
+    memset(buffer, 'c', 200);
+    WORKS(shm_ring_send(other, buffer, 200, 0));
+    is_gone(ring, &reserver->slot);
+    receive_all(ring, 1, 'A');
+    receive_all(ring, 1, 'B');
+    receive_all(ring, 200, 'c');
+    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
+    WORKS(shm_ring_send(ring, "later", 5, 0));
+    GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 5);
+}
 
-        /* The thread ends. Others send, and come round. */
-        reserver.ring = ring;
-        reserver.stays = 0;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
-        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
-        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
-        WORKS(shm_ring_send(other, "A", 1, AGES));
-        WORKS(shm_ring_send(other, "B", 1, 0));
-        memset(buffer, 'c', 200);
-        WORKS(shm_ring_send(other, buffer, 200, 0));
-        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
-        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 1);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 1);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 200);
-        CHECK(buffer[0] == 'c' && buffer[199] == 'c');
-        FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
-        WORKS(shm_ring_send(ring, "later", 5, 0));
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 5);
-
-        /* The thread ends, and its handle goes on by itself. */
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
-        for (int tries = 0; tries < 10000 && shm_ring_send(ring, "alone", 5, 0) != 0; tries++) {
-            usleep(1000); /* the kernel may take a moment until the thread is gone */
-        }
-        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 5);
-
-        /* The thread lives, so the slot is reserved: for both handles. */
-        reserver.stays = 1;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
-        pthread_barrier_wait(&reserver.barrier);
-        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
-        FAILS(shm_ring_abort(ring, &reserver.slot), EPERM);
-        FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
-        FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
-        /* It may be writing there, so nothing gives the slot up but itself. */
-        FAILS(shm_ring_end_sending(ring), EPERM);
-        closing_fails(ring);
-        FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
-        pthread_barrier_wait(&reserver.barrier);
-        pthread_barrier_wait(&reserver.barrier);
-        CHECK(pthread_join(thread, NULL) == 0);
-        GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 90);
-        CHECK(buffer[0] == 's' && buffer[89] == 's');
-
-        /* Once it has ended, closing gives the slot up, and the lock back. */
-        reserver.stays = 0;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
-        do { /* the kernel may take a moment until the thread is gone */
-            errno = 0;
-        } while (shm_ring_end_sending(ring) != 0 && errno == EPERM);
-        WORKS(shm_ring_send(other, "on", 2, 0));
-        QUIET(shm_ring_close(ring));
-        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 2);
-        FAILS(shm_ring_recv(other, buffer, sizeof buffer, 0), EAGAIN);
-        QUIET(shm_ring_close(other));
+/* The thread has ended, and its handle continues; the kernel may take some time until the thread is gone. */
+static void handle_continues(struct reserver *reserver, struct shm_ring *receiver)
+{
+    reserve_and_end(reserver);
+    for (int tries = 0; tries < 10000 && shm_ring_send(reserver->ring, "alone", 5, 0) != 0; tries++) {
+        usleep(1000);
     }
-    pthread_barrier_destroy(&reserver.barrier);
-    WORKS(shm_detach(memory));
+    FAILS(shm_ring_commit(reserver->ring, &reserver->slot, 90), EPERM);
+    GIVES(shm_ring_recv(receiver, buffer, sizeof buffer, 0), 5);
 }
 
-/* A slot of a ring for one sender is the handle's: any thread commits it, but only the one that has reserved it, as long as
- * it lives, ends the sender's role. */
-static void slots_of_one_sender(void)
+/* A slot of a ring for many senders belongs to the thread that has reserved it. The ring continues when the thread has ended or its handle is
+ * closed. */
+static void slots_of_threads(struct shm_ring *ring, struct shm_ring *other, struct reserver *reserver)
 {
-    char *memory, buffer[256];
+    for (int i = 0; i < 2; i++) { /* so that the slot leaves a gap in front of it, at the end of the ring */
+        send_and_receive(ring, 100);
+    }
+    others_come_round(reserver, other);
+    handle_continues(reserver, ring);
+
+    /* The thread is live, so the slot is reserved: for both handles. */
+    reserve_and_stay(reserver);
+    is_gone(ring, &reserver->slot);
+    FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
+    is_in_use(ring);
+    FAILS(shm_ring_send(other, "x", 1, 0), EAGAIN);
+    commit_at_last(reserver);
+    receive_all(ring, 90, 's');
+
+    /* Once it has ended, closing gives up the slot and the lock. */
+    reserve_and_end(reserver);
+    do { /* the kernel may take some time until the thread is gone */
+        errno = 0;
+    } while (shm_ring_end_sending(ring) != 0 && errno == EPERM);
+    WORKS(shm_ring_send(other, "on", 2, 0));
+    QUIET(shm_ring_close(ring));
+    GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 2);
+    FAILS(shm_ring_recv(other, buffer, sizeof buffer, 0), EAGAIN);
+}
+
+/* A slot of a ring for one sender belongs to the handle: any thread commits it, but only the thread that has reserved it, as long as it is live,
+ * ends the sender's role. */
+static void slots_of_one_sender(struct shm_ring *ring, struct shm_ring *other, struct reserver *reserver)
+{
+    reserve_and_stay(reserver);
+    FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
+    is_in_use(ring);
+    FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
+    commit_at_last(reserver);
+    receive_all(other, 90, 's');
+
+    /* The thread has ended, and another one commits what it has written. */
+    reserve_and_end(reserver);
+    WORKS(shm_ring_commit(ring, &reserver->slot, 90));
+    GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 90);
+    handle_continues(reserver, other);
+    QUIET(shm_ring_close(ring));
+}
+
+static void slots(void)
+{
+    char *memory;
     int id = private_segment(8192, &memory);
-    struct shm_ring *ring, *other;
+    struct shm_ring *other;
     struct reserver reserver;
-    pthread_t thread;
 
     pthread_barrier_init(&reserver.barrier, NULL, 2);
-    for (int options = 0; options <= SHMKEY_DROP_OLDEST; options += SHMKEY_DROP_OLDEST) {
+    for (int options = 0; options < 4 << 16; options += 1 << 16) {
         memset(memory, 0, 8192);
-        OPENS(ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
+        OPENS(reserver.ring, shm_ring_open_at(AT(id, 0), 256, options, MAKE));
         OPENS(other, shm_ring_open_at(AT(id, 0), 256, options, 0));
-        reserver.ring = ring;
-        reserver.stays = 1;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0);
-        pthread_barrier_wait(&reserver.barrier);
-        FAILS(shm_ring_send(ring, "x", 1, 0), EINVAL);
-        FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
-        FAILS(shm_ring_end_sending(ring), EPERM);
-        closing_fails(ring);
-        FAILS(shm_ring_send(other, "x", 1, 0), EBUSY);
-        pthread_barrier_wait(&reserver.barrier);
-        pthread_barrier_wait(&reserver.barrier);
-        CHECK(pthread_join(thread, NULL) == 0);
-        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 90);
-        CHECK(buffer[0] == 's' && buffer[89] == 's');
-
-        /* The thread ends, and another one commits what it has written. */
-        reserver.stays = 0;
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
-        WORKS(shm_ring_commit(ring, &reserver.slot, 90));
-        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 90);
-
-        /* The thread ends, and the handle goes on by itself. */
-        CHECK(pthread_create(&thread, NULL, reserve_it, &reserver) == 0 && pthread_join(thread, NULL) == 0);
-        for (int tries = 0; shm_ring_send(ring, "alone", 5, 0) != 0; tries++) { /* as above */
-            CHECK(errno == EINVAL && tries < 10000);
-            sched_yield();
+        if (options & SHMKEY_MANY_SENDERS) {
+            slots_of_threads(reserver.ring, other, &reserver);
+        } else {
+            slots_of_one_sender(reserver.ring, other, &reserver);
         }
-        FAILS(shm_ring_commit(ring, &reserver.slot, 90), EPERM);
-        GIVES(shm_ring_recv(other, buffer, sizeof buffer, 0), 5);
-        QUIET(shm_ring_close(ring));
         QUIET(shm_ring_close(other));
     }
     pthread_barrier_destroy(&reserver.barrier);
@@ -883,10 +912,8 @@ static void slots_of_one_sender(void)
 
 /* Waiting that sleeps, while signals come in and another thread does what is waited for: errno is left alone. */
 struct scene {
-    struct shm_semaphore *semaphore;
-    struct shm_mutex *mutex;
-    struct shm_latest *latest;
-    struct shm_ring *ring, *full;
+    struct objects all;
+    struct shm_ring *full;
     pthread_barrier_t barrier;
 };
 
@@ -902,21 +929,22 @@ static void pause_for(int64_t time)
 static void *other_side(void *data)
 {
     struct scene *scene = data;
-    char buffer[100];
+    struct objects *all = &scene->all;
+    char message[100];
     int value = 42;
 
-    WORKS(shm_mutex_lock(scene->mutex, 0));
+    WORKS(shm_mutex_lock(all->mutex, 0));
     pthread_barrier_wait(&scene->barrier);
     pause_for(SOON);
-    WORKS(shm_mutex_unlock(scene->mutex));
+    WORKS(shm_mutex_unlock(all->mutex));
     pause_for(SOON);
-    WORKS(shm_semaphore_post(scene->semaphore));
+    WORKS(shm_semaphore_post(all->semaphore));
     pause_for(SOON);
-    WORKS(shm_latest_publish(scene->latest, &value));
+    WORKS(shm_latest_publish(all->latest, &value));
     pause_for(SOON);
-    WORKS(shm_ring_send(scene->ring, "hello", 5, 0));
+    WORKS(shm_ring_send(all->ring, "hello", 5, 0));
     pause_for(SOON);
-    GIVES(shm_ring_recv(scene->full, buffer, sizeof buffer, 0), 8);
+    GIVES(shm_ring_recv(scene->full, message, sizeof message, 0), 8);
     return NULL;
 }
 
@@ -930,16 +958,14 @@ static void slow_paths(void)
     struct scene scene;
     struct sigaction action;
     struct itimerval often = {{0, 3000}, {0, 3000}}, never = {{0, 0}, {0, 0}};
-    char *memory, buffer[100];
+    char *memory;
     int id = private_segment(16384, &memory), value = 0;
     pthread_t thread;
 
-    OPENS(scene.mutex, shm_mutex_open_at(AT(id, 0), 8, NULL, MAKE));
-    OPENS(scene.semaphore, shm_semaphore_open_at(AT(id, 2048), 0, MAKE));
-    OPENS(scene.latest, shm_latest_open_at(AT(id, 4096), sizeof value, NULL, MAKE));
-    OPENS(scene.ring, shm_ring_open_at(AT(id, 8192), 64, 0, MAKE));
+    scene.all = open_objects(id, sizeof value, 64, 0);
     OPENS(scene.full, shm_ring_open_at(AT(id, 12288), 64, 0, MAKE));
     fill(scene.full);
+    WORKS(shm_semaphore_wait(scene.all.semaphore, 0));
     memset(&action, 0, sizeof action);
     action.sa_handler = nothing; /* and no SA_RESTART */
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
@@ -947,20 +973,17 @@ static void slow_paths(void)
     CHECK(pthread_create(&thread, NULL, other_side, &scene) == 0);
     pthread_barrier_wait(&scene.barrier);
     CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
-    WORKS(shm_mutex_lock(scene.mutex, -1));
-    WORKS(shm_mutex_unlock(scene.mutex));
-    WORKS(shm_semaphore_wait(scene.semaphore, AGES));
-    GIVES(shm_latest_read_newer(scene.latest, 0, &value, AGES), 1);
+    WORKS(shm_mutex_lock(scene.all.mutex, -1));
+    WORKS(shm_mutex_unlock(scene.all.mutex));
+    WORKS(shm_semaphore_wait(scene.all.semaphore, AGES));
+    GIVES(shm_latest_read_newer(scene.all.latest, 0, &value, AGES), 1);
     CHECK(value == 42);
-    GIVES(shm_ring_recv(scene.ring, buffer, sizeof buffer, -1), 5);
+    GIVES(shm_ring_recv(scene.all.ring, buffer, sizeof buffer, -1), 5);
     WORKS(shm_ring_send(scene.full, "8 bytes.", 8, -1));
     CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     pthread_barrier_destroy(&scene.barrier);
-    QUIET(shm_mutex_close(scene.mutex));
-    QUIET(shm_semaphore_close(scene.semaphore));
-    QUIET(shm_latest_close(scene.latest));
-    QUIET(shm_ring_close(scene.ring));
+    close_objects(scene.all);
     QUIET(shm_ring_close(scene.full));
     WORKS(shm_detach(memory));
 }
@@ -985,129 +1008,146 @@ static int mappings(int id, int *writable)
     return count;
 }
 
-/* A reader that has asked for it cannot write. */
-static void read_only(void)
+/* Opens one object of each kind by its name. */
+static struct objects open_named(int flags)
 {
-    const int ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
+    struct objects all;
+
+    OPENS(all.mutex, shm_mutex_open(own("mutex"), 8, NULL, flags));
+    OPENS(all.semaphore, shm_semaphore_open(own("semaphore"), 0, flags));
+    OPENS(all.latest, shm_latest_open(own("latest"), sizeof(int), NULL, flags));
+    OPENS(all.ring, shm_ring_open(own("ring"), 64, 0, flags));
+    return all;
+}
+
+static void remove_objects(struct objects all)
+{
+    WORKS(shm_remove(shm_mutex_id(all.mutex)));
+    WORKS(shm_remove(shm_semaphore_id(all.semaphore)));
+    WORKS(shm_remove(shm_latest_id(all.latest)));
+    WORKS(shm_remove(shm_ring_id(all.ring)));
+}
+
+static const int read_only_ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
+
+/* Opening a value to read it maps it once more, and not to write. The writer has published 42 as version 1. */
+#define OPENS_TO_READ(reader, id, call)                                                                                \
+    do {                                                                                                               \
+        int writable_before, writable, before = mappings(id, &writable_before), found = 0;                             \
+        OPENS(reader, call);                                                                                           \
+        CHECK(mappings(id, &writable) == before + 1 && writable == writable_before);                                   \
+        GIVES(shm_latest_read(reader, &found), 1);                                                                     \
+        CHECK(found == 42);                                                                                            \
+        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHM_RDONLY");                                        \
+    } while (0)
+
+/* A reader that has asked for it cannot write, and creates nothing. */
+static void read_only_values(void)
+{
     struct shm_latest *writer, *reader;
     char *memory;
-    int id, in, before, writable, still, value = 42;
+    int id, in, value = 42;
 
-    for (size_t i = 0; i < 2; i++) { /* it creates nothing */
-        FAILS_NULL(shm_latest_open(own("latest"), sizeof value, NULL, ways[i]), ENOENT);
-        FAILS_NULL(shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, ways[i]), ENOENT);
+    for (size_t i = 0; i < 2; i++) {
+        FAILS_NULL(shm_latest_open(own("latest"), sizeof value, NULL, read_only_ways[i]), ENOENT);
+        FAILS_NULL(shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, read_only_ways[i]), ENOENT);
     }
     OPENS(writer, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
     WORKS(shm_latest_publish(writer, &value));
     id = shm_latest_id(writer);
     for (size_t i = 0; i < 2; i++) {
-        before = mappings(id, &writable);
-        OPENS(reader, shm_latest_open(own("latest"), sizeof value, NULL, ways[i]));
-        CHECK(mappings(id, &still) == before + 1 && still == writable);
-        value = 0;
-        GIVES(shm_latest_read(reader, &value), 1);
-        CHECK(value == 42);
+        OPENS_TO_READ(reader, id, shm_latest_open(own("latest"), sizeof value, NULL, read_only_ways[i]));
         GIVES(shm_latest_read_newer(reader, 0, &value, 0), 1);
         FAILS(shm_latest_read_newer(reader, 1, &value, SOON), ETIMEDOUT);
-        FAILS(shm_latest_publish(reader, &value), EACCES);
-        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
         QUIET(shm_latest_close(reader));
     }
-    WORKS(shm_latest_publish(writer, &value)); /* and no other process has taken its role */
-    WORKS(shm_remove(id));
-    QUIET(shm_latest_close(writer));
+    WORKS(shm_latest_publish(writer, &value)); /* no other process has taken its role */
+    REMOVE(latest, writer);
 
     OPENS(writer, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, MAKE));
-    OPENS(reader, shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, SHM_RDONLY));
-    CHECK(mappings(shm_latest_id(writer), &writable) == 2 && writable == 1);
-    WORKS(shm_remove(shm_latest_id(writer)));
+    WORKS(shm_latest_publish(writer, &value));
+    OPENS_TO_READ(reader, shm_latest_id(writer), shm_latest_open_at(BY_FILE("shmfile", 115), sizeof value, NULL, SHM_RDONLY));
     QUIET(shm_latest_close(reader));
-    QUIET(shm_latest_close(writer));
+    REMOVE(latest, writer);
 
     in = private_segment(16384, &memory);
     OPENS(writer, shm_latest_open_at(AT(in, 4096), sizeof value, NULL, MAKE));
     WORKS(shm_latest_publish(writer, &value));
-    before = mappings(in, &writable);
-    OPENS(reader, shm_latest_open_at(AT(in, 4096), sizeof value, NULL, SHM_RDONLY));
-    CHECK(mappings(in, &still) == before + 1 && still == writable);
-    GIVES(shm_latest_read(reader, &value), 1);
-    FAILS(shm_latest_publish(reader, &value), EACCES);
+    OPENS_TO_READ(reader, in, shm_latest_open_at(AT(in, 4096), sizeof value, NULL, SHM_RDONLY));
     QUIET(shm_latest_close(reader));
     QUIET(shm_latest_close(writer));
+    WORKS(shm_detach(memory));
+}
 
-    /* What every use of it writes cannot be had so, and is not even looked for. */
+/* Each use of the other kinds writes, so they cannot be opened to be read, and the call does not even look for them. */
+static void read_only_others(void)
+{
+    char *memory;
+    int in = private_segment(16384, &memory);
+
     for (size_t i = 0; i < 2; i++) {
-        FAILS_NULL(shm_mutex_open(own("mutex"), 8, NULL, ways[i]), EACCES);
-        CHECK(strstr(shm_last_error(), "SHM_RDONLY") != NULL);
-        FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, ways[i]), EACCES);
-        FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, ways[i]), EACCES);
-        FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, ways[i]), EACCES);
-        FAILS_NULL(shm_semaphore_open_at(BY_FILE("shmfile", 115), 0, ways[i]), EACCES);
-        FAILS_NULL(shm_semaphore_open_at(AT(in, 0), 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open(own("ring"), 64, 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open(own("ring"), 0, 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open_at(BY_FILE("shmfile", 115), 64, 0, ways[i]), EACCES);
-        FAILS_NULL(shm_ring_open_at(AT(in, 0), 64, 0, ways[i]), EACCES);
+        const int way = read_only_ways[i];
+
+        FAILS_NULL_SAYING(shm_mutex_open(own("mutex"), 8, NULL, way), EACCES, "SHM_RDONLY");
+        FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, way), EACCES);
+        FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, way), EACCES);
+        FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, way), EACCES);
+        FAILS_NULL(shm_semaphore_open_at(BY_FILE("shmfile", 115), 0, way), EACCES);
+        FAILS_NULL(shm_semaphore_open_at(AT(in, 0), 0, way), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 64, 0, way), EACCES);
+        FAILS_NULL(shm_ring_open(own("ring"), 0, 0, way), EACCES);
+        FAILS_NULL(shm_ring_open_at(BY_FILE("shmfile", 115), 64, 0, way), EACCES);
+        FAILS_NULL(shm_ring_open_at(AT(in, 0), 64, 0, way), EACCES);
     }
     CHECK(memory[0] == 0 && shm_open_name(own("mutex"), 0, 0) == -1);
     WORKS(shm_detach(memory));
 }
 
-/* A process that has an object open can ask whether it was removed; one that opens it anew has another. */
+static void are_removed(struct objects all, struct shm_latest *reader, int removed)
+{
+    GIVES(shm_mutex_removed(all.mutex), removed);
+    GIVES(shm_semaphore_removed(all.semaphore), removed);
+    GIVES(shm_latest_removed(all.latest), removed);
+    GIVES(shm_latest_removed(reader), removed);
+    GIVES(shm_ring_removed(all.ring), removed);
+}
+
+/* A process that has an object open can ask whether it was removed, and opens another one under its name. */
 static void removed(void)
 {
-    struct shm_mutex *mutex, *anew;
-    struct shm_semaphore *semaphore;
-    struct shm_latest *latest, *reader;
-    struct shm_ring *ring;
-    char *memory, buffer[8];
-    int value = 0, id;
+    struct objects all = open_named(MAKE);
+    struct shm_mutex *anew;
+    struct shm_latest *reader;
+    int value = 0;
 
-    OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, MAKE));
-    OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, MAKE));
-    OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, MAKE));
     OPENS(reader, shm_latest_open(own("latest"), sizeof value, NULL, SHM_RDONLY));
-    OPENS(ring, shm_ring_open(own("ring"), 64, 0, MAKE));
-    GIVES(shm_mutex_removed(mutex), 0);
-    GIVES(shm_semaphore_removed(semaphore), 0);
-    GIVES(shm_latest_removed(latest), 0);
-    GIVES(shm_latest_removed(reader), 0);
-    GIVES(shm_ring_removed(ring), 0);
-    FAILS(shm_semaphore_wait(semaphore, SOON), ETIMEDOUT);
+    are_removed(all, reader, 0);
+    FAILS(shm_semaphore_wait(all.semaphore, SOON), ETIMEDOUT);
     CHECK(strstr(shm_last_error(), "has been removed") == NULL);
-    WORKS(shm_remove(shm_mutex_id(mutex)));
-    WORKS(shm_remove(shm_semaphore_id(semaphore)));
-    WORKS(shm_remove(shm_latest_id(latest)));
-    WORKS(shm_remove(shm_ring_id(ring)));
-    GIVES(shm_mutex_removed(mutex), 1);
-    GIVES(shm_semaphore_removed(semaphore), 1);
-    GIVES(shm_latest_removed(latest), 1);
-    GIVES(shm_latest_removed(reader), 1);
-    GIVES(shm_ring_removed(ring), 1);
+    remove_objects(all);
+    are_removed(all, reader, 1);
     OPENS(anew, shm_mutex_open(own("mutex"), 8, NULL, MAKE));
-    CHECK(shm_mutex_id(anew) != shm_mutex_id(mutex));
+    CHECK(shm_mutex_id(anew) != shm_mutex_id(all.mutex));
     GIVES(shm_mutex_removed(anew), 0);
-    GIVES(shm_mutex_removed(mutex), 1);
-    WORKS(shm_remove(shm_mutex_id(anew)));
-    /* A process that waits for others that do not come learns of the removal by the text. */
-    FAILS(shm_semaphore_wait(semaphore, SOON), ETIMEDOUT);
-    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
-    FAILS(shm_latest_read_newer(reader, 0, &value, SOON), ETIMEDOUT);
-    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
-    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, SOON), ETIMEDOUT);
-    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
-    WORKS(shm_ring_begin_sending(ring));
-    WORKS(shm_ring_end_sending(ring));
-    FAILS(shm_ring_recv(ring, buffer, sizeof buffer, SOON), EPIPE);
-    CHECK(strstr(shm_last_error(), "has been removed") != NULL);
-    QUIET(shm_mutex_close(mutex));
-    QUIET(shm_mutex_close(anew));
-    QUIET(shm_semaphore_close(semaphore));
-    QUIET(shm_latest_close(latest));
+    GIVES(shm_mutex_removed(all.mutex), 1);
+    REMOVE(mutex, anew);
+    /* A process that waits for others in vain learns of the removal by the text. */
+    FAILS_SAYING(shm_semaphore_wait(all.semaphore, SOON), ETIMEDOUT, "has been removed");
+    FAILS_SAYING(shm_latest_read_newer(reader, 0, &value, SOON), ETIMEDOUT, "has been removed");
+    FAILS_SAYING(shm_ring_recv(all.ring, buffer, sizeof buffer, SOON), ETIMEDOUT, "has been removed");
+    WORKS(shm_ring_begin_sending(all.ring));
+    WORKS(shm_ring_end_sending(all.ring));
+    FAILS_SAYING(shm_ring_recv(all.ring, buffer, sizeof buffer, SOON), EPIPE, "has been removed");
     QUIET(shm_latest_close(reader));
-    QUIET(shm_ring_close(ring));
+    close_objects(all);
+}
 
-    id = shm_open_private(4096, 0600);
+static void removed_segment(void)
+{
+    struct shm_semaphore *semaphore;
+    char *memory;
+    int id = shm_open_private(4096, 0600);
+
     OPENS(memory, shm_attach(id, 0));
     OPENS(semaphore, shm_semaphore_open_at(AT(id, 1024), 0, MAKE));
     GIVES(shm_semaphore_removed(semaphore), 0);
@@ -1168,22 +1208,18 @@ static void collisions(void)
     FAILS_NULL(shm_ring_open_at(BY_FILE(names[1], 7), 100000, 0, MAKE), ENOTUNIQ); /* also where it is too small */
     OPENS(other, shm_mutex_open_at(AT(shm_mutex_id(mutex), 0), 8, NULL, 0));
     QUIET(shm_mutex_close(other));
-    WORKS(shm_remove(shm_mutex_id(mutex)));
-    QUIET(shm_mutex_close(mutex));
+    REMOVE(mutex, mutex);
     OPENS(semaphore, shm_semaphore_open_at(BY_FILE(names[1], 7), 0, MAKE));
     FAILS_NULL(shm_semaphore_open_at(BY_FILE(names[0], 7), 0, MAKE), ENOTUNIQ);
-    WORKS(shm_remove(shm_semaphore_id(semaphore)));
-    QUIET(shm_semaphore_close(semaphore));
+    REMOVE(semaphore, semaphore);
     OPENS(latest, shm_latest_open_at(BY_FILE(names[1], 7), 8, NULL, MAKE));
     FAILS_NULL(shm_latest_open_at(BY_FILE(names[0], 7), 8, NULL, MAKE), ENOTUNIQ);
     FAILS_NULL(shm_latest_open_at(BY_FILE(names[0], 7), 8, NULL, SHM_RDONLY), ENOTUNIQ);
-    WORKS(shm_remove(shm_latest_id(latest)));
-    QUIET(shm_latest_close(latest));
+    REMOVE(latest, latest);
     OPENS(ring, shm_ring_open_at(BY_FILE(names[1], 7), 64, 0, MAKE));
     FAILS_NULL(shm_ring_open_at(BY_FILE(names[0], 7), 64, 0, MAKE), ENOTUNIQ);
     FAILS_NULL(shm_ring_open_at(BY_FILE(names[0], 7), 0, 0, 0), ENOTUNIQ);
-    WORKS(shm_remove(shm_ring_id(ring)));
-    QUIET(shm_ring_close(ring));
+    REMOVE(ring, ring);
     CHECK(unlink(names[0]) == 0 && unlink(names[1]) == 0);
 }
 
@@ -1221,11 +1257,10 @@ static void as_a_reader(void *readable)
 
 static void permissions(void)
 {
-    const int open_to_readers = IPC_CREAT | 0644;
-    struct shm_mutex *mutex, *secret;
+    struct shm_mutex *secret;
     struct shm_semaphore *semaphore;
     struct shm_latest *latest;
-    struct shm_ring *ring;
+    struct objects all;
     char *memory;
     int value = 42, in = shm_open_private(4096, 0644);
 
@@ -1235,25 +1270,15 @@ static void permissions(void)
     QUIET(shm_latest_close(latest));
     OPENS(semaphore, shm_semaphore_open_at(AT(in, 2048), 0, MAKE));
     QUIET(shm_semaphore_close(semaphore));
-    OPENS(mutex, shm_mutex_open(own("mutex"), 8, NULL, open_to_readers));
-    OPENS(semaphore, shm_semaphore_open(own("semaphore"), 0, open_to_readers));
-    OPENS(latest, shm_latest_open(own("latest"), sizeof value, NULL, open_to_readers));
-    OPENS(ring, shm_ring_open(own("ring"), 64, 0, open_to_readers));
+    all = open_named(IPC_CREAT | 0644);
     OPENS(secret, shm_mutex_open(own("other"), 8, NULL, MAKE));
-    WORKS(shm_latest_publish(latest, &value));
+    WORKS(shm_latest_publish(all.latest, &value));
     in_child(as_a_reader, &in);
     WORKS(shm_remove(in));
     WORKS(shm_detach(memory));
-    WORKS(shm_remove(shm_mutex_id(mutex)));
-    WORKS(shm_remove(shm_semaphore_id(semaphore)));
-    WORKS(shm_remove(shm_latest_id(latest)));
-    WORKS(shm_remove(shm_ring_id(ring)));
-    WORKS(shm_remove(shm_mutex_id(secret)));
-    QUIET(shm_mutex_close(mutex));
-    QUIET(shm_semaphore_close(semaphore));
-    QUIET(shm_latest_close(latest));
-    QUIET(shm_ring_close(ring));
-    QUIET(shm_mutex_close(secret));
+    REMOVE(mutex, secret);
+    remove_objects(all);
+    close_objects(all);
 }
 
 int main(int count, char **arguments)
@@ -1263,19 +1288,26 @@ int main(int count, char **arguments)
     }
     base = arguments[1];
     watched = count > 2;
-    opening();
+    bad_arguments();
+    bad_flags();
+    other_objects();
+    damaged_headers();
+    foreign_segments();
     semaphores();
     mutexes();
     latest_values();
     rings();
+    dropping_ring();
+    overwritten_ring();
     many();
     reserved_across_fork();
-    slots_of_threads();
-    slots_of_one_sender();
+    slots();
     slow_paths();
     permissions();
-    read_only();
+    read_only_values();
+    read_only_others();
     removed();
+    removed_segment();
     collisions();
     return wrong;
 }

@@ -1,5 +1,5 @@
 /*
- * One end of an object, for tests/pairings.rs: peer ROLE NAME SEED COUNT SENDER. It ends with 0 if all was right; else it says what was not.
+ * One end of an object, for tests/interop: peer ROLE NAME SEED COUNT SENDER. It ends with 0 if all was right, or prints what was wrong.
  * A victim says "ready" and waits to be killed.
  */
 #define _GNU_SOURCE

@@ -1,18 +1,12 @@
 /*
  * Where an object lies, who must own its segment, and which modes a segment may have. Only <shmkey.h> declares the constants here. Prints what
- * is wrong, nothing if all is right. It runs in a directory whose keys are its own, with a file "shmfile" in it, and is given a name that is
- * its own, too.
+ * is wrong, and nothing if all is right. It runs in a directory whose keys are its own, with a file "shmfile" in it; its argument is a name of
+ * its own.
  */
 #define _GNU_SOURCE
 #include "check.h"
 
-#define MAKE (SHMKEY_CREATE | 0600)
-#define SAYS(words) check(strstr(shm_last_error(), words) != NULL, "the sentence has: " words, __LINE__)
-#define REFUSED(place, words)                                                                                          \
-    do {                                                                                                               \
-        FAILS_NULL(shm_semaphore_open_at(place, 0, MAKE), EINVAL);                                                     \
-        SAYS(words);                                                                                                   \
-    } while (0)
+#define REFUSED(place, words) FAILS_NULL_SAYING(shm_semaphore_open_at(place, 0, MAKE), EINVAL, words)
 
 static const char *name;
 
@@ -25,7 +19,7 @@ static void times(void)
     CHECK(SHMKEY_SECONDS(1 + 1) == SHMKEY_SECONDS(2) && SHMKEY_FOREVER == -1 && SHMKEY_NO_WAIT == 0);
 }
 
-/* Exactly one way, and nothing that does not belong to it. */
+/* A place is named in exactly one way, and has no field of another way. */
 static void one_way(void)
 {
     static struct shm_place nowhere = SHMKEY_PLACE_INIT; /* also where only constants may be */
@@ -103,8 +97,7 @@ static void owners(void)
     int id;
 
     place.owner = other;
-    FAILS_NULL(shm_semaphore_open_at(&place, 0, MAKE), EINVAL); /* what this process creates is its own */
-    SAYS("without SHMKEY_CREATE");
+    FAILS_NULL_SAYING(shm_semaphore_open_at(&place, 0, MAKE), EINVAL, "without SHMKEY_CREATE"); /* what this process creates is its own */
     FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), ENOENT);
     place.owner = me;
     OPENS(semaphore, shm_semaphore_open_at(&place, 1, MAKE));
@@ -113,8 +106,7 @@ static void owners(void)
     OPENS(semaphore, shm_semaphore_open_at(&place, 1, 0));
     shm_semaphore_close(semaphore);
     place.owner = other;
-    FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), EPERM);
-    SAYS("expected");
+    FAILS_NULL_SAYING(shm_semaphore_open_at(&place, 0, 0), EPERM, "expected");
     FAILS_NULL(shm_mutex_open_at(&place, 100000, NULL, 0), EPERM); /* also where it is too small */
     place = (struct shm_place) SHMKEY_PLACE_SEGMENT(id, 0);
     place.owner = other;
@@ -153,16 +145,13 @@ static void modes(void)
     const int useless[] = {0, 0100, 0066, 0177};
 
     for (int i = 0; i < 4; i++) {
-        FAILS(shm_open_name(name, 100, SHMKEY_CREATE | useless[i]), EINVAL);
-        SAYS("SHMKEY_CREATE | 0600");
+        FAILS_SAYING(shm_open_name(name, 100, SHMKEY_CREATE | useless[i]), EINVAL, "SHMKEY_CREATE | 0600");
         FAILS(shm_open_key("shmfile", 115, 100, SHMKEY_CREATE | useless[i]), EINVAL);
         FAILS(shm_open_key(NULL, 0, 100, useless[i]), EINVAL);
         FAILS(shm_open_key_number(0, 100, useless[i]), EINVAL);
-        FAILS(shm_open_private(100, useless[i]), EINVAL);
-        SAYS("0600");
+        FAILS_SAYING(shm_open_private(100, useless[i]), EINVAL, "0600");
     }
-    FAILS(shm_open_name(name, 100, SHMKEY_CREATE | 600), EINVAL);
-    SAYS("the decimal number 600");
+    FAILS_SAYING(shm_open_name(name, 100, SHMKEY_CREATE | 600), EINVAL, "the decimal number 600");
     FAILS(shm_open_name(name, 0, 0), ENOENT); /* nothing was created */
     for (int i = 0; i < 2; i++) {
         int id = shm_open_private(100, i == 0 ? 0400 : 0200);
@@ -186,8 +175,7 @@ static void changes(void)
     WORKS(shm_set_owner(id, (uint32_t) -1, (uint32_t) -1));
     CHECK(shm_get_status(id, &after) == 0 && after.mode == 0600 && after.uid == before.uid && after.gid == before.gid);
     FAILS(shm_set_mode(id, 01000), EINVAL);
-    FAILS(shm_set_mode(id, 666), EINVAL);
-    SAYS("octal");
+    FAILS_SAYING(shm_set_mode(id, 666), EINVAL, "octal");
     WORKS(shm_remove(id));
     FAILS(shm_set_mode(-1, 0600), EINVAL);
     FAILS(shm_set_owner(-1, 0, 0), EINVAL);
@@ -214,8 +202,7 @@ static void as_another_user(void)
     CHECK(seteuid(1234) == 0);
     FAILS(shm_set_mode(id, 0666), EPERM);
     FAILS(shm_set_owner(id, 1234, SHMKEY_ANY_OWNER), EPERM);
-    FAILS_NULL(shm_attach(id, 0), EACCES);
-    SAYS("shm_set_mode()"); /* what can change it */
+    FAILS_NULL_SAYING(shm_attach(id, 0), EACCES, "shm_set_mode()"); /* what can change it */
     CHECK(seteuid(0) == 0);
     WORKS(shm_remove(id));
 }

@@ -1,10 +1,10 @@
 /*
- * Situations in which the five calls fail, each a real one, for the trace to explain. Every call is checked to fail with the
- * errno that the kernel gives, so that tracing is seen to change nothing.
+ * Situations in which the five calls fail, for the trace to explain. Each call is checked to fail with the errno that the kernel gives, so that
+ * tracing is seen to change nothing.
  *
  *     trace SITUATION [NUMBER]
  *
- * It runs in a directory whose keys are its own, with a file "shmfile" in it. 77 is the answer where this machine does not allow it.
+ * It runs in a directory whose keys are its own, with a file "shmfile" in it. It ends with 77 where this machine does not allow the situation.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -58,6 +58,17 @@ static void complain(const char *call, int line)
         }                                                                                                              \
     } while (0)
 
+/* In a child: CHILD { ... } */
+#define CHILD for (pid_t child_ = fork(); child_ == 0; exit(0))
+
+/* Ends with 77, because this machine does not allow the situation. */
+#define NEEDS(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            exit(NOT_HERE);                                                                                            \
+        }                                                                                                              \
+    } while (0)
+
 static int get(key_t key, size_t size, int flags)
 {
     int id;
@@ -93,18 +104,14 @@ static void put(const char *file, const char *value)
 {
     int fd = open(file, O_WRONLY | O_CLOEXEC);
 
-    if (fd < 0 || write(fd, value, strlen(value)) < 0) {
-        exit(NOT_HERE);
-    }
+    NEEDS(fd >= 0 && write(fd, value, strlen(value)) >= 0);
     close(fd);
 }
 
 /* An IPC namespace of this process' own, with a limit set in it. */
 static void own_namespace(const char *limit, const char *value)
 {
-    if (unshare(CLONE_NEWIPC) != 0) {
-        exit(NOT_HERE);
-    }
+    NEEDS(unshare(CLONE_NEWIPC) == 0);
     if (limit != NULL) {
         put(limit, value);
     }
@@ -114,9 +121,7 @@ static void install(struct sock_filter *instructions, size_t count)
 {
     struct sock_fprog program = {(unsigned short) count, instructions};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-        exit(NOT_HERE);
-    }
+    NEEDS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
 /* From now on, a seccomp filter answers this call if an argument has this value; argument -1 stands for any. */
@@ -151,14 +156,18 @@ static void filter(int number, int shmctl_alone)
     install(all, sizeof all / sizeof all[0]);
 }
 
-static void become_nobody(void)
+/* Becomes the user "nobody", with these groups. */
+static void become(size_t count, const gid_t *groups)
 {
-    if (geteuid() != 0) {
-        exit(NOT_HERE);
-    }
-    if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
+    NEEDS(geteuid() == 0);
+    if (setgroups(count, groups) != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
         exit(1);
     }
+}
+
+static void become_nobody(void)
+{
+    become(0, NULL);
 }
 
 static void no_key(void);
@@ -206,9 +215,8 @@ static void exists_in_use(void)
 /* Its creator, a child, has ended. */
 static void exists_orphaned(void)
 {
-    if (fork() == 0) {
+    CHILD {
         attach(get(the_key(), 512, IPC_CREAT | 0600));
-        exit(0);
     }
     wait(NULL);
     FAILS(shmget(the_key(), 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
@@ -343,13 +351,9 @@ static void namespace_of_another(void)
     int ready[2], done[2], status;
     char byte;
 
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) {
-        exit(NOT_HERE);
-    }
-    if (fork() == 0) {
-        if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("proc", "/proc", "proc", 0, NULL) != 0) {
-            exit(NOT_HERE);
-        }
+    NEEDS(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
+    CHILD {
+        NEEDS(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("proc", "/proc", "proc", 0, NULL) == 0);
         if (pipe(ready) != 0 || pipe(done) != 0) {
             exit(1);
         }
@@ -365,7 +369,6 @@ static void namespace_of_another(void)
         }
         close(done[1]);
         wait(NULL);
-        exit(0);
     }
     wait(&status);
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
@@ -389,7 +392,7 @@ static void key_of_failed_ftok(void)
     drop(get(key, 512, IPC_CREAT | 0600));
 }
 
-/* Waits for a child, and ends as it did if that was not well. */
+/* Waits for a child and removes a segment. Ends with the child's status unless that is 0. */
 static void wait_well(int id)
 {
     int status;
@@ -405,7 +408,7 @@ static void stranger(void)
 {
     int id = get(the_key(), 512, IPC_CREAT | 0600);
 
-    if (fork() == 0) {
+    CHILD {
         struct shmid_ds ds;
 
         become_nobody();
@@ -413,7 +416,6 @@ static void stranger(void)
         FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
         FAILS(shmctl(id, IPC_STAT, &ds), EACCES);
         FAILS(shmctl(id, IPC_RMID, NULL), EPERM);
-        exit(0);
     }
     wait_well(id);
 }
@@ -437,14 +439,13 @@ static void filtered_access(void)
 {
     int id = get(the_key(), 512, IPC_CREAT | 0666);
 
-    if (fork() == 0) {
+    CHILD {
         /* No mode keeps root out. */
         if (geteuid() == 0) {
             become_nobody();
         }
         filter_one(SYS_shmat, -1, 0, EACCES);
         FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
-        exit(0);
     }
     wait_well(id);
 }
@@ -456,20 +457,18 @@ static void filtered_root(void)
     key_t key = the_key();
     int id;
 
-    if (fork() == 0) {
+    CHILD {
         become_nobody();
         get(key, 512, IPC_CREAT | 0600);
-        exit(0);
     }
     wait(NULL);
     id = get(key, 0, 0);
-    if (fork() == 0) {
+    CHILD {
         WORKS(shmctl(id, IPC_STAT, &ds));
         filter_one(SYS_shmat, -1, 0, EACCES);
         filter_one(SYS_shmctl, 1, IPC_SET, EPERM);
         FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
         FAILS(shmctl(id, IPC_SET, &ds), EPERM);
-        exit(0);
     }
     wait_well(id);
 }
@@ -478,31 +477,20 @@ static void filtered_root(void)
 static void classes(void)
 {
     int group = owned(0, 1234, 0604), owner = owned(65534, 0, 0066), open = owned(0, 0, 0666);
-    int status;
 
-    if (fork() == 0) {
-        gid_t groups[] = {1234};
+    CHILD {
+        const gid_t groups[] = {1234};
 
-        if (geteuid() != 0) {
-            exit(NOT_HERE);
-        }
-        if (setgroups(1, groups) != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
-            exit(1);
-        }
+        become(1, groups);
         FAILS_AS(FAILED, shmat(group, NULL, SHM_RDONLY), EACCES);
         FAILS_AS(FAILED, shmat(owner, NULL, 0), EACCES);
         FAILS_AS(FAILED, shmat(open, NULL, SHM_EXEC), EACCES);
         FAILS(shmctl(open, SHM_LOCK, NULL), EPERM);
         FAILS_AS(FAILED, shmat(open, (void *) 0x10, SHM_RND), EPERM);
-        exit(0);
     }
-    wait(&status);
-    drop(group);
+    wait_well(group);
     drop(owner);
     drop(open);
-    if (status != 0) {
-        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
-    }
 }
 
 /* The mode changes all the time, so that it may well allow what it has just forbidden. */
@@ -511,7 +499,7 @@ static void toggled(void)
     struct shmid_ds ds;
     int id = owned(0, 0, 0666), i, refused = 0;
 
-    if (fork() == 0) {
+    CHILD {
         become_nobody();
         for (i = 0; i < 20000 && refused < 1000; i++) {
             char *memory = shmat(id, NULL, 0);
@@ -521,7 +509,6 @@ static void toggled(void)
                 shmdt(memory);
             }
         }
-        exit(0);
     }
     syscall(SYS_shmctl, id, IPC_STAT, &ds);
     while (waitpid(-1, NULL, WNOHANG) == 0) {
@@ -532,23 +519,20 @@ static void toggled(void)
 }
 
 /* A user namespace that knows neither root nor its segment's owner. */
-static void stranger_to_the_namespace(void)
+static void unknown_owner(void)
 {
     int id = owned(12345, 12345, 0600);
 
-    if (fork() == 0) {
+    CHILD {
         become_nobody();
         /* What /proc shows of this process would be root's own else. */
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-        if (unshare(CLONE_NEWUSER) != 0) {
-            exit(NOT_HERE);
-        }
+        NEEDS(unshare(CLONE_NEWUSER) == 0);
         put("/proc/self/uid_map", "7 65534 1");
         put("/proc/self/setgroups", "deny");
         put("/proc/self/gid_map", "7 65534 1");
         FAILS_AS(FAILED, shmat(id, NULL, 0), EACCES);
         FAILS(shmctl(id, IPC_RMID, NULL), EPERM);
-        exit(0);
     }
     wait_well(id);
 }
@@ -559,9 +543,7 @@ static void locked(void)
     struct rlimit limit = {3 << 20, 3 << 20};
     int one, two;
 
-    if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
-        exit(NOT_HERE);
-    }
+    NEEDS(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     become_nobody();
     one = get(IPC_PRIVATE, 2 << 20, 0600);
     two = get(IPC_PRIVATE, 2 << 20, 0600);
@@ -596,9 +578,8 @@ static void odd_arguments(void)
 static void too_many(void)
 {
     own_namespace("/proc/sys/kernel/shmmni", "3");
-    if (fork() == 0) {
+    CHILD {
         get(IPC_PRIVATE, 1, 0600);
-        exit(0);
     }
     wait(NULL);
     get(IPC_PRIVATE, 1, 0600);
@@ -664,9 +645,7 @@ static void removed(void)
             found = errno == EIDRM;
         }
     }
-    if (!found) {
-        exit(NOT_HERE);
-    }
+    NEEDS(found);
     pthread_join(thread, NULL);
 }
 
@@ -742,9 +721,7 @@ static void filtered(int number)
 /* No /proc, and calls that are answered by a filter: nothing can be known. */
 static void blind(void)
 {
-    if (chroot(".") != 0 || chdir("/") != 0) {
-        exit(NOT_HERE);
-    }
+    NEEDS(chroot(".") == 0 && chdir("/") == 0);
     filter(ENOSYS, 0);
     FAILS(shmget(IPC_PRIVATE, 512, 0600), ENOSYS);
 }
@@ -755,12 +732,11 @@ static void half_blind(void)
     key_t key = the_key();
     int id = get(key, 512, IPC_CREAT | 0600);
 
-    if (fork() == 0) {
+    CHILD {
         filter(EPERM, 1);
         FAILS(shmget(key, 1024, 0600), EINVAL);
         FAILS(shmget(key, 512, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
         FAILS_AS(FAILED, shmat(id ^ 0x1000000, NULL, 0), EINVAL);
-        exit(0);
     }
     wait(NULL);
     drop(id);
@@ -802,7 +778,13 @@ static void killed(int signal)
     kill(getpid(), signal);
 }
 
-/* A child that cannot tell what it leaves: it is killed, or calls _exit. */
+static void exit_at_once(int number)
+{
+    get(the_key(), 1000, IPC_CREAT | 0600);
+    _exit(number);
+}
+
+/* A child that cannot report what it leaves: it is killed, or calls _exit. */
 static void killed_child(int signal)
 {
     if (fork() == 0) {
@@ -930,54 +912,50 @@ static void descriptors(void)
     printf("%d", count);
 }
 
+/* A situation, whose name has - where the function has _, and the number that the command line has after it. */
+struct situation {
+    const char *name;
+    void (*make)(void);
+    void (*make_with)(int number);
+};
+
+#define PLAIN(function) {#function, function, NULL}
+#define WITH_NUMBER(function) {#function, NULL, function}
+
+static const struct situation situations[] = {
+    PLAIN(too_small), PLAIN(bad_sizes), PLAIN(beyond_shmmax), PLAIN(exists), PLAIN(no_key), PLAIN(key_of_failed_ftok),
+    PLAIN(stranger), PLAIN(too_many), PLAIN(too_many_pages), PLAIN(removed), PLAIN(place_taken), PLAIN(no_id),
+    PLAIN(bad_addresses), PLAIN(address_space), PLAIN(memory), PLAIN(huge_pages), PLAIN(blind), PLAIN(half_blind),
+    PLAIN(untidy), PLAIN(shared), PLAIN(crowd), PLAIN(closer), PLAIN(unheard), PLAIN(handler), PLAIN(descriptors),
+    PLAIN(filtered_access), PLAIN(filtered_root), PLAIN(classes), PLAIN(toggled), PLAIN(unknown_owner),
+    PLAIN(locked), PLAIN(odd_arguments), PLAIN(apart), PLAIN(plenty), PLAIN(closer_that_waits), PLAIN(exists_in_use),
+    PLAIN(exists_orphaned), PLAIN(keys_and_ids), PLAIN(decimal_modes), PLAIN(replaced), PLAIN(one_key_of_two_files),
+    PLAIN(asks_again), PLAIN(namespace_of_its_own), PLAIN(namespace_of_another),
+    WITH_NUMBER(filtered), WITH_NUMBER(killed), WITH_NUMBER(killed_child), WITH_NUMBER(exit_at_once),
+};
+
+static int is_called(const char *name, const char *word)
+{
+    while (*name != '\0' && *word == (*name == '_' ? '-' : *name)) {
+        name++;
+        word++;
+    }
+    return *name == '\0' && *word == '\0';
+}
+
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*play)(void);
-    } situations[] = {
-        {"too-small", too_small},         {"bad-sizes", bad_sizes},         {"beyond-shmmax", beyond_shmmax},
-        {"exists", exists},               {"no-key", no_key},               {"key-of-failed-ftok", key_of_failed_ftok},
-        {"stranger", stranger},           {"too-many", too_many},           {"too-many-pages", too_many_pages},
-        {"removed", removed},             {"place-taken", place_taken},     {"no-id", no_id},                 {"bad-addresses", bad_addresses},
-        {"address-space", address_space}, {"memory", memory},               {"huge-pages", huge_pages},
-        {"blind", blind},                 {"half-blind", half_blind},       {"untidy", untidy},
-        {"shared", shared},               {"crowd", crowd},                 {"closer", closer},               {"unheard", unheard},
-        {"handler", handler},             {"descriptors", descriptors},     {"filtered-access", filtered_access},
-        {"filtered-root", filtered_root}, {"classes", classes},             {"toggled", toggled},
-        {"unknown-owner", stranger_to_the_namespace},                       {"locked", locked},
-        {"odd-arguments", odd_arguments}, {"apart", apart},                 {"plenty", plenty},
-        {"closer-that-waits", closer_that_waits},                           {"exists-in-use", exists_in_use},
-        {"exists-orphaned", exists_orphaned},                               {"keys-and-ids", keys_and_ids},
-        {"decimal-modes", decimal_modes}, {"replaced", replaced},           {"one-key-of-two-files", one_key_of_two_files},
-        {"asks-again", asks_again},
-        {"namespace-of-its-own", namespace_of_its_own},                     {"namespace-of-another", namespace_of_another},
-    };
-    const char *what = argc > 1 ? argv[1] : "";
-    int number = argc > 2 ? atoi(argv[2]) : 0;
-    size_t i;
+    for (size_t i = 0; argc > 1 && i < sizeof situations / sizeof situations[0]; i++) {
+        const struct situation *one = &situations[i];
 
-    for (i = 0; i < sizeof situations / sizeof situations[0]; i++) {
-        if (strcmp(what, situations[i].name) == 0) {
-            situations[i].play();
+        if (is_called(one->name, argv[1])) {
+            if (one->make != NULL) {
+                one->make();
+            } else {
+                one->make_with(argc > 2 ? atoi(argv[2]) : 0);
+            }
             return 0;
         }
-    }
-    if (strcmp(what, "filtered") == 0) {
-        filtered(number);
-        return 0;
-    }
-    if (strcmp(what, "killed") == 0) {
-        killed(number);
-        return 0;
-    }
-    if (strcmp(what, "killed-child") == 0) {
-        killed_child(number);
-        return 0;
-    }
-    if (strcmp(what, "exit-at-once") == 0) {
-        get(the_key(), 1000, IPC_CREAT | 0600);
-        _exit(number);
     }
     fprintf(stderr, "usage: %s SITUATION [NUMBER]\n", argv[0]);
     return 2;

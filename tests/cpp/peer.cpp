@@ -1,4 +1,4 @@
-// One end of an object in C++, for tests/pairings.rs: the roles of tests/c/peer.c, whose words they go by.
+// One end of an object in C++, for tests/interop: the roles of tests/c/peer.c, by the same names.
 #include <shmkey.hpp>
 
 #include <unistd.h>

@@ -1,70 +1,77 @@
-//! Programs on which a library could have an effect that libc's functions have not, in every way of
-//! loading it, without a trace and with one.
+//! Programs that a library could disturb, as libc's functions do not, in every way of loading it, without a trace and
+//! with one.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{fs, sync::LazyLock};
+use std::{fs, path::PathBuf, process::Command, sync::LazyLock};
 use support::{
     Artifacts, Environment, Process,
     hosts::{DROPIN, Host, Library, SHMKEY, Way},
 };
 
-/// Runs a program of this folder on the drop-in in every way. Returns what it says each time; it has to
-/// end well, and to be traced where it is to be.
+/// Runs a program of this folder on the drop-in in every way.
 fn run_everywhere(name: &str, beside: &[&str]) -> Vec<String> {
     run(&DROPIN, &Way::ALL, name, beside)
 }
 
+/// Runs a program in these ways, without a trace and with one. It is to succeed, and to be traced where a trace is
+/// asked for. Returns what it prints each time.
 fn run(library: &Library, ways: &[Way], name: &str, beside: &[&str]) -> Vec<String> {
     let artifacts = Artifacts::shared();
-    let (mut said, mut wrong) = (Vec::new(), Vec::new());
+    let mut wrong = Vec::new();
+    let mut printed = Vec::new();
     for &way in ways {
-        let host = match Host::link(&artifacts, library, name, beside, way) {
-            Ok(host) => host,
-            Err(error) => {
-                wrong.push(format!("{way:?}: {error}"));
-                continue;
-            }
-        };
-        for traced in [false, true] {
-            let test = Environment::new();
-            let trace = test.path().join("trace");
-            let mut command = host.command(&artifacts);
-            command.current_dir(test.path());
-            if traced {
-                command.env("SHMKEY_TRACE", &trace);
-            }
-            let what = format!("{name} by {way:?}, traced: {traced}");
-            match Process::run(&what, command, b"") {
-                Ok(ending) if ending.status.success() => {
-                    said.push(String::from_utf8(ending.stdout).unwrap());
+        match Host::link(&artifacts, library, name, beside, way) {
+            Ok(host) => {
+                for traced in [false, true] {
+                    let run = run_one(&host, library, name, traced);
+                    run.map_or_else(|error| wrong.push(error), |text| printed.push(text));
                 }
-                Ok(ending) => wrong.push(format!(
-                    "{what} ended with {}: {}{}",
-                    ending.status,
-                    String::from_utf8_lossy(&ending.stdout),
-                    String::from_utf8_lossy(&ending.stderr)
-                )),
-                Err(error) => wrong.push(error),
             }
-            let lines = fs::read_to_string(&trace).unwrap_or_default();
-            if lines.contains("shmget(") != (traced && library.name == DROPIN.name) {
-                wrong.push(format!("{what}: the trace is \"{lines}\""));
-            }
+            Err(error) => wrong.push(format!("{way:?}: {error}")),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    said
+    printed
+}
+
+fn run_one(host: &Host, library: &Library, name: &str, traced: bool) -> support::Result<String> {
+    let test = Environment::new();
+    let trace = test.path().join("trace");
+    let mut command = host.command(&Artifacts::shared());
+    if traced {
+        command.env("SHMKEY_TRACE", &trace);
+    }
+    let what = format!("{name} by {:?}, traced: {traced}", host.way);
+    let printed = succeed(&what, command, &test)?;
+    let lines = fs::read_to_string(&trace).unwrap_or_default();
+    if lines.contains("shmget(") != (traced && library.name == DROPIN.name) {
+        return Err(format!("{what}: the trace is \"{lines}\""));
+    }
+    Ok(printed)
+}
+
+/// Runs a program, which is to succeed. Returns what it prints.
+fn succeed(what: &str, mut command: Command, test: &Environment) -> support::Result<String> {
+    command.current_dir(test.path());
+    let ending = Process::run(what, command, b"")?;
+    let [out, errors] =
+        [ending.stdout, ending.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    if ending.status.success() {
+        return Ok(out);
+    }
+    Err(format!(
+        "{what} ended with {}: {out}{errors}",
+        ending.status
+    ))
 }
 
 #[test]
 fn a_program_with_an_allocator_of_its_own() {
     for said in run_everywhere("own_malloc", &["allocator.c"]) {
-        assert_eq!(
-            said,
-            "- ENOENT ENOENT - - EINVAL - EINVAL - EINVAL -\n0 allocations\n"
-        );
+        let results = "- ENOENT ENOENT - - EINVAL - EINVAL - EINVAL -\n";
+        assert_eq!(said, format!("{results}0 allocations\n"));
     }
 }
 
@@ -85,96 +92,88 @@ fn a_thread_that_is_out_of_memory() {
     }
 }
 
-/// It makes the calls on stacks of the sizes that the system recommends and demands, too.
+/// `SHMKEY_TRACE`, `SHMKEY_TRACE_FORMAT`, and how many bytes of stack a call takes at most.
+const STACKS: [(&str, &str, u32); 4] = [
+    ("", "text", 1 << 10),
+    ("1", "text", 7 << 10),
+    // The lines with the longest names become more than twice as long.
+    ("./trace", "json", 9 << 10),
+    ("./trace.%p", "text", 9 << 10),
+];
+
+/// The program makes the calls on stacks of the sizes that the system recommends and demands, too.
 #[test]
 fn a_traced_call_needs_little_stack() {
     let artifacts = Artifacts::shared();
     let mut wrong = Vec::new();
     for way in Way::ALL {
         let host = Host::link(&artifacts, &DROPIN, "stack", &[], way).unwrap();
-        for (trace, format, most) in [
-            ("", "text", 1 << 10),
-            ("1", "text", 7 << 10),
-            // The lines with the longest names become more than twice as long.
-            ("./trace", "json", 9 << 10),
-            ("./trace.%p", "text", 9 << 10),
-        ] {
-            let test = Environment::new();
+        for (trace, format, most) in STACKS {
             let mut command = host.command(&artifacts);
-            command.current_dir(test.path());
             command.env("SHMKEY_TRACE", trace);
             command.env("SHMKEY_TRACE_FORMAT", format);
             // The dynamic linker's own work takes stack, too, at the first call of each function.
             command.env("LD_BIND_NOW", "1");
             let what = format!("by {way:?}, trace: {trace}, {format}");
-            match Process::run(&what, command, b"") {
-                Ok(ending) => {
-                    let said = String::from_utf8_lossy(&ending.stdout);
-                    let bytes = said.strip_suffix(" bytes\n").and_then(|n| n.parse().ok());
-                    if !ending.status.success() || bytes.is_none_or(|bytes: u32| bytes > most) {
-                        wrong.push(format!("{what}: {}: {said}", ending.status));
-                    }
-                }
-                Err(error) => wrong.push(error),
+            let printed = succeed(&what, command, &Environment::new());
+            let bytes = printed
+                .as_ref()
+                .ok()
+                .and_then(|text| text.strip_suffix(" bytes\n")?.parse().ok());
+            if bytes.is_none_or(|bytes: u32| bytes > most) {
+                wrong.push(format!("{what}: {printed:?}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The calls that the library allows in a signal handler, in threads that have just begun.
+/// The calls that the library allows in a signal handler, in threads that have just begun. A static program that
+/// brings an allocator of its own cannot be linked with Rust's standard library.
 #[test]
 fn the_librarys_own_calls_allocate_nothing() {
-    // A static program that brings an allocator of its own cannot be linked with Rust's standard library.
-    let ways: Vec<Way> = Way::LINKED
-        .into_iter()
-        .filter(|way| !way.is_static())
-        .collect();
-    for said in run(&SHMKEY, &ways, "own_malloc", &["allocator.c"]) {
-        assert!(
-            said.starts_with(
-                "ENOENT ENOENT - - - - EINVAL EINVAL EINVAL shmctl IPC_RMID(id -1): EINVAL: "
-            ),
-            "{said}"
-        );
+    for said in run(&SHMKEY, Way::DYNAMIC, "own_malloc", &["allocator.c"]) {
+        let results = "ENOENT ENOENT - - - - EINVAL EINVAL EINVAL shmctl IPC_RMID(id -1): EINVAL: ";
+        assert!(said.starts_with(results), "{said}");
         assert!(said.ends_with("\n0 allocations\n"), "{said}");
     }
 }
 
 #[test]
 fn the_librarys_own_calls_out_of_memory() {
-    for said in run(&SHMKEY, &Way::LINKED, "out_of_memory", &[]) {
-        let results = "ENOENT ENOENT - ENOMEM - - EINVAL EINVAL EINVAL ";
-        assert_eq!(
-            said,
-            format!(
-                "{results}a call has failed, and there was no memory to keep the reason: errno has its number\n"
-            )
-        );
+    let results = "ENOENT ENOENT - ENOMEM - - EINVAL EINVAL EINVAL ";
+    let why =
+        "a call has failed, and there was no memory to keep the reason: errno has its number\n";
+    for said in run(&SHMKEY, Way::LINKED, "out_of_memory", &[]) {
+        assert_eq!(said, [results, why].concat());
     }
 }
 
 /// Loaded by `dlopen`, the library needs malloc for a thread's first lock, and for nothing after that.
 #[test]
 fn a_thread_that_has_locked_before_uses_objects_out_of_memory() {
-    for said in run(&SHMKEY, &Way::LINKED, "objects", &[]) {
+    for said in run(&SHMKEY, Way::LINKED, "objects", &[]) {
         assert_eq!(said, "- - EDEADLK - - EAGAIN \n");
     }
 }
 
-#[test]
-fn a_thread_outlives_the_library_in_which_a_call_of_it_failed() {
+/// Links a program of this folder with no library.
+fn link_alone(name: &str) -> PathBuf {
+    let source = format!("{}/tests/hosts/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let artifacts = Artifacts::shared();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/unloaded.c");
-    let program = artifacts.directory().join("unloaded");
-    artifacts
-        .link_files(&[source.as_ref()], None, &["-pthread"], &program)
-        .unwrap();
-    let mut command = artifacts.command(&program);
+    let program = artifacts.directory().join(name);
+    let linked = artifacts.link_files(&[source.as_ref()], None, &["-pthread"], &program);
+    linked.unwrap();
+    program
+}
+
+#[test]
+fn a_thread_with_a_failed_call_outlives_the_library() {
+    let artifacts = Artifacts::shared();
+    let mut command = artifacts.command(&link_alone("unloaded"));
     command.arg(artifacts.built("libshmkey.so"));
     let ending = Process::run("unloaded", command, b"").unwrap();
-    assert!(ending.status.success(), "{:?}", ending.status);
-    assert_eq!(ending.stdout, b"unloaded\n");
+    ending.expect("unloaded\n").unwrap();
 }
 
 #[test]
@@ -182,21 +181,15 @@ fn a_process_goes_on_when_its_first_thread_has_ended() {
     let artifacts = Artifacts::shared();
     let host = Host::link(&artifacts, &SHMKEY, "first_thread", &[], Way::LinkOrder).unwrap();
     let ending = Process::run("first_thread", host.command(&artifacts), b"").unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&ending.stdout),
-        "lock: EOWNERDEAD\nsize: 10000\nprefault: 0\nopen: 0\n"
-    );
+    let printed = "lock: EOWNERDEAD\nsize: 10000\nprefault: 0\nopen: 0\n";
+    ending.expect(printed).unwrap();
 }
 
-/// Where nothing but what a library itself asks for is loaded.
+/// Where only what a library itself needs is loaded.
 #[test]
-fn a_library_in_a_namespace_of_its_own() {
+fn a_library_works_in_a_linker_namespace_of_its_own() {
     let artifacts = Artifacts::shared();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/namespace.c");
-    let program = artifacts.directory().join("namespace");
-    artifacts
-        .link_files(&[source.as_ref()], None, &[], &program)
-        .unwrap();
+    let program = link_alone("namespace");
     for (library, function) in [
         ("libshmkey_dropin.so", "shmget"),
         ("libshmkey.so", "shm_remove"),
@@ -205,27 +198,23 @@ fn a_library_in_a_namespace_of_its_own() {
         command.arg(function).arg(artifacts.built(library));
         command.env("SHMKEY_TRACE", "1");
         let ending = Process::run(library, command, b"").unwrap();
-        let said = String::from_utf8_lossy(&ending.stdout);
-        assert_eq!((said.trim_end(), ending.status.code()), ("-1", Some(0)));
-        let traced = String::from_utf8_lossy(&ending.stderr);
         assert_eq!(
-            traced.contains("shmget(key 0x7b5a4321"),
-            function == "shmget",
-            "{traced}"
+            (&ending.stdout[..], ending.status.code()),
+            (&b"-1\n"[..], Some(0))
         );
+        let traced = String::from_utf8_lossy(&ending.stderr).contains("shmget(key 0x7b5a4321");
+        assert_eq!(traced, function == "shmget");
     }
 }
 
-/// Runs a situation of `observer.c` on the drop-in in every way: without a trace, with one to standard
-/// error, and with one to a file. It has to say the first, second and third of these.
+/// Runs a situation of `observer.c` on the drop-in in every way, and expects it to print the first of these without a
+/// trace, the second with one to standard error, and the third with one to a file.
 fn observe(situation: &str, [untraced, traced, to_file]: [&str; 3]) {
-    observe_traces(
-        situation,
-        &[("", untraced), ("1", traced), ("./trace", to_file)],
-    );
+    let traces = [("", untraced), ("1", traced), ("./trace", to_file)];
+    observe_traces(situation, &traces);
 }
 
-/// Runs it with each of these as `SHMKEY_TRACE`; it has to say what is beside it.
+/// Runs it with each of these as `SHMKEY_TRACE`, and expects it to print what stands beside.
 fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     static HOSTS: LazyLock<Vec<Host>> = LazyLock::new(|| {
         let artifacts = Artifacts::shared();
@@ -236,19 +225,12 @@ fn observe_traces(situation: &str, traces: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for host in HOSTS.iter() {
         for &(trace, expected) in traces {
-            let test = Environment::new();
             let mut command = host.command(&artifacts);
-            command.current_dir(test.path()).arg(situation);
-            command.env("SHMKEY_TRACE", trace);
+            command.arg(situation).env("SHMKEY_TRACE", trace);
             let what = format!("{situation} by {:?}, trace: {trace}", host.way);
-            match Process::run(&what, command, b"") {
-                Ok(ending) => {
-                    let said = String::from_utf8_lossy(&ending.stdout);
-                    if said.trim_end() != expected || !ending.status.success() {
-                        wrong.push(format!("{what}: {}: {said}", ending.status));
-                    }
-                }
-                Err(error) => wrong.push(error),
+            let printed = succeed(&what, command, &Environment::new());
+            if printed.as_ref().map(|text| text.trim_end()) != Ok(expected) {
+                wrong.push(format!("{what}: {printed:?}"));
             }
         }
     }

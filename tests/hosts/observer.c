@@ -1,5 +1,5 @@
-/* What a program can notice of standard error, and of descriptors and signals, while it makes calls. It sets
- * up a situation, and runs itself anew in it: there, what is standard error when a program starts counts. */
+/* What a program can notice of standard error, descriptors and signals while it makes calls. It sets up a situation and then
+ * runs itself again in it, because the library looks at standard error when a program starts. */
 #define _GNU_SOURCE
 #include "five_calls.h"
 #include <fcntl.h>
@@ -19,15 +19,38 @@
 
 enum { READER = 5 };
 
+static const char *situation;
+
 static void call(void)
 {
     shmget(0x7b5a4321, 1, 0);
 }
 
-static _Noreturn void run(const char *situation)
+static _Noreturn void run(const char *name)
 {
-    execl("/proc/self/exe", "observer", "inside", situation, (char *) NULL);
+    execl("/proc/self/exe", "observer", "inside", name, (char *) NULL);
     _exit(3);
+}
+
+/* How many descriptors are open from one number up to another. */
+static int open_descriptors(int first, int last)
+{
+    int fd, count = 0;
+
+    for (fd = first; fd < last; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static int new_master(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        exit(3);
+    }
+    return master;
 }
 
 /* Makes standard error a pipe, whose other end has the number READER. */
@@ -195,20 +218,12 @@ static void in_stalled_pipe(void)
     printf("%d with time\n", count);
 }
 
-static void in_terminal(void)
-{
-    call();
-}
-
 static void set_up_terminal(void)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), terminal, status;
+    int master = new_master(), terminal, status;
     struct termios settings;
     pid_t job;
 
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
-        exit(3);
-    }
     if (fork() > 0) {
         wait(NULL);
         return;
@@ -232,14 +247,11 @@ static void set_up_terminal(void)
 
 static void in_few(void)
 {
-    int first = open("/dev/null", O_RDONLY), fd, count = 0;
+    int first = open("/dev/null", O_RDONLY);
 
     close(first);
     call();
-    for (fd = 0; fd < 20; fd++) {
-        count += fcntl(fd, F_GETFD) >= 0;
-    }
-    printf("%d first, %s more open\n", first, count <= 4 ? "at most 1" : "many");
+    printf("%d first, %s more open\n", first, open_descriptors(0, 20) <= 4 ? "at most 1" : "many");
 }
 
 static void set_up_few(void)
@@ -253,13 +265,8 @@ static void set_up_few(void)
 
 static void in_count(void)
 {
-    int fd, count = 0;
-
     call();
-    for (fd = 3; fd < 4096; fd++) {
-        count += fcntl(fd, F_GETFD) >= 0;
-    }
-    printf("%d more open\n", count);
+    printf("%d more open\n", open_descriptors(3, 4096));
 }
 
 /* Returns how many lines of calls a descriptor gives that does not wait. */
@@ -279,16 +286,6 @@ static int lines_of_calls(int fd)
         count++;
     }
     return count;
-}
-
-static int new_master(void)
-{
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
-
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
-        exit(3);
-    }
-    return master;
 }
 
 /* Standard error is the terminal of a session that a child leaves. It gets another one. */
@@ -351,23 +348,13 @@ static void in_lowered(void)
     printf("%d lines\n", lines_of_calls(open(name, O_RDONLY)));
 }
 
-static int open_descriptors(void)
-{
-    int fd, count = 0;
-
-    for (fd = 0; fd < 4096; fd++) {
-        count += fcntl(fd, F_GETFD) >= 0;
-    }
-    return count;
-}
-
 static void in_vfork(void)
 {
     int i, before;
     pid_t child;
 
     call();
-    before = open_descriptors();
+    before = open_descriptors(0, 4096);
     for (i = 0; i < 5; i++) {
         child = vfork();
         if (child == 0) {
@@ -377,7 +364,7 @@ static void in_vfork(void)
         waitpid(child, NULL, 0);
         call();
     }
-    printf("%d more open\n", open_descriptors() - before);
+    printf("%d more open\n", open_descriptors(0, 4096) - before);
 }
 
 /* How often a signal is pending. */
@@ -400,7 +387,7 @@ static void in_pending(void)
 {
     struct rlimit none = {0, 0};
     sigset_t set;
-    int situation;
+    int round;
 
     close(READER);
     setrlimit(RLIMIT_FSIZE, &none);
@@ -408,17 +395,17 @@ static void in_pending(void)
     sigaddset(&set, SIGPIPE);
     sigaddset(&set, SIGXFSZ);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    for (situation = 0; situation < 3; situation++) {
+    for (round = 0; round < 3; round++) {
         if (fork() == 0) {
-            if (situation == 0) {
+            if (round == 0) {
                 kill(getpid(), SIGPIPE);
                 kill(getpid(), SIGXFSZ);
-            } else if (situation == 1) {
+            } else if (round == 1) {
                 raise(SIGPIPE);
                 raise(SIGXFSZ);
             }
             call();
-            dprintf(1, "%d %d%s", times_pending(SIGPIPE), times_pending(SIGXFSZ), situation < 2 ? ", " : "\n");
+            dprintf(1, "%d %d%s", times_pending(SIGPIPE), times_pending(SIGXFSZ), round < 2 ? ", " : "\n");
             _exit(0);
         }
         wait(NULL);
@@ -426,51 +413,44 @@ static void in_pending(void)
     _exit(0);
 }
 
+static void set_up_pipe(void)
+{
+    make_pipe(0);
+    run(situation);
+}
+
+static void set_up_full_pipe(void)
+{
+    make_pipe(1);
+    run(situation);
+}
+
+static void set_up_no_descriptors(void)
+{
+    closefrom(3);
+    run(situation);
+}
+
 int main(int argc, char **argv)
 {
-    const char *what = argv[argc - 1];
+    static const struct {
+        const char *name;
+        void (*set_up)(void), (*inside)(void);
+    } situations[] = {
+        {"daemon", set_up_pipe, in_daemon},          {"jump", set_up_full_pipe, in_jump},
+        {"full", set_up_full_pipe, in_full_pipe},    {"stalled", set_up_full_pipe, in_stalled_pipe},
+        {"terminal", set_up_terminal, call},         {"few", set_up_few, in_few},
+        {"session", set_up_session, in_session},     {"lowered", set_up_no_descriptors, in_lowered},
+        {"vfork", set_up_no_descriptors, in_vfork},  {"pending", set_up_pipe, in_pending},
+        {"count", set_up_no_descriptors, in_count},
+    };
 
-    if (argc > 2) {
-        if (strcmp(what, "daemon") == 0) {
-            in_daemon();
-        } else if (strcmp(what, "jump") == 0) {
-            in_jump();
-        } else if (strcmp(what, "full") == 0) {
-            in_full_pipe();
-        } else if (strcmp(what, "stalled") == 0) {
-            in_stalled_pipe();
-        } else if (strcmp(what, "terminal") == 0) {
-            in_terminal();
-        } else if (strcmp(what, "few") == 0) {
-            in_few();
-        } else if (strcmp(what, "session") == 0) {
-            in_session();
-        } else if (strcmp(what, "lowered") == 0) {
-            in_lowered();
-        } else if (strcmp(what, "vfork") == 0) {
-            in_vfork();
-        } else if (strcmp(what, "pending") == 0) {
-            in_pending();
-        } else {
-            in_count();
+    situation = argv[argc - 1];
+    for (size_t i = 0; i < sizeof situations / sizeof *situations; i++) {
+        if (strcmp(situation, situations[i].name) == 0) {
+            (argc > 2 ? situations[i].inside : situations[i].set_up)();
+            return 0;
         }
-        return 0;
     }
-    if (strcmp(what, "terminal") == 0) {
-        set_up_terminal();
-        return 0;
-    }
-    if (strcmp(what, "session") == 0) {
-        set_up_session();
-        return 0;
-    }
-    if (strcmp(what, "few") == 0) {
-        set_up_few();
-    }
-    if (strcmp(what, "count") == 0 || strcmp(what, "lowered") == 0 || strcmp(what, "vfork") == 0) {
-        closefrom(3);
-        run(what);
-    }
-    make_pipe(strcmp(what, "daemon") != 0 && strcmp(what, "pending") != 0);
-    run(what);
+    return 3;
 }

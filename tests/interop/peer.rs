@@ -1,4 +1,4 @@
-//! One end of an object in Rust: the roles of `tests/c/peer.c`, whose words they go by.
+//! One end of an object in Rust: the roles of `tests/c/peer.c`, by the same names.
 
 use crate::support::{AGES, Random, say};
 use shmkey::{

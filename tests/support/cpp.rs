@@ -1,6 +1,6 @@
 //! Programs in C++, compiled when a test needs them: Cargo's build script knows C only.
 
-use super::{Artifacts, Result};
+use super::{Artifacts, Result, compile};
 use std::{path::Path, process::Command};
 
 /// A C++ compiler.
@@ -22,37 +22,15 @@ pub const CLANGXX: Cpp = Cpp {
     standards: ["c++17", "c++20", "c++2b"],
 };
 
-/// The header has to do without any of these, and without exceptions and run-time types.
-pub const WARNINGS: [&str; 16] = [
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wsign-conversion",
-    "-Wshadow",
-    "-Wold-style-cast",
-    "-Wnon-virtual-dtor",
-    "-Woverloaded-virtual",
-    "-Wcast-qual",
-    "-Wcast-align",
-    "-Wdouble-promotion",
-    "-Wnull-dereference",
-    "-Wundef",
-    "-Weffc++",
-    "-Werror",
-];
+/// The header causes none of these.
+const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast
+    -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-qual -Wcast-align -Wdouble-promotion -Wnull-dereference
+    -Wundef -Weffc++ -Werror";
 
 impl Cpp {
-    pub fn is_there(self) -> bool {
-        let answer = Command::new(self.compiler).arg("--version").output();
-        answer.is_ok_and(|output| output.status.success())
-    }
-
-    /// Compiles files with all warnings, and has the compiler do more or less by options.
+    /// Compiles files with all warnings, and with these options.
     pub fn compile(self, standard: &str, options: &[&str], files: &[&Path]) -> Result<()> {
-        let mut command = self.command(standard);
-        command.args(WARNINGS).args(options).args(files);
-        run(command)
+        compile(self.command(standard, options, files))
     }
 
     /// Compiles files as above, and links them with a library.
@@ -64,39 +42,18 @@ impl Cpp {
         library: &str,
         program: &Path,
     ) -> Result<()> {
-        let artifacts = Artifacts::shared();
-        let mut command = self.command(standard);
-        command.args(WARNINGS).args(options).args(files);
+        let mut command = self.command(standard, options, files);
         command.arg("-o").arg(program);
-        if library.ends_with(".so") {
-            command.arg("-L").arg(artifacts.directory()).arg("-lshmkey");
-            command.arg(format!("-Wl,-rpath,{}", artifacts.directory().display()));
-        } else {
-            command.arg(artifacts.built(library));
-        }
-        run(command)
+        Artifacts::shared().link_with(&mut command, library);
+        compile(command)
     }
 
-    fn command(self, standard: &str) -> Command {
+    fn command(self, standard: &str, options: &[&str], files: &[&Path]) -> Command {
         let mut command = Command::new(self.compiler);
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        command.current_dir(root).args(["-I", "include", "-O2"]);
-        command.arg(format!("-std={standard}"));
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.args(["-I", "include", "-O2", &format!("-std={standard}")]);
+        command.args(WARNINGS.split_whitespace());
+        command.args(options).args(files);
         command
     }
-}
-
-/// Runs a compiler, which is to have nothing to say.
-fn run(mut command: Command) -> Result<()> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() && output.stderr.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "{command:?} ended with {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }

@@ -58,14 +58,22 @@ impl Keys {
         }
     }
 
-    fn all(&self) -> [Key; 6] {
+    pub fn all(&self) -> [Key; 6] {
+        let Keys {
+            writer_reader,
+            parent_child,
+            server_client,
+            record,
+            sender_receiver,
+            ring,
+        } = *self;
         [
-            self.writer_reader,
-            self.parent_child,
-            self.server_client,
-            self.record,
-            self.sender_receiver,
-            self.ring,
+            writer_reader,
+            parent_child,
+            server_client,
+            record,
+            sender_receiver,
+            ring,
         ]
     }
 }

@@ -1,9 +1,10 @@
 //! Other processes that a test needs: the test's own program, started again with a task in its
-//! environment.
+//! environment, and children made by `fork`.
 
 use std::{
-    env,
+    env, io,
     io::{BufRead, BufReader, Write},
+    panic::{self, AssertUnwindSafe},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
@@ -52,6 +53,19 @@ impl Helper {
         assert!(lines.any(|line| line == word), "no \"{word}\"");
     }
 
+    /// The same, once it has said this.
+    pub fn expecting(mut self, word: &str) -> Helper {
+        self.expect(word);
+        self
+    }
+
+    /// Waits for a line that begins so, and returns the rest.
+    pub fn line_after(&mut self, start: &str) -> String {
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        let rest = lines.find_map(|line| line.strip_prefix(start).map(str::to_owned));
+        rest.unwrap_or_else(|| panic!("no line begins with \"{start}\""))
+    }
+
     /// Lets it continue after [`wait_to_be_told`].
     pub fn tell(&mut self) {
         writeln!(self.input).unwrap();
@@ -80,6 +94,56 @@ pub fn say(word: &str) {
 
 pub fn wait_to_be_told() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// What a helper does: the name of the task, and a function that takes the name of the object.
+pub type Task<'a> = (&'a str, fn(&str));
+
+/// Does the task of this process, if it is a helper.
+pub fn do_task(tasks: &[Task]) {
+    if let Some((task, name)) = helper_task() {
+        let found = tasks.iter().find(|(known, _)| *known == task);
+        let (_, act) = found.unwrap_or_else(|| panic!("no task is called {task}"));
+        act(&name);
+    }
+}
+
+/// Has a child made by `fork` do something. Fails if the child panics.
+#[track_caller]
+pub fn in_child(act: impl FnOnce()) {
+    let status = status_of_child(|| {
+        act();
+        0
+    });
+    assert_eq!(status, 0, "the child has panicked");
+}
+
+/// Has a child made by `fork` do something, and returns the status that it returns, or 101 after a panic.
+pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child does this, and ends without returning to the caller.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            // Past the test harness, which would keep it in the child's memory.
+            let _ = io::stderr().write_all(format!("in a child: {text}\n").as_bytes());
+            101
+        });
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(status) };
+    }
+    // What the child has dropped is still this process' own.
+    std::mem::forget(act);
+    status_of(child)
+}
+
+/// Waits for a child that ends by itself, and returns its status.
+pub fn status_of(child: libc::pid_t) -> i32 {
+    let mut status = 0;
+    // SAFETY: the status is this process' to write.
+    let ended = unsafe { libc::waitpid(child, &mut status, 0) };
+    assert!(ended == child && libc::WIFEXITED(status), "{status:#x}");
+    libc::WEXITSTATUS(status)
 }
 
 /// The task of this process and the name of its object, if it is a helper. Its program has a test called

@@ -1,4 +1,4 @@
-//! A C program in every way in which it can come to a library's functions, its source unchanged.
+//! A C program in every way in which it can get a library's functions, its source unchanged.
 
 use super::{Artifacts, Result};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-/// A way of coming to the functions.
+/// A way in which a program gets the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// The shared library in `LD_PRELOAD`.
@@ -39,22 +39,10 @@ impl Way {
     ];
 
     /// Those of a program that names the functions of a library: libc has none of them.
-    pub const LINKED: [Way; 7] = [
-        Way::LinkOrder,
-        Way::Archive,
-        Way::Dlopen,
-        Way::PluginNeeds,
-        Way::PluginHolds,
-        Way::Static,
-        Way::StaticPie,
-    ];
-}
+    pub const LINKED: &[Way] = Way::ALL.split_at(1).1;
 
-impl Way {
-    /// Whether libc is in the executable, too.
-    pub fn is_static(self) -> bool {
-        matches!(self, Way::Static | Way::StaticPie)
-    }
+    /// Those in which libc is not in the executable, too.
+    pub const DYNAMIC: &[Way] = Way::LINKED.split_at(5).0;
 }
 
 /// A library whose functions a program calls.
@@ -109,6 +97,17 @@ pub struct Host {
     program: PathBuf,
 }
 
+/// Options for every file of a program.
+const OPTIONS: [&str; 7] = [
+    "-std=gnu11",
+    "-O1",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-pthread",
+    "-rdynamic",
+];
+
 impl Host {
     /// Links `tests/hosts/NAME.c` for a way. `beside`: more files of that folder, which belong to the
     /// executable itself, also where the program is a plugin.
@@ -120,72 +119,55 @@ impl Host {
         way: Way,
     ) -> Result<Host> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts");
-        let file = |what: &str| {
-            let name = format!("{name}-{}-{way:?}{what}", library.name);
+        let file = |end: &str| {
+            let name = format!("{name}-{}-{way:?}{end}", library.name);
             artifacts.directory().join(name)
         };
-        let source = folder.join(name).with_extension("c");
-        let beside: Vec<PathBuf> = beside.iter().map(|name| folder.join(name)).collect();
-        let (shared, archive) = (
-            format!("{}.so", library.name),
-            format!("{}.a", library.name),
-        );
-        let link =
-            |main: &Path, beside: &[PathBuf], before_libc: Option<&str>, more: &[String], to| {
-                let mut files = vec![main];
-                files.extend(beside.iter().map(PathBuf::as_path));
-                let include = format!("-I{}/include", env!("CARGO_MANIFEST_DIR"));
-                let calls = format!("-DCALLS=\"{}\"", library.calls);
-                let mut options = vec![
-                    &calls,
-                    "-std=gnu11",
-                    "-O1",
-                    "-Wall",
-                    "-Wextra",
-                    "-Werror",
-                    "-pthread",
-                    "-rdynamic",
-                    &include,
-                ];
-                options.extend(more.iter().map(String::as_str));
-                artifacts.link_files(&files, before_libc, &options, to)
-            };
-        let options =
-            |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+        let mut files = vec![folder.join(name).with_extension("c")];
+        files.extend(beside.iter().map(|name| folder.join(name)));
+        let [shared, archive] = ["so", "a"].map(|end| format!("{}.{end}", library.name));
+        let include = format!("-I{}/include", env!("CARGO_MANIFEST_DIR"));
+        let calls = format!("-DCALLS=\"{}\"", library.calls);
+        let link = |files: &[PathBuf], library: Option<&str>, more: &[&str], to: &Path| {
+            let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+            let options = [&OPTIONS[..], &[&calls, &include], more].concat();
+            artifacts.link_files(&files, library, &options, to)
+        };
         let program = file("");
         match way {
-            Way::Preload => link(&source, &beside, None, &[], &program)?,
-            Way::LinkOrder => link(&source, &beside, Some(&shared), &[], &program)?,
-            Way::Archive => link(&source, &beside, Some(&archive), &[], &program)?,
+            Way::Preload => link(&files, None, &[], &program)?,
+            Way::LinkOrder => link(&files, Some(&shared), &[], &program)?,
+            Way::Archive => link(&files, Some(&archive), &[], &program)?,
             Way::Static | Way::StaticPie => {
-                let mut how = options(match way {
-                    Way::Static => &["-static"],
-                    _ => &["-static-pie"],
-                });
-                how.extend(options(library.static_options));
-                link(&source, &beside, Some(&archive), &how, &program)?;
+                let how = if way == Way::Static {
+                    "-static"
+                } else {
+                    "-static-pie"
+                };
+                let options = [&[how][..], library.static_options].concat();
+                link(&files, Some(&archive), &options, &program)?;
             }
             Way::Dlopen => {
                 let (names, pointers) = (file(".h"), file(".c"));
                 write(&names, &names_of(library))?;
                 write(&pointers, &pointers_of(library, &artifacts.built(&shared)))?;
-                let mut beside = beside;
-                beside.push(pointers);
+                files.push(pointers);
                 // A declaration without `extern` defines the pointer in each file: it is one.
-                let how = options(&["-fcommon", "-include", &names.to_string_lossy()]);
-                link(&source, &beside, None, &how, &program)?;
+                let options = ["-fcommon", "-include", &names.to_string_lossy()];
+                link(&files, None, &options, &program)?;
             }
             Way::PluginNeeds | Way::PluginHolds => {
                 let plugin = file(".so");
-                let how = options(&["-shared", "-fPIC", "-Dmain=plugin_main"]);
-                let needed = match way {
-                    Way::PluginNeeds => &shared,
-                    _ => &archive,
+                let needed = if way == Way::PluginNeeds {
+                    shared
+                } else {
+                    archive
                 };
-                link(&source, &[], Some(needed), &how, &plugin)?;
-                let loader = folder.join("loader.c");
-                let how = options(&[&format!("-DPLUGIN=\"{}\"", plugin.display())]);
-                link(&loader, &beside, None, &how, &program)?;
+                let options = ["-shared", "-fPIC", "-Dmain=plugin_main"];
+                link(&files[..1], Some(&needed), &options, &plugin)?;
+                files[0] = folder.join("loader.c");
+                let path = format!("-DPLUGIN=\"{}\"", plugin.display());
+                link(&files, None, &[&path], &program)?;
             }
         }
         Ok(Host { way, program })
@@ -197,14 +179,15 @@ impl Host {
         if self.way == Way::Preload {
             artifacts.preload(&mut command);
         }
-        for variable in [
-            "SHMKEY_TRACE",
-            "SHMKEY_TRACE_FORMAT",
-            "SHMKEY_TRACE_REPORTER",
-        ] {
-            command.env_remove(variable);
-        }
+        without_trace(&mut command);
         command
+    }
+}
+
+/// Has a command start without a trace.
+pub fn without_trace(command: &mut Command) {
+    for end in ["", "_FORMAT", "_REPORTER"] {
+        command.env_remove(format!("SHMKEY_TRACE{end}"));
     }
 }
 

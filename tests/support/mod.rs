@@ -19,14 +19,16 @@ pub mod record;
 mod values;
 
 pub use cpp::{CLANGXX, Cpp, GXX};
-pub use environment::{Environment, directory, watch};
-pub use helpers::{Helper, helper_task, say, wait_to_be_told};
+pub use environment::{Environment, Keys, directory, watch};
+pub use helpers::{
+    Helper, do_task, helper_task, in_child, say, status_of, status_of_child, wait_to_be_told,
+};
 pub use processes::{Ending, Process};
-pub use programs::{Artifacts, Form, PEER, Programs, working_compiler};
+pub use programs::{Artifacts, Form, PEER, Programs, compile, exported, working_compiler};
 pub use values::{Random, shorten};
 
-use shmkey::{Error, ErrorKind};
-use std::time::Duration;
+use shmkey::{Attachment, Error, ErrorKind, Key, Segment};
+use std::{sync::Arc, time::Duration};
 
 /// What went wrong, in words.
 pub type Result<T> = std::result::Result<T, String>;
@@ -45,4 +47,42 @@ pub const AGES: Duration = Duration::from_secs(50);
 #[track_caller]
 pub fn kind<T>(result: std::result::Result<T, Error>) -> ErrorKind {
     result.map(drop).unwrap_err().kind()
+}
+
+/// Expects that a call fails with an error of this kind. Returns the error.
+#[track_caller]
+pub fn fails<T>(result: std::result::Result<T, Error>, expected: ErrorKind) -> Error {
+    let error = result.map(drop).unwrap_err();
+    assert_eq!(error.kind(), expected, "{error}");
+    error
+}
+
+/// Expects these parts in a text, in this order: `…` stands for what lies between two parts.
+#[track_caller]
+pub fn says(text: &str, parts: &str) {
+    let mut rest = text;
+    for part in parts.split('…').map(str::trim) {
+        let Some(at) = rest.find(part) else {
+            panic!("no \"{part}\" in its place in: {text}");
+        };
+        rest = &rest[at + part.len()..];
+    }
+}
+
+/// A segment under no key. Dropping the handle removes it.
+pub fn private_segment(size: usize) -> Segment {
+    directory(); // cleans up when this process is stopped
+    let options = Segment::options().size(size).remove_on_drop(true);
+    options.open(Key::PRIVATE).unwrap()
+}
+
+/// The memory of a segment under no key, which goes with this attachment.
+pub fn private_memory(size: usize) -> Arc<Attachment> {
+    Arc::new(private_segment(size).attach().unwrap())
+}
+
+/// A new segment under this key.
+pub fn create_segment(key: Key, size: usize) -> Segment {
+    let options = Segment::options().create(true).size(size);
+    options.open(key).unwrap()
 }

@@ -5,15 +5,14 @@ use shmkey::Segment;
 use std::{
     io::{Read, Write},
     mem,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-/// How long anything may take before the test gives up: far longer than it needs on the slowest
-/// machine.
+/// How long a program may take before the test gives up: far longer than it needs on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A child process whose output is collected while it runs. It is killed when this is dropped, and
@@ -27,6 +26,7 @@ pub struct Process {
 
 /// How a process ended.
 pub struct Ending {
+    name: String,
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -103,6 +103,7 @@ impl Process {
         let status = in_time.then(|| wait(&mut self.child)).flatten();
         match status {
             Some(status) => Ok(Ending {
+                name: mem::take(&mut self.name),
                 status,
                 stdout: self.stdout.so_far(),
                 stderr: self.stderr.so_far(),
@@ -156,57 +157,43 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
 }
 
 impl Ending {
-    /// It ended well and printed exactly this.
-    pub fn expect(&self, name: &str, stdout: &[u8]) -> Result<()> {
-        self.expect_end(name, |status| status.success())?;
-        if self.stdout == stdout {
+    /// Expects that it succeeded and printed exactly this.
+    pub fn expect(&self, stdout: impl AsRef<[u8]>) -> Result<()> {
+        self.expect_end(ExitStatus::success)?;
+        self.expect_that(self.stdout == stdout.as_ref(), stdout.as_ref(), "nothing")
+    }
+
+    /// Expects that it failed, printed exactly this, and said why.
+    pub fn expect_failure(&self, stdout: impl AsRef<[u8]>, why: &str) -> Result<()> {
+        let said = String::from_utf8_lossy(&self.stderr).contains(why);
+        let failed = self.status.code() == Some(1) && self.stdout == stdout.as_ref();
+        self.expect_that(failed && said, stdout.as_ref(), why)
+    }
+
+    /// Expects that it ended like this, and wrote nothing to standard error.
+    pub fn expect_end(&self, end: impl Fn(&ExitStatus) -> bool) -> Result<()> {
+        let mut lines = self.stderr.split(|&byte| byte == b'\n');
+        let quiet = lines.all(is_about_valgrind);
+        self.expect_that(end(&self.status) && quiet, &self.stdout, "nothing")
+    }
+
+    fn expect_that(&self, right: bool, stdout: &[u8], stderr: &str) -> Result<()> {
+        if right {
             return Ok(());
         }
         Err(format!(
-            "{name} printed \"{}\" and should have printed \"{}\"",
+            "{} ended with {}, printed \"{}\" and \"{}\" on stderr; expected were \"{}\" and \"{stderr}\"",
+            self.name,
+            self.status,
             self.stdout.escape_ascii(),
+            self.stderr.escape_ascii(),
             stdout.escape_ascii()
-        ))
-    }
-
-    /// It failed, printed exactly this, and said why.
-    pub fn expect_failure(&self, name: &str, stdout: &[u8], why: &str) -> Result<()> {
-        let said = String::from_utf8_lossy(&self.stderr);
-        if self.status.code() == Some(1) && self.stdout == stdout && said.contains(why) {
-            return Ok(());
-        }
-        Err(format!(
-            "{name} ended with {}, printed \"{}\" and said \"{said}\", and should have said \"{why}\"",
-            self.status,
-            self.stdout.escape_ascii()
-        ))
-    }
-
-    /// It ended like this, and had nothing to complain about.
-    pub fn expect_end(&self, name: &str, end: impl Fn(&ExitStatus) -> bool) -> Result<()> {
-        if end(&self.status)
-            && self
-                .stderr
-                .split(|&byte| byte == b'\n')
-                .all(is_about_valgrind)
-        {
-            return Ok(());
-        }
-        Err(format!(
-            "{name} ended with {}{}, and said \"{}\"",
-            self.status,
-            if self.status.core_dumped() {
-                " and a core dump"
-            } else {
-                ""
-            },
-            self.stderr.escape_ascii()
         ))
     }
 }
 
-/// Whether a line is nothing, or valgrind's word on itself: `--PID-- …`, of a system call that is newer
-/// than it is. Its complaints of a program begin with `==PID==`.
+/// Whether a line is empty, or valgrind's remark on a system call that is newer than it is: `--PID-- …`. What it
+/// says of a program begins with `==PID==`.
 fn is_about_valgrind(line: &[u8]) -> bool {
     let rest = line.strip_prefix(b"--").unwrap_or(line);
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -249,8 +236,8 @@ impl Output {
         self.0.0.lock().unwrap().bytes.clone()
     }
 
-    /// Waits for a condition on what was written and whether the stream is closed. False if it
-    /// never comes true.
+    /// Waits for a condition on what was written and whether the stream is closed. False if it never comes
+    /// true.
     fn wait_until(&self, condition: impl Fn(&[u8], bool) -> bool) -> bool {
         let (collected, news) = &*self.0;
         let guard = collected.lock().unwrap();

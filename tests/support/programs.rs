@@ -2,7 +2,7 @@
 
 use super::{GXX, Result, needs};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     env,
     ffi::OsStr,
     fs,
@@ -185,44 +185,34 @@ impl Artifacts {
             objects,
             compiler: working_compiler(),
         };
-        let own: &[&str] = if cfg!(debug_assertions) {
-            &[]
+        let profile = if cfg!(debug_assertions) {
+            "dev"
         } else {
-            &["--release"]
+            "release"
         };
+        let examples = format!("-p shmkey --examples --profile {profile}");
         // Where there is a C compiler, there is a linker, and the libraries can be linked.
         if artifacts.compiler.is_some() {
-            let libraries = [
-                "-p",
-                "shmkey",
-                "-p",
-                "shmkey-cli",
-                "--lib",
-                "--bins",
-                "--examples",
-            ];
-            artifacts.cargo_build(&[own, &libraries].concat())?;
+            artifacts.cargo_build(&format!("{examples} -p shmkey-cli --lib --bins"))?;
             // As users get it: only a release is without Rust's standard library.
-            artifacts.cargo_build(&["--release", "-p", "shmkey-dropin"])?;
+            artifacts.cargo_build("-p shmkey-dropin --profile release")?;
         } else {
-            artifacts.cargo_build(&[own, &["-p", "shmkey", "--examples"]].concat())?;
+            artifacts.cargo_build(&examples)?;
         }
         Ok(artifacts)
     }
 
     /// Has Cargo build something, and takes it.
-    fn cargo_build(&mut self, what: &[&str]) -> Result<()> {
+    fn cargo_build(&mut self, what: &str) -> Result<()> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args([
-                "build",
-                "--quiet",
-                "--message-format=json-render-diagnostics",
-            ])
-            .args(what);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ]);
+        cargo.args(what.split(' ')).stderr(Stdio::inherit());
         let output = cargo
-            .stderr(Stdio::inherit())
             .output()
             .map_err(|error| format!("cargo does not start: {error}"))?;
         if !output.status.success() {
@@ -242,31 +232,24 @@ impl Artifacts {
             return Ok(());
         }
         let name = message["target"]["name"].as_str().unwrap_or_default();
-        if let Some(program) = message["executable"].as_str() {
-            if name == "shmkey" {
-                // The command finds the drop-in beside itself.
-                let copied = fs::copy(program, self.built(name));
-                return copied
-                    .map(drop)
-                    .map_err(|error| format!("{program}: {error}"));
+        let copy = |from: &Path, to: &str| {
+            let copied = fs::copy(from, self.built(to));
+            copied.map_err(|error| format!("{}: {error}", from.display()))
+        };
+        match message["executable"].as_str() {
+            // The command finds the drop-in beside itself.
+            Some(program) if name == "shmkey" => drop(copy(program.as_ref(), name)?),
+            Some(program) => drop(self.twins.insert(name.to_owned(), program.into())),
+            None if ["shmkey", "shmkey_dropin"].contains(&name) => {
+                let files = message["filenames"].as_array().into_iter().flatten();
+                for file in files.filter_map(|file| file.as_str().map(Path::new)) {
+                    let kind = file.extension().and_then(OsStr::to_str).unwrap_or_default();
+                    if ["so", "a", "rlib"].contains(&kind) {
+                        copy(file, &format!("lib{name}.{kind}"))?;
+                    }
+                }
             }
-            self.twins.insert(name.to_owned(), program.into());
-            return Ok(());
-        }
-        if !["shmkey", "shmkey_dropin"].contains(&name) {
-            return Ok(());
-        }
-        for file in message["filenames"].as_array().into_iter().flatten() {
-            let file = Path::new(file.as_str().unwrap_or_default());
-            if [Some("so"), Some("a"), Some("rlib")]
-                .contains(&file.extension().and_then(OsStr::to_str))
-            {
-                let copy = self.built(&format!(
-                    "lib{name}.{}",
-                    file.extension().unwrap().display()
-                ));
-                fs::copy(file, &copy).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
+            None => {}
         }
         Ok(())
     }
@@ -313,29 +296,23 @@ impl Artifacts {
         let compiler = self.compiler().ok_or("there is no C compiler")?;
         let mut link = Command::new(compiler);
         link.args(options).args(files).arg("-o").arg(program);
-        match library {
-            Some(library) if library.ends_with(".so") => {
-                let name = library.trim_start_matches("lib").trim_end_matches(".so");
-                link.arg("-L").arg(self.directory());
-                link.arg(format!("-l{name}"));
-                link.arg(format!("-Wl,-rpath,{}", self.directory().display()));
-            }
-            Some(library) => {
-                link.arg(self.built(library));
-            }
-            None => {}
+        if let Some(library) = library {
+            self.link_with(&mut link, library);
         }
-        let output = link
-            .output()
-            .map_err(|error| format!("{link:?}: {error}"))?;
-        if output.status.success() && output.stderr.is_empty() {
-            return Ok(());
-        }
-        Err(format!(
-            "{link:?} ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        ))
+        compile(link)
+    }
+
+    /// Has a compiler link with a library, whose shared form the program finds again.
+    pub fn link_with(&self, link: &mut Command, library: &str) {
+        let Some(name) = library.strip_suffix(".so") else {
+            link.arg(self.built(library));
+            return;
+        };
+        let name = name.trim_start_matches("lib");
+        link.arg("-L")
+            .arg(self.directory())
+            .arg(format!("-l{name}"));
+        link.arg(format!("-Wl,-rpath,{}", self.directory().display()));
     }
 
     /// A command whose dynamic linker finds our own libraries and no others. (Cargo points
@@ -346,10 +323,47 @@ impl Artifacts {
         command
     }
 
+    /// The Rust compiler, which checks a program that uses the library.
+    pub fn rustc(&self, source: &Path) -> Command {
+        let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let options = ["--edition=2024", "--crate-type=lib", "--emit=metadata"];
+        command.args(options).arg(source).arg("-o");
+        command.arg(source.with_extension("rmeta"));
+        let library = self.built("libshmkey.rlib");
+        command.arg(format!("--extern=shmkey={}", library.display()));
+        // The library's dependencies are where this test is.
+        let test = env::current_exe().expect("this program has a path");
+        command.arg("-L").arg(test.parent().expect("a folder"));
+        command
+    }
+
     /// Makes a program run with the drop-in preloaded.
     pub fn preload(&self, command: &mut Command) {
         command.env("LD_PRELOAD", self.built("libshmkey_dropin.so"));
     }
+}
+
+/// Runs a compiler, which is to print nothing.
+pub fn compile(mut command: Command) -> Result<()> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() && output.stderr.is_empty() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?} ended with {}: {said}", output.status))
+}
+
+/// The names that a shared library exports.
+pub fn exported(library: &str) -> BTreeSet<String> {
+    use object::{File, Object, ObjectSymbol};
+    let bytes = fs::read(Artifacts::shared().built(library)).unwrap();
+    let file = File::parse(&*bytes).unwrap();
+    file.dynamic_symbols()
+        .filter(|symbol| symbol.is_definition() && symbol.is_global())
+        .map(|symbol| symbol.name().unwrap().to_owned())
+        .collect()
 }
 
 /// The compiler that build.rs has found, if it still runs.

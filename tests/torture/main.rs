@@ -1,10 +1,10 @@
-//! Killed at any instruction: one child does an operation, instruction by instruction, while its way
-//! is written down. Each further child is sent along that way up to the k-th instruction, and killed
-//! there. Then the survivors must find everything in order.
+//! A process is killed at any instruction. One child does an operation, instruction by instruction, while the test
+//! records its way. Each further child runs along that way up to the k-th instruction, and is killed there. Then
+//! other processes must find everything in order.
 //!
-//! By default it takes a sample of all k, from a seed that it prints (`SHMKEY_SEED=…` repeats it).
-//! `SHMKEY_TORTURE=1 cargo test --release --test torture` takes every k in half an hour, but not each
-//! turn of an instruction that repeats itself.
+//! By default the test takes a sample of all k, from a seed that it prints (`SHMKEY_SEED=…` repeats it).
+//! `SHMKEY_TORTURE=1 cargo test --release --test torture` takes every k in half an hour, but not each repetition of an
+//! instruction that repeats itself.
 
 mod stepping;
 #[path = "../support/mod.rs"]

@@ -1,5 +1,4 @@
-//! A child that makes one instruction at a time, and children that are sent after it to a place on its
-//! way at full speed.
+//! A child that makes one instruction at a time, and children that run to a place on its way at full speed.
 
 use std::{collections::HashMap, io, ptr};
 
@@ -44,7 +43,7 @@ fn go_on(child: libc::pid_t, how: libc::c_uint) -> Result<Option<i32>, String> {
 /// has the same memory, and goes the same way, but for loops that wait for the time.
 pub struct Way {
     places: Vec<u64>,
-    /// The how manieth time it comes to each of them, not counting where it begins.
+    /// How often it has come to each of them, not counting where it begins.
     visits: Vec<usize>,
 }
 
@@ -167,10 +166,10 @@ fn registers(child: libc::pid_t) -> Result<libc::user_regs_struct, String> {
     let nothing = ptr::null_mut::<libc::c_void>();
     // SAFETY: the child is stopped and traced by this thread; the kernel writes that structure.
     let done = unsafe { libc::ptrace(libc::PTRACE_GETREGS, child, nothing, &raw mut registers) };
-    match done {
-        0 => Ok(registers),
-        _ => Err(format!("its registers: {}", io::Error::last_os_error())),
+    if done != 0 {
+        return Err(format!("its registers: {}", io::Error::last_os_error()));
     }
+    Ok(registers)
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -14,7 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, LazyLock},
 };
-use support::{Artifacts, Ending, Environment, Process};
+use support::{Artifacts, Ending, Environment, Process, hosts::without_trace, says};
 
 /// The libraries, and the program with the situations, on libc.
 fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
@@ -35,27 +35,17 @@ fn situation(test: &Environment, words: &[&str], variables: &[(&str, &str)]) -> 
     let mut command = artifacts.command(program);
     artifacts.preload(&mut command);
     command.current_dir(test.path()).args(words);
-    for variable in [
-        "SHMKEY_TRACE",
-        "SHMKEY_TRACE_FORMAT",
-        "SHMKEY_TRACE_REPORTER",
-    ] {
-        command.env_remove(variable);
-    }
+    without_trace(&mut command);
     command.envs(variables.iter().copied());
     command
 }
 
-/// Runs it to its good end.
+/// Runs a situation, which is to succeed.
 fn run_to_success(command: Command) -> Ending {
     let ending = Process::run("trace", command, b"").unwrap();
-    assert_ne!(
-        ending.status.code(),
-        Some(77),
-        "this machine does not allow it"
-    );
-    let said = String::from_utf8_lossy(&ending.stdout);
-    assert!(ending.status.success(), "{:?}: {said}", ending.status);
+    let (status, output) = (ending.status, String::from_utf8_lossy(&ending.stdout));
+    assert_ne!(status.code(), Some(77), "this machine does not allow it");
+    assert!(status.success(), "{status:?}: {output}");
     ending
 }
 
@@ -97,48 +87,40 @@ fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-#[track_caller]
-fn expect(line: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(line.contains(part), "no \"{part}\" in: {line}");
-    }
-}
-
 #[test]
-fn the_end_tells_what_is_left() {
+fn the_end_names_what_is_left() {
     let all = trace_of(&["untidy"]);
-    let ids: Vec<&str> = all
-        .iter()
-        .filter(|line| line.starts_with("shmget"))
-        .map(|line| id_in(line))
-        .collect();
+    let created = all.iter().filter(|line| line.starts_with("shmget"));
+    let ids: Vec<&str> = created.map(|line| id_in(line)).collect();
+    let [first, second, removed] = ids[..] else {
+        panic!("{all:#?}");
+    };
     let end = all.join("\n");
-    for id in &ids[..2] {
-        expect(
+    for id in [first, second] {
+        says(
             &end,
-            &[&format!("ends with the segment {id} still attached at 0x")],
+            &format!("ends with the segment {id} still attached at 0x"),
         );
     }
-    expect(
+    let with_key = "1000 bytes, mode 0640), which no other process has attached";
+    says(
         &end,
-        &[
-            &format!("leaves behind the segment {} (key 0x73", ids[0]),
-            ", 1000 bytes, mode 0640), which no other process has attached",
-            &format!(
-                "leaves behind the segment {} (500 bytes, mode 0600)",
-                ids[1]
-            ),
-            &format!("shmkey remove {}, ipcrm -m {}", ids[1], ids[1]),
-            "ends and leaves 2 segments behind",
-        ],
+        &format!("leaves behind the segment {first} (key 0x73…, {with_key}"),
     );
-    assert!(!end.contains(&format!("leaves behind the segment {}", ids[2])));
-    Segment::from_id(ids[1].parse().unwrap()).remove().unwrap();
-    assert!(!end.contains("nattch"));
+    says(
+        &end,
+        &format!("leaves behind the segment {second} (500 bytes, mode 0600)"),
+    );
+    says(&end, &format!("shmkey remove {second}, ipcrm -m {second}"));
+    says(&end, "ends and leaves 2 segments behind");
+    for absent in [&format!("leaves behind the segment {removed}"), "nattch"] {
+        assert!(!end.contains(absent), "{end}");
+    }
+    Segment::from_id(second.parse().unwrap()).remove().unwrap();
 }
 
 #[test]
-fn the_end_tells_who_has_it_attached() {
+fn the_end_names_who_has_it_attached() {
     let test = Environment::new();
     let mut command = situation(&test, &["shared"], &[("SHMKEY_TRACE", "1")]);
     let mut child = command
@@ -160,17 +142,15 @@ fn the_end_tells_who_has_it_attached() {
         .and_then(|line| line["shmkey[".len()..].split(']').next())
         .unwrap();
     assert_ne!(other, creator.to_string());
-    expect(
-        &text,
-        &[&format!(
-            "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no \
-             process needs its content, remove it: "
-        )],
+    let expected = format!(
+        "1000 bytes, mode 0600), which is attached by process {other}; it is in use; once no process needs its \
+         content, remove it: "
     );
+    says(&text, &expected);
 }
 
 #[test]
-fn the_end_of_a_program_with_very_many() {
+fn the_end_names_each_of_2000_segments() {
     needs!(NAMESPACES);
     let all = trace_of(&["plenty"]);
     let count = |part: &str| all.iter().filter(|line| line.contains(part)).count();
@@ -182,8 +162,8 @@ fn the_end_of_a_program_with_very_many() {
     assert_eq!(all.last().unwrap(), "ends and leaves 2000 segments behind");
 }
 
-#[test]
-fn json_is_a_valid_object_a_line() {
+/// The events of a trace in JSON that is written to one file for each process.
+fn events_of_too_small() -> Vec<Value> {
     let test = Environment::new();
     let file = test.path().join("of %p.json");
     let json = [
@@ -192,58 +172,73 @@ fn json_is_a_valid_object_a_line() {
     ];
     let ending = run_to_success(situation(&test, &["too-small"], &json));
     assert!(ending.stderr.is_empty());
-    let files: Vec<PathBuf> = fs::read_dir(test.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some())
-        .collect();
+    let files = files_of(&test, "of ");
     assert_eq!(files.len(), 1, "{files:?}");
     let events = events(&fs::read_to_string(&files[0]).unwrap());
-    let pid = events[0]["pid"].as_u64().unwrap();
+    let pid = &events[0]["pid"];
     assert!(files[0].ends_with(format!("of {pid}.json")), "{files:?}");
+    events
+}
 
+/// The files in the directory of a test whose names begin so.
+fn files_of(test: &Environment, start: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(test.path()).unwrap().map(Result::unwrap);
+    let named = entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with(start));
+    named.map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn json_has_an_object_for_each_call() {
+    let events = events_of_too_small();
     let failure = &events[3];
-    assert_eq!(failure["event"], "call");
-    assert_eq!(failure["call"], "shmget");
+    for (field, value) in [
+        ("event", Value::from("call")),
+        ("call", "shmget".into()),
+        ("result", (-1).into()),
+        ("errno", libc::EINVAL.into()),
+        ("errno_name", "EINVAL".into()),
+        ("tid", failure["pid"].clone()),
+    ] {
+        assert_eq!(failure[field], value, "{field}");
+    }
     assert_eq!(failure["arguments"]["size"], 1024);
     assert_eq!(failure["arguments"]["flags"], 0o600);
-    assert_eq!(failure["result"], -1);
-    assert_eq!(failure["errno"], libc::EINVAL);
-    assert_eq!(failure["errno_name"], "EINVAL");
-    expect(failure["explanation"].as_str().unwrap(), &["has 512 bytes"]);
-    assert!(failure["duration_ns"].as_u64().is_some());
+    says(failure["explanation"].as_str().unwrap(), "has 512 bytes");
+    assert!(failure["duration_ns"].is_u64());
     assert!(failure["time"].as_f64().unwrap() > 1.7e9);
-    assert_eq!(failure["tid"], pid);
 
     let success = &events[1];
     assert!(success["result"].as_i64().unwrap() >= 0);
-    assert_eq!(success["errno"], Value::Null);
-    assert_eq!(success["explanation"], Value::Null);
+    assert_eq!(
+        (&success["errno"], &success["explanation"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(events[0]["words"], "\"shmfile\", project 115 ('s')");
-    assert_eq!(events.last().unwrap()["event"], "exit");
-    assert_eq!(events.last().unwrap()["segments"], 0);
-    expect_fields_of_exit(events.last().unwrap());
 }
 
-/// They are the same, whichever side reports the end.
+#[test]
+fn json_has_an_object_for_the_end() {
+    let events = events_of_too_small();
+    let end = events.last().unwrap();
+    assert_eq!(
+        (&end["event"], &end["segments"]),
+        (&"exit".into(), &0.into())
+    );
+    expect_fields_of_exit(end);
+}
+
+/// They are the same whether the drop-in or the command reports the end.
 #[track_caller]
 fn expect_fields_of_exit(event: &Value) {
-    let mut fields: Vec<&String> = event.as_object().unwrap().keys().collect();
+    let mut fields: Vec<&str> = event
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|key| &**key)
+        .collect();
     fields.sort();
-    assert_eq!(
-        fields,
-        [
-            "attachments",
-            "called",
-            "event",
-            "library",
-            "pid",
-            "segments",
-            "signal",
-            "status",
-            "time"
-        ]
-    );
+    let expected = "attachments called event library pid segments signal status time";
+    assert_eq!(fields.join(" "), expected);
 }
 
 /// Every situation that needs no rights, and a path of strange characters.
@@ -265,42 +260,35 @@ fn all_json_is_valid() {
     }
 }
 
+/// Runs 4 processes of 4 threads that make 200 calls each, with a trace to this file.
+fn trace_crowd(test: &Environment, file: &str) {
+    let file = test.path().join(file);
+    let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
+    run_to_success(situation(test, &["crowd"], &trace));
+}
+
 #[test]
 fn threads_and_processes_write_whole_lines() {
     let test = Environment::new();
-    let file = test.path().join("trace");
-    let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    run_to_success(situation(&test, &["crowd"], &trace));
-    let text = fs::read(&file).unwrap();
-    let calls = lines(&text);
-    let calls = calls
+    trace_crowd(&test, "trace");
+    let all = lines(&fs::read(test.path().join("trace")).unwrap());
+    let calls = all
         .iter()
         .filter(|line| line.starts_with("shmget(key 0x7b5a1234"));
-    assert_eq!(calls.clone().count(), 4 * 4 * 200);
-    assert!(
-        calls
-            .clone()
-            .all(|line| line.contains("ask to create it (IPC_CREAT)"))
-    );
+    let whole = calls.filter(|line| line.contains("ask to create it (IPC_CREAT)"));
+    assert_eq!(whole.count(), 4 * 4 * 200);
+}
 
-    // Each process has a file of its own.
-    let file = test.path().join("trace.%p");
-    let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
-    run_to_success(situation(&test, &["crowd"], &trace));
-    let own = fs::read_dir(test.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let own: Vec<PathBuf> = own
-        .filter(|path| path.to_str().unwrap().contains("trace."))
-        .collect();
-    assert_eq!(own.len(), 4, "{own:?}");
-    for file in own {
-        let pid = file.extension().unwrap().to_str().unwrap();
+#[test]
+fn each_process_has_a_file_of_its_own() {
+    let test = Environment::new();
+    trace_crowd(&test, "trace.%p");
+    let files = files_of(&test, "trace.");
+    assert_eq!(files.len(), 4, "{files:?}");
+    for file in files {
+        let start = format!("shmkey[{}]", file.extension().unwrap().display());
         let text = fs::read_to_string(&file).unwrap();
-        assert!(
-            text.lines()
-                .all(|line| line.starts_with(&format!("shmkey[{pid}]")))
-        );
+        assert!(text.lines().all(|line| line.starts_with(&start)));
         assert_eq!(
             text.lines().filter(|line| line.contains("shmget")).count(),
             800
@@ -317,7 +305,7 @@ fn a_call_in_a_signal_handler_is_traced() {
 }
 
 #[test]
-fn off_means_nothing_at_all() {
+fn without_a_trace_nothing_is_opened_or_written() {
     let test = Environment::new();
     let descriptors = |command| {
         let ending = run_to_success(command);
@@ -341,19 +329,18 @@ fn off_means_nothing_at_all() {
 }
 
 #[test]
-fn a_program_may_close_what_it_does_not_know() {
+fn a_program_may_close_all_descriptors() {
     let test = Environment::new();
     let file = test.path().join("trace");
-    // A file is opened again; its number is not taken for the one that the program has made of it.
+    // A file is opened again, and its old number is not taken for it: the program has a file of that number.
     let trace = [("SHMKEY_TRACE", file.to_str().unwrap())];
     run_to_success(situation(&test, &["closer"], &trace));
-    let all = lines(&fs::read(&file).unwrap());
-    assert_eq!(failed(&all).len(), 4, "{all:#?}");
-    assert_eq!(fs::read(test.path().join("own")).unwrap(), b"");
     // Standard error is still there under its own number.
-    let ending = run_to_success(situation(&test, &["closer"], &[("SHMKEY_TRACE", "1")]));
-    let all = lines(&ending.stderr);
-    assert_eq!(failed(&all).len(), 4, "{all:#?}");
+    let to_stderr = run_to_success(situation(&test, &["closer"], &[("SHMKEY_TRACE", "1")]));
+    for trace in [fs::read(&file).unwrap(), to_stderr.stderr] {
+        let all = lines(&trace);
+        assert_eq!(failed(&all).len(), 4, "{all:#?}");
+    }
     assert_eq!(fs::read(test.path().join("own")).unwrap(), b"");
 }
 
@@ -378,54 +365,32 @@ fn a_program_does_not_die_of_an_unread_trace() {
 }
 
 #[test]
-fn a_trace_that_cannot_be_had_is_said_once() {
-    let test = Environment::new();
-    let ending = run_to_success(situation(
-        &test,
-        &["no-key"],
-        &[("SHMKEY_TRACE", "/no/such/place")],
-    ));
-    assert_eq!(
-        String::from_utf8(ending.stderr).unwrap(),
-        "shmkey: cannot trace to \"/no/such/place\": ENOENT\n"
-    );
-}
-
-#[test]
-fn a_trace_that_cannot_be_had_names_the_error() {
+fn a_trace_that_cannot_be_written_is_reported_once() {
     let test = Environment::new();
     fs::write(test.path().join("file"), "").unwrap();
-    for (path, name) in [("./", "EISDIR"), ("./file/below", "ENOTDIR")] {
-        let ending = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", path)]));
-        let said = String::from_utf8(ending.stderr).unwrap();
-        assert!(said.ends_with(&format!(": {name}\n")), "{said}");
+    for (place, why) in [
+        ("/no/such/place", "ENOENT"),
+        ("./", "EISDIR"),
+        ("./file/below", "ENOTDIR"),
+        ("true", "it has to be 1, stderr, or a path with a / in it"),
+    ] {
+        let ending = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", place)]));
+        let text = String::from_utf8(ending.stderr).unwrap();
+        assert_eq!(
+            text,
+            format!("shmkey: cannot trace to \"{place}\": {why}\n")
+        );
     }
-}
-
-#[test]
-fn a_word_that_is_no_path_makes_no_file() {
-    let test = Environment::new();
-    let ending = run_to_success(situation(&test, &["no-key"], &[("SHMKEY_TRACE", "true")]));
-    let said = String::from_utf8(ending.stderr).unwrap();
-    expect(
-        &said,
-        &["shmkey: cannot trace to \"true\": it has to be 1, stderr, or a path with a / in it"],
-    );
     assert!(!test.path().join("true").exists());
 }
 
-/// The reader of the FIFO has gone, and no process waits for another.
+/// The reader of the FIFO has ended, and no process waits for another one.
 #[test]
-fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
+fn a_fifo_without_a_reader_stops_no_program() {
     let test = Environment::new();
     let fifo = test.path().join("fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
     let trace = [("SHMKEY_TRACE", fifo.to_str().unwrap())];
     let mut command = situation(&test, &["closer-that-waits"], &trace);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
@@ -446,38 +411,33 @@ fn a_fifo_that_nobody_reads_any_more_stops_nobody() {
     panic!("it waits for a reader");
 }
 
-/// A clock that another preloaded library keeps in a segment.
+/// The clock of another preloaded library, which keeps it in a segment.
+const CLOCK: &str = "
+    #include <sys/shm.h>
+    #include <time.h>
+    int clock_gettime(clockid_t clock, struct timespec *time)
+    {
+        (void) clock;
+        shmget(0x7b5a1234, 1, 0600);
+        time->tv_sec = time->tv_nsec = 0;
+        return 0;
+    }";
+
 #[test]
-fn a_clock_that_makes_traced_calls_itself_does_no_harm() {
+fn a_clock_may_make_traced_calls_itself() {
     let (artifacts, program) = linked();
     let test = Environment::new();
     let (source, library) = (test.path().join("clock.c"), test.path().join("clock.so"));
-    let clock = r"
-        #include <sys/shm.h>
-        #include <time.h>
-        int clock_gettime(clockid_t clock, struct timespec *time)
-        {
-            (void) clock;
-            shmget(0x7b5a1234, 1, 0600);
-            time->tv_sec = time->tv_nsec = 0;
-            return 0;
-        }";
-    fs::write(&source, clock).unwrap();
-    let built = Command::new(artifacts.compiler().unwrap())
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status();
-    assert!(built.unwrap().success());
+    fs::write(&source, CLOCK).unwrap();
+    let options = ["-shared", "-fPIC"];
+    artifacts
+        .link_files(&[&source], None, &options, &library)
+        .unwrap();
     let mut command = Command::new(program);
     let dropin = artifacts.built("libshmkey_dropin.so");
-    command
-        .current_dir(test.path())
-        .arg("no-key")
-        .env("SHMKEY_TRACE", "1")
-        .env(
-            "LD_PRELOAD",
-            format!("{}:{}", dropin.display(), library.display()),
-        );
+    let preload = format!("{}:{}", dropin.display(), library.display());
+    command.current_dir(test.path()).arg("no-key");
+    command.env("SHMKEY_TRACE", "1").env("LD_PRELOAD", preload);
     let all = lines(&run_to_success(command).stderr);
     assert_eq!(failed(&all).len(), 2, "{all:#?}");
 }
@@ -490,11 +450,11 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
         ("libshmkey_dropin.a", &["-pthread"]),
         ("libshmkey_dropin.a", &["-pthread", "-static"]),
     ] {
-        let program = artifacts
-            .directory()
-            .join(format!("linked-{library}-{}", options.len()));
+        let name = format!("linked-{library}-{}", options.len());
+        let program = artifacts.directory().join(name);
+        let source = "tests/c/trace.c";
         artifacts
-            .link("tests/c/trace.c", Some(library), options, &program)
+            .link(source, Some(library), options, &program)
             .unwrap();
         let test = Environment::new();
         let mut command = artifacts.command(&program);
@@ -504,6 +464,6 @@ fn a_program_that_is_linked_with_the_drop_in_is_traced() {
             .env("SHMKEY_TRACE", "1");
         let all = lines(&run_to_success(command).stderr);
         assert_eq!(all.len(), 6, "{all:#?}");
-        expect(&all[3], &["has 512 bytes, and 1024 were requested"]);
+        says(&all[3], "has 512 bytes, and 1024 were requested");
     }
 }

@@ -110,6 +110,21 @@ pub fn find(id: c_int) -> Result<Occupant, Errno> {
     Ok(place)
 }
 
+/// Returns whether a segment that has existed was removed, also to a process that may not read it. A
+/// removed segment has no key, and is destroyed by the last detach.
+pub fn is_removed(id: c_int) -> Result<bool, Errno> {
+    let is_removed = |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & SHM_DEST != 0;
+    match stat(id) {
+        Ok(record) => Ok(is_removed(record)),
+        // Its mode has changed, or it no longer exists.
+        Err(errno) => match find(id) {
+            Ok(Occupant::Holds(record)) => Ok(is_removed(record)),
+            Ok(Occupant::GivenTo(_) | Occupant::Empty) => Ok(true),
+            Err(_) => Err(errno),
+        },
+    }
+}
+
 /// What the system allows.
 pub fn limits() -> Result<Limits, Errno> {
     // SAFETY: IPC_INFO writes one shminfo.

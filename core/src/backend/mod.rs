@@ -13,6 +13,8 @@ pub mod messages;
 pub mod semaphores;
 
 pub use kernel::IPC_INFO;
-pub use kernel::{Limits, Occupant, Usage, find, limits, remove, set, stat, stat_at, usage};
+pub use kernel::{
+    Limits, Occupant, Usage, find, is_removed, limits, remove, set, stat, stat_at, usage,
+};
 pub use kernel::{SHM_DEST, SHM_INFO, SHM_LOCKED, SHM_STAT, SHM_STAT_ANY};
 pub use kernel::{attach, control, create_or_get, detach};

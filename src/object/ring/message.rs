@@ -3,7 +3,7 @@
 use super::{Receiver, expect_inside};
 #[cfg(doc)]
 use crate::ErrorKind;
-use crate::{Error, Plain, error::Action, object::plain, sync::ring::Span};
+use crate::{Error, Plain, error::Action, plain, sync::ring::Span};
 use core::fmt;
 use std::io;
 

@@ -15,13 +15,18 @@ mod slot;
 mod typed;
 
 pub use message::{Message, MessageReader};
-pub(crate) use raw::{DROP_OLDEST, MANY_SENDERS, RawRing, ReceiveEnd, SendEnd, capacity_of, look};
+pub(crate) use raw::{RawRing, ReceiveEnd, SendEnd, capacity_of, look};
 pub use receiver::{Messages, Receiver};
 pub use sender::Sender;
 pub use slot::{Slot, SlotWriter};
 pub use typed::{TypedReceiver, TypedRing, TypedSender, Values};
 
-use crate::{Error, ErrorKind, Place, Segment, error::Action, object::Object};
+use crate::{
+    Error, ErrorKind, Place, Segment,
+    error::Action,
+    kind::{DROP_OLDEST, MANY_SENDERS},
+    object::Object,
+};
 use std::sync::Arc;
 
 /// Messages from one process to another: of any length up to the ring's capacity, in order, and

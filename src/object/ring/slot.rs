@@ -1,7 +1,7 @@
 //! A message that is written in place.
 
 use super::{Sender, expect_inside};
-use crate::{Error, ErrorKind, Plain, error::Action, object::plain};
+use crate::{Error, ErrorKind, Plain, error::Action, plain};
 use core::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr};
 use std::io;
 

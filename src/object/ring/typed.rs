@@ -1,7 +1,7 @@
 //! A ring whose messages are values of one type.
 
 use super::{Receiver, Ring, Sender, receiver::unless_ended};
-use crate::{Error, ErrorKind, Place, Plain, object::plain};
+use crate::{Error, ErrorKind, Place, Plain, plain};
 use core::{fmt, iter::FusedIterator, marker::PhantomData};
 use std::time::Duration;
 

@@ -6,11 +6,11 @@ mod raw;
 
 pub use objects::{DYING_CLIENT, dying_client, record, server_and_dying_client};
 
-use super::{Environment, Form, Process, Programs, Random, Result};
+use super::{Ending, Environment, Form, Keys, Process, Programs, Random, Result};
 use shmkey::{Key, Segment};
 use std::{
     os::unix::process::ExitStatusExt,
-    process::Command,
+    process::ExitStatus,
     thread,
     time::{Duration, Instant},
 };
@@ -24,63 +24,51 @@ pub struct Pair {
     run: fn(&Pairing) -> Result<Vec<u8>>,
 }
 
-/// The pairs of programs: on raw segments, where ours meet plain System V programs, and on objects.
+/// The pairs of programs on raw segments, where ours meet plain System V programs.
+const RAW: &[Form] = &Form::ALL;
+/// The pairs on objects.
+const OBJECTS: &[Form] = &Form::OURS;
+
 pub const PAIRS: [Pair; 9] = [
-    Pair {
-        writer: "raw/writer",
-        reader: "raw/reader",
-        forms: &Form::ALL,
-        run: raw::writer_reader,
-    },
-    Pair {
-        writer: "raw/server",
-        reader: "raw/client",
-        forms: &Form::ALL,
-        run: raw::server_client,
-    },
-    Pair {
-        writer: "raw/write_struct",
-        reader: "raw/read_struct",
-        forms: &Form::ALL,
-        run: raw::write_struct_read_struct,
-    },
-    Pair {
-        writer: "raw/sender",
-        reader: "raw/receiver",
-        forms: &Form::ALL,
-        run: raw::sender_receiver,
-    },
-    Pair {
-        writer: "writer",
-        reader: "reader",
-        forms: &Form::OURS,
-        run: objects::writer_reader,
-    },
-    Pair {
-        writer: "server",
-        reader: "client",
-        forms: &Form::OURS,
-        run: objects::server_client,
-    },
-    Pair {
-        writer: "write_struct",
-        reader: "read_struct",
-        forms: &Form::OURS,
-        run: objects::write_struct_read_struct,
-    },
-    Pair {
-        writer: "sender",
-        reader: "receiver",
-        forms: &Form::OURS,
-        run: objects::sender_receiver,
-    },
-    Pair {
-        writer: "ring_sender",
-        reader: "ring_receiver",
-        forms: &Form::OURS,
-        run: objects::ring_sender_receiver,
-    },
+    pair("raw/writer", "raw/reader", RAW, raw::writer_reader),
+    pair("raw/server", "raw/client", RAW, raw::server_client),
+    pair(
+        "raw/write_struct",
+        "raw/read_struct",
+        RAW,
+        raw::write_struct_read_struct,
+    ),
+    pair("raw/sender", "raw/receiver", RAW, raw::sender_receiver),
+    pair("writer", "reader", OBJECTS, objects::writer_reader),
+    pair("server", "client", OBJECTS, objects::server_client),
+    pair(
+        "write_struct",
+        "read_struct",
+        OBJECTS,
+        objects::write_struct_read_struct,
+    ),
+    pair("sender", "receiver", OBJECTS, objects::sender_receiver),
+    pair(
+        "ring_sender",
+        "ring_receiver",
+        OBJECTS,
+        objects::ring_sender_receiver,
+    ),
 ];
+
+const fn pair(
+    writer: &'static str,
+    reader: &'static str,
+    forms: &'static [Form],
+    run: fn(&Pairing) -> Result<Vec<u8>>,
+) -> Pair {
+    Pair {
+        writer,
+        reader,
+        forms,
+        run,
+    }
+}
 
 /// A program that runs alone.
 pub struct Single {
@@ -106,7 +94,7 @@ pub struct Pairing<'a> {
     pub pair: &'a Pair,
     pub writer: Form,
     pub reader: Form,
-    /// One value is enough to look at; the tests want every kind.
+    /// Whether to try each kind of value and of end, as the tests do, or one.
     pub thorough: bool,
 }
 
@@ -114,38 +102,6 @@ impl Pairing<'_> {
     /// Runs both programs, and returns what crossed.
     pub fn run(&self) -> Result<Vec<u8>> {
         (self.pair.run)(self)
-    }
-
-    fn command(
-        &self,
-        name: &'static str,
-        form: Form,
-        environment: &Environment,
-    ) -> Result<Command> {
-        let mut command = self.programs.command(name, form)?;
-        command.current_dir(environment.path());
-        Ok(command)
-    }
-
-    fn writer(&self, environment: &Environment) -> Result<Command> {
-        self.command(self.pair.writer, self.writer, environment)
-    }
-
-    fn reader(&self, environment: &Environment) -> Result<Command> {
-        self.command(self.pair.reader, self.reader, environment)
-    }
-
-    /// The same with arguments.
-    fn writer_with(&self, arguments: &[&str], environment: &Environment) -> Result<Command> {
-        let mut command = self.writer(environment)?;
-        command.args(arguments);
-        Ok(command)
-    }
-
-    fn reader_with(&self, arguments: &[&str], environment: &Environment) -> Result<Command> {
-        let mut command = self.reader(environment)?;
-        command.args(arguments);
-        Ok(command)
     }
 
     fn values(&self, room: usize) -> Vec<Vec<u8>> {
@@ -157,12 +113,77 @@ impl Pairing<'_> {
     }
 }
 
+/// A pairing that runs in an environment, and the key of its segment.
+struct Run<'a> {
+    pairing: &'a Pairing<'a>,
+    environment: Environment,
+    key: Key,
+}
+
+impl<'a> Run<'a> {
+    fn new(pairing: &'a Pairing, key: fn(&Keys) -> Key) -> Run<'a> {
+        let environment = Environment::new();
+        let key = key(&environment.keys);
+        Run {
+            pairing,
+            environment,
+            key,
+        }
+    }
+
+    fn start(
+        &self,
+        name: &'static str,
+        form: Form,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<Process> {
+        let mut command = self.pairing.programs.command(name, form)?;
+        command.current_dir(self.environment.path()).args(arguments);
+        Process::start(name, command, input)
+    }
+
+    /// Starts the writer.
+    fn writer(&self, arguments: &[&str], input: &[u8]) -> Result<Process> {
+        let Pairing { pair, writer, .. } = self.pairing;
+        self.start(pair.writer, *writer, arguments, input)
+    }
+
+    /// Starts the reader.
+    fn reader(&self, arguments: &[&str]) -> Result<Process> {
+        let Pairing { pair, reader, .. } = self.pairing;
+        self.start(pair.reader, *reader, arguments, b"")
+    }
+
+    /// Runs the writer.
+    fn write(&self, arguments: &[&str]) -> Result<Ending> {
+        self.writer(arguments, b"")?.finish()
+    }
+
+    /// Runs the reader.
+    fn read(&self, arguments: &[&str]) -> Result<Ending> {
+        self.reader(arguments)?.finish()
+    }
+
+    /// Starts the reader, and waits until it has its segment attached.
+    fn waiting_reader(&self, arguments: &[&str]) -> Result<Process> {
+        let reader = self.reader(arguments)?;
+        wait_for_attached(self.key)?;
+        Ok(reader)
+    }
+
+    /// Expects that the segment was removed.
+    fn gone(&self) -> Result<()> {
+        self.environment.expect_gone(self.key)
+    }
+}
+
 /// Runs a program that forks.
 pub fn single(programs: &Programs, single: &Single, form: Form) -> Result<()> {
     let environment = Environment::new();
     let mut command = programs.command(single.program, form)?;
     command.current_dir(environment.path());
-    Process::run(single.program, command, b"")?.expect(single.program, single.prints.as_bytes())?;
+    Process::run(single.program, command, b"")?.expect(single.prints)?;
     environment.expect_gone(environment.keys.parent_child)
 }
 
@@ -171,36 +192,33 @@ pub fn race(programs: &Programs, form: Form, count: u64) -> Result<String> {
     let mut command = programs.command("race", form)?;
     command.arg(count.to_string());
     let ending = Process::run("race", command, b"")?;
-    ending.expect_end("race", |status| status.success())?;
+    ending.expect_end(ExitStatus::success)?;
     let table = String::from_utf8_lossy(&ending.stdout).into_owned();
-    let rows: Vec<Vec<&str>> = table
+    let count = count.to_string();
+    let mut rows = table
         .lines()
         .skip(1)
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    let count = count.to_string();
-    let is_row = |row: &[&str], name| row.len() == 4 && row[0] == name && row[1] == count;
-    match &rows[..] {
-        [plain, latest, ring]
-            if is_row(plain, "memcpy")
-                && is_row(latest, "Latest")
-                && is_row(ring, "Ring")
-                && latest[2] == "0"
-                && ring[2] == "0" =>
-        {
-            Ok(table)
-        }
-        _ => Err(format!("race printed \"{table}\"")),
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut is_row = |name, torn: Option<&str>| {
+        let row = rows.next().unwrap_or_default();
+        row.len() == 4 && row[..2] == [name, &*count] && torn.is_none_or(|torn| row[2] == torn)
+    };
+    if is_row("memcpy", None) && is_row("Latest", Some("0")) && is_row("Ring", Some("0")) {
+        return Ok(table);
     }
+    Err(format!("race printed \"{table}\""))
 }
 
 /// Ends an endless program. Ours clean up and end well; the plain ones die of the signal.
-fn stop(process: Process, name: &str, form: Form) -> Result<Vec<u8>> {
+fn stop(process: Process, form: Form) -> Result<Vec<u8>> {
     process.signal(libc::SIGTERM);
     let ending = process.finish()?;
-    ending.expect_end(name, |status| match form.is_plain() {
-        true => status.signal() == Some(libc::SIGTERM),
-        false => status.success(),
+    ending.expect_end(|status| {
+        if form.is_plain() {
+            status.signal() == Some(libc::SIGTERM)
+        } else {
+            status.success()
+        }
     })?;
     Ok(ending.stdout)
 }
@@ -224,7 +242,7 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<()> {
     Err(format!("the program did not {what}"))
 }
 
-/// Removes what may be there still: whether a sender is the last one out depends on who is faster.
+/// Removes a segment that may be left: whether a sender is the last to end depends on which program is faster.
 fn remove_left(key: Key) {
     if let Ok(segment) = Segment::open(key) {
         let _ = segment.remove();

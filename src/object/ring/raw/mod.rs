@@ -15,7 +15,8 @@ pub(crate) use {receive::ReceiveEnd, send::SendEnd};
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::holder::Holder,
+    holder::Holder,
+    kind::{DROP_OLDEST, MANY_SENDERS},
     object::role::Role,
     object::trust::Trust,
     object::{Kind, Object, Snapshot, Spec},
@@ -32,9 +33,6 @@ use peers::Watch;
 const SENDERS: usize = 64;
 /// The bytes that their claims take, in front of the messages.
 const CLAIMS: usize = SENDERS * size_of::<Claim>();
-
-pub(crate) const MANY_SENDERS: u32 = 1;
-pub(crate) const DROP_OLDEST: u32 = 2;
 
 /// A ring, as both ends use it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::RawRing;
 use crate::{
     error::Action,
-    object::holder::{Holder, Life},
+    holder::{Holder, Life},
     sync::{AtomicU32, Claim, ring::Peers},
     sys,
 };

@@ -4,7 +4,7 @@ use super::{RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::holder::{Holder, Life},
+    holder::{Holder, Life},
     object::role::Role,
     sync::{self, Acquired, Deadline, Source, ring::Producer},
 };

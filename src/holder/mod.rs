@@ -43,7 +43,7 @@ mod token;
 pub(crate) use life::Life;
 
 use crate::{
-    object::hash::fnv1a,
+    hash::fnv1a,
     sys::{self, PidFd, Scope, Stat},
 };
 use core::{cell::Cell, ffi::c_int};
