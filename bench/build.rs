@@ -1,4 +1,4 @@
-//! Compiles the C++ side of the peer Boost, if that is asked for.
+//! Compiles the C++ part of the peer Boost if its feature is enabled.
 
 fn main() {
     println!("cargo::rerun-if-changed=src/peers/boost.cpp");

@@ -57,7 +57,7 @@ int main(void)
 
     length = next_message(messages, &message, &signals);
     if (length < 0 && errno == ETIMEDOUT) {
-        give_up(messages, answers, "told to stop before there was a message");
+        give_up(messages, answers, "stopped by a signal before there was a message");
     }
     if (length < 0 && errno == EPIPE) {
         give_up(messages, answers, "another client has read the message already");
@@ -73,7 +73,7 @@ int main(void)
     fwrite(message.data, 1, message.size, stdout);
     printf("\n");
     if (!output_arrived()) {
-        give_up(messages, answers, "the message could not be printed, so the server is not told that it was read");
+        give_up(messages, answers, "the message could not be printed, so the server gets no answer");
     }
     if (shm_ring_release(messages, &message) != 0 || shm_ring_send(answers, "*", 1, 0) != 0) {
         give_up(messages, answers, NULL);

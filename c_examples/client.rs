@@ -36,7 +36,7 @@ fn run() -> support::Outcome {
     let message =
         match signals.unless(|time| messages.peek_timeout(time).map(|found| found.to_vec())) {
             Ok(Some(message)) => message,
-            Ok(None) => return Err("told to stop before there was a message".into()),
+            Ok(None) => return Err("stopped by a signal before there was a message".into()),
             Err(error) => {
                 return Err(match error.kind() {
                     ErrorKind::Closed => "another client has read the message already".into(),

@@ -1,8 +1,10 @@
-/* What several of these programs need: an end with an explanation, arguments, and being told to stop. */
+/* What several of these programs need: an end with an explanation, arguments, a line of input, and signals that stop them. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
 #include <errno.h>
+#include <float.h>
+#include <limits.h>
 #include <shmkey.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Says why a call of the library failed; before anything else can fail. */
+/* Prints why a call of the library failed. It must come before another call can fail. */
 static inline void complain(const char *program)
 {
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
@@ -38,7 +40,7 @@ static inline void fail_with(const char *program, const char *reason)
 }
 
 /* From now on SIGINT, SIGTERM and SIGHUP wait until pause_or_stop() takes them or allow_stop_signals() lets them through, so
-   that nothing is cut short. A child inherits this. */
+   that they interrupt no operation. A child inherits this. */
 static inline void hold_stop_signals(sigset_t *signals)
 {
     sigemptyset(signals);
@@ -67,8 +69,8 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
    stop signal has come. */
 #define SLICE SHMKEY_MILLISECONDS(200)
 
-/* Whether a wait that has failed is to go on: only its slice is over, and no signal has come. Otherwise errno is what the wait
-   has made it, and ETIMEDOUT means that the program is asked to stop. */
+/* Whether to wait again after a wait that has failed: only its slice is over, and no signal has come. Otherwise errno is that of
+   the wait, and ETIMEDOUT means that a signal has come. */
 static inline int wait_on(const sigset_t *signals)
 {
     int error = errno;
@@ -96,8 +98,8 @@ static inline int is_number(const char *text, const char *digits)
     return *text != '\0' && text[strspn(text, digits)] == '\0';
 }
 
-/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: for ever, at the interval that is there already,
-   unless told otherwise. */
+/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: by default for ever, at the interval that the caller
+   has set. */
 static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
 {
     char *end = "";
@@ -119,7 +121,69 @@ static inline void repeat_arguments(const char *program, int argc, char **argv, 
     }
 }
 
-/* The last one out removes the segment. If two leave at the same moment, both try, and one of them succeeds. */
+/* The arguments [ID TEMPERATURE NAME [KEY_FILE]] of the programs that write a record. */
+struct record_arguments {
+    int id;
+    double temperature;
+    char name[32]; /* ends with a NUL */
+    const char *key_file;
+};
+
+static inline struct record_arguments record_arguments(int argc, char **argv)
+{
+    struct record_arguments given = {7, 21.5, "thermometer", argc > 4 ? argv[4] : "/tmp/shmfile"};
+    int valid = argc == 1 || argc == 4 || argc == 5;
+
+    if (argc > 3) {
+        char *end = "";
+        long number;
+
+        errno = 0;
+        number = strtol(argv[1], NULL, 10);
+        valid = valid && is_number(argv[1] + (*argv[1] == '-'), "0123456789") && errno == 0
+            && number >= INT_MIN && number <= INT_MAX;
+        given.id = (int) number;
+        given.temperature = strtod(argv[2], &end);
+        valid = valid && is_number(argv[2] + (*argv[2] == '-'), "0123456789.") && *end == '\0' && end != argv[2]
+            && given.temperature <= DBL_MAX && given.temperature >= -DBL_MAX && strlen(argv[3]) < sizeof given.name;
+        memset(given.name, 0, sizeof given.name);
+        strncpy(given.name, argv[3], sizeof given.name - 1);
+    }
+    if (!valid) {
+        fprintf(stderr, "usage: write_struct [ID TEMPERATURE NAME [KEY_FILE]]\n"
+                        "  ID           a whole number of 32 bits\n"
+                        "  TEMPERATURE  a number\n"
+                        "  NAME         at most 31 bytes\n"
+                        "  KEY_FILE     a file that exists, /tmp/shmfile by default\n");
+        exit(2);
+    }
+    return given;
+}
+
+/* Asks for a line, and reads it. The caller frees it. */
+static inline char *ask_for_line(size_t *length)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t read;
+
+    notice_lost_output();
+    printf("Write Data: ");
+    if (!output_arrived()) {
+        fail_with("writer", "the prompt could not be printed");
+    }
+    read = getline(&line, &room, stdin);
+    if (read < 0) {
+        fail_with("writer", "there is no line to read");
+    }
+    if (read > 0 && line[read - 1] == '\n') {
+        line[--read] = '\0';
+    }
+    *length = (size_t) read;
+    return line;
+}
+
+/* The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds. */
 static inline void remove_if_last(int id)
 {
     struct shm_status status;

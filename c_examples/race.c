@@ -81,7 +81,7 @@ static void close_latest(void)
     shm_latest_close(latest);
 }
 
-/* In both of these a message is as good as the other. */
+/* In both of these, either message will do. */
 static int is_either(const char *message, unsigned long long number)
 {
     (void) number;

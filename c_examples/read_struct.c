@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         fail("read_struct", -1);
     }
     if (error == ETIMEDOUT) {
-        fail_with("read_struct", "told to stop before there were as many structures as asked for");
+        fail_with("read_struct", "stopped by a signal before there were as many structures as asked for");
     }
     return EXIT_SUCCESS;
 }

@@ -42,7 +42,9 @@ fn run(key_file: OsString, count: u64) -> support::Outcome {
             signals.unless(|time| latest.wait_newer_timeout(&mut seen, time))?
         else {
             latest.remove()?;
-            return Err("told to stop before there were as many structures as asked for".into());
+            return Err(
+                "stopped by a signal before there were as many structures as asked for".into(),
+            );
         };
         io::stdout().write_all(&record.lines())?;
     }

@@ -45,7 +45,7 @@ int main(void)
     shm_ring_close(ring);
     if (error == ETIMEDOUT) {
         remove_if_last(id);
-        fail_with("reader", "told to stop before a line came");
+        fail_with("reader", "stopped by a signal before a line came");
     }
     if (error != EPIPE && error != EOWNERDEAD) {
         fail("reader", id);

@@ -38,7 +38,7 @@ fn run() -> support::Outcome {
     drop((receiver, ring));
     let Some(error) = ended else {
         support::remove_if_last(&segment);
-        return Err("told to stop before a line came".into());
+        return Err("stopped by a signal before a line came".into());
     };
     match error.kind() {
         // The writer has ended, and all was read.

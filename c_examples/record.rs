@@ -4,7 +4,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Who opens a record by another name finds that it is not his. Change it with the structure.
+/// The name of the layout, which changes when the structure does: a program with another name cannot open it.
 pub const RECORD_LAYOUT: &str = "weather record 1";
 
 #[repr(C)]

@@ -15,7 +15,7 @@ use support::StopSignals;
 const CAPACITY: usize = 1024;
 
 fn main() -> ExitCode {
-    // No interval, unless told otherwise: it has the sender to wait for.
+    // No interval by default: it waits for the sender.
     match support::repeat_arguments(Duration::ZERO) {
         Some((count, interval)) => support::end("ring_receiver", run(count, interval)),
         None => support::usage("ring_receiver [COUNT [INTERVAL_IN_SECONDS]]"),

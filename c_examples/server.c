@@ -57,7 +57,7 @@ int main(void)
     hold_stop_signals(&signals);
     open_rings(&rings);
     while (shm_get_status(rings.id, &status) == 0 && status.cpid != getpid()) {
-        /* A server that was killed has left this, with whatever it and its client had said. */
+        /* A server that was killed has left this, with its messages and its client's. */
         if (shm_remove(rings.id) != 0) {
             fail("server", -1);
         }
@@ -89,7 +89,7 @@ int main(void)
         fail_with("server", "what it says could not be printed");
     }
     if (length < 0 && error == ETIMEDOUT) {
-        fail_with("server", "told to stop before a client came");
+        fail_with("server", "stopped by a signal before a client came");
     }
     if (length < 0 && error == EOWNERDEAD) {
         fail_with("server", "the client was killed before it answered; start server and client again");

@@ -29,7 +29,7 @@ fn run() -> support::Outcome {
         if segment.status()?.cpid == process::id() as i32 {
             break (segment, messages, answers);
         }
-        // A server that was killed has left this, with whatever it and its client had said.
+        // A server that was killed has left this, with its messages and its client's.
         segment.remove()?;
     };
     // There is room, so this does not wait.
@@ -43,7 +43,7 @@ fn run() -> support::Outcome {
     segment.remove()?;
     match answered? {
         Ok(Some(_)) => Ok(()),
-        Ok(None) => Err("told to stop before a client came".into()),
+        Ok(None) => Err("stopped by a signal before a client came".into()),
         Err(error) => Err(match error.kind() {
             ErrorKind::PeerDied => {
                 "the client was killed before it answered; start server and client again".into()

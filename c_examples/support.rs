@@ -1,13 +1,15 @@
-//! What several of these programs need: an end with an explanation, arguments, and being told to
-//! stop.
+//! What several of these programs need: an end with an explanation, arguments, a line of input, and signals that
+//! stop them.
 
 #![allow(dead_code)] // each program uses a part
 
 use shmkey::{Attachment, Error, ErrorKind, Segment, Status};
 use std::{
     env, error,
-    ffi::OsStr,
-    io, mem,
+    ffi::{OsStr, OsString},
+    io::{self, BufRead, Write},
+    mem,
+    os::unix::ffi::OsStrExt,
     process::{self, ExitCode},
     ptr,
     str::FromStr,
@@ -17,7 +19,7 @@ use std::{
 /// What can go wrong, as one sentence.
 pub type Outcome = Result<(), Box<dyn error::Error>>;
 
-/// Ends a program: nothing to say, or the reason on stderr.
+/// Ends a program, with the reason on stderr if it has failed.
 pub fn end(program: &str, outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,8 +39,7 @@ pub fn read_c_string(memory: &Attachment) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// The last one out removes the segment. If two leave at the same moment, both try, and one of them
-/// succeeds.
+/// The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds.
 pub fn remove_if_last(segment: &Segment) {
     if segment.status().is_ok_and(|status| status.nattch == 0) {
         let _ = segment.remove();
@@ -62,11 +63,11 @@ pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
     attached
 }
 
-/// How long a program waits before it looks whether it is asked to stop.
+/// How long a program waits before it checks whether a stop signal has come.
 pub const SLICE: Duration = Duration::from_millis(200);
 
 /// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is
-/// dropped, so that nothing is cut short.
+/// dropped, so that they interrupt no operation.
 pub struct StopSignals(libc::sigset_t);
 
 impl StopSignals {
@@ -122,8 +123,8 @@ impl Drop for StopSignals {
     }
 }
 
-/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: for ever, at this
-/// interval, unless told otherwise.
+/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: by default for ever, at this
+/// interval.
 pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
     let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
@@ -142,6 +143,62 @@ pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
     }
 }
 
+/// The arguments of the programs that write a record.
+pub struct RecordArguments {
+    pub id: i32,
+    pub temperature: f64,
+    /// Ends with a NUL.
+    pub name: [u8; 32],
+    pub key_file: OsString,
+}
+
+pub const RECORD_USAGE: &str = "write_struct [ID TEMPERATURE NAME [KEY_FILE]]
+  ID           a whole number of 32 bits
+  TEMPERATURE  a number
+  NAME         at most 31 bytes
+  KEY_FILE     a file that exists, /tmp/shmfile by default";
+
+pub fn record_arguments() -> Option<RecordArguments> {
+    let given: Vec<OsString> = env::args_os().skip(1).collect();
+    let (id, temperature, name) = match &given[..] {
+        [] => (7, 21.5, &b"thermometer"[..]),
+        [id, temperature, name, rest @ ..] if rest.len() < 2 => (
+            number(id, "0123456789-")?,
+            number(temperature, "0123456789.-").filter(|t: &f64| t.is_finite())?,
+            name.as_bytes(),
+        ),
+        _ => return None,
+    };
+    let mut arguments = RecordArguments {
+        id,
+        temperature,
+        name: [0; 32],
+        key_file: given
+            .get(3)
+            .cloned()
+            .unwrap_or_else(|| "/tmp/shmfile".into()),
+    };
+    arguments.name[..31]
+        .get_mut(..name.len())?
+        .copy_from_slice(name);
+    Some(arguments)
+}
+
+/// Asks for a line, and reads it.
+pub fn ask_for_line() -> Result<Vec<u8>, Box<dyn error::Error>> {
+    let mut out = io::stdout();
+    write!(out, "Write Data: ")?;
+    out.flush()?;
+    let mut line = Vec::new();
+    if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
+        return Err("there is no line to read".into());
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(line)
+}
+
 /// A number that is written with these digits, and perhaps a minus sign if one of them is that.
 pub fn number<T: FromStr>(text: &OsStr, digits: &str) -> Option<T> {
     let text = text.to_str()?;
@@ -153,7 +210,7 @@ pub fn number<T: FromStr>(text: &OsStr, digits: &str) -> Option<T> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// Ends a program that was called wrongly.
+/// Ends a program whose arguments are wrong.
 pub fn usage(text: &str) -> ExitCode {
     eprintln!("usage: {text}");
     ExitCode::from(2)

@@ -9,23 +9,9 @@ int main(void)
     sigset_t signals;
     const struct shm_place place = SHMKEY_PLACE_FILE("shmfile", 115);
     struct shm_ring *ring;
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
+    size_t length;
+    char *line = ask_for_line(&length);
     int sent;
-
-    notice_lost_output();
-    printf("Write Data: ");
-    if (!output_arrived()) {
-        fail_with("writer", "the prompt could not be printed");
-    }
-    length = getline(&line, &room, stdin);
-    if (length < 0) {
-        fail_with("writer", "there is no line to read");
-    }
-    if (length > 0 && line[length - 1] == '\n') {
-        length--;
-    }
 
     /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
     hold_stop_signals(&signals);
@@ -34,7 +20,7 @@ int main(void)
         fail("writer", -1);
     }
     do {
-        sent = shm_ring_send(ring, line, (size_t) length, SLICE);
+        sent = shm_ring_send(ring, line, length, SLICE);
     } while (sent != 0 && wait_on(&signals));
     if (sent != 0) {
         int error = errno;
@@ -42,7 +28,7 @@ int main(void)
 
         shm_ring_close(ring);
         if (error == ETIMEDOUT) {
-            fail_with("writer", "told to stop before there was room for the line; start a reader");
+            fail_with("writer", "stopped by a signal before there was room for the line; start a reader");
         }
         fail("writer", id);
     }
@@ -50,7 +36,7 @@ int main(void)
     allow_stop_signals(&signals);
 
     printf("Data written in memory: ");
-    fwrite(line, 1, (size_t) length, stdout);
+    fwrite(line, 1, length, stdout);
     printf("\n");
     free(line);
     if (!output_arrived()) {

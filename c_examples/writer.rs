@@ -4,7 +4,7 @@ mod support;
 
 use shmkey::{Place, Ring};
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 use support::StopSignals;
@@ -17,17 +17,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> support::Outcome {
-    let mut out = io::stdout();
-    write!(out, "Write Data: ")?;
-    out.flush()?;
-
-    let mut line = Vec::new();
-    if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
-        return Err("there is no line to read".into());
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
+    let line = support::ask_for_line()?;
 
     // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
     // later no half of a text.
@@ -41,7 +31,9 @@ fn run() -> support::Outcome {
     match sent {
         Ok(Some(())) => {}
         Ok(None) => {
-            return Err("told to stop before there was room for the line; start a reader".into());
+            return Err(
+                "stopped by a signal before there was room for the line; start a reader".into(),
+            );
         }
         Err(error) => {
             support::remove_if_mine(&segment);
@@ -49,5 +41,5 @@ fn run() -> support::Outcome {
         }
     }
     drop(signals);
-    Ok(out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?)
+    Ok(io::stdout().write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?)
 }

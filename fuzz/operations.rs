@@ -22,15 +22,15 @@ type Value = [u64; 20];
 
 /// The segment, between two pages without access, so that an access outside of it crashes;
 /// and what each kind of object looks like in it when it is good.
-struct Stage {
+struct Fenced {
     memory: Arc<Attachment>,
     good: Vec<Vec<u8>>,
 }
 
-static STAGE: LazyLock<Guard<Stage>> = LazyLock::new(|| Guard::new(Stage::new()));
+static FENCED: LazyLock<Guard<Fenced>> = LazyLock::new(|| Guard::new(Fenced::new()));
 
-impl Stage {
-    fn new() -> Stage {
+impl Fenced {
+    fn new() -> Fenced {
         let segment = Segment::options()
             .size(SIZE)
             .open(Key::PRIVATE)
@@ -58,7 +58,7 @@ impl Stage {
             .remove()
             .expect("the segment goes with this process");
         let good = (0..KINDS).map(|kind| make(&memory, kind)).collect();
-        Stage { memory, good }
+        Fenced { memory, good }
     }
 }
 
@@ -81,14 +81,14 @@ pub fn run(input: &[u8]) {
     let Some((&first, changes)) = input.split_first() else {
         return;
     };
-    let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let fenced = FENCED.lock().unwrap_or_else(PoisonError::into_inner);
     let (kind, operation) = (first % KINDS, first / KINDS % 16);
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
-        let put = stage.memory.write_at(offset, &bytes[..len]);
+        let put = fenced.memory.write_at(offset, &bytes[..len]);
         put.expect("it lies inside");
     };
-    put(0, &stage.good[usize::from(kind)]);
+    put(0, &fenced.good[usize::from(kind)]);
     if first & 0x80 != 0 {
         put(0, &changes[..changes.len().min(SIZE)]);
     } else {
@@ -98,7 +98,7 @@ pub fn run(input: &[u8]) {
         }
     }
     // Whatever it says. It is to come back, and to touch nothing else.
-    let _ = operate(&stage.memory, kind, operation);
+    let _ = operate(&fenced.memory, kind, operation);
 }
 
 fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Error> {

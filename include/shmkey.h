@@ -45,13 +45,13 @@
 // A timeout of n microseconds, in nanoseconds.
 #define SHMKEY_MICROSECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000) * (n))
 
-// What a struct shm_place begins as: no name, no path, no segment; 5 seconds; any owner.
+// The first value of a struct shm_place: no name, no path, no segment; a timeout of 5 seconds; any owner.
 #define SHMKEY_PLACE_INIT {NULL, NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
-// A place with this name, and otherwise as SHMKEY_PLACE_INIT.
+// SHMKEY_PLACE_INIT with this name.
 #define SHMKEY_PLACE_NAME(name) {(name), NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
-// A place with this path and project id, and otherwise as SHMKEY_PLACE_INIT.
+// SHMKEY_PLACE_INIT with this path and project id.
 #define SHMKEY_PLACE_FILE(path, proj_id) {NULL, (path), 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, (proj_id), -1, {0}}
-// A place at this offset of the segment with this id, and otherwise as SHMKEY_PLACE_INIT.
+// SHMKEY_PLACE_INIT with this segment id and this offset.
 #define SHMKEY_PLACE_SEGMENT(id, offset) {NULL, NULL, (offset), SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, (id), {0}}
 
 
@@ -584,7 +584,8 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *plac
 // Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
 // owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
 // bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default.
+// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
+// does not change errno and shm_last_error().
 // Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 // SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
 // marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is

@@ -1012,10 +1012,7 @@ public:
         return detail::to<std::size_t>(shm_ring_capacity(get()));
     }
     /// Returns how many bytes are in use, by messages and their headers.
-    [[nodiscard]] result<std::size_t> used() const noexcept
-    {
-        return detail::to<std::size_t>(shm_ring_used(get()));
-    }
+    [[nodiscard]] result<std::size_t> used() const noexcept { return detail::to<std::size_t>(shm_ring_used(get())); }
     /// Returns how many messages were dropped to make room, since the ring was created.
     [[nodiscard]] result<std::int64_t> dropped() const noexcept
     {

@@ -1,20 +1,23 @@
 //! Shared memory between processes: System V segments with checked results and explained errors, and the
-//! synchronisation that System V lacks. For Rust here; for C and C++ by `include/shmkey.h`.
+//! synchronisation between processes that System V lacks. C and C++ programs use the same objects through
+//! `include/shmkey.h` and `include/shmkey.hpp`.
 //!
-//! Two processes, here in one program, that exchange a message. Either could be written in C:
+//! A message from one process to another. Both are in one program here; either could be a C program:
 //!
 //! ```
 //! # fn main() -> Result<(), shmkey::Error> {
 //! # let name = format!("front page {}", std::process::id());
 //! # let name = name.as_str();
-//! // let name = "orders";
-//! let ring = shmkey::Ring::open(name, 65536)?; // the first process that opens it creates it
+//! # /*
+//! let name = "orders";
+//! # */
+//! let ring = shmkey::Ring::open(name, 65536)?; // the first process that opens the name creates the ring
 //! ring.sender()?.send(b"two large, one small")?;
 //!
 //! let mut order = [0; 100];
 //! let len = ring.receiver()?.recv(&mut order)?;
 //! assert_eq!(&order[..len], b"two large, one small");
-//! ring.remove()?; // it stays until a process removes it
+//! ring.remove()?; // the ring stays until a process removes it
 //! # Ok(())
 //! # }
 //! ```
@@ -23,16 +26,16 @@
 //!
 //! | to | see |
 //! |---|---|
-//! | send messages, all of which arrive in order | [`Ring`], [`TypedRing`] |
-//! | publish a value of which readers want the newest | [`Latest`] |
-//! | have a value that one thread of one process changes at a time | [`Mutex`] |
-//! | count, and wait | [`Semaphore`] |
-//! | say where such an object is: name, file, key or offset, mode, timeout | [`Place`] |
-//! | put a struct of your own into an object | [`plain!`], [`Plain`], and `Pod` with the feature `bytemuck` |
+//! | send messages that all arrive, in order | [`Ring`], [`TypedRing`] |
+//! | publish a value to readers that need only the newest | [`Latest`] |
+//! | share a value that one thread at a time may change | [`Mutex`] |
+//! | count events or resources, and wait for them | [`Semaphore`] |
+//! | choose where an object is (name, file, key, or offset in a segment), its mode and a timeout | [`Place`] |
+//! | share a struct of your own | [`plain!`], [`Plain`], and `Pod` with the feature `bytemuck` |
 //! | share plain bytes | [`Key`], [`Segment`], [`SegmentOptions`] |
-//! | attach them, read and write | [`Attachment`], [`AttachOptions`] |
-//! | list segments, and look at objects without taking part | [`Segment::list`], [`Status`], [`Contents`] |
-//! | understand a failure | [`Error`], [`ErrorKind`] |
+//! | attach a segment, read and write it | [`Attachment`], [`AttachOptions`] |
+//! | list segments, and inspect objects without opening them | [`Segment::list`], [`Status`], [`Contents`] |
+//! | handle a failure | [`Error`], [`ErrorKind`] |
 //! | port C code line by line | [`sysv`] |
 //!
 //! # Layers
@@ -48,7 +51,7 @@
 //!         object    Mutex, Semaphore, Latest, Ring: the header, opening, roles, handles; one file per kind
 //!         segment   Key, Segment, Attachment, Status
 //!         error     one error type; one table of kind, errno and text
-//!         holder    threads and processes as numbers, and the liveness check; hash, kind, plain: small parts
+//!         holder    a number for each thread and process, and the liveness check
 //!                           │
 //!  core/                    ▼          ┌──── dropin/: the five names of libc
 //!         sync      algorithms over shared words: mutex, semaphore, latest, ring, waiting
@@ -59,23 +62,23 @@
 //!         sys       every system call, and every file below /proc
 //! ```
 //!
-//! A layer uses the layers below it, and nothing above. The same concept has the same file name in each layer:
-//! `core/src/sync/ring/`, `src/object/ring/`, `src/capi/ring.rs`. `ARCHITECTURE.md` follows a call and a message through them.
+//! A layer uses only the layers below it. A concept has the same file name in each layer: `core/src/sync/ring/`,
+//! `src/object/ring/`, `src/capi/ring.rs`. `ARCHITECTURE.md` follows a call and a message through the layers.
 //!
 //! # Conventions
 //!
-//! - *Waiting*: every call that can wait has three forms: `lock` waits without limit, `try_lock` does not wait and
-//!   returns [`WouldBlock`](ErrorKind::WouldBlock), and `lock_timeout` waits at most a time on the monotonic clock
-//!   and returns [`TimedOut`](ErrorKind::TimedOut). A time of zero is one try.
-//! - *Options*: what happens if an object is missing ([`Place::create`]), its permissions ([`Place::mode`]) and the
-//!   options of its kind are separate.
-//! - *Threads*: every type can be sent to another thread and be shared, except the two ends of a ring, which one
-//!   thread uses at a time, and the guard of a mutex, a slot and a message, which stay in their thread.
-//! - *Fork*: a child inherits what is attached, and the kernel counts it. It has none of its parent's locks and roles,
-//!   and removes no segment that its parent removes on drop.
-//! - *Signals*: attaching, detaching and removing neither lock nor allocate, also if they fail. Objects are not for
-//!   signal handlers.
-//! - *Panics*: none, on any input. *Output*: none.
+//! - *Waiting*: every call that can wait has three forms. `lock` waits without limit. `try_lock` does not wait, and
+//!   fails with [`WouldBlock`](ErrorKind::WouldBlock) if it would have to. `lock_timeout` fails with
+//!   [`TimedOut`](ErrorKind::TimedOut) after the timeout, on the monotonic clock; a timeout of zero is `try_lock`.
+//! - *Creating*: `open` creates an object that is missing, with mode 0600, unless [`Place::create`] and
+//!   [`Place::mode`] say otherwise.
+//! - *Threads*: every type can be shared between threads or sent to another one, with two exceptions: one thread at a
+//!   time uses an end of a ring, and a mutex guard, a slot or a message stays in its thread.
+//! - *Fork*: a child inherits what its parent has attached, and the kernel counts that as another attachment. It has
+//!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
+//! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
+//!   handler must not use objects.
+//! - *Panics*: the library does not panic, on any input. *Output*: it writes none.
 //! - *Systems*: Linux on 64-bit processors.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -120,7 +123,7 @@ pub use segment::{
     status::Status,
 };
 
-/// The Rust of the README and of the guide, run as documentation tests.
+/// The Rust code of the README and the guide, run as documentation tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]

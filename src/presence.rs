@@ -42,7 +42,7 @@ extern "C" fn start() {
     }
 }
 
-/// The socket that `shmkey trace` reads: the drop-in's `notes` say what the three numbers are.
+/// Returns the socket that `shmkey trace` reads, from the three numbers that the drop-in's `Reporter` describes.
 fn reporter() -> Option<SocketAddr> {
     let text = std::env::var("SHMKEY_TRACE_REPORTER").ok()?;
     let socket = text.split(' ').nth(1)?.parse::<u64>().ok()?;

@@ -66,6 +66,11 @@ fn the_weakest_alignment_is_enough() {
 }
 
 #[test]
+fn refused_calls_name_the_call_and_the_object() {
+    run("sentences");
+}
+
+#[test]
 fn objects_under_valgrind_access_no_invalid_memory_and_leak_none() {
     needs!(VALGRIND);
     let artifacts = Artifacts::shared();

@@ -240,7 +240,7 @@ fn the_sender_and_the_receiver_of_a_ring_are_named() {
     let mut sender = ring.sender().unwrap();
     explains(
         ring.sender(),
-        "become a sender: EBUSY: this process is the sender",
+        "become a sender: EBUSY: another handle of this process is the sender",
     );
     while sender.try_send(&[0; 64]).is_ok() {}
     let full = format!("send: EAGAIN: there is no room for 64 bytes; …{receiver}");

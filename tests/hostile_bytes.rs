@@ -1,5 +1,5 @@
-//! Hostile bytes: a process scribbles over an object while others use it. Errors are fine; a crash,
-//! a wait that does not end, or an access outside the segment is not.
+//! A process overwrites an object while others use it. A call may fail; it may not crash, wait for ever, or access
+//! memory outside the segment.
 //!
 //! Each object lies in a segment between two pages that no access may touch, so that an access outside
 //! of it ends the process. What is scribbled comes from a seed that is printed (`SHMKEY_SEED=…`

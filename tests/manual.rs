@@ -259,15 +259,8 @@ fn one_page(page: &str, summary: &str, about: &[&Item]) -> String {
     if !errors.is_empty() {
         text += &format!(".SH ERRORS\n{errors}");
     }
-    text += ".SH SEE ALSO\n";
-    let others = PAGES.iter().map(|(other, _, _)| *other);
-    let mut others: Vec<String> = others
-        .filter(|&other| other != page)
-        .map(|other| format!(".BR {other} (3)"))
-        .collect();
-    others.push(".BR shmkey (3)".to_owned());
-    others.push(".BR shmkey (7)".to_owned());
-    text + &others.join(" ,\n") + "\n"
+    // shmkey(3) lists all pages.
+    text + ".SH SEE ALSO\n.BR shmkey (3) ,\n.BR shmkey (7)\n"
 }
 
 /// A prototype, broken where a parameter would go beyond the line.

@@ -1,5 +1,5 @@
-//! Managed objects: all who open a name get one object, an error names whatever else lies there, and the others
-//! survive a death.
+//! Managed objects: all that open a name get one object, an error names what else the segment holds, and the other
+//! processes survive a death.
 
 mod support;
 
@@ -508,13 +508,21 @@ fn two_files_with_one_key_share_no_object() {
     Mutex::<u64>::open(Place::path(&link, 0x107).unwrap(), 0).unwrap();
     let contents = mutex.segment().contents().unwrap().unwrap();
     assert!(contents.file != 0 && contents.name.is_empty());
-    // A key as a number finds any object; one that was made so is of no file.
+    mutex.remove().unwrap();
+}
+
+/// A key as a number finds any object; an object that was created so belongs to no file.
+#[test]
+fn a_key_as_a_number_is_of_any_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let key = Key::from_path(file.path(), 7).unwrap();
+    let by_path = || Place::path(file.path(), 7).unwrap();
+    let mutex = Mutex::<u64>::open(by_path(), 1).unwrap();
     Mutex::<u64>::open(Place::key(key), 0).unwrap();
     mutex.remove().unwrap();
-    let _semaphore = Semaphore::open(Place::key(key), 5).unwrap();
-    for path in [&one, &other] {
-        assert_eq!(Semaphore::open(place(path), 0).unwrap().value(), 5);
-    }
+    let semaphore = Semaphore::open(Place::key(key), 5).unwrap();
+    assert_eq!(Semaphore::open(by_path(), 0).unwrap().value(), 5);
+    semaphore.remove().unwrap();
 }
 
 /// A name and a file in a directory that give the same key: the name, the key and the file.
@@ -591,36 +599,43 @@ fn the_header_keeps_which_file_it_was() {
 #[test]
 fn each_kind_of_object_says_whether_it_was_removed() {
     let test = Environment::new();
-    let names = ["mutex", "semaphore", "latest", "ring"].map(|kind| test.named(kind));
-    let mutex = Mutex::<u64>::open(&names[0], 1).unwrap();
-    let semaphore = Semaphore::open(&names[1], 0).unwrap();
-    let latest = Latest::<u64>::open(&names[2]).unwrap();
-    let reader = Latest::<u64>::open(Place::named(&names[2]).read_only(true)).unwrap();
-    let ring = Ring::open(&names[3], 64).unwrap();
-    let removed = || {
-        let one = [
-            mutex.is_removed(),
-            semaphore.is_removed(),
-            ring.is_removed(),
-        ];
-        let all = [latest.is_removed(), reader.is_removed()];
-        one.into_iter()
-            .chain(all)
-            .map(Result::unwrap)
-            .collect::<Vec<_>>()
-    };
-    let timeout = || fails(semaphore.wait_timeout(SOON), TimedOut).to_string();
-    assert_eq!(removed(), [false; 5]);
-    assert!(!timeout().contains("has been removed"));
-    for name in &names {
-        let key = Key::from_name(name).unwrap();
-        Segment::open(key).unwrap().remove().unwrap();
+    let name = test.named("latest");
+    let mutex = Mutex::<u64>::open(test.named("mutex"), 1).unwrap();
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    let latest = Latest::<u64>::open(&name).unwrap();
+    let reader = Latest::<u64>::open(Place::named(&name).read_only(true)).unwrap();
+    let ring = Ring::open(test.named("ring"), 64).unwrap();
+    let segments = [
+        mutex.segment(),
+        semaphore.segment(),
+        latest.segment(),
+        ring.segment(),
+    ];
+    for removed in [false, true] {
+        if removed {
+            segments
+                .iter()
+                .for_each(|segment| segment.remove().unwrap());
+        }
+        assert_eq!(mutex.is_removed().unwrap(), removed);
+        assert_eq!(semaphore.is_removed().unwrap(), removed);
+        assert_eq!(latest.is_removed().unwrap(), removed);
+        assert_eq!(reader.is_removed().unwrap(), removed);
+        assert_eq!(ring.is_removed().unwrap(), removed);
+        let text = fails(semaphore.wait_timeout(SOON), TimedOut).to_string();
+        assert_eq!(text.contains("has been removed"), removed, "{text}");
     }
-    assert_eq!(removed(), [true; 5]);
-    says(&timeout(), "has been removed");
-    let anew = Mutex::<u64>::open(&names[0], 2).unwrap();
-    assert!(!anew.is_removed().unwrap() && mutex.is_removed().unwrap());
-    assert_eq!(mutex.lock().unwrap().get(), 1);
+}
+
+#[test]
+fn a_removed_object_stays_beside_the_one_that_replaces_it() {
+    let test = Environment::new();
+    let old = number(&test, 1);
+    old.remove().unwrap();
+    let new = number(&test, 2);
+    assert!(old.is_removed().unwrap() && !new.is_removed().unwrap());
+    assert_eq!(old.lock().unwrap().get(), 1);
+    assert_eq!(new.lock().unwrap().get(), 2);
 }
 
 #[test]
@@ -674,7 +689,7 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
             thread::yield_now();
         }
         old.remove().unwrap();
-        let mutex = opener.join().unwrap().expect("it is made anew");
+        let mutex = opener.join().unwrap().expect("it is made again");
         assert_eq!(mutex.lock().unwrap().get(), 6);
         assert_ne!(mutex.segment().id(), old.id());
     });

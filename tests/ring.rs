@@ -190,7 +190,7 @@ fn a_long_message_crosses_in_pieces_between_processes() {
 }
 
 #[test]
-fn full_and_empty_are_told_apart_from_closed_and_dead() {
+fn full_empty_closed_and_dead_are_four_errors() {
     let test = Environment::new();
     let ring = open(test.name(), 64);
     let mut buffer = [0; 64];
@@ -269,7 +269,7 @@ fn full_and_empty_are_told_apart_from_closed_and_dead() {
 }
 
 #[test]
-fn each_part_is_played_by_one() {
+fn each_role_has_one_holder() {
     let test = Environment::new();
     let ring = open(test.name(), 64);
     let (sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -301,7 +301,7 @@ fn each_part_is_played_by_one() {
 }
 
 #[test]
-fn in_place_on_both_ends() {
+fn messages_are_written_and_read_in_place() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -347,7 +347,7 @@ fn in_place_on_both_ends() {
 }
 
 #[test]
-fn many_at_once() {
+fn batches_arrive_in_order() {
     let test = Environment::new();
     let ring = open(test.name(), 1000);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -402,7 +402,7 @@ fn many_at_once() {
 }
 
 #[test]
-fn many_senders_each_get_their_turn() {
+fn many_senders_send_in_turn() {
     let test = Environment::new();
     let ring = many().open(test.name(), 100_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
@@ -589,7 +589,7 @@ fn a_full_ring_stays_full_after_damage() {
 }
 
 #[test]
-fn a_ring_is_what_it_was_made_as() {
+fn a_ring_keeps_its_capacity_and_options() {
     let test = Environment::new();
     for too_small in [1, 63] {
         assert_eq!(
@@ -641,7 +641,7 @@ fn the_object_costs_less_than_a_page() {
 
 /// What may go to another thread, and what many may use at once.
 #[test]
-fn ends_may_go_to_other_threads() {
+fn roles_may_move_to_other_threads() {
     fn goes<T: Send>() {}
     fn is_shared<T: Sync>() {}
     goes::<shmkey::Sender>();
@@ -688,7 +688,7 @@ fn the_last_message_comes_before_the_end() {
 
 /// A child has a copy of its parent's slot, and nothing comes of it.
 #[test]
-fn a_childs_copy_of_a_slot_is_nothing() {
+fn a_childs_copy_of_a_slot_sends_nothing() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -728,7 +728,7 @@ fn a_childs_copy_of_a_slot_is_nothing() {
 
 /// A slot that is forgotten instead of dropped leaves nothing undone.
 #[test]
-fn a_forgotten_slot_does_no_harm() {
+fn a_sender_sends_after_a_forgotten_slot() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -851,7 +851,7 @@ fn a_forgotten_slot_is_given_up() {
 /// A child's copies of a slot and a message that its parent holds: each use is refused, and dropping them,
 /// or forgetting them and dropping their ends, takes nothing from the parent.
 #[test]
-fn what_a_parent_holds_is_not_its_childs() {
+fn a_child_holds_nothing_of_its_parent() {
     let test = Environment::new();
     for ring in every_kind(&test) {
         let is_for_many = is_for_many(&ring);

@@ -1,5 +1,5 @@
 //! What a Rust programmer expects of the API: the three forms of each call that waits, conversions, traits,
-//! iterators, and values of types of one's own.
+//! iterators, and values of structs that the program defines.
 
 mod support;
 

@@ -1,56 +1,39 @@
-//! What the library costs over the bare calls.
+//! The cost of the library over the bare calls.
 
 use crate::{
     dropin,
-    pairs::{MANY_ROUNDS, Pair},
+    pairs::{self, Pair},
+    processes::Failure,
 };
 use shmkey::{Key, Segment, capi};
-use std::{
-    ffi::CString,
-    hint::black_box,
-    io::{self, IsTerminal, Write},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    ptr,
-};
+use std::{ffi::CString, hint::black_box, os::unix::ffi::OsStrExt, path::Path, ptr};
+
+/// So many rounds show a difference of some thousandths.
+const ROUNDS: usize = 2001;
 
 /// Measures, and prints the table.
-pub fn print() -> Result<(), Box<dyn std::error::Error>> {
+pub fn print() -> Result<(), Failure> {
     let file = tempfile::NamedTempFile::new()?;
-    let mut pairs = [
+    let pairs = [
         attaching(4 << 10)?,
         attaching(1 << 20)?,
-        opening(file.path())?,
-        creating(file.path())?,
+        opening(file.path(), false)?,
+        opening(file.path(), true)?,
         dropin::opening()?,
     ];
-
     println!("| what | bare calls | shmkey | ratio (quartiles) |");
-    println!("|---|--:|--:|--:|");
-    for pair in pairs.iter_mut().flatten() {
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[Kmeasuring {}", pair.name);
-            io::stderr().flush()?;
-        }
-        let result = pair.measure(MANY_ROUNDS);
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
-        println!("{result}");
-    }
-    Ok(())
+    pairs::print(ROUNDS, pairs.into_iter().flatten())
 }
 
-/// Attach and detach, as often as wanted.
-fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
+/// Returns pairs that attach and detach a segment of this size.
+fn attaching(size: usize) -> Result<Vec<Pair>, Failure> {
     let segment = Segment::options()
         .size(size)
         .remove_on_drop(true)
         .open(Key::PRIVATE)?;
     let id = segment.id();
     let bare = move || {
-        // SAFETY: nothing is replaced, and what is attached here is detached here, and
-        // not used in between.
+        // SAFETY: the kernel chooses the address, and nothing uses the memory before it is detached.
         unsafe {
             let memory = libc::shmat(black_box(id), ptr::null(), 0);
             assert_ne!(memory as isize, -1);
@@ -60,7 +43,7 @@ fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
     let through_c = move || {
         let memory = capi::shm_attach(black_box(id), 0);
         assert!(!memory.is_null());
-        // SAFETY: nothing refers to what was attached just now.
+        // SAFETY: nothing refers to the memory.
         assert_eq!(unsafe { capi::shm_detach(memory) }, 0);
     };
     let through_rust = move || {
@@ -75,81 +58,49 @@ fn attaching(size: usize) -> Result<Vec<Pair>, shmkey::Error> {
     ])
 }
 
-/// Open a segment that exists, by path and project id.
-fn opening(path: &Path) -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
+/// Returns pairs that open a segment by path and project id: one that exists, or one that they create and remove.
+fn opening(path: &Path, removes: bool) -> Result<Vec<Pair>, Failure> {
     const SIZE: usize = 4096;
-    let c_path = CString::new(path.as_os_str().as_bytes())?;
-    let key = Key::from_path(path, 1)?;
-    let segment = Segment::options()
+    const FLAGS: libc::c_int = libc::IPC_CREAT | 0o600;
+    let (what, proj_id) = if removes {
+        ("create by path and id, and remove", 2)
+    } else {
+        ("open by path and id", 1)
+    };
+    let path_for_c = CString::new(path.as_os_str().as_bytes())?;
+    let key = Key::from_path(path, proj_id)?;
+    let options = Segment::options().create(true).size(SIZE);
+    let kept = Segment::options()
         .create(true)
         .size(SIZE)
-        .remove_on_drop(true)
-        .open(key)?;
-    let for_c = c_path.clone();
+        .remove_on_drop(true);
+    let existing = (!removes).then(|| kept.open(key)).transpose()?;
     let bare = {
-        let path = c_path.clone();
-        move || {
-            // SAFETY: the path is a C string.
-            let id = unsafe {
-                libc::shmget(libc::ftok(path.as_ptr(), 1), SIZE, libc::IPC_CREAT | 0o600)
-            };
-            assert!(black_box(id) >= 0);
-        }
-    };
-    let through_c = move || {
-        // SAFETY: the path is a C string.
-        let id = unsafe { capi::shm_open_key(for_c.as_ptr(), 1, SIZE, libc::IPC_CREAT | 0o600) };
-        assert!(black_box(id) >= 0);
-    };
-    let path = path.to_owned();
-    let through_rust = move || {
-        let _ = segment.id(); // stays until the end
-        let opened = Key::from_path(&path, 1)
-            .and_then(|key| Segment::options().create(true).size(SIZE).open(key));
-        assert!(black_box(opened).is_ok());
-    };
-    Ok(vec![
-        Pair::new("open by path and id: C".into(), bare.clone(), through_c),
-        Pair::new("open by path and id: Rust".into(), bare, through_rust),
-    ])
-}
-
-/// Create a segment by path and project id, and remove it.
-fn creating(path: &Path) -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
-    const SIZE: usize = 4096;
-    let c_path = CString::new(path.as_os_str().as_bytes())?;
-    let bare = {
-        let path = c_path.clone();
+        let path = path_for_c.clone();
         move || {
             // SAFETY: the path is a C string, and IPC_RMID uses no buffer.
             unsafe {
-                let id = libc::shmget(libc::ftok(path.as_ptr(), 2), SIZE, libc::IPC_CREAT | 0o600);
-                assert_eq!(libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()), 0);
+                let id = libc::shmget(libc::ftok(path.as_ptr(), proj_id), SIZE, FLAGS);
+                assert!(black_box(id) >= 0);
+                assert!(!removes || libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()) == 0);
             }
         }
     };
     let through_c = move || {
         // SAFETY: the path is a C string.
-        let id = unsafe { capi::shm_open_key(c_path.as_ptr(), 2, SIZE, libc::IPC_CREAT | 0o600) };
-        assert_eq!(capi::shm_remove(id), 0);
+        let id = unsafe { capi::shm_open_key(path_for_c.as_ptr(), proj_id, SIZE, FLAGS) };
+        assert!(black_box(id) >= 0);
+        assert!(!removes || capi::shm_remove(id) == 0);
     };
     let path = path.to_owned();
     let through_rust = move || {
-        let removed = Key::from_path(&path, 2)
-            .and_then(|key| Segment::options().create(true).size(SIZE).open(key))
-            .and_then(|segment| segment.remove());
-        assert!(removed.is_ok());
+        let _ = &existing; // until the last measurement
+        let opened = Key::from_path(&path, proj_id).and_then(|key| options.open(key));
+        let segment = black_box(opened).expect("the file exists");
+        assert!(!removes || segment.remove().is_ok());
     };
     Ok(vec![
-        Pair::new(
-            "create by path and id, and remove: C".into(),
-            bare.clone(),
-            through_c,
-        ),
-        Pair::new(
-            "create by path and id, and remove: Rust".into(),
-            bare,
-            through_rust,
-        ),
+        Pair::new(format!("{what}: C"), bare.clone(), through_c),
+        Pair::new(format!("{what}: Rust"), bare, through_rust),
     ])
 }

@@ -1,6 +1,6 @@
-//! What the drop-in costs over libc, without a trace and with one.
+//! The cost of the drop-in over libc, without a trace and with one.
 
-use crate::pairs::Pair;
+use crate::{pairs::Pair, processes::Failure};
 use shmkey::{Key, Segment};
 use std::{
     env,
@@ -12,15 +12,15 @@ use std::{
 
 type Shmget = unsafe extern "C" fn(libc::key_t, usize, c_int) -> c_int;
 
-/// Opening a segment by its key, the cheapest of the calls. Nothing where the drop-in was not built
-/// beside this program.
-pub fn opening() -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
+/// Returns pairs that open a segment by its key, the cheapest of the calls. None if the drop-in was not built beside
+/// this program.
+pub fn opening() -> Result<Vec<Pair>, Failure> {
     let file = env::current_exe()?.with_file_name("libshmkey_dropin.so");
     if !file.exists() {
-        eprintln!("{} is not there: cargo build --release", file.display());
+        eprintln!("{} does not exist: cargo build --release", file.display());
         return Ok(Vec::new());
     }
-    // A copy of the file is another library, which reads the environment for itself.
+    // The loader takes a copy of the file for another library, which reads the environment again.
     let directory = tempfile::tempdir()?;
     let copy = directory.path().join("traced.so");
     std::fs::copy(&file, &copy)?;
@@ -36,13 +36,13 @@ pub fn opening() -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
         .remove_on_drop(true)
         .open(key)?;
     let open = move |shmget: Shmget| {
-        // SAFETY: three integers.
+        // SAFETY: it takes three integers.
         move || assert!(black_box(unsafe { shmget(key.as_raw(), 0, 0) }) >= 0)
     };
     let keeping = {
         let open = open(silent);
         move || {
-            let _ = segment.id(); // stays until the end
+            let _ = &segment; // until the last measurement
             open();
         }
     };
@@ -57,8 +57,8 @@ pub fn opening() -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
     ])
 }
 
-/// Loads a library, for good, and finds its `shmget`.
-fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Box<dyn std::error::Error>> {
+/// Loads a library for ever, and finds its `shmget`.
+fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Failure> {
     let path = CString::new(file.as_os_str().as_bytes())?;
     // SAFETY: this program has one thread so far, so no other thread reads the environment.
     unsafe {
@@ -67,7 +67,7 @@ fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Box<dyn std::error::
             None => env::remove_var("SHMKEY_TRACE"),
         }
     }
-    // SAFETY: the library is ours; what it does when it is loaded is to read that variable.
+    // SAFETY: the library is the drop-in, which only reads that variable when it is loaded.
     let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if library.is_null() {
         return Err(dl_error().into());
@@ -82,7 +82,7 @@ fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Box<dyn std::error::
 }
 
 fn dl_error() -> String {
-    // SAFETY: right after a failure this is a C string.
+    // SAFETY: right after a failure, dlerror returns a C string.
     unsafe { CStr::from_ptr(libc::dlerror()) }
         .to_string_lossy()
         .into_owned()

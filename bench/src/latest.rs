@@ -1,4 +1,4 @@
-//! What publishing and reading the newest value costs; the value has 64 bytes.
+//! The cost of publishing and reading a latest value of 64 bytes.
 
 use crate::{
     peers::seqlock::SeqLock,
@@ -9,15 +9,15 @@ use std::{hint::black_box, thread, time::Duration};
 
 pub type Value = [u64; 8];
 
-/// What is published in turn. They are not made on the way: the first bytes of a value would still
-/// be on their way to the cache when it is copied.
+/// The values, published in turn. They are made in advance: the first bytes of a new value would still be on
+/// their way to the cache when it is copied.
 const VALUES: Lines = Lines([[1; 8], [2; 8]]);
 
 /// Each on one line of the cache.
 #[repr(align(64))]
 struct Lines([Value; 2]);
 
-/// Where one publishes, and any number read.
+/// A latest value of some kind, with one publisher and any number of readers.
 pub trait Board: Sync + Sized {
     type Publisher<'a>: Publisher
     where
@@ -25,7 +25,7 @@ pub trait Board: Sync + Sized {
 
     fn new() -> Result<Self, Failure>;
     fn publisher(&self) -> Self::Publisher<'_>;
-    /// Copies the newest value to where it is wanted.
+    /// Copies the latest value.
     fn read(&self, value: &mut Value);
 }
 
@@ -33,7 +33,7 @@ pub trait Publisher {
     fn publish(&mut self, value: &Value);
 }
 
-/// Reading what does not change.
+/// Measures reading a value that does not change.
 pub fn reading<B: Board>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let board = B::new()?;
     alone(cpus, amount, || {
@@ -42,45 +42,47 @@ pub fn reading<B: Board>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     })
 }
 
-/// Publishing, one value after the other, with so many readers that read all the time. Half of
-/// them are on the publisher's CPU; its time is what it had of that.
-pub fn publishing<B: Board>(readers: usize, cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
-    let board = B::new()?;
-    with_readers(&board, readers, cpus, || {
-        let mut publisher = board.publisher();
-        let mut batch = |count| {
-            for number in 0..count {
-                publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
-            }
-        };
-        batch(amount.batch);
-        time_own(amount, batch)
-    })
-}
-
-/// The same with a pause of a microsecond before each value. The time is that between two readings
-/// of the clock, one before and one after publishing: compare it with that of `nothing`. The
-/// stores may reach the cache later.
-pub fn paced<B: Board>(readers: usize, cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
-    let board = B::new()?;
-    with_readers(&board, readers, cpus, || {
-        let clock = Ticks::new();
-        let mut publisher = board.publisher();
-        clock.paced(amount, |number| {
-            publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
+/// Measures publishing without a pause, while so many processes read all the time. Half of them share the
+/// publisher's CPU; the time is the publisher's share of that.
+pub fn publishing<B: Board>(readers: usize) -> impl Fn(Cpus, Amount) -> Result<f64, Failure> {
+    move |cpus, amount| {
+        with_readers::<B>(readers, cpus, |board| {
+            let mut publisher = board.publisher();
+            let mut batch = |count| {
+                for number in 0..count {
+                    publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
+                }
+            };
+            batch(amount.batch);
+            time_own(amount, batch)
         })
-    })
+    }
 }
 
-/// What the clock itself takes, in `paced`.
+/// Measures publishing with a pause of a microsecond before each value. The time is that between two readings of the
+/// clock, one before and one after publishing: compare it with that of `nothing`. The stores may reach the cache
+/// later.
+pub fn paced<B: Board>(readers: usize) -> impl Fn(Cpus, Amount) -> Result<f64, Failure> {
+    move |cpus, amount| {
+        with_readers::<B>(readers, cpus, |board| {
+            let clock = Ticks::new();
+            let mut publisher = board.publisher();
+            clock.paced(amount, |number| {
+                publisher.publish(&black_box(&VALUES.0)[number as usize % 2]);
+            })
+        })
+    }
+}
+
+/// Measures the clock that `paced` reads.
 pub fn nothing(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
-    let results = processes::processes(&[Some(cpus.0)], |player| {
-        player.report(Ticks::new().paced(amount, |_| ()));
+    let results = processes::processes(&[Some(cpus.0)], |worker| {
+        worker.report(Ticks::new().paced(amount, |_| ()));
     })?;
     Ok(results[0])
 }
 
-/// Copying a value that does not change.
+/// Measures copying a value that does not change.
 pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let value: Value = [1; 8];
     alone(cpus, amount, || {
@@ -88,10 +90,10 @@ pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     })
 }
 
-/// Reads so often, whatever becomes of it.
+/// Reads so many times, into a buffer that is not used.
 #[inline]
 fn repeat(count: u64, read: impl Fn(&mut Value)) {
-    // On one line of the cache, or the figure depends on where the stack happens to begin.
+    // In one cache line: otherwise the time depends on the address of the stack.
     #[repr(align(64))]
     struct Line(Value);
     let mut line = Line(Value::default());
@@ -100,37 +102,37 @@ fn repeat(count: u64, read: impl Fn(&mut Value)) {
     }
 }
 
-/// Times batches in one process, after one that is not timed.
+/// Measures batches in one process, after a warm-up.
 fn alone<B: FnMut(u64)>(
     cpus: Cpus,
     amount: Amount,
     prepare: impl Fn() -> B,
 ) -> Result<f64, Failure> {
-    let results = processes::processes(&[Some(cpus.1)], |player| {
+    let results = processes::processes(&[Some(cpus.1)], |worker| {
         let mut batch = prepare();
         batch(amount.batch);
-        player.report(time(amount, batch));
+        worker.report(time(amount, batch));
     })?;
     Ok(results[0])
 }
 
 /// Measures in one process while others read.
 fn with_readers<B: Board>(
-    board: &B,
     readers: usize,
     cpus: Cpus,
-    measure: impl Fn() -> f64,
+    measure: impl Fn(&B) -> f64,
 ) -> Result<f64, Failure> {
+    let board = B::new()?;
     let home = |rank| Some(if rank % 2 == 0 { cpus.0 } else { cpus.1 });
     let homes: Vec<Home> = (0..1 + readers).map(home).collect();
-    let results = processes::processes(&homes, |player| {
-        player.meet();
-        if player.rank == 0 {
+    let results = processes::processes(&homes, |worker| {
+        worker.meet();
+        if worker.rank == 0 {
             thread::sleep(Duration::from_millis(1)); // until all read
-            player.report(measure());
-            player.end_all();
+            worker.report(measure(&board));
+            worker.end_all();
         } else {
-            while !player.ended() {
+            while !worker.ended() {
                 repeat(64, |value| board.read(value));
             }
         }
@@ -138,7 +140,7 @@ fn with_readers<B: Board>(
     Ok(results[0])
 }
 
-/// The processor's own clock, to time what takes a few nanoseconds.
+/// The processor's own clock, for times of a few nanoseconds.
 struct Ticks {
     per_nanosecond: f64,
 }
@@ -159,8 +161,8 @@ impl Ticks {
         use std::arch::x86_64::{__rdtscp, _mm_lfence};
         // SAFETY: every 64-bit processor that Linux runs on in this decade has the instruction.
         unsafe {
-            let ticks = __rdtscp(&mut 0); // when all before has been done
-            _mm_lfence(); // before anything after begins
+            let ticks = __rdtscp(&mut 0); // after all earlier instructions
+            _mm_lfence(); // before all later ones
             ticks
         }
     }
@@ -172,8 +174,8 @@ impl Ticks {
         START.get_or_init(Instant::now).elapsed().as_nanos() as u64
     }
 
-    /// Times each on its own, a microsecond after the one before; in nanoseconds. The mean of the
-    /// middle half: a few are interrupted, and the clock of some processors goes in steps of 10 ns.
+    /// Times each call on its own, a microsecond after the one before. Returns the mean of the middle half in
+    /// nanoseconds: a few calls are interrupted, and the clock of some processors has steps of 10 ns.
     fn paced(&self, amount: Amount, mut each: impl FnMut(u64)) -> f64 {
         let timed = (0..amount.total()).map(|number| {
             self.wait(1000.0);

@@ -1,6 +1,6 @@
-//! How long it takes to list thousands of segments, by the command and by what there was before.
+//! The time to list thousands of segments: `shmkey list` beside `lsipc` and `ipcs`.
 
-use crate::{processes::Failure, stopwatch::quartiles};
+use crate::{pairs::alternate, processes::Failure};
 use shmkey::{Key, Segment};
 use std::{
     env,
@@ -13,21 +13,21 @@ use std::{
 const SEGMENTS: usize = 4_000;
 const ROUNDS: usize = 31;
 
-/// How many processes have how many segments attached each.
+/// Numbers of processes, and of the segments that each has attached.
 const USERS: [(usize, usize); 2] = [(1, 2_000), (300, 20)];
 
-/// Prints a table: our command and its peers, in turn, and the ratios of neighbours.
+/// Measures the command and its peers in turn, and prints a table.
 pub fn print() -> Result<(), Failure> {
     let shmkey = env::current_exe()?.with_file_name("shmkey");
     if !shmkey.exists() {
         let file = shmkey.display();
-        return Err(format!("{file} is not there: cargo build --release").into());
+        return Err(format!("{file} does not exist: cargo build --release").into());
     }
-    // No other program's segments, and room for ours.
-    // SAFETY: concerns this thread, which is the only one so far, and the programs that it starts.
+    // In a namespace of its own it lists no other program's segments, and no limit is reached.
+    // SAFETY: this concerns this thread, which is the only one so far, and the programs that it starts.
     if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 {
         let error = io::Error::last_os_error();
-        return Err(format!("an IPC namespace of its own (run it as root): {error}").into());
+        return Err(format!("cannot make an IPC namespace (run it as root): {error}").into());
     }
     let options = Segment::options()
         .create(true)
@@ -44,8 +44,11 @@ pub fn print() -> Result<(), Failure> {
             .collect::<Result<_, _>>()?;
         for ours in [&["list"][..], &["list", "--json"]] {
             for peer in [["lsipc", "-m"], ["ipcs", "-m"]] {
-                let [theirs, us, ratio] = compare(&shmkey, ours, &peer)?;
-                let [low, middle, high] = ratio;
+                let [theirs, us, [low, middle, high]] = alternate(
+                    ROUNDS,
+                    || time(Path::new(peer[0]), &peer[1..]),
+                    || time(&shmkey, ours),
+                )?;
                 println!(
                     "| `shmkey {}` / `{}` | {processes} × {each} | {:.0} ms | {:.0} ms | **{middle:.2}** ({low:.2} to {high:.2}) |",
                     ours.join(" "),
@@ -59,32 +62,11 @@ pub fn print() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Quartiles of the peer's times, of ours, and of the ratios of neighbours.
-fn compare(shmkey: &Path, ours: &[&str], peer: &[&str]) -> Result<[[f64; 3]; 3], Failure> {
-    let (mut theirs, mut us, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let peer = || time(Path::new(peer[0]), &peer[1..]);
-        let own = || time(shmkey, ours);
-        // The first of the two is sometimes at a disadvantage, so they take turns in being first.
-        let (peer, own) = match round % 2 {
-            0 => (peer()?, own()?),
-            _ => {
-                let own = own()?;
-                (peer()?, own)
-            }
-        };
-        theirs.push(peer);
-        us.push(own);
-        ratio.push(own / peer);
-    }
-    Ok([theirs, us, ratio].map(quartiles))
-}
-
-/// A process that has segments attached, until this is dropped.
+/// A process that has segments attached; dropping this ends it.
 struct User(libc::pid_t);
 
 impl User {
-    /// Of all segments, `each`, and other ones than its neighbours.
+    /// Starts a process that attaches `each` of all segments, and other ones than the process before it.
     fn new(all: &[Segment], number: usize, each: usize) -> Result<User, Failure> {
         let (mut reader, writer) = io::pipe()?;
         // SAFETY: this program has one thread so far.
@@ -93,7 +75,7 @@ impl User {
             return Err(io::Error::last_os_error().into());
         }
         if pid == 0 {
-            // SAFETY: ends with its parent, whatever becomes of that.
+            // SAFETY: this only makes the kernel end the child with its parent.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             let segments = all.iter().cycle().skip(number * each).take(each);
             let attached = segments.map(Segment::attach);
@@ -117,7 +99,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // SAFETY: a child of ours that was not waited for.
+        // SAFETY: a child that was not waited for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -125,7 +107,7 @@ impl Drop for User {
     }
 }
 
-/// Milliseconds that a program takes, with its output discarded.
+/// Returns how long a program runs, in milliseconds. Discards its output.
 fn time(program: &Path, arguments: &[&str]) -> Result<f64, Failure> {
     let mut command = Command::new(program);
     let command = command.args(arguments).stdout(Stdio::null());

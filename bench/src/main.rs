@@ -1,18 +1,15 @@
-//! What the library costs, as ratios measured side by side in one run.
+//! The cost of the library, as ratios to the alternatives, measured in one run.
 //!
 //! | command | measures |
 //! |---|---|
-//! | `shmkey-bench` | the functions against the bare calls below them |
-//! | `shmkey-bench sync` | what processes synchronise by, against what others offer |
+//! | `shmkey-bench` | the functions beside the bare calls below them |
+//! | `shmkey-bench sync` | the objects beside those of other libraries |
 //! | `shmkey-bench locks` | hand-over, idle waiters, and failed tries, beside pthread's and POSIX' locks |
-//! | `shmkey-bench list` | the command's list of 4,000 segments against `lsipc` and `ipcs` |
+//! | `shmkey-bench list` | the command's list of 4,000 segments beside `lsipc` and `ipcs` |
 //! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
 //!
-//! `cargo run --release -p shmkey-bench -- sync` runs the peers that are quickly built; with
-//! `--features peers,aeron` all of them. Bare `cargo` arguments come before the `--`.
-//!
-//! Aeron is a feature of its own because it is a big C program: its sources want CMake 3.30, which
-//! Debian 12 does not have (`pip install cmake` does), and libclang.
+//! `cargo run --release -p shmkey-bench -- sync` measures the peers that build quickly, and
+//! `cargo run --release -p shmkey-bench --features peers,aeron -- sync` all of them. Cargo.toml says what each needs.
 
 mod calls;
 mod dropin;
@@ -42,24 +39,24 @@ use schedule::Plan;
 use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
-usage: shmkey-bench [calls]              our functions against bare calls
-       shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore against their peers
-       shmkey-bench locks [OPTIONS]      Mutex and Semaphore, handed over, waited for, tried while taken
-       shmkey-bench list                 our list of 4,000 segments against lsipc's (needs root)
+usage: shmkey-bench [calls]              the functions beside bare calls
+       shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore beside their peers
+       shmkey-bench locks [OPTIONS]      Mutex and Semaphore: hand-over, waiting, and failed tries
+       shmkey-bench list                 the list of 4,000 segments beside lsipc's and ipcs' (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
-       shmkey-bench placement            how near the two CPUs are, now and again
+       shmkey-bench placement            how near the two CPUs are, once a second
 
 options of sync:
-  --runs N         so many runs of each must count (default 7)
-  --only TEXT      only the groups whose title contains it; may be given again
-  --plot FILE      where the picture goes (default bench/results.svg)
+  --runs N         the number of runs of each that must count (default 7)
+  --only TEXT      only the groups whose title contains TEXT; may be repeated
+  --plot FILE      also draw the results into this SVG file
   --cpus A,B       the two CPUs (default: the first two allowed)
-  --near LOW..HIGH what is near, in nanoseconds of a bare round trip (default 75..190)
-  --patience S     so many seconds to wait for the CPUs to be near (default 60)
+  --near LOW..HIGH the bare round trip that counts as near, in nanoseconds (default 75..190)
+  --patience S     how long to wait until the CPUs are near, in seconds (default 60)
 
 options of locks:
-  --rounds N       so many rounds of half a second for each lock in each hand-over (default 5)
-  --only TEXT      only the tables whose title contains it; may be given again
+  --rounds N       the number of rounds of half a second for each lock in each hand-over (default 5)
+  --only TEXT      only the tables whose title contains TEXT; may be repeated
 ";
 
 fn main() -> ExitCode {
@@ -80,14 +77,14 @@ enum Command {
     Sync(Sync),
     Placement,
     Syscalls,
-    /// What `Syscalls` watches: a path, so many times.
+    /// What `Syscalls` watches: the name of a fast path, and a number of operations.
     FastPath(String, u64),
 }
 
 struct Sync {
     plan: Plan,
     only: Vec<String>,
-    plot: PathBuf,
+    plot: Option<PathBuf>,
 }
 
 impl Command {
@@ -161,24 +158,24 @@ impl Sync {
                 patience: Duration::from_secs(60),
             },
             only: Vec::new(),
-            plot: PathBuf::from("bench/results.svg"),
+            plot: None,
         };
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("runs") => sync.plan.runs = arguments.value()?.parse()?,
                 Long("only") => sync.only.push(arguments.value()?.string()?),
-                Long("plot") => sync.plot = arguments.value()?.into(),
+                Long("plot") => sync.plot = Some(arguments.value()?.into()),
                 Long("patience") => {
                     sync.plan.patience = Duration::from_secs(arguments.value()?.parse()?);
                 }
                 Long("cpus") => {
                     let text = arguments.value()?.string()?;
-                    let (one, other) = text.split_once(',').ok_or("--cpus wants A,B")?;
+                    let (one, other) = text.split_once(',').ok_or("--cpus needs A,B")?;
                     sync.plan.cpus = Cpus(one.parse()?, other.parse()?);
                 }
                 Long("near") => {
                     let text = arguments.value()?.string()?;
-                    let (low, high) = text.split_once("..").ok_or("--near wants LOW..HIGH")?;
+                    let (low, high) = text.split_once("..").ok_or("--near needs LOW..HIGH")?;
                     sync.plan.near = low.parse()?..=high.parse()?;
                 }
                 other => return Err(other.unexpected().into()),
@@ -194,12 +191,15 @@ impl Sync {
         }
         let gave_up = self.plan.measure(&mut groups)?;
         if gave_up {
-            println!("The CPUs were not near each other for long. Runs elsewhere are labelled.\n");
+            println!(
+                "The CPUs were not near each other for long. Runs in other places are labelled.\n"
+            );
         }
         print!("{}", report::table(&groups));
-        std::fs::write(&self.plot, plot::svg(&groups))
-            .map_err(|error| format!("{}: {error}", self.plot.display()))?;
-        eprintln!("The picture is in {}.", self.plot.display());
+        if let Some(file) = self.plot {
+            std::fs::write(&file, plot::svg(&groups))
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Objects that leave nothing behind.
+//! Objects that leave no segment behind.
 
 use crate::processes::{Failure, Undisturbed};
 use std::{
@@ -6,8 +6,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Opens an object under a unique name, and removes its segment at once: processes that are forked later
-/// have the object, and the kernel destroys it with the last of them, however that process ends.
+/// Opens an object under a unique name, and removes its segment at once: processes that are forked later inherit the
+/// object, and the kernel destroys it when the last of them ends.
 pub fn nameless<T>(
     open: impl FnOnce(&str) -> Result<T, shmkey::Error>,
     remove: impl FnOnce(&T) -> Result<(), shmkey::Error>,

@@ -1,4 +1,4 @@
-//! Our own objects behind the traits of their peers.
+//! The objects of shmkey behind the traits of their peers, and their fast paths.
 
 use crate::{
     latest::{self, Board, Value},
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::hint;
 
-/// A ring, for many senders or one. Its ends wait as the library does, or they try again and again.
+/// A ring for many senders or one. Its ends wait as the library does, or try again and again.
 pub struct Ring<const WAITS: bool, const MANY: bool>(shmkey::Ring);
 
 impl<const WAITS: bool, const MANY: bool> Channel for Ring<WAITS, MANY> {
@@ -22,7 +22,7 @@ impl<const WAITS: bool, const MANY: bool> Channel for Ring<WAITS, MANY> {
         Ok(Ring(nameless(open, shmkey::Ring::remove)?))
     }
     fn sender(&self) -> Sender<WAITS> {
-        Sender(self.0.sender().expect("a sender may come"))
+        Sender(self.0.sender().expect("it accepts another sender"))
     }
     fn receiver(&self) -> Receiver<WAITS> {
         Receiver(self.0.receiver().expect("there is one receiver"))
@@ -55,7 +55,7 @@ impl<const WAITS: bool> peers::Receiver for Receiver<WAITS> {
     }
 }
 
-/// Tries until it would not have to wait.
+/// Tries until the attempt does not fail with `WouldBlock`.
 #[inline]
 fn again<T>(mut attempt: impl FnMut() -> Result<T, shmkey::Error>) -> T {
     loop {
@@ -90,109 +90,73 @@ impl latest::Publisher for shmkey::Publisher<Value> {
     }
 }
 
-/// Something that must not call the system.
+/// An operation that makes no system call while no thread waits.
 pub struct FastPath {
     pub name: &'static str,
-    /// Does it so many times.
-    pub walk: fn(u64) -> Result<(), Failure>,
+    /// Repeats the operation so many times.
+    pub walk: Box<dyn Fn(u64) -> Result<(), Failure>>,
 }
 
-/// All of them, while no thread waits.
-pub const FAST_PATHS: &[FastPath] = &[
-    FastPath {
-        name: "Ring: send, recv, 64 B",
-        walk: |count| {
-            with_ring(false, |sender, receiver| {
-                (0..count).try_for_each(|_| {
-                    sender.send(&[1; 64])?;
-                    receiver.recv(&mut [0; 64]).map(drop)
-                })
-            })
-        },
-    },
-    FastPath {
-        name: "Ring: send, recv, 64 KiB",
-        walk: |count| {
-            let mut message = vec![1; 64 << 10];
-            with_ring(false, |sender, receiver| {
-                (0..count).try_for_each(|_| {
-                    sender.send(&message)?;
-                    receiver.recv(&mut message).map(drop)
-                })
-            })
-        },
-    },
-    FastPath {
-        name: "Ring: try_send, try_recv",
-        walk: |count| {
-            with_ring(false, |sender, receiver| {
-                (0..count).try_for_each(|_| {
-                    sender.try_send(&[1; 64])?;
-                    receiver.try_recv(&mut [0; 64]).map(drop)
-                })
-            })
-        },
-    },
-    FastPath {
-        name: "Ring: reserve, commit, peek, release",
-        walk: |count| {
-            with_ring(false, |sender, receiver| {
-                (0..count).try_for_each(|_| {
-                    sender.try_reserve(64)?.commit()?;
-                    receiver.try_peek()?.release()
-                })
-            })
-        },
-    },
-    FastPath {
-        name: "Ring for many senders: send, recv",
-        walk: |count| {
-            with_ring(true, |sender, receiver| {
-                (0..count).try_for_each(|_| {
-                    sender.send(&[1; 64])?;
-                    receiver.recv(&mut [0; 64]).map(drop)
-                })
-            })
-        },
-    },
-    FastPath {
-        name: "Latest: publish, read",
-        walk: |count| {
-            let latest = <shmkey::Latest<Value> as Board>::new()?;
-            let mut publisher = latest.publisher()?;
-            for number in 0..count {
-                publisher.publish([number; 8])?;
-                assert_eq!(latest.read()?, Some([number; 8]));
-            }
-            Ok(())
-        },
-    },
-    FastPath {
-        name: "Mutex: lock, unlock",
-        walk: many::<shmkey::Mutex<u64>>,
-    },
-    FastPath {
-        name: "Semaphore: wait, post",
-        walk: many::<shmkey::Semaphore>,
-    },
-];
-
-fn with_ring(
-    many_senders: bool,
-    walk: impl FnOnce(&mut shmkey::Sender, &mut shmkey::Receiver) -> Result<(), shmkey::Error>,
-) -> Result<(), Failure> {
-    let open = |name: &str| {
-        shmkey::Ring::options()
-            .many_senders(many_senders)
-            .open(name, 256 << 10)
+/// Returns all fast paths.
+pub fn fast_paths() -> Vec<FastPath> {
+    fn path(name: &'static str, walk: impl Fn(u64) -> Result<(), Failure> + 'static) -> FastPath {
+        let walk = Box::new(walk);
+        FastPath { name, walk }
+    }
+    let message: Step = |sender, receiver| {
+        sender.send(&[1; 64])?;
+        receiver.recv(&mut [0; 64]).map(drop)
     };
-    let ring = nameless(open, shmkey::Ring::remove)?;
-    walk(&mut ring.sender()?, &mut ring.receiver()?)?;
+    let long_message: Step = |sender, receiver| {
+        sender.send(&[1; 64 << 10])?;
+        receiver.recv(&mut [0; 64 << 10]).map(drop)
+    };
+    let tried: Step = |sender, receiver| {
+        sender.try_send(&[1; 64])?;
+        receiver.try_recv(&mut [0; 64]).map(drop)
+    };
+    let in_place: Step = |sender, receiver| {
+        sender.try_reserve(64)?.commit()?;
+        receiver.try_peek()?.release()
+    };
+    vec![
+        path("Ring: send, recv, 64 B", ring(false, message)),
+        path("Ring: send, recv, 64 KiB", ring(false, long_message)),
+        path("Ring: try_send, try_recv", ring(false, tried)),
+        path(
+            "Ring: reserve, commit, peek, release",
+            ring(false, in_place),
+        ),
+        path("Ring for many senders: send, recv", ring(true, message)),
+        path("Latest: publish, read", latest),
+        path("Mutex: lock, unlock", many::<shmkey::Mutex<u64>>),
+        path("Semaphore: wait, post", many::<shmkey::Semaphore>),
+    ]
+}
+
+type Step = fn(&mut shmkey::Sender, &mut shmkey::Receiver) -> Result<(), shmkey::Error>;
+
+fn ring(many_senders: bool, step: Step) -> impl Fn(u64) -> Result<(), Failure> {
+    move |count| {
+        let options = shmkey::Ring::options().many_senders(many_senders);
+        let ring = nameless(|name| options.open(name, 256 << 10), shmkey::Ring::remove)?;
+        let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+        Ok((0..count).try_for_each(|_| step(&mut sender, &mut receiver))?)
+    }
+}
+
+fn latest(count: u64) -> Result<(), Failure> {
+    let latest = <shmkey::Latest<Value> as Board>::new()?;
+    let mut publisher = latest.publisher()?;
+    for number in 0..count {
+        publisher.publish([number; 8])?;
+        assert_eq!(latest.read()?, Some([number; 8]));
+    }
     Ok(())
 }
 
 fn many<L: Lock>(count: u64) -> Result<(), Failure> {
     let lock = L::new()?;
-    (0..count).for_each(|_| lock.take_and_give());
+    (0..count).for_each(|_| lock.lock_and_unlock());
     Ok(())
 }

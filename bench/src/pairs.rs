@@ -1,32 +1,19 @@
-//! Two ways of doing one thing, measured in turn.
+//! Two ways to do the same, measured in turn.
 //!
-//! A shared machine changes its speed while one looks. So the two alternate in short batches, each
-//! batch is compared with its neighbour only, and what counts is the median of these ratios.
+//! The speed of a shared machine changes. So the two alternate in short batches, each batch is compared with its
+//! neighbour alone, and the result is the median of these ratios.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use crate::{processes::Failure, progress::Progress, report::Nanoseconds, stopwatch::quartiles};
+use std::time::{Duration, Instant};
 
-/// How long a batch takes, about: short enough that both of a round see the same machine.
+/// About how long a batch takes: so short that the machine has the same speed in both batches of a round.
 const BATCH: Duration = Duration::from_micros(500);
-/// So many rounds make a difference of some thousandths visible.
-pub const MANY_ROUNDS: usize = 2001;
 
-/// Two ways of doing one thing.
+/// Two ways to do the same.
 pub struct Pair {
-    pub name: String,
+    name: String,
     bare: Box<dyn FnMut(u32) -> Duration>,
     ours: Box<dyn FnMut(u32) -> Duration>,
-}
-
-/// What was measured: nanoseconds an operation, and the ratio of the two.
-pub struct Measured<'a> {
-    name: &'a str,
-    bare: f64,
-    ours: f64,
-    /// Lower quartile, median, upper quartile.
-    ratio: [f64; 3],
 }
 
 impl Pair {
@@ -38,36 +25,58 @@ impl Pair {
         }
     }
 
-    pub fn measure(&mut self, rounds: usize) -> Measured<'_> {
+    /// Measures the pair. Returns a row of a Markdown table.
+    fn measure(&mut self, rounds: usize) -> Result<String, Failure> {
         let (bare_count, ours_count) = (count(&mut self.bare), count(&mut self.ours));
-        let mut bare_time = || per_operation((self.bare)(bare_count), bare_count);
-        let mut ours_time = || per_operation((self.ours)(ours_count), ours_count);
-        let mut bare = Vec::with_capacity(rounds);
-        let mut ours = Vec::with_capacity(rounds);
-        let mut ratio = Vec::with_capacity(rounds);
-        for round in 0..rounds {
-            // The first of the two is sometimes at a disadvantage, so they take turns in being first.
-            let (b, o) = if round % 2 == 0 {
-                let b = bare_time();
-                (b, ours_time())
-            } else {
-                let o = ours_time();
-                (bare_time(), o)
-            };
-            bare.push(b);
-            ours.push(o);
-            ratio.push(o / b);
-        }
-        Measured {
-            name: &self.name,
-            bare: quartiles(bare)[1],
-            ours: quartiles(ours)[1],
-            ratio: quartiles(ratio),
-        }
+        let bare = || Ok(per_operation((self.bare)(bare_count), bare_count));
+        let ours = || Ok(per_operation((self.ours)(ours_count), ours_count));
+        let [[_, bare, _], [_, ours, _], [lower, median, upper]] = alternate(rounds, bare, ours)?;
+        Ok(format!(
+            "| {} | {} | {} | **{median:.3}** ({lower:.3} to {upper:.3}) |",
+            self.name,
+            Nanoseconds(bare),
+            Nanoseconds(ours)
+        ))
     }
 }
 
-/// How many operations make a batch.
+/// Measures the pairs, and prints the rows of a Markdown table below its heading.
+pub fn print(rounds: usize, pairs: impl IntoIterator<Item = Pair>) -> Result<(), Failure> {
+    println!("|---|--:|--:|--:|");
+    let progress = Progress::new();
+    for mut pair in pairs {
+        progress.show(&format!("measuring {}", pair.name));
+        let row = pair.measure(rounds)?;
+        progress.clear();
+        println!("{row}");
+    }
+    Ok(())
+}
+
+/// Measures two things in turn. Returns the quartiles of the first, of the second, and of their ratios.
+pub fn alternate(
+    rounds: usize,
+    mut first: impl FnMut() -> Result<f64, Failure>,
+    mut second: impl FnMut() -> Result<f64, Failure>,
+) -> Result<[[f64; 3]; 3], Failure> {
+    let mut values = [const { Vec::new() }; 3];
+    for round in 0..rounds {
+        // The one that goes first is sometimes at a disadvantage, so they take turns.
+        let (one, other) = if round % 2 == 0 {
+            let one = first()?;
+            (one, second()?)
+        } else {
+            let other = second()?;
+            (first()?, other)
+        };
+        for (values, value) in values.iter_mut().zip([one, other, other / one]) {
+            values.push(value);
+        }
+    }
+    Ok(values.map(quartiles))
+}
+
+/// Returns how many operations make a batch.
 fn count(batch: &mut dyn FnMut(u32) -> Duration) -> u32 {
     let mut count = 1;
     while batch(count) < BATCH {
@@ -80,7 +89,7 @@ fn per_operation(time: Duration, count: u32) -> f64 {
     time.as_nanos() as f64 / f64::from(count)
 }
 
-/// Does something a number of times, and tells how long that took.
+/// Returns a function that repeats an operation, and returns how long that took.
 fn batch(mut operation: impl FnMut()) -> impl FnMut(u32) -> Duration {
     move |count| {
         let start = Instant::now();
@@ -88,34 +97,5 @@ fn batch(mut operation: impl FnMut()) -> impl FnMut(u32) -> Duration {
             operation();
         }
         start.elapsed()
-    }
-}
-
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarter| values[values.len() * quarter / 4])
-}
-
-/// A row of a Markdown table.
-impl fmt::Display for Measured<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [lower, median, upper] = self.ratio;
-        write!(
-            f,
-            "| {} | {} | {} | **{median:.3}** ({lower:.3} to {upper:.3}) |",
-            self.name,
-            Time(self.bare),
-            Time(self.ours)
-        )
-    }
-}
-
-/// Nanoseconds, with decimals where they matter.
-struct Time(f64);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = if self.0 < 10.0 { 1 } else { 0 };
-        write!(f, "{:.decimals$} ns", self.0)
     }
 }

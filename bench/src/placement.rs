@@ -1,12 +1,12 @@
-//! Where the host has placed our two CPUs now.
+//! The place of the two CPUs relative to each other.
 //!
-//! A virtual machine's CPUs are moved: to cores that share a cache, to the two halves of one core,
-//! to far ends of the machine. The same program is five times slower there. So each run is
-//! bracketed by two probes, and counts only if both say *near*.
+//! A host moves the CPUs of a virtual machine: to cores that share a cache, to the two halves of one core, or far apart,
+//! where the same program is five times slower. So a probe runs before and after each run, and the run counts only
+//! if both probes find the CPUs *near*.
 
 use crate::{
     peers::{Duplex, Receiver, Sender, Two, bare::Flag},
-    processes::{self, Cpus, Failure, Player},
+    processes::{self, Cpus, Failure, Worker},
     stopwatch::{Amount, time},
 };
 use std::{
@@ -17,11 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is taken for near unless told otherwise: nanoseconds of a bare round trip between two
-/// cores with one cache. Two halves of one core are faster, what goes through memory is slower.
+/// The bare round trips that count as near by default, in nanoseconds: those between two cores that share a cache.
+/// Two halves of one core are faster, and round trips through memory are slower.
 pub const NEAR: RangeInclusive<f64> = 75.0..=190.0;
 
-/// A core of its own runs at most this much slower when the other runs, too; half a core at least.
+/// A CPU that is half a core becomes slower at least by this factor when the other CPU computes, too; one that is a
+/// whole core does not.
 const SHARED_FROM: f64 = 1.25;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +31,7 @@ pub enum Placement {
     /// Both are halves of one core.
     Siblings,
     Far,
-    /// It changed between two looks.
+    /// The two probes around a run differ.
     Moved,
 }
 
@@ -49,23 +50,23 @@ impl fmt::Display for Placement {
 pub struct Probe {
     /// The round trip of two flags, one cache line for each direction, in nanoseconds.
     pub bare: f64,
-    /// How much slower one CPU computes when the other does, too.
+    /// The factor by which one CPU becomes slower when the other computes, too.
     pub slowdown: f64,
 }
 
 impl Probe {
-    /// Looks; that takes three milliseconds.
+    /// Takes a probe, in about three milliseconds.
     pub fn take(cpus: Cpus) -> Result<Probe, Failure> {
         let flags = Two::<Flag>::new(0, 0)?;
-        let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |player| {
-            let bare = ping_pong(player, &flags);
-            player.report(if player.rank == 0 {
+        let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |worker| {
+            let bare = ping_pong(worker, &flags);
+            worker.report(if worker.rank == 0 {
                 bare
             } else {
-                slowdown(player)
+                slowdown(worker)
             });
-            if player.rank == 0 {
-                slowdown(player);
+            if worker.rank == 0 {
+                slowdown(worker);
             }
         })?;
         Ok(Probe {
@@ -85,16 +86,16 @@ impl Probe {
     }
 }
 
-fn ping_pong(player: &Player, flags: &Two<Flag>) -> f64 {
+fn ping_pong(worker: &Worker, flags: &Two<Flag>) -> f64 {
     const AMOUNT: Amount = Amount {
         batch: 1000,
         batches: 7,
     };
-    let mut end = flags.end(player.rank);
-    player.meet();
+    let mut end = flags.end(worker.rank);
+    worker.meet();
     let mut round = |count| {
         for _ in 0..count {
-            if player.rank == 0 {
+            if worker.rank == 0 {
                 end.send(&[]);
                 end.recv(&mut []);
             } else {
@@ -107,20 +108,20 @@ fn ping_pong(player: &Player, flags: &Two<Flag>) -> f64 {
     time(AMOUNT, round)
 }
 
-/// How much slower the one of rank 1 computes when the other does, too.
-fn slowdown(player: &Player) -> f64 {
-    player.meet();
-    let alone = if player.rank == 1 {
+/// Returns the factor by which the worker of rank 1 becomes slower when the other computes, too.
+fn slowdown(worker: &Worker) -> f64 {
+    worker.meet();
+    let alone = if worker.rank == 1 {
         computing()
     } else {
         thread::sleep(Duration::from_micros(400)); // longer than `computing` takes
         0.0
     };
-    player.meet();
+    worker.meet();
     computing() / alone
 }
 
-/// The time of a computation that fills a core's units, so that its halves feel each other.
+/// Times a computation that uses all units of a core, so that its two halves slow each other down.
 fn computing() -> f64 {
     let piece = || {
         let start = Instant::now();
@@ -133,11 +134,11 @@ fn computing() -> f64 {
         black_box(sums);
         start.elapsed().as_nanos() as f64
     };
-    // The shortest: what is longer was disturbed by something else.
+    // The shortest time: something else has disturbed the longer ones.
     (0..16).map(|_| piece()).fold(f64::INFINITY, f64::min)
 }
 
-/// Prints what it sees, a line for each second.
+/// Prints a probe each second, for ever.
 pub fn watch(cpus: Cpus) -> Result<(), Failure> {
     loop {
         let probe = Probe::take(cpus)?;

@@ -1,4 +1,4 @@
-//! The same as a picture: for each group a panel, for each entry a point with its quartiles.
+//! The results as a picture: a panel for each group, with a point and its quartiles for each entry.
 
 use crate::{
     report::Nanoseconds,
@@ -7,16 +7,16 @@ use crate::{
 use std::fmt::{self, Write};
 
 const WIDTH: f64 = 900.0;
-/// Where the names end and the axis is.
+/// The ends of the axis; the names are left of it.
 const LEFT: f64 = 300.0;
 const RIGHT: f64 = 780.0;
 const ROW: f64 = 20.0;
 const TITLE: f64 = 52.0;
 
-/// The picture as SVG.
+/// Draws the groups as SVG.
 pub fn svg(groups: &[Group]) -> String {
     let mut text = String::new();
-    write_svg(&mut text, groups).expect("a string takes everything");
+    write_svg(&mut text, groups).expect("writing to a string does not fail");
     text
 }
 
@@ -57,12 +57,12 @@ struct Panel<'a> {
 struct Row<'a> {
     entry: &'a Entry,
     time: [f64; 3],
-    /// The strictest of its targets, in nanoseconds.
+    /// The strictest of its goals, in nanoseconds.
     goal: Option<f64>,
 }
 
 impl Panel<'_> {
-    /// None if nothing of it was measured.
+    /// Makes a panel; `None` if nothing of the group was measured.
     fn of(group: &Group) -> Option<Panel<'_>> {
         let row = |entry| Row::of(entry, group);
         let mut rows: Vec<Row> = group.entries.iter().filter_map(row).collect();
@@ -81,7 +81,7 @@ impl Panel<'_> {
         TITLE + ROW * self.rows.len() as f64
     }
 
-    /// Where this time is on the axis.
+    /// Returns the place of this time on the axis.
     fn x(&self, nanoseconds: f64) -> f64 {
         let part = (nanoseconds / self.from).ln() / (self.to / self.from).ln();
         LEFT + (RIGHT - LEFT) * part.clamp(0.0, 1.0)
@@ -143,7 +143,7 @@ impl<'a> Row<'a> {
         let time = entry.nanoseconds()?;
         let in_nanoseconds = |goal: &Goal| match goal.against {
             Against::Nanoseconds => Some(goal.at_most),
-            // What was compared was this entry's time; so the target's is proportional to it.
+            // The ratio that was reached belongs to this entry's time, so the goal is proportional to that.
             _ => Some(time[1] * goal.at_most / goal.reached(entry, group)?[1]),
         };
         Some(Row {
@@ -162,7 +162,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// 1, 2 and 5 times the powers of ten that are between; only the powers if that would be many.
+/// Returns 1, 2 and 5 times the powers of ten in this range; only the powers if those are many.
 fn ticks(from: f64, to: f64) -> Vec<f64> {
     let powers = from.log10().floor() as i32..=to.log10().ceil() as i32;
     let all = |steps: &'static [f64]| -> Vec<f64> {

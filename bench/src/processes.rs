@@ -1,7 +1,7 @@
-//! Several processes that run one measurement together, each on a CPU of its own.
+//! Processes that run one measurement together, each on a CPU of its own.
 //!
-//! They are forked from this one, which has no threads, and see what was made before: no names need
-//! to be agreed on, and what is removed before the fork cannot be left behind.
+//! This process, which has one thread, forks them. They inherit the objects that it has made: these need no names, and
+//! a segment that was removed before the fork cannot stay behind.
 
 use std::{
     cell::Cell,
@@ -12,20 +12,20 @@ use std::{
     thread,
 };
 
-/// So many may play at most.
+/// The largest number of workers.
 const MOST: usize = 16;
-/// A scene that takes longer hangs, and is given up.
+/// A process is killed after this many seconds, because it hangs.
 const SECONDS: u32 = 20;
 
 /// Why something could not be measured.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// The two CPUs that everything is measured on.
+/// The two CPUs of all measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpus(pub usize, pub usize);
 
 impl Cpus {
-    /// The first two that this process may use.
+    /// Returns the first two CPUs that this process may use.
     pub fn first_two() -> Result<Cpus, Failure> {
         // SAFETY: the set is plain bits, and zero is a set.
         let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
@@ -43,60 +43,60 @@ impl Cpus {
     }
 }
 
-/// Where one of them runs: on this CPU, or wherever the system likes.
+/// The CPU of a worker; `None` for any.
 pub type Home = Option<usize>;
 
-/// What one of them may do besides its part.
-pub struct Player<'a> {
-    /// Its number, from 0.
+/// A process, or a thread, that runs a part of a measurement.
+pub struct Worker<'a> {
+    /// Its number, from 0 on.
     pub rank: usize,
-    stage: &'a Stage,
-    players: u32,
+    common: &'a Common,
+    workers: u32,
     meetings: Cell<u32>,
 }
 
-impl Player<'_> {
-    /// Waits for all others.
+impl Worker<'_> {
+    /// Waits until all workers have called this as many times.
     pub fn meet(&self) {
         self.meetings.set(self.meetings.get() + 1);
-        self.stage.arrived.fetch_add(1, SeqCst);
-        while self.stage.arrived.load(SeqCst) < self.meetings.get() * self.players {
-            thread::yield_now(); // some may be on this CPU
+        self.common.arrived.fetch_add(1, SeqCst);
+        while self.common.arrived.load(SeqCst) < self.meetings.get() * self.workers {
+            thread::yield_now(); // another worker may need this CPU
         }
     }
 
-    /// Says what it has measured.
+    /// Records this worker's result.
     pub fn report(&self, nanoseconds: f64) {
-        self.stage.results[self.rank].store(nanoseconds.to_bits(), SeqCst);
+        self.common.results[self.rank].store(nanoseconds.to_bits(), SeqCst);
     }
 
-    /// Tells those who go on until then to end.
+    /// Makes `ended` return true in all workers.
     pub fn end_all(&self) {
-        self.stage.ended.store(true, SeqCst);
+        self.common.ended.store(true, SeqCst);
     }
 
-    /// Whether another process has said so.
+    /// Returns whether a worker has called `end_all`.
     pub fn ended(&self) -> bool {
-        self.stage.ended.load(SeqCst)
+        self.common.ended.load(SeqCst)
     }
 }
 
-/// What the players share.
+/// The memory that the workers share.
 #[derive(Default)]
-struct Stage {
+struct Common {
     arrived: AtomicU32,
     ended: AtomicBool,
     results: [AtomicU64; MOST],
 }
 
-/// Plays it in as many processes as there are homes, and gives what they reported.
-pub fn processes(homes: &[Home], part: impl Fn(&Player)) -> Result<Vec<f64>, Failure> {
-    let stage: Shared<Stage> = Shared::new()?;
+/// Runs `part` in one process for each home. Returns the results that they reported.
+pub fn processes(homes: &[Home], part: impl Fn(&Worker)) -> Result<Vec<f64>, Failure> {
+    let common: Shared<Common> = Shared::new()?;
     let mut children = Vec::new();
     for (rank, &home) in homes.iter().enumerate() {
         let child = fork(|| {
             pin(home);
-            part(&player(&stage, rank, homes.len()));
+            part(&worker(&common, rank, homes.len()));
         });
         match child {
             Ok(pid) => children.push(pid),
@@ -107,67 +107,67 @@ pub fn processes(homes: &[Home], part: impl Fn(&Player)) -> Result<Vec<f64>, Fai
         }
     }
     wait_for(children, false)?;
-    Ok(results(&stage, homes.len()))
+    Ok(results(&common, homes.len()))
 }
 
-/// The same in threads of one process.
-pub fn threads(homes: &[Home], part: impl Fn(&Player) + Sync) -> Result<Vec<f64>, Failure> {
-    let stage: Shared<Stage> = Shared::new()?;
+/// Does the same in threads of one process.
+pub fn threads(homes: &[Home], part: impl Fn(&Worker) + Sync) -> Result<Vec<f64>, Failure> {
+    let common: Shared<Common> = Shared::new()?;
     let child = fork(|| {
         thread::scope(|scope| {
             for (rank, &home) in homes.iter().enumerate() {
-                let (stage, part) = (&stage, &part);
+                let (common, part) = (&common, &part);
                 scope.spawn(move || {
                     pin(home);
-                    part(&player(stage, rank, homes.len()));
+                    part(&worker(common, rank, homes.len()));
                 });
             }
         });
     })?;
     wait_for(vec![child], false)?;
-    Ok(results(&stage, homes.len()))
+    Ok(results(&common, homes.len()))
 }
 
-fn player(stage: &Stage, rank: usize, players: usize) -> Player<'_> {
-    Player {
+fn worker(common: &Common, rank: usize, workers: usize) -> Worker<'_> {
+    Worker {
         rank,
-        stage,
-        players: players as u32,
+        common,
+        workers: workers as u32,
         meetings: Cell::new(0),
     }
 }
 
-fn results(stage: &Stage, players: usize) -> Vec<f64> {
-    let bits = stage.results[..players].iter().map(|r| r.load(SeqCst));
+fn results(common: &Common, workers: usize) -> Vec<f64> {
+    let bits = common.results[..workers].iter().map(|r| r.load(SeqCst));
     bits.map(f64::from_bits).collect()
 }
 
-/// Does it in a child, which ends with this process at the latest.
+/// Runs `work` in a child, which the kernel ends with this process at the latest.
 pub fn fork(work: impl FnOnce()) -> io::Result<libc::pid_t> {
-    // SAFETY: this process has one thread, so its child may do whatever it could do itself.
+    // SAFETY: this process has one thread, so its child may call any function.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            // SAFETY: plain calls; the alarm's default is to kill.
+            // SAFETY: these only make signals end the child.
             unsafe {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 libc::alarm(SECONDS);
             }
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            // SAFETY: leaves without the parent's destructors, which are not this process' to run.
+            // SAFETY: ends without running the parent's destructors.
             unsafe { libc::_exit(done.is_err().into()) }
         }
         pid => Ok(pid),
     }
 }
 
-/// Waits until all have ended; if one fails, the others are ended at once.
+/// Waits until all children have ended. Kills the others if one fails, or at once if `failed`.
 pub fn wait_for(mut children: Vec<libc::pid_t>, mut failed: bool) -> Result<(), Failure> {
     let mut failure = String::from("could not start");
     while !children.is_empty() {
         if failed {
             for &pid in &children {
-                // SAFETY: a child that has not been waited for, so the number is still its own.
+                // SAFETY: a child that was not waited for, so no other process has its id.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
         }
@@ -177,7 +177,7 @@ pub fn wait_for(mut children: Vec<libc::pid_t>, mut failed: bool) -> Result<(), 
         if pid == -1 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return Err(io::Error::last_os_error().into());
         }
-        // Another child may be a peer's server.
+        // A child that is not among these is a peer's server.
         let Some(place) = children.iter().position(|&child| child == pid) else {
             continue;
         };
@@ -185,7 +185,7 @@ pub fn wait_for(mut children: Vec<libc::pid_t>, mut failed: bool) -> Result<(), 
         if status != 0 && !failed {
             failed = true;
             failure = match status & 0x7f {
-                libc::SIGALRM => format!("not done after {SECONDS} s"),
+                libc::SIGALRM => format!("not finished after {SECONDS} s"),
                 0 => "a process failed".into(),
                 signal => format!("a process was ended by signal {signal}"),
             };
@@ -206,7 +206,7 @@ fn pin(home: Home) {
     assert_eq!(bound, 0, "CPU {cpu}: {}", io::Error::last_os_error());
 }
 
-/// While it lives no signal ends this process.
+/// Blocks all signals until it is dropped.
 pub struct Undisturbed(libc::sigset_t);
 
 impl Undisturbed {
@@ -224,18 +224,18 @@ impl Undisturbed {
 
 impl Drop for Undisturbed {
     fn drop(&mut self) {
-        // SAFETY: the set is the one there was.
+        // SAFETY: the set is the one that `new` has stored.
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
     }
 }
 
-/// A value in memory that processes forked later share; it is never dropped.
+/// A value in memory that this process shares with those that it forks later. The value is never dropped.
 pub struct Shared<T> {
     memory: Memory,
     value: std::marker::PhantomData<T>,
 }
 
-// SAFETY: it owns its memory, and gives out `&T` only.
+// SAFETY: it owns its memory, and allows only `&T`.
 unsafe impl<T: Sync> Sync for Shared<T> {}
 
 impl<T: Default> Shared<T> {
@@ -258,20 +258,20 @@ impl<T: Sync> Deref for Shared<T> {
     }
 }
 
-/// Anonymous memory that processes forked later share.
+/// Anonymous memory that this process shares with those that it forks later.
 pub struct Memory {
     start: NonNull<u8>,
     size: usize,
 }
 
-// SAFETY: an address; the code that uses it states why that is sound.
+// SAFETY: it is an address; the code that uses the address states why that is sound.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Memory {
     pub fn new(size: usize) -> Result<Memory, Failure> {
-        // SAFETY: new memory, nothing is replaced.
+        // SAFETY: the kernel chooses the address, so no mapping is replaced.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),

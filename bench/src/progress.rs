@@ -1,11 +1,11 @@
-//! A line on the terminal, if standard error is one, that shows the progress.
+//! A line that shows the progress, if standard error is a terminal.
 
 use std::{
     cell::Cell,
     io::{self, IsTerminal, Write},
 };
 
-/// Shows it, and clears it when it is dropped.
+/// The line; dropping this clears it.
 pub struct Progress {
     shown: Cell<bool>,
 }

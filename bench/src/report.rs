@@ -1,4 +1,4 @@
-//! The table.
+//! The results as Markdown tables.
 
 use crate::{
     placement::Placement,
@@ -7,20 +7,17 @@ use crate::{
 };
 use std::fmt::{self, Write};
 
-/// Fewer runs give no quartiles worth the name.
+/// The number of runs that quartiles need.
 const ENOUGH: usize = 5;
 
 impl Entry {
-    /// The runs that count, and where the CPUs were: near each other, if there are enough of them,
-    /// else where they were most often.
+    /// Returns the runs that count, and the placement of the CPUs in them: near if there are enough such runs, and
+    /// else the most frequent one.
     pub fn counting(&self) -> (Placement, Vec<Sample>) {
         let in_placement = |placement| {
             let here = |sample: &&Sample| sample.placement == placement;
-            self.samples
-                .iter()
-                .filter(here)
-                .copied()
-                .collect::<Vec<_>>()
+            let samples = self.samples.iter().filter(here);
+            samples.copied().collect::<Vec<_>>()
         };
         let near = in_placement(Placement::Near);
         if near.len() >= ENOUGH {
@@ -38,14 +35,14 @@ impl Entry {
             .expect("there are four")
     }
 
-    /// Lower quartile, median and upper quartile of the nanoseconds.
+    /// Returns the quartiles of the nanoseconds.
     pub fn nanoseconds(&self) -> Option<[f64; 3]> {
         quartiles_of(&self.counting().1, |sample| Some(sample.nanoseconds))
     }
 }
 
 impl Goal {
-    /// What this goal is about: a ratio, or nanoseconds.
+    /// Returns the quartiles of the goal's ratio, or of its nanoseconds.
     pub fn reached(&self, entry: &Entry, group: &Group) -> Option<[f64; 3]> {
         let (_, samples) = entry.counting();
         match self.against {
@@ -70,11 +67,11 @@ fn quartiles_of(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> O
     (!values.is_empty()).then(|| quartiles(values))
 }
 
-/// All groups as Markdown tables.
+/// Returns a table for each group.
 pub fn table(groups: &[Group]) -> String {
     let mut text = String::new();
     for group in groups {
-        write_group(&mut text, group).expect("a string takes everything");
+        write_group(&mut text, group).expect("writing to a string does not fail");
     }
     text
 }
@@ -94,24 +91,17 @@ fn write_group(text: &mut String, group: &Group) -> fmt::Result {
 
 fn write_entry(text: &mut String, entry: &Entry, group: &Group) -> fmt::Result {
     let (placement, samples) = entry.counting();
-    let (Some(time), Some([_, bare, _])) = (
-        entry.nanoseconds(),
-        quartiles_of(&samples, |sample| Some(sample.nanoseconds / sample.bare)),
-    ) else {
-        let why = match &entry.failure {
-            Some(failure) => failure.to_string(),
-            None => "no run".into(),
-        };
+    let bare = quartiles_of(&samples, |sample| Some(sample.nanoseconds / sample.bare));
+    let (Some(time), Some([_, bare, _])) = (entry.nanoseconds(), bare) else {
+        let failure = entry.failure.as_ref().map(ToString::to_string);
+        let why = failure.unwrap_or("no run".into());
         return writeln!(text, "| {} | not measured: {why} | | | | | |", entry.name);
     };
-    let label = match placement {
-        Placement::Near => "",
-        Placement::Siblings => " siblings",
-        Placement::Far => " far",
-        Placement::Moved => " moved",
-    };
     write!(text, "| {} | {} | ", entry.name, Times(time))?;
-    write!(text, "{} | {}{label}", significant(bare), samples.len())?;
+    write!(text, "{} | {}", significant(bare), samples.len())?;
+    if placement != Placement::Near {
+        write!(text, " {placement}")?;
+    }
     if let Some(failure) = &entry.failure {
         write!(text, ", then: {failure}")?;
     }
@@ -165,7 +155,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The first column is text, the others are numbers.
+    /// Makes a table whose first column is text, and whose other columns are numbers.
     pub fn new<const N: usize>(columns: [&str; N]) -> Table {
         let mut table = Table {
             text: String::new(),
@@ -218,7 +208,7 @@ fn unit(nanoseconds: f64) -> (&'static str, f64) {
     }
 }
 
-/// Three digits.
+/// Formats a number with three digits.
 pub fn significant(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.2}"),

@@ -1,4 +1,4 @@
-//! How long a message and its answer take.
+//! The time of a message and its answer.
 
 use crate::{
     peers::{Duplex, Receiver, Sender},
@@ -12,7 +12,7 @@ pub struct RoundTrip {
     /// Bytes of the message, and of its answer.
     pub size: usize,
     pub same_core: bool,
-    /// How long the other thinks before it answers. That time is not counted.
+    /// How long the other side computes before it answers. This time does not count.
     pub thinking: Duration,
 }
 
@@ -25,12 +25,12 @@ impl RoundTrip {
         }
     }
 
-    /// Room for 16 messages is more than enough, and soon touched from end to end.
+    /// Returns room for 16 messages, which suffices, and which the warm-up uses from end to end.
     fn capacity(self) -> usize {
         (16 * self.size).max(16 << 10)
     }
 
-    /// Plays ping-pong, and gives the nanoseconds of a round.
+    /// Measures round trips. Returns the nanoseconds of one.
     pub fn measure<D: Duplex>(self, cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
         let duplex = D::new(self.size, self.capacity())?;
         let there = Some(cpus.0);
@@ -38,11 +38,11 @@ impl RoundTrip {
         let warm_up = amount
             .batch
             .max((2 * self.capacity() / self.size.max(1)) as u64);
-        let part = |player: &processes::Player| {
-            let mut end = duplex.end(player.rank);
-            let mut message = vec![player.rank as u8; self.size];
-            player.meet();
-            if player.rank == 0 {
+        let part = |worker: &processes::Worker| {
+            let mut end = duplex.end(worker.rank);
+            let mut message = vec![worker.rank as u8; self.size];
+            worker.meet();
+            if worker.rank == 0 {
                 let mut rounds = |count| {
                     for _ in 0..count {
                         end.send(&message);
@@ -50,7 +50,7 @@ impl RoundTrip {
                     }
                 };
                 rounds(warm_up);
-                player.report(time(amount, rounds) - self.thinking.as_nanos() as f64);
+                worker.report(time(amount, rounds) - self.thinking.as_nanos() as f64);
             } else {
                 for round in 0..warm_up + amount.total() {
                     end.recv(&mut message);
@@ -60,7 +60,7 @@ impl RoundTrip {
                     end.send(&message);
                 }
             }
-            player.meet(); // neither leaves while the other still needs the way
+            worker.meet(); // neither ends while the other still uses the channel
         };
         let results = if D::THREADS {
             processes::threads(&homes, part)

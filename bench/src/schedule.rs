@@ -1,5 +1,5 @@
-//! What is measured when: short runs in random order, those that are compared next to each other,
-//! each between two probes.
+//! The order of the measurements: short runs in random order, those that are compared next to each other, each
+//! between two probes.
 
 use crate::{
     placement::{Placement, Probe},
@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What fails so often is measured no more.
+/// An entry that fails this many times is no longer measured.
 const GIVE_UP_AFTER: u32 = 3;
 
-/// One run of something, which gives nanoseconds.
+/// Runs a measurement once, and returns nanoseconds.
 pub type Run = Box<dyn Fn(Cpus, Amount) -> Result<f64, Failure>>;
 
-/// What is compared with each other.
+/// Things that are compared with each other.
 pub struct Group {
     pub title: &'static str,
     pub entries: Vec<Entry>,
@@ -30,43 +30,43 @@ pub struct Entry {
     pub name: &'static str,
     pub goals: Vec<Goal>,
     pub samples: Vec<Sample>,
-    /// Why there are none, or no more of them.
+    /// Why there are no samples, or no more of them.
     pub failure: Option<Failure>,
     failures: u32,
     run: Run,
-    /// How long a batch should take, and how many a run has.
+    /// The length of a batch, and the number of batches in a run.
     batch: Duration,
     batches: u64,
-    /// Nanoseconds of an operation, as far as known.
+    /// The nanoseconds of an operation in the last run.
     guess: f64,
 }
 
-/// What the result should be at most.
+/// What the result should not exceed.
 #[derive(Clone, Copy)]
 pub struct Goal {
     pub against: Against,
     pub at_most: f64,
-    /// What would be better still.
+    /// A better goal.
     pub stretch: Option<f64>,
 }
 
 #[derive(Clone, Copy)]
 pub enum Against {
-    /// The bare ping-pong before and after the run.
+    /// The bare round trip before and after the run.
     Bare,
     /// Another entry of the group, in the same pass.
     Peer(&'static str),
     Nanoseconds,
 }
 
-/// What one run gave.
+/// The result of a run.
 #[derive(Clone, Copy)]
 pub struct Sample {
     pub nanoseconds: f64,
-    /// The bare ping-pong around it.
+    /// The mean of the bare round trips before and after it.
     pub bare: f64,
     pub placement: Placement,
-    /// In which pass through the group.
+    /// The number of its pass through the group.
     pub pass: usize,
 }
 
@@ -88,7 +88,7 @@ impl Entry {
         }
     }
 
-    /// At most so many times what that one takes.
+    /// Adds a goal: at most so many times what `against` takes.
     pub fn at_most(mut self, at_most: f64, against: Against) -> Entry {
         self.goals.push(Goal {
             against,
@@ -98,7 +98,7 @@ impl Entry {
         self
     }
 
-    /// The last goal could be exceeded.
+    /// Adds a better goal to the last one.
     pub fn stretch(mut self, stretch: f64) -> Entry {
         if let Some(goal) = self.goals.last_mut() {
             goal.stretch = Some(stretch);
@@ -106,7 +106,7 @@ impl Entry {
         self
     }
 
-    /// Other batches than usual.
+    /// Sets the number of batches in a run, and the length of each.
     pub fn batches(mut self, batches: u64, each: Duration) -> Entry {
         self.batches = batches;
         self.batch = each;
@@ -127,19 +127,19 @@ impl Entry {
     }
 }
 
-/// How to go about it.
+/// The arguments of `shmkey-bench sync` for measuring.
 pub struct Plan {
     pub cpus: Cpus,
-    /// How many runs of each must count.
+    /// The number of runs of each entry that must count.
     pub runs: usize,
-    /// What is near, in nanoseconds of the bare ping-pong.
+    /// The bare round trips that count as near, in nanoseconds.
     pub near: RangeInclusive<f64>,
-    /// How long to wait for the host to place the CPUs near each other.
+    /// How long to wait until the host places the CPUs near each other.
     pub patience: Duration,
 }
 
 impl Plan {
-    /// Measures until each entry has runs enough. Whether that took runs that were not near.
+    /// Measures until each entry has enough runs. Returns whether some of them were not near.
     pub fn measure(&self, groups: &mut [Group]) -> Result<bool, Failure> {
         self.try_out(groups)?;
         let progress = Progress::new();
@@ -167,8 +167,8 @@ impl Plan {
                     gave_up = since.elapsed() > self.patience;
                     if gave_up {
                         progress.say(&format!(
-                            "The host has not placed the CPUs near each other for {} s. Going on \
-                             with what it gives.",
+                            "The host has not placed the CPUs near each other for {} s; \
+                             measuring in any placement.",
                             self.patience.as_secs()
                         ));
                     }
@@ -191,17 +191,14 @@ impl Plan {
         entry.failure.is_none() && counted < self.runs
     }
 
-    /// Finds out what works, and how long an operation takes, about.
+    /// Runs each entry once, to learn whether it works, and about how long an operation takes.
     fn try_out(&self, groups: &mut [Group]) -> Result<(), Failure> {
         let progress = Progress::new();
         for group in groups {
             for entry in &mut group.entries {
                 progress.show(&format!("trying {}: {}", group.title, entry.name));
-                let few = Amount {
-                    batch: 50,
-                    batches: 3,
-                };
-                match (entry.run)(self.cpus, few) {
+                let (batch, batches) = (50, 3);
+                match (entry.run)(self.cpus, Amount { batch, batches }) {
                     Ok(nanoseconds) => entry.guess = nanoseconds,
                     Err(failure) => {
                         progress.say(&format!("{}: {}: {failure}", group.title, entry.name));
@@ -213,7 +210,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Runs each of the group once, in random order.
+    /// Runs each entry of the group once, in random order.
     fn pass(&self, group: &mut Group, pass: usize) -> Result<(), Failure> {
         let mut before = Probe::take(self.cpus)?;
         let mut entries: Vec<&mut Entry> = group.entries.iter_mut().collect();

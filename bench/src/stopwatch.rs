@@ -1,16 +1,14 @@
-//! How a part is timed: in short batches, of which the median counts.
-//!
-//! A batch in which the host took the CPU away is one of many and does not show.
+//! Timing, in short batches whose median counts: a batch in which the host took the CPU away has no effect on it.
 
 use std::{
     mem::MaybeUninit,
     time::{Duration, Instant},
 };
 
-/// How much a part does.
+/// The number of operations in a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
-    /// Operations in a batch.
+    /// The number of operations in a batch.
     pub batch: u64,
     pub batches: u64,
 }
@@ -21,36 +19,26 @@ impl Amount {
     }
 }
 
-/// Nanoseconds an operation takes, when `batch` does so many of them.
-pub fn time(amount: Amount, mut batch: impl FnMut(u64)) -> f64 {
-    time_by(Instant::now, amount, |from| from.elapsed(), &mut batch)
+/// Returns the nanoseconds of an operation. `batch` makes as many operations as its argument says.
+pub fn time(amount: Amount, batch: impl FnMut(u64)) -> f64 {
+    time_by(common_time, amount, batch)
 }
 
-/// The same on this thread's own clock, which stands while others have the CPU.
-pub fn time_own(amount: Amount, mut batch: impl FnMut(u64)) -> f64 {
-    time_by(own_time, amount, |from| own_time() - *from, &mut batch)
+/// Does the same on this thread's own clock, which stands still while other threads have the CPU.
+pub fn time_own(amount: Amount, batch: impl FnMut(u64)) -> f64 {
+    time_by(|| clock(libc::CLOCK_THREAD_CPUTIME_ID), amount, batch)
 }
 
-fn time_by<T>(
-    now: impl Fn() -> T,
-    amount: Amount,
-    since: impl Fn(&T) -> Duration,
-    batch: &mut impl FnMut(u64),
-) -> f64 {
+fn time_by(now: impl Fn() -> Duration, amount: Amount, mut batch: impl FnMut(u64)) -> f64 {
     let times = (0..amount.batches).map(|_| {
         let start = now();
         batch(amount.batch);
-        since(&start).as_nanos() as f64 / amount.batch as f64
+        (now() - start).as_nanos() as f64 / amount.batch as f64
     });
     quartiles(times.collect())[1]
 }
 
-/// What this thread has had of a CPU so far.
-fn own_time() -> Duration {
-    clock(libc::CLOCK_THREAD_CPUTIME_ID)
-}
-
-/// The time on the clock that all processes share.
+/// Returns the time on the clock that all processes share.
 pub fn common_time() -> Duration {
     clock(libc::CLOCK_MONOTONIC)
 }
@@ -66,11 +54,11 @@ fn clock(id: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What a process, or all its children that it has waited for, have used so far.
+/// The resources that a process, or all its children that were waited for, have used.
 #[derive(Clone, Copy)]
 pub struct Usage {
     pub cpu: Duration,
-    /// How often a thread gave up its CPU to wait.
+    /// How many times a thread gave up its CPU to wait.
     pub sleeps: u64,
 }
 
@@ -100,13 +88,13 @@ impl Usage {
     }
 }
 
-/// Keeps the CPU busy that long.
+/// Keeps the CPU busy for this long.
 pub fn think(time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {}
 }
 
-/// Lower quartile, median, upper quartile.
+/// Returns the lower quartile, the median and the upper quartile.
 pub fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     assert!(!values.is_empty());
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! How long a message takes when they follow each other without a pause.
+//! The time of a message in a stream without pauses.
 
 use crate::{
     peers::{Channel, Receiver, Sender},
@@ -8,11 +8,11 @@ use crate::{
 
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming {
-    /// Bytes of a message.
+    /// The size of a message in bytes.
     pub size: usize,
-    /// All on the first CPU.
+    /// The number of senders, all on the first CPU.
     pub senders: usize,
-    /// Whether each is bound to its CPU.
+    /// Whether each process is bound to its CPU.
     pub pinned: bool,
 }
 
@@ -33,12 +33,12 @@ impl Streaming {
         }
     }
 
-    /// All peers get the same room: what stays in the caches, and 16 messages at least.
+    /// Returns the room that all peers get: as much as stays in the caches, and at least 16 messages.
     fn capacity(self) -> usize {
         (16 * self.size).max(256 << 10)
     }
 
-    /// Streams, and gives the nanoseconds between two messages at the receiver.
+    /// Streams, and returns the nanoseconds between two messages at the receiver.
     pub fn measure<C: Channel>(self, cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
         let channel = C::new(self.size, self.capacity())?;
         let home = |cpu| self.pinned.then_some(cpu);
@@ -47,24 +47,24 @@ impl Streaming {
         let senders = self.senders as u64;
         let warm_up = amount.batch.max((2 * self.capacity() / self.size) as u64);
         let each = (warm_up + amount.total()).div_ceil(senders);
-        let part = |player: &processes::Player| {
-            let mut message = vec![player.rank as u8; self.size];
-            if player.rank < self.senders {
+        let part = |worker: &processes::Worker| {
+            let mut message = vec![worker.rank as u8; self.size];
+            if worker.rank < self.senders {
                 let mut sender = channel.sender();
-                player.meet();
+                worker.meet();
                 for _ in 0..each {
                     sender.send(&message);
                 }
-                player.meet();
+                worker.meet();
             } else {
                 let mut receiver = channel.receiver();
-                player.meet();
+                worker.meet();
                 receiver.recv_many(&mut message, warm_up);
                 let result = time(amount, |count| receiver.recv_many(&mut message, count));
                 let rest = each * senders - warm_up - amount.total();
                 receiver.recv_many(&mut message, rest);
-                player.meet();
-                player.report(result);
+                worker.meet();
+                worker.report(result);
             }
         };
         let results = if C::THREADS {

@@ -1,4 +1,4 @@
-//! What is compared with what, and what our own should reach.
+//! The groups of things that are compared, with the goals of shmkey in each.
 
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
@@ -6,7 +6,7 @@ use crate::{
     ours::Ring,
     peers::{
         Channel, Duplex, Two,
-        bare::{Flag, Futex, Mailbox, OneFlag},
+        bare::{Flag, Futex, Mailbox},
         pipe::Pipe,
         posix,
         rtrb::Rtrb,
@@ -43,6 +43,8 @@ const FUTEXES: &str = "bare futexes";
 const RTRB: &str = "rtrb (threads)";
 const AERON: &str = "Aeron";
 const COPYING: &str = "copying the value";
+const MUTEX: &str = "shmkey::Mutex";
+const PTHREAD: &str = "robust pthread mutex";
 
 /// Returns everything that is measured, in the order of the report.
 pub fn groups() -> Vec<Group> {
@@ -53,103 +55,43 @@ pub fn groups() -> Vec<Group> {
 }
 
 fn round_trips() -> Vec<Group> {
+    let asleep_on_two = asleep(
+        "Round trip, asleep, two cores, the other thinks 200 µs, 64 B",
+        THINKING,
+        |ring| ring.at_most(1.05, Peer(FUTEXES)),
+    );
     vec![
-        group(
-            "Round trip, spinning, 64 B",
-            [
-                vec![
-                    round_trip::<Waiting>(RING, 64)
-                        .at_most(0.85, Bare)
-                        .stretch(0.70)
-                        .at_most(1.1, Peer(TRYING)),
-                    round_trip::<Trying>(TRYING, 64),
-                    round_trip::<Mailbox<8>>("mailbox, 56 B in the flag's line", 56),
-                    round_trip::<Mailbox<64>>(MAILBOX, 64),
-                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 64),
-                ],
-                round_trip_peers(64),
-            ],
-        ),
-        group(
-            "Round trip, spinning, 1 KiB",
-            [
-                vec![
-                    round_trip::<Waiting>(RING, 1 << 10).at_most(1.0, Peer(MAILBOX)),
-                    round_trip::<Trying>(TRYING, 1 << 10),
-                    round_trip::<Mailbox<64>>(MAILBOX, 1 << 10),
-                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 1 << 10),
-                ],
-                round_trip_peers(1 << 10),
-            ],
-        ),
-        group(
-            "Round trip, spinning, 64 KiB",
-            [
-                vec![
-                    round_trip::<Waiting>(RING, 64 << 10).at_most(0.85, Peer(MAILBOX)),
-                    round_trip::<Trying>(TRYING, 64 << 10),
-                    round_trip::<Mailbox<64>>(MAILBOX, 64 << 10),
-                    round_trip::<Mailbox<64, 16>>(MAILBOXES, 64 << 10),
-                ],
-                round_trip_peers(64 << 10),
-            ],
-        ),
-        group(
-            "Round trip, asleep, same core, 64 B",
-            [
-                vec![
-                    play::<Waiting>(RING, ONE_CORE)
-                        .at_most(1.02, Peer(FUTEXES))
-                        .stretch(0.62),
-                ],
-                asleep(ONE_CORE),
-            ],
-        ),
-        group(
-            "Round trip, asleep, two cores, the other thinks 200 µs, 64 B",
-            [
-                vec![play::<Waiting>(RING, THINKING).at_most(1.05, Peer(FUTEXES))],
-                asleep(THINKING),
-            ]
-            .map(one_by_one),
-        ),
+        spinning("Round trip, spinning, 64 B", 64, |ring| {
+            let ring = ring.at_most(0.85, Bare).stretch(0.70);
+            ring.at_most(1.1, Peer(TRYING))
+        }),
+        spinning("Round trip, spinning, 1 KiB", 1 << 10, |ring| {
+            ring.at_most(1.0, Peer(MAILBOX))
+        }),
+        spinning("Round trip, spinning, 64 KiB", 64 << 10, |ring| {
+            ring.at_most(0.85, Peer(MAILBOX))
+        }),
+        asleep("Round trip, asleep, same core, 64 B", ONE_CORE, |ring| {
+            ring.at_most(1.02, Peer(FUTEXES)).stretch(0.62)
+        }),
+        one_by_one(asleep_on_two),
     ]
 }
 
 fn streams() -> Vec<Group> {
     vec![
-        group(
-            "Streaming, 64 B",
-            [
-                vec![
-                    stream::<OneSender>(RING, Streaming::of(64))
-                        .at_most(5.5, Nanoseconds)
-                        .at_most(1.0, Peer(AERON)),
-                ],
-                streaming_peers(64),
-            ],
-        ),
-        group(
-            "Streaming, 1 KiB",
-            [
-                vec![stream::<OneSender>(RING, Streaming::of(1 << 10)).at_most(31.0, Nanoseconds)],
-                streaming_peers(1 << 10),
-            ],
-        ),
-        group(
-            "Streaming, 64 KiB",
-            [
-                vec![
-                    stream::<OneSender>(RING, Streaming::of(64 << 10))
-                        .at_most(950.0, Nanoseconds)
-                        .at_most(1.0, Peer(RTRB)),
-                ],
-                streaming_peers(64 << 10),
-            ],
-        ),
-        group(
-            "Streaming, 64 B, four senders on one core",
-            [vec![
+        streaming("Streaming, 64 B", 64, |ring| {
+            ring.at_most(5.5, Nanoseconds).at_most(1.0, Peer(AERON))
+        }),
+        streaming("Streaming, 1 KiB", 1 << 10, |ring| {
+            ring.at_most(31.0, Nanoseconds)
+        }),
+        streaming("Streaming, 64 KiB", 64 << 10, |ring| {
+            ring.at_most(950.0, Nanoseconds).at_most(1.0, Peer(RTRB))
+        }),
+        Group {
+            title: "Streaming, 64 B, four senders on one core",
+            entries: vec![
                 stream::<OneSender>(RING, Streaming::of(64)),
                 stream::<ManySenders>("shmkey::Ring for many, one sender", Streaming::of(64)),
                 stream::<ManySenders>("shmkey::Ring, four", Streaming::from(4, true))
@@ -158,94 +100,77 @@ fn streams() -> Vec<Group> {
                 stream::<ManySenders>("shmkey::Ring, four, unpinned", Streaming::from(4, false))
                     .at_most(2.0, Peer(RING))
                     .batches(5, LONG),
-            ]],
-        ),
+            ],
+        },
     ]
 }
 
 fn latest_values() -> Vec<Group> {
     vec![
-        group(
-            "Latest, 64 B: reading",
-            [vec![
+        Group {
+            title: "Latest, 64 B: reading",
+            entries: vec![
                 Entry::new(LATEST, reading::<Latest>).at_most(2.0, Peer(COPYING)),
                 Entry::new(COPYING, copying),
                 Entry::new("seqlock, one process", reading::<Shared<SeqLock>>),
-            ]],
-        ),
-        group(
-            "Latest, 64 B: publishing back to back",
-            [vec![
-                Entry::new(LATEST, |cpus, amount| publishing::<Latest>(0, cpus, amount))
-                    .at_most(1.5, Peer("seqlock")),
-                Entry::new("shmkey::Latest, 8 readers", |cpus, amount| {
-                    publishing::<Latest>(8, cpus, amount)
-                })
-                .at_most(1.3, Peer(LATEST)),
-                Entry::new("seqlock", |cpus, amount| {
-                    publishing::<Shared<SeqLock>>(0, cpus, amount)
-                }),
-                Entry::new("seqlock, 8 readers", |cpus, amount| {
-                    publishing::<Shared<SeqLock>>(8, cpus, amount)
-                }),
-            ]],
-        ),
-        group(
-            "Latest, 64 B: publishing each microsecond",
-            [vec![
-                Entry::new("the clock alone", nothing).batches(1, PACED),
-                Entry::new(LATEST, |cpus, amount| paced::<Latest>(0, cpus, amount))
-                    .batches(1, PACED),
-                Entry::new("shmkey::Latest, 8 readers", |cpus, amount| {
-                    paced::<Latest>(8, cpus, amount)
-                })
-                .at_most(1.3, Peer(LATEST))
-                .batches(1, PACED),
-                Entry::new("seqlock", |cpus, amount| {
-                    paced::<Shared<SeqLock>>(0, cpus, amount)
-                })
-                .batches(1, PACED),
-                Entry::new("seqlock, 8 readers", |cpus, amount| {
-                    paced::<Shared<SeqLock>>(8, cpus, amount)
-                })
-                .batches(1, PACED),
-            ]],
-        ),
+            ],
+        },
+        Group {
+            title: "Latest, 64 B: publishing back to back",
+            entries: vec![
+                Entry::new(LATEST, publishing::<Latest>(0)).at_most(1.5, Peer("seqlock")),
+                Entry::new("shmkey::Latest, 8 readers", publishing::<Latest>(8))
+                    .at_most(1.3, Peer(LATEST)),
+                Entry::new("seqlock", publishing::<Shared<SeqLock>>(0)),
+                Entry::new("seqlock, 8 readers", publishing::<Shared<SeqLock>>(8)),
+            ],
+        },
+        Group {
+            title: "Latest, 64 B: publishing each microsecond",
+            entries: [
+                Entry::new("the clock alone", nothing),
+                Entry::new(LATEST, paced::<Latest>(0)),
+                Entry::new("shmkey::Latest, 8 readers", paced::<Latest>(8))
+                    .at_most(1.3, Peer(LATEST)),
+                Entry::new("seqlock", paced::<Shared<SeqLock>>(0)),
+                Entry::new("seqlock, 8 readers", paced::<Shared<SeqLock>>(8)),
+            ]
+            .map(|entry| entry.batches(1, PACED))
+            .into(),
+        },
     ]
 }
 
 fn locks() -> Vec<Group> {
     vec![
-        group(
-            "Mutex, lock and unlock, uncontended",
-            [vec![
-                Entry::new("robust pthread mutex", alone::<posix::RobustMutex>),
-                Entry::new("shmkey::Mutex", alone::<shmkey::Mutex<u64>>)
-                    .at_most(0.8, Peer("robust pthread mutex")),
-            ]],
-        ),
-        group(
-            "Mutex, lock and unlock, two processes",
-            [vec![
-                Entry::new("robust pthread mutex", contended::<posix::RobustMutex>),
-                Entry::new("shmkey::Mutex", contended::<shmkey::Mutex<u64>>)
-                    .at_most(1.0, Peer("robust pthread mutex")),
-            ]],
-        ),
-        group(
-            "Semaphore, wait and post, uncontended",
-            [vec![
+        Group {
+            title: "Mutex, lock and unlock, uncontended",
+            entries: vec![
+                Entry::new(PTHREAD, alone::<posix::RobustMutex>),
+                Entry::new(MUTEX, alone::<shmkey::Mutex<u64>>).at_most(0.8, Peer(PTHREAD)),
+            ],
+        },
+        Group {
+            title: "Mutex, lock and unlock, two processes",
+            entries: vec![
+                Entry::new(PTHREAD, contended::<posix::RobustMutex>),
+                Entry::new(MUTEX, contended::<shmkey::Mutex<u64>>).at_most(1.0, Peer(PTHREAD)),
+            ],
+        },
+        Group {
+            title: "Semaphore, wait and post, uncontended",
+            entries: vec![
                 Entry::new("sem_t", alone::<posix::Semaphore>),
                 Entry::new("shmkey::Semaphore", alone::<shmkey::Semaphore>)
                     .at_most(1.0, Peer("sem_t")),
-            ]],
-        ),
+            ],
+        },
     ]
 }
 
-/// As much as one of several that take turns on a CPU needs for several turns.
+/// Long enough for several turns of each of four senders that share a CPU.
 const LONG: Duration = Duration::from_millis(20);
-/// Publishing is timed one by one there; this makes some thousand.
+/// `paced` times each publication; in this time it makes some thousand.
 const PACED: Duration = Duration::from_micros(100);
 
 const ONE_CORE: RoundTrip = RoundTrip {
@@ -253,44 +178,39 @@ const ONE_CORE: RoundTrip = RoundTrip {
     same_core: true,
     thinking: Duration::ZERO,
 };
-/// Longer than any wait spins.
+/// The other side thinks for longer than any wait spins.
 const THINKING: RoundTrip = RoundTrip {
     size: 64,
     same_core: false,
     thinking: Duration::from_micros(200),
 };
 
-/// Each operation is a batch: the median is that of single ones.
-fn one_by_one(entries: Vec<Entry>) -> Vec<Entry> {
+/// Makes each operation a batch of its own, so that the median is that of single operations.
+fn one_by_one(mut group: Group) -> Group {
     let alone = |entry: Entry| entry.batches(51, Duration::ZERO);
-    entries.into_iter().map(alone).collect()
+    group.entries = group.entries.into_iter().map(alone).collect();
+    group
 }
 
-fn group<const N: usize>(title: &'static str, entries: [Vec<Entry>; N]) -> Group {
-    Group {
-        title,
-        entries: entries.into_iter().flatten().collect(),
+type Goals = fn(Entry) -> Entry;
+
+/// Compares round trips of messages of this size; `goals` are those of our ring.
+fn spinning(title: &'static str, size: usize, goals: Goals) -> Group {
+    let mut entries = vec![
+        goals(round_trip::<Waiting>(RING, size)),
+        round_trip::<Trying>(TRYING, size),
+    ];
+    if size == 64 {
+        entries.push(round_trip::<Mailbox<8>>(
+            "mailbox, 56 B in the flag's line",
+            56,
+        ));
     }
-}
-
-fn round_trip<D: Duplex + 'static>(name: &'static str, size: usize) -> Entry {
-    play::<D>(name, RoundTrip::of(size))
-}
-
-fn play<D: Duplex + 'static>(name: &'static str, game: RoundTrip) -> Entry {
-    Entry::new(name, move |cpus, amount| game.measure::<D>(cpus, amount))
-}
-
-fn stream<C: Channel + 'static>(name: &'static str, streaming: Streaming) -> Entry {
-    Entry::new(name, move |cpus, amount| {
-        streaming.measure::<C>(cpus, amount)
-    })
-}
-
-fn round_trip_peers(size: usize) -> Vec<Entry> {
-    vec![
+    entries.extend([
+        round_trip::<Mailbox<64>>(MAILBOX, size),
+        round_trip::<Mailbox<64, 16>>(MAILBOXES, size),
         round_trip::<Two<Flag>>("bare flags, a line each way", size),
-        round_trip::<OneFlag>("bare flag, one line", size),
+        round_trip::<Flag>("bare flag, one line", size),
         round_trip::<Two<Rtrb>>(RTRB, size),
         #[cfg(feature = "shmem-ipc")]
         round_trip::<Two<ShmemIpc<false>>>("shmem-ipc", size),
@@ -303,23 +223,29 @@ fn round_trip_peers(size: usize) -> Vec<Entry> {
         #[cfg(feature = "boost")]
         round_trip::<Two<Boost<false>>>("Boost.Interprocess", size),
         round_trip::<Two<Pipe>>("pipe (sleeps)", size),
-    ]
+    ]);
+    Group { title, entries }
 }
 
-fn asleep(game: RoundTrip) -> Vec<Entry> {
-    vec![
-        play::<Two<Futex>>(FUTEXES, game),
-        play::<Two<Pipe>>("pipe", game),
+/// Compares round trips in which each side sleeps until it has a message.
+fn asleep(title: &'static str, trip: RoundTrip, goals: Goals) -> Group {
+    let entries = vec![
+        goals(on_trip::<Waiting>(RING, trip)),
+        on_trip::<Two<Futex>>(FUTEXES, trip),
+        on_trip::<Two<Pipe>>("pipe", trip),
         #[cfg(feature = "shmem-ipc")]
-        play::<Two<ShmemIpc<true>>>("shmem-ipc", game),
+        on_trip::<Two<ShmemIpc<true>>>("shmem-ipc", trip),
         #[cfg(feature = "boost")]
-        play::<Two<Boost<true>>>("Boost.Interprocess", game),
-    ]
+        on_trip::<Two<Boost<true>>>("Boost.Interprocess", trip),
+    ];
+    Group { title, entries }
 }
 
-fn streaming_peers(size: usize) -> Vec<Entry> {
+/// Compares streams of messages of this size.
+fn streaming(title: &'static str, size: usize, goals: Goals) -> Group {
     let streaming = Streaming::of(size);
-    vec![
+    let entries = vec![
+        goals(stream::<OneSender>(RING, streaming)),
         stream::<Rtrb>(RTRB, streaming),
         #[cfg(feature = "shmem-ipc")]
         stream::<ShmemIpc<false>>("shmem-ipc", streaming),
@@ -330,5 +256,20 @@ fn streaming_peers(size: usize) -> Vec<Entry> {
         #[cfg(feature = "boost")]
         stream::<Boost<false>>("Boost.Interprocess", streaming),
         stream::<Pipe>("pipe", streaming),
-    ]
+    ];
+    Group { title, entries }
+}
+
+fn round_trip<D: Duplex + 'static>(name: &'static str, size: usize) -> Entry {
+    on_trip::<D>(name, RoundTrip::of(size))
+}
+
+fn on_trip<D: Duplex + 'static>(name: &'static str, trip: RoundTrip) -> Entry {
+    Entry::new(name, move |cpus, amount| trip.measure::<D>(cpus, amount))
+}
+
+fn stream<C: Channel + 'static>(name: &'static str, streaming: Streaming) -> Entry {
+    Entry::new(name, move |cpus, amount| {
+        streaming.measure::<C>(cpus, amount)
+    })
 }

@@ -1,9 +1,9 @@
-//! The system calls on the fast paths, counted by strace: once around, and a million times.
+//! The system calls on the fast paths, counted by strace: for one operation, and for a million.
 
 use crate::{ours, processes::Failure};
 use std::{collections::BTreeMap, env, fs, process::Command};
 
-/// The sub-command that strace watches.
+/// The subcommand that strace watches.
 pub const HIDDEN: &str = "fast-path";
 const OFTEN: u64 = 1_000_000;
 
@@ -11,7 +11,7 @@ const OFTEN: u64 = 1_000_000;
 pub fn print() -> Result<(), Failure> {
     println!("| fast path | system calls, once | {OFTEN} times | in the loop |");
     println!("|---|--:|--:|---|");
-    for path in ours::FAST_PATHS {
+    for path in ours::fast_paths() {
         let (once, often) = (watch(path.name, 1)?, watch(path.name, OFTEN)?);
         let more = often.iter().filter_map(|(name, &count)| {
             let more = count.saturating_sub(*once.get(name).unwrap_or(&0));
@@ -34,17 +34,18 @@ pub fn print() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Walks one path so many times.
+/// Repeats the operation of a fast path.
 pub fn walk(path: &str, count: u64) -> Result<(), Failure> {
-    let path = ours::FAST_PATHS.iter().find(|known| known.name == path);
+    let mut paths = ours::fast_paths().into_iter();
+    let path = paths.find(|known| known.name == path);
     let path = path.ok_or("there is no such path")?;
     (path.walk)(count)
 }
 
-/// How often each was called.
+/// How many times each system call was made.
 type Calls = BTreeMap<String, u64>;
 
-/// What strace counts while a process of this program walks the path.
+/// Returns what strace counts while another process of this program walks the path.
 fn watch(path: &str, count: u64) -> Result<Calls, Failure> {
     let table = tempfile::NamedTempFile::new()?;
     let status = Command::new("strace")

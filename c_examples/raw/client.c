@@ -30,7 +30,7 @@ int main(void)
     fwrite(shared, 1, strnlen(shared, size), stdout);
     printf("\n");
     if (!output_arrived()) {
-        fail_with("client", "the message could not be printed, so the server is not told that it was read");
+        fail_with("client", "the message could not be printed, so the server gets no answer");
     }
     __atomic_store_n(shared, '*', __ATOMIC_RELEASE);
     return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

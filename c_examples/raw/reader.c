@@ -4,7 +4,7 @@
 
 int main(void)
 {
-    int id = shm_open_key("shmfile", 115, 0, 0); /* it must exist; of whatever size */
+    int id = shm_open_key("shmfile", 115, 0, 0); /* it must exist; any size will do */
     char *shared = id < 0 ? NULL : shm_attach(id, 0);
     size_t size;
 

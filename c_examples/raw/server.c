@@ -38,7 +38,7 @@ int main(void)
         fail_with("server", "what it says could not be printed");
     }
     if (!read_by_client) {
-        fail_with("server", "told to stop before a client came");
+        fail_with("server", "stopped by a signal before a client came");
     }
     return EXIT_SUCCESS;
 }

@@ -35,7 +35,7 @@ fn run() -> support::Outcome {
     segment.remove()?;
     match read_by_client? {
         true => Ok(()),
-        false => Err("told to stop before a client came".into()),
+        false => Err("stopped by a signal before a client came".into()),
     }
 }
 

@@ -7,29 +7,16 @@ enum { SIZE = 1024 };
 int main(void)
 {
     sigset_t signals;
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
+    size_t length;
+    char *line = ask_for_line(&length);
     char *shared;
     int id;
 
-    notice_lost_output();
-    printf("Write Data: ");
-    if (!output_arrived()) {
-        fail_with("writer", "the prompt could not be printed");
-    }
-    length = getline(&line, &room, stdin);
-    if (length < 0) {
-        fail_with("writer", "there is no line to read");
-    }
-    if (length > 0 && line[length - 1] == '\n') {
-        line[--length] = '\0';
-    }
-    if (memchr(line, '\0', (size_t) length) != NULL) {
+    if (memchr(line, '\0', length) != NULL) {
         fail_with("writer", "the line has a NUL byte in it, which would end it for the reader");
     }
     if (length > SIZE) {
-        fprintf(stderr, "writer: the line has %zd bytes, and the segment holds %d\n", length, SIZE);
+        fprintf(stderr, "writer: the line has %zu bytes, and the segment holds %d\n", length, SIZE);
         return EXIT_FAILURE;
     }
 
@@ -41,7 +28,7 @@ int main(void)
         fail("writer", id);
     }
     /* With its NUL, unless the line fills the segment to the last byte. */
-    memcpy(shared, line, length < SIZE ? (size_t) length + 1 : SIZE);
+    memcpy(shared, line, length < SIZE ? length + 1 : SIZE);
     allow_stop_signals(&signals);
     printf("Data written in memory: %s\n", line);
     free(line);

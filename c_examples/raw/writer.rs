@@ -5,7 +5,7 @@ mod support;
 
 use shmkey::{Key, Segment};
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 use support::StopSignals;
@@ -17,17 +17,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> support::Outcome {
-    let mut out = io::stdout();
-    write!(out, "Write Data: ")?;
-    out.flush()?;
-
-    let mut line = Vec::new();
-    if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
-        return Err("there is no line to read".into());
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
+    let line = support::ask_for_line()?;
     if line.contains(&0) {
         return Err("the line has a NUL byte in it, which would end it for the reader".into());
     }
@@ -52,6 +42,6 @@ fn run() -> support::Outcome {
         shared.write_at(line.len(), b"\0")?;
     }
     drop(signals);
-    out.write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
+    io::stdout().write_all(&[b"Data written in memory: ", &line[..], b"\n"].concat())?;
     Ok(shared.detach()?)
 }

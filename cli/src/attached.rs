@@ -1,8 +1,9 @@
-//! What processes have attached, as far as `/proc/*/maps` tells.
+//! The processes that have segments attached, from `/proc/*/maps`.
 
 use crate::process;
 use shmkey::{Key, Status};
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     sync::LazyLock,
@@ -13,29 +14,29 @@ use std::{
 pub struct Attached {
     pub pid: i32,
     pub name: String,
-    /// How many times it has it attached.
+    /// How many attachments the process has.
     pub times: u64,
-    /// In how many areas of its memory that is, which is what the kernel counts: an attachment of
-    /// which a part was protected or locked has several.
+    /// How many areas of memory these are, which is what the kernel counts: an attachment has several if the process
+    /// has protected or locked a part of it.
     pub areas: u64,
-    /// It may not write.
+    /// No attachment allows writing.
     pub read_only: bool,
-    /// Where it has the beginning of the segment, and how many bytes from there on.
+    /// The address of the beginning of the segment, and how many bytes are mapped from there on.
     pub address: Option<u64>,
     pub len: u64,
     /// The segment is made of huge pages.
     pub huge: bool,
 }
 
-/// All that is attached, by all processes that this one may look at.
+/// The attachments of all processes whose memory maps this process may read.
 pub struct Attachments {
     of: HashMap<i32, Vec<Attached>>,
-    /// How many processes there are that could not be looked at.
+    /// How many processes there are whose memory maps cannot be read.
     pub unseen: usize,
 }
 
 impl Attachments {
-    /// Looks at all processes of this IPC namespace for some segments.
+    /// Finds the processes of this IPC namespace that have these segments attached.
     pub fn of<'a>(segments: impl IntoIterator<Item = &'a Status>) -> Attachments {
         let used = segments.into_iter().filter(|status| status.nattch > 0);
         let keys: HashMap<i32, Key> = used.map(|status| (status.id, status.key)).collect();
@@ -50,7 +51,7 @@ impl Attachments {
         for pid in process::all() {
             let maps = match maps_of(pid) {
                 Ok(maps) => String::from_utf8_lossy(&maps).into_owned(),
-                // It has ended, or has no memory, as the kernel's own have none.
+                // The process has ended, or is a kernel thread, which has no memory.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
                 Err(_) => {
                     found.unseen += usize::from(process::is_hidden(pid));
@@ -70,7 +71,7 @@ impl Attachments {
         found
     }
 
-    /// Whether some of these segments are attached more often than was found.
+    /// Returns whether the kernel counts more attachments of these segments than were found.
     pub fn misses(&self, segments: &[Status]) -> bool {
         segments.iter().any(|status| {
             let of = self.of.get(&status.id).map_or(&[][..], Vec::as_slice);
@@ -86,7 +87,7 @@ impl Attachments {
 fn maps_of(pid: i32) -> io::Result<Vec<u8>> {
     match fs::read(format!("/proc/{pid}/maps")) {
         Ok(maps) if !maps.is_empty() => Ok(maps),
-        // A process whose first thread has ended shows its memory in the others.
+        // If its first thread has ended, /proc shows the memory of the process with the other threads.
         other => match process::another_thread(pid, "maps").map(fs::read) {
             Some(Ok(maps)) => Ok(maps),
             _ => other,
@@ -94,16 +95,17 @@ fn maps_of(pid: i32) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What a process has attached, by segment.
+/// Adds up the areas of a process, by segment.
 fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
-    let mut huge = HugePages { pid, known: None };
+    // Read only if it is needed, because the kernel takes long to make smaps.
+    let huge_pages = LazyCell::new(|| huge_pages(pid));
     let mut found = BTreeMap::new();
     for area in areas {
         let is_usual = SEGMENTS
             .as_deref()
             .is_none_or(|device| device == area.device);
-        let huge = !is_usual && huge.has(area.range);
-        // A file that has the name of a segment.
+        let huge = !is_usual && huge_pages.contains(area.range);
+        // An ordinary file with the name of a segment.
         if !is_usual && !huge {
             continue;
         }
@@ -129,7 +131,7 @@ fn summed_up(pid: i32, name: &str, areas: &[Area]) -> BTreeMap<i32, Attached> {
         attached.read_only &= area.permissions.as_bytes().get(1) != Some(&b'w');
     }
     for attached in found.values_mut() {
-        // Its beginning may have been unmapped.
+        // The process may have unmapped the beginning.
         attached.times = attached.times.max(1);
     }
     found
@@ -143,12 +145,12 @@ struct Area<'a> {
     offset: &'a str,
     device: &'a str,
     id: i32,
-    /// That it was created under.
+    /// The key with which the segment was created.
     key: Key,
 }
 
 impl Area<'_> {
-    /// Where it begins and ends, and at which offset of the segment it begins.
+    /// Returns the first address, the address behind the last, and the offset in the segment.
     fn bounds(&self) -> Option<(u64, u64, u64)> {
         let number = |text| u64::from_str_radix(text, 16).ok();
         let (start, end) = self.range.split_once('-')?;
@@ -157,7 +159,7 @@ impl Area<'_> {
     }
 
     fn parse(line: &str) -> Option<Area<'_>> {
-        // Most lines are none, and of those there are many.
+        // Fast, because there are many lines and most are of other files.
         if !line.contains("/SYSV") {
             return None;
         }
@@ -178,15 +180,15 @@ impl Area<'_> {
         })
     }
 
-    /// Whether it is of one of these segments. One that was removed has lost its key.
+    /// Returns whether the area is of one of these segments. A removed segment has no key.
     fn is_of(&self, keys: &HashMap<i32, Key>) -> bool {
         let known = keys.get(&self.id);
         known.is_some_and(|key| *key == self.key || key.is_private())
     }
 }
 
-/// The device that segments are on: one of the kernel's own, which it also takes for memory that is
-/// shared without a name. Huge pages are on others.
+/// The device number of segments without huge pages. The kernel uses the same internal file system for anonymous shared
+/// memory; huge pages are on other devices.
 static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
     let page = process::page_size() as usize;
     let (kind, nothing) = (libc::MAP_SHARED | libc::MAP_ANONYMOUS, std::ptr::null_mut());
@@ -201,21 +203,21 @@ static SEGMENTS: LazyLock<Option<String>> = LazyLock::new(|| {
     Some(area?.device)
 });
 
-/// A mapping of this process.
+/// A memory area of this process.
 pub struct OwnArea {
-    /// Its bounds, as `/proc/self/maps` has them.
+    /// Its addresses, in the form of `/proc/self/maps`.
     pub range: String,
     device: String,
 }
 
 impl OwnArea {
-    /// Whether it is made of pages of the usual size.
+    /// Returns whether its pages have the usual size.
     pub fn is_usual(&self) -> bool {
         SEGMENTS.as_ref() == Some(&self.device)
     }
 }
 
-/// The mapping that begins at an address.
+/// Returns the area that begins at an address.
 pub fn own_area(address: usize) -> Option<OwnArea> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let start = format!("{address:x}-");
@@ -227,37 +229,24 @@ pub fn own_area(address: usize) -> Option<OwnArea> {
     })
 }
 
-/// Which mappings of a process are made of pages larger than the usual ones. To find that out takes
-/// the kernel long, so it is asked at most once.
-struct HugePages {
-    pid: i32,
-    known: Option<HashSet<String>>,
-}
-
-impl HugePages {
-    fn has(&mut self, range: &str) -> bool {
-        let known = self.known.get_or_insert_with(|| HugePages::of(self.pid));
-        known.contains(range)
-    }
-
-    fn of(pid: i32) -> HashSet<String> {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
-        let mut huge = HashSet::new();
-        let mut range = "";
-        for line in text.lines() {
-            let first = line.split(' ').next().unwrap_or_default();
-            match line.strip_prefix("KernelPageSize:") {
-                None if !first.ends_with(':') => range = first,
-                None => {}
-                Some(size) => {
-                    let kilobytes = size.trim().strip_suffix(" kB").unwrap_or_default();
-                    let kilobytes = kilobytes.parse().unwrap_or(0u64);
-                    if kilobytes * 1024 > process::page_size() {
-                        huge.insert(range.to_owned());
-                    }
+/// Returns the memory areas of a process that have huge pages.
+fn huge_pages(pid: i32) -> HashSet<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut huge = HashSet::new();
+    let mut range = "";
+    for line in text.lines() {
+        let first = line.split(' ').next().unwrap_or_default();
+        match line.strip_prefix("KernelPageSize:") {
+            None if !first.ends_with(':') => range = first,
+            None => {}
+            Some(size) => {
+                let kilobytes = size.trim().strip_suffix(" kB").unwrap_or_default();
+                let kilobytes = kilobytes.parse().unwrap_or(0u64);
+                if kilobytes * 1024 > process::page_size() {
+                    huge.insert(range.to_owned());
                 }
             }
         }
-        huge
     }
+    huge
 }

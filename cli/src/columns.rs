@@ -1,9 +1,10 @@
-//! The columns of `shmkey list`: which there are, which are shown, and as a table or as CSV.
+//! The columns of `shmkey list`, as a table or as CSV.
 
 use crate::{
     facts::Fact,
     output::Failure,
-    table::{self, Cell, Column},
+    process::Named,
+    table::{self, Cell, Column, left, right, text},
     words,
 };
 use anstyle::{AnsiColor, Style};
@@ -46,28 +47,28 @@ impl Form {
     }
 }
 
-impl<T> Field<T> {
-    pub const fn usual(column: Column, cell: fn(&T, Form) -> Cell) -> Field<T> {
-        let usual = true;
-        Field {
-            column,
-            usual,
-            cell,
-        }
-    }
-
-    pub const fn extra(column: Column, cell: fn(&T, Form) -> Cell) -> Field<T> {
-        let usual = false;
-        Field {
-            column,
-            usual,
-            cell,
-        }
+/// A column that is shown unless columns are chosen.
+pub const fn usual<T>(column: Column, cell: fn(&T, Form) -> Cell) -> Field<T> {
+    let usual = true;
+    Field {
+        column,
+        usual,
+        cell,
     }
 }
 
-/// Returns the usual columns.
-pub fn usual<T>(fields: &'static [Field<T>]) -> Vec<&'static Field<T>> {
+/// A column that is shown only if it is chosen.
+pub const fn extra<T>(column: Column, cell: fn(&T, Form) -> Cell) -> Field<T> {
+    let usual = false;
+    Field {
+        column,
+        usual,
+        cell,
+    }
+}
+
+/// Returns the columns that are shown unless columns are chosen.
+pub fn usual_of<T>(fields: &'static [Field<T>]) -> Vec<&'static Field<T>> {
     fields.iter().filter(|field| field.usual).collect()
 }
 
@@ -77,7 +78,7 @@ pub fn chosen<T>(
     names: &[String],
 ) -> Result<Vec<&'static Field<T>>, Failure> {
     if names.is_empty() {
-        return Ok(usual(fields));
+        return Ok(usual_of(fields));
     }
     let find = |name: &String| {
         let found = fields.iter().find(|field| field.column.title == name);
@@ -85,7 +86,7 @@ pub fn chosen<T>(
             let all: Vec<&str> = fields.iter().map(|field| field.column.title).collect();
             let name = words::plain(name);
             Failure::Usage(format!(
-                "there is no column {name}; the columns are {}",
+                "there is no column \"{name}\"; the columns are {}",
                 all.join(", ")
             ))
         })
@@ -105,7 +106,7 @@ pub fn layout<T>(fields: &[&'static Field<T>], rows: &[Vec<Cell>], named: bool) 
         if named {
             column.rank = 0;
         }
-        // The state of an object is never cut. That of several is, down to the longest state of one.
+        // The state of one object is never cut; the states of several are, to the width of the longest single state.
         if column.title == STATE {
             let texts = rows.iter().map(|row| row[place].text.as_str());
             let single = texts.filter(|text| !text.contains("; "));
@@ -155,102 +156,70 @@ const STATE: &str = "state";
 
 /// The columns of segments. At 80 columns, those of a high rank are left out; names are cut before.
 pub const SEGMENTS: &[Field<Fact>] = &[
-    Field::usual(Column::right("id", 0), |fact, _| {
-        fact.status.id.to_string().into()
+    usual(right("id", 0), |fact, _| text(fact.status.id)),
+    usual(left("key", 0), |fact, _| text(words::key(fact.status.key))),
+    usual(right("size", 2), |fact, form| {
+        text(form.size(fact.status.size as u64))
     }),
-    Field::usual(Column::left("key", 0), |fact, _| {
-        words::key(fact.status.key).into()
+    usual(left("owner", 4).cut_to(8), |fact, _| {
+        text(words::user(fact.status.uid))
     }),
-    Field::usual(Column::right("size", 2), |fact, form| {
-        form.size(fact.status.size as u64).into()
+    usual(left("mode", 6), |fact, _| {
+        text(format_args!("{:04o}", fact.status.mode))
     }),
-    Field::usual(Column::left("owner", 4).cut_to(8), |fact, _| {
-        words::user(fact.status.uid).into()
+    usual(left("attached", 0).cut_to(8), attached),
+    usual(left("creator", 5).cut_to(14), creator),
+    usual(right("age", 7), |fact, form| text(form.span(fact.age()))),
+    usual(right("used", 8), |fact, form| text(form.span(fact.idle))),
+    usual(left("object", 3).cut_to(10), |fact, _| {
+        styled(object(fact), CYAN)
     }),
-    Field::usual(Column::left("mode", 6), |fact, _| {
-        format!("{:04o}", fact.status.mode).into()
-    }),
-    Field::usual(Column::left("attached", 0).cut_to(8), attached),
-    Field::usual(Column::left("creator", 5).cut_to(14), creator),
-    Field::usual(Column::right("age", 7), |fact, form| {
-        form.span(fact.age()).into()
-    }),
-    Field::usual(Column::right("used", 8), |fact, form| {
-        form.span(fact.idle).into()
-    }),
-    Field::usual(Column::left("object", 3).cut_to(10), |fact, _| {
-        styled(object(fact), AnsiColor::Cyan.on_default())
-    }),
-    Field::usual(Column::left(STATE, 0), |fact, _| {
-        styled(state(fact), AnsiColor::Cyan.on_default())
-    }),
-    Field::usual(Column::left(NOTE, 1).cut_to(7), |fact, _| note(fact)),
-    Field::extra(Column::right("nattch", 0), |fact, _| {
-        fact.status.nattch.to_string().into()
-    }),
-    Field::extra(Column::right("resident", 0), |fact, form| {
+    usual(left(STATE, 0), |fact, _| styled(state(fact), CYAN)),
+    usual(left(NOTE, 1).cut_to(7), note),
+    extra(right("nattch", 0), |fact, _| text(fact.status.nattch)),
+    extra(right("resident", 0), |fact, form| {
         memory(fact.resident, form)
     }),
-    Field::extra(Column::right("swapped", 0), |fact, form| {
-        memory(fact.swapped, form)
+    extra(right("swapped", 0), |fact, form| memory(fact.swapped, form)),
+    extra(right("uid", 0), |fact, _| text(fact.status.uid)),
+    extra(right("gid", 0), |fact, _| text(fact.status.gid)),
+    extra(left("group", 0), |fact, _| {
+        text(words::group(fact.status.gid))
     }),
-    Field::extra(Column::right("uid", 0), |fact, _| {
-        fact.status.uid.to_string().into()
+    extra(right("cuid", 0), |fact, _| text(fact.status.cuid)),
+    extra(left("cuser", 0), |fact, _| {
+        text(words::user(fact.status.cuid))
     }),
-    Field::extra(Column::right("gid", 0), |fact, _| {
-        fact.status.gid.to_string().into()
+    extra(right("cgid", 0), |fact, _| text(fact.status.cgid)),
+    extra(left("cgroup", 0), |fact, _| {
+        text(words::group(fact.status.cgid))
     }),
-    Field::extra(Column::left("group", 0), |fact, _| {
-        words::group(fact.status.gid).into()
-    }),
-    Field::extra(Column::right("cuid", 0), |fact, _| {
-        fact.status.cuid.to_string().into()
-    }),
-    Field::extra(Column::left("cuser", 0), |fact, _| {
-        words::user(fact.status.cuid).into()
-    }),
-    Field::extra(Column::right("cgid", 0), |fact, _| {
-        fact.status.cgid.to_string().into()
-    }),
-    Field::extra(Column::left("cgroup", 0), |fact, _| {
-        words::group(fact.status.cgid).into()
-    }),
-    Field::extra(Column::right("cpid", 0), |fact, _| {
-        fact.status.cpid.to_string().into()
-    }),
-    Field::extra(Column::right("lpid", 0), |fact, _| {
-        fact.status.lpid.to_string().into()
-    }),
-    Field::extra(Column::left("last", 0), |fact, _| {
-        let last = fact.last.as_ref();
-        last.map_or("-".to_owned(), words::process).into()
-    }),
-    Field::extra(Column::left("atime", 0), |fact, _| {
-        when(fact.status.attached_at)
-    }),
-    Field::extra(Column::left("dtime", 0), |fact, _| {
-        when(fact.status.detached_at)
-    }),
-    Field::extra(Column::left("ctime", 0), |fact, _| {
-        when(fact.status.changed_at)
-    }),
+    extra(right("cpid", 0), |fact, _| text(fact.status.cpid)),
+    extra(right("lpid", 0), |fact, _| text(fact.status.lpid)),
+    extra(left("last", 0), |fact, _| process(&fact.last)),
+    extra(left("atime", 0), |fact, _| when(fact.status.attached_at)),
+    extra(left("dtime", 0), |fact, _| when(fact.status.detached_at)),
+    extra(left("ctime", 0), |fact, _| when(fact.status.changed_at)),
 ];
 
 /// The last of the usual columns.
-pub const NOTE: &str = "note";
+const NOTE: &str = "note";
+const CYAN: Style = AnsiColor::Cyan.on_default();
 
 fn styled(text: String, style: Style) -> Cell {
     Cell { text, style }
 }
 
 fn memory(bytes: Option<u64>, form: Form) -> Cell {
-    bytes
-        .map_or("-".to_owned(), |bytes| form.size(bytes))
-        .into()
+    text(bytes.map_or("-".to_owned(), |bytes| form.size(bytes)))
+}
+
+pub fn process(named: &Option<Named>) -> Cell {
+    text(named.as_ref().map_or("-".to_owned(), words::process))
 }
 
 pub fn when(time: Option<SystemTime>) -> Cell {
-    time.map_or("-".to_owned(), words::moment).into()
+    text(time.map_or("-".to_owned(), words::moment))
 }
 
 fn attached(fact: &Fact, _: Form) -> Cell {
@@ -270,7 +239,7 @@ fn creator(fact: &Fact, _: Form) -> Cell {
 }
 
 /// `orphan, published value, looked at`.
-fn note(fact: &Fact) -> Cell {
+fn note(fact: &Fact, _: Form) -> Cell {
     let mut notes = words::flags(fact);
     notes.extend(fact.data().filter(|_| fact.is_orphan()));
     notes.extend(fact.is_looked_at().then_some("looked at"));
@@ -330,12 +299,10 @@ mod tests {
     use super::*;
 
     const FIELDS: &[Field<&str>] = &[
-        Field::usual(Column::left("name", 1).cut_to(4), |text, _| {
-            text.to_string().into()
-        }),
-        Field::usual(Column::left(STATE, 0), |text, _| text.to_uppercase().into()),
-        Field::extra(Column::right("len", 0), |text, form| {
-            form.size(text.len() as u64).into()
+        usual(left("name", 1).cut_to(4), |name, _| text(name)),
+        usual(left(STATE, 0), |name, _| text(name.to_uppercase())),
+        extra(right("len", 0), |name, form| {
+            text(form.size(name.len() as u64))
         }),
     ];
 
@@ -352,14 +319,14 @@ mod tests {
         };
         assert_eq!(
             why,
-            "there is no column size; the columns are name, state, len"
+            "there is no column \"size\"; the columns are name, state, len"
         );
     }
 
     #[test]
     fn csv_quotes_what_would_break_it() {
         let text = csv(
-            &usual(FIELDS)[..1],
+            &usual_of(FIELDS)[..1],
             [&"a,b", &"say \"x\"", &"a\nb"],
             Form::default(),
         );
@@ -369,7 +336,7 @@ mod tests {
     #[test]
     fn a_state_is_never_cut() {
         let lines = table(
-            &usual(FIELDS),
+            &usual_of(FIELDS),
             [&"locked by 4711 (dead)"],
             Form::default(),
             false,

@@ -1,7 +1,7 @@
-//! What shells complete, asked for at each press of the key: `SHMKEY_COMPLETE=bash shmkey -- words`.
+//! Completions. A shell runs `SHMKEY_COMPLETE=bash shmkey -- words` each time its user presses the key.
 //!
-//! Completing changes nothing: no segment is attached for it. So a name is offered if a process that this one may
-//! look at has the segment attached.
+//! Completing attaches no segment. So it offers the name of a segment only if it can read the name through a process
+//! that has the segment attached.
 
 use crate::{
     facts::{Facts, Look},
@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, env, ffi::OsStr, fs, os::unix::fs::PermissionsE
 /// The variable that the scripts for shells set.
 pub const VARIABLE: &str = "SHMKEY_COMPLETE";
 
-/// Ids, keys and names of segments; behind `--semaphores` or `--messages`, ids and keys of those.
+/// Completes ids, keys and names of segments; after `--semaphores` or `--messages`, ids and keys of these.
 pub fn segments() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let has = |option: &str| env::args_os().any(|argument| argument == option);
@@ -38,28 +38,32 @@ fn facts() -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     for fact in &facts.segments {
         let status = &fact.status;
-        let object = fact.seen.objects.first().map(words::kind_at);
-        let size = words::size(status.size as u64);
-        let what = object.map_or(size.clone(), |object| format!("{object}, {size}"));
-        let what = format!("{what}, of {}", words::user(status.uid));
-        let mut offer = |text: String| {
-            found.push(CompletionCandidate::new(text).help(Some(what.clone().into())))
-        };
-        offer(status.id.to_string());
-        if !status.key.is_private() {
-            offer(words::key(status.key));
+        let mut what = words::size(status.size as u64);
+        if let Some(object) = fact.seen.objects.first() {
+            what = format!("{}, {what}", words::kind_at(object));
         }
+        what += &format!(", of {}", words::user(status.uid));
+        found.extend(id_and_key(status.id, status.key, &what));
         let name = fact
             .object()
-            .map(|object| String::from_utf8_lossy(&object.name).into_owned());
-        if let Some(name) = name.filter(|name| is_plain(name, status.key)) {
-            offer(name);
-        }
+            .map(|object| String::from_utf8_lossy(&object.name));
+        let name = name.filter(|name| is_plain(name, status.key));
+        found.extend(name.map(|name| candidate(name.into_owned(), &what)));
     }
     found
 }
 
-/// Whether a name stands for this key, and no shell makes anything else of it.
+fn candidate(text: String, what: &str) -> CompletionCandidate {
+    CompletionCandidate::new(text).help(Some(what.to_owned().into()))
+}
+
+fn id_and_key(id: i32, key: Key, what: &str) -> impl Iterator<Item = CompletionCandidate> {
+    let key = (!key.is_private()).then(|| words::key(key));
+    let texts = [Some(id.to_string()), key].into_iter().flatten();
+    texts.map(move |text| candidate(text, what))
+}
+
+/// Returns whether a name makes this key, and has no character that is special to a shell.
 fn is_plain(name: &str, key: Key) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+".contains(&byte);
     let is_name = matches!(name.parse(), Ok(crate::target::Target::Name(_)));
@@ -70,18 +74,12 @@ fn others(kind: Kind) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     for one in kind.list().unwrap_or_default() {
         let what = format!("{} of {}", kind.name(), words::user(one.uid));
-        let mut offer = |text: String| {
-            found.push(CompletionCandidate::new(text).help(Some(what.clone().into())))
-        };
-        offer(one.id.to_string());
-        if !one.key.is_private() {
-            offer(words::key(one.key));
-        }
+        found.extend(id_and_key(one.id, one.key, &what));
     }
     found
 }
 
-/// Programs in the folders of PATH.
+/// Completes programs in the folders of PATH.
 pub fn programs() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();

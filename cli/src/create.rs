@@ -3,7 +3,10 @@
 use crate::{
     columns,
     facts::{Fact, Look},
+    list,
     output::{self, Failure},
+    target::Target,
+    words,
 };
 use clap::Args;
 use shmkey::{Holding, Key, Place, Ring, Segment};
@@ -12,7 +15,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
-    /// Its size: 4096, 0x1000, 4K, 1MiB
+    /// The size of the segment: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present = "kind")]
     size: Option<usize>,
     #[command(flatten)]
@@ -29,15 +32,15 @@ pub struct Options {
     /// The project id for --path: a number from 1 to 255, or a letter
     #[arg(long, value_name = "ID", value_parser = project, requires = "path")]
     project: Option<i32>,
-    /// Its permission bits in octal
+    /// The permission bits, in octal
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0600")]
     mode: u32,
-    /// Succeed if there is one with this key, which stays unchanged
+    /// Print the id of an existing one with this key, which stays unchanged
     #[arg(long)]
     existing: bool,
-    /// Create a ring in it, whose messages may have --size bytes together
+    /// Create a ring in the segment, with room for --size bytes of messages
     ///
-    /// The segment is larger, because it also holds the state of the ring.
+    /// The segment is larger than --size, because it also holds the state of the ring.
     #[arg(long, conflicts_with = "kind")]
     ring: bool,
 }
@@ -61,10 +64,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         (_, _, Some(path)) => Key::from_path(path, options.project.unwrap_or(0))?,
         _ => Key::PRIVATE,
     };
-    let size = match options.size {
-        Some(size) => size,
-        None => return other(options, key),
+    let Some(size) = options.size else {
+        return other(options, key);
     };
+    if options.mode & 0o600 == 0 {
+        return Err(Failure::Usage(format!(
+            "the mode {:04o} lets the owner neither read nor write the segment; use a mode such as 0600",
+            options.mode
+        )));
+    }
     if !key.is_private()
         && !options.existing
         && let Ok(found) = Segment::open(key)
@@ -74,8 +82,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let users = fact.as_ref().and_then(columns::users);
         let users = users.unwrap_or_else(|| "no process".to_owned());
         return Err(Failure::Because(format!(
-            "there already is a segment with the key {key} (id {id}, attached by {users}); --existing takes it \
-             unchanged, shmkey remove {id} removes it"
+            "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged, shmkey \
+             remove {id} removes it"
         )));
     }
     let id = if options.ring {
@@ -112,15 +120,21 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
         ),
     };
     let id = made.map_err(|errno| {
+        if errno.0 == libc::EINVAL
+            && !key.is_private()
+            && let Ok(found) = list::Kind::SEMAPHORES.find(&Target::Key(key))
+        {
+            let count = words::count(found.count, "semaphore");
+            let why = format!("the existing array (id {}) has {count}", found.id);
+            return Failure::Because(format!("cannot create a {what}: {why} ({errno})"));
+        }
         let why = match errno.0 {
-            libc::EEXIST => "there already is one with this key; --existing takes it unchanged",
+            libc::EEXIST => "one with this key exists; --existing takes it unchanged",
             libc::EINVAL => {
                 "an array has at least 1 semaphore, and at most the limit semmsl (shmkey limits)"
             }
             libc::ENOSPC => "a limit of the kernel is reached (shmkey limits)",
-            libc::EACCES => {
-                "there already is one with this key, and you have no permission to use it"
-            }
+            libc::EACCES => "one with this key exists, and you have no permission to use it",
             _ => "the call failed",
         };
         Failure::Because(format!("cannot create a {what}: {why} ({errno})"))
@@ -131,12 +145,13 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
 fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
     if key.is_private() {
         return Err(Failure::Because(
-            "no process can open a ring without a key: use --name, --key or --path".to_owned(),
+            "a ring needs a key, by which processes open it: use --name, --key or --path"
+                .to_owned(),
         ));
     }
     if size < 64 {
         return Err(Failure::Because(
-            "the messages of a ring have room for at least 64 bytes".to_owned(),
+            "--size of a ring is at least 64 bytes".to_owned(),
         ));
     }
     if let Ok(there) = Segment::open(key)
@@ -180,7 +195,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 /// `0x4102002f`.
 pub fn key(text: &str) -> Result<Key, String> {
     match format!("key:{text}").parse()? {
-        crate::target::Target::Key(key) => Ok(key),
+        Target::Key(key) => Ok(key),
         _ => Err("expected a key such as 0x4102002f".to_owned()),
     }
 }

@@ -21,10 +21,10 @@ pub struct Options {
     /// Show this many bytes [default: all]
     #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
     length: Option<usize>,
-    /// Print the bytes themselves, not digits
+    /// Print the bytes unchanged instead of in hexadecimal
     #[arg(long)]
     raw: bool,
-    /// Write the bytes themselves into this file
+    /// Write the bytes unchanged into this file
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// The bytes that were asked for: from one offset to another.
+/// Returns the offsets of the first byte and behind the last.
 pub fn range(
     memory: &Sparse,
     from: usize,
@@ -64,14 +64,14 @@ pub fn range(
     match length.map_or(Some(size), |length| from.checked_add(length)) {
         Some(to) if from <= to && to <= size => Ok((from, to)),
         _ => Err(Failure::Because(format!(
-            "the range goes beyond the segment, which has {}, {} of them from that offset on",
+            "the range ends beyond the segment, which has {}, {} of them from the offset on",
             words::count(size as u64, "byte"),
             size.saturating_sub(from)
         ))),
     }
 }
 
-/// Reads from one offset to another, in pieces of whole rows.
+/// Reads the bytes between two offsets, in pieces of whole rows.
 pub fn pieces(
     memory: &Sparse,
     from: usize,
@@ -79,8 +79,8 @@ pub fn pieces(
     mut take: impl FnMut(usize, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     const PIECE: usize = 64 << 10;
-    // Asks for many pages at once which of them have memory, but not long before they are read: an old
-    // answer may be wrong.
+    // Finds the pages that have memory for many pages at once, but not long before they are read: the answer becomes
+    // outdated.
     const BLOCK: usize = 64 << 20;
     let mut buffer = vec![0; PIECE];
     for start in (from..to).step_by(BLOCK) {
@@ -98,8 +98,7 @@ pub fn pieces(
 /// The number of bytes in a row.
 pub const ROW: usize = 16;
 
-/// Rows of hexadecimal digits and text. A row like the one before is left out, and `*` stands for all
-/// of those.
+/// Rows of hexadecimal digits and text. `*` stands for rows that equal the one before.
 #[derive(Default)]
 struct Rows {
     last: Vec<u8>,
@@ -127,7 +126,7 @@ impl Rows {
     }
 }
 
-/// One row: its offset, its bytes, and what of them is text.
+/// A row: its offset, its bytes in hexadecimal, and as text.
 fn picture(offset: usize, row: &[u8]) -> String {
     let dim = Style::new().dimmed();
     let mut hex = String::new();
@@ -145,7 +144,7 @@ fn picture(offset: usize, row: &[u8]) -> String {
     format!("{dim}{offset:08x}{dim:#} {hex}  |{text}|\n")
 }
 
-/// A byte as a character; a point if it is not printable ASCII.
+/// Returns a byte as a character, or `.` if it is not printable ASCII.
 pub fn character(byte: u8) -> char {
     match byte {
         b' '..=b'~' => byte.into(),
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_leaves_out_what_repeats_itself() {
+    fn equal_rows_are_left_out() {
         let mut bytes = vec![0; 64];
         bytes[..5].copy_from_slice(b"hello");
         bytes.extend(b"!");

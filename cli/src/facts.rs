@@ -1,4 +1,4 @@
-//! All that is known of the segments of this machine, gathered from the kernel and `/proc`.
+//! The segments of this IPC namespace, with what the kernel and `/proc` show of them.
 
 use crate::{
     attached::{Attached, Attachments},
@@ -6,63 +6,51 @@ use crate::{
     process::{self, Census, Named},
 };
 use shmkey::{Contents, Error, ErrorKind, Life, Segment, Status};
+use shmkey_core::backend::{self, Limits};
 use std::{collections::HashMap, fs, time::Duration};
 
-/// A segment, and those who have to do with it.
+/// A segment, and the processes that created and use it.
 #[derive(Clone, Debug)]
 pub struct Fact {
-    /// As it was before it was looked into.
+    /// The status before shmkey looked into the segment.
     pub status: Status,
     pub creator: Named,
     /// The process that attached or detached it last; `None` if none has.
     pub last: Option<Named>,
-    /// How long ago that was.
+    /// How long ago it was last attached or detached.
     pub idle: Option<Duration>,
-    /// As far as they could be found.
+    /// The processes that were found to have it attached.
     pub attached: Vec<Attached>,
-    /// What it holds, as far as it was looked into.
+    /// The objects that were found in it.
     pub seen: Seen,
     /// How much of it is in memory, and how much is swapped out, in bytes.
     pub resident: Option<u64>,
     pub swapped: Option<u64>,
 }
 
-/// All segments, and what the kernel allows.
+/// All segments, and the limits of the kernel.
 pub struct Facts {
     pub segments: Vec<Fact>,
-    pub limits: Limits,
-    /// How much was found out.
+    /// `None` if they are unknown.
+    pub limits: Option<Limits>,
+    /// How the segments were looked into.
     pub look: Look,
-    /// How many processes could not be asked what they have attached.
+    /// How many processes there are whose memory maps cannot be read.
     pub unseen: usize,
 }
 
-/// The kernel's limits, by its own names; `None` if `/proc` does not tell.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How many segments there may be.
-    pub shmmni: Option<u64>,
-    /// The largest segment, in bytes.
-    pub shmmax: Option<u64>,
-    /// How many pages all segments may have together.
-    pub shmall: Option<u64>,
-    /// The size of a page, in bytes.
-    pub page: u64,
-}
-
-/// How much to find out. Less is faster, and changes less: see `objects`.
+/// How to look into segments. Each way finds more than the one before, is slower, and may change more: see `objects`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// What the kernel says.
+    /// Not at all.
     Outside,
-    /// And the objects near the beginning of segments, where that is possible without attaching.
+    /// Finds objects near the beginning, without attaching the segment.
     Through,
-    /// And the objects at the beginning of segments, near it if that is possible without attaching.
-    /// A segment that no process has attached is attached only if it may have been made for an object.
+    /// The same; attaches a segment that cannot be read otherwise, if its size is possible for an object.
     Inside,
-    /// The same, and further behind.
+    /// The same, and searches more of the segment.
     Closely,
-    /// The same; and every segment is attached that can only be read that way.
+    /// The same; attaches every segment that cannot be read otherwise.
     Everything,
 }
 
@@ -84,14 +72,13 @@ impl Facts {
             .collect();
         Ok(Facts {
             segments,
-            limits: Limits::read(),
+            limits: backend::limits().ok(),
             look,
             unseen,
         })
     }
 
-    /// The segments, and the processes that have them attached: looked at again if one was missed that attached or
-    /// detached in between.
+    /// Lists the segments and their users, again if a process attached or detached a segment in between.
     fn consistent() -> Result<(Vec<Status>, Attachments), Error> {
         const TRIES: usize = 4;
         let mut statuses = Segment::list()?;
@@ -110,20 +97,20 @@ impl Facts {
         Ok((statuses, attachments))
     }
 
-    /// How many pages all segments have together.
+    /// Returns how many pages all segments have together.
     pub fn pages(&self) -> u64 {
-        let page = self.limits.page;
+        let page = process::page_size();
         let sizes = self.segments.iter().map(|fact| fact.status.size as u64);
         sizes.map(|size| size.div_ceil(page)).sum()
     }
 
-    /// How many bytes they have. Segments without memory behind them can be more than there is.
+    /// Returns how many bytes all segments have together, which can be more than 64 bits count.
     pub fn bytes(&self) -> u128 {
         let sizes = self.segments.iter().map(|fact| fact.status.size as u128);
         sizes.sum()
     }
 
-    /// Whether for some segment fewer processes were found than have it attached.
+    /// Returns whether not all processes were found that have segments attached.
     pub fn is_partial(&self) -> bool {
         self.segments.iter().any(|fact| fact.hidden() > 0)
     }
@@ -152,7 +139,7 @@ impl Fact {
         }
     }
 
-    /// Gathers what is known of one segment.
+    /// Returns a segment by its id; `None` if there is none.
     pub fn of(id: i32, look: Look) -> Result<Option<Fact>, Error> {
         let facts = Facts::gather(Look::Outside)?;
         let found = facts.segments.into_iter().find(|fact| fact.status.id == id);
@@ -162,7 +149,7 @@ impl Fact {
         }))
     }
 
-    /// Finds out what it holds.
+    /// Finds the objects in the segment.
     pub fn look_inside(&mut self, look: Look) {
         let memory = self.resident.zip(self.swapped);
         let memory = memory.map(|(resident, swapped)| resident.saturating_add(swapped));
@@ -184,7 +171,7 @@ impl Fact {
         }
     }
 
-    /// The object that it begins with.
+    /// Returns the object that the segment begins with.
     pub fn object(&self) -> Option<&Contents> {
         let first = self.seen.objects.first();
         first
@@ -199,12 +186,12 @@ impl Fact {
         status.removed && status.size == 1 && status.nattch > 0
     }
 
-    /// Returns what it keeps for a process that comes later, in words.
+    /// Returns what it holds for a later process, in words.
     pub fn data(&self) -> Option<&'static str> {
         self.seen.objects.iter().find_map(objects::Found::data)
     }
 
-    /// Returns whether this process is its last user, because it has attached it to read what it holds.
+    /// Returns whether shmkey is the last user, because it attached the segment to read it.
     pub fn is_looked_at(&self) -> bool {
         self.seen.attached || self.last.is_some() && self.status.lpid == std::process::id() as i32
     }
@@ -222,56 +209,56 @@ impl Fact {
         self.orphan() == Some(true)
     }
 
-    /// Whether this process may remove it.
+    /// Returns whether this process may remove it.
     pub fn is_ours(&self) -> bool {
         is_ours(&self.status)
     }
 
-    /// Whether it is made of huge pages; `None` if no process was found that has it attached, for only
-    /// then the kernel tells.
+    /// Returns whether it has huge pages; `None` if no process was found that has it attached, because only the memory
+    /// maps of a process show it.
     pub fn huge(&self) -> Option<bool> {
         self.attached.first().map(|attached| attached.huge)
     }
 
-    /// How long ago it was created, or its owner or mode last changed.
+    /// Returns how long ago it was created, or its owner or mode last changed.
     pub fn age(&self) -> Option<Duration> {
         self.status.changed_at?.elapsed().ok()
     }
 
-    /// How many of those who have it attached were not found.
+    /// Returns how many of its attachments were not found.
     pub fn hidden(&self) -> u64 {
         let found: u64 = self.attached.iter().map(|attached| attached.areas).sum();
         self.status.nattch.saturating_sub(found)
     }
 }
 
-/// How a segment is, from the kernel alone; `None` if there is none.
+/// Returns the status of a segment; `None` if there is no such segment.
 pub fn status(id: i32) -> Result<Option<Status>, Error> {
     match Segment::from_id(id).status() {
         Ok(status) => Ok(Some(status)),
         Err(error) if is_gone(error.kind()) => Ok(None),
-        // Its mode keeps even its owner from asking.
+        // IPC_STAT needs read permission, which the mode may deny even to the owner; the list does not.
         Err(_) => Ok(Segment::list()?.into_iter().find(|status| status.id == id)),
     }
 }
 
-/// Whether something failed because there is no such segment any more.
+/// Returns whether an error says that the segment does not exist.
 pub fn is_gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NoSuchSegment | ErrorKind::Removed)
 }
 
-/// Whether this process may remove a segment.
+/// Returns whether this process may remove a segment.
 pub fn is_ours(status: &Status) -> bool {
     let us = uzers::get_effective_uid();
     us == 0 || [status.uid, status.cuid].contains(&us)
 }
 
-/// Returns how much of a segment is swapped out, in bytes; `None` if the kernel does not say.
+/// Returns how many bytes of a segment are swapped out; `None` if the kernel does not show it.
 pub fn swapped(id: i32) -> Option<u64> {
     memory_use().get(&id).map(|&(_, swapped)| swapped)
 }
 
-/// How much of each segment is in memory and swapped out, by id.
+/// Returns how many bytes of each segment are in memory and swapped out, by id.
 pub fn memory_use() -> HashMap<i32, (u64, u64)> {
     let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let mut lines = text.lines();
@@ -294,19 +281,4 @@ pub fn memory_use() -> HashMap<i32, (u64, u64)> {
             ))
         })
         .collect()
-}
-
-impl Limits {
-    fn read() -> Limits {
-        let limit = |name| {
-            let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
-            text.trim().parse().ok()
-        };
-        Limits {
-            shmmni: limit("shmmni"),
-            shmmax: limit("shmmax"),
-            shmall: limit("shmall"),
-            page: process::page_size(),
-        }
-    }
 }

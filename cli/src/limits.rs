@@ -2,18 +2,18 @@
 
 use crate::{
     columns::Form,
-    json,
+    json::{self, object},
     output::{self, Failure},
     process,
-    table::{self, Cell, Column},
+    table::{self, Cell, left, right, text},
     words,
 };
 use clap::Args;
-use serde::Serialize;
 use shmkey_core::{
     backend::{self, messages, semaphores},
     sys::Errno,
 };
+use std::collections::BTreeMap;
 
 #[derive(Args)]
 pub struct Options {
@@ -25,215 +25,163 @@ pub struct Options {
     json: bool,
 }
 
-/// The names are the kernel's. A kind that the kernel does not have is `None`.
-#[derive(Serialize)]
-struct All {
-    schema: u32,
-    segments: Option<Segments>,
-    semaphores: Option<Semaphores>,
-    messages: Option<Messages>,
+/// A line of the table: how much is in use, and how much may be, each with its name in JSON. The names of limits are
+/// the kernel's.
+struct Row {
+    what: &'static str,
+    unit: Unit,
+    used: Option<(&'static str, u64)>,
+    limit: Option<(&'static str, u64)>,
 }
 
-#[derive(Serialize)]
-struct Segments {
-    count: u64,
-    shmmni: u64,
-    shmmin: u64,
-    shmmax: u64,
-    pages: u64,
-    shmall: u64,
-    resident_pages: u64,
-    swapped_pages: u64,
-    page_size: u64,
+#[derive(Clone, Copy)]
+enum Unit {
+    Number,
+    Bytes,
+    Pages,
 }
-
-#[derive(Serialize)]
-struct Semaphores {
-    arrays: u64,
-    semmni: u64,
-    count: u64,
-    semmns: u64,
-    semmsl: u64,
-    semopm: u64,
-    semvmx: u64,
-}
-
-#[derive(Serialize)]
-struct Messages {
-    queues: u64,
-    msgmni: u64,
-    count: u64,
-    bytes: u64,
-    msgmax: u64,
-    msgmnb: u64,
-}
+use Unit::{Bytes, Number, Pages};
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let all = All {
-        schema: 1,
-        segments: Segments::read().ok(),
-        semaphores: Semaphores::read().ok(),
-        messages: Messages::read().ok(),
-    };
+    let all = [segments(), semaphores(), messages()].map(Result::ok);
     if options.json {
+        let [segments, semaphores, messages] = all.map(|rows| rows.as_deref().map(values));
+        let all =
+            object! { schema: 1, segments: segments, semaphores: semaphores, messages: messages };
         return output::print(&json::line(&all));
     }
     let form = Form {
         bytes: options.bytes,
         seconds: false,
     };
-    let mut rows = Vec::new();
-    rows.extend(all.segments.iter().flat_map(|of| of.rows(form)));
-    rows.extend(all.semaphores.iter().flat_map(Semaphores::rows));
-    rows.extend(all.messages.iter().flat_map(|of| of.rows(form)));
+    let rows = all.iter().flatten().flatten();
+    let rows: Vec<_> = rows
+        .filter(|row| !row.what.is_empty())
+        .map(|row| row.cells(form))
+        .collect();
     if rows.is_empty() {
         let why = "this kernel does not have System V IPC, or does not allow its use";
         return Err(Failure::Because(why.to_owned()));
     }
     let columns = [
-        Column::left("", 0),
-        Column::right("in use", 0),
-        Column::right("limit", 0),
-        Column::right("%", 0),
-        Column::left("name", 0),
+        left("", 0),
+        right("in use", 0),
+        right("limit", 0),
+        right("%", 0),
+        left("name", 0),
     ];
     let lines = table::lines(&columns, &rows, output::width());
     output::print(&(lines.join("\n") + "\n"))
 }
 
-impl Segments {
-    fn read() -> Result<Segments, Errno> {
-        let (limits, (_, usage)) = (backend::limits()?, backend::usage()?);
-        Ok(Segments {
-            count: usage.used_ids as u64,
-            shmmni: limits.shmmni,
-            shmmin: limits.shmmin,
-            shmmax: limits.shmmax,
-            pages: usage.shm_tot,
-            shmall: limits.shmall,
-            resident_pages: usage.shm_rss,
-            swapped_pages: usage.shm_swp,
-            page_size: process::page_size(),
-        })
+/// Returns the numbers of some rows, by name.
+fn values(rows: &[Row]) -> BTreeMap<&'static str, u64> {
+    rows.iter()
+        .flat_map(|row| [row.used, row.limit])
+        .flatten()
+        .collect()
+}
+
+impl Row {
+    const fn used(what: &'static str, unit: Unit, name: &'static str, used: u64) -> Row {
+        let used = Some((name, used));
+        Row {
+            what,
+            unit,
+            used,
+            limit: None,
+        }
     }
 
-    fn rows(&self, form: Form) -> Vec<Vec<Cell>> {
-        let pages = |pages: u64| {
-            let size = form.size(pages.saturating_mul(self.page_size));
-            format!("{pages} ({size})")
+    const fn limit(what: &'static str, unit: Unit, name: &'static str, limit: u64) -> Row {
+        let limit = Some((name, limit));
+        Row {
+            what,
+            unit,
+            used: None,
+            limit,
+        }
+    }
+
+    /// Adds the limit of what is in use.
+    const fn of(mut self, name: &'static str, limit: u64) -> Row {
+        self.limit = Some((name, limit));
+        self
+    }
+
+    fn cells(&self, form: Form) -> Vec<Cell> {
+        let number = |number: u64| match self.unit {
+            Number => number.to_string(),
+            Bytes => form.size(number),
+            Pages => {
+                let size = form.size(number.saturating_mul(process::page_size()));
+                let unit = if form.bytes { " bytes" } else { "" };
+                format!("{number} ({size}{unit})")
+            }
         };
-        let size = |bytes| form.size(bytes);
-        vec![
-            used("segments", self.count, self.shmmni, "shmmni", number),
-            used("  pages, total", self.pages, self.shmall, "shmall", pages),
-            ["  pages in memory", &pages(self.resident_pages), "", "", ""]
-                .map(cell)
-                .to_vec(),
-            [
-                "  pages swapped out",
-                &pages(self.swapped_pages),
-                "",
-                "",
-                "",
-            ]
-            .map(cell)
-            .to_vec(),
-            limit("  smallest segment", self.shmmin, "shmmin", size),
-            limit("  largest segment", self.shmmax, "shmmax", size),
-        ]
+        let used = self.used.map(|(_, used)| number(used)).unwrap_or_default();
+        let (mut limit, mut percent, mut name) = (String::new(), String::new(), "");
+        if let Some((of, most)) = self.limit {
+            name = of;
+            if words::unlimited(most) {
+                limit = "none".to_owned();
+            } else {
+                limit = number(most);
+                let used = self.used.map(|(_, used)| words::percent(used, most));
+                percent = used.unwrap_or_default();
+            }
+        }
+        [self.what, &used, &limit, &percent, name]
+            .map(text)
+            .to_vec()
     }
 }
 
-impl Semaphores {
-    fn read() -> Result<Semaphores, Errno> {
-        let (limits, (_, usage)) = (semaphores::limits()?, semaphores::usage()?);
-        Ok(Semaphores {
-            arrays: usage.semusz as u64,
-            semmni: limits.semmni as u64,
-            count: usage.semaem as u64,
-            semmns: limits.semmns as u64,
-            semmsl: limits.semmsl as u64,
-            semopm: limits.semopm as u64,
-            semvmx: limits.semvmx as u64,
-        })
-    }
-
-    fn rows(&self) -> Vec<Vec<Cell>> {
-        vec![
-            used(
-                "semaphore arrays",
-                self.arrays,
-                self.semmni,
-                "semmni",
-                number,
-            ),
-            used(
-                "  semaphores, total",
-                self.count,
-                self.semmns,
-                "semmns",
-                number,
-            ),
-            limit("  semaphores in one array", self.semmsl, "semmsl", number),
-            limit("  operations in one call", self.semopm, "semopm", number),
-            limit("  largest value", self.semvmx, "semvmx", number),
-        ]
-    }
+fn segments() -> Result<Vec<Row>, Errno> {
+    let (limits, (_, usage)) = (backend::limits()?, backend::usage()?);
+    Ok(vec![
+        Row::used("segments", Number, "count", usage.used_ids as u64).of("shmmni", limits.shmmni),
+        Row::used("  pages, total", Pages, "pages", usage.shm_tot).of("shmall", limits.shmall),
+        Row::used("  pages in memory", Pages, "resident_pages", usage.shm_rss),
+        Row::used("  pages swapped out", Pages, "swapped_pages", usage.shm_swp),
+        Row::limit("  smallest segment", Bytes, "shmmin", limits.shmmin),
+        Row::limit("  largest segment", Bytes, "shmmax", limits.shmmax),
+        // Only for programs.
+        Row::limit("", Bytes, "page_size", process::page_size()),
+    ])
 }
 
-impl Messages {
-    fn read() -> Result<Messages, Errno> {
-        let (limits, (_, usage)) = (messages::limits()?, messages::usage()?);
-        Ok(Messages {
-            queues: usage.msgpool as u64,
-            msgmni: limits.msgmni as u64,
-            count: usage.msgmap as u64,
-            bytes: usage.msgtql as u64,
-            msgmax: limits.msgmax as u64,
-            msgmnb: limits.msgmnb as u64,
-        })
-    }
-
-    fn rows(&self, form: Form) -> Vec<Vec<Cell>> {
-        let size = |bytes| form.size(bytes);
-        vec![
-            used("message queues", self.queues, self.msgmni, "msgmni", number),
-            ["  messages, total", &number(self.count), "", "", ""]
-                .map(cell)
-                .to_vec(),
-            ["  bytes, total", &size(self.bytes), "", "", ""]
-                .map(cell)
-                .to_vec(),
-            limit("  largest message", self.msgmax, "msgmax", size),
-            limit("  largest queue", self.msgmnb, "msgmnb", size),
-        ]
-    }
+fn semaphores() -> Result<Vec<Row>, Errno> {
+    let (limits, (_, usage)) = (semaphores::limits()?, semaphores::usage()?);
+    let arrays = Row::used("semaphore arrays", Number, "arrays", usage.semusz as u64);
+    let count = Row::used("  semaphores, total", Number, "count", usage.semaem as u64);
+    Ok(vec![
+        arrays.of("semmni", limits.semmni as u64),
+        count.of("semmns", limits.semmns as u64),
+        Row::limit(
+            "  semaphores in one array",
+            Number,
+            "semmsl",
+            limits.semmsl as u64,
+        ),
+        Row::limit(
+            "  operations in one call",
+            Number,
+            "semopm",
+            limits.semopm as u64,
+        ),
+        Row::limit("  largest value", Number, "semvmx", limits.semvmx as u64),
+    ])
 }
 
-fn number(number: u64) -> String {
-    number.to_string()
-}
-
-fn cell(text: &str) -> Cell {
-    Cell::from(text.to_owned())
-}
-
-fn used(what: &str, used: u64, limit: u64, name: &str, shown: impl Fn(u64) -> String) -> Vec<Cell> {
-    let (limit, percent) = if words::unlimited(limit) {
-        ("none".to_owned(), String::new())
-    } else {
-        (shown(limit), words::percent(used, limit).to_string())
-    };
-    [what, &shown(used), &limit, &percent, name]
-        .map(cell)
-        .to_vec()
-}
-
-fn limit(what: &str, limit: u64, name: &str, shown: impl Fn(u64) -> String) -> Vec<Cell> {
-    let limit = if words::unlimited(limit) {
-        "none".to_owned()
-    } else {
-        shown(limit)
-    };
-    [what, "", &limit, "", name].map(cell).to_vec()
+fn messages() -> Result<Vec<Row>, Errno> {
+    let (limits, (_, usage)) = (messages::limits()?, messages::usage()?);
+    let queues = Row::used("message queues", Number, "queues", usage.msgpool as u64);
+    Ok(vec![
+        queues.of("msgmni", limits.msgmni as u64),
+        Row::used("  messages, total", Number, "count", usage.msgmap as u64),
+        Row::used("  bytes, total", Bytes, "bytes", usage.msgtql as u64),
+        Row::limit("  largest message", Bytes, "msgmax", limits.msgmax as u64),
+        Row::limit("  largest queue", Bytes, "msgmnb", limits.msgmnb as u64),
+    ])
 }

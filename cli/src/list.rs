@@ -28,22 +28,34 @@ pub struct Options {
 }
 
 /// Which kind of System V IPC: shared memory segments, unless an option says otherwise. Each has ids of its own.
-#[derive(Args, Clone, Copy, Default)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 #[group(id = "kind", multiple = false)]
 pub struct Kind {
-    /// Semaphore arrays, not segments
+    /// Semaphore arrays instead of segments
     #[arg(long)]
     pub semaphores: bool,
-    /// Message queues, not segments
+    /// Message queues instead of segments
     #[arg(long)]
     pub messages: bool,
 }
 
-/// What is printed of each, and how.
+/// The form of the list.
 #[derive(Args, Default)]
 struct Shape {
-    #[command(flatten)]
-    table: Table,
+    /// Show these columns, in this order; shmkey-list(1) names all of them
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        conflicts_with = "json"
+    )]
+    columns: Vec<String>,
+    /// Print CSV: sizes in bytes, ages in seconds
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Show exact sizes in bytes
+    #[arg(long, conflicts_with = "json")]
+    bytes: bool,
     /// Print one JSON object for programs; shmkey-list(1) describes it
     #[arg(long)]
     json: bool,
@@ -55,7 +67,7 @@ struct Shape {
 /// Which segments, in which order.
 #[derive(Args, Clone, Default)]
 pub struct Choice {
-    /// Sort by this
+    /// Sort by this column
     #[arg(long, value_name = "WHAT", value_enum, default_value = "id")]
     pub sort: Sort,
     /// Reverse the order
@@ -72,13 +84,13 @@ pub struct Choice {
 #[derive(Args, Clone, Default)]
 #[group(id = "filter", multiple = true)]
 pub struct Filter {
-    /// Only those that this user owns: a name or a number
+    /// Only those that this user owns, given by name or number
     #[arg(long, value_name = "USER")]
     pub owner: Option<String>,
     /// Only those that you own
     #[arg(long, conflicts_with = "owner")]
     pub mine: bool,
-    /// Only the one with this key, such as 0x4102002f
+    /// Only the one that has this key, such as 0x4102002f
     #[arg(long, value_name = "KEY", value_parser = create::key, allow_negative_numbers = true)]
     pub key: Option<Key>,
 }
@@ -88,14 +100,14 @@ pub struct Filter {
 pub struct Looking {
     /// Do not look for objects in segments, so that shmkey attaches none
     ///
-    /// Without this option, shmkey attaches a segment that may hold an object and that it cannot read through a
-    /// process that has it attached. The kernel then records shmkey as its last user.
+    /// Without this option, shmkey attaches a segment that may hold an object, if it cannot read the segment through a
+    /// process that has it attached. The kernel then records shmkey as the last user.
     #[arg(long)]
     pub no_contents: bool,
 }
 
 impl Looking {
-    /// Returns how to look: in the given way, unless the options say otherwise.
+    /// Returns `look`, or with `--no-contents` that the contents are left alone.
     pub fn or(self, look: Look) -> Look {
         if self.no_contents {
             Look::Outside
@@ -112,43 +124,30 @@ pub enum Sort {
     Key,
     Size,
     Owner,
-    /// By nattch, how often it is attached
+    /// How often it is attached, the most often first
     Users,
     /// The oldest first
     Age,
-    /// The last one used first
+    /// The most recently used first
     Used,
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let (choice, shape) = (&options.choice, &options.form);
-    if choice.orphans && (options.all || options.kind.semaphores || options.kind.messages) {
-        return Err(Failure::Usage(
-            "--orphans is for segments only: the kernel does not record the creators of semaphore \
-             arrays and message queues"
-                .to_owned(),
-        ));
-    }
-    if options.all && (shape.quiet || shape.table.csv || !shape.table.columns.is_empty()) {
-        return Err(Failure::Usage(
-            "--all has three lists with ids and columns of their own: -q, --csv and --columns \
-             need one of them (--semaphores, --messages, or neither for segments)"
-                .to_owned(),
-        ));
-    }
-    let is_for_segments = !options.kind.semaphores && !options.kind.messages;
+    check(options)?;
+    let (kind, choice, shape) = (options.kind, &options.choice, &options.form);
     let mut facts = None;
-    if is_for_segments {
+    if !kind.is_other() {
         let mut all = Facts::gather(options.looking.or(Look::Inside))?;
         let totals = json::Totals::of(&all);
         choice.apply(&mut all.segments)?;
         facts = Some((all, totals));
     }
-    let kind = |wanted, list: fn() -> _| (wanted || options.all).then(list).transpose();
-    let semaphores = kind(options.kind.semaphores, others::semaphores)?;
-    let messages = kind(options.kind.messages, others::messages)?;
-    let semaphores = semaphores.map(|all| choice.others(all)).transpose()?;
-    let messages = messages.map(|all| choice.others(all)).transpose()?;
+    let others = |wanted: bool, kind: Kind| {
+        let all = (wanted || options.all).then(|| choice.others(kind.list()?));
+        all.transpose()
+    };
+    let semaphores = others(kind.semaphores, Kind::SEMAPHORES)?;
+    let messages = others(kind.messages, Kind::MESSAGES)?;
     if shape.json {
         return output::print(&json::list(facts.as_ref(), semaphores, messages));
     }
@@ -159,11 +158,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             summary::summary(facts, totals, &choice.filter)
         })?);
     }
-    for (all, fields, what) in [
-        (semaphores, others::SEMAPHORES, "semaphore array"),
-        (messages, others::MESSAGES, "message queue"),
+    for (kind, fields, all) in [
+        (Kind::SEMAPHORES, others::SEMAPHORES, semaphores),
+        (Kind::MESSAGES, others::MESSAGES, messages),
     ] {
         let Some(all) = all else { continue };
+        let what = kind.name();
         let ids = || all.iter().map(|one| one.id).collect();
         parts.push(shape.print(fields, &all, ids, || match all.len() as u64 {
             0 => format!("There are no {what}s.\n"),
@@ -173,23 +173,19 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     output::print(&parts.join("\n"))
 }
 
-/// The table, or CSV.
-#[derive(Args, Clone, Default)]
-struct Table {
-    /// Show these columns, in this order; shmkey-list(1) names all of them
-    #[arg(
-        long,
-        value_name = "NAME,...",
-        value_delimiter = ',',
-        conflicts_with = "json"
-    )]
-    columns: Vec<String>,
-    /// Print CSV: sizes in bytes, ages in seconds
-    #[arg(long, conflicts_with = "json")]
-    csv: bool,
-    /// Show exact sizes in bytes
-    #[arg(long, conflicts_with = "json")]
-    bytes: bool,
+/// Returns an error for options that do not go together.
+fn check(options: &Options) -> Result<(), Failure> {
+    let shape = &options.form;
+    let why = if options.choice.orphans && (options.all || options.kind.is_other()) {
+        "--orphans works for segments only: the kernel does not record which process created a \
+         semaphore array or a message queue"
+    } else if options.all && (shape.quiet || shape.csv || !shape.columns.is_empty()) {
+        "--all prints three lists, each with ids and columns of its own: use -q, --csv or \
+         --columns with --semaphores, with --messages, or without both for segments"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage(why.to_owned()))
 }
 
 impl Shape {
@@ -205,22 +201,17 @@ impl Shape {
             let ids = ids().into_iter();
             return Ok(ids.map(|id| line(id.to_string())).collect());
         }
-        let Table {
-            columns: names,
-            csv,
-            bytes,
-        } = &self.table;
-        let chosen = columns::chosen(fields, names)?;
+        let chosen = columns::chosen(fields, &self.columns)?;
         let form = Form {
-            bytes: *bytes || *csv,
-            seconds: *csv,
+            bytes: self.bytes || self.csv,
+            seconds: self.csv,
         };
-        if *csv {
+        if self.csv {
             return Ok(columns::csv(&chosen, all, form));
         }
         let mut text = String::new();
         if !all.is_empty() {
-            let named = !names.is_empty();
+            let named = !self.columns.is_empty();
             let lines = columns::table(&chosen, all, form, named, output::width());
             text = lines.into_iter().map(line).collect();
             text.push('\n');
@@ -230,7 +221,7 @@ impl Shape {
 }
 
 impl Choice {
-    /// Leaves the segments that were chosen, and orders them.
+    /// Keeps the segments that were chosen, and sorts them.
     pub fn apply(&self, segments: &mut Vec<Fact>) -> Result<(), Failure> {
         self.filter.apply(segments)?;
         segments.retain(|fact| !self.orphans || fact.is_orphan());
@@ -238,7 +229,7 @@ impl Choice {
         Ok(())
     }
 
-    /// Leaves the semaphore arrays or message queues that were chosen, and orders them.
+    /// Keeps the semaphore arrays or message queues that were chosen, and sorts them.
     fn others(&self, mut all: Vec<others::Entry>) -> Result<Vec<others::Entry>, Failure> {
         let is_chosen = self.filter.test()?;
         all.retain(|one| is_chosen(one.uid, one.key));
@@ -247,10 +238,10 @@ impl Choice {
             // No process has them attached.
             Sort::Id | Sort::Users => {}
             Sort::Key => all.sort_by_key(|one| one.key.as_raw() as u32),
-            Sort::Size => all.sort_by_key(|one| Reverse(one.size())),
+            Sort::Size => all.sort_by_key(|one| Reverse((one.bytes, one.count))),
             Sort::Owner => all.sort_by_cached_key(|one| words::user(one.uid)),
             Sort::Age => all.sort_by_key(|one| one.changed_at),
-            Sort::Used => all.sort_by_key(|one| Reverse(one.used_at())),
+            Sort::Used => all.sort_by_key(|one| Reverse(one.used_at)),
         }
         if self.reverse {
             all.reverse();
@@ -260,18 +251,18 @@ impl Choice {
 }
 
 impl Filter {
-    /// Leaves the segments that were chosen.
+    /// Keeps the segments that were chosen.
     pub fn apply(&self, segments: &mut Vec<Fact>) -> Result<(), Failure> {
         let is_chosen = self.test()?;
         segments.retain(|fact| is_chosen(fact.status.uid, fact.status.key));
         Ok(())
     }
 
-    /// Returns what tells by owner and key whether one is chosen.
+    /// Returns a function of owner and key that says whether an entry is chosen.
     fn test(&self) -> Result<impl Fn(u32, Key) -> bool, Failure> {
         let owner = match &self.owner {
             _ if self.mine => Some(uzers::get_effective_uid()),
-            Some(owner) => Some(uid(owner).map_err(Failure::Because)?),
+            Some(owner) => Some(uid(owner).map_err(Failure::Usage)?),
             None => None,
         };
         let key = self.key;
@@ -282,7 +273,7 @@ impl Filter {
         )
     }
 
-    /// Returns it as command line arguments, to put behind a command.
+    /// Returns the options as they are written on a command line, with a space before each.
     pub fn arguments(&self) -> String {
         let mut text = String::new();
         if let Some(owner) = &self.owner {

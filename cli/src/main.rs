@@ -37,8 +37,8 @@ use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
 
 /// List, inspect, fill, watch and remove System V shared memory
 ///
-/// A segment is memory that several processes attach. It stays when they end, until a process removes it. Without a
-/// command, shmkey lists all segments.
+/// A segment is memory that processes attach. It stays when they end, until it is removed. Without a command, shmkey
+/// lists all segments.
 #[derive(Parser)]
 #[command(name = "shmkey", version, after_help = AFTER, subcommand_help_heading = "Commands")]
 struct Arguments {
@@ -47,12 +47,14 @@ struct Arguments {
 }
 
 const AFTER: &str = "\
-A SEGMENT is given by its id (32770), its key (0x4102002f), or the name that its key was made from (orders). The \
-prefixes id:, key: and name: say which it is where a word could be another.
+A SEGMENT is an id (32770), a key (0x4102002f), or the name that a key was made from (orders). A prefix (id:, key: or \
+name:) says which, where a word could be either.
 
-Options of shmkey list may be given without a command, such as shmkey --json.
+The options of shmkey list work without a command, too: shmkey --json.
 
-Exit status: 0 if all was done, 1 if something failed, 2 for a usage error.";
+man shmkey lists the options of ipcs, ipcrm, ipcmk and lsipc, and what replaces them.
+
+Exit status: 0 for success, 1 for a failure, 2 for a usage error.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -60,14 +62,14 @@ enum Command {
     ///
     /// Also lists semaphore arrays and message queues, with --all, --semaphores or --messages.
     ///
-    /// shmkey reads the objects in a segment through a process that has it attached, if you have permission to. It
-    /// attaches a segment that may hold an object and that it cannot read that way. The kernel records that as the
-    /// last use; the list shows the use before, and notes "looked at".
+    /// If you have permission, shmkey reads the objects in a segment through a process that has the segment attached.
+    /// Otherwise it attaches a segment that may hold an object. The kernel records that as the last use; the list shows
+    /// the use before it, and notes "looked at".
     List(list::Options),
-    /// Show everything that is known of segments
+    /// Show all details of segments, semaphore arrays or message queues
     ///
-    /// Searches for objects at the beginning of the segment, and at multiples of 64 bytes in the pages that a process
-    /// which has it attached has in memory: at most 16384 pages, in the first 64 GiB. Otherwise as shmkey list.
+    /// Searches for objects at multiples of 64 bytes, in the pages that a process which has the segment attached has in
+    /// memory: at most 16384 pages, in the first 64 GiB. shmkey list searches fewer pages.
     Show(show::Options),
     /// Show the bytes of a segment
     ///
@@ -82,8 +84,8 @@ enum Command {
     Create(create::Options),
     /// Change the permission bits of segments
     ///
-    /// The bits count when a process attaches the segment; a process that has it attached keeps its access. Only the
-    /// owner, the creator and root may change them.
+    /// The kernel checks the bits when a process attaches the segment; a process that has it attached keeps its access.
+    /// Only the owner, the creator and root may change them.
     Chmod(change::Mode),
     /// Change the owner and the group of segments
     ///
@@ -93,11 +95,11 @@ enum Command {
     Put(transfer::Put),
     /// Copy bytes of a segment, or receive messages of a ring, to standard output
     ///
-    /// Reading a page that was never written allocates no memory: see shmkey-dump(1).
+    /// Reading a page that was never written allocates no memory, as for shmkey-dump(1).
     Get(transfer::Get),
-    /// Show the list of segments, and update it
+    /// Show the list of segments live
     Top(top::Options),
-    /// Show a segment, and highlight the bytes that change
+    /// Show the bytes of a segment live, and highlight changes
     Watch(watch::Options),
     /// Draw which process has which segment attached
     Map(map::Options),

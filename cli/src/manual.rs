@@ -1,5 +1,5 @@
-//! `shmkey generate`: the manual pages and the completions, for packaging. Names, options and descriptions come from the
-//! command itself; `cli/man` has what is written by hand, a file for each page.
+//! `shmkey generate`: writes the manual pages and the completions, for packaging. Names, options and descriptions come
+//! from the command line parser; the other sections come from `cli/man`, which has a file for each page.
 
 use crate::{
     Arguments, complete,
@@ -19,26 +19,19 @@ pub struct Options {
     folder: PathBuf,
 }
 
-/// The date in the pages: that of the last change of what they say.
-const DATE: &str = "2026-11-25";
+/// The date in the pages: the day on which their text last changed.
+const DATE: &str = "2026-11-26";
 
-/// The sections that are written by hand, by the name of the page.
-const SECTIONS: [(&str, &str); 15] = [
-    ("shmkey", include_str!("../man/shmkey.roff")),
-    ("shmkey-chmod", include_str!("../man/chmod.roff")),
-    ("shmkey-chown", include_str!("../man/chown.roff")),
-    ("shmkey-create", include_str!("../man/create.roff")),
-    ("shmkey-dump", include_str!("../man/dump.roff")),
-    ("shmkey-get", include_str!("../man/get.roff")),
-    ("shmkey-limits", include_str!("../man/limits.roff")),
-    ("shmkey-list", include_str!("../man/list.roff")),
-    ("shmkey-map", include_str!("../man/map.roff")),
-    ("shmkey-put", include_str!("../man/put.roff")),
-    ("shmkey-remove", include_str!("../man/remove.roff")),
-    ("shmkey-show", include_str!("../man/show.roff")),
-    ("shmkey-top", include_str!("../man/top.roff")),
-    ("shmkey-trace", include_str!("../man/trace.roff")),
-    ("shmkey-watch", include_str!("../man/watch.roff")),
+macro_rules! sections {
+    ($($command:literal),* $(,)?) => {
+        [$(($command, include_str!(concat!("../man/", $command, ".md")))),*]
+    };
+}
+
+/// The sections that are written by hand, by the name of the command.
+const SECTIONS: [(&str, &str); 15] = sections![
+    "shmkey", "chmod", "chown", "create", "dump", "get", "limits", "list", "map", "put", "remove",
+    "show", "top", "trace", "watch",
 ];
 
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -84,9 +77,10 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 }
 
 fn page(command: Command, above: Option<&str>) -> (String, Vec<u8>) {
+    let by_hand = SECTIONS.iter().find(|(of, _)| *of == command.get_name());
+    let by_hand = by_hand.map_or("", |(_, text)| text);
     let name = above.map_or(String::new(), |above| format!("{above}-")) + command.get_name();
     let version = env!("CARGO_PKG_VERSION");
-    let has_commands = above.is_none();
     let command = command
         .version(version)
         .disable_version_flag(above.is_some())
@@ -104,15 +98,60 @@ fn page(command: Command, above: Option<&str>) -> (String, Vec<u8>) {
         man.render_synopsis_section(&mut text)?;
         man.render_description_section(&mut text)?;
         man.render_options_section(&mut text)?;
-        if has_commands {
+        if above.is_none() {
             man.render_subcommands_section(&mut text)?;
         }
         Ok(())
     })();
     debug_assert!(written.is_ok(), "writing into memory does not fail");
-    let by_hand = SECTIONS.iter().find(|(of, _)| *of == name);
-    text.extend(by_hand.map_or("", |(_, text)| text).bytes());
+    text.extend(roff(by_hand).trim_end().bytes());
+    // SEE ALSO is the last section.
+    let see_also = above.map_or("", |_| ", shmkey(1), shmget(2), shmctl(2), sysvipc(7)");
+    text.extend(format!("{see_also}\n").bytes());
     (format!("man/{name}.1"), text)
+}
+
+/// Turns the Markdown of `cli/man` into roff. A line is a heading (`##`, `###`), the first of an item (``- `term`:
+/// text``), a line of an example (indented by four spaces), or text; an empty line separates paragraphs.
+fn roff(markdown: &str) -> String {
+    let mut text = String::new();
+    let mut lines = markdown.lines().peekable();
+    while let Some(line) = lines.next() {
+        let item = line
+            .strip_prefix("- `")
+            .and_then(|item| item.split_once("`: "));
+        if let Some(title) = line.strip_prefix("## ") {
+            text += &format!(".SH {}\n", escaped(title));
+        } else if let Some(title) = line.strip_prefix("### ") {
+            text += &format!(".SS {}\n", escaped(title));
+        } else if let Some((term, what)) = item {
+            text += &format!(".TP\n.B {}\n{}\n", escaped(term), escaped(what));
+        } else if let Some(example) = line.strip_prefix("    ") {
+            text += &format!(".RS 4\n.nf\n{}\n", escaped(example));
+            while let Some(example) = lines.next_if(|line| line.starts_with("    ")) {
+                text += &format!("{}\n", escaped(example.trim_start()));
+            }
+            text += ".fi\n.RE\n";
+        } else if !line.is_empty() {
+            text += &format!("{}\n", escaped(line.trim_start()));
+        } else if lines
+            .peek()
+            .is_some_and(|next| !next.starts_with(['#', '-']))
+        {
+            text += ".PP\n";
+        }
+    }
+    text
+}
+
+/// Text that roff prints unchanged.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) {
+        format!("\\&{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +162,15 @@ mod tests {
     fn texts() -> Vec<(String, String)> {
         let text = |(name, text)| (name, String::from_utf8(text).unwrap());
         pages().into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn roff_has_headings_items_examples_and_paragraphs() {
+        let text =
+            "## A-B\nText\n\nmore \\n\n\n- `-x`: What\n  it does.\n\n    run\n    .two\n\n### C\n";
+        let expected = ".SH A\\-B\nText\n.PP\nmore \\en\n.TP\n.B \\-x\nWhat\nit does.\n.PP\n.RS 4\n.nf\nrun\n\\&.two\n\
+                        .fi\n.RE\n.SS C\n";
+        assert_eq!(roff(text), expected);
     }
 
     #[test]

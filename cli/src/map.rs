@@ -1,4 +1,4 @@
-//! `shmkey map`: which process has which segment.
+//! `shmkey map`: draws which process has which segment attached.
 
 use crate::{
     facts::{Fact, Facts, Look},
@@ -10,9 +10,8 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs,
-    io::{self, Write as _},
+    io::{self, Write},
     path::PathBuf,
 };
 use unicode_width::UnicodeWidthStr;
@@ -26,7 +25,7 @@ pub struct Options {
     looking: list::Looking,
 }
 
-/// The processes that have something attached, and the segments, in the order they are drawn.
+/// The processes that have segments attached, and the segments, in the order in which they are drawn.
 struct Map {
     processes: Vec<(i32, String)>,
     segments: Vec<Fact>,
@@ -50,7 +49,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 impl Map {
     fn new(mut segments: Vec<Fact>) -> Map {
-        // Those that are used come first.
+        // Attached segments come first.
         segments.sort_by_key(|fact| (fact.attached.is_empty(), fact.status.id));
         let attached = segments.iter().flat_map(|fact| &fact.attached);
         let processes: BTreeMap<i32, String> = attached
@@ -62,8 +61,8 @@ impl Map {
         }
     }
 
-    /// A column for each process, from its name down to the last segment that it has attached. As many processes as
-    /// there is room for stand side by side; the next follow below.
+    /// Draws a column for each process, from its name down to the last segment that it has attached. As many processes
+    /// as fit are side by side; the others follow below.
     ///
     /// ```text
     ///                 ╭─ 4242 writer
@@ -79,7 +78,7 @@ impl Map {
         let widest = self.segments.iter().map(|fact| title(fact).width());
         let room = width.unwrap_or(usize::MAX);
         let left = widest.max().unwrap_or(0).min((room / 2).max(20));
-        // A column is three wide, and a name needs some room behind the last.
+        // A column is three wide, and the name behind the last column needs room.
         let most = (room.saturating_sub(left + 24) / 3).max(1);
         let mut text = String::new();
         for processes in self.processes.chunks(most) {
@@ -103,13 +102,8 @@ impl Map {
         text
     }
 
-    /// Processes on the left, segments on the right, and lines between them.
+    /// Draws processes on the left, segments on the right, and lines between them.
     fn svg(&self) -> String {
-        const ROW: usize = 44;
-        const TOP: usize = 60;
-        const LEFT: usize = 20;
-        const RIGHT: usize = 520;
-        const BOX: usize = 300;
         let rows = self.processes.len().max(self.segments.len()).max(1);
         let height = TOP + rows * ROW + 40;
         let mut svg = format!(
@@ -123,48 +117,9 @@ impl Map {
              <text x='{LEFT}' y='32' font-weight='bold'>Processes</text>\n\
              <text x='{RIGHT}' y='32' font-weight='bold'>Segments</text>\n"
         );
-        let middle = |row: usize| TOP + row * ROW + ROW / 2 - 4;
-        for (row, fact) in self.segments.iter().enumerate() {
-            for attached in &fact.attached {
-                let from = self
-                    .processes
-                    .iter()
-                    .position(|(pid, _)| *pid == attached.pid);
-                let (Some(from), to) = (from.map(middle), middle(row)) else {
-                    continue;
-                };
-                let class = if attached.read_only {
-                    "line reads"
-                } else {
-                    "line"
-                };
-                let (start, end) = (LEFT + BOX, RIGHT);
-                // Writing into a string does not fail; also below.
-                let _ = writeln!(
-                    svg,
-                    "<path class='{class}' d='M {start} {from} C {} {from}, {} {to}, {end} {to}'/>",
-                    start + 100,
-                    end - 100
-                );
-            }
-        }
-        let mut boxed = |class: &str, x: usize, row: usize, title: &str, below: &str| {
-            let y = TOP + row * ROW;
-            let _ = writeln!(
-                svg,
-                "<rect class='{class}' x='{x}' y='{y}' width='{BOX}' height='{}' rx='6'/>\
-                 <text x='{}' y='{}'>{}</text><text class='small' x='{}' y='{}'>{}</text>",
-                ROW - 8,
-                x + 10,
-                y + 16,
-                escape(&table::cut(title, 40)),
-                x + 10,
-                y + 30,
-                escape(&table::cut(below, 48)),
-            );
-        };
+        svg += &self.lines();
         for (row, (pid, name)) in self.processes.iter().enumerate() {
-            boxed("process", LEFT, row, name, &format!("process {pid}"));
+            svg += &boxed("process", LEFT, row, name, &format!("process {pid}"));
         }
         for (row, fact) in self.segments.iter().enumerate() {
             let class = if fact.is_orphan() {
@@ -172,19 +127,63 @@ impl Map {
             } else {
                 "segment"
             };
-            boxed(class, RIGHT, row, &title(fact), &subtitle(fact));
+            svg += &boxed(class, RIGHT, row, &title(fact), &subtitle(fact));
         }
-        let _ = writeln!(
-            svg,
+        svg + &format!(
             "<text class='small' x='{LEFT}' y='{}'>A line: the process has the segment attached; dashed: for reading \
-             only. Yellow: an orphan.</text>\n</svg>",
+             only. Yellow: an orphan.</text>\n</svg>\n",
             height - 14
-        );
-        svg
+        )
+    }
+
+    /// The lines of the picture, from processes to segments.
+    fn lines(&self) -> String {
+        let middle = |row: usize| TOP + row * ROW + ROW / 2 - 4;
+        let (start, end) = (LEFT + BOX, RIGHT);
+        let mut lines = String::new();
+        for (row, fact) in self.segments.iter().enumerate() {
+            for attached in &fact.attached {
+                let mut processes = self.processes.iter();
+                let from = processes.position(|(pid, _)| *pid == attached.pid);
+                let (from, to) = (middle(from.unwrap_or(0)), middle(row));
+                let class = if attached.read_only {
+                    "line reads"
+                } else {
+                    "line"
+                };
+                lines += &format!(
+                    "<path class='{class}' d='M {start} {from} C {} {from}, {} {to}, {end} {to}'/>\n",
+                    start + 100,
+                    end - 100
+                );
+            }
+        }
+        lines
     }
 }
 
-/// What a segment is called: by its id, and by what it holds or how large it is.
+// The measures of the picture.
+const ROW: usize = 44;
+const TOP: usize = 60;
+const LEFT: usize = 20;
+const RIGHT: usize = 520;
+const BOX: usize = 300;
+
+/// A box of the picture, with two lines of text.
+fn boxed(class: &str, x: usize, row: usize, title: &str, below: &str) -> String {
+    let (y, text) = (TOP + row * ROW, x + 10);
+    format!(
+        "<rect class='{class}' x='{x}' y='{y}' width='{BOX}' height='{}' rx='6'/>\
+         <text x='{text}' y='{}'>{}</text><text class='small' x='{text}' y='{}'>{}</text>\n",
+        ROW - 8,
+        y + 16,
+        escape(&table::cut(title, 40)),
+        y + 30,
+        escape(&table::cut(below, 48)),
+    )
+}
+
+/// `32770: ring "orders"`; without an object, the size instead.
 fn title(fact: &Fact) -> String {
     let what = match fact.seen.objects.as_slice() {
         [] => words::size(fact.status.size as u64),
@@ -207,7 +206,7 @@ fn subtitle(fact: &Fact) -> String {
     said.join(", ")
 }
 
-/// Some processes, and below them the segments that they have attached.
+/// Draws some processes, and below them the segments that they have attached.
 fn block(processes: &[(i32, String)], segments: &[&Fact], left: usize, room: usize) -> String {
     let mut text = String::new();
     for (number, (pid, name)) in processes.iter().enumerate() {
@@ -238,8 +237,8 @@ fn block(processes: &[(i32, String)], segments: &[&Fact], left: usize, room: usi
     text
 }
 
-/// A mark for each process that has the first of these segments attached, joined by a line; and the legs of processes
-/// that have one of the others attached.
+/// Draws a mark for each process that has the first of these segments attached, joined by a line, and the columns of
+/// processes that have one of the other segments attached.
 fn marks(processes: &[(i32, String)], segments: &[&Fact]) -> String {
     let mark = |fact: &Fact, pid: i32| {
         let attached = fact.attached.iter().find(|attached| attached.pid == pid)?;

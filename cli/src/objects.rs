@@ -1,10 +1,8 @@
-//! The objects of this library that lie in a segment: at its beginning, where it was made for one, and
-//! at multiples of 64 bytes behind (`Place::within`).
+//! Finds the objects in a segment: at its beginning, and at multiples of 64 bytes (`Place::within`).
 //!
-//! Looking changes nothing, as far as the kernel allows. Attaching a segment changes its time of last
-//! use and its last user; reading a page that was never written allocates memory. So a segment is read
-//! through the processes that have it attached, in pages that they have touched; and it is attached
-//! only if there is no such process, or none whose memory this one may read.
+//! Looking changes as little as the kernel allows. Attaching a segment changes its last user and its time of last use;
+//! reading a page that was never written allocates memory. So shmkey reads a segment through the processes that have it
+//! attached, in pages that they have in memory; and attaches it only if it cannot read the memory of such a process.
 
 use crate::{
     attached::Attached,
@@ -23,14 +21,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// Returns whether a range of bytes of the segment has some of the object's in it.
+    /// Returns whether a range of bytes of the segment overlaps the object.
     pub fn overlaps(&self, range: &Range<u64>) -> bool {
         let len = self.contents.size.saturating_add(BEFORE_PAYLOAD);
         self.offset < range.end && range.start < self.offset.saturating_add(len)
     }
 
-    /// What it keeps for a process that comes later: no process uses it now, but its contents were meant
-    /// to outlive its users.
+    /// Returns what the object holds for a later process, in words.
     pub fn data(&self) -> Option<&'static str> {
         match &self.contents.holding {
             Holding::Ring { used: 1.., .. } => Some("undelivered messages"),
@@ -44,21 +41,20 @@ impl Found {
     }
 }
 
-/// What looking into a segment has shown.
+/// What was found in a segment.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// In the order of their offsets.
+    /// Sorted by offset.
     pub objects: Vec<Found>,
-    /// It may hold something, and this process may not look.
+    /// The segment may hold an object, and this process has no permission to read it.
     pub closed: bool,
-    /// It could not be read without attaching it, and was not.
+    /// The segment was not read, because that needs an attachment.
     pub unread: bool,
-    /// It was attached for this, and so this process is its last user for the kernel.
+    /// shmkey has attached the segment to read it, so the kernel records shmkey as its last user.
     pub attached: bool,
 }
 
-/// How much of a segment is searched: a number of pages that have memory, and a number of bytes from its
-/// beginning.
+/// How much of a segment is searched: so many pages that have memory, in so many bytes from the beginning.
 struct Bounds {
     pages: usize,
     span: u64,
@@ -79,10 +75,10 @@ impl Look {
     }
 }
 
-/// Looks into a segment, of which so many bytes are in memory or swapped out.
+/// Finds the objects in a segment, of which `memory` bytes are in memory or swapped out.
 pub fn look(status: &Status, attached: &[Attached], look: Look, memory: Option<u64>) -> Seen {
     let mut seen = Seen::default();
-    // Nothing was ever written into it.
+    // No process has ever written to the segment.
     if look == Look::Outside || memory == Some(0) {
         return seen;
     }
@@ -102,7 +98,7 @@ pub fn look(status: &Status, attached: &[Attached], look: Look, memory: Option<u
     seen
 }
 
-/// Searches a segment that is attached for that.
+/// Attaches a segment and searches it.
 fn attach(id: i32, bounds: &Bounds) -> Result<Vec<Found>, Error> {
     let memory = Sparse::attach(&Segment::from_id(id))?;
     let mut search = Search::new(memory.size() as u64, |offset, len| {
@@ -110,7 +106,7 @@ fn attach(id: i32, bounds: &Bounds) -> Result<Vec<Found>, Error> {
         memory.read_at(offset as usize, &mut bytes).ok()?;
         Some(bytes)
     });
-    // In steps: what lies behind the pages that are searched is not asked for.
+    // In steps, so that no more is asked for than is searched.
     const STEP: usize = 64 << 20;
     let page = process::page_size() as usize;
     let end = memory.size().min(bounds.span as usize);
@@ -123,12 +119,12 @@ fn attach(id: i32, bounds: &Bounds) -> Result<Vec<Found>, Error> {
     Ok(search.found)
 }
 
-/// Processes that have a segment attached, whose memory may be read.
+/// Processes that have a segment attached, and whose memory this process may read.
 struct Peers<'a>(Vec<(&'a Attached, u64, Memory)>);
 
 impl Peers<'_> {
     fn of(attached: &[Attached]) -> Peers<'_> {
-        // Of many, a few have touched what all use.
+        // A few of many processes have the pages in memory that all of them use.
         const MOST: usize = 4;
         let readable = attached
             .iter()
@@ -138,14 +134,14 @@ impl Peers<'_> {
 
     fn search(&self, size: u64, is_likely: bool, bounds: &Bounds) -> Vec<Found> {
         let page = process::page_size();
-        // By the offset of a page, a process that has touched it.
+        // For the offset of each page, a process that has the page in memory.
         let mut pages: BTreeMap<u64, usize> = BTreeMap::new();
         for (number, (attached, address, memory)) in self.0.iter().enumerate() {
             let span = attached.len.min(bounds.span);
             let touched = memory.touched(*address, span, bounds.pages);
             pages.extend(touched.into_iter().map(|offset| (offset, number)));
         }
-        // Memory may have been taken from a process that has touched it, and a header is worth a page.
+        // The kernel may have reclaimed the page of the header; reading it can cost one page of memory.
         if is_likely {
             pages.entry(0).or_insert(0);
         }
@@ -172,12 +168,12 @@ struct Search<R> {
     next: u64,
 }
 
-/// What an object begins with, and where.
+/// The first bytes of each object, and its alignment.
 const MAGIC: &[u8] = b"shmkey\r\n";
 const ALIGN: usize = 64;
 /// The bytes that an object takes before its payload.
 const BEFORE_PAYLOAD: u64 = 1024;
-/// A segment with more objects is made to mislead.
+/// A limit on the objects of one segment, whose contents may be hostile.
 const MOST: usize = 1000;
 
 impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {
@@ -207,7 +203,7 @@ impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {
         }
     }
 
-    /// Takes what lies here, if it is an object.
+    /// Adds the object at this offset, if there is one.
     fn object(&mut self, offset: u64) {
         let len = (self.size - offset).min(Contents::LEN as u64) as usize;
         let Some(contents) = (self.read)(offset, len).and_then(|bytes| Contents::of(&bytes)) else {
@@ -216,7 +212,7 @@ impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {
         let len = contents.size.checked_add(BEFORE_PAYLOAD);
         match len.and_then(|len| len.checked_add(offset)) {
             Some(end) if end <= self.size => self.next = end,
-            // The segment was made for it, but it is damaged.
+            // The segment was created for this object, whose header is damaged.
             _ if offset == 0 => {}
             _ => return,
         }

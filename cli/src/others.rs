@@ -1,11 +1,11 @@
 //! The other two kinds of System V IPC: semaphore arrays and message queues.
 
 use crate::{
-    columns::{Field, Form, when},
+    columns::{Field, Form, extra, process, usual, when},
     list::Kind,
     output::Failure,
     process::{Census, Named},
-    table::{Cell, Column},
+    table::{Cell, left, right, text},
     target::Target,
     words,
 };
@@ -19,9 +19,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A semaphore array or a message queue.
+/// A semaphore array or a message queue. What its kind does not have is 0 or `None`.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    pub kind: Kind,
     pub id: i32,
     pub key: Key,
     pub uid: u32,
@@ -31,38 +32,30 @@ pub struct Entry {
     pub mode: u32,
     /// When it was created, or its owner or mode last changed.
     pub changed_at: Option<SystemTime>,
-    pub detail: Detail,
-}
-
-/// What only one of the kinds has.
-#[derive(Clone, Debug)]
-pub enum Detail {
-    Semaphores {
-        count: u64,
-        /// When the last operation was.
-        operated_at: Option<SystemTime>,
-    },
-    Messages {
-        messages: u64,
-        bytes: u64,
-        /// How many bytes the messages may have together.
-        limit: u64,
-        sent_at: Option<SystemTime>,
-        received_at: Option<SystemTime>,
-        /// Which processes sent and received last.
-        sender: Option<Named>,
-        receiver: Option<Named>,
-    },
+    /// When the last operation, send or receive was.
+    pub used_at: Option<SystemTime>,
+    /// How many semaphores, or messages.
+    pub count: u64,
+    /// How many bytes the messages have, and may have, together.
+    pub bytes: u64,
+    pub limit: u64,
+    pub sent_at: Option<SystemTime>,
+    pub received_at: Option<SystemTime>,
+    /// The processes that sent and received last.
+    pub sender: Option<Named>,
+    pub receiver: Option<Named>,
 }
 
 impl Entry {
     fn new(
+        kind: Kind,
         id: i32,
         permissions: &libc::ipc_perm,
-        changed_at: libc::time_t,
-        detail: Detail,
+        [changed_at, used_at]: [libc::time_t; 2],
+        count: u64,
     ) -> Entry {
         Entry {
+            kind,
             id,
             key: Key::from_raw(key_of(permissions)),
             uid: permissions.uid,
@@ -72,61 +65,14 @@ impl Entry {
             // The type of the field is not the same in each libc.
             mode: u32::from(permissions.mode) & 0o777,
             changed_at: time(changed_at),
-            detail,
-        }
-    }
-
-    /// How many semaphores it has, or how many bytes its messages have.
-    pub fn size(&self) -> u64 {
-        match self.detail {
-            Detail::Semaphores { count, .. } => count,
-            Detail::Messages { bytes, .. } => bytes,
-        }
-    }
-
-    /// When it was last used.
-    pub fn used_at(&self) -> Option<SystemTime> {
-        match self.detail {
-            Detail::Semaphores { operated_at, .. } => operated_at,
-            Detail::Messages {
-                sent_at,
-                received_at,
-                ..
-            } => sent_at.max(received_at),
-        }
-    }
-
-    fn messages(&self) -> u64 {
-        match self.detail {
-            Detail::Semaphores { .. } => 0,
-            Detail::Messages { messages, .. } => messages,
-        }
-    }
-
-    fn processes(&self) -> (Option<&Named>, Option<&Named>) {
-        match &self.detail {
-            Detail::Semaphores { .. } => (None, None),
-            Detail::Messages {
-                sender, receiver, ..
-            } => (sender.as_ref(), receiver.as_ref()),
-        }
-    }
-
-    fn times(&self) -> (Option<SystemTime>, Option<SystemTime>) {
-        match self.detail {
-            Detail::Semaphores { .. } => (None, None),
-            Detail::Messages {
-                sent_at,
-                received_at,
-                ..
-            } => (sent_at, received_at),
-        }
-    }
-
-    fn limit(&self) -> u64 {
-        match self.detail {
-            Detail::Semaphores { .. } => 0,
-            Detail::Messages { limit, .. } => limit,
+            used_at: time(used_at),
+            count,
+            bytes: 0,
+            limit: 0,
+            sent_at: None,
+            received_at: None,
+            sender: None,
+            receiver: None,
         }
     }
 }
@@ -140,39 +86,42 @@ fn time(seconds: libc::time_t) -> Option<SystemTime> {
 }
 
 /// Returns the semaphore arrays of this IPC namespace.
-pub fn semaphores() -> Result<Vec<Entry>, Failure> {
+fn semaphores() -> Result<Vec<Entry>, Failure> {
     let failed = |errno| failed("semctl SEM_STAT_ANY", errno);
     let (highest, _) = semaphores::usage().map_err(failed)?;
     let all = occupied(highest, semaphores::stat_at).map_err(failed)?;
     let entry = |(id, record): (c_int, semaphores::Record)| {
-        let detail = Detail::Semaphores {
-            count: record.sem_nsems,
-            operated_at: time(record.sem_otime),
-        };
-        Entry::new(id, &record.sem_perm, record.sem_ctime, detail)
+        let times = [record.sem_ctime, record.sem_otime];
+        Entry::new(
+            Kind::SEMAPHORES,
+            id,
+            &record.sem_perm,
+            times,
+            record.sem_nsems,
+        )
     };
     Ok(all.into_iter().map(entry).collect())
 }
 
 /// Returns the message queues of this IPC namespace.
-pub fn messages() -> Result<Vec<Entry>, Failure> {
+fn messages() -> Result<Vec<Entry>, Failure> {
     let failed = |errno| failed("msgctl MSG_STAT_ANY", errno);
     let (highest, _) = messages::usage().map_err(failed)?;
     let all = occupied(highest, messages::stat_at).map_err(failed)?;
     let mut census = Census::default();
     let mut at = |pid, time: Option<SystemTime>| time.map(|_| census.at(pid, time));
     let entry = |(id, record): (c_int, libc::msqid_ds)| {
+        let times = [record.msg_ctime, record.msg_stime.max(record.msg_rtime)];
         let (sent_at, received_at) = (time(record.msg_stime), time(record.msg_rtime));
-        let detail = Detail::Messages {
-            messages: record.msg_qnum,
+        Entry {
             bytes: record.__msg_cbytes,
             limit: record.msg_qbytes,
             sent_at,
             received_at,
             sender: at(record.msg_lspid, sent_at),
             receiver: at(record.msg_lrpid, received_at),
-        };
-        Entry::new(id, &record.msg_perm, record.msg_ctime, detail)
+            ..Entry::new(Kind::MESSAGES, id, &record.msg_perm, times, record.msg_qnum)
+        }
     };
     Ok(all.into_iter().map(entry).collect())
 }
@@ -205,6 +154,15 @@ fn failed(call: &str, errno: Errno) -> Failure {
 }
 
 impl Kind {
+    pub const SEMAPHORES: Kind = Kind {
+        semaphores: true,
+        messages: false,
+    };
+    pub const MESSAGES: Kind = Kind {
+        semaphores: false,
+        messages: true,
+    };
+
     /// `semaphore array`.
     pub fn name(self) -> &'static str {
         match (self.semaphores, self.messages) {
@@ -274,7 +232,7 @@ pub struct Semaphore {
 
 /// Returns the semaphores of an array. Needs read permission.
 pub fn semaphores_of(entry: &Entry) -> Result<Vec<Semaphore>, Failure> {
-    let mut values = vec![0; entry.size() as usize];
+    let mut values = vec![0; entry.count as usize];
     semaphores::values(entry.id, &mut values).map_err(|errno| failed("semctl GETALL", errno))?;
     let semaphore = |(number, value)| {
         let state = semaphores::state(entry.id, number);
@@ -288,67 +246,53 @@ pub fn semaphores_of(entry: &Entry) -> Result<Vec<Semaphore>, Failure> {
     (0..).zip(values).map(semaphore).collect()
 }
 
-macro_rules! shared {
+macro_rules! columns {
     ($($own:expr),* $(,)?) => {
         &[
-            Field::usual(Column::right("id", 0), |one: &Entry, _| one.id.to_string().into()),
-            Field::usual(Column::left("key", 0), |one, _| words::key(one.key).into()),
-            Field::usual(Column::left("owner", 2).cut_to(8), |one, _| words::user(one.uid).into()),
-            Field::usual(Column::left("mode", 3), |one, _| format!("{:04o}", one.mode).into()),
+            usual(right("id", 0), |one: &Entry, _| text(one.id)),
+            usual(left("key", 0), |one, _| text(words::key(one.key))),
+            usual(left("owner", 2).cut_to(8), |one, _| text(words::user(one.uid))),
+            usual(left("mode", 3), |one, _| text(format_args!("{:04o}", one.mode))),
             $($own,)*
-            Field::usual(Column::right("age", 4), |one, form| since(one.changed_at, form)),
-            Field::usual(Column::right("used", 5), |one, form| since(one.used_at(), form)),
-            Field::extra(Column::right("uid", 0), |one, _| one.uid.to_string().into()),
-            Field::extra(Column::right("gid", 0), |one, _| one.gid.to_string().into()),
-            Field::extra(Column::left("group", 0), |one, _| words::group(one.gid).into()),
-            Field::extra(Column::right("cuid", 0), |one, _| one.cuid.to_string().into()),
-            Field::extra(Column::left("cuser", 0), |one, _| words::user(one.cuid).into()),
-            Field::extra(Column::right("cgid", 0), |one, _| one.cgid.to_string().into()),
-            Field::extra(Column::left("cgroup", 0), |one, _| words::group(one.cgid).into()),
-            Field::extra(Column::left("ctime", 0), |one, _| when(one.changed_at)),
+            usual(right("age", 4), |one, form| since(one.changed_at, form)),
+            usual(right("used", 5), |one, form| since(one.used_at, form)),
+            extra(right("uid", 0), |one, _| text(one.uid)),
+            extra(right("gid", 0), |one, _| text(one.gid)),
+            extra(left("group", 0), |one, _| text(words::group(one.gid))),
+            extra(right("cuid", 0), |one, _| text(one.cuid)),
+            extra(left("cuser", 0), |one, _| text(words::user(one.cuid))),
+            extra(right("cgid", 0), |one, _| text(one.cgid)),
+            extra(left("cgroup", 0), |one, _| text(words::group(one.cgid))),
+            extra(left("ctime", 0), |one, _| when(one.changed_at)),
         ]
     };
 }
 
 /// The columns of semaphore arrays.
-pub const SEMAPHORES: &[Field<Entry>] = shared![
-    Field::usual(Column::right("semaphores", 0), |one, _| {
-        one.size().to_string().into()
-    }),
-    Field::extra(Column::left("otime", 0), |one, _| when(one.used_at())),
+pub const SEMAPHORES: &[Field<Entry>] = columns![
+    usual(right("semaphores", 0), |one, _| text(one.count)),
+    extra(left("otime", 0), |one, _| when(one.used_at)),
 ];
 
 /// The columns of message queues.
-pub const MESSAGES: &[Field<Entry>] = shared![
-    Field::usual(Column::right("messages", 0), |one, _| {
-        one.messages().to_string().into()
-    }),
-    Field::usual(Column::right("size", 0), |one, form| form
-        .size(one.size())
-        .into()),
-    Field::usual(Column::left("sender", 1).cut_to(12), |one, _| process(
-        one.processes().0
+pub const MESSAGES: &[Field<Entry>] = columns![
+    usual(right("messages", 0), |one, _| text(one.count)),
+    usual(right("size", 0), |one, form| text(form.size(one.bytes))),
+    usual(left("sender", 1).cut_to(12), |one, _| process(&one.sender)),
+    usual(left("receiver", 1).cut_to(12), |one, _| process(
+        &one.receiver
     )),
-    Field::usual(Column::left("receiver", 1).cut_to(12), |one, _| process(
-        one.processes().1
-    )),
-    Field::extra(Column::right("limit", 0), |one, form| form
-        .size(one.limit())
-        .into()),
-    Field::extra(Column::right("lspid", 0), |one, _| pid(one.processes().0)),
-    Field::extra(Column::right("lrpid", 0), |one, _| pid(one.processes().1)),
-    Field::extra(Column::left("stime", 0), |one, _| when(one.times().0)),
-    Field::extra(Column::left("rtime", 0), |one, _| when(one.times().1)),
+    extra(right("limit", 0), |one, form| text(form.size(one.limit))),
+    extra(right("lspid", 0), |one, _| pid(&one.sender)),
+    extra(right("lrpid", 0), |one, _| pid(&one.receiver)),
+    extra(left("stime", 0), |one, _| when(one.sent_at)),
+    extra(left("rtime", 0), |one, _| when(one.received_at)),
 ];
 
 fn since(time: Option<SystemTime>, form: Form) -> Cell {
-    form.span(time.and_then(|time| time.elapsed().ok())).into()
+    text(form.span(time.and_then(|time| time.elapsed().ok())))
 }
 
-fn process(named: Option<&Named>) -> Cell {
-    named.map_or("-".to_owned(), words::process).into()
-}
-
-fn pid(named: Option<&Named>) -> Cell {
-    named.map_or(0, |named| named.pid).to_string().into()
+fn pid(named: &Option<Named>) -> Cell {
+    text(named.as_ref().map_or(0, |named| named.pid))
 }

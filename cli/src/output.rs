@@ -7,16 +7,16 @@ use std::{
     process::ExitCode,
 };
 
-/// Why a command did not do all that it should.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// In a sentence.
+    /// A sentence.
     Because(String),
-    /// The arguments do not go together, in a sentence.
+    /// A usage error, in a sentence.
     Usage(String),
-    /// It was reported already.
+    /// The reason is printed already.
     Reported,
-    /// The reader of standard output has closed it, which is no failure.
+    /// Standard output is a pipe without a reader, which is not an error.
     Closed,
 }
 
@@ -59,13 +59,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Prints what went wrong to standard error. One that is closed is no reason to stop.
+/// Prints an error message. Does nothing if standard error is closed.
 pub fn complain(what: impl fmt::Display) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(anstream::stderr(), "{red}shmkey:{red:#} {what}");
 }
 
-/// Does something to each, prints what it returns, and goes on after one that fails.
+/// Calls `act` for each, prints what it returns, and goes on after a failure.
 pub fn each<T>(
     all: &[T],
     mut act: impl FnMut(&T) -> Result<String, Failure>,
@@ -92,7 +92,7 @@ pub fn each<T>(
 /// NO_COLOR is set.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    // At once: line by line would take as long as all the rest.
+    // In one call: writing line by line takes as long as everything else.
     let written = match anstream::AutoStream::choice(&out) {
         anstream::ColorChoice::Never => {
             let plain = anstream::adapter::strip_str(text).to_string();
@@ -108,7 +108,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// How wide the terminal is; `None` if standard output is none.
+/// Returns the width of the terminal; `None` if standard output is not a terminal.
 pub fn width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -117,7 +117,7 @@ pub fn width() -> Option<usize> {
     Some(known.filter(|&width| width > 0).unwrap_or(80))
 }
 
-/// A note below a table.
+/// Returns a note below a table, wrapped and dimmed.
 pub fn note(text: &str) -> String {
     let dim = anstyle::Style::new().dimmed();
     let lines = words::wrapped(&words::plain(text), width().unwrap_or(usize::MAX));

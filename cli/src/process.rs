@@ -1,4 +1,4 @@
-//! Processes, as far as `/proc` tells: who lives, and what they are called.
+//! Processes, from `/proc`: whether they are live, their names, their memory.
 
 use shmkey::Life;
 use std::{
@@ -9,38 +9,38 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A process that the kernel names by its number.
+/// A process whose id the kernel has recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub pid: i32,
-    /// Unknown also if there is one of its number that seems to be younger.
+    /// Unknown also if the process that has this id seems to be younger than the record.
     pub life: Life,
-    /// What it is called, if it lives.
+    /// Its name, if it is live.
     pub name: Option<String>,
 }
 
-/// The numbers of all processes.
+/// Returns the ids of all processes.
 pub fn all() -> impl Iterator<Item = i32> {
     numbers_in("/proc")
 }
 
-/// The threads of a process.
+/// Returns the ids of the threads of a process.
 fn threads(pid: i32) -> impl Iterator<Item = i32> {
     numbers_in(&format!("/proc/{pid}/task"))
 }
 
-/// The entries of a directory that are numbers.
+/// Returns the entries of a directory that are numbers.
 fn numbers_in(directory: &str) -> impl Iterator<Item = i32> + use<> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The number of this process' own IPC namespace.
+/// Returns the inode number of this process' IPC namespace.
 pub fn our_ipc_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/ipc").ok()?.ino())
 }
 
-/// The number of this process' own PID namespace.
+/// Returns the inode number of this process' PID namespace.
 pub fn our_pid_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
@@ -54,19 +54,19 @@ pub fn ipc_namespace(pid: i32) -> Option<u64> {
     Some(link.ok()?.ino())
 }
 
-/// A file of a process, as another thread than the first shows it; `None` if there is no other.
+/// Returns the path of a file of a process that a thread other than the first provides; `None` without such a thread.
 pub fn another_thread(pid: i32, file: &str) -> Option<String> {
     let thread = threads(pid).find(|&thread| thread != pid)?;
     Some(format!("/proc/{pid}/task/{thread}/{file}"))
 }
 
-/// The size of a page, in bytes.
+/// Returns the size of a page, in bytes.
 pub fn page_size() -> u64 {
     // SAFETY: asks for a number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// The memory of a process that this one may read.
+/// The memory of a process that this process may read.
 pub struct Memory {
     bytes: fs::File,
     pages: Option<fs::File>,
@@ -87,8 +87,8 @@ impl Memory {
         Some(bytes)
     }
 
-    /// Returns the pages of `len` bytes from an address on that the process has touched, and that can be
-    /// read without allocating memory: their offsets from there, at most so many. None if unknown.
+    /// Returns the offsets of the pages, in `len` bytes from an address on, that the process has in memory: reading
+    /// them allocates none. At most `most` pages; none if they are unknown.
     pub fn touched(&self, address: u64, len: u64, most: usize) -> Vec<u64> {
         /// The page is present; see pagemap in proc(5).
         const PRESENT: u64 = 1 << 63;
@@ -117,23 +117,22 @@ impl Memory {
     }
 }
 
-/// What a process is called: its program, and what was made of that by the program itself.
+/// Returns the name of a process: that of its program, unless the process has changed it.
 pub fn name_of(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// The processes that were asked for, each looked at once: many segments have one creator.
+/// The processes looked up so far: many segments have the same creator.
 #[derive(Default)]
 pub struct Census(HashMap<i32, (Seen, Option<String>)>);
 
 impl Census {
-    /// The process of this number that was there at a time, if it lives still: another one may have
-    /// its number now.
+    /// Returns the process that had this id at a time. Another process may have the id now.
     pub fn at(&mut self, pid: i32, time: Option<SystemTime>) -> Named {
         let find = || (look(pid), name_of(pid));
         let (life, name) = match self.0.entry(pid).or_insert_with(find) {
-            // 0 stands for a process of another PID namespace; and for none.
+            // 0 stands for a process of another PID namespace, or for no process.
             _ if pid == 0 => (Life::Unknown, None),
             (Seen::Process(stat), name) => match stat.was_there(time) {
                 Life::Alive => (Life::Alive, name.clone()),
@@ -146,7 +145,7 @@ impl Census {
     }
 }
 
-/// Whether there is a process that this one may not look at.
+/// Returns whether a process exists that this process may not look at.
 pub fn is_hidden(pid: i32) -> bool {
     match look(pid) {
         Seen::Process(stat) => stat.lives,
@@ -155,12 +154,12 @@ pub fn is_hidden(pid: i32) -> bool {
     }
 }
 
-/// What has an id. The segments of a dead process may be removed, so a process counts as dead only if that is
-/// known.
+/// What is known of an id. shmkey removes segments of dead processes, so a process counts as dead only if that is
+/// certain.
 enum Seen {
     Process(Stat),
     NoProcess,
-    /// This process may not know.
+    /// This process has no permission to know.
     Hidden,
 }
 
@@ -170,7 +169,7 @@ fn look(pid: i32) -> Seen {
     }
     match fs::read(format!("/proc/{pid}/stat")) {
         Ok(text) => Stat::parse(pid, &text).map_or(Seen::Hidden, Seen::Process),
-        // Mounted with `hidepid`, `/proc` keeps the processes of others to itself; signals do not.
+        // `/proc` mounted with `hidepid` hides the processes of other users; kill(2) does not.
         Err(_) if is_no_process(pid) => Seen::NoProcess,
         Err(_) => Seen::Hidden,
     }
@@ -182,8 +181,7 @@ fn is_no_process(pid: i32) -> bool {
     sent == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Whether the numbers in `/proc` mean what they mean to this process, and not to another PID
-/// namespace.
+/// Whether the ids in `/proc` are those of this process' PID namespace.
 static PROC_IS_OURS: LazyLock<bool> = LazyLock::new(|| {
     let us = fs::read_link("/proc/self");
     us.is_ok_and(|link| link.as_os_str() == &*std::process::id().to_string())
@@ -191,14 +189,14 @@ static PROC_IS_OURS: LazyLock<bool> = LazyLock::new(|| {
 
 struct Stat {
     lives: bool,
-    /// When it began, in clock ticks since boot.
+    /// When the process started, in clock ticks since boot.
     start: u64,
 }
 
 impl Stat {
     fn parse(pid: i32, text: &[u8]) -> Option<Stat> {
         let (first, start) = Stat::fields(text)?;
-        // A process lives on when its first thread has ended, and looks as if it had not.
+        // A process whose first thread has ended looks like a zombie, but is live while it has other threads.
         let lives = first || {
             let is_alive = |thread: i32| {
                 let text = fs::read(format!("/proc/{pid}/task/{thread}/stat"));
@@ -209,20 +207,19 @@ impl Stat {
         Some(Stat { lives, start })
     }
 
-    /// Whether a thread lives, and when it began.
+    /// Returns whether a thread is live, and when it started.
     fn fields(text: &[u8]) -> Option<(bool, u64)> {
         let text = String::from_utf8_lossy(text);
-        // Behind the name, which may hold anything, in parentheses.
+        // The fields follow the name, which is in parentheses and may contain any character.
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let lives = !matches!(fields.next()?, "Z" | "X" | "x");
         Some((lives, fields.nth(18)?.parse().ok()?))
     }
 
-    /// Whether this is the process that had its number at a time, which is known to the second; if it
-    /// is, whether it lives.
+    /// Returns whether the process that had this id at a time is live. The time is rounded to a second.
     fn was_there(&self, time: Option<SystemTime>) -> Life {
-        /// By how much a clock that was wrong may be set right: it then looks as if all who were
-        /// there before had begun later.
+        /// The largest correction of a wrong clock. After a correction, all earlier processes seem to have started
+        /// later than they did.
         const SET: Duration = Duration::from_secs(24 * 3_600);
         if !self.lives {
             return Life::Dead;
@@ -234,7 +231,7 @@ impl Stat {
         let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
         let began = boot + Duration::from_secs_f64(self.start as f64 / ticks);
         match began.duration_since(time) {
-            // The time of boot is rounded, too.
+            // The boot time is rounded, too.
             Err(_) => Life::Alive,
             Ok(later) if later <= Duration::from_secs(2) => Life::Alive,
             Ok(later) if later > SET && time > boot => Life::Dead,

@@ -42,18 +42,18 @@ pub struct Options {
     orphans: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Only those that were created, or whose owner or mode was changed, at least this long ago: 90s, 10min, 2h, 1day
+    /// Only those that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
     /// Also those that hold data for a later process: undelivered messages, or a published value
     ///
-    /// A ring with messages counts, and a latest value that was published and whose publisher has released its role.
+    /// A published value is kept if its publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]
     with_data: bool,
-    /// Only print what would be removed
+    /// Print what would be removed, and remove nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
-    /// Do not ask
+    /// Remove without asking
     #[arg(long, short)]
     yes: bool,
 }
@@ -114,6 +114,9 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
             status.uid,
         )));
     }
+    if status.removed {
+        return Ok(format!("{id} is removed already{}\n", rest(id)?));
+    }
     if dry_run {
         return Ok(format!("would remove {id}\n"));
     }
@@ -122,11 +125,12 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     Ok(format!("removed {id}{}\n", rest(id)?))
 }
 
-/// Returns which processes still have a removed segment attached. That can be one that attached it in between.
+/// Returns which processes still have a removed segment attached, in words.
 fn rest(id: i32) -> Result<String, Failure> {
     Ok(match status(id)? {
         Some(status) if status.nattch > 0 => {
-            format!("; its memory is freed when these detach it: {}", users(id)?)
+            let users = users(id)?;
+            format!("; its memory is freed when the last of these processes detaches it: {users}")
         }
         _ => String::new(),
     })
@@ -146,7 +150,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     }
     let what = words::count(mine.len() as u64, "segment");
     if options.dry_run || !options.yes {
-        let fields = columns::usual(columns::SEGMENTS);
+        let fields = columns::usual_of(columns::SEGMENTS);
         let form = Form::default();
         let table = columns::table(&fields, &mine, form, false, output::width()).join("\n");
         output::print(&format!("{table}\n\n"))?;
@@ -186,7 +190,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
     done
 }
 
-/// Returns the orphans to remove, and prints what is left alone.
+/// Returns the orphans to remove, and prints how many are left alone and why.
 fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     let mut unused = Facts::gather(Look::Outside)?.segments;
     options.filter.apply(&mut unused)?;
@@ -196,25 +200,26 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
     };
     unused.retain(|fact| fact.status.nattch == 0 && !fact.status.removed && old_enough(fact));
     for fact in &mut unused {
-        // What cannot be removed anyway is not looked into; what was made for an object may name its
-        // creator more exactly than the kernel.
+        // A header identifies the creator more exactly than the kernel. Segments that will not be removed are not read.
         let is_likely = Contents::may_be_in(fact.status.size);
         if fact.is_ours() && (is_likely || fact.orphan() != Some(false) && !options.with_data) {
             fact.look_inside(Look::Everything);
         }
     }
     let left_alone = |what: String| output::print(&output::note(&what));
-    let unclear = unused.iter().filter(|fact| fact.orphan().is_none());
-    let unclear = unclear.count() as u64;
-    if unclear > 0 {
-        let creators = if unclear == 1 {
+    let unclear: Vec<&Fact> = unused
+        .iter()
+        .filter(|fact| fact.orphan().is_none())
+        .collect();
+    if !unclear.is_empty() {
+        let creators = if unclear.len() == 1 {
             "its creator is live"
         } else {
             "their creators are live"
         };
         left_alone(format!(
             "{} left alone, which no process has attached: it is unknown whether {creators}.",
-            words::count(unclear, "segment")
+            words::count(unclear.len() as u64, "segment")
         ))?;
     }
     unused.retain(Fact::is_orphan);
@@ -223,32 +228,47 @@ fn chosen(options: &Options) -> Result<Vec<Fact>, Failure> {
         let orphans = words::count(others.len() as u64, "orphan");
         left_alone(format!("{orphans} of other users left alone."))?;
     }
-    if options.with_data {
-        return Ok(mine);
+    if !options.with_data {
+        let data = |fact: &&Fact| fact.data().is_some();
+        leave_alone(&mine, data, |data| {
+            let kinds = summary::kinds_of_data(data);
+            format!(
+                "{} data for a later process ({kinds})",
+                summary::they_hold(data)
+            )
+        })?;
+        leave_alone(
+            &mine,
+            |fact| fact.seen.closed,
+            |closed| {
+                format!(
+                    "you have no permission to read what {}",
+                    summary::they_hold(closed)
+                )
+            },
+        )?;
+        mine.retain(|fact| fact.data().is_none() && !fact.seen.closed);
     }
-    let data: Vec<&Fact> = mine.iter().filter(|fact| fact.data().is_some()).collect();
-    if !data.is_empty() {
-        left_alone(format!(
-            "{} left alone, because {} data for a later process ({}): {}; --with-data removes {}, too.",
-            words::count(data.len() as u64, "orphan"),
-            summary::they_hold(&data),
-            summary::kinds_of_data(&data),
-            ids(&data),
-            summary::them(&data),
-        ))?;
-    }
-    let closed: Vec<&Fact> = mine.iter().filter(|fact| fact.seen.closed).collect();
-    if !closed.is_empty() {
-        left_alone(format!(
-            "{} left alone, because you have no permission to read what {}: {}; --with-data removes {}, too.",
-            words::count(closed.len() as u64, "orphan"),
-            summary::they_hold(&closed),
-            ids(&closed),
-            summary::them(&closed),
-        ))?;
-    }
-    mine.retain(|fact| fact.data().is_none() && !fact.seen.closed);
     Ok(mine)
+}
+
+/// Prints which orphans are left alone, and why.
+fn leave_alone(
+    all: &[Fact],
+    which: impl Fn(&&Fact) -> bool,
+    why: impl Fn(&[&Fact]) -> String,
+) -> Result<(), Failure> {
+    let orphans: Vec<&Fact> = all.iter().filter(which).collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    output::print(&output::note(&format!(
+        "{} left alone, because {}: {}; --with-data removes {}, too.",
+        words::count(orphans.len() as u64, "orphan"),
+        why(&orphans),
+        ids(&orphans),
+        summary::them(&orphans),
+    )))
 }
 
 /// `ids 7, 32770`.
@@ -261,11 +281,11 @@ fn ids(segments: &[&Fact]) -> String {
     }
 }
 
-/// Returns whether no process has attached it since it was listed. To remove it then would take its key away from
-/// the processes that use it. What lies between this check and the removal takes no time to speak of.
+/// Returns whether no process has attached the segment since it was listed: the key of a segment in use must not be
+/// freed. A process that attaches it between this check and the removal is not noticed.
 fn still_orphan(fact: &Fact) -> Result<bool, Failure> {
     Ok(is_unused(fact)? || {
-        // Another shmkey may only have looked at it.
+        // Another shmkey may have it attached for a moment, to read it.
         thread::sleep(Duration::from_millis(5));
         is_unused(fact)?
     })

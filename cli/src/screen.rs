@@ -3,14 +3,16 @@
 use crate::{
     output::Failure,
     table::{self, Cell},
+    words,
 };
 use anstyle::{AnsiColor, Effects};
 use ratatui::{
     DefaultTerminal, Frame,
     crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
+    widgets::Paragraph,
 };
 use std::{
     env,
@@ -27,19 +29,19 @@ pub struct Screen {
     colours: bool,
 }
 
-/// What happened while a screen was shown.
+/// What ended the wait for a key.
 pub enum Input {
     Key(KeyCode),
     /// The terminal has another size.
     Resize,
-    /// Nothing, and the time is over.
+    /// Nothing happened until the given time.
     Time,
     /// Ctrl-C, or a signal.
     Stop,
 }
 
 impl Screen {
-    /// Takes the terminal for a command; if there is none, says what to use `instead`.
+    /// Takes the terminal for a command. Without one, the error names the command to use `instead`.
     pub fn open(command: &str, instead: &str) -> Result<Screen, Failure> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(Failure::Because(format!(
@@ -75,14 +77,14 @@ impl Screen {
 
     /// Waits for a key until a time.
     pub fn input(&self, until: Instant) -> Result<Input, Failure> {
-        /// How soon a signal is noticed.
+        /// The longest time until a signal is noticed.
         const SLICE: Duration = Duration::from_millis(100);
         loop {
             if STOP.load(Relaxed) {
                 return Ok(Input::Stop);
             }
             let left = until.saturating_duration_since(Instant::now());
-            // Not to be left to what reads the events: it reads from a terminal that has gone for ever.
+            // `event::poll` does not notice that the terminal has gone, and would wait for ever.
             if has_gone(left.min(SLICE)) {
                 return Ok(Input::Stop);
             }
@@ -114,7 +116,7 @@ impl Drop for Screen {
     }
 }
 
-/// The program is to end, once the terminal is as it was.
+/// Whether a signal or a key has asked the program to end.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn catch_signals() {
@@ -127,7 +129,7 @@ fn catch_signals() {
     }
 }
 
-/// Waits for what is typed, at most so long, and tells whether the terminal has gone.
+/// Waits for input for at most this time; returns whether the terminal has gone.
 fn has_gone(most: Duration) -> bool {
     let mut terminal = libc::pollfd {
         fd: libc::STDIN_FILENO,
@@ -141,7 +143,7 @@ fn has_gone(most: Duration) -> bool {
     found > 0 && terminal.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
-/// Where a key moves to: from a place, where places `0..=last` are and `page` of them are shown.
+/// Returns the place that a key moves to from `at`, among `0..=last`, of which `page` are on the screen.
 pub fn moved(key: KeyCode, at: usize, page: usize, last: usize) -> Option<usize> {
     let to = match key {
         KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),
@@ -178,8 +180,8 @@ pub fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// How something looks that changed so long ago; `None` once it looks as ever. Bright at first, and
-/// also without colours.
+/// The style of something that changed this long ago: first inverse, which is visible without colours; `None` after a
+/// second and a half.
 pub fn lit(colour: AnsiColor, age: Duration) -> Option<anstyle::Style> {
     match age.as_millis() {
         0..400 => Some(colour.on_default().invert()),
@@ -188,7 +190,7 @@ pub fn lit(colour: AnsiColor, age: Duration) -> Option<anstyle::Style> {
     }
 }
 
-/// A style of the other commands' output, for the screen.
+/// Converts a style of the other commands' output.
 pub fn style(of: anstyle::Style) -> Style {
     let mut style = Style::new();
     if let Some(anstyle::Color::Ansi(colour)) = of.get_fg_color() {
@@ -215,7 +217,7 @@ pub fn line(cells: Vec<Cell>) -> Line<'static> {
     spans.collect::<Vec<_>>().into()
 }
 
-/// What is looked at, as much of it as fits, and at the end of the line how.
+/// A title, cut to the width, and a note at the end of the line.
 pub fn title(what: &str, how: Span<'static>, width: u16) -> Line<'static> {
     let width = usize::from(width);
     let what = table::cut(what, width.saturating_sub(how.width() + 1));
@@ -224,7 +226,7 @@ pub fn title(what: &str, how: Span<'static>, width: u16) -> Line<'static> {
     Line::from(vec![what, " ".repeat(gap).into(), how])
 }
 
-/// Keys and what they do, with the keys standing out; as many as there is room for.
+/// Keys and what they do, as many as fit.
 pub fn keys(keys: &[(&'static str, &'static str)], width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     let mut used = 0;
@@ -245,7 +247,25 @@ pub fn keys(keys: &[(&'static str, &'static str)], width: u16) -> Line<'static> 
     spans.into()
 }
 
-/// What would be seen on a terminal of this size, line by line.
+/// Shows a help text instead of everything but the keys.
+pub fn help(frame: &mut Frame, text: &str, keys: &[(&'static str, &'static str)]) {
+    let area = frame.area();
+    let footer = Constraint::Length(u16::from(area.height > 2));
+    let [body, footer] = Layout::vertical([Constraint::Min(0), footer]).areas(area);
+    let lines = words::wrapped(text, area.width.into());
+    let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
+    frame.render_widget(Paragraph::new(lines), body);
+    frame.render_widget(Paragraph::new(self::keys(keys, area.width)), footer);
+}
+
+/// Sizes of terminals: columns and lines.
+#[cfg(test)]
+pub fn sizes() -> impl Iterator<Item = (u16, u16)> {
+    let widths = [1, 2, 9, 24, 80, 200].into_iter();
+    widths.flat_map(|width| [1, 3, 7, 24].map(|height| (width, height)))
+}
+
+/// The lines on a terminal of this size.
 #[cfg(test)]
 pub fn picture(width: u16, height: u16, draw: impl FnOnce(&mut Frame)) -> Vec<String> {
     use ratatui::{Terminal, backend::TestBackend, buffer::Cell};

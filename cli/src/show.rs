@@ -6,7 +6,7 @@ use crate::{
     json,
     list::{self, Kind},
     objects::Found,
-    others::{self, Detail, Entry},
+    others::{self, Entry},
     output::{self, Failure},
     target::Target,
     words,
@@ -46,10 +46,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     output::each(&options.segments, |target| {
         let (text, json) = if options.kind.is_other() {
             let entry = options.kind.find(target)?;
-            (page(&other(&entry)), json::other(&entry))
+            (page(&other(&entry)), json::line(&json::other(&entry)))
         } else {
             let fact = find(target, options.looking.or(look))?;
-            (page(&lines(&fact)), json::segment(&fact))
+            (page(&lines(&fact)), json::line(&json::segment(&fact)))
         };
         if options.json {
             return Ok(json);
@@ -129,16 +129,15 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));
     }
     if fact.is_orphan() {
-        let mut what = "yes: no process has it attached, and its creator is dead".to_owned();
-        if let Some(data) = fact.data() {
-            what += &format!("; but it holds {data}");
-        }
+        let data = fact.data().map(|data| format!(" It holds {data}."));
         let remedy = if fact.is_ours() {
-            format!("shmkey remove {} removes it", status.id)
+            format!("shmkey remove {} removes it.", status.id)
         } else {
-            "its owner, its creator and root can remove it".to_owned()
+            "Its owner, its creator and root can remove it.".to_owned()
         };
-        lines.push(("orphan", format!("{what}; {remedy}")));
+        let what = "yes: no process has it attached, and its creator is dead.";
+        let data = data.unwrap_or_default();
+        lines.push(("orphan", format!("{what}{data} {remedy}")));
     }
     lines.extend(holds(fact));
     lines
@@ -173,31 +172,20 @@ fn other(entry: &Entry) -> Vec<(&'static str, String)> {
         ),
         ("last changed", when(entry.changed_at)),
     ];
-    match &entry.detail {
-        Detail::Semaphores { count, operated_at } => {
-            lines.push(("last operation", when(*operated_at)));
-            lines.push(("semaphores", count.to_string()));
-            lines.extend(semaphores(entry));
-        }
-        Detail::Messages {
-            messages,
-            bytes,
-            limit,
-            sent_at,
-            received_at,
-            sender,
-            receiver,
-        } => {
-            let process = |named: &Option<_>| named.as_ref().map_or_else(none, words::process);
-            lines.extend([
-                ("last sent", when(*sent_at)),
-                ("last sender", process(sender)),
-                ("last received", when(*received_at)),
-                ("last receiver", process(receiver)),
-                ("messages", messages.to_string()),
-                ("bytes", format!("{bytes} of {limit}")),
-            ]);
-        }
+    if entry.kind.semaphores {
+        lines.push(("last operation", when(entry.used_at)));
+        lines.push(("semaphores", entry.count.to_string()));
+        lines.extend(semaphores(entry));
+    } else {
+        let process = |named: &Option<_>| named.as_ref().map_or_else(none, words::process);
+        lines.extend([
+            ("last sent", when(entry.sent_at)),
+            ("last sender", process(&entry.sender)),
+            ("last received", when(entry.received_at)),
+            ("last receiver", process(&entry.receiver)),
+            ("messages", entry.count.to_string()),
+            ("bytes", format!("{} of {}", entry.bytes, entry.limit)),
+        ]);
     }
     lines
 }
@@ -224,20 +212,18 @@ fn semaphores(entry: &Entry) -> Vec<(&'static str, String)> {
 }
 
 fn last_user(fact: &Fact) -> String {
-    let last = fact.last.as_ref();
-    let last = last.map_or_else(none, words::process);
-    if fact.is_looked_at() {
-        format!("{last}; and now shmkey, to see what the segment holds")
-    } else {
-        last
-    }
+    let last = fact.last.as_ref().map_or_else(none, words::process);
+    let since = "; since then shmkey, which attached the segment to read it";
+    last + if fact.is_looked_at() { since } else { "" }
 }
 
 fn key(fact: &Fact) -> String {
-    match fact.status.key.is_private() {
-        true if fact.status.removed => "none: the segment is removed".to_owned(),
-        true => "none: the segment is private, and opened by its id only".to_owned(),
-        false => words::key(fact.status.key),
+    if !fact.status.key.is_private() {
+        words::key(fact.status.key)
+    } else if fact.status.removed {
+        "none: the segment is removed".to_owned()
+    } else {
+        "none: the segment is private, and processes open it by its id".to_owned()
     }
 }
 
@@ -298,8 +284,8 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
     }
     if fact.seen.unread {
         let command = format!("shmkey show --contents {}", fact.status.id);
-        let why = "unknown, because shmkey would have to attach the segment to read it";
-        return vec![("object", format!("{why}; {command} does that"))];
+        let why = "unknown: shmkey cannot read the segment without attaching it";
+        return vec![("object", format!("{why}; {command} attaches it"))];
     }
     objects.iter().flat_map(object).collect()
 }

@@ -1,21 +1,21 @@
-//! Reading a segment without filling it: a page that was never written holds zeroes, and reading it
-//! through an attachment allocates memory for it, as if it had been written.
+//! Reads a segment without allocating memory. A page that was never written holds zeros, and reading it through an
+//! attachment would allocate memory for it.
 //!
-//! The pages that have memory, or are swapped out, are found in one of two ways:
+//! There are two ways to find the pages that have memory or are swapped out:
 //!
-//! - `lseek(SEEK_DATA)` on the attachment's entry in `/proc/self/map_files`, which needs
-//!   CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. It tells all of them.
-//! - `mincore(2)`, which takes a page that is swapped out for one that was never written. So it is
-//!   believed only while the kernel says that nothing of the segment is swapped out.
+//! - `lseek(SEEK_DATA)` on the attachment's entry in `/proc/self/map_files`, which finds all of them, and needs
+//!   CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
+//! - `mincore(2)`, which does not distinguish a swapped page from one that was never written. So it is used only while
+//!   no page of the segment is swapped out.
 //!
-//! `/proc/self/pagemap` and `PAGEMAP_SCAN` do not help: they show which pages this process has touched,
-//! and it has touched no page of a segment that it has just attached.
+//! `/proc/self/pagemap` and `PAGEMAP_SCAN` do not help: they show which pages this process has touched, and it has
+//! touched none of a segment that it has just attached.
 
 use crate::{attached, facts, process};
 use shmkey::{Attachment, Error, Segment};
 use std::{fs::File, io, ops::Range, os::fd::AsRawFd};
 
-/// An attachment for reading, of which only what has memory is touched.
+/// An attachment for reading, through which only pages are read that have memory.
 pub struct Sparse {
     memory: Attachment,
     size: usize,
@@ -23,11 +23,11 @@ pub struct Sparse {
     how: How,
 }
 
-/// How to find the pages that have memory.
+/// How the pages are found that have memory.
 enum How {
     Seek(File),
     Mincore,
-    /// There is no way: all pages are read.
+    /// They cannot be found: all pages are read.
     Unknown,
 }
 
@@ -49,13 +49,13 @@ impl Sparse {
         self.size
     }
 
-    /// Copies bytes out, from `offset` on, as many as `bytes` has.
+    /// Fills `bytes` from `offset` on.
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let data = self.data(offset..offset.saturating_add(bytes.len()));
         self.read_data(&data, offset, bytes)
     }
 
-    /// The same, where it is known already which parts have memory.
+    /// The same, with the parts that have memory: see [`Sparse::data`].
     pub fn read_data(
         &self,
         data: &[Range<usize>],
@@ -64,7 +64,7 @@ impl Sparse {
     ) -> Result<(), Error> {
         let end = offset.saturating_add(bytes.len());
         if end > self.size {
-            // Fails, and says why.
+            // Returns the error.
             return self.memory.read_at(offset, bytes);
         }
         bytes.fill(0);
@@ -78,7 +78,7 @@ impl Sparse {
         Ok(())
     }
 
-    /// The parts of a range that have memory or are swapped out, in order, each in this range.
+    /// Returns the parts of a range that have memory or are swapped out, in order.
     pub fn data(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let range = range.start.min(self.size)..range.end.min(self.size);
         if range.is_empty() {
@@ -92,12 +92,12 @@ impl Sparse {
         found.unwrap_or_else(|| vec![range])
     }
 
-    /// Returns `None` if it is unknown.
+    /// Returns these parts by mincore; `None` if they are unknown.
     fn resident(&self, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
         let page = self.page;
         let start = range.start - range.start % page;
         let mut pages = vec![0u8; (range.end - start).div_ceil(page)];
-        // Before and after: what is swapped out in between is missed by neither.
+        // Before and after mincore: a page that is swapped out in between is noticed.
         let is_swapped = || facts::swapped(self.memory.id()) != Some(0);
         if is_swapped() {
             return None;
@@ -132,14 +132,14 @@ impl How {
         };
         match File::open(format!("/proc/self/map_files/{}", area.range)) {
             Ok(file) => How::Seek(file),
-            // Of huge pages, mincore tells only those that this process has touched.
+            // mincore reports only those huge pages that this process has touched.
             Err(_) if area.is_usual() => How::Mincore,
             Err(_) => How::Unknown,
         }
     }
 }
 
-/// Returns the parts of a file that have data; `None` if that is unknown.
+/// Returns the parts of a file that have data; `None` if they are unknown.
 fn sought(file: &File, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
     let mut found = Vec::new();
     let mut at = range.start;
@@ -148,7 +148,7 @@ fn sought(file: &File, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
             break;
         };
         let end = seek(file, start.max(at), libc::SEEK_HOLE).ok()??;
-        // A file system that knows of neither may answer anything.
+        // A file system without holes may return any offset.
         if start < at || end <= start {
             return None;
         }
@@ -160,7 +160,7 @@ fn sought(file: &File, range: &Range<usize>) -> Option<Vec<Range<usize>>> {
     Some(found)
 }
 
-/// `None` if there is nothing behind the offset.
+/// Returns the offset that was found; `None` if there is none up to the end of the file.
 fn seek(file: &File, offset: usize, whence: libc::c_int) -> io::Result<Option<usize>> {
     let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
     // SAFETY: moves the position of our own file, and touches no memory.
@@ -180,12 +180,12 @@ mod tests {
 
     const PAGE: usize = 4096;
 
-    /// Whether it finds what was written, and gives nothing else memory.
+    /// Asserts that it reads what was written, and allocates no memory.
     fn expect_sparse(choose: impl Fn(&Attachment) -> How) {
         let options = Segment::options()
             .create(true)
             .remove_on_drop(true)
-            .size(64 * PAGE + 2); // no object's, so that no other test looks into it
+            .size(64 * PAGE + 2); // not the size of an object, so that no other test reads it
         let segment = options.open(Key::PRIVATE).unwrap();
         let writer = segment.attach().unwrap();
         writer.write_at(3 * PAGE + 5, b"three").unwrap();
@@ -193,7 +193,7 @@ mod tests {
         let mut sparse = Sparse::attach(&segment).unwrap();
         sparse.how = choose(&sparse.memory);
         let resident = || facts::memory_use()[&segment.id()].0 as usize;
-        // A page that is huge, if the system makes them, is data as a whole.
+        // If the system uses huge pages, all of such a page has memory.
         let before = resident();
         let mut bytes = vec![1; sparse.size()];
         sparse.read_at(0, &mut bytes).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_memory_is_read() {
+    fn only_pages_that_have_memory_are_read() {
         expect_sparse(How::of);
         expect_sparse(|_| How::Mincore);
     }
@@ -228,9 +228,8 @@ mod tests {
         });
     }
 
-    /// Where it is unknown, all is read.
     #[test]
-    fn what_cannot_be_told_is_read() {
+    fn all_pages_are_read_if_it_is_unknown_which_have_memory() {
         let options = Segment::options()
             .create(true)
             .remove_on_drop(true)

@@ -6,9 +6,10 @@ use crate::{
     list::Filter,
     output, words,
 };
+use shmkey_core::backend::Limits;
 use std::collections::BTreeSet;
 
-/// Returns the counts, the limits, and what else there is to know.
+/// Returns the number of segments, the limits, the orphans, and what could not be found out.
 pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String {
     let mut text = String::new();
     let (all, shown) = (totals.segments, facts.segments.len() as u64);
@@ -17,7 +18,7 @@ pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String 
     text += &match (all, shown) {
         (0, _) => "There are no segments.\n".to_owned(),
         _ if all == shown => format!("{segments}, {size}.\n"),
-        _ => format!("{shown} of {segments}, which have {size} together.\n"),
+        _ => format!("{shown} of {segments}; all of them have {size} together.\n"),
     };
     let limits = limits(facts, totals);
     if !limits.is_empty() {
@@ -33,18 +34,15 @@ fn limits(facts: &Facts, totals: &json::Totals) -> Vec<String> {
         let limit = words::count(limit, what);
         format!("{used} of {limit} ({name}), {percent}%")
     };
-    let mut limits = Vec::new();
-    if let Some(shmmni) = facts.limits.shmmni {
-        limits.push(limit(totals.segments, shmmni, "segment", "shmmni"));
-    }
-    if let Some(shmall) = facts.limits.shmall {
-        limits.push(if words::unlimited(shmall) {
-            format!("{}, no limit (shmall)", words::count(totals.pages, "page"))
-        } else {
-            limit(totals.pages, shmall, "page", "shmall")
-        });
-    }
-    limits
+    let Some(Limits { shmmni, shmall, .. }) = facts.limits else {
+        return Vec::new();
+    };
+    let pages = if words::unlimited(shmall) {
+        format!("{}, no limit (shmall)", words::count(totals.pages, "page"))
+    } else {
+        limit(totals.pages, shmall, "page", "shmall")
+    };
+    vec![limit(totals.segments, shmmni, "segment", "shmmni"), pages]
 }
 
 fn orphans(facts: &Facts, filter: &Filter) -> String {
@@ -57,20 +55,22 @@ fn orphans(facts: &Facts, filter: &Filter) -> String {
         if facts.look == Look::Outside || orphans.iter().any(|fact| fact.seen.unread) {
             those += &format!(", unless {} data for a later process", they_hold(&orphans));
         }
-        let (them, creators) = match orphans.len() {
-            1 => ("it", "its creator is"),
-            _ => ("them", "their creators are"),
+        let creators = if orphans.len() == 1 {
+            "its creator is"
+        } else {
+            "their creators are"
         };
         text += &output::note(&format!(
-            "{}: no process has {them} attached, and {creators} dead; {those}.",
+            "{}: no process has {} attached, and {creators} dead; {those}.",
             words::count(orphans.len() as u64, "orphan"),
+            them(&orphans),
         ));
     }
     if !data.is_empty() {
         let those = removal(&data, &format!("{command} --with-data"));
         let hold = hold(&data);
         text += &output::note(&format!(
-            "{} that {hold} data for a later process ({}); {those}, too.",
+            "{} {hold} data for a later process ({}); {those}, too.",
             words::count(data.len() as u64, "orphan"),
             kinds_of_data(&data),
         ));
@@ -112,26 +112,29 @@ pub fn kinds_of_data(segments: &[&Fact]) -> String {
 
 fn looked_at(facts: &Facts) -> String {
     let looked_at = facts.segments.iter().filter(|fact| fact.is_looked_at());
-    match looked_at.count() as u64 {
-        0 => String::new(),
-        count => output::note(&format!(
-            "{} looked at: shmkey attached what it could not read otherwise, and the kernel records that as the last \
-             use; --no-contents avoids that.",
-            words::count(count, "segment")
-        )),
+    let looked_at: Vec<&Fact> = looked_at.collect();
+    if looked_at.is_empty() {
+        return String::new();
     }
+    output::note(&format!(
+        "{} looked at: shmkey attached {} to read {}, which the kernel records as the last use; --no-contents avoids \
+         that.",
+        words::count(looked_at.len() as u64, "segment"),
+        them(&looked_at),
+        them(&looked_at),
+    ))
 }
 
 /// What could not be found out.
 fn unknown(facts: &Facts) -> String {
     let mut text = unseen(facts);
     let closed = facts.segments.iter().filter(|fact| fact.seen.closed);
-    let closed = closed.count() as u64;
-    if closed > 0 {
+    let closed: Vec<&Fact> = closed.collect();
+    if !closed.is_empty() {
         text += &output::note(&format!(
             "{} may hold an object, but you have no permission to read {}.",
-            words::count(closed, "segment"),
-            if closed == 1 { "it" } else { "them" },
+            words::count(closed.len() as u64, "segment"),
+            them(&closed),
         ));
     }
     text

@@ -1,6 +1,7 @@
-//! Tables that align, and fit the terminal.
+//! Tables that fit the terminal.
 
 use anstyle::Style;
+use std::fmt::Display;
 use unicode_width::UnicodeWidthStr;
 
 /// A column: its title, and how it behaves in a narrow terminal.
@@ -14,28 +15,32 @@ pub struct Column {
     pub least: Option<usize>,
 }
 
+/// Returns a column whose texts begin at the same place.
+pub const fn left(title: &'static str, rank: u8) -> Column {
+    let (right, least) = (false, None);
+    Column {
+        title,
+        right,
+        rank,
+        least,
+    }
+}
+
+/// Returns a column whose texts end at the same place.
+pub const fn right(title: &'static str, rank: u8) -> Column {
+    let (right, least) = (true, None);
+    Column {
+        title,
+        right,
+        rank,
+        least,
+    }
+}
+
 impl Column {
-    pub const fn left(title: &'static str, rank: u8) -> Column {
-        Column {
-            title,
-            right: false,
-            rank,
-            least: None,
-        }
-    }
-
-    pub const fn right(title: &'static str, rank: u8) -> Column {
-        Column {
-            right: true,
-            ..Column::left(title, rank)
-        }
-    }
-
-    pub const fn cut_to(self, least: usize) -> Column {
-        Column {
-            least: Some(least),
-            ..self
-        }
+    pub const fn cut_to(mut self, least: usize) -> Column {
+        self.least = Some(least);
+        self
     }
 }
 
@@ -46,26 +51,23 @@ pub struct Cell {
     pub style: Style,
 }
 
-impl From<String> for Cell {
-    fn from(text: String) -> Cell {
-        Cell {
-            text,
-            style: Style::new(),
-        }
-    }
+/// Returns a cell in the usual style.
+pub fn text(text: impl Display) -> Cell {
+    let (text, style) = (text.to_string(), Style::new());
+    Cell { text, style }
 }
 
 const GAP: usize = 2;
 
-/// The lines of a table, the titles first, that are at most so wide, if that is possible. Columns
-/// that have nothing to say are left out.
+/// Returns the lines of a table, the titles first, at most `width` wide if that is possible. Empty columns are left
+/// out.
 pub fn lines(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
     cells(columns, rows, width)
-        .map(|line| text(&line))
+        .map(|line| styled(&line))
         .collect()
 }
 
-/// The same, each line as the texts that it is made of, from left to right.
+/// The same, each line as its cells and the spaces between them.
 pub fn cells(
     columns: &[Column],
     rows: &[Vec<Cell>],
@@ -84,8 +86,8 @@ pub fn cells(
     std::iter::once(titles).chain(rows)
 }
 
-/// A line for the terminal.
-fn text(line: &[Cell]) -> String {
+/// Returns a line for the terminal.
+fn styled(line: &[Cell]) -> String {
     // Cells at the end may be empty.
     let is_blank = |cell: &&Cell| cell.text.trim_end().is_empty();
     let blank = line.iter().rev().take_while(is_blank).count();
@@ -93,7 +95,7 @@ fn text(line: &[Cell]) -> String {
     line[..line.len() - blank].iter().map(styled).collect()
 }
 
-/// Which columns are shown, and how wide each is.
+/// Returns which columns are shown, and how wide each is.
 fn layout(
     columns: &[Column],
     rows: &[Vec<Cell>],
@@ -130,7 +132,7 @@ fn layout(
             shrink(columns, &shown, &mut widths, over);
             break;
         }
-        // The last of those that matter least.
+        // The last of the columns with the highest rank.
         let Some(&least) = shown.iter().max_by_key(|&&column| columns[column].rank) else {
             break;
         };
@@ -143,14 +145,14 @@ fn layout(
     (shown, widths)
 }
 
-/// By how much a column can be cut.
+/// Returns by how much a column can be cut.
 fn slack(column: &Column, width: usize) -> usize {
     column.least.map_or(0, |least| {
         width.saturating_sub(least.max(column.title.width()))
     })
 }
 
-/// Takes so much away, from the widest first.
+/// Makes columns narrower by `over` in total, the widest first.
 fn shrink(columns: &[Column], shown: &[usize], widths: &mut [usize], mut over: usize) {
     while over > 0 {
         let able = |&&column: &&usize| slack(&columns[column], widths[column]) > 0;
@@ -170,11 +172,17 @@ fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> 
     let mut line = Vec::new();
     for (place, &column) in shown.iter().enumerate() {
         let cell = &row[column];
-        let text = cut(&cell.text, widths[column]);
-        let room = " ".repeat(widths[column].saturating_sub(text.width()));
+        let content = cut(&cell.text, widths[column]);
+        let room = " ".repeat(widths[column].saturating_sub(content.width()));
         let is_last = place + 1 == shown.len();
         let style = cell.style;
-        let (cell, room) = (Cell { text, style }, Cell::from(room));
+        let (cell, room) = (
+            Cell {
+                text: content,
+                style,
+            },
+            text(room),
+        );
         if columns[column].right {
             line.extend([room, cell]);
         } else if is_last {
@@ -183,13 +191,13 @@ fn line(columns: &[Column], row: &[Cell], shown: &[usize], widths: &[usize]) -> 
             line.extend([cell, room]);
         }
         if !is_last {
-            line.push(Cell::from(" ".repeat(GAP)));
+            line.push(text(" ".repeat(GAP)));
         }
     }
     line
 }
 
-/// As much of a text as fits.
+/// Cuts a text to a width, with `…` at the end.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -197,7 +205,7 @@ pub fn cut(text: &str, width: usize) -> String {
     let mut cut = String::new();
     for character in text.chars() {
         cut.push(character);
-        // As a whole: characters can make one picture together, which is wider than they are.
+        // The width of the whole: several characters can be one glyph, which is wider than they are.
         if cut.width() + 1 > width {
             cut.pop();
             break;
@@ -214,8 +222,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_fits() {
-        // A cloud is one wide, and as a picture two.
+    fn a_cut_text_fits() {
+        // A cloud has the width 1, and as an emoji 2.
         for text in [
             "hello",
             "\u{2601}\u{fe0f}\u{2601}\u{fe0f}a",
@@ -224,8 +232,8 @@ mod tests {
         ] {
             for width in 0..8 {
                 assert!(cut(text, width).width() <= width, "{text} {width}");
-                let columns = [Column::left("x", 0).cut_to(1), Column::left("y", 0)];
-                let row = vec![Cell::from(text.to_owned()), Cell::from("y".to_owned())];
+                let columns = [left("x", 0).cut_to(1), left("y", 0)];
+                let row = vec![super::text(text), super::text("y")];
                 lines(&columns, &[row], Some(width));
             }
         }
@@ -233,15 +241,16 @@ mod tests {
 
     fn table(width: Option<usize>) -> Vec<String> {
         let columns = [
-            Column::left("name", 0).cut_to(4),
-            Column::right("size", 0),
-            Column::left("more", 1),
-            Column::left("nothing", 1),
+            left("name", 0).cut_to(4),
+            right("size", 0),
+            left("more", 1),
+            left("nothing", 1),
         ];
-        let row = |texts: [&str; 4]| texts.map(|text| Cell::from(text.to_owned())).to_vec();
+        let row = |texts: [&str; 4]| texts.map(text).to_vec();
         let rows = [
             row(["orders", "1 KiB", "x", ""]),
             row(["grün", "12 B", "", ""]),
+            row(["a", "1 B", "", ""]),
         ];
         lines(&columns, &rows, width)
             .iter()
@@ -250,10 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn a_table_aligns_and_leaves_out_what_says_nothing() {
+    fn a_table_aligns_and_leaves_out_empty_columns() {
         assert_eq!(
             table(None),
-            ["name     size  more", "orders  1 KiB  x", "grün     12 B"]
+            [
+                "name     size  more",
+                "orders  1 KiB  x",
+                "grün     12 B",
+                "a         1 B"
+            ]
         );
     }
 
@@ -261,15 +275,25 @@ mod tests {
     fn a_table_fits() {
         assert_eq!(
             table(Some(18)),
-            ["name    size  more", "orde…  1 KiB  x", "grün    12 B"]
+            [
+                "name    size  more",
+                "orde…  1 KiB  x",
+                "grün    12 B",
+                "a        1 B"
+            ]
         );
         assert_eq!(
             table(Some(13)),
-            ["name     size", "orders  1 KiB", "grün     12 B"]
+            [
+                "name     size",
+                "orders  1 KiB",
+                "grün     12 B",
+                "a         1 B"
+            ]
         );
         assert_eq!(
             table(Some(5)),
-            ["name   size", "ord…  1 KiB", "grün   12 B"]
+            ["name   size", "ord…  1 KiB", "grün   12 B", "a       1 B"]
         );
     }
 }

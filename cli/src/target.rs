@@ -1,4 +1,4 @@
-//! How a segment is given: by its id, its key, or the name that its key was made from.
+//! Segments on the command line: an id, a key, or the name that a key was made from.
 
 use crate::{
     facts,
@@ -7,7 +7,7 @@ use crate::{
 use shmkey::{Error, ErrorKind, Key, Segment, Status};
 use std::{fmt, str::FromStr};
 
-/// `32770`, `0x4102002f`, `orders`; `id:`, `key:` or `name:` in front says which it is.
+/// `32770`, `0x4102002f`, `orders`; or with a prefix: `id:32770`, `key:16`, `name:7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Id(i32),
@@ -19,44 +19,33 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let name = |text: &str| {
-            if text.is_empty() {
-                return Err("a name has at least one character".to_owned());
-            }
-            Ok(Target::Name(text.to_owned()))
+        let name = |text: &str| match text {
+            "" => Err("a name has at least one character".to_owned()),
+            name => Ok(Target::Name(name.to_owned())),
         };
+        let key = |text: &str, wrong: String| parse_key(text).ok_or(wrong).and_then(findable);
         if let Some(text) = text.strip_prefix("name:") {
             return name(text);
         }
         if let Some(text) = text.strip_prefix("id:") {
-            return parse_id(text).ok_or_else(|| "expected an id from 0 to 2147483647".to_owned());
+            return parse_id(text).ok_or("expected an id from 0 to 2147483647".to_owned());
         }
         if let Some(text) = text.strip_prefix("key:") {
-            let key = parse_key(text).ok_or_else(|| {
-                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 \
-                 bits"
-                    .to_owned()
-            });
-            return key.and_then(findable);
+            let wrong =
+                "expected a key: 0x and up to 8 hexadecimal digits, or a decimal number of 32 bits";
+            return key(text, wrong.to_owned());
         }
         if text.starts_with("0x") || text.starts_with("0X") {
-            let key = parse_key(text).ok_or_else(|| {
-                format!("expected a key: 0x and up to 8 hexadecimal digits (name:{text} is a name)")
-            });
-            return key.and_then(findable);
+            let wrong = "expected a key: 0x and up to 8 hexadecimal digits";
+            return key(text, format!("{wrong} (name:{text} is a name)"));
         }
-        // Ids are not negative, and this is how `list --json` and /proc/sysvipc/shm write half of the
-        // keys.
-        if let Some(digits) = text.strip_prefix('-')
-            && is_number(digits)
-        {
-            let key =
-                parse_key(text).ok_or_else(|| format!("a key has 32 bits (name:{text} is a name)"));
-            return key.and_then(findable);
+        // `list --json` and /proc/sysvipc/shm write half of the keys as negative numbers; ids are never negative.
+        if text.strip_prefix('-').is_some_and(is_number) {
+            return key(text, format!("a key has 32 bits (name:{text} is a name)"));
         }
         if is_number(text) {
-            return parse_id(text)
-                .ok_or_else(|| format!("an id is at most 2147483647 (name:{text} is a name)"));
+            let wrong = format!("an id is at most 2147483647 (name:{text} is a name)");
+            return parse_id(text).ok_or(wrong);
         }
         name(text)
     }
@@ -80,18 +69,18 @@ fn parse_key(text: &str) -> Option<Target> {
     Some(Target::Key(Key::from_raw(raw)))
 }
 
-/// A key under which a segment can be found.
+/// Refuses the key that private segments have, by which none of them can be found.
 fn findable(target: Target) -> Result<Target, String> {
     match target {
         Target::Key(key) if key.is_private() => {
-            Err("0 stands for no key: use the id of the segment".to_owned())
+            Err("0 is the key of all private segments, which are given by their ids".to_owned())
         }
         target => Ok(target),
     }
 }
 
 impl Target {
-    /// The segment that it means.
+    /// Opens the segment.
     pub fn find(&self) -> Result<Segment, Error> {
         match self {
             Target::Id(id) => Ok(Segment::from_id(*id)),
@@ -100,7 +89,7 @@ impl Target {
         }
     }
 
-    /// Returns its status, or why there is none.
+    /// Returns the status of the segment.
     pub fn status(&self) -> Result<Status, Failure> {
         let because = |error| Failure::Because(self.explain(error));
         let id = self.find().map_err(because)?.id();
@@ -108,7 +97,7 @@ impl Target {
         facts::status(id).map_err(because)?.ok_or_else(missing)
     }
 
-    /// Returns what an error says where there is no such segment.
+    /// Returns the error text for a segment that does not exist.
     pub fn missing(&self) -> String {
         format!("there is no segment {self} ({})", self.hint())
     }
@@ -130,7 +119,7 @@ impl Target {
         "shmkey list shows all".to_owned()
     }
 
-    /// Returns why it cannot be used.
+    /// Returns the text of an error about the segment.
     pub fn explain(&self, error: Error) -> String {
         match error.kind() {
             ErrorKind::KeyNotFound | ErrorKind::NoSuchSegment | ErrorKind::Removed => {
@@ -141,7 +130,7 @@ impl Target {
     }
 }
 
-/// The id of the segment under a key, also of one that this process may not open.
+/// Returns the id of the segment that has a key, even if this process may not open it.
 fn id_under(key: Key) -> Option<i32> {
     let all = Segment::list().unwrap_or_default();
     let mut all = all.into_iter().filter(|_| !key.is_private());
@@ -163,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_meant() {
+    fn ids_keys_and_names() {
         let key = |raw| Ok(Target::Key(Key::from_raw(raw)));
         let name = |text: &str| Ok(Target::Name(text.to_owned()));
         for (text, target) in [

@@ -51,26 +51,26 @@ const KEYS: [(&str, &str); 8] = [
 ];
 
 const HELP: &str = "\
-What is new, changed or gone is bright, and fades; the row of a segment that is gone stays for three \
-seconds. The columns are those of shmkey list. An orphan is a segment that no process has attached \
-and whose creator is dead.
-
 q, Esc, Ctrl-C  quit
-↑ ↓ j k         the row above or below
-PgUp PgDn       a screen up or down
-Home End        the first and the last
-Enter           watch this segment; q leads back
+↑ ↓ j k         select the row above, below
+PgUp PgDn       move a screen up, down
+Home End        select the first row, the last row
+Enter           watch the selected segment; q returns to the list
 s               sort by the next: id, key, size, owner, users, age, used
 r               reverse the order
-o               only orphans, and all
-m               only those that you own, and all
-+ -             update less often, more often
-?               this help, and back";
+o               show only orphans, or all segments
+m               show only segments that you own, or all
++ -             lengthen, shorten the interval
+?               show this help, or return to the list
 
-/// How often a segment is looked at that is watched from here.
+The columns are those of shmkey list. A row that is new, changed or gone is bright, and fades; the row \
+of a segment that is gone stays for three seconds. An orphan is a segment that no process has attached \
+and whose creator is dead.";
+
+/// The interval at which a segment is read that is watched from here.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// How long what is gone is still shown.
+/// How long the row of a segment stays that is gone.
 const GONE: Duration = Duration::from_secs(3);
 
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -94,29 +94,29 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// All segments, and those to be seen.
+/// All segments, and the rows on the screen.
 struct Top {
     interval: Duration,
     choice: Choice,
     inside: Look,
     known: HashMap<i32, Known>,
-    /// The rows, in order, gone ones among them.
+    /// The rows, sorted, with those of segments that are gone.
     rows: Vec<Fact>,
     summary: String,
-    /// The row that keys act on, and its place among the rows.
+    /// The id of the selected segment, and the place of its row.
     chosen: Option<i32>,
     at: usize,
     /// The row that is at the top of the screen.
     first: usize,
-    /// When all was last looked at.
+    /// When the segments were last listed.
     now: Instant,
     started: bool,
     help: bool,
-    /// Why something cannot be done.
+    /// Why the last key had no effect.
     complaint: Option<String>,
 }
 
-/// A segment, and when it came, went, and became another.
+/// A segment, and when it appeared, changed and disappeared.
 struct Known {
     fact: Fact,
     texts: Vec<String>,
@@ -144,7 +144,7 @@ impl Top {
         }
     }
 
-    /// Looks at all segments.
+    /// Lists all segments.
     fn look(&mut self) -> Result<(), Failure> {
         let mut facts = Facts::gather(Look::Outside)?;
         self.now = Instant::now();
@@ -162,6 +162,7 @@ impl Top {
             }
         }
         self.started = true;
+        facts.look = self.inside;
         for (id, known) in &mut self.known {
             if !is_there.contains(id) {
                 known.gone.get_or_insert(now);
@@ -172,26 +173,17 @@ impl Top {
         self.arrange(facts)
     }
 
-    /// Chooses and orders the rows, of what is known.
+    /// Chooses and sorts the rows.
     fn arrange(&mut self, mut facts: Facts) -> Result<(), Failure> {
         let totals = Totals::of(&facts);
         self.choice.apply(&mut facts.segments)?;
         let summary = summary::summary(&facts, &totals, &self.choice.filter);
         self.summary = anstream::adapter::strip_str(&summary).to_string();
-        self.reorder()
-    }
-
-    fn reorder(&mut self) -> Result<(), Failure> {
-        self.rows = self
-            .known
-            .values()
-            .map(|known| known.fact.clone())
-            .collect();
+        let facts = self.known.values().map(|known| known.fact.clone());
+        self.rows = facts.collect();
         self.choice.apply(&mut self.rows)?;
-        let place = self
-            .rows
-            .iter()
-            .position(|fact| Some(fact.status.id) == self.chosen);
+        let mut rows = self.rows.iter();
+        let place = rows.position(|fact| Some(fact.status.id) == self.chosen);
         self.choose(place.unwrap_or(self.at));
         Ok(())
     }
@@ -228,7 +220,7 @@ impl Top {
         self.look()
     }
 
-    /// Watches the chosen segment until the user comes back.
+    /// Watches the selected segment until the user returns to the list.
     fn watch(&mut self, screen: &mut Screen) -> Result<(), Failure> {
         let Some(id) = self.chosen else {
             return Ok(());
@@ -241,7 +233,7 @@ impl Top {
         self.look()
     }
 
-    /// The parts of the screen: what is listed, the table, the sums, the keys.
+    /// The parts of the screen: title, table, summary, keys.
     fn parts(&self, area: Rect) -> [Rect; 4] {
         let sums = self.sums(area.width).len() as u16;
         Layout::vertical([
@@ -254,15 +246,13 @@ impl Top {
     }
 
     fn draw(&mut self, frame: &mut Frame) {
+        if self.help {
+            return screen::help(frame, HELP, &KEYS);
+        }
         let area = frame.area();
         let [title, body, sums, keys] = self.parts(area);
         frame.render_widget(Paragraph::new(self.title(area.width)), title);
-        let lines = if self.help {
-            let lines = words::wrapped(HELP, area.width.into());
-            lines.into_iter().map(Line::from).collect()
-        } else {
-            self.table(body)
-        };
+        let lines = self.table(body);
         frame.render_widget(Paragraph::new(lines), body);
         frame.render_widget(Paragraph::new(self.sums(area.width)), sums);
         let footer = match &self.complaint {
@@ -272,7 +262,7 @@ impl Top {
         frame.render_widget(Paragraph::new(footer), keys);
     }
 
-    /// `shared memory segments by age`, and how often they are looked at.
+    /// `shared memory segments by age`, and the interval.
     fn title(&self, width: u16) -> Line<'static> {
         let sort = self.choice.sort.to_possible_value();
         let mut title = "shared memory segments by ".to_owned();
@@ -294,7 +284,7 @@ impl Top {
         lines.into_iter().map(dim).collect()
     }
 
-    /// The rows that are in sight, with the chosen one among them.
+    /// The rows that fit on the screen, with the selected one among them.
     fn table(&mut self, area: Rect) -> Vec<Line<'static>> {
         const MARK: usize = 2;
         if self.rows.is_empty() {
@@ -303,16 +293,16 @@ impl Top {
         let room = usize::from(area.height).saturating_sub(1);
         let least = (self.at + 1).saturating_sub(room);
         self.first = self.first.clamp(least, self.at.max(least));
-        // Rows that are taken away leave no gap at the end.
+        // Rows that disappear leave no gap at the end.
         self.first = self
             .first
             .min(self.rows.len().saturating_sub(room))
             .max(least);
-        // Only these: thousands of rows take longer than a key is pressed.
+        // Only these are formatted: thousands of rows would take longer than the time between two keys.
         let in_sight = self.rows.iter().skip(self.first).take(room);
         let rows: Vec<Vec<Cell>> = in_sight.map(|fact| self.row(fact)).collect();
         let width = usize::from(area.width).saturating_sub(MARK);
-        let columns = columns::layout(&columns::usual(columns::SEGMENTS), &rows, false);
+        let columns = columns::layout(&columns::usual_of(columns::SEGMENTS), &rows, false);
         let lines = table::cells(&columns, &rows, Some(width));
         let chosen = 1 + self.at - self.first; // the titles come first
         let marks = (0..).map(|place| if place == chosen { "▸" } else { " " });
@@ -320,7 +310,7 @@ impl Top {
         lines.map(|(mark, line)| marked(mark, line)).collect()
     }
 
-    /// A row of the list, with what has changed in it.
+    /// A row of the list, in which changed cells are bright.
     fn row(&self, fact: &Fact) -> Vec<Cell> {
         let mut row = row(fact);
         let Some(known) = self.known.get(&fact.status.id) else {
@@ -372,12 +362,12 @@ impl Known {
     fn update(&mut self, fact: &mut Fact, look: Look, now: Instant) {
         let before = &self.fact.status;
         let status = &fact.status;
-        let unused = |nattch| nattch == 0;
         let same =
             (status.attached_at, status.detached_at) == (before.attached_at, before.detached_at);
         let us = status.lpid == process::id() as i32;
-        // To look into what no process has attached is to use it. Once is enough, until another process uses it.
-        if unused(status.nattch) && unused(before.nattch) && (us || same) {
+        // Reading a segment that no process has attached counts as a use: it is read again only after another process
+        // used it.
+        if status.nattch == 0 && before.nattch == 0 && (us || same) {
             fact.seen = self.fact.seen.clone();
             fact.learn_creator();
         } else {
@@ -396,12 +386,12 @@ impl Known {
 }
 
 fn row(fact: &Fact) -> Vec<Cell> {
-    columns::row(&columns::usual(columns::SEGMENTS), fact, Form::default())
+    columns::row(&columns::usual_of(columns::SEGMENTS), fact, Form::default())
 }
 
-/// What a row says, without the durations, which grow by themselves.
+/// The texts of a row that are compared; without durations, which always change.
 fn texts(fact: &Fact) -> Vec<String> {
-    let titles = columns::usual(columns::SEGMENTS);
+    let titles = columns::usual_of(columns::SEGMENTS);
     let titles = titles.iter().map(|field| field.column.title);
     let cells = row(fact).into_iter().zip(titles);
     let text = |(cell, title): (Cell, &str)| match title {
@@ -425,38 +415,44 @@ mod tests {
         Some(top.row(fact).pop()?.text)
     }
 
-    #[test]
-    fn what_comes_and_goes_is_said() {
-        let make = || {
-            let options = Segment::options()
-                .create(true)
-                .remove_on_drop(true)
-                .size(4096);
-            options.open(Key::PRIVATE).unwrap()
-        };
-        let first = make();
+    fn segment() -> Segment {
+        let options = Segment::options().create(true).remove_on_drop(true);
+        options.size(4096).open(Key::PRIVATE).unwrap()
+    }
+
+    fn top() -> Top {
         let mut top = Top::new(Duration::from_secs(1), Choice::default(), Look::Inside);
         top.look().unwrap();
+        top
+    }
+
+    #[test]
+    fn rows_say_new_and_gone() {
+        let first = segment();
+        let mut top = top();
         assert_eq!(note(&top, first.id()).as_deref(), Some(""));
-        let second = make();
+        let second = segment();
         top.look().unwrap();
         assert_eq!(note(&top, second.id()).as_deref(), Some("new"));
-        let (first, attached) = (first.id(), first.attach().unwrap());
+        let _attached = first.attach().unwrap();
         top.look().unwrap();
-        let users = columns::usual(columns::SEGMENTS)
-            .iter()
-            .position(|field| field.column.title == "attached");
-        assert_eq!(top.known[&first].changed[users.unwrap()], Some(top.now));
-        drop(attached);
+        let mut columns = columns::usual_of(columns::SEGMENTS).into_iter();
+        let users = columns.position(|field| field.column.title == "attached");
+        assert_eq!(
+            top.known[&first.id()].changed[users.unwrap()],
+            Some(top.now)
+        );
         let gone = second.id();
         drop(second);
         top.look().unwrap();
         assert_eq!(note(&top, gone).as_deref(), Some("gone"));
+    }
 
-        for (width, height) in [1, 2, 9, 24, 80, 200]
-            .iter()
-            .flat_map(|&w| [1, 3, 7, 24].map(|h| (w, h)))
-        {
+    #[test]
+    fn pictures_of_every_size_and_order() {
+        let _segment = segment();
+        let mut top = top();
+        for (width, height) in screen::sizes() {
             for key in ['?', '?', 'r'] {
                 for key in [KeyCode::End, KeyCode::Up, KeyCode::Home, KeyCode::Char(key)] {
                     top.press(key, 5).unwrap();

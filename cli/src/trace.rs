@@ -1,5 +1,5 @@
-//! `shmkey trace`: runs a program with the drop-in preloaded and tracing on, and tells how it ended
-//! and what it left behind, also when it was killed.
+//! `shmkey trace`: runs a program with the drop-in preloaded and tracing on, and reports how the program ended and
+//! which segments it left behind, even if it was killed.
 
 mod notes;
 mod output;
@@ -50,6 +50,10 @@ const NOT_FOUND: u8 = 127;
 /// Why nothing was traced: the exit status, and a sentence.
 struct Refusal(u8, String);
 
+fn not_possible(why: impl Into<String>) -> Refusal {
+    Refusal(NOT_POSSIBLE, why.into())
+}
+
 /// Runs the program. Returns its exit status, 128 plus the signal that killed it, or 125 to 127 if it did not start.
 pub fn run(options: &TraceOptions) -> ExitCode {
     match traced(options) {
@@ -71,17 +75,16 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     let (name, arguments) = options
         .command
         .split_first()
-        .ok_or(Refusal(NOT_POSSIBLE, "there is no program to trace".into()))?;
+        .ok_or_else(|| not_possible("there is no program to trace"))?;
     let path = program::find(name)?;
     program::expect_traceable(&path)?;
     let dropin = dropin()?;
 
     let output = Output::open(options.output.as_deref())?;
     let notes = Notes::new().map_err(|error| {
-        Refusal(
-            NOT_POSSIBLE,
-            format!("cannot open a socket for the reports of traced programs: {error}"),
-        )
+        not_possible(format!(
+            "cannot open a socket for the reports of traced programs: {error}"
+        ))
     })?;
 
     let mut command = Command::new(name);
@@ -105,7 +108,7 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     })?;
     let status = child
         .wait()
-        .map_err(|error| Refusal(NOT_POSSIBLE, format!("{}: {error}", path.display())))?;
+        .map_err(|error| not_possible(format!("{}: {error}", path.display())))?;
     signals::ended();
 
     let report = report::Report::new(child.id() as i32, &before, status, notes.read());
@@ -113,62 +116,47 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
     Ok(status)
 }
 
-/// Where the drop-in is: beside this program, or where it is installed in relation to it.
+/// Returns the path of the drop-in: beside this program, or where packages install it.
 fn dropin() -> Result<PathBuf, Refusal> {
     const NAME: &str = "libshmkey_dropin.so";
     if let Some(path) = env::var_os("SHMKEY_DROPIN") {
         let path = PathBuf::from(path);
         if !path.is_file() {
             let path = path.display();
-            let why = format!("SHMKEY_DROPIN is {path}, which is not a file");
-            return Err(Refusal(NOT_POSSIBLE, why));
+            return Err(not_possible(format!(
+                "SHMKEY_DROPIN is {path}, which is not a file"
+            )));
         }
         return Ok(std::path::absolute(&path).unwrap_or(path));
     }
-    let this = env::current_exe().map_err(|error| {
-        Refusal(
-            NOT_POSSIBLE,
-            format!("cannot find the path of shmkey itself: {error}"),
-        )
-    })?;
+    let this = env::current_exe();
+    let this = this
+        .map_err(|error| not_possible(format!("cannot find the path of shmkey itself: {error}")))?;
     let beside = this.parent().unwrap_or(Path::new("/"));
     let multiarch = format!("../lib/{}-linux-gnu", env::consts::ARCH);
     let places = [".", "../lib", &multiarch, "../lib/shmkey"].map(|place| beside.join(place));
-    let found = places
-        .iter()
-        .map(|place| place.join(NAME))
-        .find(|path| path.is_file());
-    found
-        .and_then(|path| path.canonicalize().ok())
-        .ok_or_else(|| {
-            Refusal(
-                NOT_POSSIBLE,
-                format!(
-                    "{NAME}, which does the tracing, is not beside {} nor in ../lib, {multiarch} \
-                     or ../lib/shmkey from there; build it (cargo build --release), or say where \
-                     it is in SHMKEY_DROPIN",
-                    this.display()
-                ),
-            )
-        })
+    let mut places = places.iter().map(|place| place.join(NAME));
+    let found = places.find(|path| path.is_file());
+    let found = found.and_then(|path| path.canonicalize().ok());
+    found.ok_or_else(|| {
+        not_possible(format!(
+            "{NAME}, which does the tracing, is neither beside {} nor in ../lib, {multiarch} or \
+             ../lib/shmkey from there; build it (cargo build --release), or set SHMKEY_DROPIN to \
+             its path",
+            this.display()
+        ))
+    })
 }
 
-/// The drop-in before whatever else is to be preloaded.
+/// Returns LD_PRELOAD: the drop-in, and then the libraries that the variable names already.
 fn preload(dropin: &Path) -> Result<OsString, Refusal> {
-    if dropin
-        .as_os_str()
-        .as_bytes()
-        .iter()
-        .any(|byte| b" :\t\n".contains(byte))
-    {
-        return Err(Refusal(
-            NOT_POSSIBLE,
-            format!(
-                "{}: the dynamic linker takes no path with a space or a colon in it; link or copy \
-                 the file elsewhere, and say where in SHMKEY_DROPIN",
-                dropin.display()
-            ),
-        ));
+    let mut bytes = dropin.as_os_str().as_bytes().iter();
+    if bytes.any(|byte| b" :\t\n".contains(byte)) {
+        return Err(not_possible(format!(
+            "{}: the dynamic linker takes no path with a space or a colon; copy the file to \
+             another path, and set SHMKEY_DROPIN to it",
+            dropin.display()
+        )));
     }
     let mut list = dropin.as_os_str().to_owned();
     if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {

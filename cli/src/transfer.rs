@@ -25,13 +25,13 @@ pub struct Put {
     /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
     offset: Option<usize>,
-    /// Send each line as a message, without its newline; otherwise the whole input is one message
+    /// Send each line as a message, without its newline, instead of all input as one message
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait this long for room in the ring, and for a receiver: 10s, 500ms, 0, forever
+    /// Wait at most this long for room in the ring, and for a receiver: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
-    /// Write even over an object, such as a mutex or a ring, which destroys it
+    /// Write even if that overwrites an object, such as a mutex or a ring, and destroys it
     #[arg(long, conflicts_with = "lines")]
     force: bool,
 }
@@ -56,7 +56,7 @@ pub struct Get {
     /// End each message with a newline
     #[arg(long)]
     lines: bool,
-    /// Wait this long for each message, and for a sender: 10s, 500ms, 0, forever
+    /// Wait at most this long for each message, and for a sender: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Copy the bytes of an object, its header included
@@ -77,7 +77,7 @@ pub fn put(options: &Put) -> Result<(), Failure> {
     }
     if options.lines {
         return Err(Failure::Because(
-            "this segment holds no ring, to which lines could be sent".to_owned(),
+            "--lines sends to a ring, and this segment holds none".to_owned(),
         ));
     }
     write(options, &segment)
@@ -85,11 +85,23 @@ pub fn put(options: &Put) -> Result<(), Failure> {
 
 pub fn get(options: &Get) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
-    match ring_in(&segment, options.raw)? {
-        Some(contents) => receive(options, &segment, &contents),
+    let contents = if options.raw {
+        None
+    } else {
+        contents(&segment)?
+    };
+    match contents {
+        Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => {
+            receive(options, &segment, &contents)
+        }
+        Some(contents) => Err(Failure::Because(format!(
+            "this segment holds a {}, which has no messages; --raw copies its bytes",
+            words::kind(&contents)
+        ))),
         None if options.lines || options.follow || options.count.is_some() => {
             Err(Failure::Because(
-                "this segment holds no ring, from which messages could be received".to_owned(),
+                "--lines, --follow and --count receive from a ring, and this segment holds none"
+                    .to_owned(),
             ))
         }
         None => read(options, &segment),
@@ -104,24 +116,10 @@ fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
     Ok(Contents::of(&bytes))
 }
 
-/// Returns the ring that a segment begins with; `None` if its bytes are to be copied as they are.
-fn ring_in(segment: &Segment, raw: bool) -> Result<Option<Contents>, Failure> {
-    let contents = if raw { None } else { contents(segment)? };
-    match contents {
-        Some(contents) if !matches!(contents.holding, Holding::Ring { .. }) => {
-            Err(Failure::Because(format!(
-                "this segment holds a {}, which has no messages; --raw copies its bytes",
-                words::kind(&contents)
-            )))
-        }
-        contents => Ok(contents),
-    }
-}
-
 fn destroys(object: &str) -> Failure {
     Failure::Because(format!(
-        "this segment holds a {object}, and writing over it would destroy it for the processes that use it; --force \
-         writes all the same"
+        "this segment holds a {object}, which would be destroyed for the processes that use it; --force writes all the \
+         same"
     ))
 }
 
@@ -130,14 +128,14 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
     let offset = options.offset.unwrap_or(0);
     let room = memory.size()?.saturating_sub(offset);
     let mut bytes = Vec::new();
-    // One more shows that there is too much; then nothing is written.
+    // One byte more shows that the input is too large.
     io::stdin()
         .lock()
         .take(room as u64 + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() > room {
         return Err(Failure::Because(format!(
-            "the input is larger than the {} from that offset to the end of the segment; nothing was written",
+            "the input has more than {}, the room from the offset to the end of the segment; nothing was written",
             words::count(room as u64, "byte")
         )));
     }
@@ -163,7 +161,7 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// The ring in a segment, whatever its layout is called.
+/// Opens the ring in a segment, with the name of layout that it has.
 fn ring(segment: &Segment, contents: &Contents) -> Result<Ring, Failure> {
     let memory = segment.attach()?;
     let layout = String::from_utf8_lossy(&contents.layout);
@@ -180,7 +178,7 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
         Holding::Ring { capacity, .. } => capacity,
         _ => u64::MAX,
     };
-    // More need not be read of a message that is too long.
+    // Enough to see that a message is too long.
     let most = capacity.saturating_add(2);
     if !options.lines {
         let mut message = Vec::new();
@@ -223,8 +221,7 @@ fn send_one(sender: &mut Sender, message: &[u8], timeout: Duration) -> Result<()
     }
 }
 
-/// How long to wait for another process to take a role that is free: the processes of a script take it one after
-/// the other.
+/// The time left to wait for another process to take a free role: the processes of a script take it in turn.
 struct Patience(Option<Instant>);
 
 impl Patience {
@@ -238,7 +235,7 @@ impl Patience {
         })
     }
 
-    /// Whether to try again after this error; if so, some time has passed.
+    /// Returns whether to try again after this error, after a short sleep.
     fn is_worth(&mut self, error: &Error) -> bool {
         const PAUSE: Duration = Duration::from_millis(20);
         let ended = matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerDied);
@@ -273,7 +270,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
             Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
         };
-        // Released only when it is written: if standard output is closed, the message stays in the ring.
+        // Released only after it is written: if standard output is closed, the message stays in the ring.
         out.write_all(&message.to_vec())?;
         if options.lines {
             out.write_all(b"\n")?;

@@ -50,22 +50,22 @@ const KEYS: [(&str, &str); 6] = [
 ];
 
 const HELP: &str = "\
+q, Esc, Ctrl-C  quit
+↑ ↓ j k         scroll a line up, down
+PgUp PgDn       scroll a screen up, down
+Home End        go to the beginning, the end
+space           pause, or continue
++ -             lengthen, shorten the interval
+?               show this help, or return to the bytes
+
 Bytes that have just changed are bright, and fade within a second and a half.
 
-Only the bytes on the screen are read, and changes per second refer to them: a byte counts once \
+shmkey reads only the bytes on the screen, and changes per second refer to them: a byte counts once \
 for each reading that finds it changed, however often it changed in between. Versions and dropped \
 messages are counted by the processes that use the object, so none is missed.
 
 shmkey attaches the segment for reading only; the kernel records that as a use. It detaches the \
-segment when the segment is removed and no other process has it attached.
-
-q, Esc, Ctrl-C  quit
-↑ ↓ j k         a line up or down
-PgUp PgDn       a screen up or down
-Home End        the beginning and the end
-space           pause, and go on
-+ -             read less often, more often
-?               this help, and back";
+segment when the segment is removed and no other process has it attached.";
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let id = options.segment.status()?.id;
@@ -86,19 +86,19 @@ pub struct Watch {
     asked: Instant,
     contents: Option<Contents>,
     window: Window,
-    /// Where the window is to be.
+    /// Where the window moves to at the next reading.
     offset: usize,
-    /// When it was last looked at.
+    /// When the bytes were last read.
     now: Instant,
     changes: Rate,
-    /// What the object counts by itself.
+    /// The number that the object counts: see [`count`].
     count: Option<u64>,
     counted: Rate,
     paused: bool,
     help: bool,
 }
 
-/// How often something happens in a second, smoothed.
+/// Events per second, smoothed.
 #[derive(Clone, Copy, Default)]
 struct Rate(f64);
 
@@ -106,7 +106,7 @@ impl Rate {
     fn add(&mut self, events: u64, time: Duration) {
         let seconds = time.as_secs_f64();
         if seconds > 0.0 {
-            // What is a second old counts for a third.
+            // An event of a second ago counts for a third.
             let weight = 1.0 - (-seconds).exp();
             self.0 += (events as f64 / seconds - self.0) * weight;
         }
@@ -127,7 +127,7 @@ impl Watch {
         let size = memory.size();
         if offset.is_some_and(|offset| offset >= size) {
             return Err(Failure::Because(format!(
-                "that offset is beyond the end of the segment, which has {}",
+                "the offset is beyond the end of the segment, which has {}",
                 words::count(size as u64, "byte")
             )));
         }
@@ -188,7 +188,7 @@ impl Watch {
         }
     }
 
-    /// Looks at what is to be seen.
+    /// Reads the bytes that are on the screen.
     fn look(&mut self, area: Rect) -> Result<(), Failure> {
         let row = window::row(area.width.into(), self.size);
         let Some(memory) = &self.memory else {
@@ -216,12 +216,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Asks the kernel how the segment is; about once a second also who has it.
+    /// Asks the kernel for the segment's status; about once a second also which processes have it attached.
     fn ask(&mut self) {
-        let status = Segment::from_id(self.id).status();
-        let nobody_else = |nattch| nattch <= 1;
-        match status {
-            Ok(status) if !(status.removed && nobody_else(status.nattch)) => {
+        match Segment::from_id(self.id).status() {
+            Ok(status) if !status.removed || status.nattch > 1 => {
                 self.fact.status.removed = status.removed;
                 if self.asked.elapsed() < Duration::from_secs(1) {
                     return;
@@ -231,7 +229,7 @@ impl Watch {
                     self.fact = without_us(fact);
                 }
             }
-            // To keep it attached would be to keep its memory.
+            // An attachment would keep the memory of a removed segment.
             _ => {
                 self.memory = None;
                 self.changes = Rate::default();
@@ -240,7 +238,7 @@ impl Watch {
         }
     }
 
-    /// The parts of the screen: what is said of the segment, a rule, the bytes, the keys.
+    /// The parts of the screen: facts about the segment, a rule, the bytes, the keys.
     fn parts(&self, area: Rect) -> [Rect; 4] {
         let facts = (self.facts(area.width).len() as u16).min(area.height / 2);
         let rule = u16::from(area.height > 5);
@@ -255,23 +253,20 @@ impl Watch {
     }
 
     fn draw(&self, frame: &mut Frame) {
+        if self.help {
+            return screen::help(frame, HELP, &KEYS);
+        }
         let area = frame.area();
         let [facts, rule, bytes, keys] = self.parts(area);
         frame.render_widget(Paragraph::new(self.facts(area.width)), facts);
-        if self.help {
-            let lines = words::wrapped(HELP, usize::from(bytes.width));
-            let text: Vec<Line> = lines.into_iter().map(Line::from).collect();
-            frame.render_widget(Paragraph::new(text), rule.union(bytes));
-        } else {
-            frame.render_widget(Paragraph::new(self.rule(area.width)), rule);
-            let row = window::row(area.width.into(), self.size);
-            let lines = self.window.lines(row, self.size, self.now);
-            frame.render_widget(Paragraph::new(lines), bytes);
-        }
+        frame.render_widget(Paragraph::new(self.rule(area.width)), rule);
+        let row = window::row(area.width.into(), self.size);
+        let lines = self.window.lines(row, self.size, self.now);
+        frame.render_widget(Paragraph::new(lines), bytes);
         frame.render_widget(Paragraph::new(screen::keys(&KEYS, area.width)), keys);
     }
 
-    /// What is said of the segment, the most important first.
+    /// The lines about the segment, the most important first.
     fn facts(&self, width: u16) -> Vec<Line<'static>> {
         let mut lines = vec![self.title(width)];
         let room = usize::from(width).saturating_sub(LABEL);
@@ -287,14 +282,12 @@ impl Watch {
             }
         }
         say("changes", vec![table::cut(&self.rates(), room).into()]);
-        let users = columns::users(&self.fact).unwrap_or_default();
-        let (others, us) = match self.fact.status.nattch {
-            _ if self.memory.is_none() => ("-", ""),
-            0 => ("-", "; and this view"),
-            _ => (&*users, "; and this view"),
+        let (others, us) = match columns::users(&self.fact) {
+            _ if self.memory.is_none() => (String::new(), "-"),
+            Some(others) => (others, ", and this view"),
+            None => (String::new(), "only this view"),
         };
-        let us = if self.memory.is_some() { us } else { "" };
-        let others = table::cut(others, room.saturating_sub(us.len()));
+        let others = table::cut(&others, room.saturating_sub(us.len()));
         let green = Style::new().fg(Color::Green);
         say("attached", vec![Span::styled(others, green), dim(us)]);
         let size = self.size as u64;
@@ -312,16 +305,15 @@ impl Watch {
             format!("key {}", words::key(key))
         });
         say("size", vec![table::cut(&kept.join(", "), room).into()]);
-        let creator = words::process(&self.fact.creator);
-        let created = match self.fact.age() {
-            Some(age) => format!("by {creator}, {} ago", words::span(age)),
-            None => format!("by {creator}"),
-        };
-        say("created", vec![table::cut(&created, room).into()]);
+        let mut creator = words::process(&self.fact.creator);
+        if let Some(age) = self.fact.age() {
+            creator += &format!("; created or changed {} ago", words::span(age));
+        }
+        say("creator", vec![table::cut(&creator, room).into()]);
         lines
     }
 
-    /// `segment 32770, ring "orders"`, and how it is looked at.
+    /// `segment 32770, ring "orders"`, and the interval.
     fn title(&self, width: u16) -> Line<'static> {
         let pace = match (&self.memory, self.paused) {
             (None, _) => Span::styled("removed; last bytes", lit(AnsiColor::Red)),
@@ -344,10 +336,7 @@ impl Watch {
     }
 
     fn rates(&self) -> String {
-        let changes = format!(
-            "{} of the bytes below change per second",
-            self.changes.text()
-        );
+        let changes = format!("{} per second in the bytes below", self.changes.text());
         let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
             Some(Holding::Latest { .. }) => "versions",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
@@ -356,7 +345,7 @@ impl Watch {
         format!("{} {counted} per second; {changes}", self.counted.text())
     }
 
-    /// Which bytes are below, and what they are.
+    /// A line above the bytes that says which they are.
     fn rule(&self, width: u16) -> Line<'static> {
         let (from, to) = (self.window.offset, self.window.end());
         let mut text = match to - from {
@@ -379,7 +368,7 @@ impl Watch {
     }
 }
 
-/// The width of what stands before each fact.
+/// The width of the label in front of each line.
 const LABEL: usize = 9;
 
 /// Where the parts of an object begin: docs of the library's `object`.
@@ -387,7 +376,7 @@ const WORDS: usize = 512;
 const PAYLOAD: usize = 1024;
 const MESSAGES: usize = PAYLOAD + 512;
 
-/// Where an object is most worth watching; the beginning of what is none.
+/// The first byte to show: where an object changes most, or 0 if there is no object.
 fn beginning(contents: Option<&Contents>) -> usize {
     match contents {
         None => 0,
@@ -397,7 +386,7 @@ fn beginning(contents: Option<&Contents>) -> usize {
     }
 }
 
-/// What a segment holds, if it was made by the library.
+/// The object that a segment begins with, if there is one.
 fn look_into(memory: &Sparse, size: usize) -> Result<Option<Contents>, shmkey::Error> {
     if !Contents::may_be_in(size) {
         return Ok(None);
@@ -407,7 +396,7 @@ fn look_into(memory: &Sparse, size: usize) -> Result<Option<Contents>, shmkey::E
     Ok(Contents::of(&bytes))
 }
 
-/// The number that an object keeps of what has happened to it.
+/// The number of events that an object counts: published versions, or dropped messages.
 fn count(contents: &Contents) -> Option<u64> {
     match contents.holding {
         Holding::Latest { version, .. } => Some(version),
@@ -424,13 +413,14 @@ fn without_us(mut fact: Fact) -> Fact {
     fact
 }
 
-/// How an object is; of a ring also how full, as a bar.
+/// The state of an object; for a ring with a bar that shows how full it is.
 fn state(contents: &Contents, room: usize) -> Vec<Span<'static>> {
     let said = words::state(contents);
     let mut spans = Vec::new();
     if let Holding::Ring { capacity, used, .. } = contents.holding {
         const BAR: u64 = 20;
-        let full = (words::percent(used, capacity) * BAR).div_ceil(100) as usize;
+        let full = (u128::from(used) * u128::from(BAR)).div_ceil(u128::from(capacity.max(1)));
+        let full = full.min(u128::from(BAR)) as usize;
         if room > BAR as usize + 10 {
             let cyan = Style::new().fg(Color::Cyan);
             spans.push(Span::styled("█".repeat(full), cyan));
@@ -443,7 +433,7 @@ fn state(contents: &Contents, room: usize) -> Vec<Span<'static>> {
     spans
 }
 
-/// Who sends to a ring and who receives from it.
+/// The processes that have the roles of a ring.
 fn connected(contents: &Contents, fact: &Fact) -> Option<String> {
     let Holding::Ring {
         senders, receiver, ..
@@ -493,8 +483,17 @@ mod tests {
         screen::picture(width, height, |frame| watch.draw(frame))
     }
 
-    /// A ring that is removed however the test ends.
-    struct Removed(Ring);
+    /// A ring with a message. Dropping it removes its segment.
+    struct Removed(Ring, String);
+
+    impl Removed {
+        fn new(test: &str) -> Removed {
+            let name = format!("shmkey watch {test} {}", process::id());
+            let ring = Ring::open(name.as_str(), 4096).unwrap();
+            ring.sender().unwrap().send(b"hello").unwrap();
+            Removed(ring, name)
+        }
+    }
 
     impl Drop for Removed {
         fn drop(&mut self) {
@@ -502,24 +501,25 @@ mod tests {
         }
     }
 
+    fn segment(bytes: &[u8]) -> Segment {
+        let options = Segment::options().create(true).remove_on_drop(true);
+        let segment = options.size(bytes.len()).open(Key::PRIVATE).unwrap();
+        segment.attach().unwrap().write_at(0, bytes).unwrap();
+        segment
+    }
+
+    fn watch(segment: &Segment) -> Watch {
+        Watch::begin(segment.id(), Duration::from_millis(10), None).unwrap()
+    }
+
     #[test]
-    fn every_size_of_terminal_will_do() {
-        let name = format!("shmkey watch {}", process::id());
-        let ring = Removed(Ring::open(name.as_str(), 4096).unwrap());
-        let tiny = Segment::options()
-            .create(true)
-            .remove_on_drop(true)
-            .size(3)
-            .open(Key::PRIVATE)
-            .unwrap();
-        tiny.attach().unwrap().write_at(0, b"abc").unwrap();
-        let watch = |id| Watch::begin(id, Duration::from_millis(10), None).unwrap();
-        for id in [ring.0.segment().id(), tiny.id()] {
-            let mut watch = watch(id);
+    fn pictures_of_every_size() {
+        let ring = Removed::new("sizes");
+        for segment in [ring.0.segment(), segment(b"abc")] {
+            let mut watch = watch(&segment);
             for help in [false, true] {
                 watch.help = help;
-                let widths = [1, 2, 9, 24, 80, 200];
-                for (width, height) in widths.iter().flat_map(|&w| [1, 3, 7, 24].map(|h| (w, h))) {
+                for (width, height) in screen::sizes() {
                     for key in [KeyCode::End, KeyCode::Up, KeyCode::Home] {
                         watch.press(key, Rect::new(0, 0, width, height));
                         picture(&mut watch, width, height);
@@ -527,21 +527,39 @@ mod tests {
                 }
             }
         }
-        ring.0.sender().unwrap().send(b"hello").unwrap();
-        let lines = picture(&mut watch(ring.0.segment().id()), 80, 24);
+    }
+
+    #[test]
+    fn a_ring_has_state_roles_and_messages() {
+        let ring = Removed::new("ring");
+        let mut watch = watch(&ring.0.segment());
+        let lines = picture(&mut watch, 80, 24);
+        let title = format!("ring \"{}\"", ring.1);
+        for (line, text) in [
+            (0, &*title),
+            (1, "<1% full"),
+            (2, "no sender, no receiver"),
+            (8, "hello"),
+        ] {
+            assert!(lines[line].contains(text), "{text}: {lines:#?}");
+        }
+        watch.help = true;
+        let lines = picture(&mut watch, 80, 24);
         assert!(
-            lines.iter().any(|line| line.contains("hello")),
+            lines.iter().any(|line| line.contains("show this help")),
             "{lines:#?}"
         );
-        assert!(lines[0].contains(&format!("ring \"{name}\"")), "{lines:#?}");
-        assert!(lines[1].contains("% full"), "{lines:#?}");
-        assert!(lines[2].contains("no sender, no receiver"), "{lines:#?}");
+    }
 
-        // What is gone is still seen.
-        let mut watch = watch(tiny.id());
+    #[test]
+    fn the_bytes_of_a_removed_segment_stay_on_the_screen() {
+        let segment = segment(b"abc");
+        let mut watch = watch(&segment);
         let shows = |lines: &[String]| lines.iter().any(|line| line.contains("61 62 63"));
-        assert!(shows(&picture(&mut watch, 80, 24)));
-        drop(tiny);
+        let lines = picture(&mut watch, 80, 24);
+        assert!(shows(&lines), "{lines:#?}");
+        assert!(lines[2].contains("attached only this view"), "{lines:#?}");
+        drop(segment);
         picture(&mut watch, 80, 24);
         assert!(watch.memory.is_none());
         let lines = picture(&mut watch, 40, 10);

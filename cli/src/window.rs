@@ -1,4 +1,4 @@
-//! A window onto the bytes of a segment, which remembers when each of them changed.
+//! A window of bytes of a segment, which remembers when each byte changed.
 
 use crate::{dump, screen, sparse::Sparse};
 use anstyle::AnsiColor;
@@ -9,7 +9,7 @@ use ratatui::{
 use shmkey::Error;
 use std::time::Instant;
 
-/// What was last seen of some bytes in a row.
+/// Bytes that follow each other, as they were last read.
 #[derive(Default)]
 pub struct Window {
     pub offset: usize,
@@ -17,21 +17,20 @@ pub struct Window {
     changed: Vec<Option<Instant>>,
 }
 
-/// How many bytes a line shows at most, in a terminal so wide, of a segment of this size.
+/// Returns how many bytes of a segment of this size fit into a line of this width.
 pub fn row(width: usize, size: usize) -> usize {
     let fits = |row: usize| digits(size) + 4 * row + row.div_ceil(8) + 4 <= width;
     let rows = [64, 32, 16, 8, 4, 2];
     rows.into_iter().find(|&row| fits(row)).unwrap_or(1)
 }
 
-/// How many digits an offset has.
+/// Returns how many digits an offset has.
 fn digits(size: usize) -> usize {
     format!("{size:x}").len().max(8)
 }
 
 impl Window {
-    /// Looks at `len` bytes from `offset` on. What was seen before and is another now has changed;
-    /// returns how many bytes that are.
+    /// Reads `len` bytes from `offset` on. Returns how many of the bytes that the window had before have changed.
     pub fn look(
         &mut self,
         memory: &Sparse,
@@ -60,7 +59,7 @@ impl Window {
         Ok(changes)
     }
 
-    /// Moves the window; the bytes that stay in view keep their marks.
+    /// Moves the window, without updating the bytes that it had before.
     pub fn shift(&mut self, memory: &Sparse, offset: usize, len: usize) -> Result<(), Error> {
         let mut next = Window::default();
         next.look(memory, offset, len, Instant::now())?;
@@ -74,7 +73,7 @@ impl Window {
         Ok(())
     }
 
-    /// Where a byte of the segment is in this window.
+    /// Returns the place in the window of a byte of the segment.
     fn place(&self, offset: usize) -> Option<usize> {
         let place = offset.checked_sub(self.offset)?;
         (place < self.bytes.len()).then_some(place)
@@ -84,7 +83,7 @@ impl Window {
         self.offset + self.bytes.len()
     }
 
-    /// Lines of `row` bytes each: the offset, the digits, the text.
+    /// Returns lines of `row` bytes each: the offset, the bytes in hexadecimal, the text.
     pub fn lines(&self, row: usize, size: usize, now: Instant) -> Vec<Line<'static>> {
         let digits = digits(size);
         let starts = (0..self.bytes.len()).step_by(row);
@@ -131,7 +130,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn it_knows_what_changed_and_when() {
+    fn changed_bytes_are_bright() {
         let segment = Segment::options()
             .create(true)
             .size(64)
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(lit(&window, now), "68656c6c6fhello");
         assert_eq!(lit(&window, now + Duration::from_secs(1)), "");
 
-        // What is seen already stays.
+        // A shift does not update the bytes.
         writer.write_at(17, b"HELLO").unwrap();
         window.shift(&reader, 8, 32).unwrap();
         assert_eq!(lit(&window, now), "68656c6c6fhello");
@@ -174,7 +173,7 @@ mod tests {
                     changed: vec![None],
                 };
                 let line = &window.lines(row, size, Instant::now())[0];
-                // The text of a row that is full.
+                // The text of a full row is longer by row - 1 characters.
                 assert!(line.width() + row - 1 <= width, "{width}: {row}");
             }
         }

@@ -103,7 +103,7 @@ pub fn process(named: &Named) -> String {
     }
 }
 
-/// What the kernel says of its state, other than that it is there.
+/// Returns the flags of a segment, by name.
 pub fn flags(fact: &Fact) -> Vec<&'static str> {
     let status = &fact.status;
     let named = [
@@ -202,21 +202,21 @@ pub fn party(party: &Party) -> String {
     }
 }
 
-/// At least 1 of what is there at all, and 100 only of what is full.
-pub fn percent(part: u64, whole: u64) -> u64 {
+/// `37`; `<1` of what is in use at all, and `100` only of what is full.
+pub fn percent(part: u64, whole: u64) -> String {
     match (u128::from(part) * 100).checked_div(u128::from(whole)) {
-        Some(0) if part > 0 => 1,
-        Some(percent) => percent.min(100) as u64,
-        None => 0,
+        Some(0) if part > 0 => "<1".to_owned(),
+        Some(percent) => percent.min(100).to_string(),
+        None => "0".to_owned(),
     }
 }
 
-/// Text that came from elsewhere, without anything that a terminal would act on, that is not to be
-/// seen, or that turns other text round.
+/// Text from another process, in which characters are escaped that a terminal acts on, that are invisible, or that
+/// change the direction of other text.
 pub fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
-            if is_seen(character) {
+            if is_visible(character) {
                 vec![character]
             } else {
                 character.escape_default().collect()
@@ -225,9 +225,9 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
-/// Whether a character shows itself, by its category in Unicode: no control (Cc), format (Cf) or
-/// separator of lines (Zl, Zp), and no noncharacter, which not even XML may have.
-fn is_seen(character: char) -> bool {
+/// Whether a character is visible, by its category in Unicode: not a control (Cc), format (Cf) or line separator (Zl,
+/// Zp), and not a noncharacter, which XML does not allow.
+fn is_visible(character: char) -> bool {
     let is_format = matches!(character,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
         | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -239,7 +239,7 @@ fn is_seen(character: char) -> bool {
     !(character.is_control() || is_format || is_none)
 }
 
-/// Text in lines that are at most so wide, as long as no word is wider.
+/// Breaks text into lines that are at most `width` wide, unless a single word is wider.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
@@ -295,7 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_elsewhere_does_not_reach_the_terminal() {
+    fn percents() {
+        for (part, whole, text) in [
+            (0, 9, "0"),
+            (1, 1000, "<1"),
+            (999, 1000, "99"),
+            (9, 9, "100"),
+        ] {
+            assert_eq!(percent(part, whole), text);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
         assert_eq!(plain("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(plain("grün"), "grün");
         assert_eq!(plain("a\u{202e}b\u{ffff}"), "a\\u{202e}b\\u{ffff}");

@@ -5,12 +5,12 @@ mod support;
 
 use serde_json::Value;
 use shmkey::{Key, Segment};
-use std::{os::unix::process::CommandExt, process::Command};
-use support::{Name, alone, listed_id, refusal, run, shmkey};
+use std::process::Command;
+use support::{Name, PublicCopy, alone, listed_id, refusal, run, shmkey};
 
 fn create(name: &Name) -> Segment {
-    shmkey(&["create", "--size", "100", "--name", &name.0]);
-    Segment::open(Key::from_name(&name.0).unwrap()).unwrap()
+    name.create("100");
+    name.segment()
 }
 
 #[test]
@@ -71,17 +71,10 @@ fn only_the_owner_the_creator_and_root_may_change() {
     alone(|| {
         let name = Name::new();
         let segment = create(&name);
-        // A copy that every user may run.
-        let folder = tempfile::tempdir_in("/tmp").unwrap();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), open).unwrap();
-        let mut copy = Command::new("cp");
-        let copy = copy.arg(env!("CARGO_BIN_EXE_shmkey")).arg(folder.path());
-        assert!(copy.status().unwrap().success());
+        let copy = PublicCopy::new();
         for (command, to) in [("chmod", "666"), ("chown", "65534")] {
-            let mut call = Command::new(folder.path().join("shmkey"));
-            call.args([command, to, &segment.id().to_string()]);
-            let output = call.uid(65_534).gid(65_534).output().unwrap();
+            let id = segment.id().to_string();
+            let output = copy.unprivileged(&[command, to, &id]).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(said.contains("EPERM"), "{said}");
             assert_eq!(segment.status().unwrap().mode, 0o600);
@@ -102,9 +95,9 @@ fn two<'a>(of: &'a Value, names: [&str; 2]) -> [&'a Value; 2] {
 #[test]
 fn limits_say_what_is_in_use() {
     alone(|| {
-        let options = Segment::options();
-        let segment = options.create(true).size(5 * 4096).open(Key::from_raw(5));
-        let memory = segment.unwrap().attach().unwrap();
+        let memory = support::create(Key::from_raw(5), 5 * 4096)
+            .attach()
+            .unwrap();
         memory.write_at(0, &[1; 4097]).unwrap();
         shmkey(&["create", "--semaphores", "3"]);
         shmkey(&["create", "--messages"]);
@@ -116,6 +109,28 @@ fn limits_say_what_is_in_use() {
         let text = shmkey(&["limits"]);
         assert!(text.contains("2 (8 KiB)"), "{text}");
         assert!(text.contains("pages swapped out"), "{text}");
+        assert!(text.contains("  <1  semmni"), "{text}");
+    });
+}
+
+/// An existing array has as many semaphores as it has.
+#[test]
+fn create_says_how_many_semaphores_an_existing_array_has() {
+    alone(|| {
+        let create = |count| {
+            [
+                "create",
+                "--semaphores",
+                count,
+                "--key",
+                "0x11",
+                "--existing",
+            ]
+        };
+        let id = shmkey(&create("3"));
+        assert_eq!(shmkey(&create("2")), id);
+        let why = refusal(&create("4"));
+        assert!(why.contains("has 3 semaphores"), "{why}");
     });
 }
 

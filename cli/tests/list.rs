@@ -5,7 +5,9 @@ mod support;
 use serde_json::Value;
 use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
-use support::{Child, Name, alone, listed, listed_id, may_make_namespaces, refusal, shmkey};
+use support::{
+    Child, Name, alone, create, listed, listed_id, may_make_namespaces, private, refusal, shmkey,
+};
 
 /// The kernel's own list, a line by its id.
 fn kernel() -> BTreeMap<i64, BTreeMap<String, i64>> {
@@ -69,9 +71,8 @@ fn ipcs() -> Vec<Vec<String>> {
     let output = Command::new("ipcs").arg("-m").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.lines().filter(|line| line.starts_with("0x"));
-    lines
-        .map(|line| line.split_whitespace().map(str::to_owned).collect())
-        .collect()
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    lines.map(words).collect()
 }
 
 /// Compares all three lists, which must not change in between.
@@ -89,70 +90,46 @@ fn expect_all_agree() -> usize {
 }
 
 #[test]
-fn it_agrees_with_the_kernel_and_ipcs_from_none_to_thousands() {
+fn list_agrees_with_the_kernel_and_ipcs() {
     alone(|| {
         assert_eq!(expect_all_agree(), 0);
         assert!(shmkey(&[]).starts_with("There are no segments."));
-        // By a process of its own: what this one has attached is also attached, for a moment, by the
-        // children that other tests fork.
+        // By another process: what this one has attached is also attached, for a moment, by the children that other
+        // tests fork.
         let _user = Child::new(|| {
-            let segment = Segment::options()
-                .create(true)
-                .size(10_000)
-                .open(Key::PRIVATE);
-            let attached = segment.unwrap().attach().unwrap();
+            let segment = create(Key::PRIVATE, 10_000);
+            let attached = segment.attach().unwrap();
             attached.write_at(0, &[1; 9000]).unwrap();
-            Segment::from_id(attached.id()).remove().unwrap();
+            segment.remove().unwrap();
             std::mem::forget(attached);
         });
-        let locked = Segment::options()
-            .create(true)
-            .size(1)
-            .open(Key::PRIVATE)
-            .unwrap();
         // SAFETY: locks a segment, with no buffer.
-        let done = unsafe { libc::shmctl(locked.id(), libc::SHM_LOCK, std::ptr::null_mut()) };
-        assert_eq!(done, 0);
-        let other = Segment::options()
-            .create(true)
-            .size(77)
-            .mode(0o640)
-            .open(Key::from_raw(-2));
-        // SAFETY: all zero is a record of users and modes.
-        let mut record: libc::shmid_ds = unsafe { std::mem::zeroed() };
-        record.shm_perm.uid = 65_534;
-        record.shm_perm.gid = 70_000;
-        record.shm_perm.mode = 0o604;
-        // SAFETY: the record is this one.
-        let done = unsafe { libc::shmctl(other.unwrap().id(), libc::IPC_SET, &mut record) };
-        assert_eq!(done, 0);
+        let lock = |id| unsafe { libc::shmctl(id, libc::SHM_LOCK, std::ptr::null_mut()) };
+        assert_eq!(lock(create(Key::PRIVATE, 1).id()), 0);
+        let other = create(Key::from_raw(-2), 77);
+        other.set_mode(0o604).unwrap();
+        other.set_owner(Some(65_534), Some(70_000)).unwrap();
         assert_eq!(expect_all_agree(), 3);
         for key in 1..=3997 {
-            Segment::options()
-                .create(true)
-                .size(key as usize)
-                .open(Key::from_raw(key))
-                .unwrap();
+            create(Key::from_raw(key), key as usize);
         }
         assert_eq!(expect_all_agree(), 4000);
         assert_eq!(listed(&["--owner", "65534"]).len(), 1);
         assert_eq!(listed(&["--key", "0x10"]).len(), 1);
-        assert_eq!(listed(&["--orphans"]).len(), 0, "this process lives");
+        assert_eq!(listed(&["--orphans"]).len(), 0, "their creator is live");
+        let text = shmkey(&["list", "--key", "0x10"]);
+        assert!(
+            text.contains("1 of 4000 segments; all of them have "),
+            "{text}"
+        );
     });
 }
 
 #[test]
-fn who_uses_and_who_made_a_segment() {
+fn users_creator_and_last_user() {
     let name = Name::new();
-    let key = Key::from_name(&name.0).unwrap();
-    let maker = Child::new(|| {
-        Segment::options()
-            .create(true)
-            .size(4096)
-            .open(key)
-            .unwrap();
-    });
-    let segment = Segment::open(key).unwrap();
+    let maker = Child::new(|| drop(create(name.key(), 4096)));
+    let segment = name.segment();
     let writer = Child::new(|| {
         std::mem::forget((segment.attach().unwrap(), segment.attach().unwrap()));
     });
@@ -161,105 +138,106 @@ fn who_uses_and_who_made_a_segment() {
     assert_eq!(seen["creator"]["pid"], maker.pid());
     assert_eq!(seen["creator"]["life"], "alive");
     assert_eq!(seen["last"]["pid"], reader.pid());
-    assert_eq!(seen["nattch"], 3);
-    assert_eq!(seen["unseen"], 0);
-    let of = |pid: i32| {
-        let all = seen["attached"].as_array().unwrap();
-        all.iter().find(|one| one["pid"] == pid).cloned().unwrap()
-    };
-    assert_eq!(
-        (&of(writer.pid())["times"], &of(writer.pid())["read_only"]),
-        (&2.into(), &false.into())
-    );
-    assert_eq!(
-        (&of(reader.pid())["times"], &of(reader.pid())["read_only"]),
-        (&1.into(), &true.into())
-    );
+    assert_eq!((&seen["nattch"], &seen["unseen"]), (&3.into(), &0.into()));
+    for (child, times, read_only) in [(&writer, 2, false), (&reader, 1, true)] {
+        let mut all = seen["attached"].as_array().unwrap().iter();
+        let found = all.find(|one| one["pid"] == child.pid()).unwrap();
+        assert_eq!(
+            (&found["times"], &found["read_only"]),
+            (&times.into(), &read_only.into())
+        );
+    }
     let text = shmkey(&["show", &name.0]);
-    assert!(
-        text.contains(&format!("{} ", writer.pid())) && text.contains("×2"),
-        "{text}"
-    );
+    let users = format!("{} ", writer.pid());
+    assert!(text.contains(&users) && text.contains("×2"), "{text}");
     let map = shmkey(&["map"]);
     assert!(map.contains('●') && map.contains('○'), "{map}");
-    let dead = maker.pid();
-    maker.kill();
-    assert_eq!(listed_id(segment.id())["creator"]["life"], "dead");
-    assert_eq!(listed_id(segment.id())["orphan"], false, "it is in use");
-    writer.kill();
-    reader.kill();
-    assert_eq!(listed_id(segment.id())["orphan"], true);
-    assert!(shmkey(&["show", &name.0]).contains(&format!("{dead} (dead)")));
-    assert!(shmkey(&["list", "--orphans"]).contains("orphan"));
 }
 
 #[test]
-fn what_a_managed_segment_holds() {
-    let names: Vec<Name> = (0..4).map(|_| Name::new()).collect();
-    let id = |name: &Name| {
-        Segment::open(Key::from_name(&name.0).unwrap())
-            .unwrap()
-            .id()
-    };
-    let state = |name: &Name| listed_id(id(name))["contents"].clone();
+fn a_segment_becomes_an_orphan() {
+    let name = Name::new();
+    let maker = Child::new(|| drop(create(name.key(), 4096)));
+    let segment = name.segment();
+    let user = Child::new(|| std::mem::forget(segment.attach().unwrap()));
+    let dead = format!("{} (dead)", maker.pid());
+    maker.kill();
+    let seen = listed_id(segment.id());
+    assert_eq!(seen["creator"]["life"], "dead");
+    assert_eq!(seen["orphan"], false, "it is in use");
+    user.kill();
+    assert_eq!(listed_id(segment.id())["orphan"], true);
+    assert!(shmkey(&["show", &name.0]).contains(&dead));
+    assert!(shmkey(&["list", "--orphans"]).contains("orphan"));
+}
 
+/// What the list says of the object that a segment begins with.
+fn contents(name: &Name) -> Value {
+    listed_id(name.segment().id())["contents"].clone()
+}
+
+#[test]
+fn mutexes_and_semaphores_are_shown() {
+    let names = [Name::new(), Name::new()];
     let mutex = Mutex::<u64>::open(names[0].0.as_str(), 7).unwrap();
-    assert_eq!(state(&names[0])["kind"], "mutex");
-    assert_eq!(state(&names[0])["owner"], Value::Null);
+    assert_eq!(contents(&names[0])["kind"], "mutex");
+    assert_eq!(contents(&names[0])["owner"], Value::Null);
     let owner = Child::new(|| std::mem::forget(mutex.lock().unwrap()));
-    assert_eq!(state(&names[0])["owner"]["id"], owner.pid());
-    assert_eq!(state(&names[0])["owner"]["life"], "alive");
-    let dead = owner.pid();
+    assert_eq!(contents(&names[0])["owner"]["id"], owner.pid());
+    assert_eq!(contents(&names[0])["owner"]["life"], "alive");
+    let locked = format!("locked by {} (dead)", owner.pid());
     owner.kill();
-    assert_eq!(state(&names[0])["owner"]["life"], "dead");
-    let line = shmkey(&["list"]);
-    assert!(line.contains(&format!("locked by {dead} (dead)")), "{line}");
+    assert_eq!(contents(&names[0])["owner"]["life"], "dead");
+    let list = shmkey(&["list"]);
+    assert!(list.contains(&locked), "{list}");
 
     let semaphore = Semaphore::open(names[1].0.as_str(), 3).unwrap();
     semaphore.post().unwrap();
-    assert_eq!(state(&names[1])["value"], 4);
+    assert_eq!(contents(&names[1])["value"], 4);
+}
 
-    let latest = Latest::<[u8; 100]>::open(names[2].0.as_str()).unwrap();
-    assert_eq!(state(&names[2])["version"], 0);
+#[test]
+fn latest_values_and_rings_are_shown() {
+    let names = [Name::new(), Name::new()];
+    let us = std::process::id();
+    let latest = Latest::<[u8; 100]>::open(names[0].0.as_str()).unwrap();
+    assert_eq!(contents(&names[0])["version"], 0);
     let mut publisher = latest.publisher().unwrap();
     publisher.publish([1; 100]).unwrap();
-    let seen = state(&names[2]);
+    let seen = contents(&names[0]);
     assert_eq!(
         (&seen["version"], &seen["value_size"]),
         (&1.into(), &100.into())
     );
-    assert_eq!(seen["publisher"]["id"], std::process::id());
-    assert_eq!(seen["name"], names[2].0.as_str());
+    assert_eq!(seen["publisher"]["id"], us);
+    assert_eq!(seen["name"], names[0].0.as_str());
 
-    let ring = Ring::open(names[3].0.as_str(), 1000).unwrap();
+    let ring = Ring::open(names[1].0.as_str(), 1000).unwrap();
     let mut sender = ring.sender().unwrap();
     sender.send(&[0; 492]).unwrap();
-    let seen = state(&names[3]);
+    let seen = contents(&names[1]);
     assert_eq!(
         (&seen["capacity"], &seen["used"]),
         (&1000.into(), &504.into())
     );
-    assert_eq!(seen["senders"][0]["id"], std::process::id());
+    assert_eq!(seen["senders"][0]["id"], us);
     assert_eq!(seen["receiver"], Value::Null);
-    assert!(shmkey(&["show", &names[3].0]).contains("50% full"));
+    assert!(shmkey(&["show", &names[1].0]).contains("50% full"));
 }
 
-/// Looking at what another process has attached leaves no trace; a segment that holds no object is not attached.
+/// A segment is read through a process that has it attached; a segment that holds no object is not attached.
 #[test]
-fn looking_changes_nothing() {
+fn listing_changes_nothing() {
     let names = [Name::new(), Name::new()];
-    let keys = names
-        .each_ref()
-        .map(|name| Key::from_name(&name.0).unwrap());
     let _user = Child::new(|| {
         std::mem::forget(Ring::open(names[0].0.as_str(), 1000).unwrap());
-        Segment::options()
-            .create(true)
-            .size(4096)
-            .open(keys[1])
-            .unwrap();
+        create(names[1].key(), 4096);
     });
-    let look = || keys.map(|key| Segment::open(key).unwrap().status().unwrap());
+    let look = || {
+        names
+            .each_ref()
+            .map(|name| name.segment().status().unwrap())
+    };
     let before = look();
     let list = shmkey(&["list"]);
     assert!(list.contains(&names[0].0), "{list}");
@@ -267,69 +245,68 @@ fn looking_changes_nothing() {
     assert_eq!(look(), before);
 }
 
-/// Objects that lie behind the beginning of a segment are found without attaching it.
-#[test]
-fn objects_anywhere_in_a_segment() {
-    let segment = Segment::options()
-        .create(true)
-        .remove_on_drop(true)
-        .size(1 << 30)
-        .open(Key::PRIVATE)
+/// Creates a locked mutex at 64 and a ring at 1 MiB.
+fn create_objects_within(segment: &Segment) {
+    let memory = Arc::new(segment.attach().unwrap());
+    let place = |offset| Place::within(Arc::clone(&memory), offset);
+    let mutex = Mutex::<u64>::open(place(64), 7).unwrap();
+    std::mem::forget(mutex.lock().unwrap());
+    // Neither of these is an object: a message that is a copy of a header, and the first bytes of one.
+    let mut header = [0; 1024];
+    memory.read_at(64, &mut header).unwrap();
+    let ring = Ring::open(place(1 << 20), 8192).unwrap();
+    ring.sender().unwrap().send(&header).unwrap();
+    memory
+        .write_at(4096, b"shmkey\r\n and nothing else")
         .unwrap();
+    std::mem::forget((mutex, ring, memory));
+}
+
+#[test]
+fn objects_within_a_segment_are_found_without_attaching_it() {
+    let segment = private(1 << 30);
     let id = segment.id();
-    let user = Child::new(|| {
-        let memory = Arc::new(segment.attach().unwrap());
-        let place = |offset| Place::within(Arc::clone(&memory), offset);
-        let mutex = Mutex::<u64>::open(place(64), 7).unwrap();
-        std::mem::forget(mutex.lock().unwrap());
-        // What is sent is no object, even if it looks like one.
-        let mut header = [0; 1024];
-        memory.read_at(64, &mut header).unwrap();
-        let ring = Ring::open(place(1 << 20), 8192).unwrap();
-        ring.sender().unwrap().send(&header).unwrap();
-        memory
-            .write_at(4096, b"shmkey\r\n and nothing else")
-            .unwrap();
-        std::mem::forget((mutex, ring, memory));
-    });
+    let user = Child::new(|| create_objects_within(&segment));
     let before = (segment.status().unwrap(), resident(id));
     let seen = listed_id(id);
     assert_eq!(seen["contents"], Value::Null);
-    let within = seen["within"].as_array().unwrap();
-    assert_eq!(within.len(), 2, "{within:?}");
-    assert_eq!(
-        (&within[0]["offset"], &within[0]["kind"]),
-        (&64.into(), &"mutex".into())
-    );
-    assert_eq!(within[0]["owner"]["id"], user.pid());
-    assert_eq!(
-        (&within[1]["offset"], &within[1]["kind"]),
-        (&(1 << 20).into(), &"ring".into())
-    );
-    let text = shmkey(&["show", &id.to_string()]);
+    let within = seen["within"].as_array().unwrap().iter();
+    let within: Vec<_> = within.map(|one| (&one["offset"], &one["kind"])).collect();
+    let expected = [
+        (&64.into(), &"mutex".into()),
+        (&(1 << 20).into(), &"ring".into()),
+    ];
+    assert_eq!(within, expected);
+    assert_eq!(seen["within"][0]["owner"]["id"], user.pid());
+    expect_both_objects(&["show", &id.to_string()]);
+    assert!(shmkey(&["map"]).contains("2 objects"));
+    assert_eq!((segment.status().unwrap(), resident(id)), before);
+}
+
+fn expect_both_objects(arguments: &[&str]) -> String {
+    let text = shmkey(arguments);
     assert!(
         text.contains("mutex at 64") && text.contains("ring at 1048576"),
         "{text}"
     );
-    assert!(shmkey(&["map"]).contains("2 objects"));
-    assert_eq!((segment.status().unwrap(), resident(id)), before);
+    text
+}
 
-    // If no process has it attached, it is attached only on request.
-    user.kill();
+#[test]
+fn objects_within_an_unused_segment_are_found_on_request() {
+    let segment = private(1 << 30);
+    let id = segment.id().to_string();
+    Child::new(|| create_objects_within(&segment)).kill();
     let before = segment.status().unwrap();
-    let text = shmkey(&["show", &id.to_string()]);
+    let text = shmkey(&["show", &id]);
     assert!(
         text.contains(&format!("shmkey show --contents {id}")),
         "{text}"
     );
-    assert_eq!(listed_id(id)["within"], Value::Array(Vec::new()));
+    assert_eq!(listed_id(segment.id())["within"], Value::Array(Vec::new()));
     assert_eq!(segment.status().unwrap(), before);
-    let text = shmkey(&["show", "--contents", &id.to_string()]);
-    assert!(
-        text.contains("mutex at 64") && text.contains("ring at 1048576"),
-        "{text}"
-    );
-    assert!(text.contains("and now shmkey"), "{text}");
+    let text = expect_both_objects(&["show", "--contents", &id]);
+    assert!(text.contains("; since then shmkey"), "{text}");
     assert_ne!(segment.status().unwrap().lpid, before.lpid);
 }
 
@@ -338,20 +315,16 @@ fn resident(id: i32) -> i64 {
     kernel()[&id.into()]["rss"]
 }
 
-/// A segment that no process has attached can only be looked into by attaching it: that is said, and
-/// can be avoided.
+/// shmkey can read a segment that no process has attached only by attaching it: it says so, and has an option that
+/// avoids it.
 #[test]
-fn what_was_looked_at_is_marked() {
+fn looked_at_is_said_and_can_be_avoided() {
     alone(|| {
         let name = Name::new();
         let segment = Ring::open(name.0.as_str(), 100).unwrap().segment();
-        let empty = Segment::options()
-            .create(true)
-            .size(6401)
-            .open(Key::PRIVATE);
-        let empty = empty.unwrap();
-        let before = (segment.status().unwrap(), empty.status().unwrap());
+        let empty = create(Key::PRIVATE, 6401);
         let look = || (segment.status().unwrap(), empty.status().unwrap());
+        let before = look();
         for command in [
             &["list"][..],
             &["list", "--json"],
@@ -367,7 +340,7 @@ fn what_was_looked_at_is_marked() {
         assert_eq!(seen["looked_at"], true);
         assert_eq!(seen["lpid"], before.0.lpid, "as it was before");
         assert_ne!(look().0.lpid, before.0.lpid);
-        // What was never written holds nothing, without a look.
+        // A segment to which no process has written holds no object: there is nothing to read.
         assert_eq!(listed_id(empty.id())["looked_at"], false);
         assert_eq!(look().1, before.1);
         let list = shmkey(&["list"]);
@@ -375,42 +348,30 @@ fn what_was_looked_at_is_marked() {
             list.contains("looked at") && list.contains("--no-contents"),
             "{list}"
         );
-        empty.remove().unwrap();
     });
 }
 
-/// The kernel keeps the number of the creator, which another process can have now. The header of an
-/// object tells them apart.
+/// The kernel records the id of the creator, which another process can have now. The header of an object tells the two
+/// processes apart.
 #[test]
-fn a_creator_whose_number_was_given_away() {
+fn a_reused_process_id_is_not_the_creator() {
     if support::skipped("root and namespaces", may_make_namespaces()) {
         return;
     }
     let path = env!("CARGO_BIN_EXE_shmkey");
-    let name = Name::new();
+    let name = Name::new().0.clone();
     let script = format!(
-        "{path} create --ring --size 64 --name '{}' > /dev/null & maker=$!; wait $maker; sleep 0.1
+        "{path} create --ring --size 64 --name '{name}' > /dev/null & maker=$!
+        wait $maker; sleep 0.1
         while [ \"$young\" != $maker ]; do
             echo $((maker - 1)) > /proc/sys/kernel/ns_last_pid; sleep 1000 & young=$!
         done
-        {path} list --json",
-        name.0
+        {path} list --json"
     );
-    // In a PID namespace of its own, whose numbers it may give away.
-    let output = Command::new("unshare")
-        .args([
-            "--ipc",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            "bash",
-            "-c",
-            &script,
-        ])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    // In a PID namespace of its own, in which it may choose the next id.
+    let mut command = Command::new("unshare");
+    command.args(["--ipc", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+    let text = support::said(command.args(["bash", "-c", &script]));
     let list: Value = serde_json::from_str(&text).unwrap();
     let seen = &list["segments"][0];
     assert_eq!(seen["creator"]["pid"], seen["contents"]["maker"]["id"]);
@@ -419,23 +380,16 @@ fn a_creator_whose_number_was_given_away() {
     assert_eq!(seen["orphan"], true);
 }
 
-/// A holder's id may be that of another PID namespace, and a token of life is no riddle.
 #[test]
-fn holders_elsewhere_and_tokens() {
+fn a_holder_in_another_pid_namespace_is_marked() {
     alone(|| {
         let name = Name::new();
         let mutex = Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
         let _guard = mutex.lock().unwrap();
-        let child = Child::new(|| {
-            let token = Segment::options().size(1).open(Key::PRIVATE).unwrap();
-            std::mem::forget(token.attach().unwrap());
-            token.remove().unwrap();
-        });
         let path = env!("CARGO_BIN_EXE_shmkey");
         let run = |within: &[&str], arguments: &[&str]| {
             let all = [within, &[path], arguments].concat();
-            let output = Command::new(all[0]).args(&all[1..]).output().unwrap();
-            String::from_utf8(output.stdout).unwrap()
+            support::said(Command::new(all[0]).args(&all[1..]))
         };
         let elsewhere = ["unshare", "--pid", "--fork", "--mount-proc"];
         let id = mutex.segment().id().to_string();
@@ -445,105 +399,98 @@ fn holders_elsewhere_and_tokens() {
             let text = run(&elsewhere, arguments);
             assert!(text.contains(marked), "{text}");
         }
-        let owner = |within: &[&str]| {
+        for (within, expected) in [(&[][..], false), (&elsewhere, true)] {
             let shown: Value =
                 serde_json::from_str(&run(within, &["show", "--json", &id])).unwrap();
-            shown["contents"]["owner"]["elsewhere"].clone()
-        };
-        assert_eq!((owner(&[]), owner(&elsewhere)), (false.into(), true.into()));
-
-        let text = run(&[], &["list"]);
-        let of_child = format!("token of process {}", child.pid());
-        assert!(text.contains(&of_child), "{text}");
-        let list: Value = serde_json::from_str(&run(&[], &["list", "--json"])).unwrap();
-        let tokens = list["segments"].as_array().unwrap().iter();
-        let tokens: Vec<&Value> = tokens.map(|segment| &segment["token"]).collect();
-        assert_eq!(tokens, [&Value::from(false), &Value::from(true)]);
+            assert_eq!(shown["contents"]["owner"]["elsewhere"], expected);
+        }
     });
 }
 
-/// A process that was killed while it made its token has left an orphan.
+/// Creates and attaches what the library keeps to show other PID namespaces that this process is live.
+fn create_token() -> Segment {
+    let token = create(Key::PRIVATE, 1);
+    std::mem::forget(token.attach().unwrap());
+    token
+}
+
+#[test]
+fn tokens_are_named() {
+    alone(|| {
+        create(Key::PRIVATE, 1);
+        let child = Child::new(|| create_token().remove().unwrap());
+        let text = shmkey(&["list"]);
+        assert!(
+            text.contains(&format!("token of process {}", child.pid())),
+            "{text}"
+        );
+        let tokens: Vec<Value> = listed(&[]).iter().map(|one| one["token"].clone()).collect();
+        assert_eq!(tokens, [Value::from(false), Value::from(true)]);
+    });
+}
+
+/// A process that is killed before it has removed its token leaves an orphan.
 #[test]
 fn a_token_left_behind_is_an_orphan() {
     alone(|| {
-        Child::new(|| {
-            let token = Segment::options().size(1).open(Key::PRIVATE).unwrap();
-            std::mem::forget(token.attach().unwrap());
-        })
-        .kill();
+        Child::new(|| drop(create_token())).kill();
         assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("Removed 1 segment"));
     });
 }
 
-/// `list --json` and /proc/sysvipc/shm write keys as signed numbers, and programs as decimal ones.
+/// `list --json` and /proc/sysvipc/shm write keys as signed numbers.
 #[test]
-fn keys_as_they_are_written_elsewhere() {
+fn a_negative_number_is_a_key() {
     let raw = -0x3800_0000 | (std::process::id() as i32 & 0xff_ffff);
-    let positive = raw & 0x7fff_ffff;
-    let open = |raw| {
-        Segment::options()
-            .create(true)
-            .remove_on_drop(true)
-            .size(10)
-            .open(Key::from_raw(raw))
-            .unwrap()
-    };
-    let segment = open(raw);
-    let id = segment.id().to_string();
+    let options = Segment::options().create(true).remove_on_drop(true);
+    let segment = options.size(10).open(Key::from_raw(raw)).unwrap();
     let key = listed_id(segment.id())["key"].to_string();
     assert_eq!(key, raw.to_string());
+    let id = segment.id().to_string();
     for arguments in [
         &["show", "--", &key][..],
         &["show", &key],
         &["show", &format!("key:{key}")],
     ] {
         let text = shmkey(arguments);
-        let mut words = text.split_whitespace();
-        assert_eq!(
-            (words.next(), words.next()),
-            (Some("id"), Some(&*id)),
-            "{text}"
-        );
+        let words: Vec<&str> = text.split_whitespace().take(2).collect();
+        assert_eq!(words, ["id", &id], "{text}");
     }
     assert_eq!(listed(&["--key", &key])[0]["id"], segment.id());
     assert_eq!(listed(&[&format!("--key={key}")])[0]["id"], segment.id());
+}
 
-    // A number without a sign is an id; if there is none, it may be a key.
-    let segment = open(positive);
+/// A number without a sign is an id; the error says whether it is also the key of a segment.
+#[test]
+fn a_key_given_as_an_id_is_recognised() {
+    let raw = 0x4800_0000 | (std::process::id() as i32 & 0xff_ffff);
+    let options = Segment::options().create(true).remove_on_drop(true);
+    let segment = options.size(10).open(Key::from_raw(raw)).unwrap();
     for command in ["show", "remove", "dump", "get"] {
-        let why = refusal(&[command, &positive.to_string()]);
-        assert!(
-            why.contains(&format!("the segment with id {}", segment.id()))
-                && why.contains(&format!("is the key {positive:#010x}")),
-            "{why}"
+        let why = refusal(&[command, &raw.to_string()]);
+        let advice = format!(
+            "the key {raw:#010x} of the segment with id {}",
+            segment.id()
         );
+        assert!(why.contains(&advice), "{why}");
     }
 }
 
-/// Names come from other programs, which may be hostile to a terminal.
 #[test]
-fn nothing_in_a_name_reaches_the_terminal() {
+fn control_characters_in_a_name_are_escaped() {
     let name = Name(format!("\x1b[2J\x07\n{}", Name::new().0));
     let _ring = Ring::open(name.0.as_str(), 100).unwrap();
-    for text in [
-        shmkey(&["list"]),
-        shmkey(&["map"]),
-        shmkey(&["show", &name.0]),
-    ] {
+    for arguments in [&["list"][..], &["map"], &["show", &name.0]] {
+        let text = shmkey(arguments);
         assert!(!text.contains('\x1b') && !text.contains('\x07'), "{text}");
         assert!(text.contains("\\u{1b}[2J"), "{text}");
     }
 }
 
-/// What the kernel counts are areas of memory, and one attachment can have several.
+/// The kernel counts areas of memory, and one attachment can have several.
 #[test]
-fn what_was_split_is_one_attachment() {
-    let segment = Segment::options()
-        .create(true)
-        .remove_on_drop(true)
-        .size(8 * 4096)
-        .open(Key::PRIVATE)
-        .unwrap();
+fn an_attachment_in_several_areas_counts_once() {
+    let segment = private(8 * 4096);
     let _user = Child::new(|| {
         let memory = segment.attach().unwrap();
         // SAFETY: one page in the middle of eight that are there.
@@ -555,17 +502,19 @@ fn what_was_split_is_one_attachment() {
         std::mem::forget(memory);
     });
     let seen = listed_id(segment.id());
-    assert_eq!(seen["nattch"], 3);
-    assert_eq!(seen["unseen"], 0);
-    assert_eq!(seen["attached"][0]["times"], 1);
-    assert_eq!(seen["attached"][0]["areas"], 3);
+    assert_eq!((&seen["nattch"], &seen["unseen"]), (&3.into(), &0.into()));
+    let attached = &seen["attached"][0];
+    assert_eq!(
+        (&attached["times"], &attached["areas"]),
+        (&1.into(), &3.into())
+    );
 }
 
-#[test]
-fn a_process_lives_on_without_its_first_thread() {
+/// Starts a second thread, and lets SIGUSR1 end the thread that receives it.
+fn survive_the_first_thread() {
     extern "C" fn stay(_: *mut libc::c_void) -> *mut libc::c_void {
         loop {
-            // SAFETY: waits for a signal that ends it.
+            // SAFETY: waits for a signal that ends the process.
             unsafe { libc::pause() };
         }
     }
@@ -573,33 +522,38 @@ fn a_process_lives_on_without_its_first_thread() {
         // SAFETY: ends this thread, and only it.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     }
+    let mut thread = 0;
+    // SAFETY: a thread that touches nothing, and a handler that does nothing but end another.
+    unsafe {
+        let (no, none) = (std::ptr::null(), std::ptr::null_mut());
+        assert_eq!(libc::pthread_create(&mut thread, no, stay, none), 0);
+        let leave = leave as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        libc::signal(libc::SIGUSR1, leave);
+    }
+}
+
+#[test]
+fn a_process_without_its_first_thread_is_live() {
     let name = Name::new();
-    let key = Key::from_name(&name.0).unwrap();
     let maker = Child::new(|| {
-        let segment = Segment::options().create(true).size(4096).open(key);
-        std::mem::forget(segment.unwrap().attach().unwrap());
-        let mut thread = 0;
-        // SAFETY: a thread that touches nothing, and a handler that does nothing but end another.
-        unsafe {
-            let (no, none) = (std::ptr::null(), std::ptr::null_mut());
-            assert_eq!(libc::pthread_create(&mut thread, no, stay, none), 0);
-            let leave = leave as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            libc::signal(libc::SIGUSR1, leave);
-        }
+        std::mem::forget(create(name.key(), 4096).attach().unwrap());
+        survive_the_first_thread();
     });
     let pid = maker.pid();
     // SAFETY: to the first thread of our own child.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, libc::SIGUSR1) };
     assert_eq!(sent, 0);
-    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     while !state().contains(") Z ") {
         std::thread::yield_now();
     }
-    let id = Segment::open(key).unwrap().id();
+    let id = name.segment().id();
     let seen = listed_id(id);
     assert_eq!(seen["creator"]["life"], "alive");
-    assert_eq!(seen["attached"][0]["pid"], pid);
-    assert_eq!(seen["unseen"], 0);
+    assert_eq!(
+        (&seen["attached"][0]["pid"], &seen["unseen"]),
+        (&pid.into(), &0.into())
+    );
     drop(maker);
     assert_eq!(listed_id(id)["creator"]["life"], "dead");
 }

@@ -3,84 +3,76 @@
 mod support;
 
 use shmkey::{Key, Latest, Place, Ring, Segment};
-use std::{os::unix::process::CommandExt, process::Command, sync::Arc};
-use support::{Child, Name, alone, listed, refusal, shmkey};
-
-fn create(name: &Name) -> i32 {
-    shmkey(&["create", "--size", "100", "--name", &name.0])
-        .trim()
-        .parse()
-        .unwrap()
-}
+use std::{process::Command, sync::Arc};
+use support::{Child, Name, PublicCopy, alone, create, listed, refusal, said, shmkey};
 
 #[test]
-fn by_id_key_or_name() {
+fn segments_are_removed_by_id_key_or_name() {
     for how in 0..3 {
         let name = Name::new();
-        let id = create(&name);
-        let key = Key::from_name(&name.0).unwrap().to_string();
-        let target = [id.to_string(), key, name.0.clone()][how].clone();
-        assert_eq!(
-            shmkey(&["remove", "--dry-run", &target]),
-            format!("would remove {id}\n")
-        );
+        let id = name.create("100");
+        let target = [id.clone(), name.key().to_string(), name.0.clone()][how].clone();
+        let said = shmkey(&["remove", "--dry-run", &target]);
+        assert_eq!(said, format!("would remove {id}\n"));
         assert_eq!(shmkey(&["remove", &target]), format!("removed {id}\n"));
         assert!(refusal(&["remove", &target]).contains("there is no segment"));
     }
 }
 
 #[test]
-fn what_is_in_use_is_removed_by_its_id_only() {
+fn a_segment_in_use_is_removed_by_its_id_only_and_once() {
     let name = Name::new();
-    let id = create(&name);
-    let _attached = Segment::from_id(id).attach().unwrap();
+    let id = name.create("100");
+    let _attached = name.segment().attach().unwrap();
     let why = refusal(&["remove", &name.0]);
+    let advice = format!("shmkey remove {id}");
     assert!(
-        why.contains("is attached by") && why.contains(&format!("shmkey remove {id}")),
+        why.contains("is attached by") && why.contains(&advice),
         "{why}"
     );
-    shmkey(&["remove", &id.to_string()]);
-}
-
-/// It goes on after what it cannot remove, and says so at the end.
-#[test]
-fn some_of_several() {
-    let name = Name::new();
-    let id = create(&name);
-    let output = support::run(&["remove", "name:there is none", &id.to_string()], b"");
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        format!("removed {id}\n")
+    let first = shmkey(&["remove", &id]);
+    assert!(
+        first.starts_with(&format!("removed {id}; its memory is freed when")),
+        "{first}"
+    );
+    let again = shmkey(&["remove", &id]);
+    assert!(
+        again.starts_with(&format!("{id} is removed already; its memory")),
+        "{again}"
     );
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense() {
+fn remove_goes_on_after_a_segment_that_does_not_exist() {
+    let name = Name::new();
+    let id = name.create("100");
+    let output = support::run(&["remove", "name:there is none", &id], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, format!("removed {id}\n"));
+}
+
+#[test]
+fn options_that_do_not_go_together_are_a_usage_error() {
     for arguments in [
         &["remove"][..],
         &["remove", "--older-than", "1h"],
         &["remove", "--orphans", "7"],
+        &["remove", "--orphans", "--owner", "no such user"],
         &["remove", "--with-data", "7"],
         &["remove", "--owner", "root", "7"],
         &["remove", "--mine"],
+        &["create", "--size", "10", "--mode", "0"],
     ] {
-        assert_eq!(
-            support::run(arguments, b"").status.code(),
-            Some(2),
-            "{arguments:?}"
-        );
+        let code = support::run(arguments, b"").status.code();
+        assert_eq!(code, Some(2), "{arguments:?}");
     }
 }
 
-/// A private segment that is made by a process, which then attaches it or not.
+/// A process that has created a private segment, and attached it or not.
 fn private(attach: bool) -> Child {
     Child::new(move || {
-        let segment = Segment::options()
-            .create(true)
-            .size(100)
-            .open(Key::PRIVATE)
-            .unwrap();
+        let segment = create(Key::PRIVATE, 100);
         if attach {
             std::mem::forget(segment.attach().unwrap());
         }
@@ -88,12 +80,8 @@ fn private(attach: bool) -> Child {
 }
 
 fn ids() -> Vec<i64> {
-    let mut ids: Vec<i64> = listed(&[])
-        .iter()
-        .map(|one| one["id"].as_i64().unwrap())
-        .collect();
-    ids.sort_unstable();
-    ids
+    let all = listed(&[]);
+    all.iter().map(|one| one["id"].as_i64().unwrap()).collect()
 }
 
 /// The id of a segment that was not there before.
@@ -105,9 +93,9 @@ fn new_id(before: &[i64]) -> i64 {
 }
 
 #[test]
-fn orphans_and_nothing_else() {
+fn orphans_are_removed_and_nothing_else() {
     alone(|| {
-        // Its creator lives; it is attached; it is attached, and its creator is dead.
+        // No orphans: the creator is live; it is attached; it is attached, and its creator is dead.
         let _unused = private(false);
         let _used = private(true);
         let before = ids();
@@ -139,9 +127,9 @@ fn orphans_and_nothing_else() {
     });
 }
 
-/// In a script, which cannot be asked, nothing is removed that was not agreed to.
+/// shmkey cannot ask without a terminal.
 #[test]
-fn without_a_terminal_it_wants_a_yes() {
+fn without_a_terminal_orphans_are_removed_only_with_yes() {
     alone(|| {
         private(false).kill();
         let output = support::run(&["remove", "--orphans"], b"y\n");
@@ -157,21 +145,15 @@ fn without_a_terminal_it_wants_a_yes() {
     });
 }
 
-/// What was listed is what the advice removes.
+/// The command that `list` advises removes the orphans that are listed.
 #[test]
-fn orphans_that_were_chosen() {
+fn the_advice_has_the_filters_of_the_list() {
     alone(|| {
         for key in [0x11, 0x12, -3] {
-            let options = Segment::options();
-            Child::new(move || drop(options.create(true).size(1).open(Key::from_raw(key)))).kill();
+            Child::new(move || drop(create(Key::from_raw(key), 1))).kill();
         }
-        let id = Segment::open(Key::from_raw(0x12)).unwrap().id();
-        // SAFETY: all zero is a record of users and modes.
-        let mut record: libc::shmid_ds = unsafe { std::mem::zeroed() };
-        record.shm_perm.uid = 65_534;
-        // SAFETY: the record is this one.
-        let done = unsafe { libc::shmctl(id, libc::IPC_SET, &mut record) };
-        assert_eq!(done, 0);
+        let segment = Segment::open(Key::from_raw(0x12)).unwrap();
+        segment.set_owner(Some(65_534), None).unwrap();
 
         for (filter, left) in [("--owner 65534", 2), ("--key 0x00000011", 1), ("--mine", 0)] {
             let arguments: Vec<&str> = filter.split(' ').collect();
@@ -187,52 +169,47 @@ fn orphans_that_were_chosen() {
     });
 }
 
-/// Data that was left for a process that comes later is not removed with the rest.
+/// Leaves six segments behind: a ring with a message, an empty ring, a value whose publisher has released its role, one
+/// whose publisher is dead, no value, and a ring with a message inside a segment.
+fn leave_data(names: &[Name; 6]) {
+    Child::new(|| {
+        let ring = |number: usize| Ring::open(names[number].0.as_str(), 100).unwrap();
+        ring(0).sender().unwrap().send(b"undelivered").unwrap();
+        ring(1);
+        let latest = |number: usize| Latest::<u64>::open(names[number].0.as_str()).unwrap();
+        latest(2).publisher().unwrap().publish(7).unwrap();
+        let mut killed = latest(3).publisher().unwrap();
+        killed.publish(7).unwrap();
+        std::mem::forget(killed);
+        latest(4);
+        let memory = Arc::new(create(names[5].key(), 100_000).attach().unwrap());
+        let ring = Ring::open(Place::within(memory, 8192), 100).unwrap();
+        ring.sender().unwrap().send(b"undelivered").unwrap();
+    })
+    .kill();
+}
+
 #[test]
-fn data_for_a_later_process_is_kept() {
+fn orphans_with_data_are_removed_only_with_data() {
     alone(|| {
-        let names: Vec<Name> = (0..6).map(|_| Name::new()).collect();
-        let id = |number: usize| {
-            let key = Key::from_name(&names[number].0).unwrap();
-            Segment::open(key).ok().map(|segment| segment.id())
-        };
-        let within = Key::from_name(&names[5].0).unwrap();
-        Child::new(|| {
-            let ring = |number: usize| Ring::open(names[number].0.as_str(), 100).unwrap();
-            ring(0).sender().unwrap().send(b"undelivered").unwrap();
-            ring(1);
-            let latest = |number: usize| Latest::<u64>::open(names[number].0.as_str()).unwrap();
-            latest(2).publisher().unwrap().publish(7).unwrap();
-            let mut killed = latest(3).publisher().unwrap();
-            killed.publish(7).unwrap();
-            std::mem::forget(killed);
-            latest(4);
-            let segment = Segment::options().create(true).size(100_000).open(within);
-            let memory = Arc::new(segment.unwrap().attach().unwrap());
-            let ring = Ring::open(Place::within(memory, 8192), 100).unwrap();
-            ring.sender().unwrap().send(b"undelivered").unwrap();
-        })
-        .kill();
-        let kept = [0, 2, 5].map(|number| id(number).unwrap());
+        let names = [(); 6].map(|()| Name::new());
+        leave_data(&names);
+        let kept = [0, 2, 5].map(|number| i64::from(names[number].segment().id()));
         let list = shmkey(&["list"]);
-        assert!(
-            list.contains("4 orphans:") && list.contains("2 orphans that hold data"),
-            "{list}"
-        );
-        assert!(
-            list.contains("orphan, undelivered messages")
-                && list.contains("orphan, a published value"),
-            "{list}"
-        );
-        assert!(
-            list.contains("shmkey remove --orphans --with-data"),
-            "{list}"
-        );
+        for text in [
+            "4 orphans:",
+            "2 orphans hold data",
+            "orphan, undelivered messages",
+            "orphan, a published value",
+            "shmkey remove --orphans --with-data",
+        ] {
+            assert!(list.contains(text), "{text}: {list}");
+        }
         let said = shmkey(&["remove", "--orphans", "--dry-run"]);
         assert!(said.ends_with("3 segments would be removed.\n"), "{said}");
         let said = shmkey(&["remove", "--orphans", "--yes"]);
         assert!(said.contains("--with-data"), "{said}");
-        let mut left: Vec<i32> = (0..6).filter_map(id).collect();
+        let mut left = ids();
         left.sort_unstable();
         assert_eq!(left, kept);
         shmkey(&["remove", "--orphans", "--with-data", "--yes"]);
@@ -240,39 +217,13 @@ fn data_for_a_later_process_is_kept() {
     });
 }
 
-/// A copy of the command in a folder from which every user may run it.
-struct Everybodys(tempfile::TempDir);
-
-impl Everybodys {
-    fn new() -> Everybodys {
-        let folder = tempfile::tempdir_in("/tmp").unwrap();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), open).unwrap();
-        // By another process: children of other tests would inherit a copy that is being written, and
-        // no other user could run it then.
-        said(
-            Command::new("cp")
-                .arg(env!("CARGO_BIN_EXE_shmkey"))
-                .arg(folder.path()),
-        );
-        Everybodys(folder)
-    }
-
-    /// What it prints for an unprivileged user.
-    fn said(&self, arguments: &[&str]) -> String {
-        const UNPRIVILEGED: u32 = 65_534;
-        let mut command = Command::new(self.0.path().join("shmkey"));
-        said(command.args(arguments).uid(UNPRIVILEGED).gid(UNPRIVILEGED))
-    }
-}
-
-/// What removing leaves alone, listing does not advise to remove: also if it has not looked.
+/// `list --no-contents` does not know what an orphan holds, and says so.
 #[test]
-fn data_is_left_alone_in_words() {
+fn orphans_with_data_are_reported() {
     alone(|| {
         let name = Name::new();
         Child::new(|| {
-            let ring = shmkey::Ring::open(name.0.as_str(), 64).unwrap();
+            let ring = Ring::open(name.0.as_str(), 64).unwrap();
             let mut sender = ring.sender().unwrap();
             sender.send(b"undelivered").unwrap();
         })
@@ -294,21 +245,13 @@ fn data_is_left_alone_in_words() {
     });
 }
 
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{why}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Nothing is removed if it is unknown whether the creator is live.
 #[test]
-fn no_orphan_is_guessed() {
-    let program = Everybodys::new();
-    let path = program.0.path().join("shmkey");
-    let path = path.to_str().unwrap();
+fn orphans_of_unknown_creators_stay() {
+    let program = PublicCopy::new();
+    let path = program.path();
     alone(|| {
-        // Others' processes are hidden, and the creator lives.
+        // /proc hides the processes of other users, and the creator is live.
         let _maker = Child::new(|| {
             let options = Segment::options().create(true).mode(0o666).size(100);
             options.open(Key::PRIVATE).unwrap();
@@ -339,24 +282,23 @@ fn no_orphan_is_guessed() {
 /// A user other than root removes its own orphans, and leaves those of others alone.
 #[test]
 fn orphans_of_an_ordinary_user() {
-    let program = Everybodys::new();
-    let as_nobody = |arguments: &[&str]| program.said(arguments);
+    let program = PublicCopy::new();
+    let unprivileged = |arguments: &[&str]| said(&mut program.unprivileged(arguments));
     alone(|| {
         let maker = private(false);
         let roots = new_id(&[]);
         maker.kill();
         let _used = private(true);
-        as_nobody(&["create", "--size", "100"]);
+        unprivileged(&["create", "--size", "100"]);
         assert_eq!(listed(&["--orphans"]).len(), 2);
-        let said = as_nobody(&["remove", "--orphans", "--yes"]);
+        let said = unprivileged(&["remove", "--orphans", "--yes"]);
         assert!(
             said.contains("1 orphan of other users left alone"),
             "{said}"
         );
         assert!(said.contains("Removed 1 segment."), "{said}");
         assert_eq!(listed(&["--orphans"])[0]["id"], roots);
-        // What it may not see, it says.
-        let said = as_nobody(&["list"]);
+        let said = unprivileged(&["list"]);
         assert!(
             said.contains("1 unseen") && said.contains("run shmkey as root"),
             "{said}"

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use shmkey::{Key, Mutex, Ring, Segment};
+use shmkey::{Mutex, Ring};
 use std::process::Command;
 use support::{Child, Name, alone, refusal, run, shmkey};
 
@@ -14,19 +14,14 @@ fn with_variable(name: &str, value: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn create(name: &Name, size: &str) -> String {
-    let id = shmkey(&["create", "--size", size, "--name", &name.0]);
-    id.trim().to_owned()
-}
-
 fn key(name: &Name) -> String {
-    Key::from_name(&name.0).unwrap().to_string()
+    name.key().to_string()
 }
 
 #[test]
 fn sizes_are_for_people_unless_bytes_are_asked_for() {
     let name = Name::new();
-    create(&name, "3GiB");
+    name.create("3GiB");
     let columns = ["--columns", "size", "--key", &key(&name)];
     assert!(shmkey(&[&["list"][..], &columns].concat()).starts_with(" size\n3 GiB\n"));
     let exact = shmkey(&[&["list", "--bytes"][..], &columns].concat());
@@ -36,7 +31,7 @@ fn sizes_are_for_people_unless_bytes_are_asked_for() {
 #[test]
 fn chosen_columns_come_in_the_order_given() {
     let name = Name::new();
-    let id = create(&name, "10");
+    let id = name.create("10");
     let key = key(&name);
     let csv = ["list", "--csv", "--key", &key, "--columns"];
     let text = shmkey(&[&csv[..], &["mode,id,key,nattch"]].concat());
@@ -45,7 +40,7 @@ fn chosen_columns_come_in_the_order_given() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("there is no column colour; the columns are id, key, size,"),
+        said.contains("there is no column \"colour\"; the columns are id, key, size,"),
         "{said}"
     );
 }
@@ -73,7 +68,7 @@ fn csv_has_exact_numbers_and_quotes_names() {
 #[test]
 fn quiet_prints_ids_only() {
     let name = Name::new();
-    let id = create(&name, "10");
+    let id = name.create("10");
     for arguments in [&["list", "-q"][..], &["-q"], &["--quiet"]] {
         let text = shmkey(&[arguments, &["--key", &key(&name)]].concat());
         assert_eq!(text, format!("{id}\n"));
@@ -92,7 +87,7 @@ fn quiet_prints_ids_only() {
 #[test]
 fn json_may_stand_before_the_command_or_without_one() {
     let name = Name::new();
-    let id = create(&name, "10");
+    let id = name.create("10");
     let key = key(&name);
     for arguments in [&["--json"][..], &["--json", "list"], &["list", "--json"]] {
         let text = shmkey(&[arguments, &["--key", &key]].concat());
@@ -109,7 +104,7 @@ fn json_may_stand_before_the_command_or_without_one() {
 #[test]
 fn show_takes_several_segments() {
     let names = [Name::new(), Name::new()];
-    let ids = names.each_ref().map(|name| create(name, "10"));
+    let ids = names.each_ref().map(|name| name.create("10"));
     let text = shmkey(&["show", &ids[0], &ids[1]]);
     let shown = text.lines().filter_map(|line| line.strip_prefix("id "));
     let shown: Vec<&str> = shown.map(str::trim).collect();
@@ -125,7 +120,7 @@ fn show_takes_several_segments() {
 #[test]
 fn times_are_in_the_time_zone_of_the_user() {
     let name = Name::new();
-    let id = create(&name, "10");
+    let id = name.create("10");
     for (zone, shown) in [("XYZ-3", "XYZ"), ("UTC", "UTC")] {
         let text = with_variable("TZ", zone, &["show", &id]);
         assert!(text.contains(&format!(" {shown} (")), "{text}");
@@ -146,7 +141,7 @@ fn times_are_in_the_time_zone_of_the_user() {
 fn no_process_is_a_dash() {
     alone(|| {
         let name = Name::new();
-        create(&name, "10");
+        name.create("10");
         let text = shmkey(&["list", "--csv", "--columns", "attached,used"]);
         assert_eq!(text, "attached,used\n-,-\n");
         assert!(
@@ -167,7 +162,7 @@ fn complete(words: &[&str]) -> Vec<String> {
 fn ids_keys_and_names_are_completed_without_attaching() {
     let name = Name(Name::new().0.replace(' ', "-"));
     let _user = Child::new(|| std::mem::forget(Mutex::<u64>::open(name.0.as_str(), 1).unwrap()));
-    let segment = Segment::open(Key::from_name(&name.0).unwrap()).unwrap();
+    let segment = name.segment();
     let before = segment.status().unwrap();
     for command in ["show", "remove", "dump", "watch", "put"] {
         let offered = complete(&[command, ""]);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Key, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Mutex, Place, Ring, Segment, Semaphore};
 use std::{sync::Arc, thread, time::Duration};
 use support::{Name, listed_id, refusal, run, shmkey};
 
@@ -39,11 +39,9 @@ fn bytes_of_a_segment() {
 fn what_has_no_memory_gets_none() {
     const SIZE: usize = 32 << 20;
     let name = Name::new();
-    shmkey(&["create", "--size", "32MiB", "--name", &name.0]);
+    name.create("32MiB");
     let resident = || {
-        let id = Segment::open(Key::from_name(&name.0).unwrap())
-            .unwrap()
-            .id();
+        let id = name.segment().id();
         listed_id(id)["rss"].as_u64().unwrap()
     };
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -67,7 +65,7 @@ fn what_has_no_memory_gets_none() {
 #[test]
 fn too_much_is_refused_and_nothing_written() {
     let name = Name::new();
-    shmkey(&["create", "--size", "8", "--name", &name.0]);
+    name.create("8");
     let output = run(&["put", &name.0, "--offset", "1"], &[b'x'; 8]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("7 bytes"));
@@ -81,10 +79,10 @@ fn too_much_is_refused_and_nothing_written() {
 #[test]
 fn one_byte_is_no_bytes() {
     let name = Name::new();
-    let id = shmkey(&["create", "--size", "1", "--name", &name.0]);
+    let id = name.create("1");
     let said = refusal(&["dump", &name.0, "-s", "9"]);
     assert!(said.contains("has 1 byte, "), "{said}");
-    let said = shmkey(&["show", id.trim()]);
+    let said = shmkey(&["show", &id]);
     assert!(said.contains("1 byte\n"), "{said}");
 }
 
@@ -162,7 +160,7 @@ fn what_exists_is_not_made_again() {
     assert!(refusal(&create).contains("--existing"));
     assert!(refusal(&create).contains("attached by no process"));
     assert_eq!(shmkey(&[&create[..], &["--existing"]].concat()), id);
-    let key = Key::from_name(&name.0).unwrap().to_string();
+    let key = name.key().to_string();
     assert!(refusal(&["create", "--size", "10", "--key", &key]).contains("--existing"));
 }
 
@@ -180,9 +178,8 @@ fn a_ring_is_not_written_over_without_force() {
 #[test]
 fn no_object_is_written_over_without_force() {
     let name = Name::new();
-    shmkey(&["create", "--size", "64KiB", "--name", &name.0]);
-    let segment = Segment::open(Key::from_name(&name.0).unwrap()).unwrap();
-    let memory = Arc::new(segment.attach().unwrap());
+    name.create("64KiB");
+    let memory = Arc::new(name.segment().attach().unwrap());
     let mutex = Mutex::<u64>::open(Place::within(memory, 8192), 7).unwrap();
     let put = |offset: &str, more: &[&str]| {
         let arguments = [&["put", &name.0, "--offset", offset], more].concat();

@@ -1,15 +1,13 @@
 //! Copying between this process and memory that others write at the same time.
 //!
-//! An ordinary `memcpy` (or a `&[u8]`) may only touch memory that no other thread writes at the same
-//! time: the compiler relies on it. A segment gives no such promise. These two functions may be called
-//! at any time: each byte is read or written once or more, as relaxed atomic accesses would, in no
-//! particular order. Bytes of different writers can mix; that is for the caller to prevent, and never
-//! this process' undefined behaviour.
+//! The compiler assumes that no other thread writes the memory of a `memcpy` or a `&[u8]` at the same time. A
+//! segment gives no such promise. These two functions may be called at any time: they access each byte once or
+//! more, as relaxed atomics do, in no particular order. Bytes of different writers can mix, which the caller must
+//! prevent or detect, but the behaviour of this process is always defined.
 //!
-//! On x86-64 and AArch64 the copy is done by instructions that the compiler does not look into
-//! (`assembly`): the processor allows accesses of different sizes to the same bytes, which Rust's
-//! atomics do not. Elsewhere, and under Miri and ThreadSanitizer, which want to see the accesses, it is
-//! done by atomics, word by word (`words`).
+//! On x86-64 and AArch64, inline assembly copies (`assembly`): the processor allows accesses of different sizes to
+//! the same bytes, which Rust's atomics do not. Elsewhere, and under Miri and ThreadSanitizer, which must see
+//! the accesses, atomics copy word by word (`words`).
 
 #[cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
@@ -61,8 +59,8 @@ pub unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
     unsafe { way::copy_in(private, shared, len) }
 }
 
-/// Asks the processor for the line of the cache that an address lies in, to be written soon. A hint:
-/// it changes nothing, and the address may be anything.
+/// Hints to the processor that the cache line of an address will be written soon. The address need not be
+/// valid.
 #[inline(always)]
 pub fn fetch_to_write(address: *mut u8) {
     way::fetch_to_write(address);
@@ -74,7 +72,7 @@ mod tests {
 
     type Copy = unsafe fn(*const u8, *mut u8, usize);
 
-    /// The ways to copy in and out that this build has.
+    /// The implementations of `copy_in` and `copy_out` in this build.
     fn ways() -> [[Copy; 2]; 2] {
         [
             [copy_in, copy_out],
@@ -82,10 +80,10 @@ mod tests {
         ]
     }
 
-    /// Miri takes its time.
+    /// Miri is slow.
     const STEP: usize = if cfg!(miri) { 5 } else { 1 };
 
-    /// As long as the test's bytes and their neighbours, and aligned as a segment is.
+    /// Room for the test's bytes and their neighbours, aligned like a segment.
     #[repr(align(64))]
     struct Shared([u8; 208]);
 

@@ -3,30 +3,30 @@
 //!
 //! ```text
 //! sysv       the five calls of C, to the letter
-//! sync       mutual exclusion, waiting and passing on of values and messages, over shared words
+//! sync       mutex, semaphore, latest value and ring: algorithms over shared words
 //! explain    why a call failed: the facts behind an error number
 //! backend    where segments live: System V in the kernel
-//! copy       reading and writing of bytes that other processes write at the same time
+//! copy       copies bytes that other processes may write at the same time
 //! sys        every system call, and every file below /proc
 //! ```
 //!
-//! Each uses what is below it, and nothing above.
+//! Each module uses those below it, and none above.
 //!
-//! It uses neither Rust's standard library nor an allocator. The drop-in lives in programs that may have
+//! The crate uses neither Rust's standard library nor an allocator: the drop-in runs in programs that may have
 //! replaced libc's allocator, and its calls are allowed in signal handlers.
 //!
 //! # Models
 //!
-//! loom runs `sync` in every interleaving of its threads, with every value that the memory model lets a
-//! load see:
+//! loom runs `sync` in every interleaving of its threads, with every value that the memory model allows a
+//! load to return:
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shmkey-core
 //! ```
 //!
-//! The models are in `models`, and use the source of `sync` on loom's atomics. A model has no processes and
-//! no kernel: what a kernel does, sleeping and waking, is in `sync/loom.rs`, and there a sleep has no end. So
-//! a missed wake-up shows as a deadlock. Deaths are in the test `torture` of the package `shmkey`.
+//! The models in `models` use the source of `sync` on loom's atomics. A model has neither processes nor a
+//! kernel: `sync/loom.rs` sleeps and wakes in the kernel's place. A sleep has no end there, so a missed wake-up
+//! shows as a deadlock. Processes are killed by the test `torture` of the package `shmkey`.
 
 #![cfg_attr(not(any(test, loom)), no_std)]
 
@@ -41,13 +41,4 @@ pub mod sys;
 pub mod sysv;
 
 #[cfg(all(test, loom))]
-mod models {
-    mod claim;
-    mod condvar;
-    mod latest;
-    mod mutex;
-    mod ready;
-    mod ring;
-    mod rwlock;
-    mod semaphore;
-}
+mod models;

@@ -1,13 +1,12 @@
 //! `ftok`, `shmget`, `shmat`, `shmdt` and `shmctl`, to the letter: C's types, C's conventions, the
 //! kernel's and glibc's behaviour.
 //!
-//! This is what the drop-in exports under the names that unmodified programs call, and it is here
-//! for Rust code that ports such a program line by line. Other code is better served by
-//! `shmkey::Segment`.
+//! The drop-in exports these functions under the names that unmodified programs call, and Rust code that ports
+//! such a program line by line can call them. Other code is better served by `shmkey::Segment`.
 //!
-//! All five: −1 (for [`shmat`] `(void *) -1`) and `errno` on failure; on success `errno` is left
-//! alone. Safe to call from any thread, after `fork` and in signal handlers: nothing is allocated,
-//! locked or remembered. Source: `ftok(3)`, `shmget(2)`, `shmop(2)`, `shmctl(2)`.
+//! All five return −1 ([`shmat`] `(void *) -1`) and set `errno` on failure; on success they leave `errno`
+//! unchanged. They may be called from any thread, after `fork` and in signal handlers: they allocate, lock and
+//! keep nothing. Source: `ftok(3)`, `shmget(2)`, `shmop(2)`, `shmctl(2)`.
 
 use crate::{
     backend,
@@ -15,19 +14,17 @@ use crate::{
 };
 use core::ffi::{c_char, c_int, c_void};
 
-/// `ftok(3)`: a key from a file that exists and eight bits of a project id. 0 is not refused here,
-/// nor is any other id.
+/// `ftok(3)`: makes a key from a file that exists and the low eight bits of a project id. Accepts every id, also 0.
 ///
 /// # Safety
-/// None for this process' memory; the kernel reads the path, and a pointer that leads nowhere gives
-/// `EFAULT`.
+/// None for this process' memory: the kernel reads the path, and returns `EFAULT` for an invalid pointer.
 #[inline]
 pub unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
     // SAFETY: file_id_at accepts every pointer.
     answer(unsafe { sys::file_id_at(path) }.map(|file| file.ftok(proj_id)))
 }
 
-/// `shmget(2)`: the id of the segment under `key`, which is created if the flags say so.
+/// `shmget(2)`: returns the id of the segment with this key. Creates it if the flags say so.
 #[inline]
 pub fn shmget(key: libc::key_t, size: usize, flags: c_int) -> c_int {
     answer(backend::create_or_get(key, size, flags))
@@ -55,7 +52,7 @@ pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> *mut c_void
 /// That memory must not be used from now on.
 #[inline]
 pub unsafe fn shmdt(addr: *const c_void) -> c_int {
-    // SAFETY: the caller gives the memory up.
+    // SAFETY: the caller no longer uses the memory.
     answer(unsafe { backend::detach(addr) }.map(|()| 0))
 }
 

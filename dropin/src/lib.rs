@@ -16,10 +16,10 @@ use shmkey_core::{backend, explain, sys, sysv};
 
 use libc::{c_char, c_int, c_void, key_t, shmid_ds, size_t};
 
-// Each function holds a second call, to libc, that is never made: should the signatures drift
-// apart, it does not compile.
+// Each function has a second call, to libc, that is never made: a function whose signature differs from libc's does
+// not compile.
 
-/// `ftok(3)`.
+/// Makes a key, as `ftok(3)` does.
 ///
 /// # Safety
 /// As the manual page says.
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn ftok(path: *const c_char, proj_id: c_int) -> key_t {
     }
 }
 
-/// `shmget(2)`.
+/// Opens or creates a segment, as `shmget(2)` does.
 ///
 /// # Safety
 /// None; `unsafe` because libc's is.
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shmget(key: key_t, size: size_t, flags: c_int) -> c_int
     }
 }
 
-/// `shmat(2)`.
+/// Attaches a segment, as `shmat(2)` does.
 ///
 /// # Safety
 /// As the manual page says.
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> 
     }
 }
 
-/// `shmdt(2)`.
+/// Detaches a segment, as `shmdt(2)` does.
 ///
 /// # Safety
 /// As the manual page says.
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn shmdt(addr: *const c_void) -> c_int {
     }
 }
 
-/// `shmctl(2)`.
+/// Asks about a segment or changes it, as `shmctl(2)` does.
 ///
 /// # Safety
 /// As the manual page says.
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn shmctl(id: c_int, command: c_int, buf: *mut shmid_ds) -
     }
 }
 
-/// Nothing in here is meant to panic. Should it, the program ends.
+/// Ends the program. No function here panics on any input.
 #[cfg(panic = "abort")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

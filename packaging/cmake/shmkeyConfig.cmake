@@ -2,19 +2,20 @@
 #
 #   shmkey::shmkey          the shared library
 #   shmkey::static          the static library
-#   shmkey::dropin          ftok, shmget, shmat, shmdt and shmctl by shmkey: to be linked before libc
-#   shmkey::dropin_static   the same, statically
+#   shmkey::dropin          ftok, shmget, shmat, shmdt and shmctl of shmkey; link it before libc
+#   shmkey::dropin_static   the same as a static library
 #
-# those of them that are installed; COMPONENTS are the names behind the colons. Nothing here names an
-# absolute path, so the tree can be moved.
+# if they are installed. COMPONENTS are the names behind the colons. This file names no absolute path, so the
+# tree can be moved.
 
-# Links resolved: where /lib is a link to /usr/lib, the headers are beside the latter.
+# Symbolic links are resolved: where /lib is a link to /usr/lib, the headers are beside /usr/lib.
 get_filename_component(_shmkey_here "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
 
-# The libraries are two folders up from LIBDIR/cmake/shmkey; the others are for DATADIR/cmake/shmkey.
+# The places of the libraries, relative to this file: the first if it is in LIBDIR/cmake/shmkey, the others if
+# it is in DATADIR/cmake/shmkey.
 set(_shmkey_library_dirs ../.. ../../../lib/${CMAKE_LIBRARY_ARCHITECTURE} ../../../lib64 ../../../lib)
-# Seen from the folder of the libraries: where make has put the headers, if that has installed this;
-# then where they mostly are, the last one for LIBDIR=PREFIX/lib/ARCHITECTURE.
+# The places of the headers, relative to the libraries: the one that `make install` has written above this file, and
+# the usual ones, of which the last is for LIBDIR=PREFIX/lib/ARCHITECTURE.
 set(_shmkey_include_dirs ${_shmkey_include_dir} ../include ../../include)
 
 unset(_shmkey_lib)
@@ -38,7 +39,7 @@ if(NOT _shmkey_lib OR NOT _shmkey_include)
   return()
 endif()
 
-# _shmkey_target(NAME KIND FILE PROPERTY VALUE...): a target for a library that is there.
+# _shmkey_target(NAME KIND FILE PROPERTY VALUE...): adds a target if the library is installed.
 macro(_shmkey_target name kind file)
   if(NOT TARGET shmkey::${name} AND EXISTS "${_shmkey_lib}/${file}")
     add_library(shmkey::${name} ${kind} IMPORTED)
@@ -55,10 +56,10 @@ _shmkey_target(dropin SHARED libshmkey_dropin.so
   IMPORTED_SONAME libshmkey_dropin.so)
 _shmkey_target(dropin_static STATIC libshmkey_dropin.a)
 
-# What Rust names for a static library that has its standard library in it; the drop-in has not.
+# The libraries that Rust's standard library needs. The drop-in does not contain it.
 if(TARGET shmkey::static)
   set_property(TARGET shmkey::static PROPERTY INTERFACE_LINK_LIBRARIES util rt pthread m dl)
-  # Leaves out what no function of the program reaches.
+  # Leaves out functions that the program does not use.
   set_property(TARGET shmkey::static PROPERTY INTERFACE_LINK_OPTIONS LINKER:--gc-sections)
 endif()
 

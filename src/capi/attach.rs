@@ -153,7 +153,7 @@ unsafe fn checked_attach(
     unsafe { attach_at(id, address, flags) }
 }
 
-/// What is attached at an address.
+/// Finds what is attached at an address.
 fn attached(addr: *const c_void) -> Result<sys::Mapping, Error> {
     match sys::attached_at(addr as usize) {
         Ok(Some(mapping)) => Ok(mapping),

@@ -73,7 +73,7 @@ impl Last {
         (words[0] != 0).then_some(words)
     }
 
-    /// The text, made now if it is not.
+    /// Returns the text, and makes it before if it is not made yet.
     fn text(&self) -> *const c_char {
         if let Some(failure) = self.kept().and_then(Failure::from_words) {
             let errno = Errno::last();
@@ -124,7 +124,7 @@ fn record_text(error: Error) {
     Errno(error.errno()).set();
 }
 
-/// Stores an answer where C wants it. Returns C's 0.
+/// Stores an answer where the caller wants it. Returns 0.
 ///
 /// # Safety
 /// If there is memory at `to`, it must be the caller's to write.
@@ -140,8 +140,7 @@ pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Res
     }
 }
 
-/// Does something whose inner workings may fail and yet succeed as a whole: then errno is left as it
-/// was.
+/// Calls a function, and restores errno if it succeeds: a step inside it may have failed.
 #[inline(always)]
 pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // Asked for once, because it is a call of another library.
@@ -156,7 +155,7 @@ pub(super) fn keeping_errno<T>(work: impl FnOnce() -> Result<T, Error>) -> Resul
     result
 }
 
-/// A result in C's form: the number, or −1.
+/// Converts a result for C: the number, or −1.
 #[inline(always)]
 pub(super) fn or_minus_one<T: From<i8>>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| {
@@ -165,7 +164,7 @@ pub(super) fn or_minus_one<T: From<i8>>(result: Result<T, Error>) -> T {
     })
 }
 
-/// A result in C's form: the address, or NULL.
+/// Converts a result for C: the address, or NULL.
 pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
     match result {
         Ok(address) => address.as_ptr().cast(),

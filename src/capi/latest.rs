@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::Action,
+    kind::Kind,
     object::latest::{RawLatest, Writer},
     sync::Deadline,
 };
@@ -62,7 +63,9 @@ pub unsafe extern "C" fn shm_latest_open(
     flags: c_int,
 ) -> *mut shm_latest {
     // SAFETY: both accept every pointer.
-    open(size, || unsafe { with_layout(named(name, flags)?, layout) })
+    open(size, || unsafe {
+        with_layout(Kind::Latest, named(Kind::Latest, name, flags)?, layout)
+    })
 }
 
 /// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
@@ -94,7 +97,7 @@ pub unsafe extern "C" fn shm_latest_open_at(
 ) -> *mut shm_latest {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(described(place, flags)?, layout)
+        with_layout(Kind::Latest, described(Kind::Latest, place, flags)?, layout)
     })
 }
 
@@ -126,9 +129,16 @@ pub unsafe extern "C" fn shm_latest_publish(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let latest = unsafe { object(latest) }?;
+        let latest = unsafe { object("shm_latest_publish", latest) }?;
         // SAFETY: the caller hands over that many bytes.
-        let value = unsafe { source(value, latest.raw.size()) }?;
+        let value = unsafe {
+            source(
+                latest.raw.object(),
+                Action::Publish,
+                value,
+                latest.raw.size(),
+            )
+        }?;
         // SAFETY: the caller publishes by one thread at a time.
         let own = unsafe { &mut *latest.writer.get() };
         let writer = match own {
@@ -155,8 +165,10 @@ pub unsafe extern "C" fn shm_latest_publish(
 pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut c_void) -> i64 {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let latest = unsafe { object(latest) }?;
+        let latest = unsafe { object("shm_latest_read", latest) }?;
         // SAFETY: the caller hands over that many bytes.
+        expect_bytes(latest.raw.object(), Action::Read, value, latest.raw.size())?;
+        // SAFETY: as above.
         unsafe { read(latest, value) }
     }))
 }
@@ -164,8 +176,6 @@ pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut 
 /// # Safety
 /// `value` must be NULL, or lead to as many bytes as a value has.
 unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
-    let size = latest.raw.size();
-    expect_bytes(value, size)?;
     // SAFETY: the caller's promise.
     let version = unsafe { latest.raw.read(value.cast()) }?;
     Ok((version & i64::MAX as u64) as i64)
@@ -194,8 +204,10 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 ) -> i64 {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let latest = unsafe { object(latest) }?;
-        let deadline: Deadline = deadline(timeout)?;
+        let latest = unsafe { object("shm_latest_read_newer", latest) }?;
+        let object = latest.raw.object();
+        expect_bytes(object, Action::WaitNewer, value, latest.raw.size())?;
+        let deadline: Deadline = deadline(object, Action::WaitNewer, timeout)?;
         latest.raw.wait(seen as u64, deadline)?;
         // SAFETY: the caller hands over that many bytes.
         match unsafe { read(latest, value) }? {
@@ -221,7 +233,7 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     // SAFETY: the caller hands over an open one.
-    let latest = unsafe { object(latest) };
+    let latest = unsafe { object("shm_latest_version", latest) };
     or_minus_one(latest.map(|latest| (latest.raw.version() & i64::MAX as u64) as i64))
 }
 
@@ -236,7 +248,7 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     // SAFETY: the caller hands over an open one.
-    or_minus_one(unsafe { object(latest) }.map(|latest| latest.raw.object().id()))
+    or_minus_one(unsafe { object("shm_latest_id", latest) }.map(|latest| latest.raw.object().id()))
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
@@ -253,7 +265,10 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
 pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(latest) }?.raw.object().is_removed()?;
+        let removed = unsafe { object("shm_latest_removed", latest) }?
+            .raw
+            .object()
+            .is_removed()?;
         Ok(c_int::from(removed))
     }))
 }

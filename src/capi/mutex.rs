@@ -5,7 +5,7 @@ use super::{
     object::{close, deadline, handle, object, with_layout},
     place::{described, named, shm_place},
 };
-use crate::{Error, Place, object::mutex};
+use crate::{Error, Place, error::Action, kind::Kind, object::mutex};
 use core::ffi::{c_char, c_int, c_void};
 
 /// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
@@ -48,7 +48,9 @@ pub unsafe extern "C" fn shm_mutex_open(
     flags: c_int,
 ) -> *mut shm_mutex {
     // SAFETY: both accept every pointer.
-    open(size, || unsafe { with_layout(named(name, flags)?, layout) })
+    open(size, || unsafe {
+        with_layout(Kind::Mutex, named(Kind::Mutex, name, flags)?, layout)
+    })
 }
 
 /// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
@@ -78,7 +80,7 @@ pub unsafe extern "C" fn shm_mutex_open_at(
 ) -> *mut shm_mutex {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(described(place, flags)?, layout)
+        with_layout(Kind::Mutex, described(Kind::Mutex, place, flags)?, layout)
     })
 }
 
@@ -97,7 +99,8 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
 /// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
 /// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default.
+/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
+/// does not change errno and shm_last_error().
 /// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 /// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
 /// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is
@@ -122,7 +125,8 @@ pub unsafe extern "C" fn shm_mutex_lock(mutex: *mut shm_mutex, timeout: i64) -> 
 unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
-        let owner_died = unsafe { object(mutex) }?.0.lock(deadline(timeout)?)?;
+        let mutex = &unsafe { object("shm_mutex_lock", mutex) }?.0;
+        let owner_died = mutex.lock(deadline(mutex.object(), Action::Lock, timeout)?)?;
         Ok(if owner_died { libc::EOWNERDEAD } else { 0 })
     }))
 }
@@ -138,7 +142,7 @@ unsafe fn lock(mutex: *mut shm_mutex, timeout: i64) -> c_int {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
     // SAFETY: the caller hands over an open mutex.
-    or_null(unsafe { object(mutex) }.map(|mutex| mutex.0.object().payload()))
+    or_null(unsafe { object("shm_mutex_data", mutex) }.map(|mutex| mutex.0.object().payload()))
 }
 
 /// Marks the bytes as consistent, after shm_mutex_lock() has returned EOWNERDEAD.
@@ -152,7 +156,10 @@ pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
 pub unsafe extern "C" fn shm_mutex_consistent(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
-        unsafe { object(mutex) }?.0.consistent().map(|()| 0)
+        unsafe { object("shm_mutex_consistent", mutex) }?
+            .0
+            .consistent()
+            .map(|()| 0)
     }))
 }
 
@@ -181,7 +188,10 @@ pub unsafe extern "C" fn shm_mutex_unlock(mutex: *mut shm_mutex) -> c_int {
 unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open mutex.
-        unsafe { object(mutex) }?.0.unlock().map(|()| 0)
+        unsafe { object("shm_mutex_unlock", mutex) }?
+            .0
+            .unlock()
+            .map(|()| 0)
     }))
 }
 
@@ -196,7 +206,7 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     // SAFETY: the caller hands over an open mutex.
-    or_minus_one(unsafe { object(mutex) }.map(|mutex| mutex.0.object().id()))
+    or_minus_one(unsafe { object("shm_mutex_id", mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
@@ -213,7 +223,10 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
 pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(mutex) }?.0.object().is_removed()?;
+        let removed = unsafe { object("shm_mutex_removed", mutex) }?
+            .0
+            .object()
+            .is_removed()?;
         Ok(c_int::from(removed))
     }))
 }

@@ -7,7 +7,10 @@ use super::{
     open::{NAME_MAX, read_name},
 };
 use crate::{
-    Error, Place,
+    Error, ErrorKind, Place,
+    error::{Action, What},
+    kind::Kind,
+    object::Object,
     sync::{Buffer, Deadline, Source},
 };
 use core::{
@@ -19,7 +22,7 @@ use core::{
 /// The flags that the objects' functions know.
 const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::SHM_RDONLY;
 
-/// A place with what the flags say: whether to create the object, with which mode, or to read only.
+/// Adds to a place what the flags say: whether to create the object, with which mode, or to read only.
 pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
     if flags & (SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST) != 0 {
         return Err(Error::invalid(
@@ -41,57 +44,71 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
 ///
 /// # Safety
 /// None for this process' memory; the name means something only if it is a string.
-pub(super) unsafe fn with_layout(place: Place, layout: *const c_char) -> Result<Place, Error> {
+pub(super) unsafe fn with_layout(
+    kind: Kind,
+    place: Place,
+    layout: *const c_char,
+) -> Result<Place, Error> {
     if layout.is_null() {
         return Ok(place);
     }
     let mut buffer = [0; NAME_MAX + 1];
-    // SAFETY: read_name accepts every pointer.
-    let layout = unsafe { read_name(layout, &mut buffer) }?;
     let not_text = |_| Error::invalid("open", "the name of a layout is text in UTF-8");
-    Ok(place.layout(core::str::from_utf8(layout).map_err(not_text)?))
-}
-
-/// A timeout of C's: SHMKEY_FOREVER is none, else it is a number of nanoseconds.
-pub(super) fn timeout_of(timeout: i64) -> Result<Option<Duration>, Error> {
-    match timeout {
-        SHMKEY_FOREVER => Ok(None),
-        0.. => Ok(Some(Duration::from_nanos(timeout as u64))),
-        _ => Err(Error::invalid(
-            "timeout",
-            "a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of nanoseconds",
-        )),
+    // SAFETY: read_name accepts every pointer.
+    let text = match unsafe { read_name(layout, &mut buffer) } {
+        Ok(layout) => core::str::from_utf8(layout).map_err(not_text),
+        Err(error) if error.errno() == libc::ENAMETOOLONG => Err(Error::layout_too_long()),
+        Err(error) => Err(error),
+    };
+    match text {
+        Ok(text) => Ok(place.layout(text)),
+        Err(error) => Err(error.opening(kind, place.site.name())),
     }
 }
 
-/// When a wait with this timeout ends.
-pub(super) fn deadline(timeout: i64) -> Result<Deadline, Error> {
-    timeout_of(timeout).map(Deadline::after)
+/// Converts a timeout of C: SHMKEY_FOREVER is no duration, any other is a number of nanoseconds. Returns
+/// `None` if it is negative otherwise.
+pub(super) fn timeout_of(timeout: i64) -> Option<Option<Duration>> {
+    match timeout {
+        SHMKEY_FOREVER => Some(None),
+        0.. => Some(Some(Duration::from_nanos(timeout as u64))),
+        _ => None,
+    }
 }
 
-/// An object handed to C, which gives it back to `close`.
+/// Returns when a wait for an object with this timeout ends.
+pub(super) fn deadline(object: &Object, action: Action, timeout: i64) -> Result<Deadline, Error> {
+    let why = || {
+        let error = object.error(ErrorKind::InvalidArgument).during(action);
+        error.with(What::Timeout, timeout as u64, 0)
+    };
+    Ok(Deadline::after(timeout_of(timeout).ok_or_else(why)?))
+}
+
+/// Makes a handle of an object, for C, which passes it to `close` at the end.
 pub(super) fn handle<T>(opened: Result<T, Error>) -> *mut T {
     let leaked = |object| NonNull::from(Box::leak(Box::new(object))).cast();
     or_null(opened.map(leaked)).cast()
 }
 
-/// What C's handle stands for.
+/// Returns the object that a handle stands for, in this call.
 ///
 /// # Safety
 /// It must be NULL, or come from `handle` and not have been closed.
-pub(super) unsafe fn object<'a, T>(handle: *const T) -> Result<&'a T, Error> {
+pub(super) unsafe fn object<'a, T>(call: &'static str, handle: *const T) -> Result<&'a T, Error> {
     // SAFETY: the caller's promise.
-    unsafe { handle.as_ref() }.ok_or_else(no_handle)
+    unsafe { handle.as_ref() }.ok_or_else(|| no_handle(call))
 }
 
-fn no_handle() -> Error {
+#[cold]
+fn no_handle(call: &'static str) -> Error {
     Error::bad_pointer(
-        "object",
-        "the object is NULL; opening it has failed, perhaps",
+        call,
+        "the handle is NULL; check the result of opening it (in C++, an object that was moved from or closed has none)",
     )
 }
 
-/// Gives an object up.
+/// Closes a handle.
 ///
 /// # Safety
 /// As for `object`; and it must not be used afterwards.
@@ -103,12 +120,15 @@ pub(super) unsafe fn close<T>(handle: *mut T) {
 }
 
 /// Checks a pointer to `len` bytes of the caller's, as far as that can be done at no cost.
-pub(super) fn expect_bytes(bytes: *const c_void, len: usize) -> Result<(), Error> {
+pub(super) fn expect_bytes(
+    object: &Object,
+    action: Action,
+    bytes: *const c_void,
+    len: usize,
+) -> Result<(), Error> {
     if bytes.is_null() && len != 0 || len > isize::MAX as usize {
-        return Err(Error::bad_pointer(
-            "object",
-            "the buffer is NULL, or longer than any memory",
-        ));
+        let error = object.error(ErrorKind::BadPointer).during(action);
+        return Err(error.with(What::Buffer, 0, 0));
     }
     Ok(())
 }
@@ -117,8 +137,13 @@ pub(super) fn expect_bytes(bytes: *const c_void, len: usize) -> Result<(), Error
 ///
 /// # Safety
 /// Unless `len` is 0, `len` bytes from `bytes` on must be readable as long as the result is used.
-pub(super) unsafe fn source<'a>(bytes: *const c_void, len: usize) -> Result<Source<'a>, Error> {
-    expect_bytes(bytes, len)?;
+pub(super) unsafe fn source<'a>(
+    object: &Object,
+    action: Action,
+    bytes: *const c_void,
+    len: usize,
+) -> Result<Source<'a>, Error> {
+    expect_bytes(object, action, bytes, len)?;
     // SAFETY: the caller's promise.
     Ok(unsafe { Source::new(bytes.cast(), len) })
 }
@@ -127,8 +152,13 @@ pub(super) unsafe fn source<'a>(bytes: *const c_void, len: usize) -> Result<Sour
 ///
 /// # Safety
 /// Unless `len` is 0, `len` bytes from `bytes` on must be writable as long as the result is used.
-pub(super) unsafe fn buffer<'a>(bytes: *mut c_void, len: usize) -> Result<Buffer<'a>, Error> {
-    expect_bytes(bytes, len)?;
+pub(super) unsafe fn buffer<'a>(
+    object: &Object,
+    action: Action,
+    bytes: *mut c_void,
+    len: usize,
+) -> Result<Buffer<'a>, Error> {
+    expect_bytes(object, action, bytes, len)?;
     // SAFETY: the caller's promise.
     Ok(unsafe { Buffer::new(bytes.cast(), len) })
 }

@@ -198,7 +198,7 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
         .map_err(|errno| Error::open(errno, key.as_raw(), size, flags))
 }
 
-/// The file that a key is to be made from.
+/// Finds the file that a key is to be made from.
 ///
 /// # Safety
 /// None for this process' memory; the path means something only if it is a string.

@@ -4,7 +4,7 @@ use super::{
     object::{timeout_of, with_flags},
     open::{NAME_MAX, file_at, read_name},
 };
-use crate::{Error, Place, Segment, capi::SHMKEY_ANY_OWNER, object::attach_segment};
+use crate::{Error, Place, Segment, capi::SHMKEY_ANY_OWNER, kind::Kind, object::attach_segment};
 use core::{
     ffi::{c_char, c_int},
     mem::size_of,
@@ -41,48 +41,69 @@ pub struct shm_place {
 // No padding: later versions find every byte initialised.
 const _: () = assert!(size_of::<shm_place>() == 4 * 8 + 3 * 4 + 5 * 4);
 
-/// The place that a name stands for.
+/// Makes the place that a name stands for.
 ///
 /// # Safety
 /// None for this process' memory; the name means something only if it is a string.
-pub(super) unsafe fn named(name: *const c_char, flags: c_int) -> Result<Place, Error> {
+pub(super) unsafe fn named(kind: Kind, name: *const c_char, flags: c_int) -> Result<Place, Error> {
     let mut buffer = [0; NAME_MAX + 1];
     // SAFETY: read_name accepts every pointer.
-    let name = unsafe { read_name(name, &mut buffer) }?;
-    with_flags(Place::named(name), flags)
+    match unsafe { read_name(name, &mut buffer) } {
+        Ok(name) => {
+            with_flags(Place::named(name), flags).map_err(|error| error.opening(kind, name))
+        }
+        Err(error) if error.errno() == libc::ENAMETOOLONG => {
+            Err(Error::object_name_too_long().opening(kind, b""))
+        }
+        Err(error) => Err(error.opening(kind, b"")),
+    }
 }
 
-/// The place that a structure describes.
+/// Makes the place that a structure describes.
 ///
 /// # Safety
 /// `place` must be NULL or lead to a structure.
-pub(super) unsafe fn described(place: *const shm_place, flags: c_int) -> Result<Place, Error> {
+pub(super) unsafe fn described(
+    kind: Kind,
+    place: *const shm_place,
+    flags: c_int,
+) -> Result<Place, Error> {
     if place.is_null() {
-        return Err(Error::bad_pointer("open", "the place is NULL"));
+        return Err(Error::bad_pointer("open", "the place is NULL").opening(kind, b""));
     }
     // SAFETY: the caller's promise. Read once: another thread may write it.
     let given = unsafe { place.read_unaligned() };
-    expect_one_way(&given)?;
-    let place = if !given.name.is_null() {
-        // SAFETY: named accepts every pointer.
-        unsafe { named(given.name, flags) }?
-    } else if !given.path.is_null() {
-        // SAFETY: file_at accepts every pointer.
-        let file = unsafe { file_at(given.path, given.proj_id) }?;
-        with_flags(Place::file(file, given.proj_id), flags)?
-    } else {
-        let read_only = flags & libc::SHM_RDONLY != 0;
-        let memory = attach_segment(&Segment::from_id(given.id), read_only)?;
-        with_flags(Place::within(Arc::new(memory), given.offset), flags)?
-    };
+    // SAFETY: as above.
+    let place = unsafe { found(kind, &given, flags) }.map_err(|error| error.opening(kind, b""))?;
     let place = match given.owner {
         SHMKEY_ANY_OWNER => place,
         uid => place.owner(uid),
     };
-    Ok(Place {
-        timeout: timeout_of(given.timeout)?,
-        ..place
-    })
+    let Some(timeout) = timeout_of(given.timeout) else {
+        return Err(Error::timeout(given.timeout).opening(kind, place.site.name()));
+    };
+    Ok(Place { timeout, ..place })
+}
+
+/// The place that a structure describes, without its owner and its timeout.
+///
+/// # Safety
+/// None for this process' memory; the strings mean something only if they are some.
+unsafe fn found(kind: Kind, given: &shm_place, flags: c_int) -> Result<Place, Error> {
+    expect_one_way(given)?;
+    if !given.name.is_null() {
+        // SAFETY: named accepts every pointer.
+        unsafe { named(kind, given.name, flags) }
+    } else if !given.path.is_null() {
+        // SAFETY: file_at accepts every pointer.
+        let file = unsafe { file_at(given.path, given.proj_id) }?;
+        with_flags(Place::file(file, given.proj_id), flags)
+    } else {
+        let read_only = flags & libc::SHM_RDONLY != 0;
+        let memory = attach_segment(&Segment::from_id(given.id), read_only)
+            .map_err(|error| error.perhaps_of_zeroes(given.id))?;
+        with_flags(Place::within(Arc::new(memory), given.offset), flags)
+    }
 }
 
 /// Fails unless a structure says in exactly one way where the object lies.

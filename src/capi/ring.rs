@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    kind::{DROP_OLDEST, MANY_SENDERS},
+    kind::{DROP_OLDEST, Kind, MANY_SENDERS},
     object::ring::{RawRing, ReceiveEnd, SendEnd},
     sync,
 };
@@ -49,9 +49,9 @@ struct Sending {
 /// What the receiving side has.
 struct Receiving {
     end: Option<ReceiveEnd>,
-    /// A message was peeked at, and not released.
+    /// The peeked message that is not released yet.
     peeked: Option<sync::ring::Span>,
-    /// The number of the last message that was peeked at.
+    /// The number of the last peeked message.
     message: u64,
 }
 
@@ -128,7 +128,9 @@ pub unsafe extern "C" fn shm_ring_open(
     flags: c_int,
 ) -> *mut shm_ring {
     // SAFETY: named accepts every pointer.
-    open(capacity, options, || unsafe { named(name, flags) })
+    open(capacity, options, || unsafe {
+        named(Kind::Ring, name, flags)
+    })
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
@@ -157,7 +159,9 @@ pub unsafe extern "C" fn shm_ring_open_at(
     flags: c_int,
 ) -> *mut shm_ring {
     // SAFETY: the caller hands over a place.
-    open(capacity, options, || unsafe { described(place, flags) })
+    open(capacity, options, || unsafe {
+        described(Kind::Ring, place, flags)
+    })
 }
 
 /// Where the next handle begins to number its slots and messages.
@@ -169,8 +173,9 @@ fn open(
     place: impl FnOnce() -> Result<Place, Error>,
 ) -> *mut shm_ring {
     handle(keeping_errno(|| {
-        let options = options_of(options)?;
         let place = place()?;
+        let options =
+            options_of(options).map_err(|error| error.opening(Kind::Ring, place.site.name()))?;
         // Relaxed: only has to differ from all others. No handle lives to have as many slots.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
@@ -188,7 +193,7 @@ fn open(
     }))
 }
 
-/// The options of a ring that an argument of C's stands for.
+/// Converts the options of a ring, an argument of C.
 fn options_of(options: c_int) -> Result<u32, Error> {
     const OF_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_RDONLY;
     let unknown = options & !(SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST);
@@ -206,30 +211,36 @@ fn options_of(options: c_int) -> Result<u32, Error> {
     Ok(option(SHMKEY_MANY_SENDERS, MANY_SENDERS) | option(SHMKEY_DROP_OLDEST, DROP_OLDEST))
 }
 
-/// What both sides of a ring need, and what the sending one has.
+/// Returns the ring, and what its sending side has.
 ///
 /// # Safety
 /// As for `object`; and no other thread may send at the same time.
-unsafe fn sending<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Sending), Error> {
+unsafe fn sending<'a>(
+    call: &'static str,
+    ring: *mut shm_ring,
+) -> Result<(&'a RawRing, &'a mut Sending), Error> {
     // SAFETY: the caller's promise.
-    let ring = unsafe { object(ring) }?;
+    let ring = unsafe { object(call, ring) }?;
     // SAFETY: this is only for the thread that sends.
     Ok((&ring.raw, unsafe { &mut *ring.sending.get() }))
 }
 
-/// The same of the receiving side.
+/// Returns the ring, and what its receiving side has.
 ///
 /// # Safety
 /// As for `object`; and no other thread may receive at the same time.
-unsafe fn receiving<'a>(ring: *mut shm_ring) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
+unsafe fn receiving<'a>(
+    call: &'static str,
+    ring: *mut shm_ring,
+) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
     // SAFETY: the caller's promise.
-    let ring = unsafe { object(ring) }?;
+    let ring = unsafe { object(call, ring) }?;
     // SAFETY: this is only for the thread that receives.
     Ok((&ring.raw, unsafe { &mut *ring.receiving.get() }))
 }
 
 impl Sending {
-    /// The sending end, which this process takes when it first sends.
+    /// Returns the sending end, which this process takes when it first sends.
     fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
             return Err(reserved(raw, action));
@@ -242,7 +253,7 @@ impl Sending {
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
     }
 
-    /// The end that has reserved this slot, if that was the last one.
+    /// Returns the end, if this slot is the last one that it has reserved.
     ///
     /// # Safety
     /// `slot` must be NULL, or lead to a slot.
@@ -273,21 +284,27 @@ impl Sending {
     }
 }
 
-/// The error for a slot or a message that this handle does not hold.
+/// Returns the error for a slot or a message that this handle does not hold.
 #[cold]
 fn not_held(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::NotOwner);
     error.during(action)
 }
 
-/// The error for a slot or a message that is NULL.
+/// Returns the error for a slot or a message that is NULL.
 #[cold]
 fn null(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::BadPointer);
     error.during(action).with(What::Null, 0, 0)
 }
 
-/// The error for a handle that has a slot reserved.
+/// Returns the error for a handle that has a slot reserved.
+#[cold]
+fn too_many(raw: &RawRing, action: Action, count: usize) -> Error {
+    let error = raw.object().error(ErrorKind::InvalidArgument);
+    error.during(action).with(What::TooMany, count as u64, 0)
+}
+
 #[cold]
 fn reserved(raw: &RawRing, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::InvalidArgument);
@@ -304,7 +321,7 @@ unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
 }
 
 impl Receiving {
-    /// The receiving end, the same way.
+    /// Returns the receiving end, which this process takes when it first receives.
     fn end(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
             self.peeked = None;
@@ -314,7 +331,7 @@ impl Receiving {
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
-    /// The same for a call that looks for a message: one that was peeked at is looked at anew.
+    /// Returns the receiving end for a call that looks for a message, which ends the access to a peeked one.
     fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
         self.end(raw)
@@ -362,11 +379,12 @@ pub unsafe extern "C" fn shm_ring_send(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_send", ring) }?;
         // SAFETY: the caller hands over that many bytes.
-        let message = unsafe { source(message, size) }?;
+        let message = unsafe { source(raw.object(), Action::Send, message, size) }?;
+        let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
-        raw.send(end, message, deadline(timeout)?).map(|()| 0)
+        raw.send(end, message, deadline).map(|()| 0)
     }))
 }
 
@@ -394,14 +412,12 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
-            return Err(Error::invalid(
-                "shm_ring",
-                "so many messages do not fit into memory",
-            ));
+            return Err(too_many(raw, Action::Send, count));
         };
-        expect_bytes(messages.cast(), size)?;
+        expect_bytes(raw.object(), Action::Send, messages.cast(), size)?;
+        let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
@@ -409,10 +425,10 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             // them stands for bytes that the caller hands over.
             unsafe {
                 let shm_bytes { data, size } = messages.add(i).read_volatile();
-                source(data, size)
+                source(raw.object(), Action::Send, data, size)
             }
         });
-        let sent = raw.send_batch(end, messages, deadline(timeout)?)?;
+        let sent = raw.send_batch(end, messages, deadline)?;
         Ok(sent as isize)
     }))
 }
@@ -444,12 +460,13 @@ pub unsafe extern "C" fn shm_ring_reserve(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_reserve", ring) }?;
         if slot.is_null() {
             return Err(null(raw, Action::Reserve));
         }
+        let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = sending.end(raw, Action::Reserve)?;
-        let offset = raw.reserve(end, size, deadline(timeout)?)?;
+        let offset = raw.reserve(end, size, deadline)?;
         sending.slot += 1;
         let reserved = shm_slot {
             data: raw.view().area.address(offset).cast(),
@@ -482,7 +499,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_commit", ring) }?;
         // SAFETY: the caller hands over a slot.
         let end = unsafe { sending.end_of(raw, slot, Action::Commit) }?;
         raw.commit(end, size).map(|()| 0)
@@ -503,7 +520,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_slot) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_abort", ring) }?;
         // SAFETY: the caller hands over a slot.
         let end = unsafe { sending.end_of(raw, slot, Action::Abort) }?;
         raw.abort(end).map(|()| 0)
@@ -535,11 +552,12 @@ pub unsafe extern "C" fn shm_ring_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_recv", ring) }?;
         // SAFETY: the caller hands over that many bytes.
-        let buffer = unsafe { self::buffer(buffer, size) }?;
+        let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
+        let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         let end = receiving.end_to_receive(raw)?;
-        let len = raw.receive(end, buffer, deadline(timeout)?)?;
+        let len = raw.receive(end, buffer, deadline)?;
         Ok(len as isize)
     }))
 }
@@ -568,20 +586,18 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_recv_batch", ring) }?;
         // SAFETY: the caller hands over that many bytes.
-        let buffer = unsafe { self::buffer(buffer, size) }?;
+        let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
-            return Err(Error::invalid(
-                "shm_ring",
-                "so many messages do not fit into memory",
-            ));
+            return Err(too_many(raw, Action::Receive, count));
         };
-        expect_bytes(lengths.cast(), room)?;
+        expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
+        let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
         let end = receiving.end_to_receive(raw)?;
-        let received = raw.receive_batch(end, buffer, count, deadline(timeout)?, store)?;
+        let received = raw.receive_batch(end, buffer, count, deadline, store)?;
         Ok(received as isize)
     }))
 }
@@ -605,12 +621,13 @@ pub unsafe extern "C" fn shm_ring_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_peek", ring) }?;
         if message.is_null() {
             return Err(null(raw, Action::Peek));
         }
+        let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = receiving.end_to_receive(raw)?;
-        let found = raw.peek(end, deadline(timeout)?)?;
+        let found = raw.peek(end, deadline)?;
         receiving.peeked = Some(found);
         receiving.message += 1;
         let in_place = shm_message {
@@ -643,7 +660,7 @@ pub unsafe extern "C" fn shm_ring_release(
 ) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_release", ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
         let number = unsafe { read(message) }
             .ok_or_else(|| null(raw, Action::Release))?
@@ -671,7 +688,7 @@ pub unsafe extern "C" fn shm_ring_release(
 pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_begin_sending", ring) }?;
         sending.end(raw, Action::BecomeSender).map(|_| 0)
     }))
 }
@@ -687,7 +704,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_begin_receiving", ring) }?;
         receiving.end(raw).map(|_| 0)
     }))
 }
@@ -704,7 +721,7 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_end_sending", ring) }?;
         sending.give_back(raw).map(|()| 0)
     }))
 }
@@ -720,7 +737,7 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving(ring) }?;
+        let (raw, receiving) = unsafe { receiving("shm_ring_end_receiving", ring) }?;
         receiving.give_back(raw);
         Ok(0)
     }))
@@ -737,7 +754,9 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().capacity as isize))
+    or_minus_one(
+        unsafe { object("shm_ring_capacity", ring) }.map(|ring| ring.raw.view().capacity as isize),
+    )
 }
 
 /// Returns how many bytes of the ring are in use, by messages and their headers.
@@ -751,7 +770,9 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.view().used() as isize))
+    or_minus_one(
+        unsafe { object("shm_ring_used", ring) }.map(|ring| ring.raw.view().used() as isize),
+    )
 }
 
 /// Returns how many messages a sender has dropped to make room, since the ring was created.
@@ -765,7 +786,7 @@ pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     // SAFETY: the caller hands over an open ring.
-    let ring = unsafe { object(ring) };
+    let ring = unsafe { object("shm_ring_dropped", ring) };
     or_minus_one(ring.map(|ring| (ring.raw.view().words.dropped() & i64::MAX as u64) as i64))
 }
 
@@ -780,7 +801,7 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     // SAFETY: the caller hands over an open ring.
-    or_minus_one(unsafe { object(ring) }.map(|ring| ring.raw.object().id()))
+    or_minus_one(unsafe { object("shm_ring_id", ring) }.map(|ring| ring.raw.object().id()))
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
@@ -797,7 +818,10 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(ring) }?.raw.object().is_removed()?;
+        let removed = unsafe { object("shm_ring_removed", ring) }?
+            .raw
+            .object()
+            .is_removed()?;
         Ok(c_int::from(removed))
     }))
 }
@@ -814,7 +838,7 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
     let given_back = || {
         // SAFETY: the caller hands over an open ring, and no other thread uses it.
-        let (raw, sending) = unsafe { sending(ring) }?;
+        let (raw, sending) = unsafe { sending("shm_ring_close", ring) }?;
         sending.give_back(raw).map(|()| 0)
     };
     if ring.is_null() || or_minus_one::<c_int>(keeping_errno(given_back)) == 0 {

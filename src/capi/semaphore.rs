@@ -5,7 +5,7 @@ use super::{
     object::{close, deadline, handle, object},
     place::{described, named, shm_place},
 };
-use crate::{Error, Place, Semaphore};
+use crate::{Error, Place, Semaphore, error::Action, kind::Kind};
 use core::ffi::{c_char, c_int, c_uint};
 
 /// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn shm_semaphore_open(
     flags: c_int,
 ) -> *mut shm_semaphore {
     // SAFETY: named accepts every pointer.
-    open(first, || unsafe { named(name, flags) })
+    open(first, || unsafe { named(Kind::Semaphore, name, flags) })
 }
 
 /// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
@@ -66,7 +66,9 @@ pub unsafe extern "C" fn shm_semaphore_open_at(
     flags: c_int,
 ) -> *mut shm_semaphore {
     // SAFETY: the caller hands over a place.
-    open(first, || unsafe { described(place, flags) })
+    open(first, || unsafe {
+        described(Kind::Semaphore, place, flags)
+    })
 }
 
 fn open(first: c_uint, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_semaphore {
@@ -87,7 +89,10 @@ fn open(first: c_uint, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm
 pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open semaphore.
-        unsafe { object(semaphore) }?.0.post().map(|()| 0)
+        unsafe { object("shm_semaphore_post", semaphore) }?
+            .0
+            .post()
+            .map(|()| 0)
     }))
 }
 
@@ -106,8 +111,9 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
 pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeout: i64) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open semaphore.
-        let semaphore = unsafe { object(semaphore) }?;
-        semaphore.0.wait_until(deadline(timeout)?).map(|()| 0)
+        let semaphore = unsafe { object("shm_semaphore_wait", semaphore) }?;
+        let deadline = deadline(semaphore.0.object(), Action::Wait, timeout)?;
+        semaphore.0.wait_until(deadline).map(|()| 0)
     }))
 }
 
@@ -122,7 +128,10 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
-    or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.value() as c_int))
+    or_minus_one(
+        unsafe { object("shm_semaphore_value", semaphore) }
+            .map(|semaphore| semaphore.0.value() as c_int),
+    )
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
@@ -136,7 +145,9 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_int {
     // SAFETY: the caller hands over an open semaphore.
-    or_minus_one(unsafe { object(semaphore) }.map(|semaphore| semaphore.0.object().id()))
+    or_minus_one(
+        unsafe { object("shm_semaphore_id", semaphore) }.map(|semaphore| semaphore.0.object().id()),
+    )
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
@@ -153,7 +164,9 @@ pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_
 pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
-        let removed = unsafe { object(semaphore) }?.0.is_removed()?;
+        let removed = unsafe { object("shm_semaphore_removed", semaphore) }?
+            .0
+            .is_removed()?;
         Ok(c_int::from(removed))
     }))
 }

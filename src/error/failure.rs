@@ -3,7 +3,7 @@
 use super::{ErrorKind, label::write_name};
 use crate::{
     backend,
-    explain::Bytes,
+    explain::{self, Bytes},
     holder::{Holder, Life},
     kind::Kind,
     sys,
@@ -68,7 +68,7 @@ impl Action {
         Action::ALL[self as usize].1
     }
 
-    /// The role that is needed for it.
+    /// Returns the role that it needs.
     fn role(self) -> &'static str {
         match self {
             Action::BecomePublisher | Action::Publish => "publisher",
@@ -77,7 +77,7 @@ impl Action {
         }
     }
 
-    /// The role on the other side of a ring.
+    /// Returns the role on the other side of a ring.
     fn peer(self) -> &'static str {
         match self.role() {
             "receiver" => "sender",
@@ -130,10 +130,20 @@ pub(crate) enum What {
     Reserved,
     /// The lengths of a message and of the slot that was reserved for it.
     ShortSlot,
+    /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
+    Buffer,
+    /// `number`: so many structures.
+    TooMany,
+    /// `number`: a timeout, an `i64`, that is none.
+    Timeout,
+    /// `number`: where the bytes lie that are neither 0 nor an object.
+    Offset,
+    /// Nothing: the handle was opened for reading only.
+    OpenedReadOnly,
 }
 
 impl What {
-    const ALL: [What; 17] = [
+    const ALL: [What; 22] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -151,6 +161,11 @@ impl What {
         What::Null,
         What::Reserved,
         What::ShortSlot,
+        What::Buffer,
+        What::TooMany,
+        What::Timeout,
+        What::Offset,
+        What::OpenedReadOnly,
     ];
 }
 
@@ -182,7 +197,7 @@ pub(crate) fn fold(namespaces: u64) -> u32 {
 }
 
 impl Failure {
-    /// The kind and the name of the object.
+    /// Returns the kind and the name of the object.
     pub fn subject(&self) -> impl fmt::Display {
         Subject(*self)
     }
@@ -265,12 +280,65 @@ impl fmt::Display for Explanation {
 /// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match failure.what {
-        What::Nothing => f.write_str(failure.kind.advice(sys::Errno(0))),
+        What::Nothing => kind_facts(failure, f),
         What::Held | What::Sending | What::Maker => thread_facts(failure, f),
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
+        What::Null
+        | What::Buffer
+        | What::TooMany
+        | What::Timeout
+        | What::Reserved
+        | What::OpenedReadOnly => argument_facts(failure, f),
         _ => number_facts(failure, f),
     }
+}
+
+/// Writes what follows from the kind of the error.
+fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match (failure.kind, failure.action) {
+        (ErrorKind::ReadOnly, _) => match explain::read_only(failure.id) {
+            Some(access) => write!(f, "{access}"),
+            None => f.write_str(failure.kind.advice(sys::Errno(0))),
+        },
+        (ErrorKind::NotOwner, Action::Release) => f.write_str(
+            "the message is not peeked any more, or another handle or this process' parent has \
+             peeked at it; peek again",
+        ),
+        (ErrorKind::NotOwner, _) => f.write_str(
+            "the slot is not reserved any more, or another thread, another handle or this \
+             process' parent has reserved it; reserve and commit a slot in one thread",
+        ),
+        (kind, _) => f.write_str(kind.advice(sys::Errno(0))),
+    }
+}
+
+/// Writes what is wrong with an argument or a handle.
+fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = failure.number;
+    match failure.what {
+        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
+        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
+        What::Timeout => write_timeout(f, number as i64),
+        What::Reserved => {
+            f.write_str("a slot is reserved with this handle; commit or abort it first")
+        }
+        What::OpenedReadOnly => f.write_str(
+            "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
+             (Place::read_only) to write",
+        ),
+        _ if failure.action.role() == "receiver" => f.write_str("the pointer to a message is NULL"),
+        _ => f.write_str("the pointer to a slot is NULL"),
+    }
+}
+
+/// Writes what a timeout of C's is, and that this is none.
+pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
+    write!(
+        f,
+        "the timeout is {timeout}; a timeout is SHMKEY_FOREVER (-1), SHMKEY_NO_WAIT (0) or a number of \
+         nanoseconds"
+    )
 }
 
 /// Writes which thread holds a lock, or makes the object.
@@ -281,10 +349,17 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("no thread holds the lock")
         }
         (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
+        // It was live when this process looked last, a few milliseconds ago.
+        (What::Held, _) if failure.kind != ErrorKind::NotOwner && thread.life() == Life::Dead => {
+            write!(f, "the lock is held by {thread}; try again to recover it")
+        }
         (What::Held, _) => write!(f, "the lock is held by {thread}"),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
-        (_, 0) => f.write_str("no process has begun to make it"),
+        (_, 0) => f.write_str(
+            "no process has begun to make it; start the program that does, or ask to create it \
+             (SHMKEY_CREATE, Place::create)",
+        ),
         _ => write!(f, "{thread} has begun to make it, and is not ready"),
     }
 }
@@ -297,6 +372,11 @@ fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (What::Role, 0) => write!(
             f,
             "another process was the {role}, and has released that role since"
+        ),
+        (What::Role, holder) if Holder::from_bits(holder).is_mine() => write!(
+            f,
+            "another handle of this process is the {role} already; the role is free when that handle \
+             releases it or is closed"
         ),
         (What::Role, _) => write!(
             f,
@@ -363,15 +443,15 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the segment has {bytes}, and an object has 1024 at least"
         ),
-        What::Reserved => {
-            f.write_str("a slot is reserved with this handle; commit or abort it first")
-        }
-        _ if failure.action.role() == "receiver" => f.write_str("the pointer to a message is NULL"),
-        _ => f.write_str("the pointer to a slot is NULL"),
+        _ => write!(
+            f,
+            "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
+             the object, or one where another can be made"
+        ),
     }
 }
 
-/// A fact that is looked up now: that the object was removed while it is in use.
+/// Writes that the object was removed while it is in use, which is looked up now.
 fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let is_about_others = matches!(
         failure.kind,
@@ -384,8 +464,8 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     );
     if is_about_others && backend::is_removed(failure.id) == Ok(true) {
         f.write_str(
-            "; its segment has been removed, so only the processes that have it open already can change \
-             that; a process that opens it anew gets another object",
+            "; its segment has been removed, so only the processes that have it open already can \
+             change that; a process that opens it anew gets another object",
         )?;
     }
     Ok(())
@@ -408,6 +488,10 @@ impl Shown {
             is_process,
         }
     }
+
+    fn life(&self) -> Life {
+        self.holder.life(|| self.known)
+    }
 }
 
 impl fmt::Display for Shown {
@@ -417,7 +501,7 @@ impl fmt::Display for Shown {
         if self.is_process && self.holder.is_mine() {
             return f.write_str("this process");
         }
-        let life = self.holder.life(|| self.known);
+        let life = self.life();
         if life != Life::Dead && !self.holder.has_id_here(|| self.known) {
             let why = match sys::namespaces() {
                 sys::NO_NAMESPACE => "this process has no /proc of its PID namespace",

@@ -1,9 +1,9 @@
-//! What happened, in a word; and what that means where nothing more is known.
+//! The kinds of errors, and what each means if nothing more is known.
 
 use crate::{explain::Cause, sys::Errno};
 use core::ffi::c_int;
 
-/// What happened, in a word. New ones may be added.
+/// What happened, in a word. Later versions may add kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -51,9 +51,9 @@ pub enum ErrorKind {
     Truncated,
     /// `EBADMSG`: the object's header is malformed.
     Damaged,
-    /// `ETIMEDOUT`: it did not happen in time.
+    /// `ETIMEDOUT`: what the call waited for did not happen before the timeout.
     TimedOut,
-    /// `EAGAIN`: it was not possible at once, and was not to be waited for.
+    /// `EAGAIN`: the call would have to wait, and was asked not to.
     WouldBlock,
     /// `EBUSY`: another process, which is not known to be dead, has this role; or this process has it already.
     Busy,
@@ -71,11 +71,11 @@ pub enum ErrorKind {
     Deadlock,
     /// `ENOTRECOVERABLE`: an owner has died, and the value was not repaired.
     NotRecoverable,
-    /// `EOVERFLOW`: the count is at its largest.
+    /// `EOVERFLOW`: the count has its largest value.
     Overflow,
     /// `EINVAL`: any other argument that is not valid.
     InvalidArgument,
-    /// `EFAULT`: a pointer that leads nowhere.
+    /// `EFAULT`: an invalid pointer.
     BadPointer,
     /// `ENOSYS`: this system has no System V shared memory, or does not let this process use it.
     Unsupported,
@@ -112,7 +112,7 @@ impl ErrorKind {
         ErrorKind::BadPointer,
     ];
 
-    /// The error number of an error of this kind about an object.
+    /// Returns the error number of an error of this kind about an object.
     #[inline]
     pub(crate) fn errno_of_object(self) -> c_int {
         match self {
@@ -142,7 +142,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of a failed call, from its error number and what was found out.
+    /// Returns the kind of a failed call, from its error number and its cause.
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {
             Cause::NoFile { .. } => return ErrorKind::PathNotFound,
@@ -186,7 +186,7 @@ impl ErrorKind {
         )
     }
 
-    /// What is known from the kind alone.
+    /// Returns what is known from the kind alone.
     pub(super) fn advice(self, errno: Errno) -> &'static str {
         match self {
             ErrorKind::LimitReached => {

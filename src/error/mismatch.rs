@@ -148,10 +148,11 @@ impl fmt::Display for Shape {
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
             _ => f.write_str("any size")?,
         }
-        if self.layout.is_empty() {
-            f.write_str(" and no name of a layout")
-        } else {
-            write!(f, " of layout {}", ShownPath(&self.layout))
+        match &*self.layout {
+            // Most rings have none.
+            [] if self.kind == Kind::Ring => Ok(()),
+            [] => f.write_str(" and no name of a layout"),
+            layout => write!(f, " of layout {}", ShownPath(layout)),
         }
     }
 }

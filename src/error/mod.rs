@@ -1,4 +1,4 @@
-//! The one error type: what failed, with which error number, why, and what to do about it.
+//! The one error type: the failed call, its error number, the cause, and a remedy.
 
 mod failure;
 mod kind;
@@ -13,7 +13,10 @@ pub(crate) use label::Label;
 pub(crate) use mismatch::{Mismatch, Shape};
 
 use crate::explain::{self, Bytes, Call, Cause, Ownership, ShownPath, User};
-use crate::sys::{Errno, Mapped};
+use crate::{
+    kind::Kind,
+    sys::{Errno, Mapped},
+};
 use core::{
     ffi::{CStr, c_int},
     fmt::{self, Display as _, Write as _},
@@ -58,7 +61,7 @@ enum Repr {
 const _: () = assert!(size_of::<Error>() == 32);
 
 impl Repr {
-    /// Where memory has run out, an error keeps what needs none, and does not end the process.
+    /// Keeps the details; if there is no memory for them, the kind, the number and the call.
     fn of(details: Details) -> Repr {
         let Details {
             kind, errno, call, ..
@@ -86,8 +89,17 @@ struct Details {
     kind: ErrorKind,
     errno: Errno,
     call: &'static str,
+    /// The object that was to be opened.
+    opening: Option<Wanted>,
     subject: Subject,
     reason: Reason,
+}
+
+/// An object that could not be opened: its kind, and its name, which is empty if it has none.
+#[derive(Clone, Debug)]
+struct Wanted {
+    kind: Kind,
+    name: KeptPath,
 }
 
 /// What a call was about.
@@ -145,6 +157,7 @@ enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    Timeout(i64),
     /// The mode of an object.
     Mode(u32),
     /// The mode of a segment.
@@ -158,9 +171,8 @@ enum Reason {
     Mismatch(Mismatch),
 }
 
-/// What callers see.
 impl Error {
-    /// What happened, in a word.
+    /// Returns what happened, in a word.
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Repr::Object(failure) => failure.kind,
@@ -169,8 +181,8 @@ impl Error {
         }
     }
 
-    /// The error number, as the manual pages of the System V calls give it and as C callers find it
-    /// in `errno`.
+    /// Returns the error number, which the manual pages of the System V calls name and which C callers find in
+    /// `errno`.
     pub fn errno(&self) -> i32 {
         match &self.0 {
             Repr::Object(failure) => failure.kind.errno_of_object(),
@@ -179,14 +191,13 @@ impl Error {
         }
     }
 
-    /// The cause and the remedy alone, for people to whom the call and its number say nothing: the end
-    /// of what the error is displayed as.
+    /// Returns the cause and the remedy, without the call and its error number: the end of the displayed text.
     pub fn explanation(&self) -> impl fmt::Display + '_ {
         Explanation(self)
     }
 }
 
-/// How the other modules make one.
+/// How the other modules make an error: each function returns the one that its name says.
 impl Error {
     #[cold]
     pub(crate) fn new(kind: ErrorKind, errno: c_int, call: &'static str) -> Error {
@@ -195,6 +206,7 @@ impl Error {
             kind,
             errno,
             call,
+            opening: None,
             subject: Subject::None,
             reason: Reason::Kind,
         };
@@ -215,17 +227,38 @@ impl Error {
         self
     }
 
-    /// An argument that no call can be made with.
+    /// Adds which object was to be opened, unless that is known already.
+    #[cold]
+    pub(crate) fn opening(mut self, kind: Kind, name: &[u8]) -> Error {
+        if let Repr::Call(details) = &mut self.0 {
+            let name = KeptPath::new(name);
+            details.opening.get_or_insert(Wanted { kind, name });
+        }
+        self
+    }
+
+    /// Explains that no segment has the id 0, which may come from a structure of zeroes.
+    pub(crate) fn perhaps_of_zeroes(self, id: c_int) -> Error {
+        if id == 0 && self.kind() == ErrorKind::NoSuchSegment {
+            return self.because(Reason::Because(
+                "there is no segment with the id 0, which is that of a place of zeroes: begin with \
+                 SHMKEY_PLACE_INIT, SHMKEY_PLACE_NAME() or SHMKEY_PLACE_FILE()",
+            ));
+        }
+        self
+    }
+
+    /// Refuses an argument.
     pub(crate) fn invalid(call: &'static str, why: &'static str) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Because(why))
     }
 
-    /// A pointer from C that cannot be followed.
+    /// Refuses an invalid pointer from C.
     pub(crate) fn bad_pointer(call: &'static str, what: &'static str) -> Error {
         Error::new(ErrorKind::BadPointer, libc::EFAULT, call).because(Reason::Because(what))
     }
 
-    /// Flag bits that have no meaning in a call.
+    /// Refuses flag bits that have no meaning in a call.
     pub(crate) fn undefined_flags(call: &'static str, unknown: c_int) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Flags(unknown))
     }
@@ -246,7 +279,24 @@ impl Error {
             .because(Reason::Because("a name has at most 4095 bytes"))
     }
 
-    /// What is attached cannot be read.
+    pub(crate) fn object_name_too_long() -> Error {
+        Error::invalid("open", "the name of an object has at most 256 bytes")
+    }
+
+    pub(crate) fn layout_too_long() -> Error {
+        Error::invalid(
+            "open",
+            "the name of an object's layout has at most 128 bytes",
+        )
+    }
+
+    /// Refuses a timeout of C.
+    pub(crate) fn timeout(timeout: i64) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open")
+            .because(Reason::Timeout(timeout))
+    }
+
+    /// Reports that the list of attachments cannot be read.
     pub(crate) fn no_proc(errno: Errno) -> Error {
         Error::new(ErrorKind::Other, errno.0, "open /proc/self/maps").because(match errno.0 {
             libc::ENOENT => Reason::Because(
@@ -261,7 +311,7 @@ impl Error {
             .because(Reason::ProjectId(proj_id))
     }
 
-    /// One of the five calls failed: looks for the cause.
+    /// Reports that one of the five calls failed, and looks for the cause.
     #[cold]
     fn found(errno: Errno, name: &'static str, subject: Subject, call: Call<'_>) -> Error {
         let cause = explain::why(call, errno);
@@ -270,7 +320,7 @@ impl Error {
             .because(Reason::Found(cause))
     }
 
-    /// A file that gives no key.
+    /// Reports a file that gives no key.
     #[cold]
     pub(crate) fn ftok(errno: Errno, path: &CStr, proj_id: c_int) -> Error {
         let path = path.to_bytes();
@@ -281,21 +331,21 @@ impl Error {
         Error::found(errno, "ftok", Subject::Path(KeptPath::new(path)), call)
     }
 
-    /// `shmget` failed.
+    /// Reports that `shmget` failed.
     #[cold]
     pub(crate) fn open(errno: Errno, key: c_int, size: usize, flags: c_int) -> Error {
         let call = Call::Get { key, size, flags };
         Error::found(errno, "shmget", Subject::Key { key, size }, call)
     }
 
-    /// `shmat` failed, or what it was to do was refused before it was tried.
+    /// Reports that `shmat` failed, or that the library refused its arguments.
     #[cold]
     pub(crate) fn attach_at(errno: Errno, id: c_int, address: usize, flags: c_int) -> Error {
         let call = Call::Attach { id, address, flags };
         Error::found(errno, "shmat", Subject::Id(id), call)
     }
 
-    /// `shmctl` failed, with the command that stands behind its name.
+    /// Reports that `shmctl` failed with this command.
     #[cold]
     pub(crate) fn control(errno: Errno, name: &'static str, id: c_int, command: c_int) -> Error {
         let call = Call::Control {
@@ -306,7 +356,7 @@ impl Error {
         Error::found(errno, name, Subject::Id(id), call)
     }
 
-    /// `shmctl` failed to set what is in this record.
+    /// Reports that `shmctl` failed to set what is in this record.
     #[cold]
     pub(crate) fn set(errno: Errno, id: c_int, record: &libc::shmid_ds) -> Error {
         let call = Call::Control {
@@ -317,7 +367,7 @@ impl Error {
         Error::found(errno, "shmctl IPC_SET", Subject::Id(id), call)
     }
 
-    /// A call on the memory of an attached segment failed.
+    /// Reports that a call on the memory of an attached segment failed.
     #[cold]
     pub(crate) fn on_memory(errno: Errno, name: &'static str, id: c_int) -> Error {
         let kind = match errno.0 {
@@ -328,15 +378,21 @@ impl Error {
         Error::new(kind, errno.0, name).about(Subject::Id(id))
     }
 
-    /// Nothing is attached at an address.
+    /// Reports that no segment is attached at an address.
     #[cold]
     pub(crate) fn on_address(errno: Errno, name: &'static str, address: usize) -> Error {
         let call = Call::Detach { address };
         Error::found(errno, name, Subject::Address(address), call)
     }
 
-    pub(crate) fn out_of_range(id: c_int, offset: usize, len: usize, size: usize) -> Error {
-        Error::new(ErrorKind::OutOfRange, libc::EINVAL, "copy")
+    pub(crate) fn out_of_range(
+        call: &'static str,
+        id: c_int,
+        offset: usize,
+        len: usize,
+        size: usize,
+    ) -> Error {
+        Error::new(ErrorKind::OutOfRange, libc::EINVAL, call)
             .about(Subject::Id(id))
             .because(Reason::Range {
                 offset,
@@ -346,12 +402,12 @@ impl Error {
             })
     }
 
-    /// The mode of an object that its own maker could not use.
+    /// Refuses a mode with which the creator of an object could not use it.
     pub(crate) fn object_mode(mode: u32) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::Mode(mode))
     }
 
-    /// A mode with more than the permission bits.
+    /// Refuses a mode with more than the permission bits.
     pub(crate) fn mode_too_large() -> Error {
         Error::invalid(
             "mode",
@@ -360,12 +416,12 @@ impl Error {
         )
     }
 
-    /// The mode of a new segment, which would keep its owner from it.
+    /// Refuses the mode of a new segment, which would keep its owner from it.
     pub(crate) fn no_access(call: &'static str, mode: u32) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::NoAccess(mode))
     }
 
-    /// A segment that does not belong to the user that is expected.
+    /// Refuses a segment that does not belong to the expected user.
     pub(crate) fn other_owner(id: c_int, expected: u32, owner: u32, creator: u32) -> Error {
         let reason = Reason::OtherOwner {
             expected,
@@ -377,7 +433,7 @@ impl Error {
             .because(reason)
     }
 
-    /// A ring that was to be opened whatever its capacity is, and does not exist.
+    /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
         match self.kind() {
             ErrorKind::KeyNotFound => self.because(Reason::Because(
@@ -389,11 +445,10 @@ impl Error {
     }
 
     pub(crate) fn first_count(count: u32) -> Error {
-        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open a semaphore")
-            .because(Reason::FirstCount(count))
+        Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
-    /// Something that writes, where the caller has asked for reading only.
+    /// Refuses a write where the caller has asked for reading only.
     pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
         Error::new(ErrorKind::ReadOnly, libc::EACCES, call).because(Reason::Because(why))
     }
@@ -403,13 +458,13 @@ impl Error {
     }
 }
 
-/// The same for errors about an object.
+/// How the other modules make an error about an object.
 impl Error {
     pub(crate) fn object(failure: Failure) -> Error {
         Error(Repr::Object(failure))
     }
 
-    /// Says which call it was. Like the next, it does nothing to an error about anything else.
+    /// Adds the call. Like the next, it changes only errors about an object.
     #[inline]
     pub(crate) fn during(mut self, action: Action) -> Error {
         if let Repr::Object(failure) = &mut self.0 {
@@ -427,13 +482,13 @@ impl Error {
         self
     }
 
-    /// Says in what a segment differs from what is wanted.
+    /// Adds how a segment differs from the object that is wanted.
     #[cold]
     pub(crate) fn mismatch(self, mismatch: Mismatch) -> Error {
         self.with_reason(Reason::Mismatch(mismatch))
     }
 
-    /// Bytes that are not inside a message.
+    /// Adds the range that does not lie inside a message.
     #[cold]
     pub(crate) fn outside_message(self, offset: usize, len: usize, size: usize) -> Error {
         self.with_reason(Reason::Range {
@@ -453,7 +508,7 @@ impl Error {
         }
     }
 
-    /// The numbers that the text can be made of later; the error itself if it needs more than that.
+    /// Returns the numbers from which the text can be made later; the error itself if it needs more.
     #[inline(always)]
     pub(crate) fn into_failure(self) -> Result<Failure, Error> {
         match self.0 {
@@ -479,7 +534,7 @@ impl fmt::Display for Error {
 }
 
 impl Details {
-    /// The segment that it is about, if that is known by its id.
+    /// Returns the id of the segment that it is about, if it has one.
     fn segment(&self) -> Option<c_int> {
         match &self.subject {
             Subject::Id(id) => Some(*id),
@@ -491,6 +546,11 @@ impl Details {
     fn write_call(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Subject::Object(failure) = &self.subject {
             return write!(f, "{}: {}: ", failure.subject(), failure.action);
+        }
+        match &self.opening {
+            Some(Wanted { kind, name }) if name.len == 0 => write!(f, "{}: ", kind.name())?,
+            Some(Wanted { kind, name }) => write!(f, "{} {}: ", kind.name(), name.shown())?,
+            None => {}
         }
         f.write_str(self.call)?;
         match &self.subject {
@@ -515,6 +575,8 @@ impl fmt::Display for Explanation<'_> {
         // The remedy may be another segment in place of this one: then its users matter.
         let id = match &self.0.0 {
             _ if !self.0.kind().asks_for_another_segment() => None,
+            // What else lies in the segment is in use.
+            Repr::Object(failure) if failure.what == What::Offset => None,
             Repr::Object(failure) => Some(failure.id),
             Repr::Call(details) => details.segment(),
             Repr::Bare { .. } => None,
@@ -556,6 +618,7 @@ impl Explanation<'_> {
                 Bytes(*len),
                 Bytes(*size)
             ),
+            Reason::Timeout(timeout) => failure::write_timeout(f, *timeout),
             Reason::FirstCount(count) => write!(
                 f,
                 "the first count {count} is larger than the largest, 2147483647"

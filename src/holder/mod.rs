@@ -113,7 +113,7 @@ impl Holder {
             .unwrap_or_else(|| Holder::learn(Process::current(), abroad).best(ipc_namespace))
     }
 
-    /// The same if it takes no system call.
+    /// Returns the same if that takes no system call.
     #[inline(always)]
     pub fn thread_if_known(ipc_namespace: u64, abroad: bool) -> Option<Holder> {
         let process = Process::current();
@@ -217,7 +217,7 @@ impl Holder {
         }
     }
 
-    /// The thread with this id, and this tag, of the process that has a token.
+    /// Returns the thread with this id and this tag, of the process that has a token.
     fn of_token(token: c_int, tid: c_int, tag: u64) -> Holder {
         Holder::new(
             NumberKind::Token,
@@ -227,7 +227,7 @@ impl Holder {
         )
     }
 
-    /// The process that has a token.
+    /// Returns the process that has a token.
     fn of_process_token(token: c_int, pid: c_int) -> Holder {
         Holder::new(
             NumberKind::Token,
@@ -299,7 +299,7 @@ fn tag_of(inode: u64) -> u64 {
     1 + (inode & mask(VALUE_BITS)) % (mask(TAG_BITS))
 }
 
-/// The value of a start time, in the namespaces in which it counts.
+/// Returns the value of a start time, in the namespaces in which it counts.
 fn ticks(start: u64, namespaces: u64) -> u64 {
     let numbers = [start, namespaces].map(u64::to_ne_bytes);
     fnv1a(numbers.into_iter().flatten()) & mask(VALUE_BITS)

@@ -1,7 +1,7 @@
 //! The newest value of something, which every process can read at any time.
 
 use crate::{
-    Error, ErrorKind, Place, Plain, Segment,
+    Error, ErrorKind, Place, Plain,
     error::{Action, What},
     holder::Holder,
     object::role::Role,
@@ -138,9 +138,13 @@ impl RawLatest {
     pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
             algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
+        let too_large = || {
+            Error::invalid("open", "the value is too large")
+                .opening(Kind::Latest, place.site.name())
+        };
         let spec = Spec {
             kind: Kind::Latest,
-            size: payload.ok_or_else(|| Error::invalid("open", "the value is too large"))?,
+            size: payload.ok_or_else(too_large)?,
             any_size: false,
             layout: &place.layout,
             // Values of other sizes can need slots of the same size.
@@ -395,29 +399,7 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
-    /// Returns the segment that the value lies in.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        self.raw.object.segment()
-    }
-
-    /// Returns whether its segment has been removed: this process still has the value, and a process that
-    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
-    ///
-    /// # Errors
-    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
-    pub fn is_removed(&self) -> Result<bool, Error> {
-        self.raw.object.is_removed()
-    }
-
-    /// Removes the segment that the value lies in: its name is free at once, and its memory goes when the
-    /// last process has closed it.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        self.segment().remove()
-    }
+    segment_methods!(self, self.raw.object);
 }
 
 impl<T: Plain> Publisher<T> {

@@ -1,7 +1,7 @@
 //! A value that one thread of one process has at a time.
 
 use crate::{
-    Error, ErrorKind, Place, Plain, Segment, copy,
+    Error, ErrorKind, Place, Plain, copy,
     error::{Action, What},
     object::trust::Trust,
     object::{Kind, Object, Spec},
@@ -289,29 +289,7 @@ impl<T: Plain> Mutex<T> {
         }
     }
 
-    /// Returns the segment that the mutex lies in.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        self.raw.object.segment()
-    }
-
-    /// Returns whether its segment has been removed: this process still has the mutex, and a process that
-    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
-    ///
-    /// # Errors
-    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
-    pub fn is_removed(&self) -> Result<bool, Error> {
-        self.raw.object.is_removed()
-    }
-
-    /// Removes the segment that the mutex lies in: its name is free at once, and its memory goes when
-    /// the last process has closed it.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        self.segment().remove()
-    }
+    segment_methods!(self, self.raw.object);
 }
 
 /// The lock of a [`Mutex`], and the access to its value. Dropping it unlocks the mutex.

@@ -68,6 +68,11 @@ impl Spec<'_> {
 impl Object {
     /// Opens an object, or makes it: then `init` sets the object's words, which are all 0 before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
+        Object::find_or_make(place, spec, init)
+            .map_err(|error| error.opening(spec.kind, place.site.name()))
+    }
+
+    fn find_or_make(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         let deadline = Deadline::after(place.timeout);
         check(place, spec)?;
         match &place.site {
@@ -113,6 +118,7 @@ impl Object {
                 truncated(spec.kind, memory.id(), label, size)
             } else {
                 Error::out_of_range(
+                    "open",
                     memory.id(),
                     offset,
                     spec.total().unwrap_or(usize::MAX),
@@ -155,7 +161,7 @@ impl Object {
                     self.verify(&place.site, spec)?;
                     return self.expect_usable();
                 }
-                State::Foreign => return Err(self.foreign()),
+                State::Foreign => return Err(self.foreign(&place.site)),
                 State::Damaged => return Err(self.malformed("the state is not valid")),
                 State::Unmade(state) => state,
             };
@@ -191,8 +197,12 @@ impl Object {
     }
 
     #[cold]
-    fn foreign(&self) -> Error {
-        self.error(ErrorKind::Foreign).during(Action::Open)
+    fn foreign(&self, site: &Site) -> Error {
+        let error = self.error(ErrorKind::Foreign).during(Action::Open);
+        match site {
+            Site::Key { .. } => error,
+            Site::Within { offset, .. } => error.with(What::Offset, *offset as u64, 0),
+        }
     }
 
     /// Writes the header, and has `init` write the rest. Only for the maker.
@@ -312,13 +322,13 @@ impl Object {
 fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     let refuse = |why| Err(Error::invalid("open", why));
     if spec.layout.len() > 128 {
-        return refuse("the name of an object's layout has at most 128 bytes");
+        return Err(Error::layout_too_long());
     }
     if place.read_only && !spec.kind.can_be_read_only() {
         return Err(Error::asked_read_only(
             "open",
             "every process that uses a mutex, a semaphore or a ring writes it, also one that only waits or \
-             receives; open it without SHM_RDONLY (Place::read_only)",
+             receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
         ));
     }
     match &place.site {
@@ -329,7 +339,7 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         Site::Key {
             origin: Origin::Name(name),
             ..
-        } if name.len() > 256 => refuse("the name of an object has at most 256 bytes"),
+        } if name.len() > 256 => Err(Error::object_name_too_long()),
         Site::Key { key, .. } if key.is_private() => refuse(
             "no other process finds an object in a private segment; attach one and use Place::within",
         ),
@@ -437,7 +447,7 @@ fn remove_if_just_made(segment: &Segment) {
     }
 }
 
-/// The error that describes a segment that is too small to be what is wanted.
+/// Returns the error that describes a segment that is too small for the object that is wanted.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
     let size = memory.size()?;
@@ -453,7 +463,7 @@ fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let object = Object::at(memory, &read_only, size, &small)?;
     match object.header().magic.load(Acquire) {
         MAGIC => object.verify(&place.site, spec),
-        _ => Err(object.foreign()),
+        _ => Err(object.foreign(&place.site)),
     }
 }
 

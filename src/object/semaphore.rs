@@ -1,7 +1,7 @@
 //! A count that threads of all processes raise, lower and wait for.
 
 use crate::{
-    Error, ErrorKind, Place, Segment,
+    Error, ErrorKind, Place,
     error::{Action, What},
     object::{Kind, Object, Spec},
     sync::{self, Deadline},
@@ -61,7 +61,7 @@ impl Semaphore {
     pub fn open(place: impl Into<Place>, first: u32) -> Result<Semaphore, Error> {
         let place = place.into();
         if first > Semaphore::MAX {
-            return Err(Error::first_count(first));
+            return Err(Error::first_count(first).opening(Kind::Semaphore, place.site.name()));
         }
         let spec = Spec {
             kind: Kind::Semaphore,
@@ -134,29 +134,7 @@ impl Semaphore {
         self.words().value()
     }
 
-    /// Returns the segment that the semaphore lies in.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        self.object.segment()
-    }
-
-    /// Returns whether its segment has been removed: this process still has the semaphore, and a process that
-    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
-    ///
-    /// # Errors
-    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
-    pub fn is_removed(&self) -> Result<bool, Error> {
-        self.object.is_removed()
-    }
-
-    /// Removes the segment that the semaphore lies in: its name is free at once, and its memory goes
-    /// when the last process has closed it.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        self.segment().remove()
-    }
+    segment_methods!(self, self.object);
 
     pub(crate) fn object(&self) -> &Object {
         &self.object

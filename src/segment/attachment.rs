@@ -349,7 +349,7 @@ impl Attachment {
         match offset.checked_add(len) {
             // SAFETY: the offset is at most the size of the attached segment.
             Some(end) if end <= size => Ok(unsafe { self.as_ptr().add(offset) }),
-            _ => Err(Error::out_of_range(self.id, offset, len, size)),
+            _ => Err(Error::out_of_range("copy", self.id, offset, len, size)),
         }
     }
 }

@@ -1,10 +1,10 @@
 /*
- * Makes System V calls, ordinary and odd, and prints what each one answers, without the numbers that differ from run to run.
- * The test runs it on libc and through every route of the drop-in, and compares the outputs.
+ * Makes System V calls, ordinary and odd, and prints the result of each, without the numbers that differ from run to run.
+ * The test runs it on libc and on the drop-in in every way of loading it, and compares the outputs.
  *
  *     conformance calls        the calls, one edge after the other
  *     conformance random SEED  many calls with random arguments
- *     conformance minus-one    the key -1, in an IPC namespace of its own, because all programs of the world share that key
+ *     conformance minus-one    the key -1, in an IPC namespace of its own, because all programs share that key
  *     conformance stranger     what another user may do; needs root
  *
  * It runs in a directory whose keys are its own, with a file "shmfile" in it.

@@ -94,7 +94,7 @@ static void semaphores(void)
     WORKS(shm_semaphore_wait(two, INT64_MAX));
     WORKS(shm_remove(shm_semaphore_id(one)));
     WORKS(shm_semaphore_post(one));
-    WORKS(shm_semaphore_wait(two, 0)); /* those who have it open go on */
+    WORKS(shm_semaphore_wait(two, 0)); /* processes that have it open continue */
     QUIET(shm_semaphore_close(one));
     QUIET(shm_semaphore_close(two));
     QUIET(shm_semaphore_close(NULL));
@@ -318,7 +318,7 @@ static void mutexes(void)
     REMOVE(mutex, one);
 
     id = private_segment(4096, &memory);
-    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* as good as NULL */
+    OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, "", MAKE)); /* the same as NULL */
     QUIET(shm_mutex_close(in));
     OPENS(in, shm_mutex_open_at(AT(id, 1984), 1088, NULL, 0));
     GIVES(shm_mutex_id(in), id);
@@ -714,7 +714,7 @@ static void receive_all(struct shm_ring *ring, ptrdiff_t size, char byte)
     CHECK(buffer[0] == byte && buffer[size - 1] == byte);
 }
 
-/* A parent that has reserved a slot where the ring begins anew, and a child that closes its copy late: nothing is undone. */
+/* A parent that has reserved a slot at the end of the ring, and a child that closes its copy late: nothing is lost. */
 static void reserved_across_fork(void)
 {
     char *memory;
@@ -747,7 +747,7 @@ static void reserved_across_fork(void)
         receive_all(ring, 16, '!');
     }
     WORKS(shm_ring_end_sending(ring));
-    send_and_receive(ring, 16); /* looks anew where the ring ends */
+    send_and_receive(ring, 16); /* looks again where the ring ends */
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EAGAIN);
     QUIET(shm_ring_close(ring));
     WORKS(shm_detach(memory));
@@ -911,7 +911,7 @@ static void slots(void)
 }
 
 /* Waiting that sleeps, while signals come in and another thread does what is waited for: errno is left alone. */
-struct scene {
+struct waiting {
     struct objects all;
     struct shm_ring *full;
     pthread_barrier_t barrier;
@@ -928,13 +928,13 @@ static void pause_for(int64_t time)
 
 static void *other_side(void *data)
 {
-    struct scene *scene = data;
-    struct objects *all = &scene->all;
+    struct waiting *waiting = data;
+    struct objects *all = &waiting->all;
     char message[100];
     int value = 42;
 
     WORKS(shm_mutex_lock(all->mutex, 0));
-    pthread_barrier_wait(&scene->barrier);
+    pthread_barrier_wait(&waiting->barrier);
     pause_for(SOON);
     WORKS(shm_mutex_unlock(all->mutex));
     pause_for(SOON);
@@ -944,7 +944,7 @@ static void *other_side(void *data)
     pause_for(SOON);
     WORKS(shm_ring_send(all->ring, "hello", 5, 0));
     pause_for(SOON);
-    GIVES(shm_ring_recv(scene->full, message, sizeof message, 0), 8);
+    GIVES(shm_ring_recv(waiting->full, message, sizeof message, 0), 8);
     return NULL;
 }
 
@@ -955,36 +955,36 @@ static void nothing(int signal)
 
 static void slow_paths(void)
 {
-    struct scene scene;
+    struct waiting waiting;
     struct sigaction action;
     struct itimerval often = {{0, 3000}, {0, 3000}}, never = {{0, 0}, {0, 0}};
     char *memory;
     int id = private_segment(16384, &memory), value = 0;
     pthread_t thread;
 
-    scene.all = open_objects(id, sizeof value, 64, 0);
-    OPENS(scene.full, shm_ring_open_at(AT(id, 12288), 64, 0, MAKE));
-    fill(scene.full);
-    WORKS(shm_semaphore_wait(scene.all.semaphore, 0));
+    waiting.all = open_objects(id, sizeof value, 64, 0);
+    OPENS(waiting.full, shm_ring_open_at(AT(id, 12288), 64, 0, MAKE));
+    fill(waiting.full);
+    WORKS(shm_semaphore_wait(waiting.all.semaphore, 0));
     memset(&action, 0, sizeof action);
     action.sa_handler = nothing; /* and no SA_RESTART */
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
-    pthread_barrier_init(&scene.barrier, NULL, 2);
-    CHECK(pthread_create(&thread, NULL, other_side, &scene) == 0);
-    pthread_barrier_wait(&scene.barrier);
+    pthread_barrier_init(&waiting.barrier, NULL, 2);
+    CHECK(pthread_create(&thread, NULL, other_side, &waiting) == 0);
+    pthread_barrier_wait(&waiting.barrier);
     CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
-    WORKS(shm_mutex_lock(scene.all.mutex, -1));
-    WORKS(shm_mutex_unlock(scene.all.mutex));
-    WORKS(shm_semaphore_wait(scene.all.semaphore, AGES));
-    GIVES(shm_latest_read_newer(scene.all.latest, 0, &value, AGES), 1);
+    WORKS(shm_mutex_lock(waiting.all.mutex, -1));
+    WORKS(shm_mutex_unlock(waiting.all.mutex));
+    WORKS(shm_semaphore_wait(waiting.all.semaphore, AGES));
+    GIVES(shm_latest_read_newer(waiting.all.latest, 0, &value, AGES), 1);
     CHECK(value == 42);
-    GIVES(shm_ring_recv(scene.all.ring, buffer, sizeof buffer, -1), 5);
-    WORKS(shm_ring_send(scene.full, "8 bytes.", 8, -1));
+    GIVES(shm_ring_recv(waiting.all.ring, buffer, sizeof buffer, -1), 5);
+    WORKS(shm_ring_send(waiting.full, "8 bytes.", 8, -1));
     CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    pthread_barrier_destroy(&scene.barrier);
-    close_objects(scene.all);
-    QUIET(shm_ring_close(scene.full));
+    pthread_barrier_destroy(&waiting.barrier);
+    close_objects(waiting.all);
+    QUIET(shm_ring_close(waiting.full));
     WORKS(shm_detach(memory));
 }
 
@@ -1038,7 +1038,7 @@ static const int read_only_ways[] = {SHM_RDONLY, SHM_RDONLY | MAKE};
         CHECK(mappings(id, &writable) == before + 1 && writable == writable_before);                                   \
         GIVES(shm_latest_read(reader, &found), 1);                                                                     \
         CHECK(found == 42);                                                                                            \
-        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHM_RDONLY");                                        \
+        FAILS_SAYING(shm_latest_publish(reader, &found), EACCES, "SHMKEY_READ_ONLY");                                        \
     } while (0)
 
 /* A reader that has asked for it cannot write, and creates nothing. */
@@ -1088,7 +1088,7 @@ static void read_only_others(void)
     for (size_t i = 0; i < 2; i++) {
         const int way = read_only_ways[i];
 
-        FAILS_NULL_SAYING(shm_mutex_open(own("mutex"), 8, NULL, way), EACCES, "SHM_RDONLY");
+        FAILS_NULL_SAYING(shm_mutex_open(own("mutex"), 8, NULL, way), EACCES, "SHMKEY_READ_ONLY");
         FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, NULL, way), EACCES);
         FAILS_NULL(shm_mutex_open_at(AT(in, 0), 8, NULL, way), EACCES);
         FAILS_NULL(shm_semaphore_open(own("semaphore"), 0, way), EACCES);

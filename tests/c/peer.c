@@ -107,8 +107,8 @@ static struct shm_semaphore *open_semaphore(const char *what)
     return semaphore;
 }
 
-/* A number in a plain segment goes to and fro. */
-static void semaphore_play(int first)
+/* A number in a plain segment crosses in turn in both directions. */
+static void semaphore_ping_pong(int first)
 {
     struct shm_semaphore *ping = open_semaphore("ping"), *pong = open_semaphore("pong");
     int id = shm_open_name(own("plain"), 8, MAKE);
@@ -169,7 +169,7 @@ static void semaphore_survivor(void)
     for (int i = 0; i < 3; i++) {
         EXPECT(shm_semaphore_post(tokens) == 0);
     }
-    EXPECT(shm_semaphore_post(never) == 0); /* the dead one takes nothing */
+    EXPECT(shm_semaphore_post(never) == 0); /* the dead process takes nothing */
     EXPECT(shm_semaphore_wait(never, AGES) == 0);
     shm_semaphore_close(tokens);
     shm_semaphore_close(never);
@@ -430,7 +430,7 @@ static void ring_sender_survivor(void)
             break;
         }
     }
-    next_of[number] = 1; /* what the dead one looked at comes again */
+    next_of[number] = 1; /* the message that the dead process has peeked at comes again */
     ring_receive(ring, sent - 1);
     ring_send(ring, sent, sent + 5);
     ring_receive(ring, 5);
@@ -460,16 +460,16 @@ int main(int arguments, char **argument)
     seed = strtoull(argument[3], NULL, 10);
     count = strtoull(argument[4], NULL, 10);
     number = strtoull(argument[5], NULL, 10);
-#define ROLE(text, play)                                                                                               \
+#define ROLE(text, act)                                                                                                \
     if (strcmp(role, text) == 0) {                                                                                     \
-        play;                                                                                                          \
+        act;                                                                                                           \
         return 0;                                                                                                      \
     }
     ROLE("mutex count", mutex_count(open_mutex()))
     ROLE("mutex victim", mutex_victim())
     ROLE("mutex survivor", mutex_survivor())
-    ROLE("semaphore first", semaphore_play(1))
-    ROLE("semaphore second", semaphore_play(0))
+    ROLE("semaphore first", semaphore_ping_pong(1))
+    ROLE("semaphore second", semaphore_ping_pong(0))
     ROLE("semaphore share", semaphore_share())
     ROLE("semaphore victim", semaphore_victim())
     ROLE("semaphore survivor", semaphore_survivor())

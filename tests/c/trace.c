@@ -140,7 +140,7 @@ static void filter_one(int call, int argument, int value, int number)
     install(one, sizeof one / sizeof one[0]);
 }
 
-/* From now on, these calls are answered by a seccomp filter: shmctl alone, or all four. */
+/* From now on, a seccomp filter answers these calls: shmctl alone, or all four. */
 static void filter(int number, int shmctl_alone)
 {
     struct sock_filter all[] = {
@@ -265,7 +265,7 @@ static void decimal_modes(void)
     key_t key = the_key();
     int id;
 
-    /* No mode keeps root out. */
+    /* No mode applies to root. */
     if (geteuid() == 0) {
         become_nobody();
     }
@@ -327,7 +327,7 @@ static void replaced(void)
     FAILS(shmget(later, 512, 0600), ENOENT);
 }
 
-/* Waits for a segment that does not come, beside one whose key is like it. */
+/* Asks again and again for a segment that does not exist, beside one with a similar key. */
 static void asks_again(void)
 {
     int id = get(the_key(), 512, IPC_CREAT | 0600), i;
@@ -440,7 +440,7 @@ static void filtered_access(void)
     int id = get(the_key(), 512, IPC_CREAT | 0666);
 
     CHILD {
-        /* No mode keeps root out. */
+        /* No mode applies to root. */
         if (geteuid() == 0) {
             become_nobody();
         }
@@ -450,7 +450,7 @@ static void filtered_access(void)
     wait_well(id);
 }
 
-/* Root, whom no mode keeps out, and a filter that answers all the same. */
+/* Root, to whom no mode applies, and a filter that refuses its calls. */
 static void filtered_root(void)
 {
     struct shmid_ds ds;
@@ -553,7 +553,7 @@ static void locked(void)
     drop(two);
 }
 
-/* Addresses and buffers that are none, and indices where nothing is. */
+/* Addresses, buffers and indices that are invalid. */
 static void odd_arguments(void)
 {
     static const struct shmid_ds constant;
@@ -718,7 +718,7 @@ static void filtered(int number)
     FAILS(shmctl(7, IPC_STAT, &ds), number);
 }
 
-/* No /proc, and calls that are answered by a filter: nothing can be known. */
+/* No /proc, and a filter that answers the calls: nothing can be found out. */
 static void blind(void)
 {
     NEEDS(chroot(".") == 0 && chdir("/") == 0);
@@ -726,7 +726,7 @@ static void blind(void)
     FAILS(shmget(IPC_PRIVATE, 512, 0600), ENOSYS);
 }
 
-/* What is in the way is there, and its record cannot be read. */
+/* The segment exists, and its record cannot be read. */
 static void half_blind(void)
 {
     key_t key = the_key();
@@ -742,7 +742,7 @@ static void half_blind(void)
     drop(id);
 }
 
-/* A program that ends without tidying up. */
+/* A program that leaves segments behind. */
 static void untidy(void)
 {
     attach(get(the_key(), 1000, IPC_CREAT | 0640));
@@ -813,7 +813,7 @@ static void plenty(void)
     }
 }
 
-/* Closes all descriptors, and goes on when its input ends. */
+/* Closes all descriptors, and continues when its input ends. */
 static void closer_that_waits(void)
 {
     char byte;

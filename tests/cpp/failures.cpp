@@ -66,8 +66,8 @@ int main(int, char **argv)
     CHECK(latest == nullptr && errno == ENOENT);
     char buffer[64];
     CHECK(shm_ring_begin_receiving(ring) == 0);
-    const char *const told = shm_last_error();
-    const std::string before_it = told;
+    const char *const sentence = shm_last_error();
+    const std::string before_it = sentence;
     const unsigned long before = asked;
     for (int i = 0; i < 100; i++) {
         CHECK(shm_ring_recv(ring, buffer, sizeof(buffer), 0) == -1 && errno == EAGAIN);
@@ -75,7 +75,7 @@ int main(int, char **argv)
         CHECK(shm_ring_recv(ring, buffer, sizeof(buffer), 0) == -1 && errno == EAGAIN);
     }
     CHECK(asked == before);
-    CHECK(before_it == told); // no text was made in its place
+    CHECK(before_it == sentence); // no text was made in its place
     shm_failure kept;
     CHECK(shm_last_failure(nullptr) == 0);
     CHECK(shm_last_failure(&kept) == 1);

@@ -1,5 +1,5 @@
-// Every class of shmkey.hpp, well used and badly: tests/cpp.rs compiles it by each standard and each compiler. Prints what is wrong, nothing
-// if all is right. All segments are private, or named "NAME WHAT" by the argument, and removed at the end.
+// Every class of shmkey.hpp, used well and badly. tests/cpp.rs compiles it by each standard and each compiler. Prints what is wrong, and nothing
+// if all is right. All segments are private, or named "NAME WHAT" with the argument as NAME, and removed at the end.
 #include <shmkey.hpp>
 
 #include <climits>
@@ -50,7 +50,7 @@ template <class T> T take(shmkey::result<T> result, const char *what, int line)
 }
 #define TAKE(call) take((call), #call, __LINE__)
 
-// What a pointer leads to that is to lead somewhere.
+// What a pointer points to, which must not be null.
 template <class T> T &there(T *pointer)
 {
     if (pointer == nullptr) {
@@ -58,6 +58,21 @@ template <class T> T &there(T *pointer)
         std::exit(1);
     }
     return *pointer;
+}
+
+// Does something in a child. What is wrong there is wrong here.
+template <class Act> void in_child(Act act)
+{
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        wrong = 0;
+        act();
+        std::fflush(stdout);
+        _exit(wrong);
+    }
+    int status = 1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 template <class T>
@@ -161,65 +176,39 @@ void segments()
         CHECK(there.data() == address);
         FAILS(segment.attach_at(address), EINVAL);
         CHECK(TAKE(segment.attach_huge()).size() == 100);
-        std::fflush(stdout);
-        if (const pid_t child = fork(); child == 0) {
-            shmkey::segment copy(std::move(segment)); // ends here, and removes nothing
-        } else {
-            int ended = 1;
-            CHECK(waitpid(child, &ended, 0) == child && ended == 0);
-            CHECK(segment.status());
-            shmkey::segment taken(std::move(segment));
-            segment = std::move(taken);
-            errno = 4242;
-            return;
-        }
-        _exit(wrong);
-    }
-}
-
-// A child that has the same id as its parent, in a PID namespace of its own, is not the parent.
-void twins()
-{
-    std::fflush(stdout);
-    if (const pid_t child = fork(); child != 0) {
-        int ended = 1;
-        CHECK(waitpid(child, &ended, 0) == child && ended == 0);
-        return;
-    }
-    // Only root has namespaces to make. The next child is process 1, and so is its child.
-    const bool may = unshare(CLONE_NEWPID) == 0;
-    const pid_t first = may ? fork() : -1;
-    if (first == 0) {
-        auto segment = TAKE(shmkey::segment::open_private(10));
-        segment.remove_at_end();
-        const bool again = unshare(CLONE_NEWPID) == 0;
-        const pid_t second = again ? fork() : -1;
-        if (second == 0) {
-            {
-                shmkey::segment copy(std::move(segment)); // ends here, and removes nothing
-            }
-            _exit(getpid() != 1);
-        }
-        int ended = 1;
-        CHECK(waitpid(second, &ended, 0) == second && ended == 0);
+        in_child([&] { shmkey::segment copy(std::move(segment)); }); // ends there, and removes nothing
         CHECK(segment.status());
-        CHECK(segment.remove());
-        std::fflush(stdout);
-        _exit(wrong);
+        shmkey::segment taken(std::move(segment));
+        segment = std::move(taken);
+        errno = 4242;
     }
-    int ended = 0;
-    CHECK(first == -1 || (waitpid(first, &ended, 0) == first && ended == 0));
-    std::fflush(stdout);
-    _exit(wrong);
-}
-
-void ends_of_segments()
-{
     CHECK(errno == 4242); // the ends of objects leave it alone
     FAILS(shmkey::segment::open(own("plain"), 0, shmkey::existing), ENOENT);
     FAILS(shmkey::segment::from_id(-1).attach(), EINVAL);
     FAILS(shmkey::segment::from_id(-1).status(), EINVAL);
     FAILS(shmkey::segment::from_id(-1).remove(), EINVAL);
+}
+
+// A child that has the same id as its parent, in a PID namespace of its own, is not the parent. Only root makes namespaces.
+void same_ids()
+{
+    in_child([] {
+        if (unshare(CLONE_NEWPID) != 0) {
+            return;
+        }
+        in_child([] { // process 1
+            auto segment = TAKE(shmkey::segment::open_private(10));
+            segment.remove_at_end();
+            if (unshare(CLONE_NEWPID) == 0) {
+                in_child([&] { // process 1, too
+                    shmkey::segment copy(std::move(segment)); // ends there, and removes nothing
+                    CHECK(getpid() == 1);
+                });
+            }
+            CHECK(segment.status());
+            CHECK(segment.remove());
+        });
+    });
 }
 
 void errors()
@@ -324,19 +313,13 @@ void mutexes()
     guard = TAKE(mutex.lock());
     shmkey::mutex<pair> moved(std::move(mutex)); // while it is locked
     guard->a = 5;
-    std::fflush(stdout);
-    const pid_t child = fork();
-    if (child == 0) {
+    in_child([&] {
         FAILS(guard.mark_consistent(), EPERM);
         FAILS(moved.lock(10ms), ETIMEDOUT);
         errno = 4242;
         { auto ends = std::move(guard); }
         CHECK(errno == 4242);
-        std::fflush(stdout);
-        _exit(wrong);
-    }
-    int ended = 1;
-    CHECK(waitpid(child, &ended, 0) == child && ended == 0);
+    });
     CHECK(guard.unlock());
 
     for (const bool mend : {true, false}) {
@@ -390,18 +373,8 @@ void latest_values()
     CHECK(by_path.publish(1.5) && *TAKE(by_path.read()) > 1.4 && by_path.remove());
 }
 
-void rings()
+void sending(shmkey::ring &ring, shmkey::ring &other)
 {
-    auto ring = TAKE(shmkey::ring::open(own("ring"), 1000));
-    auto other = TAKE(shmkey::ring::open(own("ring"), 0, shmkey::existing));
-    FAILS(shmkey::ring::open(own("ring"), 1000, shmkey::many_senders), EPROTO);
-    FAILS(shmkey::ring::open(own("ring"), 1), EINVAL);
-    CHECK(TAKE(other.capacity()) == 1000 && TAKE(other.used()) == 0 && TAKE(other.dropped()) == 0);
-    CHECK(TAKE(ring.id()) == TAKE(other.id()));
-    CHECK(ring.begin_sending() && other.begin_receiving());
-    FAILS(other.begin_sending(), EBUSY);
-    FAILS(ring.begin_receiving(), EBUSY);
-
     char buffer[1000];
     std::string text = "something";
     CHECK(ring.send("hello") && ring.send(std::string("world"), 1s) && ring.send_bytes("abc", 2, shmkey::now) && ring.send(""));
@@ -419,7 +392,11 @@ void rings()
     CHECK(TAKE(other.recv_batch(buffer, sizeof buffer, lengths, 4)) == 3 && lengths[0] == 3 && lengths[1] == 300 && lengths[2] == 0);
     const std::vector<shm_bytes> none;
     CHECK(TAKE(ring.send_batch(none.data(), none.size())) == 0);
+}
 
+void slots_and_messages(shmkey::ring &ring, shmkey::ring &other)
+{
+    std::string text;
     {
         auto slot = TAKE(ring.reserve(100));
         CHECK(slot.size() == 100);
@@ -453,8 +430,13 @@ void rings()
         FAILS(moved.release(), EFAULT);
     }
     CHECK(other.recv(text) && text == "next");
+}
 
+void spans([[maybe_unused]] shmkey::ring &ring, [[maybe_unused]] shmkey::ring &other)
+{
 #if __cplusplus >= 202002L
+    std::string text = "text";
+    std::size_t lengths[4];
     const std::byte bytes[] = {std::byte(1), std::byte(2), std::byte(3)};
     std::byte received[10];
     CHECK(ring.send(std::span(bytes)) && ring.send(std::as_bytes(std::span(text)), 1s));
@@ -468,7 +450,25 @@ void rings()
     CHECK(slot.commit() && TAKE(other.recv(std::span(received))) == 2 && received[1] == std::byte(7));
     CHECK(private_segment(10).second.bytes().size() == 10);
 #endif
+}
 
+void rings()
+{
+    auto ring = TAKE(shmkey::ring::open(own("ring"), 1000));
+    auto other = TAKE(shmkey::ring::open(own("ring"), 0, shmkey::existing));
+    FAILS(shmkey::ring::open(own("ring"), 1000, shmkey::many_senders), EPROTO);
+    FAILS(shmkey::ring::open(own("ring"), 1), EINVAL);
+    CHECK(TAKE(other.capacity()) == 1000 && TAKE(other.used()) == 0 && TAKE(other.dropped()) == 0);
+    CHECK(TAKE(ring.id()) == TAKE(other.id()));
+    CHECK(ring.begin_sending() && other.begin_receiving());
+    FAILS(other.begin_sending(), EBUSY);
+    FAILS(ring.begin_receiving(), EBUSY);
+
+    sending(ring, other);
+    slots_and_messages(ring, other);
+    spans(ring, other);
+
+    std::string text;
     CHECK(ring.end_sending());
     FAILS(other.recv(text), EPIPE);
     CHECK(other.end_receiving());
@@ -481,7 +481,11 @@ void rings()
     FAILS(moved.reserve(1), EFAULT);
     FAILS(moved.capacity(), EFAULT);
     CHECK(ring.remove());
+}
 
+void rings_with_options()
+{
+    std::string text;
     auto [id, place_of_it] = private_segment(8192);
     auto newest = TAKE(shmkey::ring::open(shmkey::place::in(id, 64), 64, shmkey::drop_oldest));
     CHECK(newest.send("first"));
@@ -601,13 +605,13 @@ int main(int count, char **arguments)
     base = arguments[1];
     times();
     segments();
-    ends_of_segments();
-    twins();
+    same_ids();
     errors();
     semaphores();
     mutexes();
     latest_values();
     rings();
+    rings_with_options();
     read_only_and_removed();
     stale_handles();
     stale_guards();

@@ -111,7 +111,7 @@ void mutex_survivor()
     mutex_count(std::move(mutex));
 }
 
-void semaphore_play(bool first)
+void semaphore_ping_pong(bool first)
 {
     auto ping = TAKE(shmkey::semaphore::open(own("ping"))), pong = TAKE(shmkey::semaphore::open(own("pong")));
     auto segment = TAKE(shmkey::segment::open(own("plain"), 8, shmkey::create()));
@@ -380,17 +380,17 @@ void latest_publish_all()
     latest_publish(latest, 1, count);
 }
 
-struct part {
+struct role {
     std::string_view name;
-    void (*play)();
+    void (*act)();
 };
 
-constexpr part parts[] = {
+constexpr role roles[] = {
     {"mutex count", [] { mutex_count(open_mutex()); }},
     {"mutex victim", mutex_victim},
     {"mutex survivor", mutex_survivor},
-    {"semaphore first", [] { semaphore_play(true); }},
-    {"semaphore second", [] { semaphore_play(false); }},
+    {"semaphore first", [] { semaphore_ping_pong(true); }},
+    {"semaphore second", [] { semaphore_ping_pong(false); }},
     {"semaphore share", semaphore_share},
     {"semaphore victim", semaphore_victim},
     {"semaphore survivor", semaphore_survivor},
@@ -422,9 +422,9 @@ int main(int arguments, char **argument)
     seed = std::strtoull(argument[3], nullptr, 10);
     count = std::strtoull(argument[4], nullptr, 10);
     number = std::strtoull(argument[5], nullptr, 10);
-    for (const part &one : parts) {
+    for (const role &one : roles) {
         if (one.name == argument[1]) {
-            one.play();
+            one.act();
             return 0;
         }
     }

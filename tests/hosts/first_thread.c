@@ -1,4 +1,4 @@
-/* The first thread of a process ends while it has a mutex locked, and the others go on: its /proc/self is that of
+/* The first thread of a process ends while it has a mutex locked, and the others continue: its /proc/self is that of
  * a process which has ended. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* 200 threads that allocate, and a signal for each, whose handler makes a call: it must not wait for what its own thread holds. */
+/* 200 threads that allocate, and a signal for each, whose handler makes a call: it must not wait for a lock of its own thread. */
 #define _GNU_SOURCE
 #include "five_calls.h"
 #include <pthread.h>

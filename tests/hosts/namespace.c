@@ -1,4 +1,4 @@
-/* Loads a library into a namespace of its own, as an audit library and what it needs are, and makes a call there. */
+/* Loads a library into a linker namespace of its own, as the dynamic linker does with an audit library, and makes a call there. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* A thread that has locked a mutex before uses objects when there is no memory any more. */
+/* A thread that has locked a mutex before uses objects when no memory is left. */
 #define _GNU_SOURCE
 #include "use_up.h"
 #include <errno.h>

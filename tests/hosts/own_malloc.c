@@ -1,5 +1,5 @@
-/* Threads that have just begun make all calls, in a program with an allocator of its own: none may come to it, also
- * if the program has so many keys of its own that glibc allocates the values of more. */
+/* Threads that have just begun make all calls, in a program with an allocator of its own: no call may allocate, also if the
+ * program has so many keys of its own that glibc allocates the values of more. */
 #define _GNU_SOURCE
 #include "allocator.h"
 #include CALLS /* of the library under test */

@@ -1,4 +1,4 @@
-/* A thread in which a call has failed outlives the library: unloaded FILE */
+/* A thread in which a call has failed ends after the library was unloaded: unloaded FILE */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>

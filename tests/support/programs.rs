@@ -145,8 +145,7 @@ fn twin(program: &str) -> String {
 
 /// What Cargo has built for this package, and the C objects.
 pub struct Artifacts {
-    /// A directory of our own with the libraries in it, so that no other command builds them anew while
-    /// programs use them.
+    /// A directory with copies of the libraries, so that no other command replaces them while programs use them.
     directory: TempDir,
     /// The Rust twins by name.
     twins: HashMap<String, PathBuf>,

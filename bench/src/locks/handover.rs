@@ -1,10 +1,10 @@
-//! How long a lock takes from one thread to the next.
+//! The time from one holder of a lock to the next.
 //!
-//! Each of several threads locks, holds for a while, unlocks, and begins anew at once. The hand-over
-//! is the time from just before one unlocks until just after another has locked; a thread that gets
-//! its own lock back hands nothing over. The locks that are compared take turns in short rounds, as
-//! the scheduler places the same threads differently from round to round: on one CPU, where the
-//! woken thread displaces the one that unlocked, or on two, where it comes out of a sleeping CPU.
+//! Each of several threads locks, holds the lock for a while, unlocks, and starts again at once. A hand-over is the
+//! time from just before one thread unlocks until just after another thread has locked; it does not count if the
+//! same thread locks again. The locks take turns in short rounds, because the scheduler places threads differently from
+//! round to round: on one CPU, where the woken thread displaces the one that unlocked, or on two, where the second CPU
+//! must wake up first.
 
 use super::{Lock, Section};
 use crate::{
@@ -21,28 +21,28 @@ use std::{
 };
 
 const ROUND: Duration = Duration::from_millis(500);
-/// How long one round lasts where the turns of each thread count.
+/// The length of the one round that counts the turns of each thread.
 const FAIR: Duration = Duration::from_secs(5);
-/// More hand-overs than this in a round are not recorded.
+/// The number of hand-overs of a round that are recorded.
 const MOST: usize = 1 << 15;
-/// In nanoseconds: what counts as a stall.
-const LONG: u32 = 1_000_000;
+/// Longer hand-overs count as stalls, in nanoseconds.
+const STALL: u32 = 1_000_000;
 
 const OURS: &str = "shmkey::Mutex";
 const PTHREAD: &str = "robust pthread mutex";
 
-/// Who locks, and for how long.
+/// The threads that lock, and for how long.
 #[derive(Clone, Copy)]
-struct Scene {
-    players: usize,
-    /// Whether they are processes instead of threads of one.
+struct Load {
+    workers: usize,
+    /// Whether each is a process of its own.
     processes: bool,
     hold: Duration,
     /// Whether the holder computes, instead of sleeping.
     busy: bool,
 }
 
-/// What the rounds of one lock gave.
+/// The results of one lock's rounds.
 #[derive(Default)]
 struct Tally {
     /// Each hand-over, in nanoseconds.
@@ -53,57 +53,55 @@ struct Tally {
     cpu: Duration,
 }
 
-type Play = fn(&Scene, Duration) -> Result<Tally, Failure>;
-
-/// One of those that are compared.
-type Peer = (&'static str, Play);
+/// A kind of lock: its name, and the function that runs a round.
+type Peer = (&'static str, fn(&Load, Duration) -> Result<Tally, Failure>);
 
 const MUTEXES: [Peer; 2] = [
-    (OURS, play::<shmkey::Mutex<u64>>),
-    (PTHREAD, play::<posix::RobustMutex>),
+    (OURS, run::<shmkey::Mutex<u64>>),
+    (PTHREAD, run::<posix::RobustMutex>),
 ];
 const SEMAPHORES: [Peer; 2] = [
-    ("shmkey::Semaphore", play::<shmkey::Semaphore>),
-    ("sem_t", play::<posix::Semaphore>),
+    ("shmkey::Semaphore", run::<shmkey::Semaphore>),
+    ("sem_t", run::<posix::Semaphore>),
 ];
 
-/// A table for each scene, and one for fairness.
+/// Returns a table for each load, and one for fairness.
 pub fn sections(rounds: usize) -> Vec<Section> {
-    let scene = |players, hold, busy| Scene {
-        players,
+    let load = |workers, hold, busy| Load {
+        workers,
         processes: false,
         hold: Duration::from_micros(hold),
         busy,
     };
-    let mut scenes = Vec::new();
+    let mut loads = Vec::new();
     for busy in [true, false] {
-        for (players, hold) in [(4, 300), (8, 500), (8, 1000)] {
-            scenes.push(scene(players, hold, busy));
+        for (workers, hold) in [(4, 300), (8, 500), (8, 1000)] {
+            loads.push(load(workers, hold, busy));
         }
     }
-    scenes.push(Scene {
+    loads.push(Load {
         processes: true,
-        ..scene(4, 300, true)
+        ..load(4, 300, true)
     });
-    let handovers = scenes.into_iter().map(|scene| Section {
-        title: format!("Hand-over: {scene}"),
-        print: Box::new(move |progress| compare(scene, rounds, progress)),
+    let handovers = loads.into_iter().map(|load| Section {
+        title: format!("Hand-over: {load}"),
+        print: Box::new(move |progress| compare(load, rounds, progress)),
     });
     let fair = Section {
         title: "Fairness: turns in 5 s, all in one round".into(),
         print: Box::new(move |progress| {
-            fairness(&[scene(8, 500, true), scene(8, 500, false)], progress)
+            fairness(&[load(8, 500, true), load(8, 500, false)], progress)
         }),
     };
     handovers.chain([fair]).collect()
 }
 
-impl std::fmt::Display for Scene {
+impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
             "{} {}, each holds it for {} µs, {}",
-            self.players,
+            self.workers,
             if self.processes {
                 "processes"
             } else {
@@ -115,17 +113,17 @@ impl std::fmt::Display for Scene {
     }
 }
 
-/// All locks in turn, in random order, as often as there are rounds.
-fn compare(scene: Scene, rounds: usize, progress: &Progress) -> Result<(), Failure> {
+/// Measures all locks in each round, in random order.
+fn compare(load: Load, rounds: usize, progress: &Progress) -> Result<(), Failure> {
     let peers = MUTEXES.into_iter().chain(SEMAPHORES);
     let mut tallies: Vec<(Peer, Tally)> = peers.map(|peer| (peer, Tally::default())).collect();
     for round in 1..=rounds {
         let mut order: Vec<usize> = (0..tallies.len()).collect();
         fastrand::shuffle(&mut order);
         for place in order {
-            let ((name, play), tally) = &mut tallies[place];
-            progress.show(&format!("{scene}: round {round} of {rounds}, {name}"));
-            tally.add(play(&scene, ROUND)?);
+            let ((name, run), tally) = &mut tallies[place];
+            progress.show(&format!("{load}: round {round} of {rounds}, {name}"));
+            tally.add(run(&load, ROUND)?);
         }
     }
     progress.clear();
@@ -168,41 +166,36 @@ fn table(tallies: &[(Peer, Tally)]) -> Table {
     table
 }
 
-/// Ours against theirs, with what ours should reach.
+/// Returns the ratios of ours to theirs, and whether they reach their goals.
 fn ratios(ours: &Tally, theirs: &Tally) -> String {
     let mut parts = Vec::new();
     for (what, share) in [("median", 0.5), ("99 %", 0.99)] {
-        let ratio = match (ours.at(share), theirs.at(share)) {
-            (Some(ours), Some(theirs)) => f64::from(ours) / f64::from(theirs),
-            _ => {
-                parts.push(format!("{what} not measured"));
-                continue;
-            }
+        let (Some(ours), Some(theirs)) = (ours.at(share), theirs.at(share)) else {
+            parts.push(format!("{what} not measured"));
+            continue;
         };
-        parts.push(format!(
-            "{what} × {} (≤ 1.5: {})",
-            significant(ratio),
-            yes(ratio <= 1.5)
-        ));
+        let ratio = f64::from(ours) / f64::from(theirs);
+        let (times, reached) = (significant(ratio), yes(ratio <= 1.5));
+        parts.push(format!("{what} × {times} (≤ 1.5: {reached})"));
     }
     let ratio = ours.turns_a_second() / theirs.turns_a_second();
-    // Two equal locks differ by up to a hundredth from run to run.
+    // The same lock differs by up to a hundredth from run to run.
     parts.push(format!("turns × {ratio:.3} (≥ 1: {})", yes(ratio >= 0.99)));
     parts.join(", ")
 }
 
-fn fairness(scenes: &[Scene], progress: &Progress) -> Result<(), Failure> {
+fn fairness(loads: &[Load], progress: &Progress) -> Result<(), Failure> {
     let mut table = Table::new(["", "slowest", "fastest", "ratio", "at least 1/3"]);
-    for scene in scenes {
-        for (name, play) in MUTEXES {
-            progress.show(&format!("turns of each: {scene}, {name}"));
-            let tally = play(scene, FAIR)?;
-            let turns = &tally.turns[0];
+    for load in loads {
+        for (name, run) in MUTEXES {
+            progress.show(&format!("turns of each: {load}, {name}"));
+            let tally = run(load, FAIR)?;
+            let (slowest, fastest) = extremes(&tally.turns[0]);
             let ratio = tally.fairness()[0];
             table.row([
-                format!("{scene}: {name}"),
-                turns.iter().min().expect("all play").to_string(),
-                turns.iter().max().expect("all play").to_string(),
+                format!("{load}: {name}"),
+                slowest.to_string(),
+                fastest.to_string(),
                 format!("{ratio:.2}"),
                 yes(ratio >= 1.0 / 3.0).into(),
             ]);
@@ -211,6 +204,13 @@ fn fairness(scenes: &[Scene], progress: &Progress) -> Result<(), Failure> {
     progress.clear();
     print!("{table}");
     Ok(())
+}
+
+/// Returns the turns of the slowest thread and of the fastest.
+fn extremes(turns: &[u64]) -> (u64, u64) {
+    let slowest = turns.iter().min().expect("there are threads");
+    let fastest = turns.iter().max().expect("there are threads");
+    (*slowest, *fastest)
 }
 
 fn yes(reached: bool) -> &'static str {
@@ -229,16 +229,16 @@ impl Tally {
         self.cpu += round.cpu;
     }
 
-    /// What this share of the hand-overs, which are sorted, does not exceed.
+    /// Returns the time that this share of the hand-overs does not exceed. They must be sorted.
     fn at(&self, share: f64) -> Option<u32> {
         let place = self.handovers.len() as f64 * share;
         self.handovers.get(place as usize).copied()
     }
 
-    /// The share of hand-overs that took long.
+    /// Returns the share of hand-overs that are stalls.
     fn stalls(&self) -> f64 {
-        let long = self.handovers.iter().filter(|&&ns| ns > LONG);
-        long.count() as f64 / self.handovers.len().max(1) as f64
+        let stalls = self.handovers.iter().filter(|&&ns| ns > STALL);
+        stalls.count() as f64 / self.handovers.len().max(1) as f64
     }
 
     fn turns_a_second(&self) -> f64 {
@@ -246,12 +246,11 @@ impl Tally {
         turns as f64 / self.measured.as_secs_f64()
     }
 
-    /// The turns of the slowest by those of the fastest, of each round, sorted.
+    /// Returns, for each round, the turns of the slowest thread divided by those of the fastest. Sorts the ratios.
     fn fairness(&self) -> Vec<f64> {
         let ratio = |turns: &Vec<u64>| {
-            let slowest = turns.iter().min().expect("all play");
-            let fastest = turns.iter().max().expect("all play");
-            *slowest as f64 / (*fastest).max(1) as f64
+            let (slowest, fastest) = extremes(turns);
+            slowest as f64 / fastest.max(1) as f64
         };
         let mut ratios: Vec<f64> = self.turns.iter().map(ratio).collect();
         ratios.sort_by(f64::total_cmp);
@@ -259,11 +258,11 @@ impl Tally {
     }
 }
 
-/// What the players write down, each while it has the lock.
+/// What the threads record, each while it holds the lock.
 struct Notes {
-    /// When the lock was last about to be released, on the common clock.
+    /// The time just before the last unlock, on the common clock.
     given: AtomicU64,
-    /// By whom: its rank, and one more. 0 at first.
+    /// The rank of the thread that unlocked, plus 1; 0 at first.
     giver: AtomicU32,
     count: AtomicU32,
     handovers: [AtomicU32; MOST],
@@ -280,7 +279,7 @@ impl Default for Notes {
     }
 }
 
-// Relaxed, all of it: the lock orders it.
+// Relaxed, everywhere: the lock orders the accesses.
 impl Notes {
     fn taken(&self, rank: usize) {
         let now = now();
@@ -312,33 +311,33 @@ fn now() -> u64 {
     common_time().as_nanos() as u64
 }
 
-/// One round.
-fn play<L: Lock>(scene: &Scene, length: Duration) -> Result<Tally, Failure> {
+/// Runs one round.
+fn run<L: Lock>(load: &Load, length: Duration) -> Result<Tally, Failure> {
     let lock = L::new()?;
     let notes: Shared<Notes> = Shared::new()?;
     let before = Usage::of_children().cpu;
-    let part = |player: &processes::Player| {
-        player.meet();
+    let part = |worker: &processes::Worker| {
+        worker.meet();
         let end = common_time() + length;
         let mut turns = 0;
         while common_time() < end {
             lock.locked(|| {
-                notes.taken(player.rank);
-                if scene.busy {
-                    think(scene.hold);
+                notes.taken(worker.rank);
+                if load.busy {
+                    think(load.hold);
                 } else {
-                    thread::sleep(scene.hold);
+                    thread::sleep(load.hold);
                 }
-                notes.giving(player.rank);
+                notes.giving(worker.rank);
             });
             if common_time() <= end {
                 turns += 1;
             }
         }
-        player.report(f64::from(turns));
+        worker.report(f64::from(turns));
     };
-    let homes: Vec<Home> = vec![None; scene.players];
-    let turns = if scene.processes {
+    let homes: Vec<Home> = vec![None; load.workers];
+    let turns = if load.processes {
         processes::processes(&homes, part)?
     } else {
         processes::threads(&homes, part)?

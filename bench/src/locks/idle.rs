@@ -1,7 +1,6 @@
-//! The cost of threads that wait for something that does not come.
+//! The cost of threads that wait for something that does not happen.
 //!
-//! Each kind of waiter has a process of its own, so that its usage is counted alone; all of them wait
-//! at once.
+//! Each kind of waiter has a process of its own, whose usage the kernel counts; all processes wait at the same time.
 
 use super::Section;
 use crate::{
@@ -23,42 +22,43 @@ use std::{
 
 const MANY: usize = 50;
 const SECOND: Duration = Duration::from_secs(1);
-/// How long they wait after that.
+/// How many seconds they wait after the first one.
 const AFTERWARDS: u32 = 4;
-/// Until then all threads are there.
+/// After this time all threads exist.
 const PREPARING: Duration = Duration::from_millis(500);
 
-/// Wake-ups that an idle waiter may have in its first second, and in each one later.
+/// The goals: wake-ups of an idle waiter in its first second, and in each later one.
 const FIRST: f64 = 20.0;
 const LATER: f64 = 4.0;
-/// CPU time that many of them on a mutex may use in all.
+/// The goal for the CPU time of [`MANY`] waiters for a mutex.
 const CPU: Duration = Duration::from_millis(50);
 
-/// Something that threads wait for, and that does not come.
+/// An object that threads wait for in vain.
 trait Idle: Sync + Sized + 'static {
-    /// For so many waiters.
+    /// Makes an object for so many waiters.
     fn new(waiters: usize) -> Result<Self, Failure>;
-    /// Sees to it that they have to wait, as long as the process lives.
-    fn occupy(&self);
-    /// Makes one waiter ready, says so, and waits.
+    /// Makes all further calls wait, as long as the process lives.
+    fn occupy(&self) {}
+    /// Prepares one waiter, calls `ready`, and waits.
     fn wait(&self, rank: usize, ready: impl FnOnce());
 }
 
-/// What a process has used, in three parts.
+/// What a process has used.
 #[derive(Default)]
 struct Used {
-    /// In nanoseconds.
+    /// CPU time, in nanoseconds.
     cpu: AtomicU64,
+    /// Wake-ups in the first second, and in all later ones.
     first: AtomicU64,
     later: AtomicU64,
-    /// How many no longer waited at the end.
+    /// The number of threads that no longer waited at the end.
     returned: AtomicU32,
 }
 
 struct Kind {
     name: &'static str,
     waiters: usize,
-    /// What the CPU time should be at most.
+    /// The goal for the CPU time.
     at_most: Option<Duration>,
     idle: fn(usize, Duration, &Used) -> Result<(), Failure>,
 }
@@ -108,8 +108,8 @@ fn print(progress: &Progress) -> Result<(), Failure> {
     for kind in kinds() {
         let used: Shared<Used> = Shared::new()?;
         let child = processes::fork(|| {
-            (kind.idle)(kind.waiters, start, &used).expect("they can wait");
-            // SAFETY: leaves without waiting for those that wait.
+            (kind.idle)(kind.waiters, start, &used).expect("the object can be made");
+            // SAFETY: ends the process although its threads still wait.
             unsafe { libc::_exit(0) }
         });
         results.push((kind, used));
@@ -159,9 +159,9 @@ fn table(results: &[(Kind, Shared<Used>)]) -> Table {
     table
 }
 
-/// Lets them wait from that time on, and writes down what they use. They still wait at the end.
+/// Makes threads wait from that time on, and records what they use. They still wait when this returns.
 fn idle<I: Idle>(waiters: usize, start: Duration, used: &Used) -> Result<(), Failure> {
-    // They are never dropped: the threads use them until the process ends.
+    // The threads use these until the process ends.
     let object: &'static I = Box::leak(Box::new(I::new(waiters)?));
     let barrier: &'static Barrier = Box::leak(Box::new(Barrier::new(waiters + 1)));
     let returned: &'static AtomicU32 = Box::leak(Box::default());
@@ -182,9 +182,9 @@ fn idle<I: Idle>(waiters: usize, start: Duration, used: &Used) -> Result<(), Fai
     thread::sleep(SECOND * AFTERWARDS);
     let after = Usage::own();
 
-    used.cpu
-        .store((after.cpu - before.cpu).as_nanos() as u64, SeqCst);
-    // Each falls asleep once without having been woken, this thread among them.
+    let cpu = after.cpu - before.cpu;
+    used.cpu.store(cpu.as_nanos() as u64, SeqCst);
+    // Each thread, this one included, falls asleep once without having been woken.
     let asleep = waiters as u64 + 1;
     let first = (between.sleeps - before.sleeps).saturating_sub(asleep);
     let later = (after.sleeps - between.sleeps).saturating_sub(1);
@@ -227,7 +227,6 @@ impl Idle for shmkey::Semaphore {
             shmkey::Semaphore::remove,
         )
     }
-    fn occupy(&self) {}
     fn wait(&self, _: usize, ready: impl FnOnce()) {
         ready();
         let _ = shmkey::Semaphore::wait(self);
@@ -238,7 +237,6 @@ impl Idle for posix::Semaphore {
     fn new(_: usize) -> Result<Self, Failure> {
         posix::Semaphore::new(0)
     }
-    fn occupy(&self) {}
     fn wait(&self, _: usize, ready: impl FnOnce()) {
         ready();
         posix::Semaphore::wait(self);
@@ -250,7 +248,7 @@ fn ring(many_senders: bool) -> Result<shmkey::Ring, Failure> {
     nameless(|name| options.open(name, 4096), shmkey::Ring::remove)
 }
 
-/// A ring without a message for each receiver, as there is one receiver of a ring.
+/// An empty ring for each waiter, because a ring has only one receiver.
 struct EmptyRings(Vec<shmkey::Ring>);
 
 impl Idle for EmptyRings {
@@ -270,7 +268,7 @@ impl Idle for EmptyRings {
     }
 }
 
-/// A ring without room, whose receiver receives nothing.
+/// A full ring, whose receiver does not receive.
 struct FullRing(shmkey::Ring);
 
 impl Idle for FullRing {
@@ -281,7 +279,7 @@ impl Idle for FullRing {
         std::mem::forget(self.0.receiver().expect("it is the only receiver"));
     }
     fn wait(&self, _: usize, ready: impl FnOnce()) {
-        let mut sender = self.0.sender().expect("senders may come");
+        let mut sender = self.0.sender().expect("it accepts another sender");
         while sender.try_send(&[0; 64]).is_ok() {}
         ready();
         let _ = sender.send(&[0; 64]);

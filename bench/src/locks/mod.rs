@@ -1,4 +1,4 @@
-//! What locks cost: uncontended, contended, handed over, waited for, and tried while taken.
+//! The cost of locks: uncontended, contended, handed over, waited for, and tried while taken.
 
 mod handover;
 mod idle;
@@ -11,24 +11,27 @@ use crate::{
     stopwatch::{Amount, time},
 };
 
-/// A lock that one process or several take.
+/// A lock that one process or several use.
 pub trait Lock: Sync + Sized {
     fn new() -> Result<Self, Failure>;
-    /// Takes it, does next to nothing, and gives it back.
-    fn take_and_give(&self);
-    /// Does the work while it has the lock.
+    /// Does the work while it holds the lock.
     fn locked(&self, work: impl FnOnce());
+    /// Does as good as nothing while it holds the lock.
+    #[inline]
+    fn lock_and_unlock(&self) {
+        self.locked(|| ());
+    }
 }
 
-/// What `shmkey-bench locks` measures.
+/// The arguments of `shmkey-bench locks`.
 pub struct Locks {
-    /// How many rounds each lock has in each scene of the hand-over.
+    /// The number of rounds of each lock under each load of the hand-over.
     pub rounds: usize,
     /// Only the sections whose title contains one of these; all if there are none.
     pub only: Vec<String>,
 }
 
-/// A table, and what fills it.
+/// A table, and the function that fills and prints it.
 struct Section {
     title: String,
     print: Print,
@@ -37,7 +40,7 @@ struct Section {
 type Print = Box<dyn Fn(&Progress) -> Result<(), Failure>>;
 
 impl Locks {
-    /// Measures everything, and prints each table when it is complete.
+    /// Measures, and prints each table when it is complete.
     pub fn print(&self) -> Result<(), Failure> {
         let sections = handover::sections(self.rounds)
             .into_iter()
@@ -56,27 +59,27 @@ impl Locks {
     }
 }
 
-/// One process, without contention.
+/// Measures one process, without contention.
 pub fn alone<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
-    let results = processes::processes(&[Some(cpus.1)], |player| {
-        let batch = |count| (0..count).for_each(|_| lock.take_and_give());
+    let results = processes::processes(&[Some(cpus.1)], |worker| {
+        let batch = |count| (0..count).for_each(|_| lock.lock_and_unlock());
         batch(amount.batch);
-        player.report(time(amount, batch));
+        worker.report(time(amount, batch));
     })?;
     Ok(results[0])
 }
 
-/// Two processes on two CPUs. The time is that of one turn of either.
+/// Measures two processes on two CPUs. The time is that of one turn of either.
 pub fn contended<L: Lock>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     let lock = L::new()?;
-    let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |player| {
+    let results = processes::processes(&[Some(cpus.0), Some(cpus.1)], |worker| {
         let batch = |count| {
-            (0..count).for_each(|_| lock.take_and_give());
-            player.meet(); // until the slower one is done, too
+            (0..count).for_each(|_| lock.lock_and_unlock());
+            worker.meet(); // until the slower one has finished, too
         };
         batch(amount.batch);
-        player.report(time(amount, batch) / 2.0);
+        worker.report(time(amount, batch) / 2.0);
     })?;
     Ok(results[0])
 }
@@ -86,13 +89,13 @@ impl Lock for shmkey::Mutex<u64> {
         crate::nameless::nameless(|name| shmkey::Mutex::open(name, 0), shmkey::Mutex::remove)
     }
     #[inline]
-    fn take_and_give(&self) {
-        let mut guard = self.lock().expect("all owners live");
+    fn lock_and_unlock(&self) {
+        let mut guard = self.lock().expect("no owner dies");
         guard.update(|number| *number += 1);
     }
     #[inline]
     fn locked(&self, work: impl FnOnce()) {
-        let _guard = self.lock().expect("all owners live");
+        let _guard = self.lock().expect("no owner dies");
         work();
     }
 }
@@ -102,7 +105,7 @@ impl Lock for posix::RobustMutex {
         posix::RobustMutex::new()
     }
     #[inline]
-    fn take_and_give(&self) {
+    fn lock_and_unlock(&self) {
         self.add_one();
     }
     #[inline]
@@ -121,11 +124,6 @@ impl Lock for shmkey::Semaphore {
         )
     }
     #[inline]
-    fn take_and_give(&self) {
-        self.wait().expect("it waits for ever");
-        self.post().expect("the count is low");
-    }
-    #[inline]
     fn locked(&self, work: impl FnOnce()) {
         self.wait().expect("it waits for ever");
         work();
@@ -136,11 +134,6 @@ impl Lock for shmkey::Semaphore {
 impl Lock for posix::Semaphore {
     fn new() -> Result<Self, Failure> {
         posix::Semaphore::new(1)
-    }
-    #[inline]
-    fn take_and_give(&self) {
-        self.wait();
-        self.post();
     }
     #[inline]
     fn locked(&self, work: impl FnOnce()) {

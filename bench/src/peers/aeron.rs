@@ -20,20 +20,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Half a term may be on its way; and the driver must look after the sender's limit before that is
-/// used up.
+/// The sender may be half a term ahead of the receiver.
 const CHANNEL: &CStr = c"aeron:ipc?term-length=16m";
-const LOOKS_AFTER: Duration = Duration::from_micros(200);
-/// The largest there is. Longer messages are sent in parts.
+/// How long the driver sleeps: less than the sender needs for half a term, whose limit the driver must raise.
+const DRIVER_SLEEPS: Duration = Duration::from_micros(200);
+/// The largest possible one. Longer messages are sent in parts.
 const MTU: usize = 65504;
 const HEADER: usize = 32;
-/// So many fragments are received at once, when many are wanted.
+/// How many fragments `recv_many` receives at a time.
 const AT_ONCE: usize = 32;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// The driver is a process that mostly sleeps: it takes no part in carrying a message.
+/// The driver is a process that sleeps most of the time: it does not carry messages.
 pub struct Aeron {
     directory: CString,
     stream: i32,
@@ -85,7 +85,7 @@ impl Channel for Aeron {
             .expect("the driver answers");
         Subscription {
             subscription,
-            assembler: AeronFragmentClosureAssembler::new().expect("memory is there"),
+            assembler: AeronFragmentClosureAssembler::new().expect("there is memory"),
             _client: client,
         }
     }
@@ -102,9 +102,9 @@ impl Aeron {
     }
 }
 
-/// What the driver's process does, until it is ended or its parent has died.
+/// Runs the driver, until its process is killed or the parent has ended.
 fn drive(directory: &CStr, parent: u32) -> Result<(), AeronCError> {
-    // SAFETY: plain calls. It ends by itself, and last.
+    // SAFETY: these only keep signals from ending the driver, which ends by itself after its parent.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, 0);
         libc::signal(libc::SIGINT, libc::SIG_IGN);
@@ -118,7 +118,7 @@ fn drive(directory: &CStr, parent: u32) -> Result<(), AeronCError> {
     let driver = AeronDriver::new(&context)?;
     driver.start(true)?;
     while parent_id() == parent && driver.main_do_work().is_ok() {
-        thread::sleep(LOOKS_AFTER);
+        thread::sleep(DRIVER_SLEEPS);
     }
     drop(driver);
     remove(directory);
@@ -130,14 +130,14 @@ fn path(directory: &CStr) -> &Path {
 }
 
 fn remove(directory: &CStr) {
-    // There may be none yet, and it does no harm if it stays.
+    // It may not exist yet, and may stay.
     let _ = fs::remove_dir_all(path(directory));
 }
 
 impl Drop for Aeron {
     fn drop(&mut self) {
         let _undisturbed = Undisturbed::new();
-        // SAFETY: our child, which only this code waits for.
+        // SAFETY: a child, which only this code waits for.
         unsafe {
             libc::kill(self.driver, libc::SIGKILL);
             libc::waitpid(self.driver, std::ptr::null_mut(), 0);
@@ -168,7 +168,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Receives up to so many fragments, and says how many messages came to be complete.
+    /// Receives up to so many fragments. Returns how many messages they have completed.
     #[inline]
     fn poll(&mut self, message: &mut [u8], fragments: usize) -> u64 {
         let mut received = (message, 0);

@@ -1,7 +1,7 @@
-//! What the machine itself can do: flags, bytes beside a flag, and the futex.
+//! The limits of the machine: flags, bytes beside a flag, and the futex.
 //!
-//! These carry one message at a time and trust that it is answered before the next; good for a
-//! round trip and nothing else.
+//! These carry one message at a time, and rely on an answer before the next one: they can measure a round trip and
+//! nothing else.
 
 use super::{Channel, Duplex, Receiver, Sender};
 use crate::processes::{Failure, Memory, Shared};
@@ -10,10 +10,10 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-/// A flag in a cache line of its own for each direction: what the ratios are taken to.
+/// A flag in a cache line of its own. The bare round trip, which results are divided by, has one for each direction.
 pub struct Flag(Shared<AtomicU64>);
 
-/// An end of a flag, and how often it has been used.
+/// An end of a flag, and the number of its uses.
 pub struct FlagEnd<'a>(&'a AtomicU64, u64);
 
 impl Channel for Flag {
@@ -55,49 +55,27 @@ fn wait_for(flag: &AtomicU64, value: u64) {
     }
 }
 
-/// One flag, in one cache line, for both directions.
-pub struct OneFlag(Shared<AtomicU64>);
+/// One flag for both directions: an end counts what it sends and what it receives alike, because they alternate.
+impl Duplex for Flag {
+    type End<'a> = FlagEnd<'a>;
 
-impl Duplex for OneFlag {
-    type End<'a> = OneFlagEnd<'a>;
-
-    fn new(_: usize, _: usize) -> Result<OneFlag, Failure> {
-        Ok(OneFlag(Shared::new()?))
+    fn new(_: usize, _: usize) -> Result<Flag, Failure> {
+        Ok(Flag(Shared::new()?))
     }
-    fn end(&self, _: usize) -> OneFlagEnd<'_> {
-        OneFlagEnd(&self.0, 0)
+    fn end(&self, _: usize) -> FlagEnd<'_> {
+        FlagEnd(&self.0, 0)
     }
 }
 
-/// An end of it; sends and receipts count alike, as they alternate.
-pub struct OneFlagEnd<'a>(&'a AtomicU64, u64);
-
-impl Sender for OneFlagEnd<'_> {
-    #[inline]
-    fn send(&mut self, _: &[u8]) {
-        self.1 += 1;
-        self.0.store(self.1, Ordering::Release);
-    }
-}
-
-impl Receiver for OneFlagEnd<'_> {
-    #[inline]
-    fn recv(&mut self, _: &mut [u8]) {
-        self.1 += 1;
-        wait_for(self.0, self.1);
-    }
-}
-
-/// A flag and room for a message behind it, one for both directions. At offset 8 a short message
-/// shares the flag's cache line. Several are used in turn: the least that a ring can do, which has
-/// to move through its memory.
+/// `COUNT` flags, each with room for a message at `OFFSET`, that both directions use in turn. At offset 8, a short
+/// message shares the flag's cache line. A ring, which moves through its memory, does at least as much as several.
 pub struct Mailbox<const OFFSET: usize, const COUNT: usize = 1> {
     memory: Memory,
     size: usize,
 }
 
 impl<const OFFSET: usize, const COUNT: usize> Mailbox<OFFSET, COUNT> {
-    /// From one to the next, in bytes.
+    /// Returns the distance from one flag to the next, in bytes.
     fn stride(size: usize) -> usize {
         (OFFSET + size).next_multiple_of(64)
     }
@@ -124,14 +102,14 @@ pub struct MailboxEnd<'a, const OFFSET: usize, const COUNT: usize> {
 }
 
 impl<'a, const OFFSET: usize, const COUNT: usize> MailboxEnd<'a, OFFSET, COUNT> {
-    /// The flag of the next use, and where its message is.
+    /// Returns the next flag, and the address of its message.
     #[inline]
     fn next(&mut self) -> (&'a AtomicU64, *mut u8) {
         self.uses += 1;
         let number = self.uses as usize % COUNT;
         let stride = Mailbox::<OFFSET, COUNT>::stride(self.mailbox.size);
         let flag = self.mailbox.memory.as_ptr().wrapping_add(number * stride);
-        // SAFETY: the memory has room for so many, each with a flag in front, zero at first, and
+        // SAFETY: the memory has room for `COUNT` messages, each with a flag in front, which is 0 at first; and it
         // outlives the end.
         (unsafe { &*flag.cast() }, flag.wrapping_add(OFFSET))
     }
@@ -142,7 +120,7 @@ impl<const OFFSET: usize, const COUNT: usize> Sender for MailboxEnd<'_, OFFSET, 
     fn send(&mut self, message: &[u8]) {
         assert!(message.len() <= self.mailbox.size);
         let (flag, text) = self.next();
-        // SAFETY: the memory has room for `size` bytes, and is ours until the flag says otherwise.
+        // SAFETY: the memory has room for `size` bytes, and the other end leaves it alone until the flag changes.
         unsafe { ptr::copy_nonoverlapping(message.as_ptr(), text, message.len()) };
         flag.store(self.uses, Ordering::Release);
     }
@@ -159,8 +137,7 @@ impl<const OFFSET: usize, const COUNT: usize> Receiver for MailboxEnd<'_, OFFSET
     }
 }
 
-/// A number that one sleeps on until the other has raised it; it is woken only if it says that it
-/// sleeps.
+/// A number that the receiver sleeps on until the sender raises it. The sender wakes it only if it is asleep.
 pub struct Futex(Shared<(AtomicU32, AtomicU32)>);
 
 pub struct FutexEnd<'a> {

@@ -1,4 +1,4 @@
-// Boost.Interprocess' message_queue, behind a C face.
+// Boost.Interprocess' message_queue, behind C functions.
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 
@@ -7,7 +7,7 @@ using boost::interprocess::message_queue;
 
 extern "C" {
 
-// A new queue that has no name any more, or null.
+// Makes a queue without a name. Returns null on failure.
 void *shmkey_bench_boost_new(const char *name, size_t messages, size_t size) noexcept
 {
     try {
@@ -25,7 +25,7 @@ void shmkey_bench_boost_free(void *queue) noexcept
     delete static_cast<message_queue *>(queue);
 }
 
-// Waits asleep, or by trying again.
+// Waits by sleeping, or by trying again and again.
 void shmkey_bench_boost_send(void *queue, const void *message, size_t size, bool sleeps) noexcept
 {
     auto *to = static_cast<message_queue *>(queue);

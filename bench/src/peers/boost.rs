@@ -3,7 +3,7 @@
 use super::{Channel, Receiver, Sender};
 use crate::processes::Failure;
 use std::{
-    ffi::{CStr, CString, c_char, c_void},
+    ffi::{CString, c_char, c_void},
     process,
     ptr::NonNull,
 };
@@ -16,7 +16,7 @@ unsafe extern "C" {
     fn shmkey_bench_boost_receive(queue: *mut c_void, text: *mut u8, room: usize, sleeps: bool);
 }
 
-/// Its ends try again and again, or they sleep when they have to wait.
+/// A queue. Its ends try again and again, or sleep when they have to wait.
 pub struct Boost<const SLEEPS: bool>(NonNull<c_void>);
 
 // SAFETY: the queue may be used by any number of threads.
@@ -28,14 +28,11 @@ impl<const SLEEPS: bool> Channel for Boost<SLEEPS> {
 
     fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
         let name = CString::new(format!("shmkey-bench-{}", process::id()))?;
-        let new = |name: &CStr| {
-            // SAFETY: the name is a C string.
-            unsafe { shmkey_bench_boost_new(name.as_ptr(), capacity / size, size) }
-        };
-        match NonNull::new(new(&name)) {
-            Some(queue) => Ok(Boost(queue)),
-            None => Err("Boost could not make its queue".into()),
-        }
+        // SAFETY: the name is a C string.
+        let queue = unsafe { shmkey_bench_boost_new(name.as_ptr(), capacity / size, size) };
+        Ok(Boost(
+            NonNull::new(queue).ok_or("Boost could not make its queue")?,
+        ))
     }
     fn sender(&self) -> &Self {
         self
@@ -47,7 +44,7 @@ impl<const SLEEPS: bool> Channel for Boost<SLEEPS> {
 
 impl<const SLEEPS: bool> Drop for Boost<SLEEPS> {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, and this process does not use it afterwards.
+        // SAFETY: `new` has made it, and its only owner is dropped.
         unsafe { shmkey_bench_boost_free(self.0.as_ptr()) };
     }
 }

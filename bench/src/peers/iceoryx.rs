@@ -12,14 +12,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Messages are copied in and out, or they are only handed over, whatever is in them.
+/// A service. Copies messages in and out, or only passes samples on, whatever they contain.
 pub struct Iceoryx<const COPIES: bool> {
     service: String,
     size: usize,
     room: usize,
 }
 
-/// An end keeps its service, and that its node.
+/// An end keeps its service alive, and the service its node.
 pub struct PublisherEnd<const COPIES: bool> {
     port: publisher::Publisher<ipc::Service, [u8], ()>,
     _service: PortFactory<ipc::Service, [u8], ()>,

@@ -1,4 +1,4 @@
-//! Those that messages are carried by, one file each, all behind the same two traits.
+//! Ways to carry messages, one file each, all behind the same traits.
 
 #[cfg(feature = "aeron")]
 pub mod aeron;
@@ -16,8 +16,7 @@ pub mod shmem_ipc;
 
 use crate::processes::Failure;
 
-/// One way from a sender to a receiver. It is made before the processes are, and each takes its
-/// end.
+/// A way from a sender to a receiver. It is made before the processes are forked, and each takes its end.
 pub trait Channel: Sync + Sized {
     type Sender<'a>: Sender
     where
@@ -29,7 +28,7 @@ pub trait Channel: Sync + Sized {
     /// Whether its ends must be threads of one process.
     const THREADS: bool = false;
 
-    /// For messages of this size, with room for so many bytes.
+    /// Makes a channel for messages of this size, with room for so many bytes.
     fn new(size: usize, capacity: usize) -> Result<Self, Failure>;
     fn sender(&self) -> Self::Sender<'_>;
     fn receiver(&self) -> Self::Receiver<'_>;
@@ -44,7 +43,7 @@ pub trait Receiver {
     /// Copies a message of this size out.
     fn recv(&mut self, message: &mut [u8]);
 
-    /// Copies so many out, one over the other; for those that have a way to take several at once.
+    /// Copies so many messages out, one over the other. Channels that can receive several at once override this.
     #[inline]
     fn recv_many(&mut self, message: &mut [u8], count: u64) {
         for _ in 0..count {
@@ -53,7 +52,7 @@ pub trait Receiver {
     }
 }
 
-/// A way there and a way back. Side 0 speaks first.
+/// A way there and a way back. Side 0 sends first.
 pub trait Duplex: Sync + Sized {
     type End<'a>: Sender + Receiver
     where
@@ -65,7 +64,7 @@ pub trait Duplex: Sync + Sized {
     fn end(&self, side: usize) -> Self::End<'_>;
 }
 
-/// Two channels make one.
+/// Two channels, one in each direction.
 pub struct Two<C> {
     there: C,
     back: C,
@@ -89,9 +88,10 @@ impl<C: Channel> Duplex for Two<C> {
     }
 
     fn end(&self, side: usize) -> Self::End<'_> {
-        match side {
-            0 => TwoEnds(self.there.sender(), self.back.receiver()),
-            _ => TwoEnds(self.back.sender(), self.there.receiver()),
+        if side == 0 {
+            TwoEnds(self.there.sender(), self.back.receiver())
+        } else {
+            TwoEnds(self.back.sender(), self.there.receiver())
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::processes::{Failure, Memory};
 use std::mem::MaybeUninit;
 
-/// A robust mutex that processes share, and the number that it guards.
+/// A robust mutex that processes share, and the number that it protects.
 pub struct RobustMutex(Memory);
 
 #[repr(C)]
@@ -36,7 +36,7 @@ impl RobustMutex {
         assert_eq!(unsafe { libc::pthread_mutex_lock(self.mutex()) }, 0);
     }
 
-    /// Locks it if it is free. Whether it was.
+    /// Locks it if it is free. Returns whether it was.
     #[inline]
     pub fn try_lock(&self) -> bool {
         // SAFETY: as above.
@@ -53,12 +53,12 @@ impl RobustMutex {
         self.0.as_ptr().cast()
     }
 
-    /// Adds one to the number, under the lock.
+    /// Raises the number by one, under the lock.
     #[inline]
     pub fn add_one(&self) {
         let guarded = self.0.as_ptr().cast::<Guarded>();
         self.lock();
-        // SAFETY: the memory holds one, and only the owner of the mutex touches the number.
+        // SAFETY: the memory holds a `Guarded`, and only the owner of the mutex accesses the number.
         unsafe {
             let number = &raw mut (*guarded).number;
             number.write_volatile(number.read_volatile() + 1);
@@ -91,7 +91,7 @@ impl Semaphore {
         while unsafe { libc::sem_wait(self.0.as_ptr().cast()) } != 0 {}
     }
 
-    /// Lowers the count by one if it is not 0. Whether it was.
+    /// Lowers the count by one if it is not 0. Returns whether it did.
     #[inline]
     pub fn try_wait(&self) -> bool {
         // SAFETY: as above.

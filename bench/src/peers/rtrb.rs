@@ -5,7 +5,7 @@ use crate::processes::Failure;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{hint, sync::Mutex};
 
-/// A ring of bytes, as messages have any size.
+/// A ring of bytes, because messages may have any size.
 pub struct Rtrb {
     producer: Mutex<Option<Producer<u8>>>,
     consumer: Mutex<Option<Consumer<u8>>>,
@@ -25,11 +25,11 @@ impl Channel for Rtrb {
         })
     }
     fn sender(&self) -> Producer<u8> {
-        let mut end = self.producer.lock().expect("nobody panics");
+        let mut end = self.producer.lock().expect("no thread panics");
         end.take().expect("there is one sender")
     }
     fn receiver(&self) -> Consumer<u8> {
-        let mut end = self.consumer.lock().expect("nobody panics");
+        let mut end = self.consumer.lock().expect("no thread panics");
         end.take().expect("there is one receiver")
     }
 }

@@ -1,11 +1,11 @@
-//! The crate shmem-ipc: a ring of bytes in a memory file, and an eventfd for each end to sleep on.
+//! The crate shmem-ipc: a ring of bytes in a memory file, and an eventfd on which each end sleeps.
 
 use super::{Channel, Receiver, Sender};
 use crate::processes::Failure;
 use shmem_ipc::sharedring;
 use std::{fs::File, hint, sync::Mutex};
 
-/// Its ends spin, or they sleep when they have to wait.
+/// A ring. Its ends spin, or sleep when they have to wait.
 pub struct ShmemIpc<const SLEEPS: bool> {
     sender: Mutex<Option<sharedring::Sender<u8>>>,
     capacity: usize,
@@ -32,7 +32,7 @@ impl<const SLEEPS: bool> Channel for ShmemIpc<SLEEPS> {
         })
     }
     fn sender(&self) -> SenderEnd<SLEEPS> {
-        let mut sender = self.sender.lock().expect("nobody panics");
+        let mut sender = self.sender.lock().expect("no thread panics");
         SenderEnd(sender.take().expect("there is one sender"))
     }
     fn receiver(&self) -> ReceiverEnd<SLEEPS> {
@@ -53,7 +53,7 @@ impl<const SLEEPS: bool> Sender for SenderEnd<SLEEPS> {
             let mut copied = 0;
             let copy = |room: *mut u8, size: usize| {
                 copied = size.min(message.len());
-                // SAFETY: the ring gives room for `size` bytes that the receiver leaves alone.
+                // SAFETY: the ring has room for `size` bytes there, which the receiver does not access.
                 unsafe { room.copy_from_nonoverlapping(message.as_ptr(), copied) };
                 copied
             };
@@ -80,7 +80,7 @@ impl<const SLEEPS: bool> Receiver for ReceiverEnd<SLEEPS> {
             let mut copied = 0;
             let copy = |text: *const u8, size: usize| {
                 copied = size.min(message.len());
-                // SAFETY: the ring gives `size` bytes that the sender leaves alone.
+                // SAFETY: the ring has `size` bytes there, which the sender does not access.
                 unsafe { text.copy_to_nonoverlapping(message.as_mut_ptr(), copied) };
                 copied
             };

@@ -1,6 +1,6 @@
-//! What the drop-in reports to this command beside the trace, and the library about itself: see
-//! dropin/src/trace/notes.rs and src/presence.rs, which write what is read here. A traced program can
-//! write there, too, which falsifies only its own report.
+//! Reads the notes that the drop-in and the library send to this command beside the trace: see
+//! dropin/src/trace/notes.rs and src/presence.rs, which send them. A traced program can send notes, too, which
+//! falsifies only its own report.
 
 use super::signals;
 use crate::process::{our_ipc_namespace, our_pid_namespace};
@@ -15,35 +15,35 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// The socket that they are sent to, and the thread that reads it. The name is one that others do not
-/// guess, and no program inherits the descriptor.
+/// The socket for the notes, and the thread that reads it. The name of the socket cannot be guessed, and no program
+/// inherits the descriptor.
 pub(super) struct Notes {
     name: u64,
     address: SocketAddr,
     reader: JoinHandle<String>,
 }
 
-/// The last note, which is this command's own: what was sent before comes before.
+/// The last note, which this command sends itself: all earlier notes arrive before it.
 const END: &str = "end\n";
 
-/// What they say.
+/// The contents of the notes.
 #[derive(Default)]
 pub(super) struct Told {
     /// A process has made a call.
     pub called: bool,
-    /// The process that has created each segment, by its own count.
+    /// The process that created each segment, as that process reported it.
     pub created: HashMap<i32, i32>,
-    /// The same where the process could not tell its IPC namespace: the kernel's record has to confirm it.
+    /// The same of processes that did not know their IPC namespace: the kernel's record has to confirm it.
     pub perhaps_created: HashMap<i32, i32>,
     /// How many segments were created in another IPC namespace.
     pub elsewhere: usize,
     /// How many lines of the trace were lost.
     pub lost: u64,
-    /// The processes that have told themselves what they leave here, as far as they could tell that it is here.
+    /// The processes that have reported in the trace what they leave behind in this IPC namespace.
     pub told: HashSet<i32>,
-    /// A process has the library shmkey in it, whose own calls are not traced.
+    /// A process uses the library shmkey, whose calls are not traced.
     pub library: bool,
-    /// The processes that have, of those whose numbers and segments are known here.
+    /// These processes, if they are in the PID and IPC namespaces of this command.
     pub with_library: HashSet<i32>,
 }
 
@@ -61,7 +61,7 @@ impl Notes {
             }
             text
         };
-        // Signals are for the main thread.
+        // The main thread handles signals.
         let reader = signals::while_blocked(|_| thread::Builder::new().spawn(read))?;
         Ok(Notes {
             name,
@@ -70,12 +70,12 @@ impl Notes {
         })
     }
 
-    /// What the drop-in has to know of it, for SHMKEY_TRACE_REPORTER.
+    /// Returns the value of SHMKEY_TRACE_REPORTER, by which the drop-in finds the socket.
     pub fn address(&self) -> String {
         format!("{} {} {}", std::process::id(), self.name, namespace())
     }
 
-    /// Returns what was noted until now.
+    /// Returns the contents of all notes that were sent until now.
     pub fn read(self) -> Told {
         let end = UnixDatagram::unbound()
             .and_then(|socket| socket.send_to_addr(END.as_bytes(), &self.address));
@@ -85,7 +85,7 @@ impl Notes {
         };
         let (mut told, mut elsewhere) = (Told::default(), HashSet::new());
         let here = namespace();
-        // 0 stands for unknown, which is neither this one nor another.
+        // 0 stands for an unknown namespace.
         let is_known = |words: &[&str], at: usize| *here != *"0" && words.get(at) != Some(&"0");
         let ours = (our_pid_namespace().map(|n| n.to_string()), &*here);
         for line in text.lines() {
@@ -122,7 +122,7 @@ impl Notes {
     }
 }
 
-/// The number of this process' IPC namespace; 0 if it is unknown.
+/// Returns the number of this process' IPC namespace; 0 if it is unknown.
 fn namespace() -> String {
     our_ipc_namespace().unwrap_or(0).to_string()
 }

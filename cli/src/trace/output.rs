@@ -1,6 +1,6 @@
-//! Where the trace goes, for what this command has to add to it.
+//! The destination of the trace, to which this command adds its report.
 
-use super::{NOT_POSSIBLE, Refusal, signals};
+use super::{Refusal, not_possible, signals};
 use crate::output::complain;
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -19,19 +19,18 @@ use std::{
 pub(super) enum Output {
     StandardError,
     File(PathBuf, File),
-    /// A file for each process: `%p` in its name stands for the process' id.
+    /// A file for each process: `%p` in its name stands for the process id.
     FilePerProcess(PathBuf),
 }
 
 impl Output {
-    /// Sees to it that the trace can be written before anything is run.
+    /// Opens the destination before the program is run.
     pub fn open(file: Option<&Path>) -> Result<Output, Refusal> {
         let Some(file) = file else {
             return Ok(Output::StandardError);
         };
-        let refuse =
-            |error: io::Error| Refusal(NOT_POSSIBLE, format!("{}: {error}", file.display()));
-        // Absolute, as the drop-in takes it, and for programs that change their directory.
+        let refuse = |error: io::Error| not_possible(format!("{}: {error}", file.display()));
+        // Absolute, because the drop-in needs it, and programs may change their directory.
         let path = path::absolute(file).map_err(refuse)?;
         if path
             .as_os_str()
@@ -39,7 +38,7 @@ impl Output {
             .windows(2)
             .any(|pair| pair == b"%p")
         {
-            // No file yet: the number is not known.
+            // No file yet: the process id is not known.
             is_writable(path.parent().unwrap_or(Path::new("/"))).map_err(refuse)?;
             return Ok(Output::FilePerProcess(path));
         }
@@ -47,7 +46,7 @@ impl Output {
         Ok(Output::File(path, opened))
     }
 
-    /// What SHMKEY_TRACE has to be.
+    /// Returns the value of SHMKEY_TRACE.
     pub fn variable(&self) -> &OsStr {
         match self {
             Output::StandardError => OsStr::new("stderr"),
@@ -55,16 +54,16 @@ impl Output {
         }
     }
 
-    /// Adds lines about a process, and waits until they are written, and at most [`PATIENCE`]: the program has
-    /// ended, and this command is to end, too. What is not written by then is lost.
+    /// Adds lines about a process, and waits for at most [`PATIENCE`] until they are written. Lines that are not
+    /// written by then are lost.
     pub fn write(self, pid: i32, text: String) {
         let (ends, ended) = mpsc::channel::<()>();
         let write = move || {
             self.append(pid, text.as_bytes());
             drop(ends);
         };
-        // Neither a terminal with `tostop` (SIGTTOU) nor a limit on file sizes (SIGXFSZ) does anything to this
-        // command, as long as the thread that writes takes no signals.
+        // Signals are blocked in the thread that writes, so SIGTTOU (a terminal with `tostop`) and SIGXFSZ (a limit on
+        // file sizes) do not stop or kill this command.
         if signals::while_blocked(|_| thread::Builder::new().spawn(write)).is_ok() {
             let _ = ended.recv_timeout(PATIENCE);
         }
@@ -72,7 +71,7 @@ impl Output {
 
     fn append(&self, pid: i32, text: &[u8]) {
         let (written, path) = match self {
-            // If nothing reads it, nothing is to be done.
+            // Without a reader there is nothing to do.
             Output::StandardError => return drop(write_all(io::stderr(), text)),
             Output::File(path, file) => (write_all(file, text), path),
             Output::FilePerProcess(path) => (
@@ -92,10 +91,10 @@ impl Output {
     }
 }
 
-/// As long as a traced program waits, too.
+/// A traced program waits as long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Writes all, also where another process that shares the file has set O_NONBLOCK.
+/// Writes all of the text, even if another process that shares the file has set O_NONBLOCK.
 fn write_all(mut to: impl Write + AsFd, mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match to.write(text) {
@@ -130,7 +129,7 @@ fn is_writable(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// The path with a process' id for each `%p`.
+/// Returns the path with a process id for each `%p`.
 fn of_process(path: &Path, pid: i32) -> PathBuf {
     let (mut name, mut rest) = (Vec::new(), path.as_os_str().as_bytes());
     while let Some(at) = rest.windows(2).position(|pair| pair == b"%p") {
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_any_bytes_gets_the_number() {
+    fn a_path_of_any_bytes_gets_the_process_id() {
         let path = Path::new(OsStr::from_bytes(b"/tmp/\xff.%p.%p%"));
         let named = of_process(path, 42);
         assert_eq!(named.as_os_str().as_bytes(), b"/tmp/\xff.42.42%");

@@ -1,4 +1,4 @@
-//! Which file a program is, and whether a library can be preloaded into it.
+//! Finds the file of a program, and whether a library can be preloaded into it.
 
 use super::{NOT_FOUND, NOT_RUNNABLE, Refusal};
 use std::{
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file that a command's name means, as the shell finds it.
+/// Returns the file of a program, as a shell finds it.
 pub(super) fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
     let is_program = |path: &Path| {
         fs::metadata(path)
@@ -42,10 +42,10 @@ pub(super) fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
         })
 }
 
-/// Says why a program cannot be traced, if it cannot.
+/// Returns an error if a program cannot be traced.
 pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {
     let start = start_of(path);
-    // A script is run by a program, which is the one that is traced.
+    // The interpreter of a script is traced.
     if let Some(line) = start.strip_prefix(b"#!") {
         let end = line.iter().position(|&byte| byte == b'\n');
         let line = line[..end.unwrap_or(line.len())].trim_ascii_start();
@@ -58,7 +58,7 @@ pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {
         return judge(path, &start_of(interpreter));
     }
     expect_no_more_rights(path)?;
-    // The dynamic linker itself, which is linked statically, preloads into the program that it runs.
+    // The dynamic linker is linked statically, but preloads libraries into the program that it runs.
     if is_dynamic_linker(path) {
         return Ok(());
     }
@@ -86,7 +86,7 @@ fn expect_no_more_rights(path: &Path) -> Result<(), Refusal> {
     ))
 }
 
-/// As much of a file as its headers are expected in; nothing if it may not be read.
+/// Returns the first 64 KiB of a file, which contain its headers; nothing if it cannot be read.
 fn start_of(path: &Path) -> Vec<u8> {
     let mut start = Vec::new();
     if let Ok(file) = File::open(path) {
@@ -99,7 +99,7 @@ fn judge(path: &Path, start: &[u8]) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal(NOT_RUNNABLE, format!("{} {why}", path.display())));
     let this = start_of(Path::new("/proc/self/exe"));
     match Elf::parse(start) {
-        // Unreadable, or no such file: starting it will tell.
+        // Unreadable or missing: starting the program returns the error.
         None => Ok(()),
         Some(elf) if Elf::parse(&this).is_some_and(|this| this.machine != elf.machine) => refuse(
             "is a program for another kind of processor or of another width, into which this drop-in cannot be preloaded; \
@@ -113,17 +113,17 @@ fn judge(path: &Path, start: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// What counts of an ELF file's headers; see elf(5).
+/// The relevant headers of an ELF file; see elf(5).
 struct Elf {
     /// The class and the machine.
     machine: (u8, [u8; 2]),
-    /// It asks for a dynamic linker.
+    /// Whether the program needs a dynamic linker.
     has_interpreter: bool,
 }
 
 impl Elf {
-    /// Only 64-bit files of this machine's order of bytes are looked into; others are of another
-    /// machine anyway.
+    /// Parses 64-bit files in the byte order of this machine. Others are for another machine, of which no more is
+    /// needed.
     fn parse(start: &[u8]) -> Option<Elf> {
         const PT_INTERP: u32 = 3;
         let half = |at: usize| Some(u16::from_ne_bytes(start.get(at..at + 2)?.try_into().ok()?));
@@ -144,7 +144,7 @@ impl Elf {
     }
 }
 
-/// Whether the program gets rights that this user does not have.
+/// Returns whether the program gets rights that this user does not have.
 fn has_more_rights(path: &Path) -> bool {
     let Ok(file) = fs::metadata(path) else {
         return false;
@@ -159,8 +159,8 @@ fn has_more_rights(path: &Path) -> bool {
         || user != 0 && has_capabilities(path)
 }
 
-/// Whether programs from there get no more rights than the user that runs them: the file system is mounted
-/// so (nosuid), or this process has given them up for good (no_new_privs).
+/// Returns whether programs in this place get no more rights than their user: the file system is mounted with nosuid,
+/// or this process has set no_new_privs.
 fn gives_no_rights(path: &Path) -> bool {
     // SAFETY: asks for a number.
     if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {

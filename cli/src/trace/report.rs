@@ -1,20 +1,24 @@
-//! How the traced program ended, and what it and the processes it started have left behind. The
-//! kernel's records name the creator of each segment, and the drop-in has taken notes, so this works
-//! for a program that could not say anything any more.
+//! How the traced program ended, and which segments the program and the processes that it started left behind. The
+//! kernel records the creator of each segment, and the drop-in sends notes, so this works for a program that was
+//! killed, too.
 
 use super::{notes::Told, output::Output};
-use crate::{attached::Attachments, process::Census, words::count};
+use crate::{
+    attached::Attachments,
+    json::{self, object},
+    process::Census,
+    words::count,
+};
 use shmkey::{Life, Segment, Status};
 use shmkey_core::explain::{Leftover, Removal, Segments};
 use std::{
     collections::HashSet,
-    fmt::Write as _,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
     time::{Duration, SystemTime},
 };
 
-/// How things were before the program started.
+/// The state before the program started.
 pub(super) struct Before {
     time: SystemTime,
     segments: HashSet<i32>,
@@ -38,7 +42,7 @@ pub(super) struct Report {
     told: Told,
 }
 
-/// A segment, who has left it, and the processes that have it attached.
+/// A segment that was left behind, by which process, and the processes that have it attached.
 struct Left {
     segment: Status,
     creator: i32,
@@ -52,10 +56,31 @@ impl Left {
             in_use: self.segment.nattch > 0,
         }
     }
+
+    /// A line that says what was left behind, and what to do.
+    fn line(&self) -> String {
+        let segment = &self.segment;
+        let leftover = Leftover {
+            id: segment.id,
+            key: segment.key.as_raw(),
+            size: segment.size,
+            mode: segment.mode,
+        };
+        let users = match (&self.users[..], segment.nattch) {
+            (_, 0) => "no process has attached".to_owned(),
+            ([], n) => format!("others have attached ({} in all)", count(n, "time")),
+            (users, _) => {
+                let users = users.join(", ").replace(", and", " and");
+                format!("is attached by {users}")
+            }
+        };
+        let (pid, removal) = (self.creator, self.removal());
+        format!("shmkey[{pid}] has left behind {leftover}, which {users}; {removal}\n")
+    }
 }
 
 impl Report {
-    /// Looks at what is left of a process that has ended.
+    /// Finds what a process that has ended left behind.
     pub fn new(pid: i32, before: &Before, status: ExitStatus, told: Told) -> Report {
         // The kernel keeps whole seconds.
         let since = before.time - Duration::from_secs(1);
@@ -65,13 +90,13 @@ impl Report {
             if segment.cpid == pid && is_new {
                 return Some(pid);
             }
-            // The library's calls are not traced: the kernel alone names the creator.
+            // Calls of the library are not traced: only the kernel knows the creator.
             let by_library = is_new && told.with_library.contains(&segment.cpid);
             let perhaps = told.perhaps_created.get(&segment.id);
             let confirmed = perhaps.filter(|&&creator| is_new && creator == segment.cpid);
             let noted = told.created.get(&segment.id).or(confirmed).copied();
             let creator = noted.or(by_library.then_some(segment.cpid))?;
-            // Who goes on has not left it.
+            // A process that is still running has not left it behind.
             let life = census.at(segment.cpid, segment.changed_at).life;
             (life != Life::Alive).then_some(creator)
         };
@@ -99,12 +124,12 @@ impl Report {
         }
     }
 
-    /// Writes it where the trace is.
+    /// Writes the report to the trace.
     pub fn write(&self, json: bool, output: Output) {
         output.write(self.pid, if json { self.json() } else { self.text() });
     }
 
-    /// What its own process has not told already.
+    /// The segments that the process which left them behind has not reported itself.
     fn untold(&self) -> impl Iterator<Item = &Left> {
         let told = &self.told.told;
         let left = self.left.iter().flatten();
@@ -112,52 +137,39 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut text = String::new();
-        let pid = self.pid;
-        // Writing into a string does not fail.
-        for left in self.untold() {
-            let (segment, pid) = (&left.segment, left.creator);
-            let leftover = Leftover {
-                id: segment.id,
-                key: segment.key.as_raw(),
-                size: segment.size,
-                mode: segment.mode,
-            };
-            let _ = write!(text, "shmkey[{pid}] has left behind {leftover}, which ");
-            let _ = match (&left.users[..], segment.nattch) {
-                (_, 0) => write!(text, "no process has attached"),
-                ([], n) => {
-                    let times = count(n, "time");
-                    write!(text, "others have attached ({times} in all)")
-                }
-                (users, _) => write!(
-                    text,
-                    "is attached by {}",
-                    users.join(", ").replace(", and", " and")
-                ),
-            };
-            let _ = writeln!(text, "; {}", left.removal());
-        }
+        let left: String = self.untold().map(Left::line).collect();
+        format!(
+            "{left}shmkey[{}] {}{}\n",
+            self.pid,
+            self.end(),
+            self.limits()
+        )
+    }
+
+    /// How the program ended, and how many segments it left behind.
+    fn end(&self) -> String {
         let end = match (self.status.code(), self.status.signal()) {
-            (Some(0), _) => "has ended".to_owned(),
-            (Some(code), _) => format!("has ended with status {code}"),
+            (Some(code @ 1..), _) => format!("has ended with status {code}"),
             (_, Some(signal)) => format!("was killed by {}", signal_name(signal)),
             _ => "has ended".to_owned(),
         };
-        let left = match &self.left {
-            None => "; which segments it has left behind is unknown".to_owned(),
-            Some(left) => {
-                let count = Segments(left.len() as u64);
-                if left.iter().all(|left| left.creator == self.pid) {
-                    format!(" and has left {count} behind")
-                } else {
-                    format!("; with the processes it started, it has left {count} behind")
-                }
-            }
+        let Some(left) = &self.left else {
+            return end + "; which segments it has left behind is unknown";
         };
-        let elsewhere = match self.told.elsewhere {
-            0 => "",
-            _ => "; what was created in another IPC namespace cannot be seen from here",
+        let count = Segments(left.len() as u64);
+        if left.iter().all(|left| left.creator == self.pid) {
+            format!("{end} and has left {count} behind")
+        } else {
+            format!("{end}; with the processes it started, it has left {count} behind")
+        }
+    }
+
+    /// What the trace does not contain, and why.
+    fn limits(&self) -> String {
+        let elsewhere = if self.told.elsewhere == 0 {
+            ""
+        } else {
+            "; what was created in another IPC namespace cannot be seen from here"
         };
         let silence = match (self.told.called, self.told.library) {
             (true, false) => "",
@@ -166,8 +178,8 @@ impl Report {
             }
             (false, false) => "; no call was traced",
             (false, true) => {
-                "; no call was traced, because it is linked with the library shmkey, which makes its system calls directly (its \
-                 errors say what the trace would say)"
+                "; no call was traced, because it is linked with the library shmkey, which makes its system calls \
+                 directly (its errors say what the trace would say)"
             }
         };
         let lost = match self.told.lost {
@@ -175,55 +187,47 @@ impl Report {
             1 => "; 1 line of the trace was lost".to_owned(),
             n => format!("; {} of the trace were lost", count(n, "line")),
         };
-        let _ = writeln!(text, "shmkey[{pid}] {end}{left}{elsewhere}{silence}{lost}");
-        text
+        format!("{elsewhere}{silence}{lost}")
     }
 
     fn json(&self) -> String {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let time = since.unwrap_or_default().as_micros() as f64 / 1e6;
         let mut text = String::new();
-        let (pid, now) = (self.pid, SystemTime::now());
-        let time = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let time = format!("{}.{:06}", time.as_secs(), time.subsec_micros());
         for left in self.untold() {
-            let (segment, pid) = (&left.segment, left.creator);
-            let id = segment.id;
-            let _ = writeln!(
-                text,
-                r#"{{"event":"left","time":{time},"pid":{pid},"id":{id},"key":{},"bytes":{},"mode":{},"attached_by_others":{},"remedy":"{}"}}"#,
-                segment.key.as_raw(),
-                segment.size,
-                segment.mode,
-                segment.nattch,
-                left.removal()
-            );
+            text += &json::line(&object! {
+                event: "left",
+                time: time,
+                pid: left.creator,
+                id: left.segment.id,
+                key: left.segment.key.as_raw(),
+                bytes: left.segment.size,
+                mode: left.segment.mode,
+                attached_by_others: left.segment.nattch,
+                remedy: left.removal().to_string(),
+            });
         }
-        if self.told.lost > 0 {
-            let lost = self.told.lost;
-            let _ = writeln!(
-                text,
-                r#"{{"event":"lost","time":{time},"pid":{pid},"lines":{lost}}}"#
-            );
+        let lost = self.told.lost;
+        if lost > 0 {
+            text += &json::line(&object! { event: "lost", time: time, pid: self.pid, lines: lost });
         }
-        let or_null =
-            |value: Option<i32>| value.map_or("null".to_owned(), |value| value.to_string());
-        let _ = writeln!(
-            text,
-            r#"{{"event":"exit","time":{time},"pid":{pid},"attachments":null,"segments":{},"status":{},"signal":{},"called":{},"library":{}}}"#,
-            or_null(self.left.as_ref().map(|left| left.len() as i32)),
-            or_null(self.status.code()),
-            or_null(self.status.signal()),
-            self.told.called,
-            self.told.library,
-        );
-        text
+        text + &json::line(&object! {
+            event: "exit",
+            time: time,
+            pid: self.pid,
+            attachments: None::<u64>,
+            segments: self.left.as_ref().map(Vec::len),
+            status: self.status.code(),
+            signal: self.status.signal(),
+            called: self.told.called,
+            library: self.told.library,
+        })
     }
 }
 
-/// Finds the processes that have the segments attached, as far as this user may look.
+/// Finds the processes that have the segments attached, as far as this user has permission to.
 fn name_users(left: &mut [Left]) {
-    // Of more, the rest are not named.
+    // The others are not named.
     const NAMED: usize = 4;
     let mut attachments = Attachments::of(left.iter().map(|left| &left.segment));
     for left in left {

@@ -1,4 +1,4 @@
-//! Signals while the program runs: it decides what becomes of those that are to end it.
+//! Signals while the program runs: shmkey passes them on, and the program decides whether they end it.
 
 use std::{
     io, mem,
@@ -14,10 +14,10 @@ use std::{
 /// The program that runs; 0 if none does.
 static CHILD: AtomicI32 = AtomicI32::new(0);
 
-/// Whether broken pipes were ignored when this program was started.
+/// Whether SIGPIPE was ignored when shmkey was started.
 static PIPES_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Rust has broken pipes ignored before `main`, so this looks before that.
+/// Runs before Rust's runtime, which ignores SIGPIPE before `main`.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
@@ -46,11 +46,11 @@ const PASSED_ON: [libc::c_int; 9] = [
 extern "C" fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel hands a handler of this kind the signal's story.
     let by_kernel = unsafe { (*info).si_code } == libc::SI_KERNEL;
-    // What the terminal sends reaches the program by itself. An alarm was set for this process.
+    // The terminal sends its signals to the program, too. An alarm is only for this process.
     if by_kernel && signal != libc::SIGALRM {
         return;
     }
-    // Acquire: as where it is stored.
+    // Acquire: pairs with the Release in `start`.
     let child = CHILD.load(Acquire);
     if child > 0 {
         // SAFETY: kill takes two numbers, and may be called in a signal handler.
@@ -58,10 +58,10 @@ extern "C" fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
     }
 }
 
-/// Starts the program, to which signals are passed on from now on. It finds signals as this process
-/// has found them.
+/// Starts the program, and passes signals on to it from now on. The program inherits the signal mask and the ignored
+/// signals with which shmkey was started.
 pub(super) fn start(command: &mut Command) -> io::Result<Child> {
-    // None is lost between here and the moment when it is known whom to pass it on to.
+    // Blocked, so that no signal is lost before the id of the child is known.
     while_blocked(|before| {
         handle();
         // Relaxed: it was stored by this thread.
@@ -80,15 +80,15 @@ pub(super) fn start(command: &mut Command) -> io::Result<Child> {
         }
         let child = command.spawn();
         if let Ok(child) = &child {
-            // Release: nothing is handed over but the number itself; as `pass_on` acquires it.
+            // Release: pairs with the Acquire in `pass_on`; the id itself is all that is passed.
             CHILD.store(child.id() as i32, Release);
         }
         child
     })
 }
 
-/// Calls a function while this thread takes no signals, and tells it which it took before. A thread that
-/// it starts takes none.
+/// Calls a function while all signals are blocked in this thread, with the mask of before. A thread that the function
+/// starts inherits the blocked signals.
 pub(super) fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
     // SAFETY: two sets of signals, which these calls fill.
     let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
@@ -106,11 +106,11 @@ pub(super) fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
 
 /// The program has ended.
 pub(super) fn ended() {
-    // Release: as above.
+    // Release: as in `start`.
     CHILD.store(0, Release);
 }
 
-/// Handlers, unlike ignored signals, are not inherited by the program.
+/// Installs the handlers. The program does not inherit them, unlike ignored signals.
 fn handle() {
     for signal in PASSED_ON {
         // SAFETY: structures of numbers and addresses that may be NULL; the handler does nothing

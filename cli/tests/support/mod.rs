@@ -1,12 +1,13 @@
-//! What the tests of the command share: running it, segments that go away again, children that live
-//! until they are killed, and IPC namespaces of their own.
+//! Shared by the tests of the command: running it, segments that are removed at the end, children that live until they
+//! are killed, and IPC namespaces.
 
 #![allow(dead_code)] // each test uses a part
 
 use serde_json::Value;
-use shmkey::Segment;
+use shmkey::{Key, Segment};
 use std::{
     io::Write,
+    os::unix::process::CommandExt,
     process::{Command, Output, Stdio},
     sync::{
         LazyLock,
@@ -14,7 +15,7 @@ use std::{
     },
 };
 
-/// What the command printed, if it did what it should.
+/// Runs the command, and returns what it prints. Panics if it fails.
 pub fn shmkey(arguments: &[&str]) -> String {
     let output = run(arguments, b"");
     assert!(
@@ -25,14 +26,14 @@ pub fn shmkey(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What it complained of, if it failed as it should.
+/// Runs the command, which must fail with status 1, and returns its error message.
 pub fn refusal(arguments: &[&str]) -> String {
     let output = run(arguments, b"");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Runs it with this input.
+/// Runs the command with this standard input.
 pub fn run(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_shmkey"))
         .args(arguments)
@@ -41,12 +42,12 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // One that does not read it ends earlier.
+    // A command that does not read its input may have ended.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
 
-/// The segments that it lists.
+/// Returns the segments that `shmkey list --json` lists.
 pub fn listed(arguments: &[&str]) -> Vec<Value> {
     let text = shmkey(&[&["list", "--json"], arguments].concat());
     let list: Value = serde_json::from_str(&text).unwrap();
@@ -54,10 +55,58 @@ pub fn listed(arguments: &[&str]) -> Vec<Value> {
     list["segments"].as_array().unwrap().clone()
 }
 
-/// One of them.
+/// Returns one of them.
 pub fn listed_id(id: i32) -> Value {
     let found = listed(&[]).into_iter().find(|one| one["id"] == id);
     found.unwrap_or_else(|| panic!("{id} is not listed"))
+}
+
+/// Creates a segment that stays until it is removed.
+pub fn create(key: Key, size: usize) -> Segment {
+    let options = Segment::options().create(true).size(size);
+    options.open(key).unwrap()
+}
+
+/// Creates a private segment. Dropping it removes it.
+pub fn private(size: usize) -> Segment {
+    let options = Segment::options().create(true).remove_on_drop(true);
+    options.size(size).open(Key::PRIVATE).unwrap()
+}
+
+/// A copy of the command in a folder from which every user may run it.
+pub struct PublicCopy(tempfile::TempDir);
+
+impl PublicCopy {
+    pub fn new() -> PublicCopy {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        // By another process: children of other tests would inherit the descriptor of a copy that is being written,
+        // and no process could run it then.
+        let from = env!("CARGO_BIN_EXE_shmkey");
+        said(Command::new("cp").arg(from).arg(folder.path()));
+        PublicCopy(folder)
+    }
+
+    pub fn path(&self) -> String {
+        self.0.path().join("shmkey").to_str().unwrap().to_owned()
+    }
+
+    /// The command for an unprivileged user.
+    pub fn unprivileged(&self, arguments: &[&str]) -> Command {
+        const UNPRIVILEGED: u32 = 65_534;
+        let mut command = Command::new(self.path());
+        command.args(arguments).uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+        command
+    }
+}
+
+/// Returns what a command prints. Panics if it fails.
+pub fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {why}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A name that no other test uses. Dropping it removes the segment.
@@ -69,12 +118,26 @@ impl Name {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         Name(format!("command {} {number}", std::process::id()))
     }
+
+    pub fn key(&self) -> Key {
+        Key::from_name(&self.0).unwrap()
+    }
+
+    /// Returns the segment that has this name.
+    pub fn segment(&self) -> Segment {
+        Segment::open(self.key()).unwrap()
+    }
+
+    /// Creates a segment with this name by the command, and returns its id.
+    pub fn create(&self, size: &str) -> String {
+        let id = shmkey(&["create", "--size", size, "--name", &self.0]);
+        id.trim().to_owned()
+    }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
-        let key = shmkey::Key::from_name(&self.0).unwrap();
-        if let Ok(segment) = Segment::open(key) {
+        if let Ok(segment) = Segment::open(self.key()) {
             let _ = segment.remove();
         }
     }
@@ -115,12 +178,12 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// A process that has done something, and then waits to be killed.
+/// A child process that does something, and then waits until it is killed.
 pub struct Child(i32);
 
 impl Child {
-    /// `act` makes system calls and touches what it has itself: this process has other threads. It
-    /// is done when this returns.
+    /// Returns when `act` has returned in the child. `act` makes only system calls and uses no locks of this process,
+    /// which has other threads.
     pub fn new(act: impl FnOnce()) -> Child {
         let mut ends = [0; 2];
         // SAFETY: the kernel writes two numbers.

@@ -1,9 +1,8 @@
-//! System V shared memory in the kernel: the four calls, and the commands of `shmctl(2)` by name.
+//! System V shared memory in the kernel: the four calls, and one function for each command of `shmctl(2)`.
 
 use crate::sys::Errno;
 use core::{
     ffi::{c_int, c_ulong},
-    mem::MaybeUninit,
     ptr,
 };
 
@@ -11,18 +10,18 @@ pub use crate::sys::{
     shmat as attach, shmctl as control, shmdt as detach, shmget as create_or_get,
 };
 
-// Commands of <linux/shm.h> and <linux/ipc.h> that libc has for some targets only.
+// Commands of <linux/shm.h> and <linux/ipc.h> that the crate libc defines for some targets only.
 pub const IPC_INFO: c_int = 3;
 pub const SHM_STAT: c_int = 13;
 pub const SHM_INFO: c_int = 14;
 pub const SHM_STAT_ANY: c_int = 15;
 
-// Bits of a segment's mode beyond the permissions, from <linux/shm.h>: it is destroyed when the
-// last process detaches it; it is locked into memory.
+// Bits of a segment's mode beyond the permissions, from <linux/shm.h>: the last detach destroys the segment; it
+// is locked into memory.
 pub const SHM_DEST: u32 = 0o1000;
 pub const SHM_LOCKED: u32 = 0o2000;
 
-/// `struct shminfo`: what the system allows.
+/// `struct shminfo`: the system's limits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -30,31 +29,31 @@ pub struct Limits {
     pub shmmax: c_ulong,
     /// The smallest segment, in bytes.
     pub shmmin: c_ulong,
-    /// How many segments there may be.
+    /// The largest number of segments.
     pub shmmni: c_ulong,
     shmseg: c_ulong,
-    /// How many pages all segments may have together.
+    /// The largest number of pages of all segments together.
     pub shmall: c_ulong,
     unused: [c_ulong; 4],
 }
 
-/// `struct shm_info`: what is in use.
+/// `struct shm_info`: the resources in use.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// How many segments there are.
+    /// The number of segments.
     pub used_ids: c_int,
-    /// How many pages they have together.
+    /// The number of their pages.
     pub shm_tot: c_ulong,
-    /// How many of these are in memory.
+    /// The number of these pages that are in memory.
     pub shm_rss: c_ulong,
-    /// How many of these are swapped out.
+    /// The number of these pages that are swapped out.
     pub shm_swp: c_ulong,
     swap_attempts: c_ulong,
     swap_successes: c_ulong,
 }
 
-/// Marks a segment to be destroyed once no process has it attached; its key is free from now on.
+/// Marks a segment to be destroyed once no process has it attached, and frees its key at once.
 pub fn remove(id: c_int) -> Result<(), Errno> {
     // SAFETY: IPC_RMID uses no buffer.
     unsafe { control(id, libc::IPC_RMID, ptr::null_mut()) }.map(drop)
@@ -66,25 +65,25 @@ pub fn set(id: c_int, record: &libc::shmid_ds) -> Result<(), Errno> {
     unsafe { control(id, libc::IPC_SET, ptr::from_ref(record).cast_mut().cast()) }.map(drop)
 }
 
-/// The kernel's record of a segment. Needs read permission.
+/// Returns the kernel's record of a segment. Needs read permission.
 pub fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
     // SAFETY: IPC_STAT writes one shmid_ds.
     unsafe { fill(id, libc::IPC_STAT) }.map(|(_, record)| record)
 }
 
-/// Returns the id and the record at an index of the kernel's table, also of a segment that the caller may not read. Before
-/// Linux 4.17, which has no such command, only segments that this process may read.
+/// Returns the id and the record of the segment at an index of the kernel's table. Needs read permission only
+/// before Linux 4.17.
 pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     // SAFETY: SHM_STAT_ANY writes one shmid_ds.
     match unsafe { fill(index, SHM_STAT_ANY) } {
-        // An unknown command and an empty place give the same error; the older command tells them
-        // apart. SAFETY: SHM_STAT writes one shmid_ds.
+        // An unknown command and an empty place give the same error, so the older command decides.
+        // SAFETY: SHM_STAT writes one shmid_ds.
         Err(Errno(libc::EINVAL)) => unsafe { fill(index, SHM_STAT) },
         answer => answer,
     }
 }
 
-/// Who has an id's place in the kernel's table.
+/// What is at an id's place in the kernel's table.
 #[derive(Clone, Copy)]
 pub enum Occupant {
     /// The segment that has the id.
@@ -94,11 +93,10 @@ pub enum Occupant {
     Empty,
 }
 
-/// Looks an id up, also of a segment that the caller may not read. Fails where the kernel does not say.
+/// Finds the segment with an id. Fails before Linux 4.17 if the caller may not read the segment.
 pub fn find(id: c_int) -> Result<Occupant, Errno> {
     let mut place = Occupant::Empty;
-    // An id is a sequence number above an index; ipcmni_extend, a boot option, widens the index
-    // from 15 bits to 24.
+    // The low bits of an id are an index: 15 bits, or 24 with the boot option ipcmni_extend.
     for bits in [15, 24] {
         match stat_at(id & ((1 << bits) - 1)) {
             Ok((found, record)) if found == id => return Ok(Occupant::Holds(record)),
@@ -110,13 +108,13 @@ pub fn find(id: c_int) -> Result<Occupant, Errno> {
     Ok(place)
 }
 
-/// Returns whether a segment that has existed was removed, also to a process that may not read it. A
-/// removed segment has no key, and is destroyed by the last detach.
+/// Returns whether a segment that has existed was removed. Needs read permission only before Linux 4.17. A removed
+/// segment has no key, and the last detach destroys it.
 pub fn is_removed(id: c_int) -> Result<bool, Errno> {
     let is_removed = |record: libc::shmid_ds| u32::from(record.shm_perm.mode) & SHM_DEST != 0;
     match stat(id) {
         Ok(record) => Ok(is_removed(record)),
-        // Its mode has changed, or it no longer exists.
+        // The caller may not read it any more, or it no longer exists.
         Err(errno) => match find(id) {
             Ok(Occupant::Holds(record)) => Ok(is_removed(record)),
             Ok(Occupant::GivenTo(_) | Occupant::Empty) => Ok(true),
@@ -125,27 +123,23 @@ pub fn is_removed(id: c_int) -> Result<bool, Errno> {
     }
 }
 
-/// What the system allows.
+/// Returns the system's limits.
 pub fn limits() -> Result<Limits, Errno> {
     // SAFETY: IPC_INFO writes one shminfo.
     unsafe { fill(0, IPC_INFO) }.map(|(_, limits)| limits)
 }
 
-/// What is in use, and the highest index of the kernel's table that is.
+/// Returns the highest index in use in the kernel's table, and the resources in use.
 pub fn usage() -> Result<(c_int, Usage), Errno> {
     // SAFETY: SHM_INFO writes one shm_info.
     unsafe { fill(0, SHM_INFO) }
 }
 
-/// Runs a command that answers in a structure.
+/// Runs a command.
 ///
 /// # Safety
 /// `T` must be the structure that the command writes.
 unsafe fn fill<T: Copy>(id: c_int, command: c_int) -> Result<(c_int, T), Errno> {
-    let mut record = MaybeUninit::<T>::zeroed();
-    // SAFETY: the caller names the right structure, and there is room for one.
-    let value = unsafe { control(id, command, record.as_mut_ptr().cast()) }?;
-    // SAFETY: all `T` here are C structures of integers: zeroes are valid, and so is what the
-    // kernel wrote over them.
-    Ok((value, unsafe { record.assume_init() }))
+    // SAFETY: the caller's promise.
+    unsafe { super::fill(|record| control(id, command, record)) }
 }

@@ -1,12 +1,11 @@
-//! Copying by instructions that the compiler does not look into: a few moves of up to 16 bytes for
-//! short lengths, and for long ones a call of libc's `memcpy`, which picks the fastest way for this
-//! processor.
+//! Copying in inline assembly: a few moves of up to 16 bytes for short lengths, and a call of libc's `memcpy`,
+//! which has the fastest code for this processor, for long ones.
 //!
-//! x86-64 and AArch64 access every byte atomically, whatever the width of the move, and define what
-//! accesses of different sizes to the same bytes give. Each piece of assembly is without `nomem`: the
-//! compiler assumes that any memory whose address is known elsewhere was read and written, so it moves
-//! none of them across an atomic access or a fence. What order the processor keeps, such a fence
-//! demands of plain loads and stores, too (on AArch64 by `dmb`, `ldar` and `stlr`).
+//! x86-64 and AArch64 access every byte atomically, whatever the width of the move, and define the result of
+//! accesses of different sizes to the same bytes. No piece of assembly has the option `nomem`: the compiler assumes
+//! that it reads and writes all memory whose address is known elsewhere, and moves none of it across an atomic
+//! access or a fence. The processor orders these plain loads and stores by the same fences as atomic accesses (on
+//! AArch64 by `dmb`, `ldar` and `stlr`).
 
 use core::arch::asm;
 
@@ -46,7 +45,7 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Up to 15 bytes: two moves, which overlap unless the length is a power of two.
+/// Copies up to 15 bytes by two moves, which overlap unless the length is a power of two.
 ///
 /// # Safety
 /// As for `copy`.
@@ -73,7 +72,7 @@ unsafe fn short(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// 16 to 128 bytes.
+/// Copies 16 to 128 bytes.
 ///
 /// # Safety
 /// As for `copy`, with a length in this range.
@@ -91,7 +90,7 @@ unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    /// A move through a register, of 1, 2, 4 or 8 bytes.
+    /// Moves 1, 2, 4 or 8 bytes through a register.
     macro_rules! through {
         (8, $to:expr, $from:expr) => { through!(reg, "qword", "r", $to, $from) };
         (4, $to:expr, $from:expr) => { through!(reg, "dword", "e", $to, $from) };
@@ -110,9 +109,9 @@ mod x86_64 {
     }
     pub(super) use through;
 
-    /// Moves of 16 bytes, as many at the end as at the beginning, which meet or overlap. The first
-    /// bytes are written last: where they lie in one line of the cache with a word that another
-    /// process waits for, that line is taken from there once, and not twice.
+    /// Moves 16 bytes at a time, as many from the end as from the beginning, which meet or overlap. Writes the first
+    /// bytes last: they may share a cache line with a word that another processor polls, and that line then moves
+    /// here once and not twice.
     macro_rules! from_both_ends {
         ($to:expr, $from:expr, $len:expr, $($a:ident $end:literal,)+ / $($b:ident $start:literal,)+) => {
             asm!(
@@ -134,7 +133,7 @@ mod x86_64 {
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64 {
-    /// A move through a register, of 1, 2, 4 or 8 bytes. AArch64 allows it at any address.
+    /// Moves 1, 2, 4 or 8 bytes through a register. AArch64 allows that at any address.
     macro_rules! through {
         (8, $to:expr, $from:expr) => { through!("ldr", "str", "x", $to, $from) };
         (4, $to:expr, $from:expr) => { through!("ldr", "str", "w", $to, $from) };
@@ -174,15 +173,15 @@ mod aarch64 {
     pub(super) use from_both_ends;
 }
 
-/// Any length, by libc.
+/// Copies any length by libc's `memcpy`.
 ///
 /// # Safety
 /// As for `copy`.
 #[inline(always)]
 unsafe fn long(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: `memcpy` is called as C calls it: its three arguments in their registers, the registers
-    // that it may change marked as changed, and the stack aligned, as in assembly without
-    // `nostack`. It is assembly itself, so nothing is assumed of the bytes.
+    // SAFETY: this calls `memcpy` by C's calling convention: the three arguments are in their registers, the
+    // registers that it may change are marked as changed, and the stack is aligned, as always without `nostack`. Its
+    // code is libc's, so the compiler assumes nothing of the bytes.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(
@@ -208,7 +207,7 @@ unsafe fn long(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// All x86-64 processors have the instruction, some as one that does nothing, and so have AArch64's.
+/// All x86-64 and AArch64 processors have the instruction; on some it does nothing.
 #[inline(always)]
 pub fn fetch_to_write(address: *mut u8) {
     // SAFETY: the instruction accesses no memory as far as a program can see, and never faults.

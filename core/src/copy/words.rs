@@ -1,30 +1,29 @@
 //! Copying by relaxed atomics of one size: aligned words of 8 bytes.
 //!
-//! Rust does not allow two atomic accesses of different sizes to the same bytes to race unless both
-//! read. The words of rings and values are `AtomicU64`, and a copy can meet them: a receiver copies a
-//! message whose room its sender has begun to use again (a ring that drops the oldest), or a program
-//! writes into the bytes of an object. So each access here is of a whole aligned word, too:
+//! Rust allows two atomic accesses of different sizes to the same bytes to race only if both are reads. The words
+//! of rings and latest values are `AtomicU64`, and a copy can race with accesses to them: a receiver copies a
+//! message while the sender reuses its room (in a ring that drops the oldest), or a program writes into the bytes
+//! of an object. So this module, too, accesses whole aligned words only:
 //!
-//! - A word that lies in the range as a whole is loaded or stored.
-//! - A word at either end that lies in it in part is loaded as a whole, and the other bytes are not
-//!   used. To write, the word is replaced by one that differs in the bytes of the range alone
-//!   (compare and exchange). What another thread or process stores in the other bytes at the same
-//!   time is not lost: the exchange fails if the word has changed, whatever the size of the access
-//!   that has changed it, and is tried again.
+//! - It loads or stores each word that lies entirely in the range.
+//! - To read from a word that lies partly in the range, it loads the whole word and ignores the other bytes. To
+//!   write, it replaces the word by compare-and-exchange with one that differs only in the bytes of the range. A
+//!   simultaneous store to the other bytes is not lost: the exchange fails if the word has changed, whatever the
+//!   size of the access that changed it, and is repeated.
 //!
-//! The words of 4 bytes in an object's header, in a lock and in a semaphore are the exception. A copy
-//! that meets them is one of the program's own (`Attachment::read_at`, `Segment::contents`): for
-//! that, the language has no word, and every processor has an answer.
+//! The 4-byte words in an object's header, a mutex and a semaphore are the exception. A copy meets them only if the
+//! program itself asks for it (`Attachment::read_at`, `Segment::contents`). Rust does not define such a race; every
+//! processor does.
 //!
-//! The bytes on the private side are accessed as volatile: a C program may pass the address of a
-//! message in a ring.
+//! The bytes on the private side are accessed as volatile, because a C program may pass the address of a message
+//! in a ring.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const WORD: usize = size_of::<u64>();
 
-/// The pieces of `len` bytes from an address on: for each, its offset, where it begins in its aligned
-/// word, and its length.
+/// Splits `len` bytes from an address on at the borders of aligned words. Returns for each piece its offset, the
+/// place in its word where it begins, and its length.
 fn pieces(address: usize, len: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let mut done = 0;
     core::iter::from_fn(move || {
@@ -39,13 +38,13 @@ fn pieces(address: usize, len: usize) -> impl Iterator<Item = (usize, usize, usi
 /// As for `super::copy_out`.
 pub unsafe fn copy_out(shared: *const u8, private: *mut u8, len: usize) {
     for (offset, skipped, piece) in pieces(shared.addr(), len) {
-        // SAFETY: `offset` is below `len`, and the rest of the word is readable, too, as the caller
-        // promises. It is 8-byte aligned, and only loaded. Relaxed: the contract promises no order.
+        // SAFETY: `offset` is below `len`, and the caller promises that the rest of the word is readable, too.
+        // The word is 8-byte aligned, and only loaded. Relaxed: the contract promises no order.
         let word = unsafe {
             let word = shared.add(offset).sub(skipped).cast_mut().cast();
             AtomicU64::from_ptr(word).load(Relaxed).to_ne_bytes()
         };
-        // SAFETY: the pieces are `len` bytes together, which the caller gives us to write.
+        // SAFETY: the pieces are `len` bytes together, which the caller allows this function to write.
         unsafe {
             let to = private.add(offset);
             if piece == WORD {
@@ -63,12 +62,12 @@ pub unsafe fn copy_out(shared: *const u8, private: *mut u8, len: usize) {
 /// As for `super::copy_in`.
 pub unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
     for (offset, skipped, piece) in pieces(shared.addr(), len) {
-        // SAFETY: `offset` is below `len`, and the rest of the word is readable and writable, too, as
-        // the caller promises. It is 8-byte aligned, and this library accesses it by atomics alone.
+        // SAFETY: `offset` is below `len`, and the caller promises that the rest of the word is readable and
+        // writable, too. The word is 8-byte aligned, and this library accesses it by atomics alone.
         let word = unsafe { AtomicU64::from_ptr(shared.add(offset).sub(skipped).cast()) };
         // SAFETY: `offset` is below `len`.
         let from = unsafe { private.add(offset) };
-        // Relaxed, all: the contract promises no order.
+        // Relaxed, here and below: the contract promises no order.
         if piece == WORD {
             // SAFETY: the whole word lies in the `len` bytes.
             let bytes = unsafe { from.cast::<[u8; WORD]>().read_volatile() };
@@ -91,8 +90,8 @@ pub unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
     }
 }
 
-/// No hint: not every processor takes one.
-#[cfg_attr(test, allow(dead_code))] // where there is assembly
+/// Does nothing: not every processor has such a hint.
+#[cfg_attr(test, allow(dead_code))] // where the assembly is used
 pub fn fetch_to_write(_: *mut u8) {}
 
 #[cfg(test)]
@@ -111,8 +110,8 @@ mod tests {
 
     const ROUNDS: usize = if cfg!(miri) { 50 } else { 200_000 };
 
-    /// Two threads write values of which all bytes are equal: a word that is accessed as a whole is
-    /// one or the other.
+    /// Two threads write values whose bytes are all equal; a word that is accessed as a whole has one of the
+    /// values.
     #[test]
     fn a_whole_word_is_never_mixed() {
         let words = Words([const { AtomicU64::new(0) }; 4]);
@@ -136,7 +135,7 @@ mod tests {
         });
     }
 
-    /// Two threads write neighbouring bytes of one word, and each finds what it has written.
+    /// Threads write neighbouring bytes of one word, and each reads what it has written.
     #[test]
     fn neighbours_in_a_word_are_not_lost() {
         let words = Words([const { AtomicU64::new(0) }; 4]);
@@ -144,7 +143,7 @@ mod tests {
             for round in 0..ROUNDS {
                 let bytes = [round as u8; 16];
                 let mut back = [0; 16];
-                // SAFETY: each thread has `len` bytes, inside the 32, that no other one writes.
+                // SAFETY: each thread has `len` bytes inside the 32 that no other thread writes.
                 unsafe {
                     copy_in(bytes.as_ptr(), words.address().add(offset), len);
                     copy_out(words.address().add(offset), back.as_mut_ptr(), len);

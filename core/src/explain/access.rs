@@ -99,6 +99,13 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Returns whether the mode forbids the call.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.verdict, Verdict::Forbidden { .. })
+    }
+}
+
 /// Applies the kernel's rules; `None` if a fact that they need cannot be read.
 fn judge(segment: &libc::ipc_perm, mode: u32, wanted: Rights) -> Option<Verdict> {
     let filter = sys::has_seccomp_filter();

@@ -20,7 +20,6 @@ pub enum Cause {
         relative: bool,
         empty: bool,
     },
-    KeyOfFailedFtok,
     NoKey(NoKey),
     ZeroSize,
     TooLarge(&'static str),
@@ -51,7 +50,7 @@ pub enum Cause {
     Pages {
         asked: usize,
         used: usize,
-        shmall: usize,
+        limit: usize,
     },
     NoSuchHugePages {
         kib: u64,
@@ -65,7 +64,7 @@ pub enum Cause {
     /// In KiB.
     Committed {
         asked: u64,
-        committed: u64,
+        used: u64,
         limit: u64,
     },
     /// In KiB.
@@ -90,7 +89,6 @@ pub enum Cause {
         user: u32,
         limit: u64,
     },
-    LockedNone,
     NoId {
         id: c_int,
     },
@@ -124,35 +122,24 @@ pub enum Cause {
         index: c_int,
         highest: c_int,
     },
-    NoSuchUser {
-        user: u32,
-    },
-    NoSuchGroup {
-        group: u32,
-    },
+    /// An owner or a group: `uid` or `gid`, and the number.
+    NoSuchOwner(&'static str, u32),
     NotAttached(&'static str),
     Inside {
         id: c_int,
         start: usize,
     },
-    Filter,
-}
-
-impl Cause {
-    pub(super) fn plain(sentence: &'static str) -> Cause {
-        Cause::Plain(sentence)
-    }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
-            Cause::Plain(sentence) => f.write_str(sentence),
+            Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => {
+                f.write_str(sentence)
+            }
             Cause::NoFile { empty, relative } => no_file(f, empty, relative),
-            Cause::KeyOfFailedFtok => f.write_str(KEY_OF_FAILED_FTOK),
             Cause::NoKey(no_key) => no_key.fmt(f),
             Cause::ZeroSize => f.write_str(ZERO_SIZE),
-            Cause::TooLarge(sentence) => f.write_str(sentence),
             Cause::BeyondLimit { shmmax } => beyond_limit(f, shmmax),
             Cause::Smaller {
                 id,
@@ -169,11 +156,9 @@ impl fmt::Display for Cause {
                 capability,
             } => not_yours(f, User(owner), User(creator), User(user), capability),
             Cause::Ids { used, shmmni } => ids(f, used as u64, shmmni as u64),
-            Cause::Pages {
-                asked,
-                used,
-                shmall,
-            } => pages(f, asked as u64, used as u64, shmall as u64),
+            Cause::Pages { asked, used, limit } => {
+                pages(f, asked as u64, used as u64, limit as u64)
+            }
             Cause::NoSuchHugePages { kib } => no_such_huge_pages(f, Kib(kib)),
             Cause::HugePages {
                 kib,
@@ -181,18 +166,15 @@ impl fmt::Display for Cause {
                 free,
                 total,
             } => huge_pages(f, Kib(kib), asked, free, total),
-            Cause::Committed {
-                asked,
-                committed,
-                limit,
-            } => committed_memory(f, Kib(asked), Kib(committed), Kib(limit)),
+            Cause::Committed { asked, used, limit } => {
+                committed_memory(f, Kib(asked), Kib(used), Kib(limit))
+            }
             Cause::MoreThanThereIs { asked, ram, swap } => {
                 more_than_there_is(f, Kib(asked), Kib(ram), Kib(swap))
             }
             Cause::AddressSpace { asked, used, limit } => address_space(f, asked, used, limit),
             Cause::Mappings { used, limit } => mappings(f, used, limit),
             Cause::Locked { asked, user, limit } => locked(f, asked, User(user), limit),
-            Cause::LockedNone => f.write_str(LOCKED_NONE),
             Cause::NoId { id } => f.write_str(no_id(id)),
             Cause::NotAnId { id, meant } => not_an_id(f, id, meant),
             Cause::Gone { other } => gone(f, other),
@@ -205,11 +187,8 @@ impl fmt::Display for Cause {
                 unless,
             } => too_high(f, address, end, unless),
             Cause::NoIndex { index, highest } => no_index(f, index, highest),
-            Cause::NoSuchUser { user } => no_such_user(f, user),
-            Cause::NoSuchGroup { group } => no_such_group(f, group),
-            Cause::NotAttached(sentence) => f.write_str(sentence),
+            Cause::NoSuchOwner(what, number) => no_such_owner(f, what, number),
             Cause::Inside { id, start } => inside(f, id, start),
-            Cause::Filter => f.write_str(FILTER),
         }
     }
 }
@@ -230,7 +209,7 @@ fn no_file(f: &mut Formatter<'_>, empty: bool, relative: bool) -> fmt::Result {
     Ok(())
 }
 
-const KEY_OF_FAILED_FTOK: &str = "the key 0xffffffff is the number -1, which ftok returns on \
+pub(super) const KEY_OF_FAILED_FTOK: &str = "the key 0xffffffff is the number -1, which ftok returns on \
      failure; most likely a failed ftok was not noticed: check its result before using it";
 
 const ZERO_SIZE: &str = "a segment of 0 bytes cannot be created; \
@@ -283,7 +262,7 @@ fn not_yours(
     )
 }
 
-const FILTER: &str = "a seccomp filter is installed for this process, as in containers and \
+pub(super) const FILTER: &str = "a seccomp filter is installed for this process, as in containers and \
      sandboxes, and most likely it rejects the call; allow shmget, shmat, shmdt and shmctl in its \
      policy (docker: --security-opt seccomp=...)";
 
@@ -371,7 +350,7 @@ fn locked(f: &mut Formatter<'_>, asked: u64, user: User, limit: u64) -> fmt::Res
     )
 }
 
-const LOCKED_NONE: &str = "this process may not lock any memory (RLIMIT_MEMLOCK, ulimit -l, is 0); \
+pub(super) const LOCKED_NONE: &str = "this process may not lock any memory (RLIMIT_MEMLOCK, ulimit -l, is 0); \
      raise that limit, or grant CAP_IPC_LOCK";
 
 // Ids and indexes.
@@ -408,18 +387,10 @@ fn no_index(f: &mut Formatter<'_>, index: c_int, highest: c_int) -> fmt::Result 
     )
 }
 
-fn no_such_user(f: &mut Formatter<'_>, user: u32) -> fmt::Result {
+fn no_such_owner(f: &mut Formatter<'_>, what: &str, number: u32) -> fmt::Result {
     write!(
         f,
-        "uid {user} does not exist in this user namespace; \
-         fill the buffer by IPC_STAT before changing it"
-    )
-}
-
-fn no_such_group(f: &mut Formatter<'_>, group: u32) -> fmt::Result {
-    write!(
-        f,
-        "gid {group} does not exist in this user namespace; \
+        "{what} {number} does not exist in this user namespace; \
          fill the buffer by IPC_STAT before changing it"
     )
 }
@@ -464,7 +435,7 @@ fn too_high(f: &mut Formatter<'_>, address: usize, end: usize, unless: bool) -> 
 fn inside(f: &mut Formatter<'_>, id: c_int, start: usize) -> fmt::Result {
     write!(
         f,
-        "this address is inside of an attachment of the segment {id}, which begins at {start:#x}; \
+        "this address is inside an attachment of the segment {id}, which begins at {start:#x}; \
          pass the address that shmat returned"
     )
 }
@@ -488,7 +459,7 @@ mod tests {
                 Cause::Pages {
                     asked: 1,
                     used: 1,
-                    shmall: 1,
+                    limit: 1,
                 },
                 "1 of 1 page of shared memory (kernel.shmall) is in use, and 1 more is too many;",
             ),

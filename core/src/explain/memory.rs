@@ -21,11 +21,11 @@ pub(super) fn huge_page_kib(flags: c_int) -> Option<u64> {
 pub(super) fn too_few_huge_pages(size: usize, flags: c_int) -> Cause {
     let kib = huge_page_kib(flags);
     let (Some(kib @ 1..), Some(Ok(Some((total, free))))) = (kib, kib.map(sys::huge_pages)) else {
-        return Cause::plain("there are not enough free huge pages (vm.nr_hugepages)");
+        return Cause::Plain("there are not enough free huge pages (vm.nr_hugepages)");
     };
     let asked = (size as u64).div_ceil(kib << 10);
     if asked <= free {
-        return Cause::plain("there were not enough free huge pages during the call; try again");
+        return Cause::Plain("there were not enough free huge pages during the call; try again");
     }
     Cause::HugePages {
         kib,
@@ -42,7 +42,7 @@ pub(super) fn too_little_memory(size: usize) -> Cause {
         Some(memory) if memory.strict && memory.committed + asked > memory.commit_limit => {
             Cause::Committed {
                 asked,
-                committed: memory.committed,
+                used: memory.committed,
                 limit: memory.commit_limit,
             }
         }
@@ -51,7 +51,7 @@ pub(super) fn too_little_memory(size: usize) -> Cause {
             ram: memory.ram,
             swap: memory.swap,
         },
-        _ => Cause::plain("the kernel could not reserve that much memory"),
+        _ => Cause::Plain("the kernel could not reserve that much memory"),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn too_little_room(id: c_int, address: usize) -> Cause {
     {
         return Cause::Mappings { used, limit };
     }
-    too_high(address, size).unwrap_or(Cause::plain(if address == 0 {
+    too_high(address, size).unwrap_or(Cause::Plain(if address == 0 {
         "this process has too little address space or memory left"
     } else {
         "this process has too little address space or memory left, or the address is out of range"

@@ -30,7 +30,7 @@ use crate::{
     sys::{self, Capability, Errno},
 };
 use access::{Access, Rights};
-use core::{ffi::c_int, mem};
+use core::{ffi::c_int, fmt, mem};
 use key::{FAILED, Meant, NoKey};
 
 /// A call with its arguments.
@@ -85,7 +85,7 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
             relative: path.is_some_and(|path| !path.starts_with(b"/")),
             empty: path == Some(b""),
         },
-        (Call::Ftok { .. }, _) => Cause::plain(unusable_path(errno)),
+        (Call::Ftok { .. }, _) => Cause::Plain(unusable_path(errno)),
         (Call::Get { key, size, flags }, _) => get(errno, key, size, flags),
         (Call::Attach { id, address, flags }, _) => attach(errno, id, address, flags),
         (Call::Detach { address }, libc::EINVAL) => nothing_attached(address),
@@ -98,8 +98,17 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
             _,
         ) => control(errno, id, command, buffer),
         (_, libc::EPERM) => permission::refused(),
-        _ => Cause::plain("see the manual page of this call"),
+        _ => Cause::Plain("see the manual page of this call"),
     }
+}
+
+/// Returns the facts behind a segment that this process may attach for reading only; `None` if its mode is not the
+/// reason, or that is unknown.
+#[cold]
+pub fn read_only(id: c_int) -> Option<impl fmt::Display> {
+    let record = backend::stat(id).ok()?;
+    let access = Access::of(id, &record, Rights::of_attach(0), 0);
+    access.is_forbidden().then_some(access)
 }
 
 /// The text for an error of `ftok`.
@@ -122,19 +131,19 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
             Some((id, record)) => {
                 Cause::Access(Access::of(id, &record, Rights::of_open(flags), flags))
             }
-            None => Cause::plain(UNKNOWN_OWNER),
+            None => Cause::Plain(UNKNOWN_OWNER),
         },
         libc::EEXIST => match existing(key) {
             Some((id, record)) => Cause::Exists {
                 id,
                 ownership: Ownership::new(id, &record),
             },
-            None => Cause::plain(
+            None => Cause::Plain(
                 "a segment with this key existed, and exclusive creation (IPC_EXCL) requires that \
                  none does",
             ),
         },
-        libc::ENOENT if key == FAILED => Cause::KeyOfFailedFtok,
+        libc::ENOENT if key == FAILED => Cause::Plain(cause::KEY_OF_FAILED_FTOK),
         libc::ENOENT => Cause::NoKey(NoKey::new(key)),
         libc::ENOSPC => reached_limit(size),
         libc::ENOMEM if flags & libc::SHM_HUGETLB != 0 => memory::too_few_huge_pages(size, flags),
@@ -142,15 +151,15 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
         libc::EPERM if flags & libc::SHM_HUGETLB != 0 => no_right_to_huge_pages(),
         libc::EPERM => permission::refused(),
         libc::ENFILE => {
-            Cause::plain("the system-wide limit on open files is reached (fs.file-max)")
+            Cause::Plain("the system-wide limit on open files is reached (fs.file-max)")
         }
-        _ => Cause::plain("see shmget(2)"),
+        _ => Cause::Plain("see shmget(2)"),
     }
 }
 
 /// `EPERM` of `shmget` with huge pages.
 fn no_right_to_huge_pages() -> Cause {
-    Cause::plain(match sys::has_seccomp_filter() {
+    Cause::Plain(match sys::has_seccomp_filter() {
         Some(true) => {
             "huge pages (SHM_HUGETLB) need CAP_IPC_LOCK or membership in the group of \
              vm.hugetlb_shm_group; or the seccomp filter of this process forbids the call"
@@ -188,11 +197,11 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
                 ownership: Ownership::new(id, &record),
             }
         } else {
-            Cause::plain("an argument does not match the segment with this key")
+            Cause::Plain("an argument does not match the segment with this key")
         };
     }
     let Ok(limits) = backend::limits() else {
-        return Cause::plain(
+        return Cause::Plain(
             "the size is 0, exceeds the limit kernel.shmmax, or exceeds the size of the segment \
              with this key; which of these is unknown",
         );
@@ -212,17 +221,17 @@ fn bad_size(key: c_int, size: usize, flags: c_int) -> Cause {
     } else if flags & libc::SHM_HUGETLB != 0 {
         match memory::huge_page_kib(flags) {
             Some(kib) if sys::huge_pages(kib) == Ok(None) => Cause::NoSuchHugePages { kib },
-            _ => Cause::plain("huge pages (SHM_HUGETLB) of this size are not available"),
+            _ => Cause::Plain("huge pages (SHM_HUGETLB) of this size are not available"),
         }
     } else {
-        Cause::plain("an argument is invalid; the limits and the segments do not show which")
+        Cause::Plain("an argument is invalid; the limits and the segments do not show which")
     }
 }
 
 /// Returns which of the two limits behind `ENOSPC` is reached.
 fn reached_limit(size: usize) -> Cause {
     let (Ok(limits), Ok((_, usage))) = (backend::limits(), backend::usage()) else {
-        return Cause::plain(
+        return Cause::Plain(
             "a system limit is reached, kernel.shmmni or kernel.shmall; free space on the disk \
              does not matter",
         );
@@ -239,10 +248,10 @@ fn reached_limit(size: usize) -> Cause {
         Cause::Pages {
             asked,
             used: pages,
-            shmall,
+            limit: shmall,
         }
     } else {
-        Cause::plain(
+        Cause::Plain(
             "a system limit was reached, kernel.shmmni or kernel.shmall, and no longer is; try \
              again",
         )
@@ -255,16 +264,16 @@ fn attach(errno: Errno, id: c_int, address: usize, flags: c_int) -> Cause {
         libc::EINVAL => match backend::find(id) {
             Ok(Occupant::Holds(record)) => bad_address(address, record.shm_segsz, flags),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
-            _ => Cause::plain(
+            _ => Cause::Plain(
                 "there is no segment with this id, or the address is invalid; which of these is \
                  unknown",
             ),
         },
-        libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
+        libc::EIDRM => Cause::Plain(REMOVED_DURING_CALL),
         libc::EACCES => denied_by_id(id, Rights::of_attach(flags)),
         libc::EPERM => forbidden_address(address, flags),
         libc::ENOMEM => memory::too_little_room(id, address),
-        _ => Cause::plain("see shmat(2)"),
+        _ => Cause::Plain("see shmat(2)"),
     }
 }
 
@@ -283,7 +292,7 @@ fn forbidden_address(address: usize, flags: c_int) -> Cause {
         {
             Cause::TooLow { address, lowest }
         }
-        _ if flags & libc::SHM_REMAP != 0 => Cause::plain(
+        _ if flags & libc::SHM_REMAP != 0 => Cause::Plain(
             "the mapping at this address may be sealed (mseal), so that SHM_REMAP cannot replace \
              it; or a seccomp filter or a security module forbids the call",
         ),
@@ -296,10 +305,10 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
     let page = sys::page_size();
     let replace = flags & libc::SHM_REMAP != 0;
     if address == 0 && replace {
-        return Cause::plain("SHM_REMAP needs an address");
+        return Cause::Plain("SHM_REMAP needs an address");
     }
     if address == 0 {
-        return Cause::plain("the flags are invalid; see shmat(2)");
+        return Cause::Plain("the flags are invalid; see shmat(2)");
     }
     let start = match address % page {
         0 => address,
@@ -307,14 +316,14 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
         _ => return Cause::NotAligned { address, page },
     };
     if start == 0 {
-        return Cause::plain(
+        return Cause::Plain(
             "this address rounded down to a page is 0, where SHM_REMAP replaces nothing; pass \
              NULL to let the kernel choose",
         );
     }
     match sys::mappings_in(start, size) {
         Ok((_, Some((from, to)))) if !replace => Cause::Occupied { from, to },
-        _ => Cause::plain("the segment cannot be attached at this address"),
+        _ => Cause::Plain("the segment cannot be attached at this address"),
     }
 }
 
@@ -361,27 +370,27 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
     let locking = matches!(command, libc::SHM_LOCK | libc::SHM_UNLOCK);
     match errno.0 {
         libc::EINVAL if !is_command(command) => {
-            Cause::plain("there is no such command; see shmctl(2)")
+            Cause::Plain("there is no such command; see shmctl(2)")
         }
         libc::EINVAL if takes_index(command) => match backend::usage() {
             Ok((highest, _)) => Cause::NoIndex { index: id, highest },
-            Err(_) => Cause::plain("most likely no segment has this index"),
+            Err(_) => Cause::Plain("most likely no segment has this index"),
         },
         libc::EINVAL => match backend::find(id) {
             Ok(Occupant::Holds(_)) => bad_change(command, buffer),
             place if place.is_ok() || id < 0 => no_such_id(id, place),
-            _ => Cause::plain("most likely there is no segment with this id"),
+            _ => Cause::Plain("most likely there is no segment with this id"),
         },
-        libc::EIDRM => Cause::plain(REMOVED_DURING_CALL),
+        libc::EIDRM => Cause::Plain(REMOVED_DURING_CALL),
         libc::EACCES if takes_index(command) => match backend::stat_at(id) {
             Ok((id, record)) => Cause::Access(Access::of(id, &record, Rights::READ, 0)),
-            Err(_) => Cause::plain(UNKNOWN_OWNER),
+            Err(_) => Cause::Plain(UNKNOWN_OWNER),
         },
         libc::EACCES => denied_by_id(id, Rights::READ),
         libc::EPERM => match backend::find(id) {
             Ok(Occupant::Holds(record)) => permission::not_yours(&record, locking),
-            _ if sys::has_seccomp_filter() == Some(true) => Cause::Filter,
-            _ => Cause::plain("only the segment's owner, its creator and root may do this"),
+            _ if sys::has_seccomp_filter() == Some(true) => Cause::Plain(cause::FILTER),
+            _ => Cause::Plain("only the segment's owner, its creator and root may do this"),
         },
         libc::ENOMEM if locking => match (backend::find(id), sys::locked_limit()) {
             (Ok(Occupant::Holds(record)), Some(limit)) => Cause::Locked {
@@ -389,9 +398,9 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
                 user: sys::effective_user(),
                 limit,
             },
-            _ => Cause::plain("the kernel cannot lock the segment into memory; see shmctl(2)"),
+            _ => Cause::Plain("the kernel cannot lock the segment into memory; see shmctl(2)"),
         },
-        libc::EFAULT => Cause::plain(match (buffer, command) {
+        libc::EFAULT => Cause::Plain(match (buffer, command) {
             (0, _) => "the buffer is NULL",
             (_, libc::IPC_SET) => {
                 "the buffer's address is invalid, or this process may not read the memory there"
@@ -401,35 +410,36 @@ fn control(errno: Errno, id: c_int, command: c_int, buffer: usize) -> Cause {
                  there"
             }
         }),
-        libc::EOVERFLOW => Cause::plain("a number does not fit into a field of the buffer"),
-        _ => Cause::plain("see shmctl(2)"),
+        libc::EOVERFLOW => Cause::Plain("a number does not fit into a field of the buffer"),
+        _ => Cause::Plain("see shmctl(2)"),
     }
 }
 
 /// `EINVAL` of `shmctl` for a segment that exists: an owner or group that IPC_SET rejects.
 fn bad_change(command: c_int, buffer: usize) -> Cause {
+    type Knows = fn(u32) -> Option<bool>;
+    const FIELDS: [(&str, usize, Knows); 2] = [
+        ("uid", mem::offset_of!(libc::ipc_perm, uid), sys::knows_user),
+        (
+            "gid",
+            mem::offset_of!(libc::ipc_perm, gid),
+            sys::knows_group,
+        ),
+    ];
+    // shm_perm is the first field of a shmid_ds.
     let mut permissions = [0; size_of::<libc::ipc_perm>()];
-    let (user, group) = (
-        mem::offset_of!(libc::ipc_perm, uid),
-        mem::offset_of!(libc::ipc_perm, gid),
-    );
     if command == libc::IPC_SET
         && sys::read_foreign(buffer as *const u8, &mut permissions) == Ok(permissions.len())
     {
-        // shm_perm is the first field of a shmid_ds.
-        let number = |at: usize| {
-            let bytes = permissions[at..].first_chunk();
-            u32::from_ne_bytes(bytes.copied().unwrap_or_default())
-        };
-        let (user, group) = (number(user), number(group));
-        if sys::knows_user(user) == Some(false) {
-            return Cause::NoSuchUser { user };
-        }
-        if sys::knows_group(group) == Some(false) {
-            return Cause::NoSuchGroup { group };
+        for (what, at, knows) in FIELDS {
+            let bytes = permissions[at..].first_chunk().copied();
+            let number = u32::from_ne_bytes(bytes.unwrap_or_default());
+            if knows(number) == Some(false) {
+                return Cause::NoSuchOwner(what, number);
+            }
         }
     }
-    Cause::plain("an argument is invalid; see shmctl(2)")
+    Cause::Plain("an argument is invalid; see shmctl(2)")
 }
 
 /// Returns whether `shmctl(2)` has a command: 0 to 3 are those of all System V IPC, 11 to 15 those of
@@ -456,7 +466,7 @@ fn no_such_id(id: c_int, place: Result<Occupant, Errno>) -> Cause {
 fn denied_by_id(id: c_int, wanted: Rights) -> Cause {
     match backend::find(id) {
         Ok(Occupant::Holds(record)) => Cause::Access(Access::of(id, &record, wanted, 0)),
-        _ => Cause::plain(UNKNOWN_OWNER),
+        _ => Cause::Plain(UNKNOWN_OWNER),
     }
 }
 
@@ -467,17 +477,17 @@ const UNKNOWN_OWNER: &str =
 /// `ENOSYS`.
 fn no_such_call() -> Cause {
     match (sys::has_seccomp_filter(), sys::has_system_v_ipc()) {
-        (_, Some(false)) => Cause::plain(
+        (_, Some(false)) => Cause::Plain(
             "this kernel was built without System V IPC (CONFIG_SYSVIPC): /proc/sysvipc does not \
              exist; use a kernel that has it",
         ),
-        (Some(true), _) => Cause::Filter,
-        (Some(false), Some(true)) => Cause::plain(
+        (Some(true), _) => Cause::Plain(cause::FILTER),
+        (Some(false), Some(true)) => Cause::Plain(
             "this kernel has System V IPC (/proc/sysvipc exists) and no seccomp filter is \
              installed, so an emulator, a sandbox or a tracer between this program and the kernel \
              rejects the call",
         ),
-        _ => Cause::plain(
+        _ => Cause::Plain(
             "the kernel has no System V shared memory (CONFIG_SYSVIPC), or a seccomp filter \
              rejects the call; which of these is unknown, because /proc cannot be read",
         ),

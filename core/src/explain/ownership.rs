@@ -193,56 +193,36 @@ impl fmt::Display for Orphans {
 mod tests {
     use super::*;
 
-    fn of(id: c_int) -> String {
-        Ownership::of(id).unwrap().to_string()
+    fn expect(ownership: Ownership, part: &str) {
+        let text = ownership.to_string();
+        assert!(text.contains(part), "{text}");
     }
 
     #[test]
     fn the_remedy_depends_on_which_processes_use_the_segment() {
         let id = backend::create_or_get(libc::IPC_PRIVATE, 100, 0o600).unwrap();
-        let text = of(id);
-        assert!(
-            text.ends_with(
-                "was created by this process and never attached; its creator may still need it"
-            ),
-            "{text}"
+        let now = || Ownership::of(id).unwrap();
+        expect(
+            now(),
+            "was created by this process and never attached; its creator may still need it",
         );
         // SAFETY: the kernel chooses the address, so no mapping is replaced.
         let memory = unsafe { backend::attach(id, core::ptr::null(), 0) }.unwrap();
-        let text = of(id);
-        assert!(
-            text.contains(
-                "was created and last used by this process, and is attached once; it is in use"
-            ),
-            "{text}"
+        expect(
+            now(),
+            "was created and last used by this process, and is attached once; it is in use",
         );
         // SAFETY: nothing uses the memory.
         unsafe { backend::detach(memory) }.unwrap();
         // Pretends that the creator was an earlier process with this id, which is dead.
-        let mut ownership = Ownership::of(id).unwrap();
+        let mut ownership = now();
         (ownership.creator, ownership.changed) = (sys::process_id(), 1);
-        let text = ownership.to_string();
-        assert!(
-            text.contains(" (dead) and last used by this process, and no process has it attached;"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with(&format!(
-                "if its content is not needed, remove it (ipcrm -m {id})"
-            )),
-            "{text}"
-        );
+        expect(ownership, " (dead) and last used by this process, and no");
+        expect(ownership, &format!("not needed, remove it (ipcrm -m {id})"));
         ownership.creator = 0;
-        let text = ownership.to_string();
-        assert!(
-            text.contains("created by a process of another PID namespace and"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("check which programs need it before removing it"),
-            "{text}"
-        );
-        assert!(!of(id).contains("ipcrm"));
+        expect(ownership, "created by a process of another PID namespace");
+        expect(ownership, "check which programs need it before removing");
+        assert!(!now().to_string().contains("ipcrm"));
         backend::remove(id).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! `EPERM`: whether the kernel's ownership rules forbid a call, and other causes if they do not. The
 //! rules are those of `ipcctl_obtain_check` in the kernel's ipc/util.c.
 
-use super::Cause;
+use super::{Cause, cause};
 use crate::sys::{self, Capability};
 
 /// Returns the cause of `EPERM` for removing, changing or locking a segment.
@@ -20,7 +20,9 @@ pub(super) fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
             user,
             capability,
         },
-        Some(false) if locking && sys::locked_limit() == Some(0) => Cause::LockedNone,
+        Some(false) if locking && sys::locked_limit() == Some(0) => {
+            Cause::Plain(cause::LOCKED_NONE)
+        }
         _ => refused(),
     }
 }
@@ -28,12 +30,12 @@ pub(super) fn not_yours(record: &libc::shmid_ds, locking: bool) -> Cause {
 /// Returns the cause of `EPERM` if the call's own rules do not forbid it, or are unknown.
 pub(super) fn refused() -> Cause {
     match sys::has_seccomp_filter() {
-        Some(true) => Cause::Filter,
-        Some(false) => Cause::plain(
+        Some(true) => Cause::Plain(cause::FILTER),
+        Some(false) => Cause::Plain(
             "no seccomp filter is installed; check for a security module (AppArmor, SELinux) or a \
              sandbox that forbids the call",
         ),
-        None => Cause::plain(
+        None => Cause::Plain(
             "a seccomp filter or a security module may forbid the call; which is unknown, because \
              /proc cannot be read",
         ),

@@ -7,7 +7,7 @@ use loom::{
     thread,
 };
 
-/// A number of a process that has died.
+/// The number of a dead process.
 const DEAD: u64 = 400;
 
 struct Shared {
@@ -16,8 +16,8 @@ struct Shared {
     turns: AtomicU64,
 }
 
-/// Two processes want the role, once it is free or its holder is dead: one has it at a time, and
-/// sees what the one before it did.
+/// Three processes try to take a role that is free, or whose holder is dead: one has it at a time, and sees what the
+/// one before it did.
 fn race(holder: Option<u64>) {
     let shared = Arc::new(Shared {
         role: Claim::new(),
@@ -26,7 +26,7 @@ fn race(holder: Option<u64>) {
     if let Some(holder) = holder {
         assert!(shared.role.take(holder, |_| false));
     }
-    let play = |shared: &Shared, me: u64| {
+    let take_turn = |shared: &Shared, me: u64| {
         let taken = shared.role.take(me, |holder| holder == DEAD);
         if taken {
             let turns = shared.turns.load(Relaxed);
@@ -38,10 +38,10 @@ fn race(holder: Option<u64>) {
     let others: Vec<_> = [8, 12]
         .map(|me| {
             let shared = shared.clone();
-            thread::spawn(move || play(&shared, me))
+            thread::spawn(move || take_turn(&shared, me))
         })
         .into();
-    let mut taken = play(&shared, 4);
+    let mut taken = take_turn(&shared, 4);
     for other in others {
         taken += other.join().unwrap();
     }

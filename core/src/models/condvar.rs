@@ -1,5 +1,6 @@
 //! The condition variable, with its mutex.
 
+use super::bounded;
 use crate::sync::{Acquired, Condvar, Deadline, Mutex, Threads, Waited};
 use crate::sys::Instant;
 use loom::{
@@ -85,9 +86,7 @@ impl Shared {
 }
 
 fn check(preemptions: usize, run: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(move || run(&Arc::default()));
+    bounded(preemptions, move || run(&Arc::default()));
 }
 
 fn taker(shared: &Arc<Shared>, me: u64, deadline: Deadline) -> thread::JoinHandle<bool> {

@@ -1,10 +1,11 @@
+use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Deadline,
     latest::{Latest, LatestWords, slots, stride},
 };
 use loom::{sync::Arc, thread};
 
-/// A value of two words, which are always the same.
+/// The size of a value: two words, which are always equal.
 const SIZE: usize = 16;
 
 struct Memory {
@@ -21,7 +22,7 @@ impl Memory {
         })
     }
 
-    fn newest(&self) -> Latest<'_> {
+    fn latest(&self) -> Latest<'_> {
         Latest {
             words: &self.words,
             area: Area(&self.slots),
@@ -33,16 +34,16 @@ impl Memory {
     fn publish(&self, version: u64) {
         let word = (version * 10).to_ne_bytes();
         let published = self
-            .newest()
+            .latest()
             .publish(version - 1, (&[word, word].concat()).into());
         assert_eq!(published, version);
     }
 
-    /// The number that was read, and its version. None if the writer was faster.
+    /// Reads a number and its version. `None` if the publisher overtook the reader.
     fn read(&self) -> Option<(u64, u64)> {
         let mut bytes = [0; SIZE];
-        // SAFETY: that is where the bytes go.
-        let version = unsafe { self.newest().read(bytes.as_mut_ptr()) }.ok()?;
+        // SAFETY: there is room for `SIZE` bytes.
+        let version = unsafe { self.latest().read(bytes.as_mut_ptr()) }.ok()?;
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
         if version == 0 {
             return Some((0, 0));
@@ -52,13 +53,11 @@ impl Memory {
     }
 }
 
-/// Whatever a reader gets is whole, of the version that it says, and never older than the last. The
-/// writer comes round twice, so it overwrites slots that are being read.
+/// A value that is read is whole, has the version that `read` returns, and is not older than the one read before. The
+/// publisher uses all slots twice, so it overwrites slots that are being read.
 #[test]
-fn what_is_read_is_whole_and_newest() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+fn a_value_that_is_read_is_whole_and_latest() {
+    bounded(3, || {
         let memory = Memory::new();
         memory.publish(1);
         let writer = thread::spawn({
@@ -79,10 +78,8 @@ fn what_is_read_is_whole_and_newest() {
 }
 
 #[test]
-fn whoever_waits_for_a_newer_one_is_woken() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+fn a_reader_that_waits_for_a_newer_value_is_woken() {
+    bounded(3, || {
         let memory = Memory::new();
         let writer = thread::spawn({
             let memory = memory.clone();
@@ -90,7 +87,7 @@ fn whoever_waits_for_a_newer_one_is_woken() {
         });
         let mut seen = 0;
         while seen < 2 {
-            assert!(memory.newest().wait(seen, true, Deadline::Never));
+            assert!(memory.latest().wait(seen, true, Deadline::Never));
             let (number, version) = memory.read().unwrap();
             assert!(number == version * 10 && version > seen);
             seen = version;

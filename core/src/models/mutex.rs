@@ -1,3 +1,4 @@
+use super::bounded;
 use crate::sync::{Acquired, Deadline, LockError, Mutex, Threads, let_them_look};
 use crate::sys::Instant;
 use loom::{
@@ -12,7 +13,7 @@ use loom::{
 };
 use std::time::Duration;
 
-/// A thread of a model. Numbers from [`DEAD`] on are of threads that have died.
+/// A thread of a model. Threads with numbers from [`DEAD`] on are dead.
 struct Thread(u64);
 
 const DEAD: u64 = 400;
@@ -45,14 +46,11 @@ impl Shared {
         })
     }
 
-    /// Locks, and changes what the lock protects. False when the time was over.
+    /// Locks, and changes what the lock protects. Returns false if the deadline has passed.
     fn take_turn(&self, number: u64, deadline: Deadline) -> bool {
         let me = Thread(number);
-        match self.lock.lock(number, &me, deadline) {
-            Ok(Acquired::Clean) => {}
-            Ok(Acquired::OwnerDied) => self.lock.consistent(&me).unwrap(),
-            Err(LockError::TimedOut) => return false,
-            Err(other) => panic!("{other:?}"),
+        if acquire(&self.lock, number, &me, deadline).is_none() {
+            return false;
         }
         let turns = self.turns.load(Relaxed);
         self.turns.store(turns + 1, Relaxed);
@@ -61,20 +59,34 @@ impl Shared {
     }
 }
 
+/// Acquires a lock, and marks its data as consistent. `None` if the deadline has passed.
+fn acquire(
+    lock: &Mutex,
+    number: u64,
+    threads: &impl Threads,
+    deadline: Deadline,
+) -> Option<Acquired> {
+    match lock.lock(number, threads, deadline) {
+        Err(LockError::TimedOut) => return None,
+        Ok(Acquired::OwnerDied) => lock.consistent(threads).unwrap(),
+        Ok(Acquired::Clean) => return Some(Acquired::Clean),
+        Err(other) => panic!("{other:?}"),
+    }
+    Some(Acquired::OwnerDied)
+}
+
 fn timeout() -> Deadline {
     Deadline::At(Instant::now() + Duration::from_secs(1))
 }
 
-/// Runs these threads, and this one, each of which takes so many turns until its deadline.
+/// Runs these threads, the first one in this thread. Each takes so many turns, until its deadline.
 fn check(preemptions: usize, threads: &'static [(u64, Deadline, u64)], dead: bool) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(move || {
+    bounded(preemptions, move || {
         let shared = Shared::new();
         let died = dead.then(|| {
             let shared = shared.clone();
             thread::spawn(move || {
-                // It ends without unlocking, if it gets the lock before the others.
+                // If it acquires the lock, it ends without unlocking.
                 let _ = shared.lock.lock(DEAD, &Thread(DEAD), Deadline::Now);
             })
         });
@@ -103,7 +115,7 @@ fn check(preemptions: usize, threads: &'static [(u64, Deadline, u64)], dead: boo
     });
 }
 
-/// Two threads that come again and again: nothing is lost, and each is woken.
+/// Two threads lock again and again: no turn is lost, and each thread is woken.
 #[test]
 fn two_take_turns() {
     check(
@@ -113,8 +125,8 @@ fn two_take_turns() {
     );
 }
 
-/// Each unlock wakes one thread at most, and all three come to their turn; also when one that has
-/// slept is let pass.
+/// Each unlock wakes at most one thread, and all three get their turns, also when an unlock leaves the lock to a
+/// thread that has slept.
 #[test]
 fn three_take_turns() {
     check(
@@ -128,8 +140,7 @@ fn three_take_turns() {
     );
 }
 
-/// One gives up when its time is over, perhaps just when it was woken: the others are woken all the
-/// same.
+/// One thread gives up at its deadline, perhaps right after it was woken: the others are woken nevertheless.
 #[test]
 fn one_of_three_gives_up() {
     let threads = Box::leak(Box::new([
@@ -140,7 +151,7 @@ fn one_of_three_gives_up() {
     check(2, threads, false);
 }
 
-/// The same of one whose time is over when it is woken: another thread may take the lock before it, or
+/// The same for a thread whose deadline has passed when it is woken: another thread may take the lock before it, or
 /// change its word.
 #[test]
 fn one_of_three_is_woken_too_late() {
@@ -153,7 +164,7 @@ fn one_of_three_is_woken_too_late() {
     check(2, threads, false);
 }
 
-/// An owner has died, or dies while others come.
+/// An owner is dead, or dies while other threads lock.
 #[test]
 fn two_follow_a_dead_owner() {
     check(
@@ -169,7 +180,8 @@ fn one_that_gives_up_follows_a_dead_owner() {
     check(2, threads, true);
 }
 
-/// A thread that knows of a death once it has happened: of [`DEAD`] first, and of the number behind it second.
+/// A thread that knows of deaths once they have happened. The second field counts them: the thread [`DEAD`] dies
+/// first, and `DEAD + 8` second.
 struct Witness(u64, Arc<AtomicU64>);
 
 impl Threads for Witness {
@@ -178,7 +190,7 @@ impl Threads for Witness {
     }
 
     fn is_dead(&self, owner: u64) -> bool {
-        // Acquire: the kernel says so when all that the thread has written is there.
+        // Acquire: when the kernel reports a death, all that the thread wrote is visible.
         owner >= DEAD && self.1.load(Acquire) > (owner - DEAD) / 8
     }
 
@@ -187,103 +199,91 @@ impl Threads for Witness {
     }
 }
 
-/// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken,
-/// and one of the two is notified of the death.
+/// A lock that the thread [`DEAD`] holds, and the number of deaths so far.
+#[derive(Clone)]
+struct Held {
+    lock: Arc<Mutex>,
+    deaths: Arc<AtomicU64>,
+}
+
+impl Held {
+    fn new() -> Held {
+        let held = Held {
+            lock: Arc::new(Mutex::default()),
+            deaths: Arc::new(AtomicU64::new(0)),
+        };
+        held.acquire(DEAD, Deadline::Now);
+        held
+    }
+
+    fn acquire(&self, number: u64, deadline: Deadline) -> Option<Acquired> {
+        acquire(&self.lock, number, &self.witness(number), deadline)
+    }
+
+    fn take_turn(&self, number: u64, deadline: Deadline) -> Option<Acquired> {
+        let acquired = self.acquire(number, deadline)?;
+        self.lock.unlock(&self.witness(number)).unwrap();
+        Some(acquired)
+    }
+
+    fn witness(&self, number: u64) -> Witness {
+        Witness(number, self.deaths.clone())
+    }
+
+    fn spawn<T: 'static>(&self, part: impl FnOnce(Held) -> T + 'static) -> thread::JoinHandle<T> {
+        let held = self.clone();
+        thread::spawn(move || part(held))
+    }
+}
+
+/// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken, and one of
+/// the two is notified of the death.
 #[test]
 fn one_sleeps_while_the_owner_dies() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
-        let lock = Arc::new(Mutex::default());
-        let died = Arc::new(AtomicU64::new(0));
-        let owner = Witness(DEAD, died.clone());
-        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
-        let take_turn = |lock: &Mutex, me: Witness| {
-            let acquired = lock.lock(me.0, &me, Deadline::Never).unwrap();
-            if acquired == Acquired::OwnerDied {
-                lock.consistent(&me).unwrap();
-            }
-            lock.unlock(&me).unwrap();
-            u32::from(acquired == Acquired::OwnerDied)
-        };
-        let sleeper = thread::spawn({
-            let (lock, died) = (lock.clone(), died.clone());
-            move || take_turn(&lock, Witness(8, died))
-        });
-        died.store(1, Relaxed);
-        let told = take_turn(&lock, Witness(16, died));
-        assert_eq!(told + sleeper.join().unwrap(), 1);
+    bounded(2, || {
+        let held = Held::new();
+        let sleeper = held.spawn(|held| held.take_turn(8, Deadline::Never).unwrap());
+        held.deaths.store(1, Relaxed);
+        let acquired = [
+            held.take_turn(16, Deadline::Never).unwrap(),
+            sleeper.join().unwrap(),
+        ];
+        let notified = acquired.iter().filter(|&&how| how == Acquired::OwnerDied);
+        assert_eq!(notified.count(), 1);
     });
 }
 
-/// One of two that sleep looks after the owner; it gives up, perhaps while the other one is about to
-/// rely on it. The other one learns of the death all the same: its sleep has an end only if it looks
-/// often, too.
+/// Of two sleepers, one watches the owner. It gives up, perhaps while the other one is about to rely on it. The
+/// other one learns of the death nevertheless: its sleep has an end only if it watches, too.
 #[test]
-fn the_last_one_that_looks_calls_another() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
-    model.check(|| {
+fn the_last_watcher_wakes_another() {
+    bounded(4, || {
         let_them_look();
-        let lock = Arc::new(Mutex::default());
-        let died = Arc::new(AtomicU64::new(0));
-        let owner = Witness(DEAD, died.clone());
-        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
-        let take_turn = |me: Witness, deadline| {
-            let lock = lock.clone();
-            move || {
-                let Ok(acquired) = lock.lock(me.0, &me, deadline) else {
-                    return false;
-                };
-                if acquired == Acquired::OwnerDied {
-                    lock.consistent(&me).unwrap();
-                }
-                lock.unlock(&me).unwrap();
-                true
-            }
-        };
-        let stays = thread::spawn(take_turn(Witness(8, died.clone()), Deadline::Never));
+        let held = Held::new();
+        let stays = held.spawn(|held| held.take_turn(8, Deadline::Never));
         let deadline = timeout();
-        let gives_up = thread::spawn(take_turn(Witness(16, died.clone()), deadline));
+        let gives_up = held.spawn(move |held| held.take_turn(16, deadline));
         gives_up.join().unwrap();
-        died.store(1, Relaxed);
-        assert!(stays.join().unwrap());
+        held.deaths.store(1, Relaxed);
+        assert!(stays.join().unwrap().is_some());
     });
 }
 
-/// Of three that sleep, one looks after the owner, which dies. It takes the lock over and calls another one,
-/// which gets the lock before it sleeps again, and dies, too. The third one, which relies on it, learns of the
-/// death.
+/// Of three sleepers, one watches the owner, which dies. It takes the lock over and wakes another one, which takes
+/// the lock before it sleeps again, and dies, too. The third one, which relies on it, learns of the death.
 #[test]
-fn one_that_is_called_gets_the_lock_and_dies() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
+fn a_thread_that_is_woken_to_watch_takes_the_lock_and_dies() {
+    bounded(2, || {
         let_them_look();
-        let lock = Arc::new(Mutex::default());
-        let died = Arc::new(AtomicU64::new(0));
-        let owner = Witness(DEAD, died.clone());
-        lock.lock(DEAD, &owner, Deadline::Now).unwrap();
-        let take_turn = |number| {
-            let (lock, died) = (lock.clone(), died.clone());
-            move || {
-                let me = Witness(number, died.clone());
-                let acquired = lock.lock(number, &me, Deadline::Never).unwrap();
-                if acquired == Acquired::OwnerDied {
-                    lock.consistent(&me).unwrap();
-                }
-                if number > DEAD {
-                    died.store(2, Release);
-                } else {
-                    lock.unlock(&me).unwrap();
-                }
-            }
-        };
-        let others = [16, DEAD + 8].map(|number| thread::spawn(take_turn(number)));
-        died.store(1, Relaxed);
-        take_turn(8)();
-        for other in others {
-            other.join().unwrap();
-        }
+        let held = Held::new();
+        let survives = held.spawn(|held| held.take_turn(16, Deadline::Never));
+        let dies = held.spawn(|held| {
+            held.acquire(DEAD + 8, Deadline::Never);
+            held.deaths.store(2, Release);
+        });
+        held.deaths.store(1, Relaxed);
+        held.take_turn(8, Deadline::Never);
+        survives.join().unwrap();
+        dies.join().unwrap();
     });
 }

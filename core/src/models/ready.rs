@@ -13,11 +13,11 @@ struct Header {
     maker: AtomicU64,
     /// What a maker writes.
     body: AtomicU64,
-    /// How often it was written.
+    /// How many times `body` was written.
     made: AtomicU64,
 }
 
-/// A number that no thread has.
+/// The number of a dead thread.
 const DEAD: u64 = 99;
 
 impl Header {
@@ -43,7 +43,7 @@ impl Header {
         self.ready().look(|| self.body.load(Relaxed) == 0)
     }
 
-    /// What opening does, but for the waiting.
+    /// Opens the object without waiting. Returns whether it is ready.
     fn open(&self, me: u64) -> bool {
         self.open_where(me, |maker| maker == DEAD)
     }
@@ -71,8 +71,8 @@ impl Header {
     }
 }
 
-/// Two who want to make it, and one who only looks: it is made once, and a thread that finds it ready
-/// finds all of it.
+/// Two threads try to make an object, and one only looks: it is made once, and a thread that finds it ready sees all
+/// of it.
 fn race(maker: u64) {
     let header = Header::new(maker);
     let others: Vec<_> = [1, 2]
@@ -101,9 +101,9 @@ fn one_follows_a_dead_maker() {
     loom::model(|| race(DEAD));
 }
 
-/// One makes it and dies, while another one, who has seen it unmade, finds its maker dead.
+/// One thread makes the object and dies. Another one has seen it before it was ready, and finds the maker dead.
 #[test]
-fn what_a_dead_maker_has_finished_is_not_made_again() {
+fn an_object_that_a_dead_maker_finished_is_not_made_again() {
     loom::model(|| {
         let header = Header::new(0);
         let is_dead = Arc::new(AtomicU64::new(0));

@@ -1,5 +1,6 @@
 //! The reader-writer lock, with two slots for readers.
 
+use super::bounded;
 use crate::sync::{Acquired, Deadline, LockError, RwLock, Threads};
 use crate::sys::Instant;
 use loom::{
@@ -87,9 +88,7 @@ impl Shared {
 }
 
 fn check(preemptions: usize, run: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(move || {
+    bounded(preemptions, move || {
         let shared = Arc::new(Shared {
             lock: RwLock::default(),
             data: UnsafeCell::new(0),

@@ -1,13 +1,13 @@
+use super::bounded;
 use crate::sync::{Deadline, Semaphore};
 use loom::{
     sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed},
     thread,
 };
 
-/// Who waits is woken, whatever was between; and what was written before a post is seen after the
-/// wait that took it.
+/// A post wakes a waiter, and what was written before the post is visible after the wait.
 #[test]
-fn a_post_wakes_who_waits() {
+fn a_post_wakes_a_waiter() {
     loom::model(|| {
         let counter = Arc::new(Semaphore::new(0));
         let written = Arc::new(AtomicU64::new(0));
@@ -26,10 +26,8 @@ fn a_post_wakes_who_waits() {
 }
 
 #[test]
-fn two_who_wait_get_one_each() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+fn two_posts_wake_two_waiters() {
+    bounded(3, || {
         let counter = Arc::new(Semaphore::new(0));
         let takers: Vec<_> = (0..2)
             .map(|_| {

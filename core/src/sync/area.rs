@@ -1,12 +1,11 @@
-//! The memory that messages and values lie in, as offsets: nothing outside is ever touched, whatever
-//! offset is asked for.
+//! The memory of messages and values, accessed by offsets: no offset, whatever it is, reaches memory outside.
 
 use super::atomic::AtomicU64;
 use core::marker::PhantomData;
 
-/// Bytes to send or to publish: those of a slice, or those whose address a C program has passed.
-/// The latter may lie in shared memory, where other processes can write them at any time (a message
-/// that was peeked at, say), so no `&[u8]` of them is made: they are only copied.
+/// Bytes to send or to publish: a slice, or bytes at an address that a C program has passed. The latter may lie in
+/// shared memory, where other processes can write at any time (a peeked message, for example), so they are only
+/// copied, and no `&[u8]` refers to them.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     start: *const u8,
@@ -18,15 +17,15 @@ impl<'a, B: AsRef<[u8]> + ?Sized> From<&'a B> for Source<'a> {
     #[inline(always)]
     fn from(bytes: &'a B) -> Source<'a> {
         let bytes = bytes.as_ref();
-        // SAFETY: a slice has so many bytes, as long as it is borrowed.
+        // SAFETY: the slice has that many bytes as long as it is borrowed.
         unsafe { Source::new(bytes.as_ptr(), bytes.len()) }
     }
 }
 
 impl Source<'_> {
     /// # Safety
-    /// `len` bytes from `start` on must be readable as long as this is used, and no other thread of
-    /// this process write them. With a `len` of 0, `start` may be anything.
+    /// As long as this is used, `len` bytes from `start` on must be readable, and no other thread of this process may
+    /// write them. If `len` is 0, `start` may be anything.
     #[inline(always)]
     pub unsafe fn new(start: *const u8, len: usize) -> Self {
         Source {
@@ -46,7 +45,7 @@ impl Source<'_> {
         self.len == 0
     }
 
-    /// Splits off the first bytes, at most as many as there are. Returns them and the rest.
+    /// Returns the first `len` bytes, or all if there are fewer, and the rest.
     #[inline(always)]
     pub fn split_at(self, len: usize) -> (Self, Self) {
         let len = len.min(self.len);
@@ -59,7 +58,7 @@ impl Source<'_> {
     }
 }
 
-/// Room to receive into, of the same two kinds.
+/// Room to receive into: a slice, or memory at an address that a C program has passed.
 #[derive(Clone, Copy)]
 pub struct Buffer<'a> {
     start: *mut u8,
@@ -71,15 +70,15 @@ impl<'a, B: AsMut<[u8]> + ?Sized> From<&'a mut B> for Buffer<'a> {
     #[inline(always)]
     fn from(bytes: &'a mut B) -> Buffer<'a> {
         let bytes = bytes.as_mut();
-        // SAFETY: a slice has so many bytes, which are the borrower's alone.
+        // SAFETY: the slice has that many bytes, and is borrowed exclusively.
         unsafe { Buffer::new(bytes.as_mut_ptr(), bytes.len()) }
     }
 }
 
 impl Buffer<'_> {
     /// # Safety
-    /// `len` bytes from `start` on must be writable as long as this is used, and no other thread of
-    /// this process use them. With a `len` of 0, `start` may be anything.
+    /// As long as this is used, `len` bytes from `start` on must be writable, and no other thread of this process may
+    /// use them. If `len` is 0, `start` may be anything.
     #[inline(always)]
     pub unsafe fn new(start: *mut u8, len: usize) -> Self {
         Buffer {
@@ -99,7 +98,7 @@ impl Buffer<'_> {
         self.len == 0
     }
 
-    /// Returns `len` bytes from an offset on, if there are as many.
+    /// Returns `len` bytes from an offset on; `None` if there are fewer.
     #[inline(always)]
     pub fn part(self, offset: usize, len: usize) -> Option<Self> {
         let fits = offset <= self.len && len <= self.len - offset;
@@ -110,7 +109,7 @@ impl Buffer<'_> {
         })
     }
 
-    /// Returns what is behind the first `len` bytes; nothing if there are no more.
+    /// Returns the room behind the first `len` bytes, which may be empty.
     pub fn behind(self, len: usize) -> Self {
         let len = len.min(self.len);
         Buffer {
@@ -133,9 +132,9 @@ pub struct Area<'a> {
 #[cfg(not(loom))]
 impl Area<'_> {
     /// # Safety
-    /// `len` bytes from `base` on must be attached as long as the area lives (for reading, if it is
-    /// never written), and `base` and `len` be multiples of 8, `len` not 0. So each aligned word that a
-    /// copy touches lies in the area.
+    /// `len` bytes from `base` on must be attached as long as the area lives (read-only if it is never written).
+    /// `base` and `len` must be multiples of 8, and `len` not 0. So each aligned word that a copy accesses lies in the
+    /// area.
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
         Area {
             base,
@@ -148,14 +147,14 @@ impl Area<'_> {
         self.len
     }
 
-    /// Where a range begins, and how much of it lies inside. By branches and not by minima: the
-    /// processor guesses them right, and need not wait for the offset.
+    /// Returns the address of a range, and the length of its part inside the area. Branches instead of taking minima:
+    /// the processor predicts the branches, and need not wait for the offset.
     #[inline(always)]
     fn range(self, offset: usize, len: usize) -> (*mut u8, usize) {
         if offset > self.len || len > self.len - offset {
             return self.cut(offset, len);
         }
-        // SAFETY: the offset is at most the length, so this is inside or just behind the area.
+        // SAFETY: the offset is at most the length, so the address is inside the area or at its end.
         (unsafe { self.base.add(offset) }, len)
     }
 
@@ -166,7 +165,7 @@ impl Area<'_> {
         (unsafe { self.base.add(offset) }, len.min(self.len - offset))
     }
 
-    /// The word at an offset; any other word, if there is none.
+    /// Returns the word at an offset; the first word if the offset is not aligned, or beyond the area.
     #[inline(always)]
     pub fn word(&self, offset: usize) -> &AtomicU64 {
         let offset = if offset & 7 == 0 && offset <= self.len - 8 {
@@ -174,9 +173,8 @@ impl Area<'_> {
         } else {
             Self::nowhere()
         };
-        // SAFETY: it lies in the area, as just made sure, and is aligned as the area is. It is an
-        // atomic, so others may write it; where payload lies, no code holds a reference that
-        // forbids that.
+        // SAFETY: the offset was checked, so the word lies in the area and is aligned. It is an atomic, so others may
+        // write it, and no code has a reference to the area's bytes that forbids that.
         unsafe { &*self.base.add(offset).cast() }
     }
 
@@ -185,36 +183,36 @@ impl Area<'_> {
         0
     }
 
-    /// Copies bytes in; those that would not lie inside are left out.
+    /// Copies bytes in, except for those that would lie outside.
     #[inline(always)]
     pub fn write(self, offset: usize, bytes: Source) {
         let (to, len) = self.range(offset, bytes.len);
-        // SAFETY: `len` bytes at `to` lie in the area, and no more than that are read of `bytes`.
+        // SAFETY: `len` bytes at `to` lie in the area, and `bytes` has at least as many.
         unsafe { crate::copy::copy_in(bytes.start, to, len) }
     }
 
-    /// Copies bytes out; what does not lie inside is not changed.
+    /// Copies bytes out. Does not change the part of the buffer for bytes outside.
     #[inline(always)]
     pub fn read(self, offset: usize, buffer: Buffer) {
         let (from, len) = self.range(offset, buffer.len);
-        // SAFETY: `len` bytes at `from` lie in the area, and the buffer has as many.
+        // SAFETY: `len` bytes at `from` lie in the area, and the buffer has at least as many.
         unsafe { crate::copy::copy_out(from, buffer.start, len) }
     }
 
-    /// The line of the cache at an offset, or the last one, will be written soon.
+    /// Hints to the processor that the cache line at an offset, or else the last one, will be written soon.
     #[inline(always)]
     pub fn fetch_to_write(self, offset: usize) {
         crate::copy::fetch_to_write(self.base.wrapping_add(offset.min(self.len - 8)));
     }
 
-    /// The address of an offset, which is inside or just behind the area.
+    /// Returns the address of an offset, which is inside the area or at its end.
     #[inline(always)]
     pub fn address(self, offset: usize) -> *mut u8 {
         self.range(offset, 0).0
     }
 }
 
-/// In a model, the area is made of words that loom watches.
+/// In a model, the area consists of loom's words.
 #[cfg(loom)]
 #[derive(Clone, Copy)]
 pub struct Area<'a>(pub &'a [AtomicU64]);
@@ -230,7 +228,7 @@ impl Area<'_> {
     }
 
     pub fn write(self, offset: usize, bytes: Source) {
-        // SAFETY: in a model, they are a slice's.
+        // SAFETY: in a model, the source is a slice.
         let bytes = unsafe { core::slice::from_raw_parts(bytes.start, bytes.len) };
         for (i, piece) in bytes.chunks(8).enumerate() {
             let mut word = [0; 8];
@@ -243,7 +241,7 @@ impl Area<'_> {
     pub fn fetch_to_write(self, _: usize) {}
 
     pub fn read(self, offset: usize, buffer: Buffer) {
-        // SAFETY: in a model, they are a slice's.
+        // SAFETY: in a model, the buffer is a slice.
         let bytes = unsafe { core::slice::from_raw_parts_mut(buffer.start, buffer.len) };
         for (i, piece) in bytes.chunks_mut(8).enumerate() {
             let word = self.0[offset / 8 + i].load(super::atomic::Ordering::Relaxed);

@@ -1,5 +1,4 @@
-//! The atomics that the lock-free objects are made of: the processor's, or loom's when their
-//! interleavings are explored (`cfg(loom)`).
+//! The atomics of the objects: the processor's, or loom's in the models (`cfg(loom)`).
 
 #[cfg(not(loom))]
 pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -8,9 +7,8 @@ pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::wait::Sleep;
 
-/// Two accesses of one thread, a store and then a load, that must not change places: the side that
-/// runs often. It costs next to nothing, because the other side does [`heavy_barrier`]; only a
-/// process that the kernel does not include there makes a barrier of its own. Source:
+/// Orders a store before a later load, on the side that runs often. Costs almost nothing, because the other side calls
+/// [`heavy_barrier`]. Only a process that the kernel does not include there makes a full barrier here. Source:
 /// `membarrier(2)`.
 #[inline(always)]
 pub fn light_barrier() {
@@ -24,9 +22,9 @@ pub fn light_barrier() {
     fence(Ordering::SeqCst);
 }
 
-/// The side that runs seldom, before it sleeps: afterwards each other thread that takes part has
-/// done the two accesses in their order, or sees what this one has stored. False where the kernel
-/// cannot do that: a wake-up may be missed.
+/// Orders a store before a later load, on the side that runs rarely, before it sleeps. Afterwards each other thread
+/// that takes part either has made both its accesses, in order, or its load sees what this thread stored. Returns
+/// false if the kernel cannot do that: then a wake-up may be missed.
 #[cold]
 pub fn heavy_barrier() -> bool {
     fence(Ordering::SeqCst);
@@ -48,13 +46,13 @@ pub fn barrier_after_swap() {
     }
 }
 
-/// Sleeps for a slice while the lower half of a word is as expected. False when the time is over.
+/// Sleeps for a slice while the lower half of a word is as expected. Returns false if the deadline has passed.
 #[cfg(not(loom))]
 pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
     sleep.on(lower_half(word), expected as u32)
 }
 
-/// The same for a short time.
+/// Does the same for a nap, which is shorter than a slice.
 #[cfg(not(loom))]
 pub fn nap(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
     sleep.briefly_on(lower_half(word), expected as u32)
@@ -66,14 +64,14 @@ pub fn wake_one(word: &AtomicU64) -> bool {
     crate::sys::futex::wake(lower_half(word), 1) > 0
 }
 
-/// Wakes all who sleep on the lower half of a word.
+/// Wakes all threads that sleep on the lower half of a word.
 #[cfg(not(loom))]
 #[cold]
 pub fn wake(word: &AtomicU64) {
     crate::sys::futex::wake(lower_half(word), i32::MAX as u32);
 }
 
-/// Sleeps for a slice while a word of 32 bits is as expected. False when the time is over.
+/// Sleeps for a slice while a word of 32 bits is as expected. Returns false if the deadline has passed.
 #[cfg(not(loom))]
 pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     sleep.on(word, expected)
@@ -92,7 +90,7 @@ pub fn wake_all_half(word: &AtomicU32) {
     crate::sys::futex::wake(word, i32::MAX as u32);
 }
 
-/// The lower half of a word, for the kernel to compare. Only the kernel reads it by itself.
+/// Returns the address of the lower half of a word, which only the kernel accesses separately, to compare it.
 #[cfg(not(loom))]
 pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
     let halves = core::ptr::from_ref(word).cast::<AtomicU32>();

@@ -5,8 +5,8 @@ use super::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-/// The holder of a role, as it lies in a segment: the number of a process, or 0. It may hold anything:
-/// a number that no process has is that of a dead one.
+/// The holder of a role, in a segment: the number of a process, or 0. It may hold anything: a number that no process
+/// has counts as a dead holder.
 #[cfg_attr(not(loom), repr(transparent))]
 pub struct Claim(AtomicU64);
 
@@ -16,29 +16,32 @@ impl Claim {
         Claim(AtomicU64::new(0))
     }
 
-    /// Takes the role for the calling process, `me`, if no live process has it. Asked twice, the
-    /// same process is refused, too.
+    /// Takes the role for the calling process, whose number is `me`, if no live process has it. Returns false also if
+    /// this process has it already.
     pub fn take(&self, me: u64, is_dead: impl Fn(u64) -> bool) -> bool {
-        // Acquire: with the number comes the namespace of its process.
+        // Acquire: pairs with the release below, so that the namespaces of the holder's process are visible to
+        // `is_dead`.
         let holder = self.0.load(Acquire);
         if holder != 0 && !is_dead(holder) {
             return false;
         }
-        // Acquire: what the last holder did in its role is seen. Release: a process that sees this
-        // number sees what its process wrote before, its namespaces.
+        // Acquire: pairs with the release in `release`: what the last holder did in its role is visible. Release:
+        // pairs with the acquire loads of the holder: a process that sees this number sees what this process wrote
+        // before, its namespaces.
         self.0.compare_exchange(holder, me, AcqRel, Relaxed).is_ok()
     }
 
-    /// Releases the role, if this process has it.
+    /// Releases the role if this process has it.
     pub fn release(&self, me: u64) {
-        // Release: the next holder sees what was done. Relaxed: else there is nothing to see.
+        // Release: pairs with the acquire in `take`: the next holder sees what this one did. Relaxed: on failure,
+        // another process has the role.
         let _ = self.0.compare_exchange(me, 0, Release, Relaxed);
     }
 
     /// Returns whether this process has it.
     #[inline(always)]
     pub fn is_of(&self, me: u64) -> bool {
-        // Relaxed: nothing else is read because of it, and it may change right after.
+        // Relaxed: no other read depends on it, and it may change right after.
         self.0.load(Relaxed) == me
     }
 
@@ -46,9 +49,6 @@ impl Claim {
     #[inline]
     pub fn holder(&self) -> Option<u64> {
         // Acquire: as in `take`.
-        match self.0.load(Acquire) {
-            0 => None,
-            number => Some(number),
-        }
+        Some(self.0.load(Acquire)).filter(|&number| number != 0)
     }
 }

@@ -1,10 +1,9 @@
-//! The newest value: one writer, any number of readers, and none of them waits for another.
+//! The latest value: one publisher and any number of readers, none of which waits for another.
 //!
-//! The values lie in a few slots that are used in turn; version `v` lies in slot `v % slots`. The
-//! writer fills the slot of the next version, and then makes that version the current one. A reader
-//! copies the slot of the current version, and looks again: as long as the writer has not begun
-//! to fill that slot anew, the copy is whole. A writer that dies at any moment leaves the current
-//! version unchanged.
+//! A few slots hold the values in turn: slot `v % slots` holds version `v`. The publisher fills the slot of the next
+//! version, and then makes that version the current one. A reader copies the slot of the current version, and then
+//! reads the current version again: the copy is whole if the publisher cannot have begun to fill that slot again. If
+//! the publisher dies, at whichever instruction, the current version stays.
 //!
 //! ```text
 //! current = 6        slot:  0   1   2   3
@@ -22,24 +21,23 @@ use super::{
     wait::{self, Deadline, Sleep},
 };
 
-/// What lies beside the slots.
+/// The words in front of the slots.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 pub struct LatestWords {
-    /// The version of the newest value; 0 if there is none yet. It has a line of the cache to
-    /// itself, which only the writer writes and never reads: readers that look all the time do not
-    /// hold it up.
+    /// The version of the latest value; 0 if there is none yet. It has a cache line of its own, which the publisher
+    /// writes and never reads, so that readers that poll it do not slow the publisher down.
     current: AtomicU64,
     #[cfg(not(loom))]
     rest_of_line: [AtomicU64; 7],
-    /// Who sleeps until there is a newer one.
+    /// The readers that sleep until there is a newer value.
     sleepers: Sleepers,
 }
 
 impl LatestWords {
-    /// The version of the newest value; 0 if there is none yet.
+    /// Returns the version of the latest value; 0 if there is none yet.
     #[inline]
     pub fn version(&self) -> u64 {
-        // Acquire: the value of this version is seen.
+        // Acquire: pairs with the release store in `publish`, so that the value of this version is visible.
         self.current.load(Acquire)
     }
 }
@@ -54,20 +52,20 @@ impl LatestWords {
     }
 }
 
-/// The slots and the words, as this process sees them.
+/// The words and the slots in the memory of this process.
 #[derive(Clone, Copy)]
 pub struct Latest<'a> {
     pub words: &'a LatestWords,
     pub area: Area<'a>,
-    /// The size of a value in bytes. Where it is known at compile time, so are the slots.
+    /// The size of a value in bytes. If the compiler knows it, it computes the slots, too.
     pub size: usize,
 }
 
-/// The writer overtook a reader again and again.
+/// The publisher overtook a reader in each try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overtaken;
 
-/// The size of a slot, for a value of so many bytes: whole cache lines. Never 0.
+/// Returns the size of a slot for a value of `size` bytes: one or more whole cache lines.
 pub const fn stride(size: usize) -> Option<usize> {
     match size {
         0 => Some(64),
@@ -75,13 +73,13 @@ pub const fn stride(size: usize) -> Option<usize> {
     }
 }
 
-/// How many slots there are: two will do, and where they cost little a reader is to be disturbed
-/// less often.
+/// Returns the number of slots: two suffice, and where they are small, more of them make it rarer that the publisher
+/// overtakes a reader.
 pub const fn slots(size: usize) -> usize {
     if size <= 256 { 4 } else { 2 }
 }
 
-/// How often a reader tries, before it gives up against a writer that is always faster.
+/// How often a reader tries before it gives up.
 #[cfg(not(loom))]
 const TRIES: u32 = 100_000;
 #[cfg(loom)]
@@ -95,36 +93,35 @@ impl Latest<'_> {
         (version % slots as u64) as usize * stride
     }
 
-    /// The version of the newest value; 0 if there is none yet.
+    /// Returns the version of the latest value; 0 if there is none yet.
     #[inline]
     pub fn version(self) -> u64 {
         self.words.version()
     }
 
-    /// Makes these bytes the newest value, and says which version it is. Only for the one writer,
-    /// who knows the version of the last one.
+    /// Publishes these bytes, and returns their version. Only the publisher calls this, with the version of the value
+    /// that it published last.
     #[inline(always)]
     pub fn publish(self, last: u64, bytes: Source) -> u64 {
         let next = match last.wrapping_add(1) {
-            // Zero is "none yet".
+            // 0 means none.
             0 => slots(self.size) as u64,
             next => next,
         };
-        // Release: a reader that sees a byte of what follows in a slot, and then does its acquire fence,
-        // sees that the version before this one is current, and so that the slot is in use.
+        // Release: pairs with the acquire fence in `copy`. A reader that has copied a byte of this value sees that at
+        // least `last` is current, and so that the slot is being filled.
         fence(Release);
         self.area.write(self.slot(next), bytes);
-        // Release: a reader that sees the version sees the value.
+        // Release: pairs with the acquire in `version`: a reader that sees the version sees the value.
         self.words.current.store(next, Release);
         self.words.sleepers.wake(&self.words.current, next);
         next
     }
 
-    /// Copies the newest value, and says which version it is; 0 if there is none yet, and then
-    /// nothing is copied.
+    /// Copies the latest value, and returns its version. Returns 0 and copies nothing if there is none yet.
     ///
     /// # Safety
-    /// The bytes of a value from `to` on must be the caller's to write.
+    /// The memory from `to` on, `size` bytes, must be the caller's to write.
     #[inline(always)]
     pub unsafe fn read(self, to: *mut u8) -> Result<u64, Overtaken> {
         let version = self.version();
@@ -136,7 +133,7 @@ impl Latest<'_> {
         unsafe { self.read_again(to) }
     }
 
-    /// Whether the copy of this version is whole.
+    /// Copies the slot of a version. Returns whether the copy is whole.
     ///
     /// # Safety
     /// As for `read`.
@@ -145,11 +142,11 @@ impl Latest<'_> {
         // SAFETY: the caller's promise.
         let buffer = unsafe { Buffer::new(to, self.size) };
         self.area.read(self.slot(version), buffer);
-        // Acquire: see `publish`.
+        // Acquire: pairs with the release fence in `publish`.
         fence(Acquire);
         // Relaxed: the fence orders it.
         let now = self.words.current.load(Relaxed);
-        // The writer may be at version `now + 1`, and `version + slots` would be in our slot.
+        // The publisher may be filling the slot of `now + 1`, and this slot is next filled for `version + slots`.
         now.wrapping_sub(version) <= slots(self.size) as u64 - 2
     }
 
@@ -168,7 +165,7 @@ impl Latest<'_> {
         Err(Overtaken)
     }
 
-    /// Waits until there is a value of another version than `seen`. False when the time is over.
+    /// Waits until there is a value of another version than `seen`. Returns false if the deadline has passed.
     #[inline]
     pub fn wait(self, seen: u64, writable: bool, deadline: Deadline) -> bool {
         let version = self.version();
@@ -190,8 +187,8 @@ impl Latest<'_> {
             if is_newer(now) {
                 return true;
             }
-            // A reader that may not write to the segment cannot announce that it sleeps, and wakes up
-            // at the end of its slice.
+            // A reader that may not write to the segment cannot announce its sleep, and wakes up at the end of its
+            // slice.
             let slept = if writable {
                 let look = || self.version() != now;
                 self.words.sleepers.sleep(now, word, now, &mut sleep, look)

@@ -1,6 +1,6 @@
-//! Sleeping and waking in a model: as `futex(2)` does it, one sleeper at a time in the order in which
-//! they came. Without a deadline a sleep has no end, so a missed wake-up is a deadlock, which loom
-//! reports. With a deadline, it has one slice, which ends when other threads have run.
+//! Sleeping and waking in a model. As with `futex(2)`, the thread that fell asleep first is woken first. A sleep
+//! without a deadline has no end, so a missed wake-up is a deadlock, which loom reports. A sleep with a deadline has
+//! one slice, which ends after other threads have run.
 
 use super::{
     atomic::{
@@ -20,16 +20,17 @@ loom::lazy_static! {
     static ref BUCKET: (Mutex<Bucket>, Condvar) = Default::default();
 }
 
-/// The threads that sleep, and the words that they sleep on.
+/// The sleeping threads.
 #[derive(Default)]
 struct Bucket {
+    /// For each sleeping thread, the address of its word, and a number of its own.
     asleep: Vec<(usize, u64)>,
     next: u64,
-    /// The slices of those that look often have an end.
+    /// The slices of threads that look often have an end.
     they_look: bool,
 }
 
-/// In this model, a thread that looks often wakes up by itself.
+/// Makes threads that look often wake up by themselves in this model.
 pub fn let_them_look() {
     BUCKET.0.lock().unwrap().they_look = true;
 }
@@ -59,7 +60,7 @@ impl Sleep {
         false
     }
 
-    /// In a model, a thread that has slept has slept for long.
+    /// In a model, a thread that has slept at all has slept for long.
     pub fn elapsed(&self) -> Duration {
         match (self.deadline, self.slices) {
             (Deadline::Never, u32::MAX) | (Deadline::At(_), 1) => Duration::ZERO,
@@ -74,7 +75,7 @@ impl Sleep {
         self.slices = left;
         let (bucket, woken) = (&BUCKET.0, &BUCKET.1);
         let mut guard = bucket.lock().unwrap();
-        // The kernel makes a full barrier before it looks at the word.
+        // The kernel makes a full barrier before it reads the word.
         fence(SeqCst);
         if !is_expected() {
             return true;

@@ -1,7 +1,7 @@
-//! Synchronisation between processes: what plain shared memory leaves out.
+//! Synchronisation between processes: the objects' algorithms.
 //!
-//! Everything here works on memory that it is given, made of atomics, and knows nothing of segments.
-//! `cfg(loom)` builds the same source on loom's atomics, for the models.
+//! They work on memory made of atomics that the caller passes, and do not know about segments. `cfg(loom)` builds the
+//! same source on loom's atomics, for the models.
 
 mod area;
 mod atomic;

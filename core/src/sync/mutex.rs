@@ -482,7 +482,7 @@ struct Waiter {
     has_slept: bool,
     /// Its last sleep was a nap.
     has_napped: bool,
-    /// The owner that was not found dead in this slice; 0 if none was checked.
+    /// The owner that this thread has checked in this slice, and did not find dead; 0 if none.
     alive: u64,
 }
 
@@ -534,10 +534,12 @@ fn owner(word: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::sys;
-    use std::{sync::atomic::AtomicBool, thread, time::Instant};
+    use std::{sync::atomic::AtomicBool, thread};
 
-    /// The threads of this process.
-    struct Real;
+    /// The threads of this process, and whether it is known which of them are dead.
+    struct Real {
+        knows: bool,
+    }
 
     impl Threads for Real {
         fn is_mine(&self, owner: u64) -> bool {
@@ -545,7 +547,8 @@ mod tests {
         }
 
         fn is_dead(&self, owner: u64) -> bool {
-            !sys::has_thread(sys::process_id(), (owner >> FLAGS.count_ones()) as i32)
+            let thread = (owner >> FLAGS.count_ones()) as i32;
+            self.knows && !sys::has_thread(sys::process_id(), thread)
         }
 
         fn seems_dead(&self, owner: u64) -> bool {
@@ -553,21 +556,32 @@ mod tests {
         }
     }
 
+    const REAL: Real = Real { knows: true };
+
     fn me() -> u64 {
         (sys::thread_id() as u64) << FLAGS.count_ones()
     }
 
     fn lock(lock: &Mutex) -> Result<Acquired, LockError> {
         let deadline = Deadline::after(Some(Duration::from_secs(60)));
-        lock.lock(me(), &Real, deadline)
+        lock.lock(me(), &REAL, deadline)
     }
 
     fn try_lock(lock: &Mutex) -> Result<Acquired, LockError> {
-        lock.lock(me(), &Real, Deadline::Now)
+        lock.lock(me(), &REAL, Deadline::Now)
     }
 
     fn unlock(lock: &Mutex) -> Result<(), NotOwner> {
-        lock.unlock(&Real)
+        lock.unlock(&REAL)
+    }
+
+    /// A lock whose owner has died.
+    fn orphaned() -> Mutex {
+        let shared = Mutex::default();
+        thread::scope(|scope| {
+            scope.spawn(|| lock(&shared).unwrap());
+        });
+        shared
     }
 
     #[test]
@@ -599,7 +613,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 assert_eq!(unlock(&shared), Err(NotOwner));
-                assert_eq!(shared.consistent(&Real), Err(NotOwner));
+                assert_eq!(shared.consistent(&REAL), Err(NotOwner));
                 assert_eq!(try_lock(&shared), Err(LockError::TimedOut));
             });
         });
@@ -609,22 +623,16 @@ mod tests {
 
     #[test]
     fn a_lock_is_recovered_from_a_dead_owner() {
-        let shared = Mutex::default();
-        thread::scope(|scope| {
-            scope.spawn(|| lock(&shared).unwrap());
-        });
+        let shared = orphaned();
         assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
-        shared.consistent(&Real).unwrap();
+        shared.consistent(&REAL).unwrap();
         unlock(&shared).unwrap();
         assert_eq!(lock(&shared), Ok(Acquired::Clean));
     }
 
     #[test]
     fn suspect_data_is_lost_when_it_is_unlocked() {
-        let shared = Mutex::default();
-        thread::scope(|scope| {
-            scope.spawn(|| lock(&shared).unwrap());
-        });
+        let shared = orphaned();
         assert_eq!(lock(&shared), Ok(Acquired::OwnerDied));
         unlock(&shared).unwrap();
         assert_eq!(lock(&shared), Err(LockError::NotRecoverable));
@@ -653,29 +661,11 @@ mod tests {
 
     #[test]
     fn a_lock_is_not_taken_from_an_owner_of_unknown_liveness() {
-        struct Unknown;
-        impl Threads for Unknown {
-            fn is_mine(&self, owner: u64) -> bool {
-                Real.is_mine(owner)
-            }
-            fn is_dead(&self, _: u64) -> bool {
-                false
-            }
-            fn seems_dead(&self, _: u64) -> bool {
-                false
-            }
-        }
-        let shared = Mutex::default();
-        thread::scope(|scope| {
-            scope.spawn(|| lock(&shared).unwrap());
-        });
+        let shared = orphaned();
         let deadline = Deadline::after(Some(Duration::from_millis(10)));
-        let start = Instant::now();
-        assert_eq!(
-            shared.lock(me(), &Unknown, deadline),
-            Err(LockError::TimedOut)
-        );
-        assert!(start.elapsed() >= Duration::from_millis(10));
+        let locked = shared.lock(me(), &Real { knows: false }, deadline);
+        assert_eq!(locked, Err(LockError::TimedOut));
+        assert!(deadline.is_over());
     }
 
     /// While the lock is free for threads that have slept, a thread that does not wait still gets it,

@@ -1,8 +1,8 @@
-//! The handshake by which one process makes an object, and all others find it made.
+//! The handshake by which one process makes an object, and all others wait until it is ready.
 //!
-//! A new segment is all zero. A thread that finds it so swaps its own number into *maker* and goes on; the
-//! others wait for *ready*. Should the maker die before that, one of them swaps its number for the
-//! dead one's, and starts anew.
+//! A new segment is all zero. The first thread that swaps its own number into *maker* makes the object; the others
+//! wait for *ready*. If the maker dies before that, another thread swaps its number for the dead one's, and starts
+//! again.
 
 use super::atomic::{
     AtomicU32, AtomicU64,
@@ -10,23 +10,23 @@ use super::atomic::{
     fence,
 };
 
-/// The words of the handshake, where they lie in a header.
+/// The words of the handshake, in a header.
 pub struct Ready<'a> {
     pub magic: &'a AtomicU64,
-    /// 0 at first, then being made, then ready.
+    /// 0, then `MAKING`, then [`READY`].
     pub state: &'a AtomicU32,
-    /// The number of the thread that makes it, or has made it.
+    /// The number of the thread that makes the object, or has made it; 0 if there is none.
     pub maker: &'a AtomicU64,
 }
 
-/// What an object is seen to be.
+/// The state of an object, as one thread sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Something else is there.
+    /// The segment holds something else.
     Foreign,
-    /// It was made by something that calls its states otherwise.
+    /// The state is none of those that this version knows.
     Damaged,
-    /// No thread has made it, or one is about to. Holds the state's word, to wait for another.
+    /// It is not ready. Contains the word `state`, so that the caller can wait until it changes.
     Unmade(u32),
     Ready,
 }
@@ -37,17 +37,18 @@ const MAKING: u32 = 1;
 pub const READY: u32 = 2;
 
 impl Ready<'_> {
-    /// Looks. `is_blank` says whether all else in the header is zero.
+    /// Returns the state. `is_blank` must return whether the rest of the header is zero.
     pub fn look(&self, is_blank: impl Fn() -> bool) -> State {
-        // Acquire: with *ready* comes all that the maker wrote before.
+        // Acquire: pairs with the release store of *ready* in `make`, so that the whole object is visible.
         let state = self.state.load(Acquire);
         match self.magic.load(Acquire) {
             MAGIC if state == READY => State::Ready,
             MAGIC if state > READY => State::Damaged,
             MAGIC => State::Unmade(state),
             0 if is_blank() => State::Unmade(state),
-            // Either something foreign, or the maker's first words came while we looked: it writes
-            // its magic before all else, so a thread that has seen one of the others sees that now.
+            // Either this is something foreign, or the maker began after the magic was read. It writes the magic
+            // first, so a thread that has seen another word of it sees the magic after this fence, which pairs with
+            // the release fence in `make`.
             _ => {
                 fence(Acquire);
                 match self.magic.load(Relaxed) {
@@ -58,17 +59,19 @@ impl Ready<'_> {
         }
     }
 
-    /// Tries to become the maker, and if so makes the object. Whether it is made now; else a thread
-    /// else is the maker, who may be alive.
+    /// Tries to become the maker, and then makes the object by `write`. Returns whether the object is ready; if not,
+    /// another thread, which may be alive, is the maker.
     ///
-    /// `write` gets whether another one has begun, and may have left anything.
+    /// `write` gets whether a dead maker has begun, and may have left any bytes.
     pub fn make(&self, me: u64, is_dead: impl Fn(u64) -> bool, write: impl FnOnce(bool)) -> bool {
-        // Acquire: with the number comes the namespace of its process.
+        // Acquire: pairs with the release below, so that the namespaces of the maker's process are visible to
+        // `is_dead`.
         let maker = self.maker.load(Acquire);
         if maker != 0 && !is_dead(maker) {
             return false;
         }
-        // Acquire: what a dead maker left is overwritten after it was written. Release: as above.
+        // Acquire: what a dead maker wrote comes before what this thread writes over it. Release: pairs with the
+        // acquire above: a thread that sees this number sees what this process wrote before, its namespaces.
         if self
             .maker
             .compare_exchange(maker, me, AcqRel, Relaxed)
@@ -76,17 +79,17 @@ impl Ready<'_> {
         {
             return false;
         }
-        // The dead one may have come to its end before it died.
+        // A dead maker may have finished. Acquire: as in `look`.
         if self.state.load(Acquire) == READY {
             return true;
         }
         self.magic.store(MAGIC, Relaxed);
-        // Release: the magic comes before all else (see `look`).
+        // Release: pairs with the acquire fence in `look`: the magic comes before all other words.
         fence(Release);
-        // Relaxed, also for what `write` does: *ready* releases all of it.
+        // Relaxed, also in `write`: the store of *ready* releases all of it.
         self.state.store(MAKING, Relaxed);
         write(maker != 0);
-        // Release: a thread that sees *ready* sees the whole object.
+        // Release: pairs with the acquire in `look`: a thread that sees *ready* sees the whole object.
         self.state.store(READY, Release);
         true
     }

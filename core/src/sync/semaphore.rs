@@ -1,5 +1,4 @@
-//! The counting semaphore's core: one word with the count and a bit that says whether a thread
-//! sleeps.
+//! The counting semaphore: one word with the count, and a bit that is set while a thread may sleep.
 
 use super::{
     atomic::{
@@ -9,7 +8,7 @@ use super::{
     wait::{self, Deadline, Sleep},
 };
 
-/// The semaphore as it lies in a segment: 8 bytes.
+/// The semaphore in a segment: 8 bytes.
 #[cfg_attr(not(loom), repr(C))]
 pub struct Semaphore {
     /// The count in the upper 31 bits, W in the lowest.
@@ -17,9 +16,9 @@ pub struct Semaphore {
     reserved: AtomicU32,
 }
 
-/// A thread sleeps, or did so a moment ago. A thread that posts takes W away and wakes one; that one sets it
-/// again, for there may be others. So nothing is touched after the count is there: a thread that takes it
-/// may give the semaphore up at once.
+/// Waiting: a thread sleeps, or slept until just now. A post clears W and wakes one thread, which sets W again
+/// because there may be others. So a post accesses nothing after it has raised the count: the thread that takes the
+/// count may detach the semaphore at once.
 const W: u32 = 1;
 const ONE: u32 = 2;
 
@@ -39,31 +38,33 @@ impl Semaphore {
         }
     }
 
-    /// Sets the count, while no other thread uses it. At most [`MAX`].
+    /// Sets the count, at most [`MAX`], while no other thread uses the semaphore.
     pub fn init(&self, count: u32) {
-        // Relaxed: publishing the object orders it.
+        // Relaxed: the store of *ready* orders it.
         self.word.store(count * ONE, Relaxed);
     }
 
+    /// Returns the count.
     pub fn value(&self) -> u32 {
-        // Relaxed: the answer may be old as soon as it is given.
+        // Relaxed: the answer may be outdated as soon as it is returned.
         self.word.load(Relaxed) / ONE
     }
 
-    /// Adds one, and wakes one who sleeps.
+    /// Raises the count by one, and wakes one sleeper.
     #[inline]
     pub fn post(&self) -> Result<(), Overflow> {
         let mut word = self.word.load(Relaxed);
         loop {
             let next = word.checked_add(ONE).ok_or(Overflow)? & !W;
-            // Release: what was written before is seen by the thread that takes this one.
+            // Release: pairs with the acquire in `take_and`: the thread that takes this count sees what was written
+            // before the post.
             match self
                 .word
                 .compare_exchange_weak(word, next, Release, Relaxed)
             {
                 Ok(_) if word & W == 0 => return Ok(()),
                 Ok(_) => {
-                    // The kernel takes any address, also one where nothing is any more.
+                    // If the semaphore was unmapped since, the kernel returns an error and no more.
                     atomic::wake_half(&self.word);
                     return Ok(());
                 }
@@ -72,19 +73,19 @@ impl Semaphore {
         }
     }
 
-    /// Takes one if there is one.
+    /// Lowers the count by one if it is not 0. Returns whether it did.
     #[inline]
     pub fn try_take(&self) -> bool {
         self.take_and(0).is_some()
     }
 
-    /// Takes one if there is one, sets these bits, and says what the word is then.
+    /// Lowers the count by one if it is not 0, sets these bits, and returns the new word.
     #[inline(always)]
     fn take_and(&self, bits: u32) -> Option<u32> {
         let mut word = self.word.load(Relaxed);
         while word >= ONE {
             let next = (word - ONE) | bits;
-            // Acquire: what was written before this one was posted is seen from here on.
+            // Acquire: pairs with the release in `post`.
             match self
                 .word
                 .compare_exchange_weak(word, next, Acquire, Relaxed)
@@ -96,19 +97,19 @@ impl Semaphore {
         None
     }
 
-    /// The same for one that has slept, and perhaps was woken for others, too.
+    /// Does the same for a thread that has slept.
     fn take_after_sleep(&self) -> bool {
         let Some(word) = self.take_and(W) else {
             return false;
         };
         if word >= ONE {
-            // Posted by one who saw no W, because it was taken away to wake us.
+            // The post that woke this thread has cleared W, so a later post may have woken no other thread.
             atomic::wake_half(&self.word);
         }
         true
     }
 
-    /// Takes one, and waits until there is one. False when the time is over.
+    /// Waits until the count is not 0, and lowers it by one. Returns false if the deadline has passed.
     #[inline]
     pub fn take(&self, deadline: Deadline) -> bool {
         self.try_take() || !matches!(deadline, Deadline::Now) && self.take_later(deadline)
@@ -120,7 +121,7 @@ impl Semaphore {
             return true;
         }
         let mut sleep = Sleep::until(deadline);
-        // No holder can die; only a wake-up may be lost, with a process that was killed.
+        // A semaphore has no holder whose death matters. Slices are for wake-ups that a killed process did not send.
         sleep.look_often(false);
         loop {
             // Relaxed: W orders nothing; the kernel compares the word again.
@@ -132,19 +133,18 @@ impl Semaphore {
                 continue;
             }
             if !atomic::sleep_half(&self.word, word, &mut sleep) {
-                return self.take_after_sleep() || self.give_up();
+                if self.take_after_sleep() {
+                    return true;
+                }
+                // A post may have cleared W to wake this thread, which gives up: the next post must wake another.
+                // Relaxed: W orders nothing.
+                self.word.fetch_or(W, Relaxed);
+                return false;
             }
             if self.take_after_sleep() {
                 return true;
             }
         }
-    }
-
-    /// Leaves to another one who sleeps what may have been meant for this one.
-    fn give_up(&self) -> bool {
-        // Relaxed: W orders nothing.
-        self.word.fetch_or(W, Relaxed);
-        false
     }
 }
 
@@ -153,14 +153,11 @@ mod tests {
     use super::*;
     use std::{sync::atomic::AtomicU64, thread, time::Duration};
 
-    fn now() -> Deadline {
-        Deadline::after(Some(Duration::ZERO))
-    }
-
     #[test]
     fn it_counts() {
         let counter = Semaphore::new(2);
-        assert!(counter.take(now()) && counter.take(now()) && !counter.take(now()));
+        let take = || counter.take(Deadline::Now);
+        assert!(take() && take() && !take());
         counter.post().unwrap();
         assert_eq!(counter.value(), 1);
         assert!(counter.try_take() && !counter.try_take());
@@ -177,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_among_many() {
+    fn many_threads_lose_no_count() {
         const EACH: u32 = 20_000;
         let counter = Semaphore::new(0);
         let taken = AtomicU64::new(0);

@@ -1,18 +1,18 @@
-//! Whether a thread sleeps on a word, so that a thread that changes it knows whether to wake one.
+//! Announces that threads sleep on a word, so that a thread that changes the word knows whether to wake them.
 //!
-//! A thread that changes the word does it, and then looks here; one that wants to sleep says so here, and
-//! then looks at the word. Each does a store and then a load, and one of the two must see the other.
+//! A thread that changes the word does so, and then reads the announcement. A thread that is about to sleep announces
+//! it, and then reads the word. Each makes a store and then a load, and at least one of the two sees the other's
+//! store.
 //!
-//! What changes is counted: versions of a value, or bytes of a ring. A sleeper says after which
-//! count it sleeps, so that a thread that wakes the sleepers of an earlier count does not take this one
-//! for one of those.
+//! The word has a count, of versions of a value or of bytes in a ring. The announcement contains the count after which
+//! the thread sleeps, so that a thread that wakes the sleepers of an earlier count does not clear it.
 
 use super::{
     atomic::{self, AtomicU64, Ordering::Relaxed, heavy_barrier, light_barrier},
     wait::Sleep,
 };
 
-/// One more than the highest count that a thread sleeps after; 0 if none does.
+/// The highest count after which a thread sleeps, plus 1; 0 if none sleeps.
 #[cfg_attr(not(loom), repr(transparent))]
 pub struct Sleepers(AtomicU64);
 
@@ -22,12 +22,11 @@ impl Sleepers {
         Sleepers(AtomicU64::new(0))
     }
 
-    /// Wakes all who sleep on a word that the caller has just changed, with which the count became
-    /// `count`.
+    /// Wakes all threads that sleep on a word. The caller has just changed it, and `count` is its new count.
     #[inline(always)]
     pub fn wake(&self, word: &AtomicU64, count: u64) {
         light_barrier();
-        // Relaxed: ordered by the barriers.
+        // Relaxed: the barriers order it.
         let asleep = self.0.load(Relaxed);
         if asleep != 0 {
             self.wake_now(asleep, word, count);
@@ -37,15 +36,15 @@ impl Sleepers {
     #[cold]
     fn wake_now(&self, asleep: u64, word: &AtomicU64, count: u64) {
         atomic::wake(word);
-        // A thread that sleeps after this very count is for the next one to wake.
+        // A thread that sleeps after this very count waits for the next change.
         if asleep != count.wrapping_add(1) {
-            // Relaxed: orders nothing. If another one has come since, it stays.
+            // Relaxed: orders nothing. If another thread has announced its sleep since, that stays.
             let _ = self.0.compare_exchange(asleep, 0, Relaxed, Relaxed);
         }
     }
 
-    /// Sleeps for a slice, while the word is as expected and `look` finds nothing new after
-    /// `count`. False when the time is over.
+    /// Sleeps for a slice while the word is as expected and `look` returns false, which checks for a change after
+    /// `count`. Returns false if the deadline has passed.
     #[cold]
     pub fn sleep(
         &self,
@@ -55,8 +54,8 @@ impl Sleepers {
         sleep: &mut Sleep,
         mut look: impl FnMut() -> bool,
     ) -> bool {
-        // Relaxed: ordered by the barriers. The highest, so that one who is late and finds
-        // something new at once does not stand in for one who sleeps.
+        // Relaxed: the barriers order it. The maximum, so that a late thread, which finds a change at once, does not
+        // replace the announcement of a thread that sleeps.
         self.0.fetch_max(count.wrapping_add(1), Relaxed);
         if !heavy_barrier() {
             sleep.stay_light();

@@ -1,56 +1,56 @@
-//! Waiting: a little spinning or yielding, then sleep, in slices.
+//! Waiting: some spinning or yielding, and then sleep in slices.
 //!
-//! Sleep is cut into slices so that three things heal by themselves: a wake-up that a killed process
-//! never sent, one that was missed because the kernel has no barrier for it, and a lock or a role
-//! whose holder dies while others sleep. Each costs a sleeper one slice. Most waits are over soon, or
-//! take long; so slices are short at first, and long later.
+//! Between slices a thread reads its word again and checks whether a holder is dead. So a sleeper loses no more than a
+//! slice by a wake-up that a killed process did not send, by one that was missed because the kernel has no barrier for
+//! it, and by the death of the holder of a lock or a role. Most waits are over soon or take long, so slices are short
+//! at first and long later.
 
 use crate::sys::Instant;
 use core::time::Duration;
 
-/// How long slices are short.
+/// How long a thread waits in short slices before they become long.
 const AT_FIRST: Duration = Duration::from_millis(100);
 
-/// The length of a slice at first, and later.
+/// The length of a short slice, and of a long one.
 const SHORT: Duration = Duration::from_millis(8);
 const LONG: Duration = Duration::from_millis(250);
 
-/// How long to leave a lock to the thread that is to be next: about twice what it takes to wake one
-/// on an idle processor.
+/// How long other threads leave a lock to the thread that is next: about twice the time to wake a thread on an
+/// idle processor.
 #[cfg(not(loom))]
 const NAP: Duration = Duration::from_micros(100);
 
-/// How often to look before sleeping. A look takes a PAUSE, 20 to 60 ns.
+/// How many times to look before sleeping. The PAUSE after each look takes 20 to 60 ns.
 #[cfg(not(loom))]
 const SPINS: u32 = 100;
 #[cfg(loom)]
 const SPINS: u32 = 1;
 
-/// How long to look for what a peer on another processor does: about as long as it takes to put
-/// this thread to sleep and wake it again.
+/// How long to stay awake for a peer on another processor: about the time that it takes to fall asleep and be woken.
 #[cfg(not(loom))]
 const AWAKE: Duration = Duration::from_micros(30);
 
-/// How long to insist on a lock that others have again and again: longer than most have it.
+/// How long to insist on a lock that other threads take again and again: longer than most threads hold a lock.
 #[cfg(not(loom))]
 const INSIST: Duration = Duration::from_millis(2);
 
-/// How often to let others run, before sleeping, where the peer runs on this same processor. Once
-/// is enough if it is ready to run; if not, this returns at once.
+/// How many times to yield before sleeping if the peer runs on this processor. One time suffices if the peer is ready
+/// to run; if not, yielding returns at once.
 #[cfg(not(loom))]
 const YIELDS: u32 = 4;
 
-/// Until when to wait, on the monotonic clock.
+/// The point in time at which a wait ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Deadline {
-    /// One try.
+    /// Try once, and do not wait.
     Now,
     At(Instant),
     Never,
 }
 
 impl Deadline {
-    /// `None` is for ever. A time too long for the clock is for ever, too.
+    /// Returns the deadline after a timeout from now. It is [`Deadline::Never`] for `None`, and for a timeout beyond the
+    /// clock's range.
     pub fn after(timeout: Option<Duration>) -> Deadline {
         match timeout {
             Some(Duration::ZERO) => Deadline::Now,
@@ -61,7 +61,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the time is over.
+    /// Returns whether the deadline has passed.
     pub fn is_over(self) -> bool {
         match self {
             Deadline::Now => true,
@@ -71,7 +71,7 @@ impl Deadline {
     }
 }
 
-/// How long slices are.
+/// The lengths of a thread's slices.
 #[cfg(not(loom))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pace {
@@ -87,12 +87,12 @@ pub struct Sleep {
     since: Option<Instant>,
     #[cfg(not(loom))]
     pace: Pace,
-    /// When the slice ends that has begun.
+    /// The end of the slice that has begun.
     #[cfg(not(loom))]
     slice_end: Option<Instant>,
-    /// The last slice came to its end.
+    /// The last slice has reached its end.
     pub(super) expired: bool,
-    /// In a model, how many slices there are.
+    /// In a model, the number of slices that are left.
     #[cfg(loom)]
     pub(super) slices: u32,
     /// In a model, whether slices are short.
@@ -101,8 +101,7 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Returns whether the last slice came to its end. In a model slices have no end, and it is as if
-    /// each had.
+    /// Returns whether the last slice has reached its end. In a model each slice counts as ended.
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
     }
@@ -120,12 +119,12 @@ impl Sleep {
         }
     }
 
-    /// From now on, slices are short: a wake-up may be missed.
+    /// Makes all further slices short, because a wake-up may be missed.
     pub fn stay_light(&mut self) {
         self.pace = Pace::Short;
     }
 
-    /// From now on, slices are short or long, however long the thread has waited.
+    /// Makes all further slices short or long, however long the thread has waited.
     pub fn look_often(&mut self, often: bool) {
         let pace = if often { Pace::Short } else { Pace::Long };
         // A long slice that has begun must not hide the end of the short one.
@@ -145,12 +144,12 @@ impl Sleep {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Sleeps for a slice, while the word is as expected. False when the time is over.
+    /// Sleeps for a slice while the word is as expected. Returns false if the deadline has passed.
     pub fn on(&mut self, word: *const core::sync::atomic::AtomicU32, expected: u32) -> bool {
         self.at_most(Duration::MAX, word, expected)
     }
 
-    /// The same for `NAP` at most.
+    /// Does the same for at most a `NAP`.
     pub fn briefly_on(
         &mut self,
         word: *const core::sync::atomic::AtomicU32,
@@ -168,8 +167,8 @@ impl Sleep {
         let Some(slice) = self.slice() else {
             return false;
         };
-        // A slice goes on where a wake-up, or a signal, has ended the sleep: else a thread that is
-        // woken again and again would never look at what slices are for.
+        // A wake-up or a signal ends the sleep, but not the slice: otherwise a thread that is woken again and again
+        // would never reach the end of a slice, where it checks for deaths.
         let now = Instant::now();
         let end = *self.slice_end.get_or_insert(now + slice);
         let rest = end.since(now);
@@ -181,7 +180,7 @@ impl Sleep {
         true
     }
 
-    /// Returns how long to sleep now; `None` when the time is over.
+    /// Returns the length of the next slice; `None` if the deadline has passed.
     fn slice(&mut self) -> Option<Duration> {
         let left = match self.deadline {
             Deadline::Now => return None,
@@ -198,7 +197,7 @@ impl Sleep {
     }
 }
 
-/// The monotonic clock in milliseconds, modulo 2³¹; a few late.
+/// Returns the monotonic clock in milliseconds, modulo 2³¹, a few milliseconds late.
 #[cfg(not(loom))]
 pub fn milliseconds() -> u32 {
     (crate::sys::about_now() / 1_000_000) as u32 & u32::MAX >> 1
@@ -210,7 +209,7 @@ pub fn milliseconds() -> u32 {
     1
 }
 
-/// Looks a number of times, a short moment apart. `None` if nothing came of it.
+/// Calls `look` a number of times, a PAUSE apart, until it returns something.
 pub fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..SPINS {
         if let Some(found) = look() {
@@ -221,11 +220,10 @@ pub fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// The same, with moments that grow: for a word that its owner is about to change, and that each look
-/// takes away from its cache.
+/// Does the same with growing pauses: for a word that its owner is about to change, and that each look takes out of
+/// the owner's cache.
 pub fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    // More of it makes no lock faster, and the scheduler has a thread that spins wait for the lock's
-    // owner to go on.
+    // More spinning makes no lock faster, and a thread that spins may keep the lock's owner from the processor.
     let mut pauses = 1;
     let mut left = SPINS.min(20);
     while left > 0 {
@@ -239,8 +237,8 @@ pub fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// Looks as long as it pays to stay awake for a peer that was last seen on this processor; a peer
-/// that nothing is known of is taken to run elsewhere.
+/// Calls `look` until it returns something, or falling asleep costs less than staying awake. `peer`: the processor on
+/// which the peer last ran; if it is unknown, the peer counts as running on another one.
 #[cfg(not(loom))]
 pub fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     if peer.is_some() && peer == crate::sys::cpu() {
@@ -261,7 +259,7 @@ pub fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> 
     None
 }
 
-/// Looks as long as others have a lock in most cases, and lets others run now and then.
+/// Calls `look` until it returns something, for at most `INSIST`, and yields now and then.
 #[cfg(not(loom))]
 pub fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
@@ -289,7 +287,7 @@ pub fn insist<T>(_: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> 
     look()
 }
 
-/// In a model, there is nothing between looking and sleeping.
+/// In a model, a thread looks once.
 #[cfg(loom)]
 pub fn stay_awake<T>(_: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     look()
@@ -300,8 +298,7 @@ mod tests {
     use super::*;
     use core::sync::atomic::AtomicU32;
 
-    /// A thread whose sleep is interrupted looks at the end of the slice that has begun; one that is to
-    /// look often from then on, at the end of a short slice.
+    /// An interrupted sleep does not move the end of the slice; a change to short slices does.
     #[test]
     fn a_long_slice_ends_when_short_ones_are_due() {
         let changed = AtomicU32::new(1);
@@ -309,7 +306,7 @@ mod tests {
         let mut end_of_slice = |often| {
             sleep.look_often(often);
             assert!(sleep.on(&changed, 0), "the word has another value");
-            sleep.slice_end.expect("it has not come to its end")
+            sleep.slice_end.expect("the slice has not reached its end")
         };
         let long = end_of_slice(false);
         assert_eq!(end_of_slice(false), long);

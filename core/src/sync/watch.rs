@@ -1,17 +1,17 @@
-//! Two threads of those that sleep on a lock look often whether its owner still lives.
+//! The watch: two of the threads that sleep on a lock check often whether its owner lives.
 //!
-//! A death is to be noticed soon by a thread that has not waited for long. If each of them woke up
-//! every few milliseconds to look, a crowd would keep the processors busy, and the scheduler would
-//! move its threads about. So two of them do, the *watchers*; the others sleep for long, and rely on
-//! them. Two, because one of them is often woken to have the lock, and then the other one still
-//! watches; the next thread that comes to sleep is a watcher again. Only where the last one leaves
-//! does it have to wake another; and so does that one, if it has the lock before it sleeps again.
+//! A thread that has not waited for long must learn of a death soon. If each such thread woke up every few
+//! milliseconds to check, many of them would keep the processors busy, and the scheduler would move them between
+//! processors. So only two threads check often, the *watchers*; the others sleep in long slices and rely on them.
+//! There are two because one is often woken to take the lock: the other one still watches then, and the next thread
+//! that is about to sleep becomes a watcher. Only if the last watcher leaves does it wake another thread. A thread that
+//! was woken for that, and takes the lock before it sleeps again, wakes another one in turn.
 //!
-//! That other thread may just be about to sleep. So the watcher that leaves changes the word on which
-//! they sleep before it wakes one: see `Mutex`.
+//! That other thread may just be about to sleep. So the watcher that leaves changes the word on which they sleep
+//! before it wakes one: see `Mutex`.
 //!
-//! The word of the watch says until when each watcher has promised to look again. It may hold anything: a
-//! promise that is not kept costs the others one long slice.
+//! The word of the watch contains the time until which each watcher has promised to look again. It may hold
+//! anything: a broken promise costs the other threads one long slice.
 
 use super::{
     atomic::{
@@ -21,8 +21,7 @@ use super::{
     wait::{self, Sleep},
 };
 
-/// The watch over a lock, as it lies in a segment: two promises, each a time in milliseconds or 0,
-/// and [`RELIED`].
+/// The watch over a lock, in a segment: two promises, each a time in milliseconds or 0, and [`RELIED`].
 #[cfg_attr(not(loom), repr(transparent))]
 #[derive(Default)]
 pub struct Watch(AtomicU32);
@@ -30,27 +29,27 @@ pub struct Watch(AtomicU32);
 /// A thread that has not waited for long sleeps, and relies on the watchers.
 const RELIED: u32 = 1 << 31;
 
-/// Where the promises are in the word, and how many bits each has.
+/// The places of the promises in the word, and the number of bits of each.
 #[cfg(not(loom))]
 const PLACES: [u32; 2] = [0, BITS];
-/// In a model, there is one: so two threads can show what the last one does that leaves.
+/// In a model there is one, so that two threads suffice for the last watcher to leave.
 #[cfg(loom)]
 const PLACES: [u32; 1] = [0];
 const BITS: u32 = 15;
 const MASK: u32 = (1 << BITS) - 1;
 
-/// How far ahead a promise is, in milliseconds: two short slices, as a thread may be late.
+/// The time from a look to the end of the promise, in milliseconds: two short slices, because a thread may be late.
 const AHEAD: u32 = 16;
 
-/// How long a watcher watches, in milliseconds, if no other thread has come to rely on it since.
+/// How long a watcher watches, in milliseconds, if no other thread begins to rely on it.
 const TERM: u32 = 100;
 
-/// The part of a thread in the watch.
+/// A thread's part in the watch.
 #[derive(Default)]
 pub struct Part {
-    /// It watches.
+    /// Set while the thread is a watcher.
     watcher: Option<Watcher>,
-    /// It has slept, and perhaps was woken to become a watcher.
+    /// The thread has slept, and may have been woken to become a watcher.
     has_joined: bool,
 }
 
@@ -63,8 +62,8 @@ struct Watcher {
 }
 
 impl Watch {
-    /// Settles how often a thread that is about to sleep looks: it becomes or stays a watcher, or
-    /// relies on the others, or has waited for so long that it need not look often.
+    /// Decides how often a thread that is about to sleep looks: it becomes or stays a watcher, or relies on the
+    /// watchers, or has waited for so long that it need not look often.
     pub fn join(&self, part: &mut Part, sleep: &mut Sleep) {
         let sleeper = Sleeper {
             is_new: !sleep.has_taken_long(),
@@ -85,8 +84,8 @@ impl Watch {
         }
     }
 
-    /// Ends the part of a thread that sleeps no more. Returns whether another thread is to be woken, to
-    /// become a watcher: if this was the last one, or was woken to be one.
+    /// Ends the part of a thread that sleeps no more. Returns whether the caller must wake another thread, to become a
+    /// watcher: because this thread was the last one, or was woken to become one.
     pub fn leave(&self, part: &mut Part) -> bool {
         let Part {
             watcher,
@@ -99,7 +98,7 @@ impl Watch {
             let word = self.0.load(Relaxed);
             let next = match watcher {
                 Some(mine) if mine.is_in(word) => put(word, mine.place, 0),
-                // If it was late, another one has its place.
+                // If the thread was late, another one may have its place.
                 _ => word,
             };
             if self.change(word, next) {
@@ -108,11 +107,11 @@ impl Watch {
         }
     }
 
-    /// Changes the word, even to what it is: only so does a thread know that it has seen the last change. Of a
-    /// watcher that leaves and a thread that joins one comes later, and sees what the other has done.
+    /// Changes the word, even if `next` equals `word`: only a successful exchange shows that the thread has seen the
+    /// last change. Of a watcher that leaves and a thread that joins, the later one sees what the other has done.
     fn change(&self, word: u32, next: u32) -> bool {
-        // Acquire and Release: with RELIED, the watcher that leaves sees W, which the other thread has set
-        // in the lock before. Relaxed: then the word is read again.
+        // Acquire and Release, which pair with each other: a watcher that leaves and sees RELIED also sees W, which
+        // the other thread set in the lock before it joined. Relaxed: on failure, the caller reads the word again.
         self.0.compare_exchange(word, next, AcqRel, Relaxed).is_ok()
     }
 }
@@ -128,13 +127,13 @@ impl Watcher {
 struct Sleeper {
     /// It has not waited for long.
     is_new: bool,
-    /// It slept to the end of a slice, and looked.
+    /// It has slept to the end of a slice, and has looked.
     has_looked: bool,
     /// In milliseconds.
     now: u32,
 }
 
-/// What becomes of the word, and of the thread.
+/// Returns the next word, and whether the thread is a watcher from now on.
 fn decide(word: u32, mine: Option<Watcher>, sleeper: Sleeper) -> (u32, Option<Watcher>) {
     let now = sleeper.now;
     // 0 is no promise.
@@ -149,8 +148,8 @@ fn decide(word: u32, mine: Option<Watcher>, sleeper: Sleeper) -> (u32, Option<Wa
     };
     let is_relied_on = word & RELIED != 0;
     match mine.filter(|mine| mine.is_in(word)) {
-        // The end of its slice has moved it to the end of those that an unlock wakes: a watcher for long would
-        // hardly come to its turn.
+        // At the end of its slice, the thread goes to the end of the queue of sleepers: if it stayed a watcher, an
+        // unlock would rarely wake it.
         Some(mine) if sleeper.has_looked && is_watched(put(word, mine.place, 0), now) => {
             (put(word, mine.place, 0) | RELIED, None)
         }
@@ -176,7 +175,7 @@ fn is_watched(word: u32, now: u32) -> bool {
         .any(|place| is_kept(get(word, place), now))
 }
 
-/// Whether that is a promise, and its time has not come.
+/// Returns whether that is a promise whose time has not come yet.
 fn is_kept(promise: u32, now: u32) -> bool {
     promise != 0 && promise.wrapping_sub(now) & MASK <= AHEAD
 }
@@ -205,19 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn two_watch_and_the_last_one_calls_another() {
+    fn two_watch_and_the_last_one_wakes_another() {
         let watch = Watch::default();
         let (mut first, mut second, mut third) = (join(&watch), join(&watch), join(&watch));
         assert!(first.watcher.is_some() && second.watcher.is_some() && third.watcher.is_none());
         assert!(!watch.leave(&mut third), "it does not watch");
-        assert!(!watch.leave(&mut first), "the second one still does");
-        assert!(watch.leave(&mut second), "no one does");
+        assert!(!watch.leave(&mut first), "the second one still watches");
+        assert!(watch.leave(&mut second), "no thread watches");
         watch.join(&mut third, &mut sleep());
         assert!(third.watcher.is_some());
     }
 
     #[test]
-    fn watchers_alone_call_no_thread() {
+    fn watchers_on_which_no_thread_relies_wake_none() {
         let watch = Watch::default();
         let (mut first, mut second) = (join(&watch), join(&watch));
         assert!(!watch.leave(&mut first));
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_looked_makes_room() {
+    fn a_watcher_that_has_looked_makes_room() {
         let (word, first) = decide(0, None, at(7));
         let (word, second) = decide(word, None, at(7));
         let late = Sleeper {
@@ -244,11 +243,11 @@ mod tests {
         let (word, first) = decide(word, first, late);
         assert!(first.is_none() && word & RELIED != 0);
         let (_, second) = decide(word, second, late);
-        assert!(second.is_some(), "it is the only one");
+        assert!(second.is_some(), "it is the only watcher");
     }
 
     #[test]
-    fn a_watcher_goes_on_for_those_that_came() {
+    fn a_watcher_goes_on_for_threads_that_rely_on_it() {
         let old = |now| Sleeper {
             is_new: false,
             ..at(now)
@@ -258,11 +257,14 @@ mod tests {
         assert!(watcher.is_some() && word & RELIED == 0);
         let (word, watcher) = decide(word, watcher, old(7 + 2 * TERM));
         assert!(watcher.is_none() && word == 0);
-        assert!(decide(word, watcher, old(7)).1.is_none(), "it need not");
+        assert!(
+            decide(word, watcher, old(7)).1.is_none(),
+            "no thread relies on it"
+        );
     }
 
     #[test]
-    fn a_promise_that_is_not_kept_ends() {
+    fn a_broken_promise_ends() {
         for now in [5, MASK - AHEAD, MASK, u32::MAX >> 1] {
             let (word, watcher) = decide(0, None, at(now));
             assert!(watcher.is_some());

@@ -6,23 +6,23 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
 const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 
-/// Whether this process takes part. Children made by `fork` do if their parent does.
+/// Whether this process takes part. A child made by `fork` takes part if its parent does.
 static TAKES_PART: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process take part: from now on, its running threads are reached by
-/// [`all_processes`]. Does nothing if the kernel is older than 4.16, or a seccomp policy forbids it.
+/// Makes this process take part: from now on, [`all_processes`] reaches its running threads. Does nothing if the
+/// kernel is older than 4.16, or a seccomp policy forbids it.
 pub fn take_part() {
-    // Relaxed, both: the kernel has registered the process before another thread can see this; and
-    // doing it twice does no harm.
+    // Relaxed, both: the kernel registers the process before another thread can see this, and registering twice
+    // does no harm.
     if !takes_part() && call(REGISTER_GLOBAL_EXPEDITED) {
         TAKES_PART.store(true, Relaxed);
     }
 }
 
-/// Returns whether this process' threads are reached by [`all_processes`].
+/// Returns whether [`all_processes`] reaches this process' threads.
 #[inline(always)]
 pub fn takes_part() -> bool {
-    // Relaxed: as above.
+    // Relaxed: as in `take_part`.
     TAKES_PART.load(Relaxed)
 }
 

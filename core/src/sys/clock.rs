@@ -12,7 +12,7 @@ impl Instant {
         Instant(read(libc::CLOCK_MONOTONIC))
     }
 
-    /// Returns how long ago that was; 0 for a time in the future.
+    /// Returns the time since then; 0 if it is in the future.
     pub fn elapsed(self) -> Duration {
         Instant::now().since(self)
     }
@@ -22,7 +22,7 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the time after a duration, if the clock can count so far.
+    /// Returns the point in time a duration later; `None` if it is beyond the clock's range.
     pub fn checked_add(self, duration: Duration) -> Option<Instant> {
         let nanoseconds = u64::try_from(duration.as_nanos()).ok()?;
         self.0.checked_add(nanoseconds).map(Instant)
@@ -38,8 +38,8 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// Returns the monotonic clock at its last tick, a few milliseconds ago at most, in nanoseconds: a quarter of
-/// the time that the exact one takes to read.
+/// Returns the monotonic clock in nanoseconds, as of its last tick, which is at most a few milliseconds ago. Takes a
+/// quarter of the time of [`Instant::now`].
 #[inline]
 pub fn about_now() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)

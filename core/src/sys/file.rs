@@ -1,4 +1,4 @@
-//! Files: what `ftok(3)` needs to know of one, and small ones below `/proc`.
+//! Files: their identity, for `ftok(3)`, and reading small ones below `/proc`.
 
 use super::{Errno, errno::check};
 use core::{
@@ -7,7 +7,7 @@ use core::{
     mem::MaybeUninit,
 };
 
-/// A file's identity: its device and its number on it.
+/// A file's identity: its device and its inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     pub device: u64,
@@ -15,8 +15,8 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// The key that `ftok(3)` makes of this file: the low 16 bits of the file's number, above them
-    /// the low 8 of its device, above those the low 8 of the project id.
+    /// Returns the key that `ftok(3)` makes from this file: from bit 0 on, the low 16 bits of the inode number, the low
+    /// 8 of the device, and the low 8 of the project id.
     #[inline]
     pub fn ftok(self, proj_id: c_int) -> c_int {
         let key = (self.inode & 0xffff) as u32
@@ -33,15 +33,15 @@ pub fn file_id(path: &CStr) -> Result<FileId, Errno> {
     unsafe { file_id_at(path.as_ptr()) }
 }
 
-/// The same, for a pointer that a C program passed on. The kernel, not this process, reads the
-/// path: a pointer that leads nowhere is the error `EFAULT`.
+/// Does the same for a pointer from a C program. The kernel reads the path, and returns `EFAULT` for an invalid
+/// pointer.
 ///
 /// # Safety
-/// None is needed for this process' memory, which is not written; the function is `unsafe` because
-/// the meaning of the call depends on a raw pointer.
+/// None for this process' memory, which is not written; the function is `unsafe` because the meaning of the call
+/// depends on a raw pointer.
 #[inline]
 pub unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {
-    // SAFETY: as promised here.
+    // SAFETY: the caller's promise.
     unsafe { stat_at(libc::AT_FDCWD.into(), path, 0) }
 }
 
@@ -54,8 +54,7 @@ unsafe fn stat_at(
     flags: c_int,
 ) -> Result<FileId, Errno> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel reads `path` with its own checks and writes one `stat`, for which there is
-    // room.
+    // SAFETY: the kernel checks the path's address, and writes one `stat`, for which there is room.
     check(unsafe {
         libc::syscall(
             libc::SYS_newfstatat,
@@ -73,11 +72,11 @@ unsafe fn stat_at(
     })
 }
 
-/// An open file, closed when dropped. Allocates nothing.
+/// An open file; dropping it closes it.
 pub struct Descriptor(pub(super) libc::c_long);
 
 impl Descriptor {
-    /// Opens a file or a directory to be read.
+    /// Opens a file or a directory for reading.
     pub fn open(path: &CStr) -> Result<Descriptor, Errno> {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
         // SAFETY: the path is a C string.
@@ -91,12 +90,12 @@ impl Descriptor {
         unsafe { stat_at(self.0, c"".as_ptr(), libc::AT_EMPTY_PATH) }
     }
 
-    /// Reads on, as much as the buffer takes.
+    /// Reads the next bytes, at most as many as fit into the buffer. Returns their number, 0 at the end.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.fill(libc::SYS_read, buffer)
     }
 
-    /// The next entries of a directory, as many as fit; how many bytes they have, 0 at the end.
+    /// Reads the next entries of a directory, as many as fit. Returns their size in bytes, 0 at the end.
     pub fn read_directory(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.fill(libc::SYS_getdents64, buffer)
     }
@@ -115,7 +114,7 @@ impl Drop for Descriptor {
     }
 }
 
-/// What a symbolic link holds, as much of it as the buffer takes.
+/// Returns the target of a symbolic link, cut if it does not fit into the buffer.
 pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     // SAFETY: the path is a C string, and the kernel writes at most the buffer's length into it.
     let len = check(unsafe {
@@ -130,15 +129,15 @@ pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Errn
     Ok(&buffer[..len as usize])
 }
 
-/// A path that is put together without allocating.
+/// A path that is formatted without allocating.
 pub struct Path {
-    /// Zeroes behind the text, one at least.
+    /// The text, and at least one zero behind it.
     text: [u8; 96],
     len: usize,
 }
 
 impl Path {
-    /// `None` if it would be too long.
+    /// Formats a path; `None` if it is too long.
     pub fn new(parts: fmt::Arguments<'_>) -> Option<Path> {
         let (text, len) = ([0; 96], 0);
         let mut path = Path { text, len };

@@ -1,14 +1,12 @@
-//! Sleeping until another process changes a word, and waking who sleeps: `futex(2)`, across
-//! processes.
+//! `futex(2)` between processes: sleeps until another process changes a word, and wakes sleepers.
 
 use super::errno::check;
 use core::{ptr, sync::atomic::AtomicU32, time::Duration};
 
-/// Sleeps while `word` is `expected`, at most `time`. Returns
-/// when the thread is woken, when the word differs, when a signal comes, and sometimes for no reason:
-/// the caller looks again in every case.
+/// Sleeps while `word` is `expected`, at most for `time`. Returns when the thread is woken, the word differs, or a
+/// signal arrives, and sometimes for no reason: the caller must read the word again.
 ///
-/// Memory that is mapped for reading only will do.
+/// The word may be mapped read-only.
 #[expect(
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the kernel checks the address"
@@ -18,7 +16,7 @@ pub fn wait(word: *const AtomicU32, expected: u32, time: Duration) {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),
     };
-    // SAFETY: the kernel reads the word and the time, and checks the word's address itself.
+    // SAFETY: the kernel reads the word and the time, and checks the word's address.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -30,7 +28,7 @@ pub fn wait(word: *const AtomicU32, expected: u32, time: Duration) {
     }
 }
 
-/// Wakes up to `count` of those who sleep on `word`. Returns how many there were.
+/// Wakes up to `count` threads that sleep on `word`. Returns their number.
 #[expect(
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the kernel checks the address"

@@ -1,5 +1,5 @@
-//! What this thread may do: its user, its groups, its capabilities, and which users its namespace
-//! knows. `None` where it cannot be read.
+//! The rights of this thread: its user, groups and capabilities, and the users that its namespace knows. `None`
+//! stands for unknown.
 
 use super::{
     Errno,
@@ -9,29 +9,29 @@ use super::{
 };
 use core::{ffi::CStr, ops::ControlFlow, str};
 
-/// The effective user id, which the kernel checks permissions against.
+/// Returns the effective user id, which the kernel checks permissions against.
 pub fn effective_user() -> u32 {
     // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
 }
 
-/// Whether this thread is in a group. More groups than a few hundred are not looked through.
+/// Returns whether this thread is in a group; `None` also if it is in more than 256.
 pub fn is_in_group(group: u32) -> Option<bool> {
     const STATUS: &CStr = c"/proc/thread-self/status";
-    // Real, effective, saved, and the one that counts, which is the effective one unless
-    // setfsgid(2) was called.
+    // The fields are the real, effective, saved and filesystem group. The kernel checks the last one, which equals
+    // the effective one unless setfsgid(2) was called.
     let parse = |word: &str| word.parse::<u32>().ok();
     if word_after(STATUS, "Gid:", 3, parse)? == group {
         return Some(true);
     }
     let mut groups = [0_u32; 256];
-    // SAFETY: the kernel writes at most as many groups as there is room for.
+    // SAFETY: the kernel writes at most `groups.len()` groups.
     let count =
         check(unsafe { libc::syscall(libc::SYS_getgroups, groups.len(), groups.as_mut_ptr()) });
     Some(groups.get(..count.ok()? as usize)?.contains(&group))
 }
 
-/// Capabilities, by their bits; see capabilities(7).
+/// A capability, with the number of its bit; see capabilities(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     IpcLock = 14,
@@ -40,8 +40,8 @@ pub enum Capability {
     SysAdmin = 21,
 }
 
-/// Whether this thread has a capability over the segments it sees. In a user namespace that does not
-/// own the IPC namespace, it has none, whatever its status says.
+/// Returns whether this thread has a capability over the segments in its IPC namespace. In a user namespace that
+/// does not own the IPC namespace it has none, whatever `/proc/thread-self/status` shows.
 pub fn may_override(capability: Capability) -> Option<bool> {
     if has(capability)? {
         is_over_ipc()
@@ -50,13 +50,12 @@ pub fn may_override(capability: Capability) -> Option<bool> {
     }
 }
 
-/// Whether this thread has a capability over the whole machine: one had in another user namespace
-/// than the first does not count.
+/// Returns whether this thread has a capability over the whole machine, which requires the initial user namespace.
 pub fn is_privileged(capability: Capability) -> Option<bool> {
-    /// The number of the first user namespace, the same on every system (`<linux/nsfs.h>`).
-    const FIRST: u64 = 0xefff_fffd;
+    /// The inode number of the initial user namespace, the same on every system (`<linux/nsfs.h>`).
+    const INITIAL: u64 = 0xefff_fffd;
     let namespace = super::file_id(c"/proc/self/ns/user");
-    Some(has(capability)? && namespace.ok()?.inode == FIRST)
+    Some(has(capability)? && namespace.ok()?.inode == INITIAL)
 }
 
 fn has(capability: Capability) -> Option<bool> {
@@ -65,32 +64,32 @@ fn has(capability: Capability) -> Option<bool> {
     Some(all & 1 << capability as u32 != 0)
 }
 
-/// Whether the IPC namespace is owned by this thread's user namespace or by one below it.
+/// Returns whether this thread's user namespace, or one below it, owns the IPC namespace.
 fn is_over_ipc() -> Option<bool> {
     const NS_GET_USERNS: libc::c_ulong = 0xb701;
     let namespace = Descriptor::open(c"/proc/thread-self/ns/ipc").ok()?;
-    // SAFETY: this ioctl takes nothing and answers with a new descriptor.
+    // SAFETY: this ioctl takes nothing and returns a new descriptor.
     let owner = check(unsafe { libc::syscall(libc::SYS_ioctl, namespace.0, NS_GET_USERNS) });
     match owner.map(Descriptor) {
         Ok(_) => Some(true),
-        // Only namespaces that are not below this one are kept from it.
+        // The kernel refuses it for those user namespaces alone that are neither this one nor below it.
         Err(Errno(libc::EPERM)) => Some(false),
         Err(_) => None,
     }
 }
 
-/// Whether this user namespace knows a user. The kernel shows those it does not know by a number
-/// that it does not know either.
+/// Returns whether this user namespace knows a user. The kernel shows all unknown users as one number, which is
+/// unknown, too.
 pub fn knows_user(user: u32) -> Option<bool> {
     is_mapped(c"/proc/self/uid_map", user)
 }
 
-/// The same for a group.
+/// Returns whether this user namespace knows a group.
 pub fn knows_group(group: u32) -> Option<bool> {
     is_mapped(c"/proc/self/gid_map", group)
 }
 
-/// Whether an id is in one of the ranges of such a file: `first outside count`.
+/// Returns whether an id is in one of the ranges of such a file, whose lines are `first outside count`.
 fn is_mapped(map: &CStr, id: u32) -> Option<bool> {
     let mut found = false;
     for_each_line(map, |line| {

@@ -3,7 +3,7 @@
 use super::{Errno, errno::check};
 use core::ffi::{c_int, c_ulong, c_void};
 
-/// `semctl(2)`, with the last argument as a pointer: every member of `union semun` is one, or fits into one.
+/// `semctl(2)`. The last argument is a pointer: every member of `union semun` fits into one.
 ///
 /// # Safety
 /// `argument` must be what the command needs: a buffer to be written, or anything for a command that uses none.

@@ -1,5 +1,5 @@
-//! Files below `/proc` and `/sys`, line by line or number by number, without allocating: what they
-//! say is asked for in signal handlers and when memory has run out, too.
+//! Reading files below `/proc` and `/sys`, line by line or number by number. Allocates nothing, because callers may
+//! be signal handlers, or have no memory left.
 
 use super::{Errno, file::Descriptor};
 use core::{
@@ -8,17 +8,17 @@ use core::{
     str,
 };
 
-/// As much of a line as is looked at. Nothing that is asked for here is longer.
+/// The part of a line that is read, in bytes; nothing that callers look for is further behind.
 const LINE: usize = 1024;
 
-/// Hands the lines of a file over, until `each` has enough. Longer ones than `LINE` are cut.
+/// Calls `each` with each line of a file, until it breaks. Cuts lines that are longer than `LINE`.
 pub fn for_each_line(path: &CStr, each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
     let file = Descriptor::open(path)?;
     split(|buffer| file.read(buffer), each)
 }
 
-/// The same for what `read` gives, piece by piece.
-#[inline(never)] // so that its room on the stack is free again while others are in use
+/// Does the same for the text that `read` returns piece by piece.
+#[inline(never)] // frees its stack space before other functions are called
 fn split(
     mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
     mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
@@ -37,7 +37,7 @@ fn split(
                 return Ok(());
             }
         }
-        // The last line may have no end.
+        // The last line may have no newline.
         if more == 0 {
             if !rest.is_empty() && !in_long_line {
                 let _ = each(rest);
@@ -58,7 +58,7 @@ fn split(
     }
 }
 
-/// Calls `each` with the number in the name of each entry of a directory that has one, until it breaks.
+/// Calls `each` with the name of each entry of a directory that is a number, until it breaks.
 #[inline(never)] // frees its stack space before other functions are called
 pub fn for_each_number(
     path: &CStr,
@@ -82,18 +82,18 @@ pub fn for_each_number(
             if number.is_some_and(|number| each(number).is_break()) {
                 return Ok(());
             }
-            // No entry is empty: one of length 0 ends the list.
+            // An entry of length 0, which the kernel never writes, must not repeat for ever.
             entries = entries.get(len.max(1)..).unwrap_or_default();
         }
     }
 }
 
-/// The number behind a name in a file of lines such as `CommitLimit:   12342044 kB`.
+/// Returns the number behind a name, in a file of lines such as `CommitLimit:   12342044 kB`.
 pub fn number_after(path: &CStr, name: &str) -> Option<u64> {
     word_after(path, name, 0, |word| word.parse().ok())
 }
 
-/// What a word is that stands behind a name, after so many others, in such a file.
+/// Parses a word behind a name in such a file, after skipping so many words.
 pub fn word_after<T>(
     path: &CStr,
     name: &str,
@@ -114,23 +114,19 @@ pub fn word_after<T>(
     found
 }
 
-/// The number that a file begins with, such as `/proc/sys/vm/max_map_count`.
+/// Returns the number that a file such as `/proc/sys/vm/max_map_count` begins with.
 pub fn number_in(path: &CStr) -> Option<u64> {
     let mut start = [0; 64];
     let len = Descriptor::open(path).ok()?.read(&mut start).ok()?;
-    first_number(&start[..len])
-}
-
-fn first_number(text: &[u8]) -> Option<u64> {
-    let word = str::from_utf8(text).ok()?.split_ascii_whitespace().next()?;
-    word.parse().ok()
+    let text = str::from_utf8(&start[..len]).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The lengths of a text's lines, if it comes in pieces of some length.
+    /// Returns the lengths of a text's lines if `read` returns pieces of this length.
     fn lines(mut text: &[u8], piece: usize) -> Vec<usize> {
         let mut lengths = Vec::new();
         let read = |buffer: &mut [u8]| {
@@ -148,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_any_length_are_told_apart() {
+    fn lines_of_any_length_are_split() {
         for piece in [1, 2, 1000, LINE, 10 * LINE] {
             assert_eq!(lines(b"", piece), []);
             assert_eq!(lines(b"a\n\nbcd", piece), [1, 0, 3]);

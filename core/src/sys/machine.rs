@@ -1,5 +1,4 @@
-//! What the machine and this process are allowed, and how much of it is in use. `None` where it
-//! cannot be read.
+//! The limits of the machine and of this process, and how much of them is in use. `None` stands for unknown.
 
 use super::{
     Errno,
@@ -8,18 +7,19 @@ use super::{
 };
 use core::{mem::MaybeUninit, ops::ControlFlow};
 
-/// Memory that processes may have, in KiB, as `/proc/meminfo` tells it.
+/// The memory of the machine, in KiB, from `/proc/meminfo`.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     pub ram: u64,
     pub swap: u64,
-    /// How much may be promised to processes, which counts if `strict`.
+    /// How much the kernel may commit to processes if `strict`.
     pub commit_limit: u64,
     pub committed: u64,
-    /// `vm.overcommit_memory` is 2: no more is promised than there is.
+    /// `vm.overcommit_memory` is 2: the kernel enforces `commit_limit`.
     pub strict: bool,
 }
 
+/// Returns the machine's memory.
 pub fn memory() -> Option<Memory> {
     let field = |name| number_after(c"/proc/meminfo", name);
     Some(Memory {
@@ -31,33 +31,30 @@ pub fn memory() -> Option<Memory> {
     })
 }
 
-/// The size of a huge page if none is asked for, in KiB.
+/// Returns the default size of a huge page, in KiB.
 pub fn huge_page_kib() -> Option<u64> {
     number_after(c"/proc/meminfo", "Hugepagesize:")
 }
 
-/// How many huge pages of a size there are, and how many of them are neither in use nor reserved.
-/// `Ok(None)` if the system has none of that size.
+/// Returns the number of huge pages of a size, and how many of them are neither in use nor reserved. `Ok(None)` if
+/// the system has none of that size.
 pub fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {
-    let of_this_size = |file| -> Option<u64> {
+    let read = |file| {
         let path = format_args!("/sys/kernel/mm/hugepages/hugepages-{kib}kB/{file}");
         number_in(Path::new(path)?.as_c_str())
     };
-    match (
-        of_this_size("nr_hugepages"),
-        of_this_size("free_hugepages"),
-        of_this_size("resv_hugepages"),
-    ) {
-        (Some(total), Some(free), Some(promised)) => {
-            Ok(Some((total, free.saturating_sub(promised))))
+    let files = ["nr_hugepages", "free_hugepages", "resv_hugepages"];
+    match files.map(read) {
+        [Some(total), Some(free), Some(reserved)] => {
+            Ok(Some((total, free.saturating_sub(reserved))))
         }
-        // Either there is no such directory, or nothing can be said of any size.
+        // Either there is no such directory, or none can be read for any size.
         _ => super::file_id(c"/sys/kernel/mm/hugepages").map(|_| None),
     }
 }
 
-/// The limit on this process' address space in bytes (`RLIMIT_AS`), and how much it has. `None` if
-/// there is no limit, too.
+/// Returns the limit on this process' address space in bytes (`RLIMIT_AS`), and how much it uses. `None` also if
+/// there is no limit.
 pub fn address_space() -> Option<(u64, u64)> {
     let limit = resource_limit(|limit| {
         // SAFETY: there is room for one rlimit.
@@ -67,7 +64,7 @@ pub fn address_space() -> Option<(u64, u64)> {
     Some((limit, pages.saturating_mul(super::page_size() as u64)))
 }
 
-/// The limit on locked memory in bytes (`RLIMIT_MEMLOCK`), if there is one.
+/// Returns the limit on locked memory in bytes (`RLIMIT_MEMLOCK`), if there is one.
 pub fn locked_limit() -> Option<u64> {
     resource_limit(|limit| {
         // SAFETY: there is room for one rlimit.
@@ -75,8 +72,8 @@ pub fn locked_limit() -> Option<u64> {
     })
 }
 
-/// What `getrlimit` stores, if it is a limit. The type of its first argument is not the same in each
-/// libc.
+/// Returns the limit that `get` stores, if it is one. A closure calls `getrlimit`, because the type of its first
+/// argument differs between libcs.
 fn resource_limit(get: impl FnOnce(*mut libc::rlimit) -> libc::c_int) -> Option<u64> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     if get(limit.as_mut_ptr()) != 0 {
@@ -87,40 +84,40 @@ fn resource_limit(get: impl FnOnce(*mut libc::rlimit) -> libc::c_int) -> Option<
     (limit != libc::RLIM_INFINITY).then_some(limit)
 }
 
-/// How many mappings a process may have (`vm.max_map_count`).
+/// Returns how many mappings a process may have (`vm.max_map_count`).
 pub fn mappings_limit() -> Option<u64> {
     number_in(c"/proc/sys/vm/max_map_count")
 }
 
-/// The lowest address that a process without `CAP_SYS_RAWIO` may map (`vm.mmap_min_addr`).
+/// Returns the lowest address that a process without `CAP_SYS_RAWIO` may map (`vm.mmap_min_addr`).
 pub fn lowest_address() -> Option<usize> {
     number_in(c"/proc/sys/vm/mmap_min_addr").map(|lowest| lowest as usize)
 }
 
-/// Whether a seccomp filter judges the system calls of this thread.
+/// Returns whether this thread has a seccomp filter.
 pub fn has_seccomp_filter() -> Option<bool> {
     number_after(c"/proc/thread-self/status", "Seccomp:").map(|mode| mode == 2)
 }
 
-/// The signals that are pending for this thread, and not for the whole process, each the bit below its number.
-#[allow(dead_code)] // the drop-in asks
+/// Returns the signals that are pending for this thread alone and not for its process: bit `n - 1` stands for
+/// signal `n`.
 pub fn pending_for_thread() -> Option<u64> {
     let hexadecimal = |word: &str| u64::from_str_radix(word, 16).ok();
     word_after(c"/proc/thread-self/status", "SigPnd:", 0, hexadecimal)
 }
 
-/// Whether the kernel was built with System V IPC.
+/// Returns whether the kernel was built with System V IPC.
 pub fn has_system_v_ipc() -> Option<bool> {
     match super::file_id(c"/proc/sysvipc/shm") {
         Ok(_) => Some(true),
-        // Only a /proc that is there says something by what it lacks.
+        // The absence of a file shows that only if /proc is mounted.
         Err(Errno(libc::ENOENT)) => super::file_id(c"/proc/self/stat").ok().map(|_| false),
         Err(_) => None,
     }
 }
 
-/// The name of a user in `/etc/passwd`, as much of it as the buffer takes. Other places are not
-/// asked: that may need a network.
+/// Returns the name of a user from `/etc/passwd`, if it fits into the buffer. Consults no other source, because
+/// that may need a network.
 pub fn user_name(uid: u32, buffer: &mut [u8; 32]) -> Option<&str> {
     let mut len = None;
     let _ = for_each_line(c"/etc/passwd", |line| {
@@ -145,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_tells_of_itself() {
+    fn facts_of_this_machine_are_read() {
         let memory = memory().unwrap();
         assert!(memory.ram > 0 && memory.commit_limit > 0);
         assert_eq!(huge_pages(12345), Ok(None));

@@ -1,9 +1,8 @@
-//! What is attached in this process, as `/proc/self/maps` tells it.
+//! The segments attached in a process, read from `/proc/PID/maps`.
 //!
-//! The kernel shows an attached segment as a mapping named `/SYSV` plus the key in hexadecimal,
-//! with the segment's id in the place of the inode number (`proc(5)`). So nothing has to be
-//! recorded when a segment is attached, and attachments made by others (a library, a parent before
-//! `fork`, plain `shmat`) are found as well.
+//! The kernel shows an attached segment as a mapping named `/SYSV` and the key in hexadecimal, with the segment's
+//! id as inode number (`proc(5)`). So an attach records nothing, and attachments that other code made (a library, the
+//! parent before `fork`, plain `shmat`) are found, too.
 
 use super::{
     Errno,
@@ -12,7 +11,7 @@ use super::{
 };
 use core::{ffi::c_int, ops::ControlFlow};
 
-/// Hands the lines over that tell of this process' mappings, until `each` has enough.
+/// Calls `each` with the line of each mapping of this process, until it breaks.
 fn for_each_mapping(mut each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
     let mut is_empty = true;
     let read = for_each_line(c"/proc/self/maps", |line| {
@@ -20,15 +19,15 @@ fn for_each_mapping(mut each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<()
         each(line)
     });
     if is_empty {
-        // The file is that of the first thread, and empty once that thread has ended. (It is read first
-        // because emulators know only this file.)
+        // `self` is the first thread, whose file is empty once it has ended. It is read first because emulators
+        // have only that file.
         for_each_line(c"/proc/thread-self/maps", each)
     } else {
         read
     }
 }
 
-/// One segment attached at one address.
+/// A segment attached at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     pub start: usize,
@@ -43,11 +42,11 @@ pub fn attached_at(addr: usize) -> Result<Option<Mapping>, Errno> {
     find_attachment(|mapping| mapping.start == addr)
 }
 
-/// The first attachment that is wanted, in the order of addresses.
+/// Finds the first wanted attachment, in the order of addresses.
 pub fn find_attachment(mut wanted: impl FnMut(&Mapping) -> bool) -> Result<Option<Mapping>, Errno> {
     let mut found: Option<Mapping> = None;
-    // One attachment can stand in several lines, when advice or protection was given for a part of
-    // it: what is found is complete once a line does not continue it.
+    // An attachment has several lines if madvise or mprotect was called for a part of it: it is complete once a line
+    // does not continue it.
     let mut complete = false;
     for_each_mapping(|line| {
         let area = Area::parse(line);
@@ -72,12 +71,11 @@ pub fn find_attachment(mut wanted: impl FnMut(&Mapping) -> bool) -> Result<Optio
         });
         ControlFlow::Continue(())
     })?;
-    // The last line of all may be an attachment, which nothing has completed.
+    // An attachment in the last line is complete at the end.
     Ok(found.filter(|mapping| complete || wanted(mapping)))
 }
 
-/// Hands all attachments over, in the order of addresses.
-#[allow(dead_code)] // the drop-in asks
+/// Calls `each` with all attachments, in the order of addresses.
 pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> {
     find_attachment(|mapping| {
         each(mapping);
@@ -86,7 +84,7 @@ pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> 
     .map(drop)
 }
 
-/// How many mappings this process has, and the bounds of the first that has a byte in a range.
+/// Returns the number of this process' mappings, and the bounds of the first one that overlaps a range.
 pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usize)>), Errno> {
     let end = start.saturating_add(len);
     let (mut count, mut first) = (0, None);
@@ -104,14 +102,14 @@ pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usiz
     Ok((count, first))
 }
 
-/// Returns the address at which a process has a segment attached, from its first byte on. `None` also if
-/// that is unknown.
+/// Returns the address at which a process has the first byte of a segment attached. `None` also if that is
+/// unknown.
 #[inline(never)] // frees its stack space before other functions are called
 pub fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
     let of_process = Path::new(format_args!("/proc/{pid}/maps"))?;
     let mut found = attached_in_file(&of_process, id);
     if found == Found::Nothing {
-        // The file of a process is that of its first thread, and empty once that thread has ended.
+        // The file of a process is its first thread's, which is empty once that thread has ended.
         let tasks = Path::new(format_args!("/proc/{pid}/task"))?;
         let _ = for_each_number(tasks.as_c_str(), |tid| {
             if let Some(of_thread) = Path::new(format_args!("/proc/{pid}/task/{tid}/maps")) {
@@ -130,12 +128,12 @@ pub fn attached_in(pid: c_int, id: c_int) -> Option<usize> {
     }
 }
 
-/// What a file of mappings contains.
+/// What was found in a file of mappings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// No line, or it cannot be read.
+    /// No line; also if the file cannot be read.
     Nothing,
-    /// Other mappings than the one that is wanted.
+    /// Only other mappings.
     Others,
     /// The segment, attached at this address.
     At(usize),
@@ -156,7 +154,7 @@ fn attached_in_file(path: &Path, id: c_int) -> Found {
     found
 }
 
-/// `start-end …`
+/// Parses `start-end …`.
 fn bounds(line: &[u8]) -> Option<(usize, usize)> {
     let field = line.split(|&byte| byte == b' ').next()?;
     let (start, end) = core::str::from_utf8(field).ok()?.split_once('-')?;
@@ -176,7 +174,7 @@ struct Area {
 }
 
 impl Area {
-    /// Parses `start-end perms offset dev inode   /SYSVkey (deleted)`; everything else is `None`.
+    /// Parses `start-end perms offset dev inode   /SYSVkey (deleted)`; `None` for other lines.
     fn parse(line: &[u8]) -> Option<Area> {
         let (start, end) = bounds(line)?;
         let line = core::str::from_utf8(line).ok()?;
@@ -186,7 +184,7 @@ impl Area {
         let _device = fields.next()?;
         let inode = fields.next()?;
         let key = fields.next()?.strip_prefix("/SYSV")?;
-        // Always shown so, because no such file exists; a real file of this name is not.
+        // The kernel shows segments as deleted files, which excludes a real file of this name.
         if fields.next()? != "(deleted)" {
             return None;
         }
@@ -209,7 +207,7 @@ mod tests {
     use super::*;
     use crate::backend;
 
-    /// A thread of a process whose first thread ends.
+    /// Runs in the second thread of a process whose first thread ends.
     extern "C" fn stay(_: *mut libc::c_void) -> *mut libc::c_void {
         loop {
             // SAFETY: takes nothing, and waits for a signal.

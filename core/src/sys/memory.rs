@@ -1,4 +1,4 @@
-//! Address space: reserving it, filling it in advance, asking for huge pages.
+//! Address space: finding, mapping and populating it, huge pages, and copying through invalid pointers.
 
 use super::{
     Errno,
@@ -16,26 +16,25 @@ use core::{
 /// The size of a huge page on x86-64 and on AArch64 with 4 KiB pages, in bytes.
 pub const HUGE_PAGE: usize = 2 << 20;
 
-/// Whether something is mapped in all of a range.
+/// Returns whether all of a range is mapped.
 #[expect(
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the kernel checks the address"
 )]
 pub fn is_mapped(addr: *const c_void, len: usize) -> bool {
-    // SAFETY: MS_ASYNC writes nothing and waits for nothing; what is not mapped is an error.
+    // SAFETY: MS_ASYNC writes nothing and waits for nothing; a range that is not mapped is an error.
     check(unsafe { libc::syscall(libc::SYS_msync, addr, len, libc::MS_ASYNC) }).is_ok()
 }
 
-/// The size of a page in bytes.
+/// Returns the size of a page in bytes.
 pub fn page_size() -> usize {
-    // SAFETY: sysconf takes a number and has no other effect. Every system has pages, so the answer
-    // is positive.
+    // SAFETY: sysconf takes a number and has no other effect. It cannot fail for this one.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// Maps private memory of zeroes, at an address of the kernel's choosing.
+/// Maps private memory of zeroes at an address that the kernel chooses.
 pub(super) fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut c_void, Errno> {
-    // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+    // SAFETY: the kernel chooses the address, so no mapping is replaced.
     let start = check(unsafe {
         libc::syscall(
             libc::SYS_mmap,
@@ -50,8 +49,8 @@ pub(super) fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut 
     Ok(start as *mut c_void)
 }
 
-/// A page of zeroes, never unmapped, and whether it is zeroes again in every child made by `fork`
-/// (`MADV_WIPEONFORK`, Linux 4.14).
+/// Maps a page of zeroes for ever. Returns it, and whether the kernel fills it with zeroes again in every child made
+/// by `fork` (`MADV_WIPEONFORK`, Linux 4.14).
 pub fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {
     let len = page_size();
     let page = map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)?;
@@ -59,7 +58,7 @@ pub fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {
     Ok((page, wiped))
 }
 
-/// Keeps a mapping out of children made by `fork`: they do not inherit it.
+/// Excludes a mapping from the children that `fork` makes.
 pub fn keep_from_children(addr: *mut c_void, len: usize) -> Result<(), Errno> {
     if !follows_advice(addr, len) {
         return Err(Errno(libc::ENOSYS));
@@ -67,24 +66,23 @@ pub fn keep_from_children(addr: *mut c_void, len: usize) -> Result<(), Errno> {
     advise(addr, len, libc::MADV_DONTFORK)
 }
 
-/// Returns whether advice on this mapping has an effect: some emulators accept every advice, also one
-/// that does not exist, and follow none.
+/// Returns whether advice on this mapping has an effect: some emulators accept every advice, even one that does not
+/// exist, and ignore it.
 fn follows_advice(addr: *mut c_void, len: usize) -> bool {
     const NO_ADVICE: c_int = -1;
     advise(addr, len, NO_ADVICE).is_err()
 }
 
-/// Room for so many numbers, outside of the heap and of the stack; dropping it unmaps it.
-#[allow(dead_code)] // the drop-in's
+/// An array of numbers outside of the heap and the stack; dropping it unmaps it.
 pub struct Scratch(&'static mut [libc::c_int]);
 
-#[allow(dead_code)] // as above
 impl Scratch {
+    /// Maps an array of zeroes.
     pub fn new(count: usize) -> Result<Scratch, Errno> {
         let bytes = count.max(1) * size_of::<libc::c_int>();
         let room = map_anonymous(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
-        // SAFETY: so many bytes of zeroes, aligned to a page, which no other code knows of and which
-        // stay until `drop`.
+        // SAFETY: `count` numbers of value 0, aligned to a page, which stay until `drop` and which no other code
+        // knows of.
         Ok(Scratch(unsafe {
             slice::from_raw_parts_mut(room.cast(), count)
         }))
@@ -102,14 +100,12 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let bytes = self.0.len().max(1) * size_of::<libc::c_int>();
-        // SAFETY: `new` has mapped them, and they go with their only owner.
+        // SAFETY: `new` has mapped them, and their only owner is dropped.
         unsafe { release(self.0.as_mut_ptr().cast(), bytes) };
     }
 }
 
-/// A value in pages of its own, outside of the heap: one can be made in a signal handler that has interrupted
-/// `malloc`.
-#[allow(dead_code)] // the library's
+/// A value in pages of its own, outside of the heap. A signal handler that has interrupted `malloc` can make one.
 pub struct Mapped<T>(NonNull<T>);
 
 // SAFETY: it owns its value, as a Box does.
@@ -117,14 +113,13 @@ unsafe impl<T: Send> Send for Mapped<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Mapped<T> {}
 
-#[allow(dead_code)] // as above
 impl<T> Mapped<T> {
-    /// An error if there is no memory; then the value is dropped.
+    /// Maps memory and moves the value there. Drops the value if there is no memory.
     pub fn new(value: T) -> Result<Mapped<T>, Errno> {
         const { assert!(align_of::<T>() <= 4096) };
         let room = map_anonymous(size_of::<T>().max(1), libc::PROT_READ | libc::PROT_WRITE)?;
         let room = NonNull::new(room.cast::<T>()).ok_or(Errno(libc::ENOMEM))?;
-        // SAFETY: so many bytes, aligned to a page, which nothing else knows of and which stay until `drop`.
+        // SAFETY: room for a `T`, aligned to a page, which stays until `drop` and which no other code knows of.
         unsafe { room.write(value) };
         Ok(Mapped(room))
     }
@@ -154,7 +149,7 @@ impl<T: fmt::Debug> fmt::Debug for Mapped<T> {
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
-        // SAFETY: `new` has written the value and mapped the room, and both go with their only owner.
+        // SAFETY: `new` has mapped the room and written the value, and their only owner is dropped.
         unsafe {
             self.0.drop_in_place();
             release(self.0.as_ptr().cast(), size_of::<T>().max(1));
@@ -162,17 +157,17 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
-/// Gives address space back.
+/// Unmaps address space.
 ///
 /// # Safety
 /// These `len` bytes must not be used from now on.
 pub unsafe fn release(addr: *mut c_void, len: usize) {
-    // SAFETY: the caller gives the range up.
+    // SAFETY: the caller no longer uses the range.
     unsafe { libc::syscall(libc::SYS_munmap, addr, len) };
 }
 
-/// Finds `len` bytes of free address space at a multiple of `align`, a power of two and a multiple of
-/// the page size. It is free now; another thread can take it at any time.
+/// Finds `len` bytes of free address space at a multiple of `align`, which must be a power of two and a multiple of
+/// the page size. Another thread can take that space at any time.
 pub fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno> {
     let room = len
         .checked_next_multiple_of(align)
@@ -184,8 +179,7 @@ pub fn find_room(len: usize, align: usize) -> Result<*const c_void, Errno> {
     Ok(start.next_multiple_of(align) as *const c_void)
 }
 
-/// Makes all pages of a range present: writable if `write`, else readable. The content does not
-/// change.
+/// Makes all pages of a range present: writable if `write`, else readable. Does not change their content.
 pub fn populate(addr: *mut c_void, len: usize, write: bool) -> Result<(), Errno> {
     let advice = if write {
         libc::MADV_POPULATE_WRITE
@@ -200,29 +194,25 @@ pub fn advise_huge(addr: *mut c_void, len: usize) -> Result<(), Errno> {
     advise(addr, len, libc::MADV_HUGEPAGE)
 }
 
-/// `madvise(2)`, with advice that changes no byte of this process' memory: how it is backed, and
-/// what children inherit.
+/// `madvise(2)`, for advice that changes how memory is backed or inherited, not its content.
 fn advise(addr: *mut c_void, len: usize, advice: c_int) -> Result<(), Errno> {
-    // SAFETY: none of the advice given in this file changes what this process reads; a range that
-    // is not mapped is an error.
+    // SAFETY: no advice in this file changes what this process reads; a range that is not mapped is an error.
     check(unsafe { libc::syscall(libc::SYS_madvise, addr, len, advice) })?;
     Ok(())
 }
 
-/// Copies bytes from a pointer that a C program handed over and that may lead nowhere: the kernel
-/// does it, and answers `EFAULT` where this process would crash. Returns how many bytes could be
-/// read; fewer than asked for only if the rest is not readable.
+/// Copies bytes from a pointer from a C program, which may be invalid: the kernel copies, and returns `EFAULT` where
+/// this process would crash. Returns the number of bytes copied, which is less than `to.len()` only if the rest
+/// is not readable.
 pub fn read_foreign(from: *const u8, to: &mut [u8]) -> Result<usize, Errno> {
-    // This thread, and not the process: its first thread, whose id it has, may have ended.
+    // The id of this thread and not of the process: the first thread may have ended.
     read_memory_of(thread_id(), from as usize, to)
 }
 
-/// Copies bytes from an address of some process, which the kernel allows to those who may trace it.
-/// Returns how many could be read.
+/// Copies bytes from an address of a process that this one may trace. Returns the number of bytes copied.
 pub fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<usize, Errno> {
     let from = ptr::without_provenance_mut(from);
-    // SAFETY: the kernel writes at most `to.len()` bytes of `to`, and reads `from` with its own
-    // checks.
+    // SAFETY: the kernel writes at most `to.len()` bytes to `to`, and checks `from`.
     let read = unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_readv,
@@ -233,7 +223,7 @@ pub fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<us
         )
     };
     match read {
-        // A seccomp policy forbids it, or this is an emulator. A pipe does the same, slowly.
+        // A seccomp policy or an emulator rejects the call. A pipe does the same, more slowly.
         Err(Errno(libc::ENOSYS | libc::EPERM)) if [process_id(), thread_id()].contains(&pid) => {
             let pipe = Pipe::new()?;
             let len = pipe.take(from, to.len().min(Pipe::ROOM))?;
@@ -244,19 +234,19 @@ pub fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<us
     }
 }
 
-/// Copies bytes to a pointer that a C program handed over and that may lead nowhere: then the
-/// answer is `EFAULT`, and nothing is changed. At most a page.
+/// Copies at most 4096 bytes to a pointer from a C program, which may be invalid: then it returns `EFAULT` and
+/// changes nothing.
 ///
 /// # Safety
 /// If there is memory at `to`, `from.len()` bytes of it must be the caller's to write.
 pub unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
     let mut there = [0; Pipe::ROOM];
     let there = there.get_mut(..from.len()).ok_or(Errno(libc::EFAULT))?;
-    // What is there is read and written back: that tells whether all of it is writable.
+    // Reading the old bytes and writing them back shows whether all of them are writable.
     if read_foreign(to, there)? < there.len() {
         return Err(Errno(libc::EFAULT));
     }
-    // SAFETY: the kernel reads `there`, and writes `to`, which the caller gives, with its own checks.
+    // SAFETY: the kernel reads `there`, and checks `to`, which is the caller's to write.
     let written = unsafe {
         copy_by_kernel(
             libc::SYS_process_vm_writev,
@@ -270,7 +260,7 @@ pub unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
         Err(Errno(libc::ENOSYS | libc::EPERM)) => {
             let pipe = Pipe::new()?;
             pipe.take(there.as_ptr(), there.len())?;
-            // SAFETY: the caller gives us this memory, if there is any.
+            // SAFETY: memory at `to` is the caller's to write.
             unsafe { pipe.give(to, there.len()) }?
         }
         written => written?,
@@ -278,13 +268,13 @@ pub unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
     if written < there.len() {
         return Err(Errno(libc::EFAULT));
     }
-    // SAFETY: the caller vouches for the memory, and the kernel has found it writable. By this
-    // process itself, so that valgrind and the sanitizers see it.
+    // SAFETY: the memory is the caller's to write, and the kernel has found it writable. This process writes it,
+    // so that valgrind and the sanitizers see that.
     unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
     Ok(())
 }
 
-/// `process_vm_readv(2)` or its twin, which needs the right to trace the process.
+/// Calls `process_vm_readv(2)` or `process_vm_writev(2)`, which need the right to trace the process.
 ///
 /// # Safety
 /// `local` must have `len` bytes: writable for reading, readable for writing.
@@ -301,8 +291,8 @@ unsafe fn copy_by_kernel(
     };
     let (local, remote) = (part(local), part(remote));
     let (one, no_flags): (libc::c_ulong, libc::c_ulong) = (1, 0);
-    // SAFETY: one vector of each kind, as counted; the caller vouches for the local one, and the
-    // kernel checks the remote one.
+    // SAFETY: one vector on each side; the caller promises that the local one is valid, and the kernel checks the
+    // remote one.
     let copied = check(unsafe {
         libc::syscall(
             call,
@@ -317,11 +307,11 @@ unsafe fn copy_by_kernel(
     Ok(copied as usize)
 }
 
-/// A pipe, to have the kernel copy bytes with its own checks.
+/// A pipe through which the kernel copies bytes, and checks addresses.
 struct Pipe([libc::c_int; 2]);
 
 impl Pipe {
-    /// What every pipe takes without waiting, in bytes.
+    /// The number of bytes that every pipe takes without waiting.
     const ROOM: usize = 4096;
 
     fn new() -> Result<Pipe, Errno> {
@@ -331,18 +321,18 @@ impl Pipe {
         Ok(Pipe(ends))
     }
 
-    /// Bytes into the pipe. Returns how many could be read.
+    /// Copies bytes into the pipe. Returns how many could be read.
     fn take(&self, from: *const u8, len: usize) -> Result<usize, Errno> {
-        // SAFETY: the kernel reads with its own checks.
+        // SAFETY: the kernel checks the address that it reads from.
         check(unsafe { libc::syscall(libc::SYS_write, self.0[1], from, len) }).map(|n| n as usize)
     }
 
-    /// Bytes out of the pipe. Returns how many could be written.
+    /// Copies bytes out of the pipe. Returns how many could be written.
     ///
     /// # Safety
     /// If there is memory at `to`, `len` bytes of it must be the caller's to write.
     unsafe fn give(&self, to: *mut u8, len: usize) -> Result<usize, Errno> {
-        // SAFETY: the caller gives the memory; the kernel checks that it is there.
+        // SAFETY: the memory is the caller's to write; the kernel checks that it exists.
         check(unsafe { libc::syscall(libc::SYS_read, self.0[0], to, len) }).map(|n| n as usize)
     }
 }
@@ -350,7 +340,7 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         for end in self.0 {
-            // SAFETY: the descriptor was opened by `new`, and no other code has it.
+            // SAFETY: `new` has opened the descriptor, and no other code has it.
             unsafe { libc::syscall(libc::SYS_close, end) };
         }
     }
@@ -361,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_copies_as_the_careful_calls_do() {
+    fn a_pipe_copies_and_checks_addresses() {
         let pipe = Pipe::new().unwrap();
         let text = *b"some bytes";
         assert_eq!(pipe.take(text.as_ptr(), text.len()), Ok(10));

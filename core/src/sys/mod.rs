@@ -1,7 +1,6 @@
-//! The operating system: every system call and every file below `/proc` is here, and nowhere else.
+//! The operating system. Only this module makes system calls and reads files below `/proc`.
 //!
-//! These functions add no policy. They take the arguments of the kernel, and return its result or its
-//! [`Errno`].
+//! These functions add no policy: they take the kernel's arguments, and return its result or its [`Errno`].
 
 pub mod barrier;
 mod clock;

@@ -13,9 +13,8 @@ pub const NO_NAMESPACE: u64 = u64::MAX;
 /// <linux/proc_ns.h>.
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
-/// Returns the namespaces in which a thread's id and its start time are valid: the PID namespace, and the
-/// time namespace (0 on kernels without it). Without `/proc`, as after `chroot`, the kernel is asked by a
-/// pidfd.
+/// Returns the namespaces in which a thread's id and start time are valid: the PID namespace, and the time
+/// namespace (0 on kernels without it). Uses a pidfd where there is no `/proc`, as after `chroot`.
 pub fn namespaces() -> u64 {
     namespaces_of_proc()
         .or_else(namespaces_of_pidfd)
@@ -28,7 +27,7 @@ fn namespaces_of_proc() -> Option<[u64; 2]> {
         return None;
     }
     let pid = file_id(c"/proc/self/ns/pid").ok()?.inode;
-    // Not that of `self`: it stands for the first thread, and has no namespace once that thread has ended.
+    // Not `self`, which is the first thread: it has no namespace once it has ended.
     let time = file_id(c"/proc/thread-self/ns/time").map_or(0, |time| time.inode);
     Some([pid, time])
 }

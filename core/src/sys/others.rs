@@ -1,4 +1,4 @@
-//! What `/proc` and the kernel say of other processes. `None` stands for unknown.
+//! Facts about other processes, from `/proc` and the kernel. `None` stands for unknown.
 
 use super::{
     Errno,
@@ -15,7 +15,7 @@ use core::{
     ops::ControlFlow,
 };
 
-/// Returns the id of the process that started this one, or has adopted it.
+/// Returns the id of the process that started this one, or that has adopted it.
 pub fn parent_id() -> c_int {
     // SAFETY: getppid takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_getppid) as c_int }
@@ -44,9 +44,9 @@ fn namespace_at(path: &CStr) -> Option<u64> {
 }
 
 /// Returns whether the process that had this id at this time, in seconds since 1970, has ended.
-#[inline(never)] // so that its room on the stack is free again while others are in use
+#[inline(never)] // frees its stack space before other functions are called
 pub fn has_ended(pid: c_int, at: i64) -> Option<bool> {
-    // The kernel says 0 of a process that this PID namespace does not see.
+    // The kernel shows a process outside of this PID namespace as 0.
     if pid <= 0 {
         return None;
     }
@@ -72,8 +72,7 @@ fn second_of(start: u64) -> Option<i64> {
     Some(boot + i64::try_from(start / u64::try_from(ticks).ok()?.max(1)).ok()?)
 }
 
-/// A clock, in seconds. The kernel is asked directly, because a program may have a function of its own
-/// under libc's name.
+/// Reads a clock, in seconds. Calls the kernel directly, because the program may replace libc's function.
 fn seconds(clock: libc::clockid_t) -> Option<i64> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: there is room for one timespec.
@@ -88,10 +87,10 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn a_process_ends_once_and_its_id_may_be_given_again() {
+    fn a_process_ends_once_and_its_id_may_be_used_again() {
         let now = seconds(libc::CLOCK_REALTIME).unwrap();
         assert_eq!(has_ended(process_id(), now), Some(false));
-        // It was another one that had this id in 1970.
+        // Another process had this id in 1970.
         assert_eq!(has_ended(process_id(), 0), Some(true));
         assert_eq!(has_ended(0, now), None);
         assert_eq!(has_ended(-1, now), None);

@@ -1,13 +1,13 @@
-//! Memory of each thread's own that needs no allocator.
+//! Memory for each thread, without an allocator.
 //!
-//! A thread-local variable would do in a program that is linked with the library. In one that has loaded it with
-//! `dlopen`, a thread's first use of such a variable allocates with `malloc`: a signal handler may wait for ever
-//! for the lock, and without memory the process is aborted. So the memory is mapped, and found by a key of
+//! A thread-local variable would suffice in a program that is linked with the library. After `dlopen`, a thread's
+//! first use of such a variable calls `malloc`: a signal handler may wait for ever for malloc's lock, and glibc
+//! aborts the process if there is no memory. So this module maps the memory, and finds it by
 //! `pthread_getspecific(3)`.
 //!
-//! glibc keeps the values of a process' first 32 keys in the thread itself; for those of more keys it allocates. So
-//! the key is made when the library is loaded. Only in a process that had 32 keys before it loaded the library with
-//! `dlopen` does a thread's first use allocate; an error is all that comes of a lack of memory there.
+//! glibc keeps the values of a process' first 32 keys in the thread itself, and allocates for further keys. So
+//! the library makes its key when it is loaded. A thread's first use allocates only in a process that had 32
+//! keys before it loaded the library with `dlopen`; there, a lack of memory is an error and nothing worse.
 
 use super::memory::{map_anonymous, page_size, release};
 use core::{
@@ -20,26 +20,26 @@ use core::{
     },
 };
 
-/// A `T` for each thread that asks for one; it begins as zeroes and goes with its thread.
+/// A `T` for each thread that requests one: zeroes at first, and unmapped when the thread ends.
 pub struct PerThread<T> {
-    /// The key and 1; 0 if there is none yet, and [`GONE`].
+    /// The key plus 1; 0 if there is none yet, and [`GONE`] after `forget`.
     key: AtomicU64,
     of: PhantomData<fn() -> T>,
 }
 
-/// What a thread has.
+/// A thread's memory.
 pub enum Own<'a, T> {
-    /// It has not asked for any.
+    /// The thread has not requested any.
     Nothing,
-    /// It has asked for some, and there was no memory.
+    /// The thread has requested some, and there was none.
     Refused,
     Memory(&'a T),
 }
 
-/// In place of a key that was deleted: the same number may be another library's from now on.
+/// Replaces a deleted key, whose number another library may get.
 const GONE: u64 = u64::MAX;
 
-/// Stands for memory that could not be had.
+/// Its address marks memory that could not be mapped.
 static REFUSED: u8 = 0;
 
 fn refused() -> *mut c_void {
@@ -57,10 +57,10 @@ impl<T> PerThread<T> {
         }
     }
 
-    /// Returns what the calling thread has. The reference must not go to another thread.
+    /// Returns the calling thread's memory. The reference must not be passed to another thread.
     #[inline]
     pub fn get(&self) -> Own<'_, T> {
-        // Acquire: pairs with the exchange in `make_key`; the key was made before.
+        // Acquire: pairs with the release in `make_key`, so that the key exists.
         let value = match self.key.load(Acquire) {
             0 | GONE => ptr::null_mut(),
             // SAFETY: it is a key of this process.
@@ -71,13 +71,13 @@ impl<T> PerThread<T> {
         } else if value == refused() {
             Own::Refused
         } else {
-            // SAFETY: `make` has mapped it for this thread, as zeroes, which are valid; it stays until the
-            // thread's end.
+            // SAFETY: `make` has mapped it for this thread as zeroes, which are valid, and it stays until the
+            // thread ends.
             Own::Memory(unsafe { &*value.cast::<T>() })
         }
     }
 
-    /// Returns the calling thread's memory, which is mapped if it has none. `None` if that is not possible.
+    /// Returns the calling thread's memory, and maps it on first use. `None` if that fails.
     #[inline]
     pub fn get_or_make(&self) -> Option<&T> {
         match self.get() {
@@ -91,14 +91,14 @@ impl<T> PerThread<T> {
         let key = self.key()?;
         let page = map_anonymous(page_size(), libc::PROT_READ | libc::PROT_WRITE);
         let value = page.unwrap_or(refused());
-        // SAFETY: the value is a page that is nowhere else, or the mark. A signal handler that has done the
-        // same since `get` has its page replaced, and it is lost.
+        // SAFETY: the value is a new page, or the mark. If a signal handler has done the same since `get`, this
+        // replaces its page, which stays mapped.
         let kept = unsafe { libc::pthread_setspecific(key, value) } == 0;
         match (page, kept) {
-            // SAFETY: a page of zeroes, which are valid, and it is large enough.
+            // SAFETY: the page is large enough, and its zeroes are valid.
             (Ok(page), true) => NonNull::new(page.cast::<T>()).map(|own| unsafe { own.as_ref() }),
             (Ok(page), false) => {
-                // SAFETY: it was just mapped, and nothing knows of it.
+                // SAFETY: it was just mapped, and no other code knows of it.
                 unsafe { release(page, page_size()) };
                 None
             }
@@ -106,7 +106,7 @@ impl<T> PerThread<T> {
         }
     }
 
-    /// Makes the key, so that few were made before it. If there is none to be had, the first use tries again.
+    /// Makes the key early, so that it is among the first. If that fails, the first use tries again.
     pub fn prepare(&self) {
         let _ = self.key();
     }
@@ -122,26 +122,26 @@ impl<T> PerThread<T> {
 
     fn make_key(&self) -> Option<u64> {
         let mut made = 0;
-        // SAFETY: there is room for a key; the function takes what `make` has stored under it.
+        // SAFETY: there is room for a key, and `unmap` takes the values that `make` stores.
         if unsafe { libc::pthread_key_create(&raw mut made, Some(unmap)) } != 0 {
             return None;
         }
         let key = u64::from(made) + 1;
-        // Release in AcqRel: a thread that sees the key may use it. Acquire: as in `get`.
+        // Release: pairs with the acquire in `get`. Acquire: as in `get`.
         match self.key.compare_exchange(0, key, AcqRel, Acquire) {
             Ok(_) => Some(key),
             Err(first) => {
-                // SAFETY: this function has made it, and nothing knows of it.
+                // SAFETY: it was just made, and no other code knows of it.
                 unsafe { libc::pthread_key_delete(made) };
                 Some(first)
             }
         }
     }
 
-    /// Gives the key back, before the library is unloaded: threads that end later would call a function that is
-    /// no longer there. Their pages stay. From now on, no thread has anything.
+    /// Deletes the key before the library is unloaded: otherwise threads that end later would call a function that no
+    /// longer exists. Their pages stay mapped, and no thread finds its memory from now on.
     pub fn forget(&self) {
-        // Acquire: as in `get`; nothing is handed over with the mark.
+        // Acquire: as in `get`. No release: nothing is read after the mark was seen.
         let key = self.key.swap(GONE, Acquire);
         if key != 0 && key != GONE {
             // SAFETY: a key of this process, which is not used again.
@@ -150,10 +150,10 @@ impl<T> PerThread<T> {
     }
 }
 
-/// Takes a thread's page at its end.
+/// Unmaps the page of a thread that ends.
 unsafe extern "C" fn unmap(value: *mut c_void) {
     if value != refused() {
-        // SAFETY: `make` has mapped it, and its thread ends.
+        // SAFETY: `make` has mapped it, and the only thread that uses it ends.
         unsafe { release(value, page_size()) };
     }
 }

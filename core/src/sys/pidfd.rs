@@ -1,9 +1,8 @@
 //! Threads and processes by `pidfd_open(2)`: whether one has ended, and its unique number.
 //!
-//! Since Linux 6.9 a pidfd is a file of *pidfs*, and its inode number belongs to one thread or process
-//! as long as the machine is up, the same in every PID namespace. Since Linux 6.14 a file handle finds
-//! a process by that number. Source: `pidfd_open(2)`,
-//! `open_by_handle_at(2)`, fs/pidfs.c in the kernel.
+//! Since Linux 6.9 a pidfd is a file of *pidfs*. Its inode number belongs to one thread or process until the machine
+//! reboots, and is the same in every PID namespace. Since Linux 6.14 a file handle finds a process by that
+//! number. Source: `pidfd_open(2)`, `open_by_handle_at(2)`, fs/pidfs.c in the kernel.
 
 use super::{
     Errno,
@@ -15,7 +14,7 @@ use super::{
 };
 use core::{ffi::c_int, mem::MaybeUninit};
 
-/// What a number means: a thread, or a process.
+/// What an id or an inode number identifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Thread,
@@ -25,8 +24,8 @@ pub enum Scope {
 /// `PIDFD_THREAD`, Linux 6.9.
 const PIDFD_THREAD: c_int = libc::O_EXCL;
 
-/// A kind of namespace, with the number of the `ioctl(2)` that opens that of a pidfd: `PIDFD_GET_..._NAMESPACE`,
-/// Linux 6.11.
+/// A kind of namespace, with the number of the `ioctl(2)` on a pidfd that opens it: `PIDFD_GET_..._NAMESPACE`, Linux
+/// 6.11.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Namespace {
     Ipc = 0xff02,
@@ -34,10 +33,10 @@ pub(super) enum Namespace {
     Time = 0xff07,
 }
 
-/// What `fstatfs(2)` says of pidfs, from <linux/magic.h>.
+/// The type that `fstatfs(2)` reports for pidfs, from <linux/magic.h>.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
 
-/// A thread or a process that was found.
+/// An open pidfd of a thread or a process.
 pub struct PidFd(Descriptor);
 
 /// A `struct file_handle` of pidfs, which holds the inode number.
@@ -60,8 +59,7 @@ impl PidFd {
             .map(|fd| PidFd(Descriptor(fd)))
     }
 
-    /// Opens the thread or process with this inode number. `ESTALE` if there is none that this
-    /// process' PID namespace can see.
+    /// Opens the thread or process with this inode number. `ESTALE` if this process' PID namespace shows none.
     pub fn open_by_inode(inode: u64, scope: Scope) -> Result<PidFd, Errno> {
         let own = PidFd::open(process_id(), Scope::Process)?;
         let mut handle = own.handle()?;
@@ -82,7 +80,7 @@ impl PidFd {
         fd.map(|fd| PidFd(Descriptor(fd)))
     }
 
-    /// Returns the handle of this file, if the kernel gives one.
+    /// Returns the file handle of this pidfd, if the kernel supports that.
     fn handle(&self) -> Result<Handle, Errno> {
         let mut handle = Handle {
             bytes: size_of::<u64>() as u32,
@@ -90,8 +88,7 @@ impl PidFd {
             inode: 0,
         };
         let mut mount: c_int = 0;
-        // SAFETY: the path is a C string; the handle has room for as many bytes as it says, and the
-        // mount's number for one integer.
+        // SAFETY: the path is a C string, the handle has room for `bytes` bytes, and `mount` for one integer.
         check(unsafe {
             libc::syscall(
                 libc::SYS_name_to_handle_at,
@@ -108,21 +105,21 @@ impl PidFd {
         }
     }
 
-    /// Returns the inode number of its namespace, the same as in `/proc/PID/ns`.
+    /// Returns the inode number of one of its namespaces, the same as in `/proc/PID/ns`.
     pub(super) fn namespace(&self, which: Namespace) -> Result<u64, Errno> {
         let (request, nothing) = (which as libc::c_ulong, 0 as libc::c_ulong);
-        // SAFETY: these requests take 0 and answer with a new descriptor.
+        // SAFETY: these requests take 0 and return a new descriptor.
         let opened = check(unsafe { libc::syscall(libc::SYS_ioctl, self.0.0, request, nothing) });
         Ok(Descriptor(opened?).id()?.inode)
     }
 
-    /// Returns the inode number; `None` if the kernel has no pidfs, and all pidfds have the same number.
+    /// Returns the inode number; `None` on kernels without pidfs, where all pidfds have the same one.
     pub fn inode(&self) -> Option<u64> {
         let mut filesystem = MaybeUninit::<libc::statfs>::zeroed();
         // SAFETY: the kernel fills one statfs, for which there is room.
         check(unsafe { libc::syscall(libc::SYS_fstatfs, self.0.0, filesystem.as_mut_ptr()) })
             .ok()?;
-        // SAFETY: it is a structure of integers, zeroed and then filled.
+        // SAFETY: it is a structure of integers, which was zeroed and then filled.
         let filesystem = unsafe { filesystem.assume_init() };
         if filesystem.f_type as u64 != PID_FS_MAGIC {
             return None;
@@ -130,16 +127,16 @@ impl PidFd {
         Some(self.0.id().ok()?.inode)
     }
 
-    /// Returns what `/proc` says of it; `None` if it does not show it.
+    /// Reads its line in `/proc`; `None` if `/proc` does not show it.
     pub fn stat(&self) -> Option<Stat> {
         let path = Path::new(format_args!("/proc/thread-self/fdinfo/{}", self.0.0))?;
         let id = number_after(path.as_c_str(), "Pid:")?;
         Stat::of(id.try_into().ok()?)
     }
 
-    /// Returns whether it has ended. One that has ended and was not yet waited for has; a process has
-    /// ended when its last thread has. Since Linux 6.15, the first thread of a process has not as long as
-    /// another one lives, which could take its id by `exec`.
+    /// Returns whether it has ended: true of a zombie, and of a process once its last thread has ended. Since Linux
+    /// 6.15, the first thread of a process counts as alive as long as another one lives, which could take over its
+    /// id by `exec`.
     pub fn has_ended(&self) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {
             fd: self.0.0 as c_int,
@@ -150,7 +147,7 @@ impl PidFd {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: one pollfd and one timespec, both of this stack; no signal mask.
+        // SAFETY: one pollfd and one timespec, both on this stack; no signal mask.
         let ready = check(unsafe {
             libc::syscall(
                 libc::SYS_ppoll,
@@ -165,10 +162,9 @@ impl PidFd {
     }
 }
 
-/// Returns whether this PID namespace has a thread with this id. Needs no descriptor, of which there may
-/// be none left.
+/// Returns whether this PID namespace has a thread with this id. Needs no descriptor, because none may be left.
 pub fn thread_exists(tid: c_int) -> bool {
-    // SAFETY: signal 0 asks whether the thread exists and sends nothing.
+    // SAFETY: signal 0 checks whether the thread exists, and sends nothing.
     let exists = check(unsafe { libc::syscall(libc::SYS_tkill, tid, 0) });
     tid > 0 && exists != Err(Errno(libc::ESRCH))
 }

@@ -2,20 +2,20 @@
 
 use super::{clock::about_now, file::read_link};
 
-/// The id of this process.
+/// Returns the id of this process.
 pub fn process_id() -> i32 {
     // SAFETY: getpid takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
-/// The id of this thread.
+/// Returns the id of this thread.
 pub fn thread_id() -> i32 {
     // SAFETY: gettid takes nothing and cannot fail.
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
-/// Returns whether `/proc` exists and shows the PID namespace of this process. Needs no descriptor, because
-/// none may be left.
+/// Returns whether `/proc` is mounted and shows the PID namespace of this process. Needs no descriptor, because none
+/// may be left.
 pub fn proc_is_ours() -> bool {
     let mut buffer = [0; 64];
     // `PID/task/TID`
@@ -30,7 +30,7 @@ pub fn proc_is_ours() -> bool {
 /// Returns a random number.
 pub fn random() -> u64 {
     let mut number = [0; 8];
-    // SAFETY: the kernel writes at most `len` bytes there.
+    // SAFETY: the kernel writes at most `number.len()` bytes.
     let filled = unsafe {
         libc::syscall(
             libc::SYS_getrandom,
@@ -41,7 +41,7 @@ pub fn random() -> u64 {
     };
     match filled {
         8 => u64::from_ne_bytes(number),
-        // The kernel has no random number yet: mixes the time and the address of the stack.
+        // Early after boot the kernel has no random numbers: mixes the time and an address of the stack.
         _ => about_now().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.as_ptr() as u64,
     }
 }
@@ -52,8 +52,8 @@ pub fn cpu() -> Option<u32> {
     if cfg!(miri) {
         return None; // Miri has no such call
     }
-    // SAFETY: takes nothing and changes nothing; libc reads it where the kernel keeps it for this
-    // thread, without a system call.
+    // SAFETY: takes nothing and changes nothing. libc makes no system call: the kernel keeps the number in this
+    // process' memory.
     u32::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 

@@ -1,8 +1,8 @@
 //! The four System V calls, straight to the kernel.
 //!
-//! Not through libc's functions of these names: the drop-in exports them, and would call itself for
-//! ever. Inlined, because processors forget their return predictions in a system call, so that each
-//! frame between it and the program's own code costs about 15 ns.
+//! They do not call libc's functions of these names: the drop-in exports these names, and would call itself for
+//! ever. They are inlined, because processors lose their return predictions in a system call, and each frame
+//! between it and the program's own code then costs about 15 ns.
 
 use super::{Errno, errno::check};
 use core::ffi::{c_int, c_void};
@@ -18,11 +18,11 @@ pub fn shmget(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
 /// `shmat(2)`.
 ///
 /// # Safety
-/// With `SHM_REMAP` in `flags` the kernel replaces whatever is mapped at `addr`: it must be memory
-/// that is not in use. Without it the call is safe for every argument.
+/// With `SHM_REMAP` in `flags` the kernel replaces the mappings at `addr`, which must not be in use. Without it the
+/// call is safe for every argument.
 #[inline]
 pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut c_void, Errno> {
-    // SAFETY: the kernel checks all three arguments; the caller vouches for SHM_REMAP.
+    // SAFETY: the kernel checks all three arguments; the caller's promise covers SHM_REMAP.
     let address = check(unsafe { libc::syscall(libc::SYS_shmat, id, addr, flags) })?;
     Ok(address as *mut c_void)
 }
@@ -33,8 +33,8 @@ pub unsafe fn shmat(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut
 /// If a segment is attached at `addr`, that memory must not be used from now on.
 #[inline]
 pub unsafe fn shmdt(addr: *const c_void) -> Result<(), Errno> {
-    // SAFETY: the kernel refuses an address at which no segment is attached; the caller gives up
-    // the one that is.
+    // SAFETY: the kernel rejects an address at which no segment is attached; the caller no longer uses the one
+    // that is.
     check(unsafe { libc::syscall(libc::SYS_shmdt, addr) })?;
     Ok(())
 }
@@ -42,22 +42,16 @@ pub unsafe fn shmdt(addr: *const c_void) -> Result<(), Errno> {
 /// `shmctl(2)`.
 ///
 /// # Safety
-/// `buf` must be what the command needs: a `shmid_ds`, `shminfo` or `shm_info` to be read or
-/// written, or anything for a command that uses none. (The kernel answers an address it cannot use
-/// with `EFAULT`; what it can use, it overwrites.)
+/// `buf` must be what the command needs: a `shmid_ds`, `shminfo` or `shm_info` to be read or written, or anything
+/// for a command that uses none. (The kernel returns `EFAULT` only for an address that it cannot use.)
 pub unsafe fn shmctl(id: c_int, command: c_int, buf: *mut c_void) -> Result<c_int, Errno> {
     // SAFETY: the caller provides the buffer that the command asks for.
     let value = check(unsafe { libc::syscall(libc::SYS_shmctl, id, command, buf) })?;
     Ok(value as c_int)
 }
 
-/// The key in a segment's permissions. Each libc has a name of its own for the field; in all of them,
-/// as in the kernel, it is the first.
+/// Returns the key in a segment's permissions. The field's name differs between libcs, but it is always the first.
 pub fn key_of(permissions: &libc::ipc_perm) -> libc::key_t {
     // SAFETY: a key is a number, and the structure begins with it.
-    unsafe {
-        core::ptr::from_ref(permissions)
-            .cast::<libc::key_t>()
-            .read()
-    }
+    unsafe { *core::ptr::from_ref(permissions).cast() }
 }

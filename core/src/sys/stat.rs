@@ -1,4 +1,4 @@
-//! What `/proc/PID/stat` says of a thread or a process. Source: `proc(5)`.
+//! The line of a thread or a process in `/proc/PID/stat`. Source: `proc(5)`.
 
 use super::{
     file::{Descriptor, Path},
@@ -9,28 +9,28 @@ use core::ffi::{CStr, c_int};
 /// A line of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
-    /// It has not ended. A thread that has ended is listed until it was waited for.
+    /// It has not ended; false of a zombie.
     pub lives: bool,
-    /// How many threads its process has.
+    /// The number of threads of its process.
     pub threads: u64,
-    /// It is a thread of the kernel, and no program.
+    /// It is a kernel thread.
     pub is_kernel: bool,
-    /// When it started, in clock ticks since boot.
+    /// Its start time, in clock ticks since boot.
     pub start: u64,
 }
 
 impl Stat {
-    /// Reads that of the calling thread.
+    /// Reads the line of the calling thread.
     pub fn of_this_thread() -> Option<Stat> {
         Stat::read(c"/proc/thread-self/stat")
     }
 
-    /// Reads that of the calling process.
+    /// Reads the line of the calling process.
     pub fn of_this_process() -> Option<Stat> {
         Stat::read(c"/proc/self/stat")
     }
 
-    /// Reads that of any thread that `/proc` shows; `None`, too, if it shows another PID namespace.
+    /// Reads the line of a thread; `None` also if `/proc` shows another PID namespace.
     pub fn of(tid: c_int) -> Option<Stat> {
         if !proc_is_ours() {
             return None;
@@ -38,7 +38,6 @@ impl Stat {
         Stat::read(Path::new(format_args!("/proc/{tid}/stat"))?.as_c_str())
     }
 
-    /// Reads such a file, without allocating.
     fn read(path: &CStr) -> Option<Stat> {
         // Only the first 22 fields are needed.
         let mut buffer = [0; 512];
@@ -46,9 +45,9 @@ impl Stat {
         Stat::parse(buffer.get(..len)?)
     }
 
-    /// `pid (name) state ppid …`: the name can hold anything, parentheses too, so what counts comes
-    /// behind the last one. The state is field 3, the flags field 9, the number of threads field 20, the start time
-    /// field 22.
+    /// Parses `pid (name) state ppid …`. The name may contain anything, also parentheses, so the fields are counted from
+    /// the last parenthesis on: the state is field 3, the flags field 9, the number of threads field 20, the start
+    /// time field 22.
     fn parse(text: &[u8]) -> Option<Stat> {
         /// See `<linux/sched.h>`.
         const PF_KTHREAD: u32 = 0x0020_0000;
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_confuses_nothing() {
+    fn a_name_may_have_parentheses() {
         let text = b"7 (a) R 1) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
         let stat = Stat::parse(text).unwrap();
         assert!(!stat.lives);
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_of_the_kernel_is_no_process() {
+    fn kernel_threads_are_marked() {
         let text = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10 0 0";
         assert!(Stat::parse(text).unwrap().is_kernel);
         assert!(!Stat::of_this_thread().unwrap().is_kernel);

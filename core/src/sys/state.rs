@@ -1,25 +1,24 @@
-//! What a thread does now, for error messages.
+//! The state of a thread, for error messages.
 
 use super::{file::Path, lines::for_each_line, process::proc_is_ours};
 use core::{ops::ControlFlow, str};
 
-/// A thread's process, and what the thread does.
+/// A thread's process and state.
 pub struct ThreadState {
     pub process: i32,
     /// `running`, `sleeping`, `stopped` or `dead`.
     pub word: &'static str,
 }
 
-/// Returns what the thread with this id does; `None` if there is none, or `/proc` does not show it, or
-/// shows another PID namespace. Does
-/// not allocate.
+/// Returns the state of the thread with this id; `None` if there is none, or `/proc` does not show it or shows
+/// another PID namespace. Does not allocate.
 pub fn thread_state(thread: i32) -> Option<ThreadState> {
     if !proc_is_ours() {
         return None;
     }
     let path = Path::new(format_args!("/proc/{thread}/status"))?;
     let (mut process, mut word) = (None, None);
-    // Unreadable, it leaves both as they are.
+    // An error leaves both as they are.
     let _ = for_each_line(path.as_c_str(), |line| {
         if let Some(letter) = line.strip_prefix(b"State:\t") {
             word = Some(match letter.first() {

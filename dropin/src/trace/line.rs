@@ -22,7 +22,7 @@ impl<const ROOM: usize> Line<ROOM> {
         }
     }
 
-    /// The line with its end.
+    /// Returns the line with its end.
     pub fn finish(&mut self) -> &[u8] {
         self.text[self.len] = b'\n';
         &self.text[..=self.len]

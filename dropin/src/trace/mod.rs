@@ -27,7 +27,7 @@
 //! for the longest lines 9 KiB (a build without optimization twice as much), which a signal stack of
 //! `sysconf(_SC_SIGSTKSZ)` bytes has. It reads files below `/proc`, asks the kernel for the time and writes,
 //! which a sandbox has to allow.
-//! Without a trace, all this is one look at a number.
+//! Without a trace, a call reads one number more.
 
 mod line;
 mod notes;
@@ -56,7 +56,7 @@ use line::{Duration, Json, OrNull, Time};
 use origins::{Doubt, Origin};
 use words::{Numbers, Outcome, Words};
 
-/// Whether calls are traced.
+/// Returns whether calls are traced.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
     sink::is_on()
@@ -191,7 +191,7 @@ struct Explanation<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    /// `time` is when the call began, in nanoseconds.
+    /// Looks for the cause. `time` is when the call began, in nanoseconds.
     fn new(call: Call<'_>, errno: Errno, doubt: Option<&'a Doubt>, time: u64) -> Explanation<'a> {
         let origin = match call {
             Call::Get { key, .. } if errno == Errno(libc::ENOENT) => origins::of(key),
@@ -313,7 +313,7 @@ impl Event<'_> {
         });
     }
 
-    /// `shmkey[4242] shmget(key 0x4102002f, 1024 bytes, create, mode 0600) = id 7 (3.1 µs)`
+    /// Writes `shmkey[4242] shmget(key 0x4102002f, 1024 bytes, create, mode 0600) = id 7 (3.1 µs)`
     fn text(&self, line: &mut dyn fmt::Write) -> fmt::Result {
         let (pid, name, took) = (sys::process_id(), self.call.name(), Duration(self.took));
         write!(line, "shmkey[{pid}] {name}({})", Words(self.call))?;
@@ -361,8 +361,8 @@ impl Event<'_> {
     }
 }
 
-/// The string that a pointer of the program leads to, as much of it as fits; `None` if there is
-/// none. The kernel does the reading, a page at a time, so that nothing is touched behind its end.
+/// Returns the string that a pointer of the program leads to, cut to the buffer; `None` if the pointer is
+/// invalid. The kernel reads it, a page at a time, so that no byte behind its end is touched.
 fn read_string(string: *const c_char, buffer: &mut [u8; 1024]) -> Option<&[u8]> {
     const PAGE: usize = 4096;
     let mut len = 0;
@@ -379,7 +379,7 @@ fn read_string(string: *const c_char, buffer: &mut [u8; 1024]) -> Option<&[u8]> 
     Some(buffer)
 }
 
-/// What the kernel has written for the program; another thread may have changed it since.
+/// Returns what the kernel has written for the program; another thread may have changed it since.
 fn read_status(from: *const libc::shmid_ds) -> Option<libc::shmid_ds> {
     let mut status = MaybeUninit::<libc::shmid_ds>::zeroed();
     let len = size_of::<libc::shmid_ds>();

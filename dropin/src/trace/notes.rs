@@ -10,12 +10,12 @@ use crate::{
 };
 use core::{ffi::c_int, fmt};
 
-/// This process has made its first call.
+/// Notes that this process has made its first call.
 pub(super) fn called() {
     note(format_args!("called {}\n", sys::process_id()));
 }
 
-/// This process has opened a segment, which it may have created.
+/// Notes that this process has created a segment, if it has: `id` is the one that it has opened.
 pub(super) fn opened(id: c_int) {
     // Without a reporter, the record is not read.
     if sink::reporter().is_none() {
@@ -29,7 +29,7 @@ pub(super) fn opened(id: c_int) {
     }
 }
 
-/// This process has reported what it leaves behind in its IPC namespace.
+/// Notes that this process has reported what it leaves behind in its IPC namespace.
 pub(super) fn told() {
     note(format_args!("told {} {}\n", sys::process_id(), namespace()));
 }

@@ -38,7 +38,7 @@ pub(super) struct Origin {
 const PATH: usize = 121;
 
 impl Origin {
-    /// A call of `ftok` and its result. `None` if the path is too long to be kept.
+    /// Describes a call of `ftok` and its result. `None` if the path is too long to be kept.
     pub fn new(path: &[u8], proj_id: c_int, result: Result<c_int, Errno>) -> Option<Origin> {
         let mut origin = Origin {
             key: result.unwrap_or(-1),
@@ -59,12 +59,12 @@ impl Origin {
         CStr::from_bytes_until_nul(&self.path).unwrap_or_default()
     }
 
-    /// The file that the path leads to now.
+    /// Returns the file that the path leads to now.
     fn file_now(&self) -> Result<FileId, Errno> {
         sys::file_id(self.path())
     }
 
-    /// Whether both calls gave one key of two files.
+    /// Returns whether both calls gave one key of two files.
     fn collides(&self, other: &Origin) -> bool {
         self.key == other.key
             && self.path != other.path
@@ -91,7 +91,7 @@ static SLOTS: [Slot; 64] = [const {
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl Slot {
-    /// Does something with what is there, unless it is in use.
+    /// Calls a function with what is there, unless it is in use.
     fn with<T>(&self, work: impl FnOnce(&mut Option<Origin>) -> T) -> Option<T> {
         // Acquire: what the last one wrote here is seen.
         if self.busy.swap(true, Acquire) {
@@ -105,7 +105,7 @@ impl Slot {
     }
 }
 
-/// Keeps a call of `ftok`. Answers what an earlier one has to do with it.
+/// Keeps a call of `ftok`. Returns a doubt if an earlier call gives a reason for one.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(super) fn remember(origin: &Origin) -> Option<Doubt> {
     let doubt = latest(|other| origin.collides(other)).map(|other| Doubt::Shared(*origin, other));
@@ -116,7 +116,7 @@ pub(super) fn remember(origin: &Origin) -> Option<Doubt> {
         (origin.file.is_some() && before.key != origin.key)
             .then_some(Doubt::Replaced(before, *origin))
     });
-    // The same call again takes no other's place.
+    // The same call again takes no place of another.
     if of(origin.key).as_ref() != Some(origin) {
         // Relaxed: the number says nothing of other memory.
         let next = NEXT.fetch_add(1, Relaxed) % SLOTS.len();
@@ -125,20 +125,20 @@ pub(super) fn remember(origin: &Origin) -> Option<Doubt> {
     doubt
 }
 
-/// The latest call of `ftok` that gave a key.
+/// Returns the latest call of `ftok` that gave a key.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(super) fn of(key: c_int) -> Option<Origin> {
     latest(|origin| origin.key == key)
 }
 
-/// What is to be said of a key that two files have given.
+/// Returns the doubt about a key that two files have given.
 #[inline(never)] // so that its room on the stack is free again while others are in use
 pub(super) fn shared(key: c_int) -> Option<Doubt> {
     let origin = of(key)?;
     latest(|other| origin.collides(other)).map(|other| Doubt::Shared(origin, other))
 }
 
-/// The latest call of `ftok` that is wanted.
+/// Returns the latest call of `ftok` that is wanted.
 fn latest(wanted: impl Fn(&Origin) -> bool) -> Option<Origin> {
     // Relaxed: as above.
     let next = NEXT.load(Relaxed);

@@ -20,7 +20,7 @@ fn check(result: libc::c_long) -> Result<c_int, Errno> {
     }
 }
 
-/// A clock in nanoseconds. One that the kernel does not have says 0.
+/// Returns the time of a clock in nanoseconds; 0 for one that the kernel does not have.
 pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -33,7 +33,7 @@ pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
         .wrapping_add(time.tv_nsec as u64)
 }
 
-/// The second since 1970 in which a process started that started so many clock ticks after boot.
+/// Converts a process' start time from clock ticks after boot to seconds since 1970.
 pub(super) fn second_of(start: u64) -> i64 {
     // SAFETY: sysconf takes a number and has no other effect.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
@@ -41,14 +41,14 @@ pub(super) fn second_of(start: u64) -> i64 {
     (boot / 1_000_000_000 + start / ticks) as i64
 }
 
-/// Whether this program has rights that its caller may not have: then the environment is not
-/// to be followed.
+/// Returns whether this program has rights that its caller may not have. Such a program ignores the
+/// environment.
 pub(super) fn is_privileged() -> bool {
     // SAFETY: getauxval takes a number and reads what the kernel gave this process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// A variable of the environment.
+/// Returns a variable of the environment.
 ///
 /// # Safety
 /// No other thread may change the environment at the same time; the answer is valid until one does.
@@ -85,7 +85,7 @@ fn open(path: &CStr, more: c_int) -> Result<c_int, Errno> {
     check(unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) })
 }
 
-/// Duplicates a descriptor to a high number, which programs do not come upon, and which exec closes.
+/// Duplicates a descriptor to a high number, which programs rarely use, and which exec closes.
 pub(super) fn duplicate_high(fd: c_int) -> Result<c_int, Errno> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -155,7 +155,7 @@ impl Opened {
         })
     }
 
-    /// Whether a process can be at its other end, for which it matters who has it open.
+    /// Returns whether a process can be at its other end, which notices that a descriptor stays open.
     pub fn has_other_end(&self) -> bool {
         !matches!(self.kind, FileKind::Other)
     }

@@ -59,7 +59,7 @@ extern "C" fn end() {
         segments += 1;
         let here = own.as_ref().map_or(0, |own| own.times(id));
         let count = record.shm_nattch.saturating_sub(here);
-        // To look for all users of very many takes very long.
+        // It takes long to look for the users of many segments.
         let name = segments <= 20;
         sink::write(&|line, json| left(line, json, id, record, Users { id, count, name }));
     });
@@ -73,7 +73,7 @@ extern "C" fn end() {
 struct Own(Scratch);
 
 impl Own {
-    /// Reads them, of which there are so many. `None` if there is no memory for that.
+    /// Reads `count` of them. `None` if there is no memory for that.
     fn read(count: usize) -> Option<Own> {
         let mut ids = Scratch::new(count).ok()?;
         let mut places = ids.numbers_mut().iter_mut();
@@ -88,7 +88,7 @@ impl Own {
         Some(Own(ids))
     }
 
-    /// How often a segment is attached here.
+    /// Returns how often a segment is attached here.
     fn times(&self, id: c_int) -> u64 {
         let ids = self.0.numbers();
         let from = ids.partition_point(|&other| other < id);
@@ -97,8 +97,8 @@ impl Own {
     }
 }
 
-/// The segments that this process has created, and that will still be there when it has ended.
-/// An error if they cannot be listed.
+/// Calls `each` with the segments that this process has created, and that stay when it has ended.
+/// Fails if they cannot be listed.
 fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), Errno> {
     let me = sys::process_id();
     // An earlier process can have had this one's id. Without /proc that is unknown.
@@ -117,7 +117,7 @@ fn for_each_created(mut each: impl FnMut(c_int, &libc::shmid_ds)) -> Result<(), 
     Ok(())
 }
 
-/// What all events begin with in JSON.
+/// Writes what all events begin with in JSON.
 fn begin(line: &mut dyn Write, event: &str) -> fmt::Result {
     let time = Time(os::nanoseconds(libc::CLOCK_REALTIME));
     let pid = sys::process_id();

@@ -63,7 +63,7 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     reported: 0,
 }));
 
-/// Whether there is a trace.
+/// Returns whether there is a trace.
 #[inline(always)]
 pub(super) fn is_on() -> bool {
     // Relaxed: who goes on to write takes the rest from `settings`, which acquires it.
@@ -84,8 +84,8 @@ pub(super) fn reporter() -> Option<Reporter> {
     settings()?.reporter
 }
 
-/// Whether this process' parent tells what it has left behind: it has started this very process, and
-/// not one that has forked this one, and it sees the same segments.
+/// Returns whether this process' parent, `shmkey trace`, reports what it has left behind: that command has
+/// started this process itself, and sees the same segments.
 pub(super) fn parent_reports() -> bool {
     settings().is_some_and(|settings| {
         settings.reported == sys::process_id()
@@ -161,7 +161,7 @@ fn standard_instead(fd: c_int, settings: &mut Settings) -> c_int {
     }
 }
 
-/// A path that stays the same when the program changes its directory.
+/// Makes a path that stays the same when the program changes its directory.
 fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
     let mut len = 0;
     if !path.starts_with(b"/") {
@@ -176,7 +176,7 @@ fn make_absolute(path: &[u8], absolute: &mut [u8; PATH]) -> Option<()> {
     Some(())
 }
 
-/// The one message that is not asked for: a trace that was, and cannot be had.
+/// Writes to standard error why there is no trace: the one message that no program asks for.
 fn complain(wanted: &[u8], why: impl fmt::Display) {
     let mut line = Line::<USUAL>::new();
     let path = crate::explain::ShownPath(wanted);
@@ -202,7 +202,7 @@ fn open(settings: &Settings, waiting: Waiting) -> Result<c_int, Errno> {
     high
 }
 
-/// The path with this process' id for each `%p`.
+/// Returns the path with this process' id for each `%p`.
 #[inline(never)] // so that its room on the stack is taken only where it is needed
 fn with_process_id<'a>(path: &[u8; PATH], room: &'a mut [u8; PATH]) -> Result<&'a CStr, Errno> {
     struct Path<'a>(&'a mut [u8; PATH], usize);
@@ -233,7 +233,7 @@ fn with_process_id<'a>(path: &[u8; PATH], room: &'a mut [u8; PATH]) -> Result<&'
     CStr::from_bytes_until_nul(room).map_err(|_| too_long)
 }
 
-/// From now on, lines go here, unless nothing is open there.
+/// Makes a descriptor the one that lines are written to, unless it is closed.
 fn adopt(fd: c_int) {
     let Some(opened) = Opened::of(fd) else {
         return;
@@ -245,7 +245,7 @@ fn adopt(fd: c_int) {
     DESCRIPTOR.store(fd, Release);
 }
 
-/// The descriptor and what is behind it. `None` if the program has taken it away.
+/// Returns the descriptor and what is behind it. `None` if the program has closed or replaced it.
 fn current() -> Option<(c_int, Opened)> {
     // Acquire: as in `settings`.
     let fd = DESCRIPTOR.load(Acquire);
@@ -253,7 +253,7 @@ fn current() -> Option<(c_int, Opened)> {
     opened.map(|opened| (fd, opened))
 }
 
-/// Opens the trace file again if the program has taken its descriptor away, or this process has to have
+/// Opens the trace file again if the program has closed or replaced its descriptor, or if this process needs
 /// a file of its own. Returns whether lines can be written.
 fn make_good(settings: &Settings) -> bool {
     let forked = settings.per_process && OPENED_BY.load(Relaxed) != sys::process_id();

@@ -22,7 +22,7 @@ pub use slot::{Slot, SlotWriter};
 pub use typed::{TypedReceiver, TypedRing, TypedSender, Values};
 
 use crate::{
-    Error, ErrorKind, Place, Segment,
+    Error, ErrorKind, Place,
     error::Action,
     kind::{DROP_OLDEST, MANY_SENDERS},
     object::Object,
@@ -206,29 +206,7 @@ impl Ring {
         self.raw.view().words.dropped()
     }
 
-    /// Returns the segment that the ring lies in.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        self.raw.object().segment()
-    }
-
-    /// Returns whether its segment has been removed: this process still has the ring, and a process that
-    /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
-    ///
-    /// # Errors
-    /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
-    pub fn is_removed(&self) -> Result<bool, Error> {
-        self.raw.object().is_removed()
-    }
-
-    /// Removes the segment that the ring lies in: its name is free at once, and its memory goes when the
-    /// last process has closed it.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        self.segment().remove()
-    }
+    segment_methods!(self, self.raw.object());
 }
 
 fn expect_inside(

@@ -187,7 +187,7 @@ pub fn single(programs: &Programs, single: &Single, form: Form) -> Result<()> {
     environment.expect_gone(environment.keys.parent_child)
 }
 
-/// The race at full speed. Returns its table: whatever plain memory has torn, the others have not.
+/// The race at full speed. Returns its table: plain memory may tear messages, and the objects may not.
 pub fn race(programs: &Programs, form: Form, count: u64) -> Result<String> {
     let mut command = programs.command("race", form)?;
     command.arg(count.to_string());

@@ -47,7 +47,7 @@ fn readers_that_end_early(run: &Run) -> Result<()> {
     let stopped = run.waiting_reader(&[])?;
     stopped.signal(libc::SIGTERM);
     let ending = stopped.finish()?;
-    ending.expect_failure("", "told to stop before a line came")?;
+    ending.expect_failure("", "stopped by a signal before a line came")?;
     run.gone()?;
     run.waiting_reader(&[])?.kill()
 }
@@ -99,7 +99,7 @@ pub(super) fn server_client(pairing: &Pairing) -> Result<Vec<u8>> {
     let stopped = start_server(&run)?;
     stopped.signal(libc::SIGINT);
     let ending = stopped.finish()?;
-    ending.expect_failure(SERVER_PRINTS, "told to stop before a client came")?;
+    ending.expect_failure(SERVER_PRINTS, "stopped by a signal before a client came")?;
     run.gone()?;
     Ok(crossed)
 }

@@ -103,10 +103,11 @@ impl RawRing {
         let as_it_is = capacity == 0;
         let room = ring::room_for(capacity).and_then(|room| room.checked_add(CLAIMS));
         let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
-            return Err(Error::invalid(
+            let error = Error::invalid(
                 "open",
                 "the capacity of a ring is 64 bytes to 32 TiB, or 0 for one that exists",
-            ));
+            );
+            return Err(error.opening(Kind::Ring, place.site.name()));
         };
         place.create &= !as_it_is;
         let spec = Spec {

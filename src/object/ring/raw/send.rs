@@ -296,11 +296,19 @@ impl RawRing {
         self.lock_owner() == Some(thread)
     }
 
+    #[cold]
+    fn no_slot(&self, end: &SendEnd, action: Action) -> Error {
+        let error = self.object.error(ErrorKind::NotOwner).during(action);
+        match self.anothers_slot(end) {
+            Some(by) => error.with(What::Sending, 0, by.bits()),
+            None => error,
+        }
+    }
+
     /// Sends the first bytes of what was reserved.
     pub fn commit(&self, end: &mut SendEnd, len: usize) -> Result<(), Error> {
         if !self.has_slot(end) {
-            let error = self.object.error(ErrorKind::NotOwner);
-            return Err(error.during(Action::Commit));
+            return Err(self.no_slot(end, Action::Commit));
         }
         match &end.reserved {
             Some(reserved) if len > reserved.len => {
@@ -319,8 +327,7 @@ impl RawRing {
     /// Aborts what was reserved.
     pub fn abort(&self, end: &mut SendEnd) -> Result<(), Error> {
         if !self.has_slot(end) {
-            let error = self.object.error(ErrorKind::NotOwner);
-            return Err(error.during(Action::Abort));
+            return Err(self.no_slot(end, Action::Abort));
         }
         self.give_up(end);
         Ok(())

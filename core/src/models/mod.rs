@@ -1,0 +1,15 @@
+mod claim;
+mod condvar;
+mod latest;
+mod mutex;
+mod ready;
+mod ring;
+mod rwlock;
+mod semaphore;
+
+/// Explores a model, with at most so many preemptions in each interleaving.
+fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
