@@ -189,6 +189,48 @@ fn a_reader_reads_again_while_a_writer_waits() {
     });
 }
 
+/// There are two slots, and two threads have them.
+#[test]
+fn a_reader_reads_again_when_no_slot_is_free() {
+    check(2, |shared| {
+        let me = shared.thread(8);
+        shared.lock.read(8, &me, Deadline::Never).unwrap();
+        let reader = spawn(shared, |shared| shared.read(16, Deadline::Never));
+        shared.lock.read(8, &me, Deadline::Never).unwrap();
+        for _ in 0..2 {
+            shared.lock.unlock(8, &me).unwrap();
+        }
+        assert!(shared.lock.unlock(8, &me).is_err());
+        assert!(reader.join().unwrap());
+    });
+}
+
+/// The number of a thread changes when a process of another namespace opens the object.
+#[test]
+fn a_reader_unlocks_under_another_number() {
+    struct Renamed;
+    impl Threads for Renamed {
+        fn is_mine(&self, owner: u64) -> bool {
+            owner == 8 || owner == 8 + (1 << 40)
+        }
+
+        fn is_dead(&self, _: u64) -> bool {
+            false
+        }
+
+        fn seems_dead(&self, _: u64) -> bool {
+            false
+        }
+    }
+    check(2, |shared| {
+        shared.lock.read(8, &Renamed, Deadline::Never).unwrap();
+        let me = 8 + (1 << 40);
+        shared.lock.read(me, &Renamed, Deadline::Now).unwrap();
+        shared.lock.unlock(me, &Renamed).unwrap();
+        shared.lock.unlock(me, &Renamed).unwrap();
+    });
+}
+
 /// A reader has died, or dies while a writer and a reader come.
 #[test]
 fn a_reader_dies() {

@@ -124,6 +124,14 @@ impl Condvar {
         }
     }
 
+    /// Returns the count of notifications, and whether a thread waits or has waited since the last one, for
+    /// display.
+    pub fn look(&self) -> (u32, bool) {
+        // Relaxed: the answer may be outdated as soon as it is returned.
+        let word = self.word.load(Relaxed);
+        (word >> 1, word & W != 0)
+    }
+
     /// Notifies all threads that wait.
     #[inline]
     pub fn notify_all(&self) {

@@ -29,6 +29,6 @@ pub use claim::Claim;
 pub use condvar::{Condvar, WaitError, Waited};
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
-pub use rwlock::{READERS, RwLock};
+pub use rwlock::{READERS, RwLock, Seen as RwLockSeen};
 pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
 pub use wait::{Deadline, Sleep};

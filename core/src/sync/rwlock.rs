@@ -44,6 +44,16 @@ pub struct RwLock {
     slots: Slots,
 }
 
+/// The state of a lock, for display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The number of the thread that holds the lock for writing.
+    pub writer: Option<u64>,
+    /// The number of the thread that acquires the lock next, and waits for readers to leave.
+    pub next: Option<u64>,
+    pub condition: Condition,
+}
+
 /// In the gate: the holder of the mutex sleeps there, or is about to. The other bits count how often the gate
 /// was opened.
 const WAITS: u32 = 1;
@@ -58,28 +68,47 @@ struct Slots([Slot; READERS]);
 #[cfg(not(loom))]
 impl Default for Slots {
     fn default() -> Slots {
-        Slots([const { Slot(AtomicU64::new(0)) }; READERS])
+        Slots(core::array::from_fn(|_| Slot::default()))
     }
 }
 
-/// The number of a reader; 0 if there is none.
-#[cfg_attr(not(loom), repr(align(64)))]
+/// A reader's place in the lock.
+#[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
-struct Slot(AtomicU64);
+struct Slot {
+    /// The number of the reader; 0 if there is none.
+    reader: AtomicU64,
+    /// How many times more that thread holds the lock. Only that thread reads and writes it.
+    again: AtomicU32,
+}
 
 impl Slot {
     #[inline(always)]
     fn enter(&self, me: u64) -> bool {
         // Acquire: pairs with the release in `leave`, and in the mutex: what the last reader of this slot saw
         // is visible. Release: a thread that sees this number sees the namespaces of its process.
-        self.0.compare_exchange(0, me, AcqRel, Relaxed).is_ok()
+        let entered = self.reader.compare_exchange(0, me, AcqRel, Relaxed).is_ok();
+        if entered {
+            // A reader that died here may have left another number. Relaxed: see the field.
+            self.again.store(0, Relaxed);
+        }
+        entered
     }
 
     /// Empties the slot if that thread has it.
     #[inline(always)]
     fn leave(&self, thread: u64) -> bool {
         // Release: a writer that sees the slot empty writes after this thread's reads.
-        self.0.compare_exchange(thread, 0, Release, Relaxed).is_ok()
+        let left = self.reader.compare_exchange(thread, 0, Release, Relaxed);
+        left.is_ok()
+    }
+
+    /// Returns the number under which the calling thread has the slot: not always its present one.
+    #[inline(always)]
+    fn mine(&self, threads: &impl Threads) -> Option<u64> {
+        // Relaxed: only this thread can have written its own number.
+        let reader = self.reader.load(Relaxed);
+        (reader != 0 && threads.is_mine(reader)).then_some(reader)
     }
 }
 
@@ -130,6 +159,9 @@ impl RwLock {
         threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Acquired, LockError> {
+        if let Some((slot, _)) = self.slot_of(me, threads) {
+            return self.read_again(slot);
+        }
         // Another thread may have this thread's usual slot.
         if self.mutex.is_free_and_consistent()
             && let Some(slot) = self.enter_any(me)
@@ -137,29 +169,38 @@ impl RwLock {
         {
             return Ok(Acquired::Clean);
         }
-        if self.is_read_by_caller(threads) {
-            return self.read_again(me);
-        }
         let acquired = self.lock_mutex(me, threads, deadline)?;
         let entered = self.wait_at_gate(threads, deadline, || self.enter_any(me).is_some());
         self.mutex.unlock_for(me);
         entered.map(|()| acquired)
     }
 
-    /// Acquires the lock for a thread that holds it for reading. No thread is writing, so it need not look at
-    /// the mutex; and it must not wait for it, because a writer may wait for this thread.
-    fn read_again(&self, me: u64) -> Result<Acquired, LockError> {
-        match (self.enter_any(me), self.mutex.look().1) {
-            (None, _) => Err(LockError::Deadlock),
-            (Some(_), Condition::Consistent) => Ok(Acquired::Clean),
-            (Some(_), _) => Ok(Acquired::OwnerDied),
-        }
+    /// Acquires the lock for the thread that has this slot. No thread is writing, so it need not look at the
+    /// mutex; and it must not wait for it, because a writer may wait for this thread.
+    fn read_again(&self, slot: &Slot) -> Result<Acquired, LockError> {
+        let again = slot.again.load(Relaxed).checked_add(1);
+        slot.again.store(again.ok_or(LockError::Deadlock)?, Relaxed);
+        Ok(match self.mutex.look().1 {
+            Condition::Consistent => Acquired::Clean,
+            Condition::Suspect | Condition::Lost => Acquired::OwnerDied,
+        })
     }
 
     /// Enters a free slot, beginning with the thread's usual one.
     fn enter_any(&self, me: u64) -> Option<&Slot> {
+        self.slots_from(me).find(|slot| slot.enter(me))
+    }
+
+    /// Returns the slot of the calling thread, and the number under which it has it.
+    fn slot_of(&self, me: u64, threads: &impl Threads) -> Option<(&Slot, u64)> {
+        self.slots_from(me)
+            .find_map(|slot| slot.mine(threads).map(|reader| (slot, reader)))
+    }
+
+    /// Returns the slots, beginning with the thread's usual one.
+    fn slots_from(&self, me: u64) -> impl Iterator<Item = &Slot> {
         let (before, after) = self.slots.0.split_at(home(me));
-        after.iter().chain(before).find(|slot| slot.enter(me))
+        after.iter().chain(before)
     }
 
     /// Acquires the lock for writing, for the calling thread, whose number is `me`. `OwnerDied`: the data is
@@ -173,7 +214,7 @@ impl RwLock {
     ) -> Result<Acquired, LockError> {
         let acquired = if self.mutex.lock_at_once(me) {
             Acquired::Clean
-        } else if self.is_read_by_caller(threads) {
+        } else if self.slot_of(me, threads).is_some() {
             return Err(LockError::Deadlock);
         } else {
             self.lock_mutex(me, threads, deadline)?
@@ -181,7 +222,7 @@ impl RwLock {
         // Pairs with the barrier in `may_stay`.
         fence(SeqCst);
         if !self.has_no_reader()
-            && let Err(error) = self.wait_for_readers(threads, deadline)
+            && let Err(error) = self.wait_for_readers(me, threads, deadline)
         {
             self.mutex.unlock_for(me);
             return Err(error);
@@ -196,10 +237,11 @@ impl RwLock {
     #[cold]
     fn wait_for_readers(
         &self,
+        me: u64,
         threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<(), LockError> {
-        if self.is_read_by_caller(threads) {
+        if self.slot_of(me, threads).is_some() {
             return Err(LockError::Deadlock);
         }
         self.wait_at_gate(threads, deadline, || self.has_no_reader())
@@ -259,7 +301,7 @@ impl RwLock {
     fn expel_dead_readers(&self, threads: &impl Threads) {
         for slot in &self.slots.0 {
             // Acquire: with the number come the namespaces of its process.
-            let reader = slot.0.load(Acquire);
+            let reader = slot.reader.load(Acquire);
             if reader != 0 && threads.is_dead(reader) {
                 slot.leave(reader);
             }
@@ -268,22 +310,16 @@ impl RwLock {
 
     fn has_no_reader(&self) -> bool {
         // Acquire: pairs with the release in `Slot::leave`.
-        self.slots.0.iter().all(|slot| slot.0.load(Acquire) == 0)
+        self.slots
+            .0
+            .iter()
+            .all(|slot| slot.reader.load(Acquire) == 0)
     }
 
-    #[cold]
-    fn is_read_by_caller(&self, threads: &impl Threads) -> bool {
-        // Relaxed: only this thread can have written its own number.
-        let mut slots = self.slots.0.iter();
-        slots.any(
-            |slot| matches!(slot.0.load(Relaxed), reader if reader != 0 && threads.is_mine(reader)),
-        )
-    }
-
-    /// Empties a slot. Returns false if the thread did not have it.
+    /// Empties a slot that the calling thread has under this number. Returns false if it was overwritten.
     #[inline(always)]
-    fn leave(&self, slot: &Slot, me: u64) -> bool {
-        let had_it = slot.leave(me);
+    fn leave(&self, slot: &Slot, reader: u64) -> bool {
+        let had_it = slot.leave(reader);
         // Pairs with the fence in `wait_at_gate`. Relaxed: ordered by this barrier.
         barrier_after_swap();
         if self.gate.load(Relaxed) & WAITS != 0 {
@@ -313,19 +349,25 @@ impl RwLock {
     /// suspect when it was held for writing becomes lost.
     #[inline]
     pub fn unlock(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
-        if self.leave(&self.slots.0[home(me)], me) {
-            Ok(())
+        if self.mutex.is_mine(threads) {
+            self.unlock_writing(threads)
         } else {
-            self.unlock_otherwise(me, threads)
+            self.unlock_reading(me, threads)
         }
     }
 
-    #[cold]
-    fn unlock_otherwise(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
-        if self.slots.0.iter().any(|slot| self.leave(slot, me)) {
+    /// Unlocks a lock that the calling thread, `me`, holds for reading.
+    #[inline]
+    pub fn unlock_reading(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
+        let (slot, reader) = self.slot_of(me, threads).ok_or(NotOwner)?;
+        if let Some(again) = slot.again.load(Relaxed).checked_sub(1) {
+            slot.again.store(again, Relaxed);
+            return Ok(());
+        }
+        if self.leave(slot, reader) {
             Ok(())
         } else {
-            self.unlock_writing(threads)
+            Err(NotOwner)
         }
     }
 
@@ -344,16 +386,22 @@ impl RwLock {
         self.mutex.consistent(threads)
     }
 
-    /// Returns the number of the writer, or of the thread that waits for the readers to leave, and the
-    /// condition of the data, for display.
-    pub fn look(&self) -> (Option<u64>, Condition) {
-        self.mutex.look()
+    /// Returns the state of the lock, for display.
+    pub fn look(&self) -> Seen {
+        let (owner, condition) = self.mutex.look();
+        // Relaxed: the answer may be outdated as soon as it is returned.
+        let is_writing = self.writing.load(Relaxed) != 0;
+        Seen {
+            writer: owner.filter(|_| is_writing),
+            next: owner.filter(|_| !is_writing),
+            condition,
+        }
     }
 
     /// Returns the numbers of the readers, for display.
     pub fn readers(&self) -> impl Iterator<Item = u64> {
         // Acquire: with the number come the namespaces of its process.
-        let numbers = self.slots.0.iter().map(|slot| slot.0.load(Acquire));
+        let numbers = self.slots.0.iter().map(|slot| slot.reader.load(Acquire));
         numbers.filter(|&reader| reader != 0)
     }
 }
