@@ -8,10 +8,19 @@ pub(crate) enum Kind {
     Semaphore = 2,
     Latest = 3,
     Ring = 4,
+    RwLock = 6,
+    Condvar = 7,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Mutex, Kind::Semaphore, Kind::Latest, Kind::Ring];
+    pub const ALL: [Kind; 6] = [
+        Kind::Mutex,
+        Kind::Semaphore,
+        Kind::Latest,
+        Kind::Ring,
+        Kind::RwLock,
+        Kind::Condvar,
+    ];
 
     /// Returns whether a process that may only read it can use it.
     pub fn can_be_read_only(self) -> bool {
@@ -25,6 +34,8 @@ impl Kind {
             Kind::Semaphore => "semaphore",
             Kind::Latest => "latest value",
             Kind::Ring => "ring",
+            Kind::RwLock => "reader-writer lock",
+            Kind::Condvar => "condition variable",
         }
     }
 }

@@ -36,10 +36,12 @@ pub(crate) enum Action {
     Commit,
     Abort,
     EndSending,
+    LockForReading,
+    LockForWriting,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 22] = [
+    const ALL: [(Action, &str); 24] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -62,6 +64,8 @@ impl Action {
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
         (Action::EndSending, "end sending"),
+        (Action::LockForReading, "lock for reading"),
+        (Action::LockForWriting, "lock for writing"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -140,10 +144,16 @@ pub(crate) enum What {
     Offset,
     /// Nothing: the handle was opened for reading only.
     OpenedReadOnly,
+    /// `number`: how many threads hold the lock for reading; `other`: one of them.
+    Readers,
+    /// `other`: the thread that locks it for writing as soon as its readers have unlocked it.
+    Next,
+    /// Nothing: a condition variable was not notified.
+    NotNotified,
 }
 
 impl What {
-    const ALL: [What; 22] = [
+    const ALL: [What; 25] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -166,6 +176,9 @@ impl What {
         What::Timeout,
         What::Offset,
         What::OpenedReadOnly,
+        What::Readers,
+        What::Next,
+        What::NotNotified,
     ];
 }
 
@@ -281,7 +294,9 @@ impl fmt::Display for Explanation {
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match failure.what {
         What::Nothing => kind_facts(failure, f),
-        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Held | What::Sending | What::Maker | What::Readers | What::Next => {
+            thread_facts(failure, f)
+        }
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
         What::Null
@@ -290,6 +305,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | What::Timeout
         | What::Reserved
         | What::OpenedReadOnly => argument_facts(failure, f),
+        What::NotNotified => f.write_str("no thread has notified it"),
         _ => number_facts(failure, f),
     }
 }
@@ -354,6 +370,20 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "the lock is held by {thread}; try again to recover it")
         }
         (What::Held, _) => write!(f, "the lock is held by {thread}"),
+        (What::Readers, _) if failure.number < 2 => {
+            write!(f, "the lock is held for reading by {thread}")
+        }
+        (What::Readers, _) => {
+            let readers = failure.number;
+            write!(
+                f,
+                "{readers} threads hold the lock for reading, among them {thread}"
+            )
+        }
+        (What::Next, _) => write!(
+            f,
+            "{thread} is next, and waits for the readers to unlock it"
+        ),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
         (_, 0) => f.write_str(

@@ -13,7 +13,7 @@ use super::{
         self, AtomicU32,
         Ordering::{Acquire, Relaxed, Release},
     },
-    mutex::{Acquired, LockError, Mutex, NotOwner, Threads},
+    mutex::{Acquired, Condition, LockError, Mutex, NotOwner, Threads},
     wait::{Deadline, Sleep},
 };
 
@@ -43,7 +43,7 @@ pub struct Waited {
 pub enum WaitError {
     /// It did not hold it before, and has not waited.
     NotOwner,
-    /// The data that the mutex protects is lost.
+    /// The data that the mutex protects is lost: this thread or another one has unlocked it while it was suspect.
     NotRecoverable,
 }
 
@@ -61,9 +61,13 @@ impl Condvar {
         // Relaxed: the release of the mutex orders it before any change that another thread makes with the
         // mutex held.
         let seen = self.word.fetch_or(W, Relaxed) | W;
+        let is_consistent = mutex.look().1 == Condition::Consistent;
         mutex
             .unlock(threads)
             .map_err(|NotOwner| WaitError::NotOwner)?;
+        if !is_consistent {
+            return Err(WaitError::NotRecoverable); // since this unlock
+        }
         let timed_out = !self.sleep(seen, deadline);
         match mutex.lock(me, threads, Deadline::Never) {
             Ok(acquired) => Ok(Waited {
