@@ -8,6 +8,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod attach;
+mod condvar;
 mod constants;
 mod failure;
 mod latest;
@@ -17,11 +18,13 @@ mod open;
 mod place;
 mod process;
 mod ring;
+mod rwlock;
 mod semaphore;
 mod status;
 mod version;
 
 pub use attach::*;
+pub use condvar::*;
 pub use constants::*;
 pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};
 pub use latest::*;
@@ -30,6 +33,7 @@ pub use open::*;
 pub use place::shm_place;
 pub use process::*;
 pub use ring::*;
+pub use rwlock::*;
 pub use semaphore::*;
 pub use status::*;
 pub use version::*;
