@@ -138,11 +138,9 @@ fn writers_get_their_turns_among_readers() {
     let test = Environment::new();
     let lock = open(test.name());
     let (stop, reads) = (AtomicBool::new(false), AtomicU32::new(0));
-    let hand_over = Barrier::new(2);
     thread::scope(|scope| {
         let read = || {
             let mut last = lock.read().unwrap();
-            hand_over.wait();
             while !stop.load(Relaxed) {
                 // The next one before the last one ends.
                 let next = lock.read().unwrap();
