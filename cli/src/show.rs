@@ -13,7 +13,7 @@ use crate::{
 };
 use anstyle::Style;
 use clap::Args;
-use shmkey::{Contents, Holding};
+use shmkey::{Contents, Holding, Party};
 use std::time::SystemTime;
 
 #[derive(Args)]
@@ -294,6 +294,14 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
 fn object(found: &Found) -> Vec<(&'static str, String)> {
     let contents: &Contents = &found.contents;
     let holder = |party: &Option<_>| party.as_ref().map_or_else(none, words::party);
+    let all = |parties: &[Party]| {
+        let all: Vec<String> = parties.iter().map(words::party).collect();
+        if all.is_empty() {
+            none()
+        } else {
+            all.join(", ")
+        }
+    };
     let mut lines = vec![
         ("object", words::kind_at(found)),
         ("state", words::state(contents)),
@@ -312,6 +320,16 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
             lines.push(("value", words::count(u64::from(*value_size), "byte")));
             lines.push(("publisher", holder(publisher)));
         }
+        Holding::RwLock {
+            writer,
+            next,
+            readers,
+            ..
+        } => {
+            lines.push(("writer", holder(writer)));
+            lines.push(("next", holder(next)));
+            lines.push(("readers", all(readers)));
+        }
         Holding::Ring {
             capacity,
             used,
@@ -326,14 +344,8 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
                 "capacity",
                 format!("{capacity} bytes, {used} of them in use"),
             ));
-            let who: Vec<String> = senders.iter().map(words::party).collect();
-            let who = if who.is_empty() {
-                none()
-            } else {
-                who.join(", ")
-            };
             let title = if *many_senders { "senders" } else { "sender" };
-            lines.push((title, who));
+            lines.push((title, all(senders)));
             if *many_senders {
                 let lock = sending.as_ref().map_or("free".to_owned(), |thread| {
                     format!("held by {}", words::party(thread))

@@ -339,6 +339,7 @@ impl Watch {
         let changes = format!("{} per second in the bytes below", self.changes.text());
         let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
             Some(Holding::Latest { .. }) => "versions",
+            Some(Holding::Condvar { .. }) => "notifications",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
             _ => return changes,
         };
@@ -354,11 +355,13 @@ impl Watch {
         };
         if let Some(contents) = &self.contents {
             let is_ring = matches!(contents.holding, Holding::Ring { .. });
+            let is_lock = matches!(contents.holding, Holding::RwLock { .. });
             text += match from {
                 0..WORDS => "── header ",
                 WORDS..PAYLOAD => "── state of the object ",
                 PAYLOAD..MESSAGES if is_ring => "── senders ",
                 _ if is_ring => "── messages ",
+                PAYLOAD..LOCKED if is_lock => "── state of the lock ",
                 _ => "── payload ",
             };
         }
@@ -375,6 +378,7 @@ const LABEL: usize = 9;
 const WORDS: usize = 512;
 const PAYLOAD: usize = 1024;
 const MESSAGES: usize = PAYLOAD + 512;
+const LOCKED: usize = PAYLOAD + 4160;
 
 /// The first byte to show: where an object changes most, or 0 if there is no object.
 fn beginning(contents: Option<&Contents>) -> usize {
@@ -382,6 +386,7 @@ fn beginning(contents: Option<&Contents>) -> usize {
         None => 0,
         Some(contents) if contents.size == 0 => WORDS,
         Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => MESSAGES,
+        Some(contents) if matches!(contents.holding, Holding::RwLock { .. }) => LOCKED,
         Some(_) => PAYLOAD,
     }
 }
@@ -400,6 +405,7 @@ fn look_into(memory: &Sparse, size: usize) -> Result<Option<Contents>, shmkey::E
 fn count(contents: &Contents) -> Option<u64> {
     match contents.holding {
         Holding::Latest { version, .. } => Some(version),
+        Holding::Condvar { notifications, .. } => Some(u64::from(notifications)),
         Holding::Ring { dropped, .. } => Some(dropped),
         _ => None,
     }
