@@ -463,8 +463,9 @@ static void wait_without_the_mutex(void *changes)
 
 static void condition_variables(void)
 {
-    static struct changes of; /* where a child's memory checker finds the handles */
-    struct shm_condvar *two;
+    /* Where the memory checker of a child that ends finds the handles. */
+    static struct changes of;
+    static struct shm_condvar *two;
     char *number;
     pid_t child;
 
