@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024 }; /* as the sender says; no message is longer */
+enum { CAPACITY = 4096 }; /* as the sender says; no message is longer */
 
 int main(int argc, char **argv)
 {

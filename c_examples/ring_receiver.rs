@@ -12,7 +12,7 @@ use std::{
 use support::StopSignals;
 
 /// As the sender says; no message is longer.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 4096;
 
 fn main() -> ExitCode {
     // No interval by default: it waits for the sender.

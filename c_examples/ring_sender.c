@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024 }; /* for some 60 messages that are not received yet; the receiver says the same */
+enum { CAPACITY = 4096 }; /* for some 60 messages that are not received yet; the receiver says the same */
 
 int main(int argc, char **argv)
 {

@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
 /// For some 60 messages that are not received yet; the receiver says the same.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 4096;
 
 const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];
 

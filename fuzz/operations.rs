@@ -1,12 +1,14 @@
-//! One operation on an object, some of whose bytes are arbitrary. For the fuzzer, and for the test
-//! that goes through the fuzzer's corpus.
+//! One operation on an object, some of whose bytes are arbitrary: for the fuzzer, and for the test
+//! that runs the fuzzer's corpus.
 //!
-//! The first byte of an input says which operation. The others change a good object: two bytes are
-//! an offset, and eight a word to put there, and so on; or if the first byte's highest bit is set,
-//! they are put in the place of the object from its first byte on.
+//! The first byte of an input selects the operation: without its highest bit, 96 and more select
+//! those on broadcasts. The other bytes change a valid object. If the
+//! highest bit of the first byte is not set, they are pairs of an offset (two bytes) and the word
+//! to write there (eight bytes); otherwise they replace the beginning of the object.
 
 use shmkey::{
-    AttachOptions, Attachment, Error, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+    AttachOptions, Attachment, Broadcast, Error, Key, Latest, Mutex, Place, Ring, Segment,
+    Semaphore,
 };
 use std::{
     ptr,
@@ -20,8 +22,8 @@ const NOW: Duration = Duration::ZERO;
 
 type Value = [u64; 20];
 
-/// The segment, between two pages without access, so that an access outside of it crashes;
-/// and what each kind of object looks like in it when it is good.
+/// The segment, between two pages without access, so that an access outside of it crashes; and a
+/// valid object of each kind.
 struct Fenced {
     memory: Arc<Attachment>,
     good: Vec<Vec<u8>>,
@@ -36,7 +38,7 @@ impl Fenced {
             .open(Key::PRIVATE)
             .expect("a segment");
         let fence = 4096;
-        // SAFETY: at an address of the kernel's choosing, it replaces nothing.
+        // SAFETY: at an address that the kernel chooses, it replaces nothing.
         let room = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -48,7 +50,8 @@ impl Fenced {
             )
         };
         assert_ne!(room, libc::MAP_FAILED, "address space");
-        // SAFETY: the middle of what was just mapped, and known only here. The fences stay.
+        // SAFETY: the middle of the new mapping, which only this function knows. The pages around
+        // it stay.
         unsafe { libc::munmap(room.byte_add(fence), SIZE) };
         let memory = AttachOptions::new()
             .address(room as usize + fence)
@@ -62,13 +65,17 @@ impl Fenced {
     }
 }
 
-const KINDS: u8 = 6;
+/// All kinds, the last two of which are broadcasts.
+const KINDS: u8 = 8;
+const BROADCAST: u8 = 6;
+/// The longest message of a broadcast.
+const LONGEST: usize = 2000;
 
-/// The bytes of a good object of this kind, that has been used a little.
+/// Returns the bytes of a valid object of this kind, after a few operations.
 fn make(memory: &Arc<Attachment>, kind: u8) -> Vec<u8> {
     memory.write_at(0, &[0; SIZE]).expect("it is large enough");
     for operation in 0..16 {
-        // Some refuse: there is nothing to receive yet.
+        // Some fail: there is nothing to receive yet.
         let _ = operate(memory, kind, operation);
     }
     let mut bytes = vec![0; SIZE];
@@ -82,7 +89,10 @@ pub fn run(input: &[u8]) {
         return;
     };
     let fenced = FENCED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (kind, operation) = (first % KINDS, first / KINDS % 16);
+    let (kind, operation) = match first & 0x7f {
+        number @ 96.. => (BROADCAST + number % 2, (number - 96) / 2),
+        _ => (first % BROADCAST, first / BROADCAST % 16),
+    };
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
         let put = fenced.memory.write_at(offset, &bytes[..len]);
@@ -97,7 +107,8 @@ pub fn run(input: &[u8]) {
             put(offset, &change[2..]);
         }
     }
-    // Whatever it says. It is to come back, and to touch nothing else.
+    // The result may be any error. The operation must return, and access nothing outside of the
+    // segment.
     let _ = operate(&fenced.memory, kind, operation);
 }
 
@@ -129,16 +140,66 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 _ => latest.wait_newer_timeout(&mut 1, NOW).map(drop),
             }
         }
+        BROADCAST.. => {
+            let options = Broadcast::options().lossy(kind > BROADCAST);
+            let capacity = if operation < 8 { LONGEST } else { 0 };
+            let broadcast = options
+                .open(place.clone(), capacity)
+                .or_else(|_| options.open(place, LONGEST))?;
+            use_broadcast(&broadcast, operation % 8)
+        }
         _ => {
             let options = Ring::options()
                 .many_senders(kind == 4)
                 .drop_oldest(kind == 5);
             let capacity = if operation < 8 { CAPACITY } else { 0 };
-            // To create it takes a capacity.
+            // Creating a ring needs a capacity.
             let ring = options
                 .open(place.clone(), capacity)
                 .or_else(|_| options.open(place, CAPACITY))?;
             use_ring(&ring, operation % 8)
+        }
+    }
+}
+
+fn use_broadcast(broadcast: &Broadcast, operation: u8) -> Result<(), Error> {
+    let mut buffer = [0; 2 * SIZE];
+    let _ = (broadcast.used(), broadcast.subscribers());
+    match operation {
+        0 => broadcast.publisher()?.try_publish(&[5; 100]),
+        1 => broadcast.publisher()?.try_publish(&[6; LONGEST]),
+        2 => broadcast
+            .publisher()?
+            .try_publish_batch(&[&[1], &[2; 500], &[]])
+            .map(drop),
+        3 => {
+            let mut publisher = broadcast.publisher()?;
+            let mut slot = publisher.try_reserve(300)?;
+            slot.write_at(100, &[3; 50])?;
+            slot.commit()
+        }
+        4 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv(&mut buffer)
+            .map(drop),
+        5 => broadcast
+            .subscribe_from_oldest()?
+            .try_recv_batch(&mut buffer, &mut [0; 9])
+            .map(drop),
+        6 => {
+            let mut subscriber = broadcast.subscribe_from_oldest()?;
+            let message = subscriber.try_peek()?;
+            let _ = message.to_vec();
+            message.release()
+        }
+        _ => {
+            let (mut publisher, mut subscriber) = (broadcast.publisher()?, broadcast.subscribe()?);
+            for len in [0, 9, 1000, LONGEST, LONGEST] {
+                let _ = publisher.try_publish(&buffer[..len]);
+                let _ = subscriber.try_recv(&mut buffer);
+            }
+            let _ = subscriber.missed();
+            Ok(())
         }
     }
 }

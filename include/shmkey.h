@@ -63,7 +63,7 @@
 // is that of IPC_EXCL.
 #define SHMKEY_EXCLUSIVE (1 << 10)
 
-// A flag of attaching a segment and of opening a latest value: this process cannot write it. The value is
+// A flag of attaching a segment and of opening a latest value or a lossy broadcast: this process cannot write it. The value is
 // that of SHM_RDONLY.
 #define SHMKEY_READ_ONLY (1 << 12)
 
@@ -84,6 +84,12 @@
 // then lost; shm_ring_dropped() counts them.
 #define SHMKEY_DROP_OLDEST (1 << 17)
 
+// An option of a broadcast: the publisher never waits, and overwrites the oldest messages.
+#define SHMKEY_LOSSY (1 << 18)
+
+// An option of shm_broadcast_subscribe(): begins with the oldest message that is there.
+#define SHMKEY_FROM_OLDEST 1
+
 // The version of this header. shm_version() tells that of the library in use.
 #define SHMKEY_VERSION_MAJOR 0
 
@@ -93,6 +99,25 @@
 // The third number: corrections.
 #define SHMKEY_VERSION_PATCH 0
 
+// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
+// capacity, in order.
+//
+// The first handle that publishes is the publisher, until it is closed, ends publishing, or its process ends; then
+// another handle can take the role. A handle subscribes with shm_broadcast_subscribe(), and receives what is published
+// from then on.
+//
+// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
+// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
+// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those between.
+//
+// A message that was committed is received, whichever process dies; one that was not committed is never received. When
+// the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
+// died. Until a process first takes the role, the subscribers wait for it.
+//
+// Memory: at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a
+// multiple of 64.
+typedef struct shm_broadcast shm_broadcast;
+
 // A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
 // waits, until a thread that has changed the bytes notifies it.
 //
@@ -101,37 +126,40 @@
 // threads by at most 300 ms.
 typedef struct shm_condvar shm_condvar;
 
-// The newest value of one publisher, for any number of readers, none of which waits for another. A reader sees
-// a whole value, the newest; it can miss values in between.
+// The newest value of something: one handle publishes it, any number read it, and none waits for another. A reader
+// sees the newest value, and always a whole one; it can miss values in between.
 //
 // The first handle that publishes is the publisher until it is closed or its process ends; then another can
-// publish. A publisher that is killed at any instruction leaves the last value that it has published. Read
-// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms
-// during the first 100 ms, and within 250 ms later.
+// publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
+// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
+// the first 100 ms, and within 250 ms later.
 typedef struct shm_latest shm_latest;
 
 // A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
 // The next owner is notified (EOWNERDEAD) and puts them in order.
 //
-// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited for 50 ms
-// is next. A thread that waits notices the death of the owner within 10 ms during the first 100 ms, and within
-// 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended: shmkey(3) says
-// what this takes.
+// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one
+// that has waited for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+// first 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has
+// ended: shmkey(3) says what this takes.
 typedef struct shm_mutex shm_mutex;
 
-// Messages from one process to another, of any length up to the ring's capacity, in order and none lost.
+// Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 //
 // The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
 // releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-// are up to 64 senders. What was sent stays, also while no process has the ring open.
+// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 //
-// A message that was committed is received, whichever process dies; one that was not is never seen. A message that
-// the receiver had not released when it died is received by the next one. When all senders have ended, a receiver
-// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
-// of the receiver. Before the first process takes a role, the other side waits for it.
+// A message that was committed is received, whichever process dies; one that was not committed is never received. A
+// message that the receiver had not released when it died is received by the next one. When all senders have ended,
+// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
+// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
+// side waits for it.
 //
-// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
-// 16 KiB, 16 bytes and that.
+// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
+// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
+// so an empty ring accepts a message of the whole capacity.
 typedef struct shm_ring shm_ring;
 
 // A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
@@ -148,11 +176,11 @@ typedef struct shm_rwlock shm_rwlock;
 // while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
 typedef struct shm_semaphore shm_semaphore;
 
-// What the kernel knows of a segment at one moment. The words are those of shmctl(2).
+// What the kernel knows of a segment at one time. The terms are those of shmctl(2).
 typedef struct shm_status {
-  // Exact size in bytes, as asked for when it was created.
+  // The exact size in bytes, as given when it was created.
   uint64_t size;
-  // How many times it is attached, by all processes together.
+  // The number of its attachments, in all processes together.
   uint64_t nattch;
   // When it was last attached, in seconds since 1970; 0 for never.
   int64_t atime;
@@ -174,26 +202,26 @@ typedef struct shm_status {
   uint32_t cgid;
   // The process that created it.
   int32_t cpid;
-  // The process that attached or detached it last; 0 for none.
+  // The process that last attached or detached it; 0 for none.
   int32_t lpid;
-  // 1 if it has been removed and goes when the last process detaches it.
+  // 1 if it has been removed, so that the last detach destroys it.
   unsigned char removed;
   // 1 if it is locked into memory (SHM_LOCK).
   unsigned char locked;
-  // 0; for later versions.
+  // 0; reserved.
   unsigned char reserved[50];
 } shm_status;
 
-// Where an object lies, for the functions shm_..._open_at(). Begin with SHMKEY_PLACE_INIT, and set one of
-// three: name; path and proj_id; id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
+// Where an object lies, for the functions shm_..._open_at(). Initialise it with SHMKEY_PLACE_INIT, then
+// set the name, or path and proj_id, or id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
 // SHMKEY_PLACE_SEGMENT() do both. The strings belong to the caller, and are not used after the call.
 typedef struct shm_place {
   // A name, 1 to 256 bytes and a NUL; or NULL.
   const char *name;
   // A file that exists; or NULL. The object records the file and the project id.
   const char *path;
-  // Where the object begins in the segment id, in bytes: a multiple of 64; else 0. The bytes there
-  // must be 0 before the object is created.
+  // With id: where the object begins in that segment, in bytes, a multiple of 64; else 0. The bytes
+  // there must be 0 before the object is created.
   size_t offset;
   // How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
   int64_t timeout;
@@ -204,11 +232,11 @@ typedef struct shm_place {
   int proj_id;
   // The id of a segment that exists; or -1.
   int id;
-  // 0; for later versions.
+  // 0; reserved.
   uint32_t reserved[5];
 } shm_place;
 
-// A message for shm_ring_send_batch().
+// A message for shm_ring_send_batch() and shm_broadcast_publish_batch().
 typedef struct shm_bytes {
   // The first byte.
   const void *data;
@@ -216,17 +244,19 @@ typedef struct shm_bytes {
   size_t size;
 } shm_bytes;
 
-// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
+// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort(), or from
+// shm_broadcast_reserve() to shm_broadcast_commit() or shm_broadcast_abort().
 typedef struct shm_slot {
   // The first byte, 8-byte aligned.
   void *data;
   // The number of bytes.
   size_t size;
-  // A number that no other slot of this process has, never 0.
+  // A number that no other slot of this process has; never 0.
   uint64_t number;
 } shm_slot;
 
-// A message in place, from shm_ring_peek() to shm_ring_release().
+// A message in place, from shm_ring_peek() to shm_ring_release(), or from shm_broadcast_peek() to
+// shm_broadcast_release().
 typedef struct shm_message {
   // The first byte, 8-byte aligned.
   const void *data;
@@ -247,16 +277,16 @@ typedef struct shm_failure {
 extern "C" {
 #endif // __cplusplus
 
-// Opens or creates the segment that a path and a project id stand for: ftok(3) and shmget(2) in one call.
-// To open one by a key that is a number, see shm_open_key_number().
+// Opens or creates the segment that belongs to a path and a project id: ftok(3) and shmget(2) in one call. To
+// open one by a key that is a number, see shm_open_key_number().
 //
-// path: a file that exists. Every path of one file gives one key; the file's content does not matter. NULL
+// path: a file that exists. All paths of one file give the same key; the file's content does not matter. NULL
 // creates a segment without a key, as shm_open_private() does, and proj_id is not used.
-// proj_id: a character or 1 to 255. Its low 8 bits count, and cannot all be 0.
+// proj_id: a character or 1 to 255. Only its low 8 bits are used, and they must not all be 0.
 // size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 // that exists must have at least this size; 0 accepts any.
 // flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-// exist; 0 opens one that exists. All flags of shmget(2) have their meaning. Permission bits are octal:
+// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too. Permission bits are octal:
 // 666 without the leading 0 is 01232, which is SHMKEY_CREATE and the mode 0232.
 //
 // Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
@@ -265,33 +295,33 @@ extern "C" {
 // EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
 // the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
 // the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
-// does not allow it; ENOSPC the limit shmmni or shmall is reached (not the disk's); ENOMEM there is no
-// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path leads nowhere; ENOSYS there is
-// no System V shared memory here; and those of stat(2).
+// does not allow it; ENOSPC the limit shmmni or shmall is reached (no disk is full); ENOMEM there is not
+// enough memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path is a bad address; ENOSYS
+// there is no System V shared memory here; and those of stat(2).
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 
-// Opens or creates the segment that a name stands for. No file is needed: the name is hashed to a key from 1
-// to 2147483647, the same in every program that uses this library. Two names share a key once in 2^31 pairs.
+// Opens or creates the segment that belongs to a name. No file is needed: the library hashes the name to a key
+// from 1 to 2147483647, which is the same in every program. One of 2^31 pairs of names has the same key.
 //
-// name: 1 to 4095 bytes of any value and a NUL.
+// name: 1 to 4095 bytes of any value, and a NUL.
 // size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 // that exists must have at least this size; 0 accepts any.
 // flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too.
 //
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
 // Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
 // 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
 // read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
-// the name is NULL or leads nowhere; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM
+// the name is NULL or a bad address; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
 // flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 
-// Opens or creates the segment with a key that is a number, such as one in the header of an existing program.
+// Opens or creates the segment with this key, a number, such as one in the header file of an existing program.
 // To make the key from a path and a project id, see shm_open_key().
 //
 // key: any number; 0 is IPC_PRIVATE and creates a segment without a key. -1 is a key, too: check the result
@@ -299,15 +329,15 @@ SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 // size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 // that exists must have at least this size; 0 accepts any.
 // flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too.
 //
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
 // Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
 // shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
 // it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM flags has
-// SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
+// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 
@@ -320,39 +350,40 @@ SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
 // Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
-// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory;
-// EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough
+// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory
+// here.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
 // Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
-// Processes that have it attached keep it and go on.
+// Processes that have it attached can go on using it.
 //
 // id: as an open function returned it, in this process or in another.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM this process is
-// not that of the owner, the creator or root.
+// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM the user of this
+// process is neither the owner, the creator nor root.
 // Threads: any, also in a signal handler.
 int shm_remove(int id);
 
 // Changes the permission bits of a segment. They decide what can be attached from now on; what is attached
-// stays attached. The kernel sets owner and mode in one call, so this reads the owner first: a change of the
-// owner by another process in between is lost.
+// stays attached. The kernel sets owner and mode in one call, so this reads the owner first; if another
+// process changes the owner in between, that change is lost.
 //
 // id: as an open function returned it, in this process or in another.
 // mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 //
 // Returns: 0; or -1.
 // Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
-// destroyed; EPERM this process is not that of the owner, the creator or root; EACCES only before Linux 4.17,
-// the mode does not let this process read.
+// destroyed; EPERM the user of this process is neither the owner, the creator nor root; EACCES only before
+// Linux 4.17, the mode does not let this process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 
 // Changes the owner of a segment, its group or both. The creator keeps the owner's rights. The kernel sets
-// owner and mode in one call, so this reads the mode first: a change of the mode by another process in
-// between is lost.
+// owner and mode in one call, so this reads the mode first; if another process changes the mode in between,
+// that change is lost.
 //
 // id: as an open function returned it, in this process or in another.
 // uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
@@ -360,17 +391,17 @@ SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 //
 // Returns: 0; or -1.
 // Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
-// the segment was removed and destroyed; EPERM this process is not that of the owner, the creator or root;
-// EACCES only before Linux 4.17, the mode does not let this process read.
+// the segment was removed and destroyed; EPERM the user of this process is neither the owner, the creator nor
+// root; EACCES only before Linux 4.17, the mode does not let this process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 
 // Attaches a segment: its memory becomes part of this process, at a page-aligned address that the kernel
-// chooses. A segment can be attached many times. Its bytes are not synchronised: other processes see each byte
-// that this one writes at once, in any order.
+// chooses. A segment can be attached many times. Access to its bytes is not synchronised: what this process
+// writes becomes visible to the others byte by byte, in any order.
 //
 // id: as an open function returned it, in this process or in another.
-// flags: 0 to read and write; SHMKEY_READ_ONLY to read: a write is then SIGSEGV. SHM_RND, SHM_REMAP and
+// flags: 0 to read and write; SHMKEY_READ_ONLY to read; a write then raises SIGSEGV. SHM_RND, SHM_REMAP and
 // SHM_EXEC are those of shmat(2).
 //
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
@@ -381,8 +412,8 @@ SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
-// Attaches a segment at an address that the caller chooses. What is mapped there is replaced only with
-// SHM_REMAP, and then whatever it is.
+// Attaches a segment at an address that the caller chooses. If something is mapped there, SHM_REMAP replaces
+// it, whatever it is; without SHM_REMAP the call fails.
 //
 // id: as an open function returned it, in this process or in another.
 // address: a multiple of the page size, or any address with SHM_RND, which rounds it down; NULL lets the
@@ -397,9 +428,9 @@ SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
-// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2 MiB, with
-// MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always". Without huge
-// pages the segment is attached all the same.
+// Attaches a segment on huge pages where the system has them: a segment of 2 MiB or more, at a multiple of 2
+// MiB, with MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always".
+// If there are no huge pages, the segment is attached on ordinary ones.
 //
 // id: as an open function returned it, in this process or in another.
 // flags: 0 to read and write; SHMKEY_READ_ONLY to read; SHM_EXEC.
@@ -407,17 +438,18 @@ SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 // Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 // process; a child made by fork(2) has the segment attached, too.
 // Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
-// destroyed; EACCES its mode does not allow it, or does not allow reading; ENOMEM there is no address space
-// left; ENOSYS there is no System V shared memory here.
+// destroyed; EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address
+// space left; ENOSYS there is no System V shared memory here.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
-// Detaches a segment. Its memory is then gone for all threads of the process.
+// Detaches a segment. No thread of the process can use its memory afterwards.
 //
 // addr: exactly what an attach function returned.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address: it is NULL, lies inside a segment, or was detached.
+// Errors: EINVAL no segment is attached at this address: the address is NULL or lies inside a segment, or the
+// segment was detached.
 // Threads: any, also in a signal handler.
 int shm_detach(const void *addr);
 
@@ -427,14 +459,14 @@ int shm_detach(const void *addr);
 // size: where to store the size in bytes; untouched on failure.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address; EFAULT size is NULL or leads nowhere; ENOENT /proc is
-// not mounted.
+// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
+// process can write; ENOENT /proc is not mounted.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 
 // Makes all pages of an attached segment present, so that no later access faults; for writing if the segment
-// is attached for writing. The content does not change. The memory is taken at once, which takes 0.1 to 0.6
-// seconds for each GiB.
+// is attached for writing. The content does not change. The kernel allocates all pages during the call: 0.1 to
+// 0.6 seconds for each GiB.
 //
 // addr: exactly what an attach function returned.
 //
@@ -451,7 +483,7 @@ int shm_prefault(const void *addr);
 //
 // Returns: 0; or -1.
 // Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
-// let this process read; EFAULT status is NULL or leads nowhere.
+// let this process read; EFAULT status does not point to memory that this process can write.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 
@@ -466,18 +498,17 @@ SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 // Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
 // shm_remove(shm_semaphore_id(semaphore)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
-// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
-// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-// for shmget(2).
+// name is empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or
+// a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
+// another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no
+// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
+// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
+// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
 // Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Otherwise it does what shm_semaphore_open() does, and fails as that does.
+// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
 //
 // place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -486,10 +517,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_semaphore_close() closes; or NULL.
-// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset
-// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
-// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user
+// of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
+// EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place, unsigned int first, int flags);
 
@@ -533,9 +564,10 @@ SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_id(const struct shm_semaphore *semaphore);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+// system call, about 0.3 us.
 //
 // semaphore: a handle that is open.
 //
@@ -556,40 +588,40 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: how many bytes the mutex protects; 0 or more. All processes give the same.
-// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+// same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists.
 //
 // Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
 // shm_remove(shm_mutex_id(mutex)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
-// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
-// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
-// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
-// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
-// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
+// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
+// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+// another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 1024 bytes and size. Otherwise it does what shm_mutex_open() does, and fails as that does.
+// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
 //
 // place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
 // size: how many bytes the mutex protects; 0 or more. All processes give the same.
-// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+// same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_mutex_close() closes; or NULL.
-// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
-// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
-// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+// place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
 
@@ -647,9 +679,10 @@ int shm_mutex_unlock(struct shm_mutex *mutex);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_mutex_id(const struct shm_mutex *mutex);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+// system call, about 0.3 us.
 //
 // mutex: a handle that is open.
 //
@@ -661,7 +694,7 @@ SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 // Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
 // child made by fork(2) closes its own copy.
 //
-// mutex: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
@@ -894,13 +927,13 @@ SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 void shm_rwlock_close(struct shm_rwlock *lock);
 
-// Opens a latest value, or creates it without a value. All processes make this call; it waits up to 5 seconds
-// until another process has created the latest value.
+// Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
+// to 5 seconds until another process has created the latest value.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: the size of a value in bytes; 0 or more. All processes give the same.
-// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+// same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
 // this process cannot write.
@@ -908,34 +941,33 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
 // shm_remove(shm_latest_id(latest)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
-// empty or too long, size is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags
-// has an undefined bit; EFAULT the name is NULL or leads nowhere; EACCES the segment's mode does not let this
-// process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
-// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small
-// or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-// shmget(2).
+// empty or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has
+// an undefined bit; EFAULT the name is NULL or a bad address; EACCES the segment's mode does not let this process
+// read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library,
+// or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed;
+// ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
 // takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-// Otherwise it does what shm_latest_open() does, and fails as that does.
+// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
 //
 // place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
 // size: the size of a value in bytes; 0 or more. All processes give the same.
-// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+// same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
 // process cannot write.
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL.
-// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
-// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
-// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+// place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
 
@@ -943,7 +975,7 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *pl
 // until it is closed or its process ends.
 //
 // latest: a handle that is open.
-// value: as many bytes as the size it was opened with. They are copied, and may lie in shared memory.
+// value: the value, of the size that the handle was opened with. The bytes are copied, and may lie in shared memory.
 //
 // Returns: 0; or -1.
 // Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
@@ -955,7 +987,7 @@ SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *va
 // Copies the newest value. Readers and the publisher never wait for each other.
 //
 // latest: a handle that is open.
-// value: room for as many bytes as the size it was opened with.
+// value: room for a value, of the size that the handle was opened with.
 //
 // Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
 // value are arbitrary; or -1.
@@ -963,18 +995,17 @@ SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *va
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *value);
 
-// Waits for a value of another version than one that was seen, and copies the newest. Signals do not end the
-// wait.
+// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait.
 //
 // latest: a handle that is open.
-// seen: the version that was read last; 0 for none.
-// value: room for as many bytes as the size it was opened with.
+// seen: the version that the caller has read last; 0 for none.
+// value: room for a value, of the size that the handle was opened with.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the value's version, 1 or more; or -1.
-// Errors: ETIMEDOUT no value was published for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT;
-// ESTALE the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout
-// is less than -1; EFAULT latest or value is NULL.
+// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; ESTALE
+// the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout is less
+// than -1; EFAULT latest or value is NULL.
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
 
@@ -996,9 +1027,10 @@ SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_latest_id(const struct shm_latest *latest);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+// system call, about 0.3 us.
 //
 // latest: a handle that is open.
 //
@@ -1010,7 +1042,7 @@ SHMKEY_MUST_USE int shm_latest_removed(const struct shm_latest *latest);
 // Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
 // closes its own copy.
 //
-// latest: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// latest: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_latest_close(struct shm_latest *latest);
 
@@ -1018,7 +1050,7 @@ void shm_latest_close(struct shm_latest *latest);
 // created the ring.
 //
 // name: 1 to 256 bytes of any value and a NUL.
-// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 // the same. 0 opens a ring that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -1027,22 +1059,22 @@ void shm_latest_close(struct shm_latest *latest);
 // Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
 // shm_remove(shm_ring_id(ring)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
-// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
-// flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file
-// has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no
-// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
-// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
-// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit
+// (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or a bad address; EACCES flags
+// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has
+// this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object
+// of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
+// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that
+// creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
-// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
-// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 // the same. 0 opens a ring that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
@@ -1050,9 +1082,9 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 //
 // Returns: a handle, which shm_ring_close() closes; or NULL.
 // Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+// place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
 
@@ -1065,27 +1097,27 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-// size is larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead;
-// ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG
-// another program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1;
-// EDEADLK this thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL,
-// or message is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE size is
+// larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC
+// there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another
+// program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this
+// thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message
+// is NULL and size is not 0.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
-// Sends several messages, as many as there is room for before the timeout; the receiver sees those that go together
-// at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are sent, and a call that
-// begins with it reports the error.
+// Sends several messages, as many as there is room for before the timeout. Those for which there is room together
+// become visible to the receiver at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before
+// it are sent, and the next call, which begins with it, reports the error.
 //
 // ring: a handle that is open.
-// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
-// memory.
+// messages: an array of count structures. Each is read once. The structures, and the bytes that they point to, may
+// lie in shared memory.
 // count: how many messages.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: how many messages were sent, from the first on; or -1, and then none.
-// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not fit
+// Returns: how many messages were sent, beginning with the first; or -1, and then none was.
+// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 // into memory.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
@@ -1095,16 +1127,17 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struc
 // the other senders wait until then.
 //
 // If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
-// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but while
-// that thread is live, in no other thread (EPERM).
+// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too; while that
+// thread is live, they fail in every other thread (EPERM).
 //
 // ring: a handle that is open.
 // size: how many bytes, 0 to the ring's capacity.
-// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up.
+// slot: where to store the slot. The caller may write its bytes until the slot is committed or given up.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+// no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
@@ -1113,9 +1146,9 @@ SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct 
 //
 // ring: the handle that has reserved the slot.
 // slot: as shm_ring_reserve() has stored it.
-// size: how many of its bytes the message has, from the first on.
+// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 //
-// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
 // Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
 // the slot has fewer bytes; EFAULT ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -1127,7 +1160,7 @@ SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot
 // ring: the handle that has reserved the slot.
 // slot: as shm_ring_reserve() has stored it.
 //
-// Returns: 0; or -1, and then nothing is changed.
+// Returns: 0; or -1, and then nothing has changed.
 // Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
 // ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -1143,15 +1176,16 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-// the buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
-// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another
-// program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is
-// not 0.
+// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE the
+// buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
+// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG
+// another program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL
+// and size is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
-// Receives several messages: waits for the first, and takes those that are there with it and fit.
+// Receives several messages: waits for the first, and also takes those that follow it in the ring and fit into the
+// buffer.
 //
 // ring: a handle that is open.
 // buffer: room for size bytes. The messages are stored one behind the other.
@@ -1160,33 +1194,34 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // count: the largest number of messages, 1 or more.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: how many messages were received; or -1, and then none.
+// Returns: how many messages were received; or -1, and then none was.
 // Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
-// Waits for a message and gives access to it in place. It stays the next one until shm_ring_release(). A call that peeks
-// again or receives begins with the same message, and ends this access, also if it fails.
+// Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
+// Another call that peeks or receives begins with the same message, and ends this access even if it fails.
 //
 // ring: a handle that is open.
 // message: where to store the message.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Releases the peeked message, so that the following one is the next. Look at the result: with SHMKEY_DROP_OLDEST the
-// sender may have overwritten what was read.
+// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+// sender may have overwritten the message while it was read.
 //
 // ring: the handle that has peeked.
 // message: as shm_ring_peek() has stored it.
 //
 // Returns: 0; or -1.
-// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-// and nothing is changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and the bytes
-// that were read are arbitrary; EFAULT ring or message is NULL.
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+// peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
+// the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_release(struct shm_ring *ring, const struct shm_message *message);
 
@@ -1194,7 +1229,7 @@ SHMKEY_MUST_USE int shm_ring_release(struct shm_ring *ring, const struct shm_mes
 //
 // ring: a handle that is open.
 //
-// Returns: 0, also if this handle has the role; or -1.
+// Returns: 0, even if this handle has the role already; or -1.
 // Errors: EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders;
 // EBADMSG another program has overwritten the ring; EINVAL this handle has a slot reserved; EFAULT ring is NULL.
 // Threads: one at a time sends with a handle; not in a signal handler.
@@ -1204,7 +1239,7 @@ int shm_ring_begin_sending(struct shm_ring *ring);
 //
 // ring: a handle that is open.
 //
-// Returns: 0, also if this handle has the role; or -1.
+// Returns: 0, even if this handle has the role already; or -1.
 // Errors: EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is NULL.
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_begin_receiving(struct shm_ring *ring);
@@ -1214,8 +1249,8 @@ int shm_ring_begin_receiving(struct shm_ring *ring);
 //
 // ring: a handle that is open.
 //
-// Returns: 0, also if this handle does not have the role; or -1, and then nothing is changed.
-// Errors: EPERM another thread, which is live, has a slot reserved with this handle; EFAULT ring is NULL.
+// Returns: 0, even if this handle does not have the role; or -1, and then nothing has changed.
+// Errors: EPERM another live thread has a slot reserved with this handle; EFAULT ring is NULL.
 // Threads: one at a time sends with a handle; not in a signal handler.
 int shm_ring_end_sending(struct shm_ring *ring);
 
@@ -1223,12 +1258,12 @@ int shm_ring_end_sending(struct shm_ring *ring);
 //
 // ring: a handle that is open.
 //
-// Returns: 0, also if this handle does not have the role; or -1.
+// Returns: 0, even if this handle does not have the role; or -1.
 // Errors: EFAULT ring is NULL.
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_end_receiving(struct shm_ring *ring);
 
-// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
+// Returns the length of the longest message: the capacity that the ring was created with.
 //
 // ring: a handle that is open.
 //
@@ -1237,7 +1272,7 @@ int shm_ring_end_receiving(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
 
-// Returns how many bytes of the ring are in use, by messages and their headers.
+// Returns how many bytes of the ring are in use: what the messages take that are not released.
 //
 // ring: a handle that is open.
 //
@@ -1264,9 +1299,10 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+// system call, about 0.3 us.
 //
 // ring: a handle that is open.
 //
@@ -1278,12 +1314,294 @@ SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 // Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
 // closes its own copy.
 //
-// While another thread, which is live, has a slot reserved with this handle, that thread may be writing into it: then the
-// handle is not closed and stays valid, and errno is EPERM.
+// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
+// not closed and stays valid, and errno is EPERM.
 //
-// ring: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// ring: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_ring_close(struct shm_ring *ring);
+
+// Opens a broadcast, or creates it. All processes make this call; it waits up to 5 seconds until another process has
+// created the broadcast.
+//
+// name: 1 to 256 bytes of any value and a NUL.
+// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length of
+// the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
+// options are.
+// options: 0, or SHMKEY_LOSSY. All processes give the same.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
+//
+// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
+// shm_remove(shm_broadcast_id(broadcast)).
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
+// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
+// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
+// the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
+// its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
+// another kind of object, another capacity or other options, or no object of this library is there;
+// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it; ENODATA,
+// EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
+// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
+
+// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 5888
+// bytes at most and nine eighths of the capacity. Otherwise it does what shm_broadcast_open() does, and fails as that does.
+//
+// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
+// call only.
+// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length of
+// the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
+// options are.
+// options: 0, or SHMKEY_LOSSY. All processes give the same.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
+//
+// Returns: a handle, which shm_broadcast_close() closes; or NULL.
+// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+
+// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error() names
+// if the time is over. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
+// ends. Signals do not end the wait.
+//
+// broadcast: a handle that is open.
+// message: the bytes, which are copied and may lie in shared memory.
+// size: how many bytes, 0 to the broadcast's capacity.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0; or -1.
+// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+// size is larger than the capacity; EBUSY another handle is the publisher, and its process is not known to be dead;
+// EBADMSG another program has overwritten the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1;
+// EACCES this process cannot write the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
+// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
+
+// Publishes several messages, as many as there is room for before the timeout; subscribers see those that go together
+// at once. Stops at a message that cannot be published: those before it are, and a call that begins with it reports the error.
+//
+// broadcast: a handle that is open.
+// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
+// memory.
+// count: how many messages.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: how many messages were published, from the first on; or -1, and then none.
+// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not
+// fit into memory.
+// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast, const struct shm_bytes *messages, size_t count, int64_t timeout);
+
+// Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
+// shm_broadcast_commit() publishes the message, shm_broadcast_abort() gives the slot up; until then the handle publishes nothing
+// else. shm_broadcast_end_publishing() and shm_broadcast_close() give it up, too.
+//
+// broadcast: a handle that is open.
+// size: how many bytes, 0 to the broadcast's capacity.
+// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie in
+// the handle's own memory if they would go round the end of the broadcast's.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0; or -1.
+// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot is
+// NULL.
+// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
+
+// Publishes the message that was written into a slot.
+//
+// broadcast: the handle that has reserved the slot.
+// slot: as shm_broadcast_reserve() has stored it.
+// size: how many of its bytes the message has, from the first on.
+//
+// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EINVAL the slot has fewer
+// bytes; EFAULT broadcast or slot is NULL.
+// Threads: one at a time publishes with a handle; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_commit(struct shm_broadcast *broadcast, const struct shm_slot *slot, size_t size);
+
+// Gives up a slot; nothing is published.
+//
+// broadcast: the handle that has reserved the slot.
+// slot: as shm_broadcast_reserve() has stored it.
+//
+// Returns: 0; or -1, and then nothing is changed.
+// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EFAULT broadcast or slot is
+// NULL.
+// Threads: one at a time publishes with a handle; not in a signal handler.
+int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *slot);
+
+// Takes the publisher's role before there is anything to publish, so that the subscribers notice if this process dies.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 0, also if this handle has the role; or -1.
+// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
+// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT broadcast is
+// NULL.
+// Threads: one at a time publishes with a handle; not in a signal handler.
+int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
+
+// Releases the publisher's role, and gives up a slot that is reserved. The subscribers get EPIPE when they have received
+// all messages.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 0, also if this handle does not have the role; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: one at a time publishes with a handle; not in a signal handler.
+int shm_broadcast_end_publishing(struct shm_broadcast *broadcast);
+
+// Subscribes with a handle, or anew with one that is subscribed: the first message that it receives is the next one that
+// is published, or the oldest that is there.
+//
+// broadcast: a handle that is open.
+// options: 0, or SHMKEY_FROM_OLDEST.
+//
+// Returns: 0; or -1, and then the handle is not subscribed.
+// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
+// a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
+// broadcast is NULL.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int options);
+
+// Ends the subscription of a handle: the publisher no longer waits for it.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 0, also if this handle is not subscribed; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: one at a time receives with a handle; not in a signal handler.
+int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
+
+// Receives a message into a buffer; waits for one. Signals do not end the wait.
+//
+// broadcast: a handle that is subscribed.
+// buffer: room for size bytes.
+// size: in bytes; the broadcast's capacity is enough for every message.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the message's length in bytes, 0 or more; or -1.
+// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
+// the buffer is too short, and the message stays the next one; EPERM the handle is not subscribed in this process; EPIPE,
+// EOWNERDEAD there is no message, and the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken
+// this subscriber for dead; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT
+// broadcast is NULL, or buffer is NULL and size is not 0.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
+
+// Receives several messages: waits for the first, and takes those that are there with it and fit.
+//
+// broadcast: a handle that is subscribed.
+// buffer: room for size bytes. The messages are stored one behind the other.
+// size: in bytes.
+// lengths: room for count lengths, in bytes.
+// count: the largest number of messages, 1 or more.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: how many messages were received; or -1, and then none.
+// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL so many lengths do not fit into
+// memory.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+
+// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the memory;
+// else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that peeks again or
+// receives begins with the same message, and ends this access, also if it fails; so do shm_broadcast_subscribe(),
+// shm_broadcast_unsubscribe() and shm_broadcast_close().
+//
+// broadcast: a handle that is subscribed.
+// message: where to store the message.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the message's length in bytes, 0 or more; or -1.
+// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM there is no memory for a copy; EFAULT message is NULL.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
+
+// Releases the peeked message, so that the following one is the next.
+//
+// broadcast: the handle that has peeked.
+// message: as shm_broadcast_peek() has stored it.
+//
+// Returns: 0; or -1.
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
+// and nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead, and the bytes that
+// were read are arbitrary; EFAULT broadcast or message is NULL.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const struct shm_message *message);
+
+// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them, since it
+// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+//
+// broadcast: a handle that is subscribed.
+//
+// Returns: 0 or more; or -1.
+// Errors: EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+// Threads: the one that receives with the handle; not in a signal handler.
+SHMKEY_MUST_USE int64_t shm_broadcast_missed(struct shm_broadcast *broadcast);
+
+// Returns the length of the longest message: the capacity that the broadcast was created
+// with.
+//
+// broadcast: a handle that is open.
+//
+// Returns: that length in bytes; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_capacity(const struct shm_broadcast *broadcast);
+
+// Returns how many bytes are in use, by messages that are not overwritten, also if all subscribers have received them.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 0 or more; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE ptrdiff_t shm_broadcast_used(const struct shm_broadcast *broadcast);
+
+// Returns how many subscribers there are: those that can write, and have neither unsubscribed nor been dropped after
+// their death.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 0 to 64; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadcast);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// broadcast: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// broadcast: a handle that is open.
+//
+// Returns: 1 if it has been removed, 0 if not; or -1.
+// Errors: EFAULT broadcast is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast);
+
+// Closes a handle: releases the publisher's role, gives up a slot that is reserved, and unsubscribes. What was published
+// stays. A child made by fork(2) closes its own copy.
+//
+// broadcast: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
+void shm_broadcast_close(struct shm_broadcast *broadcast);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
 // the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that

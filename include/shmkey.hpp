@@ -22,13 +22,14 @@
 /// information. shmkey(3) and <shmkey.h> say what waits for what, what survives a death, and each errno.
 ///
 /// - Failures are values: a result<T> has a T or an error. Only result::value() throws, if there is no
-///   value, and ring::recv() into a std::string, if there is no memory.
-/// - Handles (mutex, rwlock, condvar, semaphore, latest, ring) can be moved and not copied. Their destructors close
-///   them; remove() removes the segment. A guard, slot or message must not outlive its handle, which can
-///   be moved in between. A moved-from handle can be assigned or destroyed; other calls fail (EFAULT).
-/// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. One thread at a time publishes a latest value,
-///   sends to a ring and receives from it. A guard, and a slot of a ring with many senders, ends in the
-///   thread where it began.
+///   value, and recv() into a std::string, if there is no memory.
+/// - Handles (mutex, rwlock, condvar, semaphore, latest, ring, broadcast) can be moved and not copied. Their
+///   destructors close them; remove() removes the segment. A guard, slot or message must not outlive its
+///   handle, which can be moved in between. A moved-from handle can be assigned or destroyed; other calls
+///   fail (EFAULT).
+/// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. One thread at a time
+///   publishes a latest value, sends to a ring and receives from it; the same goes for a broadcast. A guard,
+///   and a slot of a ring with many senders, ends in the thread where it began.
 /// - A child made by fork() may use its parent's handles. The guards, slots and messages of the parent
 ///   are not the child's; their destructors do nothing there.
 #ifndef SHMKEY_HPP
@@ -282,7 +283,7 @@ protected:
 private:
     int flags_;
 };
-/// The same for a latest value, which can be opened read_only, too.
+/// The same for a latest value and a lossy broadcast, which can be opened read_only, too.
 class latest_access : private creation {
 public:
     using creation::creation;
@@ -302,6 +303,19 @@ enum class ring_options : int {
 }
 inline constexpr ring_options many_senders = ring_options::many_senders;
 inline constexpr ring_options drop_oldest = ring_options::drop_oldest;
+
+/// What a broadcast does when there is no room. All processes that open a broadcast give the same.
+enum class broadcast_mode : int {
+    lossless = 0,         ///< The publisher waits for the slowest subscriber.
+    lossy = SHMKEY_LOSSY, ///< The publisher never waits, and overwrites the oldest messages.
+};
+inline constexpr broadcast_mode lossless = broadcast_mode::lossless;
+inline constexpr broadcast_mode lossy = broadcast_mode::lossy;
+/// Where a subscriber begins.
+enum class start : int {
+    next = 0,                    ///< With the next message that is published.
+    oldest = SHMKEY_FROM_OLDEST, ///< With the oldest message that is there.
+};
 
 /// Returns the version of the library in use, such as "0.1.0".
 [[nodiscard]] inline std::string_view version() noexcept { return shm_version(); }
@@ -487,12 +501,12 @@ template <class T> struct shared {
 };
 
 /// Bytes in a segment: what an attachment, a slot and a message have in common. C has the members data and
-/// size. An attachment has no ring.
-template <class C> struct part {
-    shm_ring *ring;
+/// size; From is the object that a slot or a message is of. An attachment is of none.
+template <class C, class From> struct part {
+    From *from;
     C bytes;
 };
-template <class C, void (*Release)(part<C> &)> class memory {
+template <class C, class From, void (*Release)(part<C, From> &)> class memory {
     using pointer = decltype(C::data);
     using byte = std::conditional_t<std::is_same_v<pointer, void *>, std::byte, const std::byte>;
 
@@ -507,33 +521,39 @@ public:
 #endif
 
 protected:
-    explicit memory(part<C> held) noexcept : held_(held) {}
+    explicit memory(part<C, From> held) noexcept : held_(held) {}
 
-    owned<part<C>, Release> held_;
+    owned<part<C, From>, Release> held_;
 };
 
 struct attached {
     void *data;
     std::size_t size;
 };
-inline void detach(part<attached> &part)
+inline void detach(part<attached, void> &part)
 {
     if (part.bytes.data != nullptr) {
         shm_detach(part.bytes.data);
     }
 }
-inline void abort(part<shm_slot> &part)
+inline void abort(part<shm_slot, shm_ring> &part)
 {
-    if (part.ring != nullptr) {
-        shm_ring_abort(part.ring, &part.bytes);
+    if (part.from != nullptr) {
+        shm_ring_abort(part.from, &part.bytes);
     }
 }
-inline void keep(part<shm_message> &) {}
+inline void abort(part<shm_slot, shm_broadcast> &part)
+{
+    if (part.from != nullptr) {
+        shm_broadcast_abort(part.from, &part.bytes);
+    }
+}
+template <class From> void keep(part<shm_message, From> &) {}
 
 } // namespace detail
 
 /// A segment that is part of this process' memory. The destructor detaches it.
-class [[nodiscard]] attachment : public detail::memory<detail::attached, detail::detach> {
+class [[nodiscard]] attachment : public detail::memory<detail::attached, void, detail::detach> {
 public:
     /// Returns the T at an offset; nullptr if it does not fit there, or not at this alignment.
     template <class T> [[nodiscard]] T *at(std::size_t offset = 0) const noexcept
@@ -762,7 +782,7 @@ public:
 
     using base::base;
     /// Opens the mutex, or creates it.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<mutex> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<mutex>(where, layout, [&](const shm_place *at, const char *type) {
@@ -907,7 +927,7 @@ template <class T> class [[nodiscard]] latest
 public:
     using base::base;
     /// Opens the latest value, or creates it without a value. Read permission is enough to read.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<latest> open(const place &where, latest_access how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<latest>(where, layout, [&](const shm_place *at, const char *type) {
@@ -958,7 +978,7 @@ public:
     }
 };
 
-/// Returns the bytes of a string, for ring::send_batch().
+/// Returns the bytes of a string, for ring::send_batch() and broadcast::publish_batch().
 [[nodiscard]] inline shm_bytes bytes_of(std::string_view text) noexcept { return {text.data(), text.size()}; }
 #if __cplusplus >= 202002L
 [[nodiscard]] inline shm_bytes bytes_of(std::span<const std::byte> bytes) noexcept
@@ -977,7 +997,7 @@ public:
     /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
     /// then the ring sends nothing else (EINVAL). While the thread that has reserved it is live, another
     /// thread can neither end sending (EPERM) nor close the ring: the handle then stays open.
-    class [[nodiscard]] slot : public detail::memory<shm_slot, detail::abort> {
+    class [[nodiscard]] slot : public detail::memory<shm_slot, shm_ring, detail::abort> {
     public:
         slot(slot &&) noexcept = default; // not assigned: the ring has one at a time
 
@@ -987,10 +1007,10 @@ public:
         /// Sends the first `size` bytes. Errors: EINVAL it has fewer; then it stays reserved.
         result<void> commit(std::size_t size) noexcept
         {
-            return ended(shm_ring_commit(held_->ring, &held_->bytes, size));
+            return ended(shm_ring_commit(held_->from, &held_->bytes, size));
         }
         /// Gives the slot up now. Errors: those of commit(); then nothing is changed.
-        result<void> abort() noexcept { return ended(shm_ring_abort(held_->ring, &held_->bytes)); }
+        result<void> abort() noexcept { return ended(shm_ring_abort(held_->from, &held_->bytes)); }
 
     private:
         friend class ring;
@@ -1006,7 +1026,7 @@ public:
 
     /// A message in place: data() is valid until the message is released, or the ring is peeked at or received
     /// from again. It stays the next one until it is released; the destructor does nothing.
-    class [[nodiscard]] message : public detail::memory<shm_message, detail::keep> {
+    class [[nodiscard]] message : public detail::memory<shm_message, shm_ring, detail::keep> {
     public:
         message(message &&) noexcept = default; // not assigned: the ring has one at a time
 
@@ -1017,7 +1037,7 @@ public:
         result<void> release() noexcept
         {
             const auto released = held_.take();
-            return detail::to(shm_ring_release(released.ring, &released.bytes));
+            return detail::to(shm_ring_release(released.from, &released.bytes));
         }
 
     private:
@@ -1026,7 +1046,8 @@ public:
     };
 
     /// Opens the ring, or creates it.
-    /// @param capacity the bytes of all messages together, 64 or more; 0 opens a ring that exists.
+    /// @param capacity the length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a
+    /// ring that exists.
     static result<ring> open(const place &where, std::size_t capacity, ring_options options = ring_options::none,
                              creation how = create{}) noexcept
     {
@@ -1142,7 +1163,7 @@ public:
     /// Releases the receiver's role.
     result<void> end_receiving() noexcept { return detail::to(shm_ring_end_receiving(get())); }
 
-    /// Returns the length of the longest message: the capacity, rounded up to a multiple of 8.
+    /// Returns the length of the longest message: the capacity.
     [[nodiscard]] result<std::size_t> capacity() const noexcept
     {
         return detail::to<std::size_t>(shm_ring_capacity(get()));
@@ -1153,6 +1174,203 @@ public:
     [[nodiscard]] result<std::int64_t> dropped() const noexcept
     {
         return detail::to<std::int64_t>(shm_ring_dropped(get()));
+    }
+};
+
+/// Messages from one process to up to 64 subscribers, each of which receives all of them: shm_broadcast. The first
+/// handle that publishes is the publisher, until it is closed or calls end_publishing(); a handle that has called subscribe()
+/// receives.
+class [[nodiscard]] broadcast
+    : public detail::object<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed> {
+public:
+    using object::object;
+
+    /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
+    /// then the handle publishes nothing else (EINVAL).
+    class [[nodiscard]] slot : public detail::memory<shm_slot, shm_broadcast, detail::abort> {
+    public:
+        slot(slot &&) noexcept = default; // not assigned: the handle has one at a time
+
+        /// Publishes the message. Errors: EFAULT it was committed or given up; EPERM the handle has given it up.
+        result<void> commit() noexcept { return commit(size()); }
+        /// Publishes the first `size` bytes. Errors: EINVAL it has fewer; then it stays reserved.
+        result<void> commit(std::size_t size) noexcept
+        {
+            return ended(shm_broadcast_commit(held_->from, &held_->bytes, size));
+        }
+        /// Gives the slot up now. Errors: those of commit(); then nothing is changed.
+        result<void> abort() noexcept { return ended(shm_broadcast_abort(held_->from, &held_->bytes)); }
+
+    private:
+        friend class broadcast;
+        using memory::memory;
+        result<void> ended(int answer) noexcept
+        {
+            if (answer != -1) {
+                (void) held_.take();
+            }
+            return detail::to(answer);
+        }
+    };
+
+    /// A message in place, or a copy of it: data() is valid until the message is released, or the handle peeks or
+    /// receives again. It stays the next one until it is released; the destructor does nothing.
+    class [[nodiscard]] message : public detail::memory<shm_message, shm_broadcast, detail::keep> {
+    public:
+        message(message &&) noexcept = default; // not assigned: the handle has one at a time
+
+        [[nodiscard]] std::string_view text() const noexcept { return {static_cast<const char *>(data()), size()}; }
+        /// Releases the message, so that the following one is the next. Errors: EFAULT it was released; EPERM
+        /// the handle has peeked or received since, or has unsubscribed; ESTALE the publisher of a lossless broadcast
+        /// has taken the subscriber for dead: the bytes that were read are arbitrary.
+        result<void> release() noexcept
+        {
+            const auto released = held_.take();
+            return detail::to(shm_broadcast_release(released.from, &released.bytes));
+        }
+
+    private:
+        friend class broadcast;
+        using memory::memory;
+    };
+
+    /// Opens the broadcast, or creates it. Read permission is enough to subscribe to a lossy one.
+    /// @param capacity the bytes of all messages together, 64 or more; 0 opens a broadcast that exists.
+    static result<broadcast> open(const place &where, std::size_t capacity, broadcast_mode mode = lossless,
+                                  latest_access how = create{}) noexcept
+    {
+        return detail::open_at<broadcast>(where, {}, [&](const shm_place *at, const char *) {
+            return shm_broadcast_open_at(at, capacity, static_cast<int>(mode), how.flags());
+        });
+    }
+    static result<broadcast> open(const place &where, std::size_t capacity, latest_access how) noexcept
+    {
+        return open(where, capacity, lossless, how);
+    }
+
+    /// Publishes a message; if it is lossless, waits for room. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the
+    /// capacity; EBUSY another handle is the publisher; EACCES it was opened read_only; EBADMSG another program has
+    /// overwritten the broadcast; EINVAL a slot is reserved.
+    result<void> publish(std::string_view text, timeout time = forever) noexcept
+    {
+        return publish_bytes(text.data(), text.size(), time);
+    }
+    /// The same of bytes. It has a name of its own, so that publish("text", 5) does not mean five bytes.
+    result<void> publish_bytes(const void *bytes, std::size_t size, timeout time = forever) noexcept
+    {
+        return detail::to(shm_broadcast_publish(get(), bytes, size, time.nanoseconds()));
+    }
+    /// Publishes several messages (see bytes_of()), as many as there is room for in time. Returns how many were
+    /// published, from the first on. Errors: those of publish(), if none was.
+    [[nodiscard]] result<std::size_t> publish_batch(const shm_bytes *messages, std::size_t count,
+                                                    timeout time = forever) noexcept
+    {
+        return detail::to<std::size_t>(shm_broadcast_publish_batch(get(), messages, count, time.nanoseconds()));
+    }
+    [[nodiscard]] result<std::size_t> publish_batch(std::initializer_list<shm_bytes> messages,
+                                                    timeout time = forever) noexcept
+    {
+        return publish_batch(messages.begin(), messages.size(), time);
+    }
+    /// Reserves room for a message of `size` bytes, to be written in place. Errors: those of publish(); ENOMEM.
+    [[nodiscard]] result<slot> reserve(std::size_t size, timeout time = forever) noexcept
+    {
+        shm_slot reserved{};
+        const int answer = shm_broadcast_reserve(get(), size, &reserved, time.nanoseconds());
+        return answer == -1 ? result<slot>(error::last()) : slot({get(), reserved});
+    }
+
+    /// Subscribes: the first message is the next one that is published, or the oldest that is there. Errors: ENOSPC there
+    /// are 64 subscribers; EBADMSG, ESTALE.
+    result<void> subscribe(start from = start::next) noexcept
+    {
+        return detail::to(shm_broadcast_subscribe(get(), static_cast<int>(from)));
+    }
+    /// Ends the subscription of a handle: the publisher no longer waits for it.
+    result<void> unsubscribe() noexcept { return detail::to(shm_broadcast_unsubscribe(get())); }
+
+    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE
+    /// the buffer is too short, and the message stays; EPERM it is not subscribed; EPIPE, EOWNERDEAD there is no message, and
+    /// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken it for dead; EBADMSG
+    /// another program has overwritten the broadcast.
+    [[nodiscard]] result<std::size_t> recv(void *buffer, std::size_t size, timeout time = forever) noexcept
+    {
+        return detail::to<std::size_t>(shm_broadcast_recv(get(), buffer, size, time.nanoseconds()));
+    }
+    /// Receives a message of any length into a string. Errors: those of recv(), except EMSGSIZE; ENOMEM. Throws
+    /// std::bad_alloc; then the message stays.
+    result<void> recv(std::string &text, timeout time = forever)
+    {
+        auto found = peek(time);
+        if (!found) {
+            return std::move(found).error();
+        }
+        text.assign(found->text());
+        return found->release();
+    }
+    /// Receives several messages, one behind the other, and stores their lengths: waits for the first, and
+    /// takes those that are there with it and fit. Returns how many. Errors: those of recv(), if none was
+    /// received.
+    [[nodiscard]] result<std::size_t> recv_batch(void *buffer, std::size_t size, std::size_t *lengths,
+                                                 std::size_t count, timeout time = forever) noexcept
+    {
+        return detail::to<std::size_t>(
+            shm_broadcast_recv_batch(get(), buffer, size, lengths, count, time.nanoseconds()));
+    }
+    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message goes round the end of
+    /// the memory; else to a copy. Errors: those of recv(), except EMSGSIZE; ENOMEM.
+    [[nodiscard]] result<message> peek(timeout time = forever) noexcept
+    {
+        shm_message peeked{};
+        const std::ptrdiff_t answer = shm_broadcast_peek(get(), &peeked, time.nanoseconds());
+        return answer == -1 ? result<message>(error::last()) : message({get(), peeked});
+    }
+#if __cplusplus >= 202002L
+    result<void> publish(std::span<const std::byte> bytes, timeout time = forever) noexcept
+    {
+        return publish_bytes(bytes.data(), bytes.size(), time);
+    }
+    [[nodiscard]] result<std::size_t> publish_batch(std::span<const shm_bytes> messages,
+                                                    timeout time = forever) noexcept
+    {
+        return publish_batch(messages.data(), messages.size(), time);
+    }
+    [[nodiscard]] result<std::size_t> recv(std::span<std::byte> buffer, timeout time = forever) noexcept
+    {
+        return recv(buffer.data(), buffer.size(), time);
+    }
+    [[nodiscard]] result<std::size_t> recv_batch(std::span<std::byte> buffer, std::span<std::size_t> lengths,
+                                                 timeout time = forever) noexcept
+    {
+        return recv_batch(buffer.data(), buffer.size(), lengths.data(), lengths.size(), time);
+    }
+#endif
+
+    /// Takes the publisher's role before there is anything to publish. Errors: EBUSY, EACCES, EBADMSG as publish().
+    result<void> begin_publishing() noexcept { return detail::to(shm_broadcast_begin_publishing(get())); }
+    /// Releases the publisher's role: the subscribers get EPIPE when they have received all messages.
+    result<void> end_publishing() noexcept { return detail::to(shm_broadcast_end_publishing(get())); }
+
+    /// Returns how many messages of a lossy broadcast this handle has missed since it subscribed. Errors: EPERM it is not
+    /// subscribed.
+    [[nodiscard]] result<std::int64_t> missed() noexcept
+    {
+        return detail::to<std::int64_t>(shm_broadcast_missed(get()));
+    }
+    /// Returns the length of the longest message: the capacity that the broadcast was created with.
+    [[nodiscard]] result<std::size_t> capacity() const noexcept
+    {
+        return detail::to<std::size_t>(shm_broadcast_capacity(get()));
+    }
+    /// Returns how many bytes are in use, by messages that are not overwritten.
+    [[nodiscard]] result<std::size_t> used() const noexcept
+    {
+        return detail::to<std::size_t>(shm_broadcast_used(get()));
+    }
+    /// Returns how many subscribers there are, without those that cannot write.
+    [[nodiscard]] result<int> subscribers() const noexcept
+    {
+        return detail::to<int>(shm_broadcast_subscribers(get()));
     }
 };
 

@@ -8,23 +8,26 @@ pub(crate) enum Kind {
     Semaphore = 2,
     Latest = 3,
     Ring = 4,
+    Broadcast = 5,
     RwLock = 6,
     Condvar = 7,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Mutex,
         Kind::Semaphore,
         Kind::Latest,
         Kind::Ring,
+        Kind::Broadcast,
         Kind::RwLock,
         Kind::Condvar,
     ];
 
-    /// Returns whether a process that may only read it can use it.
+    /// Returns whether a process that may only read it can use it: a broadcast only if it is lossy, which its own
+    /// `open` checks.
     pub fn can_be_read_only(self) -> bool {
-        self == Kind::Latest
+        matches!(self, Kind::Latest | Kind::Broadcast)
     }
 
     /// Returns its name for error messages.
@@ -34,6 +37,7 @@ impl Kind {
             Kind::Semaphore => "semaphore",
             Kind::Latest => "latest value",
             Kind::Ring => "ring",
+            Kind::Broadcast => "broadcast",
             Kind::RwLock => "reader-writer lock",
             Kind::Condvar => "condition variable",
         }
@@ -44,3 +48,5 @@ impl Kind {
 pub(crate) const MANY_SENDERS: u32 = 1;
 /// An option of a ring, as a bit in its header: a sender without room drops the oldest messages.
 pub(crate) const DROP_OLDEST: u32 = 2;
+/// An option of a broadcast, as a bit in its header: the publisher never waits.
+pub(crate) const LOSSY: u32 = 1;

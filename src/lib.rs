@@ -27,6 +27,7 @@
 //! | to | see |
 //! |---|---|
 //! | send messages that all arrive, in order | [`Ring`], [`TypedRing`] |
+//! | send messages to several processes, each of which receives all of them | [`Broadcast`] |
 //! | publish a value to readers that need only the newest | [`Latest`] |
 //! | share a value that one thread at a time may change | [`Mutex`] |
 //! | share a value that many threads read and few change | [`RwLock`] |
@@ -50,14 +51,14 @@
 //!           │                                   │
 //!           └───────────────┬───────────────────┘
 //!                           ▼
-//!         object    Mutex, RwLock, Condvar, Semaphore, Latest, Ring: the header, opening, roles, handles; one
-//!                   file per kind
+//!         object    Mutex, RwLock, Condvar, Semaphore, Latest, Ring, Broadcast: the header, opening, roles, handles;
+//!                   one file per kind
 //!         segment   Key, Segment, Attachment, Status
 //!         error     one error type; one table of kind, errno and text
 //!         holder    a number for each thread and process, and the liveness check
 //!                           │
 //!  core/                    ▼          ┌──── dropin/: the five names of libc
-//!         sync      algorithms over shared words: mutex, rwlock, condvar, semaphore, latest, ring, waiting
+//!         sync      algorithms over shared words: mutex, rwlock, condvar, semaphore, latest, ring, broadcast, waiting
 //!         explain   why a call failed: the facts behind an errno
 //!         sysv      ftok, shmget, shmat, shmdt, shmctl with C's conventions
 //!         backend   where segments are: System V in the kernel
@@ -76,7 +77,7 @@
 //! - *Creating*: `open` creates an object that is missing, with mode 0600, unless [`Place::create`] and
 //!   [`Place::mode`] say otherwise.
 //! - *Threads*: every type can be shared between threads or sent to another one, with two exceptions: one thread at a
-//!   time uses an end of a ring, and the guard of a lock, a slot or a message stays in its thread.
+//!   time uses an end of a ring or a broadcast, and the guard of a lock, a slot or a message stays in its thread.
 //! - *Fork*: a child inherits what its parent has attached, and the kernel counts that as another attachment. It has
 //!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
 //! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
@@ -106,6 +107,10 @@ pub use shmkey_core::sysv;
 
 pub use error::{Error, ErrorKind};
 pub use object::{
+    broadcast::{
+        Broadcast, BroadcastMessage, BroadcastMessages, BroadcastOptions, BroadcastPublisher,
+        BroadcastSlot, Subscriber,
+    },
     condvar::{Condvar, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
     latest::{Latest, Publisher},

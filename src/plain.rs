@@ -2,10 +2,10 @@
 
 use core::{mem::MaybeUninit, ptr, slice};
 
-/// A type whose values may lie in shared memory: they are nothing but their bytes.
+/// A type whose values may lie in shared memory: a value is just its bytes.
 ///
-/// Integers, floating-point numbers and arrays of `Plain` types are. For a struct of your own there are two
-/// ways, and in both the compiler checks that it is sound:
+/// Integers, floating-point numbers and arrays of `Plain` types are. There are two ways to define your own,
+/// and the compiler checks both:
 ///
 /// - [`plain!`](crate::plain) defines the struct, and needs no other crate.
 /// - `#[derive(bytemuck::Pod)]`, with the feature `bytemuck` of this crate: wrap the struct in
@@ -40,7 +40,7 @@ use core::{mem::MaybeUninit, ptr, slice};
 ///
 /// # Safety
 /// Every pattern of bytes must be a value, no byte may be padding, and none may be a part of a pointer: then
-/// another process, in any language, may write the bytes at any time, and reading them is reading numbers.
+/// any bytes that another process writes, in any language, can be read as a value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not known to be plain bytes, so it cannot lie in shared memory",
     label = "this type is not `Plain`",
@@ -61,7 +61,7 @@ macro_rules! numbers {
 
 numbers! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 }
 
-// SAFETY: an array is its elements, one behind the other without padding.
+// SAFETY: an array is its elements, one after the other without padding.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
 /// Defines structs that may lie in shared memory: with [`Plain`], `Clone` and `Copy`, and the layout of C
@@ -157,8 +157,8 @@ macro_rules! plain {
     )*};
 }
 
-/// A value of a type for which [`bytemuck::Pod`] has been derived, to lie in shared memory. The derive checks
-/// what [`Plain`] promises.
+/// A value of a type that implements [`bytemuck::Pod`], for use in shared memory. The derive checks what
+/// [`Plain`] promises.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -214,14 +214,14 @@ impl<T> core::ops::DerefMut for Pod<T> {
 
 /// Returns the bytes of a value.
 pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
-    // SAFETY: no byte of a `Plain` value is padding, and the value is borrowed as long as its bytes.
+    // SAFETY: no byte of a `Plain` value is padding, and the value is borrowed as long as the slice.
     unsafe { slice::from_raw_parts(ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-/// Returns a value of the bytes that `fill` writes; those that it does not write are 0.
+/// Returns the value whose bytes `fill` writes; those that it does not write are 0.
 pub(crate) fn read<T: Plain, E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<T, E> {
     let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: the value's bytes are all 0, and borrowed here only.
+    // SAFETY: the value's bytes are initialised with 0, and borrowed only here.
     let bytes = unsafe { slice::from_raw_parts_mut(value.as_mut_ptr().cast(), size_of::<T>()) };
     fill(bytes)?;
     // SAFETY: every pattern of bytes is a `Plain` value.

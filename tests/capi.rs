@@ -28,7 +28,8 @@ fn run_under(runner: &[&str], name: &str, (library, options): Way, artifacts: &A
     let source = format!("tests/c/{name}.c");
     let linked = artifacts.link(&source, Some(library), options, &program);
     linked.expect("the program can be linked");
-    let test = Environment::with_names(&["mutex", "semaphore", "latest", "ring", "other"]);
+    let test =
+        Environment::with_names(&["mutex", "semaphore", "latest", "ring", "broadcast", "other"]);
     let words = [runner, &[program.to_str().unwrap(), test.name()]].concat();
     let mut command = artifacts.command(Path::new(words[0]));
     command.args(&words[1..]);

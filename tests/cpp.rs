@@ -50,7 +50,14 @@ fn objects(cpp: Cpp) {
         let program = file(cpp, &format!("objects-{standard}"));
         cpp.link(standard, options, &files, library, &program)
             .unwrap();
-        let test = Environment::with_names(&["plain", "mutex", "semaphore", "latest", "ring"]);
+        let test = Environment::with_names(&[
+            "plain",
+            "mutex",
+            "semaphore",
+            "latest",
+            "ring",
+            "broadcast",
+        ]);
         assert_eq!(run(&test, &program), "", "{cpp:?} {standard}");
     }
 }

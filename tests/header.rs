@@ -8,7 +8,7 @@ use std::{env, fs, path::Path, process::Command};
 const HEADER: &str = "include/shmkey.h";
 
 /// The files of `src/capi` in the order in which a reader needs them.
-const SOURCES: &str = "constants place open attach status semaphore mutex condvar rwlock latest ring failure process version";
+const SOURCES: &str = "constants place open attach status semaphore mutex condvar rwlock latest ring broadcast failure process version";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -65,6 +65,7 @@ static int objects(void) {
     struct shm_condvar *condvar = shm_condvar_open_at(&place, 0);
     shm_latest *latest = shm_latest_open_at(&place, sizeof(int), "an int", SHMKEY_READ_ONLY);
     shm_ring *ring = shm_ring_open("ring", 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, SHMKEY_CREATE | 0600);
+    struct shm_broadcast *broadcast = shm_broadcast_open_at(&place, 1000, SHMKEY_LOSSY, SHMKEY_READ_ONLY);
     struct shm_bytes bytes = {"a", 1};
     struct shm_message message;
     int value = 0;
@@ -82,7 +83,9 @@ static int objects(void) {
     shm_mutex_close(mutex);
     shm_semaphore_close(semaphore);
     shm_latest_close(latest);
+    value += shm_broadcast_subscribe(broadcast, SHMKEY_FROM_OLDEST);
     shm_ring_close(ring);
+    shm_broadcast_close(broadcast);
     return value + (version > 0) + (sent == 1) + (size == 1);
 }
 int main(void) {

@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
 /// all that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &str); 16] = [
+const PAGES: [(&str, &str, &str); 19] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -84,6 +84,24 @@ const PAGES: [(&str, &str, &str); 16] = [
         "shm_ring_recv",
         "receive messages from a ring",
         "shm_ring_recv* shm_message shm_ring_peek shm_ring_release",
+    ),
+    (
+        "shm_broadcast_open",
+        "messages from one process to several subscribers through shared memory",
+        "shm_broadcast shm_broadcast_open* SHMKEY_LOSSY shm_broadcast_capacity shm_broadcast_used \
+         shm_broadcast_subscribers shm_broadcast_id shm_broadcast_removed shm_broadcast_close",
+    ),
+    (
+        "shm_broadcast_publish",
+        "publish messages to several subscribers",
+        "shm_broadcast_publish* shm_broadcast_begin_publishing shm_broadcast_end_publishing \
+         shm_broadcast_reserve shm_broadcast_commit shm_broadcast_abort",
+    ),
+    (
+        "shm_broadcast_subscribe",
+        "subscribe to messages, and receive them",
+        "shm_broadcast_subscribe shm_broadcast_unsubscribe SHMKEY_FROM_OLDEST shm_broadcast_recv* \
+         shm_broadcast_peek shm_broadcast_release shm_broadcast_missed",
     ),
     (
         "shm_last_error",

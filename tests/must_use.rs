@@ -39,6 +39,7 @@ const C: &str = "#include <shmkey.h>
 struct objects {
 struct shm_mutex *mutex; struct shm_semaphore *semaphore; struct shm_latest *latest; struct shm_ring *ring;
 struct shm_rwlock *lock; struct shm_condvar *condvar;
+struct shm_broadcast *broadcast;
 };
 void use(struct objects *o);
 void use(struct objects *o)
@@ -70,6 +71,8 @@ shm_ring_send_batch(o->ring, NULL, 0, -1);
 shm_ring_commit(o->ring, &slot, 8);
 shm_ring_release(o->ring, &message);
 shm_ring_dropped(o->ring);
+shm_broadcast_subscribe(o->broadcast, 0);
+shm_broadcast_publish(o->broadcast, buffer, 8, -1);
 shm_semaphore_value(o->semaphore);
 shm_mutex_data(o->mutex);
 shm_mutex_id(o->mutex);

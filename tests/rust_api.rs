@@ -148,9 +148,16 @@ fn every_call_of_a_sender_has_three_forms() {
     let test = Environment::new();
     let (mut sender, _receiver) = ring(&test);
     assert_eq!(sender.send_batch_timeout(&[b"c"], SOON).unwrap(), 1);
-    sender.reserve(1).unwrap().commit().unwrap();
-    sender.try_reserve(1).unwrap().commit().unwrap();
-    sender.reserve_timeout(1, SOON).unwrap().commit().unwrap();
+    for form in 0..3 {
+        let mut slot = match form {
+            0 => sender.reserve(1),
+            1 => sender.try_reserve(1),
+            _ => sender.reserve_timeout(1, SOON),
+        }
+        .unwrap();
+        slot.write_at(0, b"x").unwrap();
+        slot.commit().unwrap();
+    }
     while sender.try_send(&[0; 512]).is_ok() {}
     fails(sender.try_reserve(512), WouldBlock);
     fails(sender.reserve_timeout(512, SOON), TimedOut);

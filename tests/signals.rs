@@ -16,7 +16,7 @@ fn orphans() -> Vec<i32> {
     orphans.map(|status| status.id).collect()
 }
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 13] = [
     "shared_memory",
     "parent_child",
     "raw/server",
@@ -28,6 +28,8 @@ const PROGRAMS: [&str; 11] = [
     "receiver",
     "ring_sender",
     "ring_receiver",
+    "news",
+    "news_reader",
 ];
 
 #[test]

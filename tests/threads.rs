@@ -5,7 +5,9 @@
 //! was compiled without it.
 
 use libtest_mimic::{Arguments, Trial};
-use shmkey::{Attachment, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore};
+use shmkey::{
+    Attachment, Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore,
+};
 use std::{cell::UnsafeCell, ffi::c_void, process::ExitCode, ptr, sync::Arc, time::Duration};
 
 const AGES: Duration = Duration::from_secs(60);
@@ -91,6 +93,12 @@ fn main() -> ExitCode {
         trial("the same with three senders", || ring(true, false, 3)),
         trial("the same where the oldest are dropped", || {
             ring(false, true, 1)
+        }),
+        trial("publishing is before receiving by each subscriber", || {
+            broadcast(false);
+        }),
+        trial("the same where the oldest are overwritten", || {
+            broadcast(true);
         }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -233,5 +241,38 @@ fn ring(many_senders: bool, drop_oldest: bool, senders: usize) {
             next[number] = round + 1;
         }
     }));
+    together(threads);
+}
+
+fn broadcast(lossy: bool) {
+    let options = Broadcast::options().lossy(lossy);
+    let broadcast = options.open(place(), 30_000).unwrap();
+    let plain = Plain::new();
+    let mut publisher = broadcast.publisher().unwrap();
+    let plain = &plain;
+    let mut threads: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(move || {
+        for round in 0..ROUNDS {
+            plain.set(round, round as u64 + 1);
+            let mut message = vec![round as u8; len(round)];
+            message[..4].copy_from_slice(&(round as u32).to_le_bytes());
+            publisher.publish_timeout(&message, AGES).unwrap();
+        }
+    })];
+    for _ in 0..2 {
+        let mut subscriber = broadcast.subscribe().unwrap();
+        threads.push(Box::new(move || {
+            let mut buffer = vec![0; 30_000];
+            let mut next = 0;
+            while next < ROUNDS {
+                let received = subscriber.recv_timeout(&mut buffer, AGES).unwrap();
+                let round = u32::from_le_bytes(buffer[..4].try_into().unwrap()) as usize;
+                assert_eq!(received, len(round));
+                assert!(buffer[4..received].iter().all(|&byte| byte == round as u8));
+                assert_eq!(plain.get(round), round as u64 + 1);
+                assert!(round == next || lossy && round > next);
+                next = round + 1;
+            }
+        }));
+    }
     together(threads);
 }

@@ -55,6 +55,41 @@ impl<const WAITS: bool> peers::Receiver for Receiver<WAITS> {
     }
 }
 
+/// A broadcast, lossless or lossy.
+pub struct Broadcast<const LOSSY: bool>(shmkey::Broadcast);
+
+impl<const LOSSY: bool> Channel for Broadcast<LOSSY> {
+    type Sender<'a> = shmkey::BroadcastPublisher;
+    type Receiver<'a> = shmkey::Subscriber;
+
+    fn new(_: usize, capacity: usize) -> Result<Self, Failure> {
+        let options = shmkey::Broadcast::options().lossy(LOSSY);
+        let open = |name: &str| options.open(name, capacity);
+        Ok(Broadcast(nameless(open, shmkey::Broadcast::remove)?))
+    }
+    fn sender(&self) -> shmkey::BroadcastPublisher {
+        self.0.publisher().expect("there is one publisher")
+    }
+    fn receiver(&self) -> shmkey::Subscriber {
+        self.0.subscribe().expect("there are few subscribers")
+    }
+}
+
+impl peers::Sender for shmkey::BroadcastPublisher {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        self.publish(message).expect("this is the publisher");
+    }
+}
+
+impl peers::Receiver for shmkey::Subscriber {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        let len = self.recv(message).expect("the publisher lives");
+        debug_assert_eq!(len, message.len());
+    }
+}
+
 /// Tries until the attempt does not fail with `WouldBlock`.
 #[inline]
 fn again<T>(mut attempt: impl FnMut() -> Result<T, shmkey::Error>) -> T {
@@ -128,6 +163,7 @@ pub fn fast_paths() -> Vec<FastPath> {
             ring(false, in_place),
         ),
         path("Ring for many senders: send, recv", ring(true, message)),
+        path("Broadcast: publish, recv by two", broadcast),
         path("Latest: publish, read", latest),
         path("Mutex: lock, unlock", many::<shmkey::Mutex<u64>>),
         path("Semaphore: wait, post", many::<shmkey::Semaphore>),
@@ -143,6 +179,19 @@ fn ring(many_senders: bool, step: Step) -> impl Fn(u64) -> Result<(), Failure> {
         let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
         Ok((0..count).try_for_each(|_| step(&mut sender, &mut receiver))?)
     }
+}
+
+fn broadcast(count: u64) -> Result<(), Failure> {
+    let broadcast = <Broadcast<false> as Channel>::new(64, 256 << 10)?.0;
+    let mut publisher = broadcast.publisher()?;
+    let mut subscribers = [broadcast.subscribe()?, broadcast.subscribe()?];
+    for _ in 0..count {
+        publisher.publish(&[1; 64])?;
+        for subscriber in &mut subscribers {
+            subscriber.recv(&mut [0; 64])?;
+        }
+    }
+    Ok(())
 }
 
 fn latest(count: u64) -> Result<(), Failure> {

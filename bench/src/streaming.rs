@@ -12,6 +12,8 @@ pub struct Streaming {
     pub size: usize,
     /// The number of senders, all on the first CPU.
     pub senders: usize,
+    /// Each of them gets all messages. All on the second CPU.
+    pub receivers: usize,
     /// Whether each process is bound to its CPU.
     pub pinned: bool,
 }
@@ -21,7 +23,18 @@ impl Streaming {
         Streaming {
             size,
             senders: 1,
+            receivers: 1,
             pinned: true,
+        }
+    }
+
+    /// From one to several, on whichever CPU they like.
+    pub const fn to(receivers: usize, size: usize) -> Streaming {
+        Streaming {
+            size,
+            senders: 1,
+            receivers,
+            pinned: receivers == 1,
         }
     }
 
@@ -29,6 +42,7 @@ impl Streaming {
         Streaming {
             size: 64,
             senders,
+            receivers: 1,
             pinned,
         }
     }
@@ -43,7 +57,7 @@ impl Streaming {
         let channel = C::new(self.size, self.capacity())?;
         let home = |cpu| self.pinned.then_some(cpu);
         let mut homes: Vec<Home> = vec![home(cpus.0); self.senders];
-        homes.push(home(cpus.1));
+        homes.extend(vec![home(cpus.1); self.receivers]);
         let senders = self.senders as u64;
         let warm_up = amount.batch.max((2 * self.capacity() / self.size) as u64);
         let each = (warm_up + amount.total()).div_ceil(senders);
@@ -72,6 +86,6 @@ impl Streaming {
         } else {
             processes::processes(&homes, part)
         };
-        Ok(results?[self.senders])
+        Ok(results?.into_iter().skip(self.senders).fold(0.0, f64::max))
     }
 }

@@ -3,10 +3,11 @@
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
     locks::{alone, contended},
-    ours::Ring,
+    ours::{Broadcast, Ring},
     peers::{
         Channel, Duplex, Two,
         bare::{Flag, Futex, Mailbox},
+        bus::Bus,
         pipe::Pipe,
         posix,
         rtrb::Rtrb,
@@ -37,6 +38,8 @@ type Latest = shmkey::Latest<Value>;
 const RING: &str = "shmkey::Ring";
 const TRYING: &str = "shmkey::Ring, trying again";
 const LATEST: &str = "shmkey::Latest";
+const BROADCAST: &str = "shmkey::Broadcast, lossless";
+const BUS: &str = "bus (threads)";
 const MAILBOX: &str = "copy mailbox";
 const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
@@ -48,10 +51,16 @@ const PTHREAD: &str = "robust pthread mutex";
 
 /// Returns everything that is measured, in the order of the report.
 pub fn groups() -> Vec<Group> {
-    [round_trips(), streams(), latest_values(), locks()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        round_trips(),
+        streams(),
+        broadcasts(),
+        latest_values(),
+        locks(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn round_trips() -> Vec<Group> {
@@ -103,6 +112,45 @@ fn streams() -> Vec<Group> {
             ],
         },
     ]
+}
+
+fn broadcasts() -> Vec<Group> {
+    vec![
+        to_one("Broadcast, 64 B, one subscriber", 64),
+        to_one("Broadcast, 1 KiB, one subscriber", 1 << 10),
+        to_three("Broadcast, 64 B, three subscribers, unpinned", 64),
+        to_three("Broadcast, 1 KiB, three subscribers, unpinned", 1 << 10),
+    ]
+}
+
+fn to_one(title: &'static str, size: usize) -> Group {
+    let streaming = Streaming::to(1, size);
+    Group {
+        title,
+        entries: vec![
+            stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, Peer(BUS)),
+            stream::<Bus<1>>(BUS, streaming),
+            #[cfg(feature = "iceoryx2")]
+            stream::<Iceoryx<true>>("iceoryx2", streaming),
+        ],
+    }
+}
+
+fn to_three(title: &'static str, size: usize) -> Group {
+    let streaming = Streaming::to(3, size);
+    let entries = vec![
+        stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, Peer(BUS)),
+        stream::<Bus<3>>(BUS, streaming),
+        #[cfg(feature = "iceoryx2")]
+        stream::<Iceoryx<true, 3>>("iceoryx2", streaming),
+    ];
+    Group {
+        title,
+        entries: entries
+            .into_iter()
+            .map(|entry| entry.batches(5, LONG))
+            .collect(),
+    }
 }
 
 fn latest_values() -> Vec<Group> {

@@ -9,7 +9,7 @@ use crate::{
     words,
 };
 use clap::Args;
-use shmkey::{Holding, Key, Place, Ring, Segment};
+use shmkey::{Broadcast, Holding, Key, Place, Ring, Segment};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
@@ -43,6 +43,14 @@ pub struct Options {
     /// The segment is larger than --size, because it also holds the state of the ring.
     #[arg(long, conflicts_with = "kind")]
     ring: bool,
+    /// Create a broadcast in it, whose messages may have --size bytes together
+    ///
+    /// The segment is larger, because it also holds the state of the broadcast.
+    #[arg(long, conflicts_with_all = ["kind", "ring"])]
+    broadcast: bool,
+    /// With --broadcast: the publisher never waits, and overwrites the oldest messages
+    #[arg(long, requires = "broadcast")]
+    lossy: bool,
 }
 
 /// What to create: a segment, unless an option says otherwise.
@@ -88,6 +96,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let id = if options.ring {
         ring(options, size, key)?
+    } else if options.broadcast {
+        broadcast(options, size, key)?
     } else {
         Segment::options()
             .create(true)
@@ -142,33 +152,50 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
     output::print(&format!("{id}\n"))
 }
 
-fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
+/// Fails if no process could use an object with messages of so many bytes together.
+fn expect_usable(what: &str, size: usize, key: Key) -> Result<(), Failure> {
     if key.is_private() {
-        return Err(Failure::Because(
-            "a ring needs a key, by which processes open it: use --name, --key or --path"
-                .to_owned(),
-        ));
-    }
-    if size < 64 {
-        return Err(Failure::Because(
-            "--size of a ring is at least 64 bytes".to_owned(),
-        ));
-    }
-    if let Ok(there) = Segment::open(key)
-        && let Some(contents) = there.contents()?
-        && let Holding::Ring { capacity, .. } = contents.holding
-        && capacity != size.next_multiple_of(8) as u64
-    {
         return Err(Failure::Because(format!(
-            "the existing ring has a capacity of {capacity} bytes, not {size}"
+            "a {what} needs a key, by which processes open it: use --name, --key or --path"
         )));
     }
+    if size < 64 {
+        return Err(Failure::Because(format!(
+            "--size of a {what} is at least 64 bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn place(options: &Options, key: Key) -> Result<Place, Failure> {
     let place = match (&options.name, &options.path) {
         (Some(name), _) => Place::named(name),
         (_, Some(path)) => Place::path(path, options.project.unwrap_or(0))?,
         _ => Place::key(key),
     };
-    let ring = Ring::open(place.mode(options.mode), size)?;
+    Ok(place.mode(options.mode))
+}
+
+fn broadcast(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
+    expect_usable("broadcast", size, key)?;
+    let made = Broadcast::options()
+        .lossy(options.lossy)
+        .open(place(options, key)?, size)?;
+    Ok(made.segment().id())
+}
+
+fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
+    expect_usable("ring", size, key)?;
+    if let Ok(there) = Segment::open(key)
+        && let Some(contents) = there.contents()?
+        && let Holding::Ring { capacity, .. } = contents.holding
+        && capacity != size as u64
+    {
+        return Err(Failure::Because(format!(
+            "the existing ring has a capacity of {capacity} bytes, not {size}"
+        )));
+    }
+    let ring = Ring::open(place(options, key)?, size)?;
     Ok(ring.segment().id())
 }
 

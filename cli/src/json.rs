@@ -266,6 +266,22 @@ fn holding(holding: &Holding) -> Value {
             notifications: notifications,
             waited_for: waited_for,
         }),
+        Holding::Broadcast {
+            capacity,
+            used,
+            published,
+            lossy,
+            publisher,
+            subscribers,
+        } => value(object! {
+            kind: "broadcast",
+            capacity: capacity,
+            used: used,
+            published: published,
+            lossy: lossy,
+            publisher: role(publisher),
+            subscribers: subscribers.iter().map(party).collect::<Vec<_>>(),
+        }),
         _ => value(object! { kind: "unknown" }),
     }
 }

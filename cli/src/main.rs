@@ -91,9 +91,9 @@ enum Command {
     ///
     /// Only the owner, the creator and root may change them. The creator stays the same, and keeps its rights.
     Chown(change::Owner),
-    /// Copy standard input into a segment, or send it to a ring
+    /// Copy standard input into a segment, or send it to a ring or a broadcast
     Put(transfer::Put),
-    /// Copy bytes of a segment, or receive messages of a ring, to standard output
+    /// Copy bytes of a segment, or receive messages of a ring or a broadcast, to standard output
     ///
     /// Reading a page that was never written allocates no memory, as for shmkey-dump(1).
     Get(transfer::Get),

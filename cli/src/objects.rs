@@ -36,6 +36,11 @@ impl Found {
                 publisher: None,
                 ..
             } => Some("a published value"),
+            Holding::Broadcast {
+                published: 1..,
+                publisher: None,
+                ..
+            } => Some("published messages"),
             _ => None,
         }
     }

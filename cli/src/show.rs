@@ -357,6 +357,27 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
                 lines.push(("when full", "the oldest message is dropped".to_owned()));
             }
         }
+        Holding::Broadcast {
+            capacity,
+            used,
+            lossy,
+            publisher,
+            subscribers,
+            ..
+        } => {
+            lines.push((
+                "capacity",
+                format!("{capacity} bytes, {used} of them in use"),
+            ));
+            lines.push(("publisher", holder(publisher)));
+            lines.push(("subscribers", all(subscribers)));
+            let full = if *lossy {
+                "the oldest messages are overwritten"
+            } else {
+                "the publisher waits for the slowest subscriber"
+            };
+            lines.push(("when full", full.to_owned()));
+        }
         _ => {}
     }
     lines

@@ -1,5 +1,5 @@
-//! `shmkey put` and `shmkey get`: bytes from standard input into a segment or a ring, and from there to standard
-//! output.
+//! `shmkey put` and `shmkey get`: bytes from standard input into a segment, a ring or a broadcast, and from there to
+//! standard output.
 
 use crate::{
     dump,
@@ -10,7 +10,7 @@ use crate::{
     words,
 };
 use clap::Args;
-use shmkey::{Contents, Error, ErrorKind, Holding, Place, Ring, Segment, Sender};
+use shmkey::{Broadcast, Contents, Error, ErrorKind, Holding, Place, Ring, Segment};
 use std::{
     io::{self, BufRead, Read, Write},
     thread,
@@ -28,7 +28,7 @@ pub struct Put {
     /// Send each line as a message, without its newline, instead of all input as one message
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait at most this long for room in the ring, and for a receiver: 10s, 500ms, 0, forever
+    /// Wait at most this long for room in the ring or broadcast, and for a receiver: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Write even if that overwrites an object, such as a mutex or a ring, and destroys it
@@ -50,17 +50,20 @@ pub struct Get {
     /// Receive this many messages [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until all senders have released their roles
+    /// Receive until all senders, or the publisher, have released their roles
     #[arg(long, short)]
     follow: bool,
     /// End each message with a newline
     #[arg(long)]
     lines: bool,
-    /// Wait at most this long for each message, and for a sender: 10s, 500ms, 0, forever
+    /// Begin with the oldest message of a broadcast that is there, instead of the next one
+    #[arg(long)]
+    oldest: bool,
+    /// Wait at most this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Copy the bytes of an object, its header included
-    #[arg(long, conflicts_with_all = ["count", "follow", "lines"])]
+    #[arg(long, conflicts_with_all = ["count", "follow", "lines", "oldest"])]
     raw: bool,
 }
 
@@ -68,7 +71,7 @@ pub fn put(options: &Put) -> Result<(), Failure> {
     let segment = Segment::from_id(options.segment.status()?.id);
     if !options.force && options.offset.is_none() {
         match contents(&segment)? {
-            Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => {
+            Some(contents) if has_messages(&contents) => {
                 return send(options, &segment, &contents);
             }
             Some(contents) => return Err(destroys(&words::kind(&contents))),
@@ -77,7 +80,7 @@ pub fn put(options: &Put) -> Result<(), Failure> {
     }
     if options.lines {
         return Err(Failure::Because(
-            "--lines sends to a ring, and this segment holds none".to_owned(),
+            "--lines sends to a ring or a broadcast, and this segment holds neither".to_owned(),
         ));
     }
     write(options, &segment)
@@ -91,21 +94,27 @@ pub fn get(options: &Get) -> Result<(), Failure> {
         contents(&segment)?
     };
     match contents {
-        Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => {
-            receive(options, &segment, &contents)
-        }
+        Some(contents) if has_messages(&contents) => receive(options, &segment, &contents),
         Some(contents) => Err(Failure::Because(format!(
             "this segment holds a {}, which has no messages; --raw copies its bytes",
             words::kind(&contents)
         ))),
-        None if options.lines || options.follow || options.count.is_some() => {
+        None if options.lines || options.follow || options.oldest || options.count.is_some() => {
             Err(Failure::Because(
-                "--lines, --follow and --count receive from a ring, and this segment holds none"
+                "--lines, --follow, --oldest and --count receive from a ring or a broadcast, \
+                 and this segment holds neither"
                     .to_owned(),
             ))
         }
         None => read(options, &segment),
     }
+}
+
+fn has_messages(contents: &Contents) -> bool {
+    matches!(
+        contents.holding,
+        Holding::Ring { .. } | Holding::Broadcast { .. }
+    )
 }
 
 /// Returns the object that a segment begins with.
@@ -161,23 +170,42 @@ fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Opens the ring in a segment, with the name of layout that it has.
-fn ring(segment: &Segment, contents: &Contents) -> Result<Ring, Failure> {
-    let memory = segment.attach()?;
+/// Returns the place of the object that a segment begins with, with the name of layout that it has.
+fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
+    let memory = match segment.attach() {
+        // Enough for a subscriber of a lossy broadcast.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only()?,
+        attached => attached?,
+    };
     let layout = String::from_utf8_lossy(&contents.layout);
-    let place = Place::within(memory.into(), 0)
-        .create(false)
-        .layout(&layout);
-    Ok(Ring::open(place, 0)?)
+    let place = Place::within(memory.into(), 0).create(false);
+    Ok(place.layout(&layout))
 }
 
 fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
-    let mut sender = ring(segment, contents)?.sender()?;
+    let place = place(segment, contents)?;
+    match contents.holding {
+        Holding::Broadcast { capacity, .. } => {
+            let mut publisher = Broadcast::open(place, 0)?.publisher()?;
+            let publish = |message: &[u8], time| publisher.publish_timeout(message, time);
+            send_all(options, "broadcast", capacity, publish)
+        }
+        Holding::Ring { capacity, .. } => {
+            let mut sender = Ring::open(place, 0)?.sender()?;
+            let send = |message: &[u8], time| sender.send_timeout(message, time);
+            send_all(options, "ring", capacity, send)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn send_all(
+    options: &Put,
+    what: &str,
+    capacity: u64,
+    mut send: impl FnMut(&[u8], Duration) -> Result<(), Error>,
+) -> Result<(), Failure> {
     let mut input = io::stdin().lock();
-    let capacity = match contents.holding {
-        Holding::Ring { capacity, .. } => capacity,
-        _ => u64::MAX,
-    };
     // Enough to see that a message is too long.
     let most = capacity.saturating_add(2);
     if !options.lines {
@@ -185,10 +213,10 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
         input.take(most).read_to_end(&mut message)?;
         if message.len() as u64 > capacity {
             return Err(Failure::Because(format!(
-                "the input is longer than {capacity} bytes, the capacity of the ring; nothing was sent"
+                "the input is longer than {capacity} bytes, the capacity of the {what}; nothing was sent"
             )));
         }
-        return Ok(send_one(&mut sender, &message, options.timeout)?);
+        return Ok(send_one(&mut send, &message, options.timeout)?);
     }
     let (mut line, mut sent) = (Vec::new(), 0);
     while input.by_ref().take(most).read_until(b'\n', &mut line)? > 0 {
@@ -199,11 +227,11 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
         };
         if message.len() as u64 > capacity {
             return Err(failed(format!(
-                "line {} is longer than {capacity} bytes, the capacity of the ring",
+                "line {} is longer than {capacity} bytes, the capacity of the {what}",
                 sent + 1
             )));
         }
-        send_one(&mut sender, message, options.timeout)
+        send_one(&mut send, message, options.timeout)
             .map_err(|error| failed(output::why(&error)))?;
         sent += 1;
         line.clear();
@@ -211,10 +239,14 @@ fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Fai
     Ok(())
 }
 
-fn send_one(sender: &mut Sender, message: &[u8], timeout: Duration) -> Result<(), Error> {
+fn send_one(
+    mut send: impl FnMut(&[u8], Duration) -> Result<(), Error>,
+    message: &[u8],
+    timeout: Duration,
+) -> Result<(), Error> {
     let mut patience = Patience::new(timeout);
     loop {
-        match sender.send_timeout(message, patience.left()) {
+        match send(message, patience.left()) {
             Err(error) if patience.is_worth(&error) => {}
             result => return result,
         }
@@ -249,14 +281,69 @@ impl Patience {
 }
 
 fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
+    let what = match contents.holding {
+        Holding::Broadcast { .. } => "broadcast",
+        _ => "ring",
+    };
     if options.offset.is_some() || options.length.is_some() {
-        return Err(Failure::Because(
-            "the messages of a ring have no offset; --raw copies its bytes".to_owned(),
-        ));
+        return Err(Failure::Because(format!(
+            "the messages of a {what} have no offset; --raw copies its bytes"
+        )));
     }
-    let ring = ring(segment, contents)?;
-    let mut receiver = ring.receiver()?;
+    let place = place(segment, contents)?;
+    // Released only when it is written: if standard output is closed, the message stays.
+    if what == "ring" {
+        if options.oldest {
+            return Err(Failure::Because(
+                "a ring has one receiver, which begins with the oldest message; \
+                 --oldest is for a broadcast"
+                    .to_owned(),
+            ));
+        }
+        let mut receiver = Ring::open(place, 0)?.receiver()?;
+        return receive_all(options, |time, write| {
+            let message = receiver.peek_timeout(time)?;
+            Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
+        });
+    }
+    let news = Broadcast::open(place, 0)?;
+    let mut subscriber = if options.oldest {
+        news.subscribe_from_oldest()?
+    } else {
+        news.subscribe()?
+    };
+    receive_all(options, |time, write| {
+        let message = subscriber.peek_timeout(time)?;
+        Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
+    })?;
+    match subscriber.missed() {
+        0 => Ok(()),
+        missed => Err(Failure::Because(format!(
+            "the publisher was faster: {} overwritten before they were received",
+            match missed {
+                1 => "1 message was".to_owned(),
+                _ => format!("{missed} messages were"),
+            }
+        ))),
+    }
+}
+
+/// Writes a message.
+type WriteOne<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + 'a;
+
+/// Writes as many messages as were asked for. `next` waits for a message and has it written.
+fn receive_all(
+    options: &Get,
+    mut next: impl FnMut(Duration, &mut WriteOne) -> Result<Result<(), Failure>, Error>,
+) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    let mut write = |message: &[u8]| {
+        out.write_all(message)?;
+        if options.lines {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    };
     let mut left = if options.follow {
         u64::MAX
     } else {
@@ -264,19 +351,12 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
     };
     let mut patience = Patience::new(options.timeout);
     while left > 0 {
-        let message = match receiver.peek_timeout(patience.left()) {
-            Ok(message) => message,
+        match next(patience.left(), &mut write) {
+            Ok(written) => written?,
             Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
             Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
-        };
-        // Released only after it is written: if standard output is closed, the message stays in the ring.
-        out.write_all(&message.to_vec())?;
-        if options.lines {
-            out.write_all(b"\n")?;
         }
-        out.flush()?;
-        message.release()?;
         left -= 1;
         patience = Patience::new(options.timeout);
     }

@@ -341,6 +341,7 @@ impl Watch {
             Some(Holding::Latest { .. }) => "versions",
             Some(Holding::Condvar { .. }) => "notifications",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
+            Some(Holding::Broadcast { .. }) => "messages published",
             _ => return changes,
         };
         format!("{} {counted} per second; {changes}", self.counted.text())
@@ -354,15 +355,12 @@ impl Watch {
             _ => format!("── bytes {from} to {} of {} ", to - 1, self.size),
         };
         if let Some(contents) = &self.contents {
-            let is_ring = matches!(contents.holding, Holding::Ring { .. });
-            let is_lock = matches!(contents.holding, Holding::RwLock { .. });
-            text += match from {
-                0..WORDS => "── header ",
-                WORDS..PAYLOAD => "── state of the object ",
-                PAYLOAD..MESSAGES if is_ring => "── senders ",
-                _ if is_ring => "── messages ",
-                PAYLOAD..LOCKED if is_lock => "── state of the lock ",
-                _ => "── payload ",
+            text += match (from, messages_of(contents)) {
+                (0..WORDS, _) => "── header ",
+                (WORDS..PAYLOAD, _) => "── state of the object ",
+                (_, None) => "── payload ",
+                (_, Some((begin, _))) if from >= begin => "── messages ",
+                (_, Some((_, before))) => before,
             };
         }
         let left = usize::from(width).saturating_sub(text.chars().count());
@@ -377,17 +375,23 @@ const LABEL: usize = 9;
 /// Where the parts of an object begin: docs of the library's `object`.
 const WORDS: usize = 512;
 const PAYLOAD: usize = 1024;
-const MESSAGES: usize = PAYLOAD + 512;
-const LOCKED: usize = PAYLOAD + 4160;
+
+/// Where the messages of an object begin, and what is in front of them; `None` for one without messages.
+fn messages_of(contents: &Contents) -> Option<(usize, &'static str)> {
+    match contents.holding {
+        Holding::Ring { .. } => Some((PAYLOAD + 512, "── senders ")),
+        Holding::Broadcast { .. } => Some((PAYLOAD + 512 + 64 * 64, "── subscribers ")),
+        Holding::RwLock { .. } => Some((PAYLOAD + 4160, "── state of the lock ")),
+        _ => None,
+    }
+}
 
 /// The first byte to show: where an object changes most, or 0 if there is no object.
 fn beginning(contents: Option<&Contents>) -> usize {
     match contents {
         None => 0,
         Some(contents) if contents.size == 0 => WORDS,
-        Some(contents) if matches!(contents.holding, Holding::Ring { .. }) => MESSAGES,
-        Some(contents) if matches!(contents.holding, Holding::RwLock { .. }) => LOCKED,
-        Some(_) => PAYLOAD,
+        Some(contents) => messages_of(contents).map_or(PAYLOAD, |(begin, _)| begin),
     }
 }
 
@@ -407,6 +411,7 @@ fn count(contents: &Contents) -> Option<u64> {
         Holding::Latest { version, .. } => Some(version),
         Holding::Condvar { notifications, .. } => Some(u64::from(notifications)),
         Holding::Ring { dropped, .. } => Some(dropped),
+        Holding::Broadcast { published, .. } => Some(published),
         _ => None,
     }
 }
@@ -441,12 +446,6 @@ fn state(contents: &Contents, room: usize) -> Vec<Span<'static>> {
 
 /// The processes that have the roles of a ring.
 fn connected(contents: &Contents, fact: &Fact) -> Option<String> {
-    let Holding::Ring {
-        senders, receiver, ..
-    } = &contents.holding
-    else {
-        return None;
-    };
     let who = |party: &Party| {
         let mut attached = fact.attached.iter();
         match attached.find(|attached| attached.pid as u32 == party.id) {
@@ -454,16 +453,30 @@ fn connected(contents: &Contents, fact: &Fact) -> Option<String> {
             None => words::party(party),
         }
     };
-    let sends = match senders.as_slice() {
-        [] => "no sender".to_owned(),
-        [sender] => format!("sender {}", who(sender)),
-        senders => format!("{} senders", senders.len()),
+    let named = |role: &str, parties: &[Party]| match parties {
+        [] => format!("no {role}"),
+        [party] => format!("{role} {}", who(party)),
+        parties => format!("{} {role}s", parties.len()),
     };
-    let receives = receiver
-        .as_ref()
-        .map(|receiver| format!("receiver {}", who(receiver)));
-    let receives = receives.unwrap_or_else(|| "no receiver".to_owned());
-    Some(format!("{sends}, {receives}"))
+    match &contents.holding {
+        Holding::Ring {
+            senders, receiver, ..
+        } => Some(format!(
+            "{}, {}",
+            named("sender", senders),
+            named("receiver", receiver.as_slice())
+        )),
+        Holding::Broadcast {
+            publisher,
+            subscribers,
+            ..
+        } => Some(format!(
+            "{}, {}",
+            named("publisher", publisher.as_slice()),
+            named("subscriber", subscribers)
+        )),
+        _ => None,
+    }
 }
 
 fn bold() -> Style {
@@ -543,7 +556,7 @@ mod tests {
         let title = format!("ring \"{}\"", ring.1);
         for (line, text) in [
             (0, &*title),
-            (1, "<1% full"),
+            (1, " 1% full"),
             (2, "no sender, no receiver"),
             (8, "hello"),
         ] {

@@ -125,6 +125,7 @@ pub fn kind(contents: &Contents) -> String {
         Holding::Ring { .. } => "ring",
         Holding::RwLock { .. } => "reader-writer lock",
         Holding::Condvar { .. } => "condition variable",
+        Holding::Broadcast { .. } => "broadcast",
         _ => "object",
     };
     if contents.name.is_empty() {
@@ -143,7 +144,7 @@ pub fn kind_at(found: &Found) -> String {
     }
 }
 
-/// `37% full`, `locked by 42 (dead)`.
+/// `37% full`, `locked by 42 (dead)`, `12 published, 3 subscribers`.
 pub fn state(contents: &Contents) -> String {
     if !contents.ready {
         return format!("being created by {}", party(&contents.maker));
@@ -211,6 +212,14 @@ pub fn state(contents: &Contents) -> String {
                 _ => format!("{fill}, {dropped} dropped"),
             }
         }
+        Holding::Broadcast {
+            published,
+            subscribers,
+            ..
+        } => format!(
+            "{published} published, {}",
+            count(subscribers.len() as u64, "subscriber")
+        ),
         _ => String::new(),
     }
 }

@@ -250,11 +250,11 @@ fn latest_values_and_rings_are_shown() {
     let seen = contents(&names[1]);
     assert_eq!(
         (&seen["capacity"], &seen["used"]),
-        (&1000.into(), &504.into())
+        (&1000.into(), &512.into())
     );
     assert_eq!(seen["senders"][0]["id"], us);
     assert_eq!(seen["receiver"], Value::Null);
-    assert!(shmkey(&["show", &names[1].0]).contains("50% full"));
+    assert!(shmkey(&["show", &names[1].0]).contains("51% full"));
 }
 
 /// A segment is read through a process that has it attached; a segment that holds no object is not attached.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Attachment, Latest, Mutex, Ring, Segment};
+use shmkey::{Attachment, Broadcast, Latest, Mutex, Ring, Segment};
 use std::{
     cell::{Cell, RefCell},
     fs,
@@ -390,6 +390,22 @@ fn watch_counts_versions() {
             let rate = screen.lines().find_map(rate);
             rate.is_some_and(|rate| rate > 1.0) && screen.contains("state    version ")
         });
+        terminal.quit("q");
+    });
+}
+
+#[test]
+fn watch_shows_who_takes_part_in_a_broadcast() {
+    let name = Name::new();
+    let news = Broadcast::open(name.0.as_str(), 4096).unwrap();
+    let _subscriber = news.subscribe().unwrap();
+    news.publisher().unwrap().publish(b"headline").unwrap();
+    in_terminals(&[80], |terminal| {
+        terminal.run(&format!("watch '{}'", name.0));
+        let screen = terminal.wait("the message", |screen| screen.contains("headline"));
+        assert!(screen.contains("1 published, 1 subscriber"), "{screen}");
+        assert!(screen.contains("no publisher, subscriber "), "{screen}");
+        assert!(screen.contains("── messages "), "{screen}");
         terminal.quit("q");
     });
 }

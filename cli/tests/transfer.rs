@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Broadcast, Mutex, Place, Ring, Segment, Semaphore};
 use std::{sync::Arc, thread, time::Duration};
 use support::{Name, listed_id, refusal, run, shmkey};
 
@@ -110,6 +110,96 @@ fn messages_of_a_ring() {
     assert_eq!(run(&["get", &name.0], b"").stdout, b"from Rust");
     let _receiver = ring.receiver().unwrap();
     assert!(refusal(&["get", &name.0]).contains("EBUSY"));
+}
+
+/// An empty ring has room for a message of its capacity, wherever the last one ended.
+#[test]
+fn messages_of_more_than_half_the_capacity() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "4K", "--name", &name.0, "--ring"]);
+    for (byte, len) in [(b'a', 3000), (b'b', 3000), (b'c', 4096)] {
+        let message = vec![byte; len];
+        let put = run(&["put", &name.0], &message);
+        assert!(put.status.success(), "{put:?}");
+        assert_eq!(run(&["get", &name.0], b"").stdout, message);
+    }
+}
+
+#[test]
+fn messages_of_a_broadcast() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "4096", "--name", &name.0, "--broadcast"]);
+    let put = run(&["put", &name.0, "--lines"], b"one\n\ntwo");
+    assert!(put.status.success());
+    let all = ["get", &name.0, "--oldest", "--follow", "--lines"];
+    for _ in 0..2 {
+        assert_eq!(run(&all, b"").stdout, b"one\n\ntwo\n", "each reads all");
+    }
+    assert!(refusal(&["get", &name.0, "--timeout", "0"]).contains("EPIPE"));
+    let news = Broadcast::open(name.0.as_str(), 4096).unwrap();
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            thread::spawn({
+                let name = name.0.clone();
+                move || shmkey(&["get", &name])
+            })
+        })
+        .collect();
+    while news.subscribers() < 2 {
+        thread::yield_now();
+    }
+    let shown = shmkey(&["show", &name.0]);
+    assert!(shown.contains("3 published, 2 subscribers"), "{shown}");
+    assert!(
+        shown.contains("the publisher waits for the slowest subscriber"),
+        "{shown}"
+    );
+    let object = &listed_id(news.segment().id())["contents"];
+    assert_eq!(
+        (&object["kind"], object["published"].as_u64()),
+        (&"broadcast".into(), Some(3))
+    );
+    assert_eq!(object["subscribers"].as_array().unwrap().len(), 2);
+    let _publisher = news.publisher().unwrap().publish(b"from Rust");
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), "from Rust");
+    }
+}
+
+#[test]
+fn what_was_missed_of_a_broadcast_is_counted() {
+    let name = Name::new();
+    shmkey(&[
+        "create",
+        "--size",
+        "640",
+        "--name",
+        &name.0,
+        "--broadcast",
+        "--lossy",
+    ]);
+    let news = Broadcast::open(name.0.as_str(), 0).unwrap();
+    assert!(news.is_lossy());
+    let reader = thread::spawn({
+        let name = name.0.clone();
+        move || run(&["get", &name, "--lines", "--count", "2"], b"")
+    });
+    while news.subscribers() < 1 {
+        thread::yield_now();
+    }
+    // It has the first message in hand, or is still asleep; in any case more follow than there is room for.
+    let mut publisher = news.publisher().unwrap();
+    let batch = [&b"text"[..]; 50];
+    publisher.publish_batch(&batch).unwrap();
+    publisher.publish_batch(&batch).unwrap();
+    let output = reader.join().unwrap();
+    assert_eq!(output.stdout, b"text\ntext\n");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.success(), why.is_empty());
+    assert!(
+        why.is_empty() || why.contains("overwritten before they were received"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -17,11 +17,11 @@ use core::{
 const ATTACH_FLAGS: c_int = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP | libc::SHM_EXEC;
 
 /// Attaches a segment: its memory becomes part of this process, at a page-aligned address that the kernel
-/// chooses. A segment can be attached many times. Its bytes are not synchronised: other processes see each byte
-/// that this one writes at once, in any order.
+/// chooses. A segment can be attached many times. Access to its bytes is not synchronised: what this process
+/// writes becomes visible to the others byte by byte, in any order.
 ///
 /// id: as an open function returned it, in this process or in another.
-/// flags: 0 to read and write; SHMKEY_READ_ONLY to read: a write is then SIGSEGV. SHM_RND, SHM_REMAP and
+/// flags: 0 to read and write; SHMKEY_READ_ONLY to read; a write then raises SIGSEGV. SHM_RND, SHM_REMAP and
 /// SHM_EXEC are those of shmat(2).
 ///
 /// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
@@ -37,8 +37,8 @@ pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
     or_null(unsafe { checked_attach(id, ptr::null(), flags) })
 }
 
-/// Attaches a segment at an address that the caller chooses. What is mapped there is replaced only with
-/// SHM_REMAP, and then whatever it is.
+/// Attaches a segment at an address that the caller chooses. If something is mapped there, SHM_REMAP replaces
+/// it, whatever it is; without SHM_REMAP the call fails.
 ///
 /// id: as an open function returned it, in this process or in another.
 /// address: a multiple of the page size, or any address with SHM_RND, which rounds it down; NULL lets the
@@ -58,13 +58,13 @@ pub unsafe extern "C" fn shm_attach_at(
     address: *const c_void,
     flags: c_int,
 ) -> *mut c_void {
-    // SAFETY: the caller vouches for SHM_REMAP.
+    // SAFETY: the caller has promised what SHM_REMAP needs.
     or_null(unsafe { checked_attach(id, address, flags) })
 }
 
-/// Attaches a segment on huge pages where the system can: one of 2 MiB or more at a multiple of 2 MiB, with
-/// MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always". Without huge
-/// pages the segment is attached all the same.
+/// Attaches a segment on huge pages where the system has them: a segment of 2 MiB or more, at a multiple of 2
+/// MiB, with MADV_HUGEPAGE. /sys/kernel/mm/transparent_hugepage/shmem_enabled must be "advise" or "always".
+/// If there are no huge pages, the segment is attached on ordinary ones.
 ///
 /// id: as an open function returned it, in this process or in another.
 /// flags: 0 to read and write; SHMKEY_READ_ONLY to read; SHM_EXEC.
@@ -72,8 +72,8 @@ pub unsafe extern "C" fn shm_attach_at(
 /// Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 /// process; a child made by fork(2) has the segment attached, too.
 /// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
-/// destroyed; EACCES its mode does not allow it, or does not allow reading; ENOMEM there is no address space
-/// left; ENOSYS there is no System V shared memory here.
+/// destroyed; EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address
+/// space left; ENOSYS there is no System V shared memory here.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -86,16 +86,17 @@ pub extern "C" fn shm_attach_huge(id: c_int, flags: c_int) -> *mut c_void {
     })
 }
 
-/// Detaches a segment. Its memory is then gone for all threads of the process.
+/// Detaches a segment. No thread of the process can use its memory afterwards.
 ///
 /// addr: exactly what an attach function returned.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address: it is NULL, lies inside a segment, or was detached.
+/// Errors: EINVAL no segment is attached at this address: the address is NULL or lies inside a segment, or the
+/// segment was detached.
 /// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
-    // SAFETY: the caller gives the memory up.
+    // SAFETY: the caller has promised that the memory is no longer used.
     or_minus_one(unsafe { detach(addr) }.map(|()| 0))
 }
 
@@ -105,22 +106,22 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 /// size: where to store the size in bytes; untouched on failure.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address; EFAULT size is NULL or leads nowhere; ENOENT /proc is
-/// not mounted.
+/// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
+/// process can write; ENOENT /proc is not mounted.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize) -> c_int {
     or_minus_one(keeping_errno(|| {
         let bytes = size_of_mapping(&attached(addr)?)?;
-        // SAFETY: the caller gives us the memory of one size_t, if there is any at that address.
+        // SAFETY: the caller owns the size_t at that address, if there is one; put accepts every pointer.
         unsafe { put(&bytes.to_ne_bytes(), size, "shm_attached_size") }
     }))
 }
 
 /// Makes all pages of an attached segment present, so that no later access faults; for writing if the segment
-/// is attached for writing. The content does not change. The memory is taken at once, which takes 0.1 to 0.6
-/// seconds for each GiB.
+/// is attached for writing. The content does not change. The kernel allocates all pages during the call: 0.1 to
+/// 0.6 seconds for each GiB.
 ///
 /// addr: exactly what an attach function returned.
 ///
@@ -149,7 +150,7 @@ unsafe fn checked_attach(
     if flags & !ATTACH_FLAGS != 0 {
         return Err(Error::undefined_flags("shmat", flags & !ATTACH_FLAGS));
     }
-    // SAFETY: the caller vouches for SHM_REMAP.
+    // SAFETY: the caller has promised what SHM_REMAP needs.
     unsafe { attach_at(id, address, flags) }
 }
 

@@ -134,7 +134,7 @@ pub(super) unsafe fn put<T>(bytes: &[u8], to: *mut T, call: &'static str) -> Res
         Ok(()) => Ok(0),
         Err(Errno(libc::EFAULT)) => Err(Error::bad_pointer(
             call,
-            "the pointer to the answer is NULL, leads nowhere, or to memory that is not writable",
+            "the address for the result is NULL, or not that of memory that this process can write",
         )),
         Err(errno) => Err(Error::new(ErrorKind::Other, errno.0, call)),
     }

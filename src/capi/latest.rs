@@ -17,28 +17,27 @@ use core::{
     ffi::{c_char, c_int, c_void},
 };
 
-/// The newest value of one publisher, for any number of readers, none of which waits for another. A reader sees
-/// a whole value, the newest; it can miss values in between.
+/// The newest value of something: one handle publishes it, any number read it, and none waits for another. A reader
+/// sees the newest value, and always a whole one; it can miss values in between.
 ///
 /// The first handle that publishes is the publisher until it is closed or its process ends; then another can
-/// publish. A publisher that is killed at any instruction leaves the last value that it has published. Read
-/// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms
-/// during the first 100 ms, and within 250 ms later.
+/// publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
+/// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
+/// the first 100 ms, and within 250 ms later.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
     raw: RawLatest,
-    /// The right to publish, once this process has published. For one thread at a time; others may
-    /// read at the same time.
+    /// The right to publish, once this process has published. One thread at a time uses it, while others may read.
     writer: UnsafeCell<Option<Writer>>,
 }
 
-/// Opens a latest value, or creates it without a value. All processes make this call; it waits up to 5 seconds
-/// until another process has created the latest value.
+/// Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
+/// to 5 seconds until another process has created the latest value.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: the size of a value in bytes; 0 or more. All processes give the same.
-/// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+/// same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
 /// this process cannot write.
@@ -46,13 +45,12 @@ pub struct shm_latest {
 /// Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_latest_id(latest)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
-/// empty or too long, size is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags
-/// has an undefined bit; EFAULT the name is NULL or leads nowhere; EACCES the segment's mode does not let this
-/// process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-/// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
-/// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small
-/// or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-/// shmget(2).
+/// empty or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has
+/// an undefined bit; EFAULT the name is NULL or a bad address; EACCES the segment's mode does not let this process
+/// read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library,
+/// or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed;
+/// ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -70,22 +68,22 @@ pub unsafe extern "C" fn shm_latest_open(
 
 /// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
 /// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-/// Otherwise it does what shm_latest_open() does, and fails as that does.
+/// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
 ///
 /// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
 /// size: the size of a value in bytes; 0 or more. All processes give the same.
-/// layout: a name for the type of the value, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+/// same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
 /// process cannot write.
 ///
 /// Returns: a handle, which shm_latest_close() closes; or NULL.
-/// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is
-/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
-/// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
-/// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+/// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+/// place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -114,7 +112,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
 /// until it is closed or its process ends.
 ///
 /// latest: a handle that is open.
-/// value: as many bytes as the size it was opened with. They are copied, and may lie in shared memory.
+/// value: the value, of the size that the handle was opened with. The bytes are copied, and may lie in shared memory.
 ///
 /// Returns: 0; or -1.
 /// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
@@ -154,7 +152,7 @@ pub unsafe extern "C" fn shm_latest_publish(
 /// Copies the newest value. Readers and the publisher never wait for each other.
 ///
 /// latest: a handle that is open.
-/// value: room for as many bytes as the size it was opened with.
+/// value: room for a value, of the size that the handle was opened with.
 ///
 /// Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
 /// value are arbitrary; or -1.
@@ -166,33 +164,31 @@ pub unsafe extern "C" fn shm_latest_read(latest: *const shm_latest, value: *mut 
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one.
         let latest = unsafe { object("shm_latest_read", latest) }?;
-        // SAFETY: the caller hands over that many bytes.
         expect_bytes(latest.raw.object(), Action::Read, value, latest.raw.size())?;
-        // SAFETY: as above.
+        // SAFETY: the caller hands over that many bytes.
         unsafe { read(latest, value) }
     }))
 }
 
 /// # Safety
-/// `value` must be NULL, or lead to as many bytes as a value has.
+/// `value` must be NULL, or point to as many bytes as a value has.
 unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
     // SAFETY: the caller's promise.
     let version = unsafe { latest.raw.read(value.cast()) }?;
     Ok((version & i64::MAX as u64) as i64)
 }
 
-/// Waits for a value of another version than one that was seen, and copies the newest. Signals do not end the
-/// wait.
+/// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait.
 ///
 /// latest: a handle that is open.
-/// seen: the version that was read last; 0 for none.
-/// value: room for as many bytes as the size it was opened with.
+/// seen: the version that the caller has read last; 0 for none.
+/// value: room for a value, of the size that the handle was opened with.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the value's version, 1 or more; or -1.
-/// Errors: ETIMEDOUT no value was published for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT;
-/// ESTALE the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout
-/// is less than -1; EFAULT latest or value is NULL.
+/// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; ESTALE
+/// the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout is less
+/// than -1; EFAULT latest or value is NULL.
 /// Threads: any number at a time; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -251,9 +247,10 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     or_minus_one(unsafe { object("shm_latest_id", latest) }.map(|latest| latest.raw.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+/// system call, about 0.3 us.
 ///
 /// latest: a handle that is open.
 ///
@@ -276,7 +273,7 @@ pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int 
 /// Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
 /// closes its own copy.
 ///
-/// latest: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// latest: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {

@@ -8,6 +8,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod attach;
+mod broadcast;
 mod condvar;
 mod constants;
 mod failure;
@@ -24,6 +25,7 @@ mod status;
 mod version;
 
 pub use attach::*;
+pub use broadcast::*;
 pub use condvar::*;
 pub use constants::*;
 pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};

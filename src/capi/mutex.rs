@@ -11,10 +11,10 @@ use core::ffi::{c_char, c_int, c_void};
 /// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
 /// The next owner is notified (EOWNERDEAD) and puts them in order.
 ///
-/// A thread that comes when the mutex is unlocked locks it before those that sleep; one that has waited for 50 ms
-/// is next. A thread that waits notices the death of the owner within 10 ms during the first 100 ms, and within
-/// 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended: shmkey(3) says
-/// what this takes.
+/// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one
+/// that has waited for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
+/// first 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has
+/// ended: shmkey(3) says what this takes.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
@@ -29,21 +29,21 @@ impl shm_mutex {
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: how many bytes the mutex protects; 0 or more. All processes give the same.
-/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+/// same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_mutex_id(mutex)).
 /// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-/// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
-/// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
-/// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
-/// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
-/// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
-/// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-/// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
+/// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
+/// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+/// another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+/// shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -60,21 +60,21 @@ pub unsafe extern "C" fn shm_mutex_open(
 }
 
 /// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-/// 1024 bytes and size. Otherwise it does what shm_mutex_open() does, and fails as that does.
+/// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
 ///
 /// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
 /// size: how many bytes the mutex protects; 0 or more. All processes give the same.
-/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
+/// same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_mutex_close() closes; or NULL.
-/// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is
-/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
-/// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
-/// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+/// place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -215,9 +215,10 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     or_minus_one(unsafe { object("shm_mutex_id", mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+/// system call, about 0.3 us.
 ///
 /// mutex: a handle that is open.
 ///
@@ -240,7 +241,7 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
 /// Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
 /// child made by fork(2) closes its own copy.
 ///
-/// mutex: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {

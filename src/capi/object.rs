@@ -2,7 +2,7 @@
 //! may be NULL.
 
 use super::{
-    SHMKEY_DROP_OLDEST, SHMKEY_FOREVER, SHMKEY_MANY_SENDERS,
+    SHMKEY_DROP_OLDEST, SHMKEY_FOREVER, SHMKEY_LOSSY, SHMKEY_MANY_SENDERS,
     failure::or_null,
     open::{NAME_MAX, read_name},
 };
@@ -29,6 +29,13 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
             "open",
             "SHMKEY_MANY_SENDERS and SHMKEY_DROP_OLDEST are options of a ring: they go into the argument options \
              of shm_ring_open(), and not into flags",
+        ));
+    }
+    if flags & SHMKEY_LOSSY != 0 {
+        return Err(Error::invalid(
+            "open",
+            "SHMKEY_LOSSY is an option of a broadcast: it goes into the argument options of shm_broadcast_open(), and not \
+             into flags",
         ));
     }
     if flags & !OPEN_FLAGS != 0 {

@@ -13,19 +13,19 @@ use core::ffi::{CStr, c_char, c_int, c_uint};
 /// The flags that shmget(2) knows, with its permission bits.
 const GET_FLAGS: c_int =
     0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_HUGETLB | libc::SHM_NORESERVE;
-/// Where SHM_HUGE_2MB, SHM_HUGE_1GB and the like have their bits.
+/// The position of the bits of SHM_HUGE_2MB, SHM_HUGE_1GB and the like.
 const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 
-/// Opens or creates the segment that a path and a project id stand for: ftok(3) and shmget(2) in one call.
-/// To open one by a key that is a number, see shm_open_key_number().
+/// Opens or creates the segment that belongs to a path and a project id: ftok(3) and shmget(2) in one call. To
+/// open one by a key that is a number, see shm_open_key_number().
 ///
-/// path: a file that exists. Every path of one file gives one key; the file's content does not matter. NULL
+/// path: a file that exists. All paths of one file give the same key; the file's content does not matter. NULL
 /// creates a segment without a key, as shm_open_private() does, and proj_id is not used.
-/// proj_id: a character or 1 to 255. Its low 8 bits count, and cannot all be 0.
+/// proj_id: a character or 1 to 255. Only its low 8 bits are used, and they must not all be 0.
 /// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 /// that exists must have at least this size; 0 accepts any.
 /// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning. Permission bits are octal:
+/// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too. Permission bits are octal:
 /// 666 without the leading 0 is 01232, which is SHMKEY_CREATE and the mode 0232.
 ///
 /// Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
@@ -34,9 +34,9 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 /// EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
 /// the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
 /// the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached (not the disk's); ENOMEM there is no
-/// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path leads nowhere; ENOSYS there is
-/// no System V shared memory here; and those of stat(2).
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached (no disk is full); ENOMEM there is not
+/// enough memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path is a bad address; ENOSYS
+/// there is no System V shared memory here; and those of stat(2).
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -54,22 +54,22 @@ pub unsafe extern "C" fn shm_open_key(
     or_minus_one(file.and_then(|file| open(Key::from_raw(file.ftok(proj_id)), size, flags)))
 }
 
-/// Opens or creates the segment that a name stands for. No file is needed: the name is hashed to a key from 1
-/// to 2147483647, the same in every program that uses this library. Two names share a key once in 2^31 pairs.
+/// Opens or creates the segment that belongs to a name. No file is needed: the library hashes the name to a key
+/// from 1 to 2147483647, which is the same in every program. One of 2^31 pairs of names has the same key.
 ///
-/// name: 1 to 4095 bytes of any value and a NUL.
+/// name: 1 to 4095 bytes of any value, and a NUL.
 /// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 /// that exists must have at least this size; 0 accepts any.
 /// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+/// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too.
 ///
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
 /// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
 /// 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
 /// read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
-/// the name is NULL or leads nowhere; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM
+/// the name is NULL or a bad address; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
 /// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
 /// Threads: any; not in a signal handler.
 #[must_use]
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
     }))
 }
 
-/// Opens or creates the segment with a key that is a number, such as one in the header of an existing program.
+/// Opens or creates the segment with this key, a number, such as one in the header file of an existing program.
 /// To make the key from a path and a project id, see shm_open_key().
 ///
 /// key: any number; 0 is IPC_PRIVATE and creates a segment without a key. -1 is a key, too: check the result
@@ -91,15 +91,15 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
 /// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
 /// that exists must have at least this size; 0 accepts any.
 /// flags: SHMKEY_CREATE with permission bits, as in SHMKEY_CREATE | 0600, creates the segment if it does not
-/// exist; 0 opens one that exists. All flags of shmget(2) have their meaning.
+/// exist; 0 opens one that exists. The other flags of shmget(2) are accepted, too.
 ///
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
 /// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
 /// shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
 /// it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory; EPERM flags has
-/// SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
+/// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -116,8 +116,9 @@ pub extern "C" fn shm_open_key_number(key: c_int, size: usize, flags: c_int) -> 
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
 /// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
-/// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is no memory;
-/// EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough
+/// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory
+/// here.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -126,13 +127,13 @@ pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
 }
 
 /// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
-/// Processes that have it attached keep it and go on.
+/// Processes that have it attached can go on using it.
 ///
 /// id: as an open function returned it, in this process or in another.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM this process is
-/// not that of the owner, the creator or root.
+/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM the user of this
+/// process is neither the owner, the creator nor root.
 /// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_remove(id: c_int) -> c_int {
@@ -140,16 +141,16 @@ pub extern "C" fn shm_remove(id: c_int) -> c_int {
 }
 
 /// Changes the permission bits of a segment. They decide what can be attached from now on; what is attached
-/// stays attached. The kernel sets owner and mode in one call, so this reads the owner first: a change of the
-/// owner by another process in between is lost.
+/// stays attached. The kernel sets owner and mode in one call, so this reads the owner first; if another
+/// process changes the owner in between, that change is lost.
 ///
 /// id: as an open function returned it, in this process or in another.
 /// mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 ///
 /// Returns: 0; or -1.
 /// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
-/// destroyed; EPERM this process is not that of the owner, the creator or root; EACCES only before Linux 4.17,
-/// the mode does not let this process read.
+/// destroyed; EPERM the user of this process is neither the owner, the creator nor root; EACCES only before
+/// Linux 4.17, the mode does not let this process read.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -160,8 +161,8 @@ pub extern "C" fn shm_set_mode(id: c_int, mode: c_uint) -> c_int {
 }
 
 /// Changes the owner of a segment, its group or both. The creator keeps the owner's rights. The kernel sets
-/// owner and mode in one call, so this reads the mode first: a change of the mode by another process in
-/// between is lost.
+/// owner and mode in one call, so this reads the mode first; if another process changes the mode in between,
+/// that change is lost.
 ///
 /// id: as an open function returned it, in this process or in another.
 /// uid: the new owner's user id; SHMKEY_ANY_OWNER, or -1 as for chown(2), leaves it unchanged.
@@ -169,8 +170,8 @@ pub extern "C" fn shm_set_mode(id: c_int, mode: c_uint) -> c_int {
 ///
 /// Returns: 0; or -1.
 /// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
-/// the segment was removed and destroyed; EPERM this process is not that of the owner, the creator or root;
-/// EACCES only before Linux 4.17, the mode does not let this process read.
+/// the segment was removed and destroyed; EPERM the user of this process is neither the owner, the creator nor
+/// root; EACCES only before Linux 4.17, the mode does not let this process read.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -198,10 +199,10 @@ fn open(key: Key, size: usize, flags: c_int) -> Result<c_int, Error> {
         .map_err(|errno| Error::open(errno, key.as_raw(), size, flags))
 }
 
-/// Finds the file that a key is to be made from.
+/// Finds the file that a key is made from.
 ///
 /// # Safety
-/// None for this process' memory; the path means something only if it is a string.
+/// Every pointer is sound: the kernel reads the path. The result is right only if the path is a string.
 pub(super) unsafe fn file_at(path: *const c_char, proj_id: c_int) -> Result<FileId, Error> {
     if proj_id & 0xff == 0 {
         return Err(Error::project_id_zero(proj_id));
@@ -223,20 +224,20 @@ pub(super) unsafe fn file_at(path: *const c_char, proj_id: c_int) -> Result<File
     }
 }
 
-/// Longest name in bytes.
+/// The length of the longest name in bytes.
 pub(super) const NAME_MAX: usize = 4095;
 
-/// Reads a string that may not be there. The kernel does the reading, a page at a time, so that the
-/// end of memory behind the string does no harm.
+/// Reads a string at an address that may be bad. The kernel reads it, one page at a time, so unmapped memory
+/// behind the string does no harm.
 ///
 /// # Safety
-/// None for this process' memory; the bytes read mean something only if the caller passed a string.
+/// Every pointer is sound: the kernel reads the bytes. The result is right only if the caller passed a string.
 pub(super) unsafe fn read_name(
     name: *const c_char,
     buffer: &mut [u8; NAME_MAX + 1],
 ) -> Result<&[u8], Error> {
     const PAGE: usize = 4096;
-    let bad = || Error::bad_pointer("open by name", "the name is NULL or points nowhere");
+    let bad = || Error::bad_pointer("open by name", "the name is NULL or a bad address");
     if name.is_null() {
         return Err(bad());
     }

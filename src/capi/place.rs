@@ -1,4 +1,4 @@
-//! Where an object lies, and how C says so.
+//! Where an object lies, as a C program describes it.
 
 use super::{
     object::{timeout_of, with_flags},
@@ -11,8 +11,8 @@ use core::{
 };
 use std::sync::Arc;
 
-/// Where an object lies, for the functions shm_..._open_at(). Begin with SHMKEY_PLACE_INIT, and set one of
-/// three: name; path and proj_id; id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
+/// Where an object lies, for the functions shm_..._open_at(). Initialise it with SHMKEY_PLACE_INIT, then
+/// set the name, or path and proj_id, or id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
 /// SHMKEY_PLACE_SEGMENT() do both. The strings belong to the caller, and are not used after the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -22,8 +22,8 @@ pub struct shm_place {
     pub name: *const c_char,
     /// A file that exists; or NULL. The object records the file and the project id.
     pub path: *const c_char,
-    /// Where the object begins in the segment id, in bytes: a multiple of 64; else 0. The bytes there
-    /// must be 0 before the object is created.
+    /// With id: where the object begins in that segment, in bytes, a multiple of 64; else 0. The bytes
+    /// there must be 0 before the object is created.
     pub offset: usize,
     /// How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
     pub timeout: i64,
@@ -34,7 +34,7 @@ pub struct shm_place {
     pub proj_id: c_int,
     /// The id of a segment that exists; or -1.
     pub id: c_int,
-    /// 0; for later versions.
+    /// 0; reserved.
     pub reserved: [u32; 5],
 }
 
@@ -44,7 +44,7 @@ const _: () = assert!(size_of::<shm_place>() == 4 * 8 + 3 * 4 + 5 * 4);
 /// Makes the place that a name stands for.
 ///
 /// # Safety
-/// None for this process' memory; the name means something only if it is a string.
+/// Every pointer is sound: the kernel reads the name. The result is right only if the name is a string.
 pub(super) unsafe fn named(kind: Kind, name: *const c_char, flags: c_int) -> Result<Place, Error> {
     let mut buffer = [0; NAME_MAX + 1];
     // SAFETY: read_name accepts every pointer.
@@ -62,7 +62,7 @@ pub(super) unsafe fn named(kind: Kind, name: *const c_char, flags: c_int) -> Res
 /// Makes the place that a structure describes.
 ///
 /// # Safety
-/// `place` must be NULL or lead to a structure.
+/// `place` must be NULL or point to a structure.
 pub(super) unsafe fn described(
     kind: Kind,
     place: *const shm_place,
@@ -85,10 +85,10 @@ pub(super) unsafe fn described(
     Ok(Place { timeout, ..place })
 }
 
-/// The place that a structure describes, without its owner and its timeout.
+/// Returns the place that a structure describes, without its owner and its timeout.
 ///
 /// # Safety
-/// None for this process' memory; the strings mean something only if they are some.
+/// Every pointer is sound: the kernel reads the strings. The result is right only if they are strings.
 unsafe fn found(kind: Kind, given: &shm_place, flags: c_int) -> Result<Place, Error> {
     expect_one_way(given)?;
     if !given.name.is_null() {
@@ -106,7 +106,7 @@ unsafe fn found(kind: Kind, given: &shm_place, flags: c_int) -> Result<Place, Er
     }
 }
 
-/// Fails unless a structure says in exactly one way where the object lies.
+/// Fails unless a structure describes the place in exactly one way.
 fn expect_one_way(given: &shm_place) -> Result<(), Error> {
     let (by_name, by_path, by_id) = (!given.name.is_null(), !given.path.is_null(), given.id != -1);
     let why = match u32::from(by_name) + u32::from(by_path) + u32::from(by_id) {

@@ -9,32 +9,36 @@ use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
     kind::{DROP_OLDEST, Kind, MANY_SENDERS},
-    object::ring::{RawRing, ReceiveEnd, SendEnd},
+    object::ring::{Piece, RawRing, ReceiveEnd, SendEnd},
     sync,
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
+    ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// Messages from one process to another, of any length up to the ring's capacity, in order and none lost.
+/// Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 ///
 /// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
 /// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-/// are up to 64 senders. What was sent stays, also while no process has the ring open.
+/// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 ///
-/// A message that was committed is received, whichever process dies; one that was not is never seen. A message that
-/// the receiver had not released when it died is received by the next one. When all senders have ended, a receiver
-/// gets what is left and then EPIPE, or EOWNERDEAD if one of them died; a sender that waits for room gets the same
-/// of the receiver. Before the first process takes a role, the other side waits for it.
+/// A message that was committed is received, whichever process dies; one that was not committed is never received. A
+/// message that the receiver had not released when it died is received by the next one. When all senders have ended,
+/// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
+/// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
+/// side waits for it.
 ///
-/// Memory: 1568 bytes and the capacity. Each message takes 8 bytes and its length rounded up to a multiple of 8; above
-/// 16 KiB, 16 bytes and that.
+/// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+/// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
+/// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
+/// so an empty ring accepts a message of the whole capacity.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
-    /// Each for one thread at a time, which may be two threads at the same time.
+    /// One thread at a time uses each; the two may be used at the same time.
     sending: UnsafeCell<Sending>,
     receiving: UnsafeCell<Receiving>,
 }
@@ -61,7 +65,7 @@ pub const SHMKEY_MANY_SENDERS: c_int = 1 << 16;
 /// then lost; shm_ring_dropped() counts them.
 pub const SHMKEY_DROP_OLDEST: c_int = 1 << 17;
 
-/// A message for shm_ring_send_batch().
+/// A message for shm_ring_send_batch() and shm_broadcast_publish_batch().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -72,7 +76,8 @@ pub struct shm_bytes {
     pub size: usize,
 }
 
-/// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort().
+/// A slot: room for a message, from shm_ring_reserve() to shm_ring_commit() or shm_ring_abort(), or from
+/// shm_broadcast_reserve() to shm_broadcast_commit() or shm_broadcast_abort().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -81,11 +86,12 @@ pub struct shm_slot {
     pub data: *mut c_void,
     /// The number of bytes.
     pub size: usize,
-    /// A number that no other slot of this process has, never 0.
+    /// A number that no other slot of this process has; never 0.
     pub number: u64,
 }
 
-/// A message in place, from shm_ring_peek() to shm_ring_release().
+/// A message in place, from shm_ring_peek() to shm_ring_release(), or from shm_broadcast_peek() to
+/// shm_broadcast_release().
 #[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -102,7 +108,7 @@ pub struct shm_message {
 /// created the ring.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -111,13 +117,13 @@ pub struct shm_message {
 /// Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_ring_id(ring)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-/// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
-/// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
-/// flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file
-/// has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no
-/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
-/// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
-/// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit
+/// (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or a bad address; EACCES flags
+/// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has
+/// this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object
+/// of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
+/// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that
+/// creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -133,12 +139,12 @@ pub unsafe extern "C" fn shm_ring_open(
     })
 }
 
-/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1568
-/// bytes and the capacity. Otherwise it does what shm_ring_open() does, and fails as that does.
+/// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+/// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
-/// capacity: the bytes of all messages together, and so the length of the longest; 64 or more. All processes give
+/// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
 /// the same. 0 opens a ring that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_MANY_SENDERS, SHMKEY_DROP_OLDEST or both. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
@@ -146,9 +152,9 @@ pub unsafe extern "C" fn shm_ring_open(
 ///
 /// Returns: a handle, which shm_ring_close() closes; or NULL.
 /// Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
+/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
+/// place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -164,7 +170,7 @@ pub unsafe extern "C" fn shm_ring_open_at(
     })
 }
 
-/// Where the next handle begins to number its slots and messages.
+/// The number with which the next handle begins to number its slots and messages.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 fn open(
@@ -176,7 +182,7 @@ fn open(
         let place = place()?;
         let options =
             options_of(options).map_err(|error| error.opening(Kind::Ring, place.site.name()))?;
-        // Relaxed: only has to differ from all others. No handle lives to have as many slots.
+        // Relaxed: the number only has to differ from all others. No handle lives long enough to use 2⁴⁰ numbers.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_ring {
             raw: RawRing::open(place, capacity, options)?,
@@ -243,9 +249,9 @@ impl Sending {
     /// Returns the sending end, which this process takes when it first sends.
     fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
         if self.end.as_ref().is_some_and(|end| raw.is_reserved(end)) {
-            return Err(reserved(raw, action));
+            return Err(refused(raw, action, What::Reserved, 0));
         }
-        // This process has not taken it, or its parent has.
+        // This process has not taken the role, or has inherited it from its parent.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
             self.end = Some(raw.sender()?);
         }
@@ -256,7 +262,7 @@ impl Sending {
     /// Returns the end, if this slot is the last one that it has reserved.
     ///
     /// # Safety
-    /// `slot` must be NULL, or lead to a slot.
+    /// `slot` must be NULL, or point to a slot.
     unsafe fn end_of(
         &mut self,
         raw: &RawRing,
@@ -265,7 +271,7 @@ impl Sending {
     ) -> Result<&mut SendEnd, Error> {
         // SAFETY: the caller's promise.
         let number = unsafe { read(slot) }
-            .ok_or_else(|| null(raw, action))?
+            .ok_or_else(|| refused(raw, action, What::Null, 0))?
             .number;
         match &mut self.end {
             Some(end) if number == self.slot => Ok(end),
@@ -273,7 +279,7 @@ impl Sending {
         }
     }
 
-    /// Fails, and changes nothing, while another thread may be writing into a slot.
+    /// Releases the role. Fails, and changes nothing, while another thread may be writing into a slot.
     fn give_back(&mut self, raw: &RawRing) -> Result<(), Error> {
         if let Some(end) = &mut self.end {
             raw.expect_no_writer(end)?;
@@ -291,30 +297,21 @@ fn not_held(raw: &RawRing, action: Action) -> Error {
     error.during(action)
 }
 
-/// Returns the error for a slot or a message that is NULL.
+/// Returns the error for an argument that is invalid, or a handle in a state that does not permit the operation.
 #[cold]
-fn null(raw: &RawRing, action: Action) -> Error {
-    let error = raw.object().error(ErrorKind::BadPointer);
-    error.during(action).with(What::Null, 0, 0)
-}
-
-/// Returns the error for a handle that has a slot reserved.
-#[cold]
-fn too_many(raw: &RawRing, action: Action, count: usize) -> Error {
-    let error = raw.object().error(ErrorKind::InvalidArgument);
-    error.during(action).with(What::TooMany, count as u64, 0)
-}
-
-#[cold]
-fn reserved(raw: &RawRing, action: Action) -> Error {
-    let error = raw.object().error(ErrorKind::InvalidArgument);
-    error.during(action).with(What::Reserved, 0, 0)
+fn refused(raw: &RawRing, action: Action, what: What, number: usize) -> Error {
+    let kind = match what {
+        What::Null => ErrorKind::BadPointer,
+        _ => ErrorKind::InvalidArgument,
+    };
+    let error = raw.object().error(kind).during(action);
+    error.with(what, number as u64, 0)
 }
 
 /// Reads a structure of the caller's, aligned or not; `None` for NULL.
 ///
 /// # Safety
-/// `from` must be NULL, or lead to one.
+/// `from` must be NULL, or point to one.
 unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     // SAFETY: the caller's promise.
     (!from.is_null()).then(|| unsafe { from.read_unaligned() })
@@ -331,7 +328,7 @@ impl Receiving {
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
-    /// Returns the receiving end for a call that looks for a message, which ends the access to a peeked one.
+    /// Returns the receiving end for a call that receives or peeks, which ends the access to a peeked message.
     fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         self.peeked = None;
         self.end(raw)
@@ -347,7 +344,7 @@ impl Receiving {
 
 impl Drop for shm_ring {
     fn drop(&mut self) {
-        // `shm_ring_close` has done so already.
+        // `shm_ring_close` has released the roles already, or they are released here.
         let _ = self.sending.get_mut().give_back(&self.raw);
         self.receiving.get_mut().give_back(&self.raw);
     }
@@ -362,12 +359,12 @@ impl Drop for shm_ring {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// size is larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead;
-/// ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG
-/// another program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1;
-/// EDEADLK this thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL,
-/// or message is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE size is
+/// larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC
+/// there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another
+/// program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this
+/// thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message
+/// is NULL and size is not 0.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -388,18 +385,18 @@ pub unsafe extern "C" fn shm_ring_send(
     }))
 }
 
-/// Sends several messages, as many as there is room for before the timeout; the receiver sees those that go together
-/// at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before it are sent, and a call that
-/// begins with it reports the error.
+/// Sends several messages, as many as there is room for before the timeout. Those for which there is room together
+/// become visible to the receiver at once. Stops at a message that cannot be sent, as sendmmsg(2) does: those before
+/// it are sent, and the next call, which begins with it, reports the error.
 ///
 /// ring: a handle that is open.
-/// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
-/// memory.
+/// messages: an array of count structures. Each is read once. The structures, and the bytes that they point to, may
+/// lie in shared memory.
 /// count: how many messages.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were sent, from the first on; or -1, and then none.
-/// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not fit
+/// Returns: how many messages were sent, beginning with the first; or -1, and then none was.
+/// Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 /// into memory.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
@@ -414,7 +411,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
         let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
-            return Err(too_many(raw, Action::Send, count));
+            return Err(refused(raw, Action::Send, What::TooMany, count));
         };
         expect_bytes(raw.object(), Action::Send, messages.cast(), size)?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
@@ -438,16 +435,17 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// the other senders wait until then.
 ///
 /// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
-/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too, but while
-/// that thread is live, in no other thread (EPERM).
+/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too; while that
+/// thread is live, they fail in every other thread (EPERM).
 ///
 /// ring: a handle that is open.
 /// size: how many bytes, 0 to the ring's capacity.
-/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up.
+/// slot: where to store the slot. The caller may write its bytes until the slot is committed or given up.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+/// no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]
@@ -462,14 +460,15 @@ pub unsafe extern "C" fn shm_ring_reserve(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_reserve", ring) }?;
         if slot.is_null() {
-            return Err(null(raw, Action::Reserve));
+            return Err(refused(raw, Action::Reserve, What::Null, 0));
         }
         let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = sending.end(raw, Action::Reserve)?;
-        let offset = raw.reserve(end, size, deadline)?;
+        raw.reserve(end, size, deadline)?;
+        let data = raw.slot(end).map_or(ptr::null_mut(), Piece::address);
         sending.slot += 1;
         let reserved = shm_slot {
-            data: raw.view().area.address(offset).cast(),
+            data: data.cast(),
             size,
             number: sending.slot,
         };
@@ -483,9 +482,9 @@ pub unsafe extern "C" fn shm_ring_reserve(
 ///
 /// ring: the handle that has reserved the slot.
 /// slot: as shm_ring_reserve() has stored it.
-/// size: how many of its bytes the message has, from the first on.
+/// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
-/// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
+/// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
 /// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
 /// the slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -511,7 +510,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 /// ring: the handle that has reserved the slot.
 /// slot: as shm_ring_reserve() has stored it.
 ///
-/// Returns: 0; or -1, and then nothing is changed.
+/// Returns: 0; or -1, and then nothing has changed.
 /// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
 /// ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
@@ -536,11 +535,11 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// the buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
-/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another
-/// program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is
-/// not 0.
+/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE the
+/// buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
+/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG
+/// another program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL
+/// and size is not 0.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -562,7 +561,8 @@ pub unsafe extern "C" fn shm_ring_recv(
     }))
 }
 
-/// Receives several messages: waits for the first, and takes those that are there with it and fit.
+/// Receives several messages: waits for the first, and also takes those that follow it in the ring and fit into the
+/// buffer.
 ///
 /// ring: a handle that is open.
 /// buffer: room for size bytes. The messages are stored one behind the other.
@@ -571,7 +571,7 @@ pub unsafe extern "C" fn shm_ring_recv(
 /// count: the largest number of messages, 1 or more.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were received; or -1, and then none.
+/// Returns: how many messages were received; or -1, and then none was.
 /// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
@@ -590,7 +590,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let Some(room) = count.checked_mul(size_of::<usize>()) else {
-            return Err(too_many(raw, Action::Receive, count));
+            return Err(refused(raw, Action::Receive, What::TooMany, count));
         };
         expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
@@ -602,15 +602,16 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it in place. It stays the next one until shm_ring_release(). A call that peeks
-/// again or receives begins with the same message, and ends this access, also if it fails.
+/// Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
+/// Another call that peeks or receives begins with the same message, and ends this access even if it fails.
 ///
 /// ring: a handle that is open.
 /// message: where to store the message.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL.
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+/// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -623,15 +624,17 @@ pub unsafe extern "C" fn shm_ring_peek(
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (raw, receiving) = unsafe { receiving("shm_ring_peek", ring) }?;
         if message.is_null() {
-            return Err(null(raw, Action::Peek));
+            return Err(refused(raw, Action::Peek, What::Null, 0));
         }
         let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = receiving.end_to_receive(raw)?;
         let found = raw.peek(end, deadline)?;
+        let piece = raw.message(end, &found);
+        let data = piece.map_or(ptr::null_mut(), Piece::address);
         receiving.peeked = Some(found);
         receiving.message += 1;
         let in_place = shm_message {
-            data: raw.view().area.address(found.offset).cast(),
+            data: data.cast_const().cast(),
             size: found.len,
             number: receiving.message,
         };
@@ -641,16 +644,16 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Releases the peeked message, so that the following one is the next. Look at the result: with SHMKEY_DROP_OLDEST the
-/// sender may have overwritten what was read.
+/// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+/// sender may have overwritten the message while it was read.
 ///
 /// ring: the handle that has peeked.
 /// message: as shm_ring_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-/// and nothing is changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and the bytes
-/// that were read are arbitrary; EFAULT ring or message is NULL.
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+/// peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
+/// the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -663,7 +666,7 @@ pub unsafe extern "C" fn shm_ring_release(
         let (raw, receiving) = unsafe { receiving("shm_ring_release", ring) }?;
         // SAFETY: the caller hands over a message, or NULL.
         let number = unsafe { read(message) }
-            .ok_or_else(|| null(raw, Action::Release))?
+            .ok_or_else(|| refused(raw, Action::Release, What::Null, 0))?
             .number;
         let last = receiving.message;
         match (
@@ -680,7 +683,7 @@ pub unsafe extern "C" fn shm_ring_release(
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle has the role; or -1.
+/// Returns: 0, even if this handle has the role already; or -1.
 /// Errors: EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders;
 /// EBADMSG another program has overwritten the ring; EINVAL this handle has a slot reserved; EFAULT ring is NULL.
 /// Threads: one at a time sends with a handle; not in a signal handler.
@@ -697,7 +700,7 @@ pub unsafe extern "C" fn shm_ring_begin_sending(ring: *mut shm_ring) -> c_int {
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle has the role; or -1.
+/// Returns: 0, even if this handle has the role already; or -1.
 /// Errors: EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -714,8 +717,8 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle does not have the role; or -1, and then nothing is changed.
-/// Errors: EPERM another thread, which is live, has a slot reserved with this handle; EFAULT ring is NULL.
+/// Returns: 0, even if this handle does not have the role; or -1, and then nothing has changed.
+/// Errors: EPERM another live thread has a slot reserved with this handle; EFAULT ring is NULL.
 /// Threads: one at a time sends with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
@@ -730,7 +733,7 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: 0, also if this handle does not have the role; or -1.
+/// Returns: 0, even if this handle does not have the role; or -1.
 /// Errors: EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -743,7 +746,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     }))
 }
 
-/// Returns the length of the longest message: the capacity that the ring was created with, rounded up to a multiple of 8.
+/// Returns the length of the longest message: the capacity that the ring was created with.
 ///
 /// ring: a handle that is open.
 ///
@@ -759,7 +762,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     )
 }
 
-/// Returns how many bytes of the ring are in use, by messages and their headers.
+/// Returns how many bytes of the ring are in use: what the messages take that are not released.
 ///
 /// ring: a handle that is open.
 ///
@@ -804,9 +807,10 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     or_minus_one(unsafe { object("shm_ring_id", ring) }.map(|ring| ring.raw.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+/// system call, about 0.3 us.
 ///
 /// ring: a handle that is open.
 ///
@@ -829,10 +833,10 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 /// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
 /// closes its own copy.
 ///
-/// While another thread, which is live, has a slot reserved with this handle, that thread may be writing into it: then the
-/// handle is not closed and stays valid, and errno is EPERM.
+/// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
+/// not closed and stays valid, and errno is EPERM.
 ///
-/// ring: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// ring: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {

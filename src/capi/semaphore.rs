@@ -24,13 +24,12 @@ pub struct shm_semaphore(Semaphore);
 /// Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_semaphore_id(semaphore)).
 /// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
-/// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
-/// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-/// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-/// for shmget(2).
+/// name is empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or
+/// a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
+/// another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no
+/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
+/// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
+/// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -44,7 +43,7 @@ pub unsafe extern "C" fn shm_semaphore_open(
 }
 
 /// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Otherwise it does what shm_semaphore_open() does, and fails as that does.
+/// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
 ///
 /// place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.
@@ -53,10 +52,10 @@ pub unsafe extern "C" fn shm_semaphore_open(
 /// place has a name or a path. 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_semaphore_close() closes; or NULL.
-/// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset
-/// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
-/// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
-/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
+/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user
+/// of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
+/// EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -150,9 +149,10 @@ pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_
     )
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
+/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
+/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
+/// system call, about 0.3 us.
 ///
 /// semaphore: a handle that is open.
 ///

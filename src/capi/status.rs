@@ -9,14 +9,14 @@ use core::{
 };
 use std::time::SystemTime;
 
-/// What the kernel knows of a segment at one moment. The words are those of shmctl(2).
+/// What the kernel knows of a segment at one time. The terms are those of shmctl(2).
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types, missing_docs)]
 pub struct shm_status {
-    /// Exact size in bytes, as asked for when it was created.
+    /// The exact size in bytes, as given when it was created.
     pub size: u64,
-    /// How many times it is attached, by all processes together.
+    /// The number of its attachments, in all processes together.
     pub nattch: u64,
     /// When it was last attached, in seconds since 1970; 0 for never.
     pub atime: i64,
@@ -38,13 +38,13 @@ pub struct shm_status {
     pub cgid: u32,
     /// The process that created it.
     pub cpid: i32,
-    /// The process that attached or detached it last; 0 for none.
+    /// The process that last attached or detached it; 0 for none.
     pub lpid: i32,
-    /// 1 if it has been removed and goes when the last process detaches it.
+    /// 1 if it has been removed, so that the last detach destroys it.
     pub removed: c_uchar,
     /// 1 if it is locked into memory (SHM_LOCK).
     pub locked: c_uchar,
-    /// 0; for later versions.
+    /// 0; reserved.
     pub reserved: [c_uchar; 50],
 }
 
@@ -55,7 +55,7 @@ pub struct shm_status {
 ///
 /// Returns: 0; or -1.
 /// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
-/// let this process read; EFAULT status is NULL or leads nowhere.
+/// let this process read; EFAULT status does not point to memory that this process can write.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn shm_get_status(id: c_int, status: *mut shm_status) -> c
         let bytes = unsafe {
             slice::from_raw_parts((&raw const answer).cast::<u8>(), size_of::<shm_status>())
         };
-        // SAFETY: the caller gives us the memory of one structure, if there is any at that address.
+        // SAFETY: the caller owns the structure at that address, if there is one; put accepts every pointer.
         unsafe { put(bytes, status, "shm_get_status") }
     }))
 }

@@ -36,12 +36,13 @@ pub(crate) enum Action {
     Commit,
     Abort,
     EndSending,
+    Subscribe,
     LockForReading,
     LockForWriting,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 24] = [
+    const ALL: [(Action, &str); 25] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -64,6 +65,7 @@ impl Action {
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
         (Action::EndSending, "end sending"),
+        (Action::Subscribe, "subscribe"),
         (Action::LockForReading, "lock for reading"),
         (Action::LockForWriting, "lock for writing"),
     ];
@@ -72,21 +74,16 @@ impl Action {
         Action::ALL[self as usize].1
     }
 
-    /// Returns the role that it needs.
-    fn role(self) -> &'static str {
-        match self {
-            Action::BecomePublisher | Action::Publish => "publisher",
-            Action::BecomeReceiver | Action::Receive | Action::Peek | Action::Release => "receiver",
-            _ => "sender",
-        }
-    }
-
-    /// Returns the role on the other side of a ring.
-    fn peer(self) -> &'static str {
-        match self.role() {
-            "receiver" => "sender",
-            _ => "receiver",
-        }
+    /// Returns whether it is an action of the end that receives.
+    fn receives(self) -> bool {
+        matches!(
+            self,
+            Action::BecomeReceiver
+                | Action::Subscribe
+                | Action::Receive
+                | Action::Peek
+                | Action::Release
+        )
     }
 }
 
@@ -134,6 +131,12 @@ pub(crate) enum What {
     Reserved,
     /// The lengths of a message and of the slot that was reserved for it.
     ShortSlot,
+    /// `number`: how many subscribers there are.
+    Subscribers,
+    /// Nothing: the handle has no subscription.
+    NotSubscribed,
+    /// Nothing: the publisher no longer waits for this subscriber.
+    Dropped,
     /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
     Buffer,
     /// `number`: so many structures.
@@ -153,7 +156,7 @@ pub(crate) enum What {
 }
 
 impl What {
-    const ALL: [What; 25] = [
+    const ALL: [What; 28] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -171,6 +174,9 @@ impl What {
         What::Null,
         What::Reserved,
         What::ShortSlot,
+        What::Subscribers,
+        What::NotSubscribed,
+        What::Dropped,
         What::Buffer,
         What::TooMany,
         What::Timeout,
@@ -254,6 +260,19 @@ impl Failure {
         })
     }
 
+    /// Returns the role that the call needs, and that of the other side.
+    fn roles(&self) -> (&'static str, &'static str) {
+        let (sends, receives) = match self.object {
+            Kind::Ring => ("sender", "receiver"),
+            _ => ("publisher", "subscriber"),
+        };
+        if self.action.receives() {
+            (receives, sends)
+        } else {
+            (sends, receives)
+        }
+    }
+
     fn thread(&self) -> Shown {
         Shown::new(self, false)
     }
@@ -300,6 +319,8 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
         What::Null
+        | What::NotSubscribed
+        | What::Dropped
         | What::Buffer
         | What::TooMany
         | What::Timeout
@@ -343,7 +364,16 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
              (Place::read_only) to write",
         ),
-        _ if failure.action.role() == "receiver" => f.write_str("the pointer to a message is NULL"),
+        What::NotSubscribed => f.write_str(
+            "this handle is not subscribed in this process; \
+             subscribe first, also in a child made by fork",
+        ),
+        What::Dropped => f.write_str(
+            "the publisher has taken this subscriber for dead, \
+             and has overwritten messages that it had not received; \
+             unsubscribe, and subscribe again",
+        ),
+        _ if failure.action.receives() => f.write_str("the pointer to a message is NULL"),
         _ => f.write_str("the pointer to a slot is NULL"),
     }
 }
@@ -397,7 +427,7 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// Writes which process has a role that was asked for, or had the other one.
 fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let process = failure.process();
-    let (role, peer) = (failure.action.role(), failure.action.peer());
+    let (role, peer) = failure.roles();
     match (failure.what, failure.other) {
         (What::Role, 0) => write!(
             f,
@@ -441,8 +471,17 @@ fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match (failure.what, failure.other) {
         (What::Newest, 0) => f.write_str(", and no process is the publisher"),
         (What::Newest, _) => write!(f, "; {process} is the publisher"),
-        (What::NoMessage, 0) => f.write_str(", and no process is the sender yet"),
+        (What::NoMessage, 0) => write!(f, ", and no process is the {} yet", failure.roles().1),
+        (What::NoMessage, _) if failure.object == Kind::Broadcast => {
+            write!(f, "; {process} is the publisher")
+        }
         (What::NoMessage, _) => write!(f, "; {process} is a sender"),
+        (_, 0) if failure.object == Kind::Broadcast => {
+            f.write_str(", and the slowest subscriber has unsubscribed since")
+        }
+        _ if failure.object == Kind::Broadcast => {
+            write!(f, "; {process} is the slowest subscriber")
+        }
         (_, 0) => f.write_str(", and no process is the receiver yet"),
         _ => write!(f, "; {process} is the receiver"),
     }
@@ -459,11 +498,12 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Count => write!(f, "its count was {number}"),
         What::TooLong => write!(
             f,
-            "the message has {bytes}, and the ring's capacity is {other}; nothing was sent"
+            "the message has {bytes}, and the {}'s capacity is {other}; nothing was sent",
+            failure.object.name()
         ),
         What::ShortBuffer => write!(
             f,
-            "the message has {bytes}, and the buffer has {other}; the message stays in the ring"
+            "the message has {bytes}, and the buffer has {other}; the message stays the next one"
         ),
         What::ShortSlot => write!(
             f,
@@ -472,6 +512,11 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Size => write!(
             f,
             "the segment has {bytes}, and an object has 1024 at least"
+        ),
+        What::Subscribers => write!(
+            f,
+            "{number} handles are subscribed already; one more can subscribe when one of them unsubscribes or its process \
+             ends, or to a lossy broadcast that it opens for reading only"
         ),
         _ => write!(
             f,

@@ -2,8 +2,8 @@
 
 use crate::{
     explain::{Bytes, ShownPath},
-    kind::{DROP_OLDEST, Kind, MANY_SENDERS},
-    object::{ring, rwlock},
+    kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
+    object::rwlock,
 };
 use core::fmt;
 
@@ -135,14 +135,17 @@ impl fmt::Display for Shape {
                     0 => "one sender",
                     _ => "many senders",
                 };
-                write!(
-                    f,
-                    "a capacity of {} for {many}",
-                    size(ring::capacity_of(bytes))
-                )?;
+                write!(f, "a capacity of {} for {many}", size(bytes))?;
                 if options & DROP_OLDEST != 0 {
                     f.write_str(", dropping the oldest message")?;
                 }
+            }
+            (Kind::Broadcast, Some(bytes), Some(options)) => {
+                let mode = match options & LOSSY {
+                    0 => "lossless",
+                    _ => "lossy",
+                };
+                write!(f, "a capacity of {}, {mode}", size(bytes))?;
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,

@@ -435,11 +435,23 @@ impl Error {
 
     /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
+        self.none_there(
+            "there is no such ring; the capacity 0 opens one that exists, \
+             and making one needs a capacity",
+        )
+    }
+
+    /// The same for a broadcast.
+    pub(crate) fn no_broadcast(self) -> Error {
+        self.none_there(
+            "there is no such broadcast; the capacity 0 opens one that exists, \
+             and making one needs a capacity",
+        )
+    }
+
+    fn none_there(self, why: &'static str) -> Error {
         match self.kind() {
-            ErrorKind::KeyNotFound => self.because(Reason::Because(
-                "there is no such ring; the capacity 0 opens one that exists, and making one \
-                 needs a capacity",
-            )),
+            ErrorKind::KeyNotFound => self.because(Reason::Because(why)),
             _ => self,
         }
     }
@@ -448,9 +460,12 @@ impl Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
-    /// Refuses a write where the caller has asked for reading only.
-    pub(crate) fn asked_read_only(call: &'static str, why: &'static str) -> Error {
-        Error::new(ErrorKind::ReadOnly, libc::EACCES, call).because(Reason::Because(why))
+    /// Refuses to open an object for reading only that every user writes.
+    pub(crate) fn asked_read_only() -> Error {
+        Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::Because(
+            "every process that uses a mutex, a semaphore or a ring writes it, also one that only \
+             waits or receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
+        ))
     }
 
     pub(crate) fn read_only(id: c_int) -> Error {

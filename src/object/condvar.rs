@@ -85,6 +85,7 @@ impl Condvar {
             kind: Kind::Condvar,
             size: 0,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             options: None,
         };

@@ -3,7 +3,8 @@
 use crate::{
     Error, Segment,
     holder::{self, Holder},
-    kind::{DROP_OLDEST, MANY_SENDERS},
+    kind::{DROP_OLDEST, LOSSY, MANY_SENDERS},
+    object::broadcast,
     object::latest,
     object::ring,
     object::{Kind, SNAPSHOT, Snapshot},
@@ -11,7 +12,8 @@ use crate::{
 };
 use std::time::{Duration, SystemTime};
 
-/// What a segment with an object holds, at one time: what `shmkey list` shows. Reading it changes nothing.
+/// What a segment with an object holds at one time, as `shmkey list` shows it. Reading it does not change the
+/// object.
 ///
 /// ```
 /// use shmkey::{Contents, Holding, Semaphore};
@@ -32,16 +34,16 @@ pub struct Contents {
     /// 256.
     pub name: Vec<u8>,
     /// A hash of the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
-    /// of the device, the inode number and the project id, so it differs from that of another file with the
-    /// same key. 0 if it was opened by a name or a key.
+    /// made of the device, the inode number and the project id. Two files with the same key have different
+    /// hashes. 0 if it was opened by a name or a key.
     pub file: u64,
     /// The name of its layout; empty if none was given. Any bytes, at most 128.
     pub layout: Vec<u8>,
-    /// Whether it is ready for use: the thread that makes it has finished.
+    /// Whether it is ready for use: the thread that creates it has finished.
     pub ready: bool,
-    /// The thread that made it.
+    /// The thread that created it.
     pub maker: Party,
-    /// When it was made, in seconds.
+    /// When it was created, in seconds.
     pub made_at: Option<SystemTime>,
     /// The size of its payload in bytes.
     pub size: u64,
@@ -57,9 +59,9 @@ pub enum Holding {
     Mutex {
         /// The thread that has it locked.
         owner: Option<Party>,
-        /// Whether a holder has died, and the value was not marked as consistent since.
+        /// Whether a holder has died, and the value was not marked as consistent since then.
         suspect: bool,
-        /// Whether the value is lost: the mutex was unlocked without that.
+        /// Whether the value is lost: the mutex was unlocked before the value was marked as consistent.
         lost: bool,
     },
     /// A [`Semaphore`](crate::Semaphore).
@@ -80,11 +82,11 @@ pub enum Holding {
     Ring {
         /// The length of the longest message in bytes.
         capacity: u64,
-        /// The number of bytes in use: those of the messages and of the words in front of them.
+        /// The number of bytes that the messages take that are not released, with their headers.
         used: u64,
         /// The number of messages that were dropped to make room.
         dropped: u64,
-        /// Whether it is for many senders.
+        /// Whether it was created for many senders.
         many_senders: bool,
         /// Whether its senders drop the oldest message when there is no room.
         drops_oldest: bool,
@@ -94,6 +96,21 @@ pub enum Holding {
         receiver: Option<Party>,
         /// The thread that holds the lock of many senders: it sends, or has a slot reserved.
         sending: Option<Party>,
+    },
+    /// A [`Broadcast`](crate::Broadcast).
+    Broadcast {
+        /// The length of the longest message in bytes.
+        capacity: u64,
+        /// The number of bytes in use: those of the messages that are not overwritten.
+        used: u64,
+        /// The number of messages that were published.
+        published: u64,
+        /// Whether its publisher overwrites the oldest messages and does not wait.
+        lossy: bool,
+        /// The process that has the role of the publisher.
+        publisher: Option<Party>,
+        /// The processes that subscribe, once for each of their subscribers; without those that may only read.
+        subscribers: Vec<Party>,
     },
     /// An [`RwLock`](crate::RwLock).
     RwLock {
@@ -117,16 +134,16 @@ pub enum Holding {
     },
 }
 
-/// A process or a thread that has made an object, or holds a lock or a role of it.
+/// A process or a thread that has created an object, or that holds a lock or a role of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Party {
     /// Its id, in its own PID namespace.
     pub id: u32,
-    /// Whether its id may belong to another PID namespace than this process': it is not dead, and its id is not
-    /// known to belong to this namespace.
+    /// Whether its id may belong to another PID namespace than that of this process: true if it is not dead, and
+    /// its id is not known to belong to this namespace.
     pub elsewhere: bool,
-    /// Whether it is live.
+    /// The result of its liveness check.
     pub life: Life,
 }
 
@@ -135,7 +152,7 @@ pub struct Party {
 pub enum Life {
     /// It is live.
     Alive,
-    /// It has ended; the kernel may have given its id to another one.
+    /// It has ended; the kernel may have given its id to another process or thread.
     Dead,
     /// The kernel does not say: for example, it belongs to another PID namespace.
     Unknown,
@@ -156,8 +173,8 @@ impl Contents {
     pub const LEN: usize = SNAPSHOT;
 
     /// Returns what the first bytes of a segment hold: a copy of [`LEN`](Contents::LEN) of them, or of all if
-    /// there are fewer. `None` if they are not an object that this version of this library has made, on a
-    /// machine with this byte order and pointer width.
+    /// there are fewer. `None` if they are not an object of this version of the library, created on a machine
+    /// with this byte order and pointer width.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Contents> {
         let snapshot = Snapshot::new(bytes);
@@ -175,8 +192,9 @@ impl Contents {
         })
     }
 
-    /// Returns whether a segment of this size, in bytes, may have been made for an object: such a size is 1 more
-    /// than a multiple of 64, as few others are. A tool that lists all segments attaches only these.
+    /// Returns whether a segment of this size, in bytes, may have been created for an object. Such a size is 1
+    /// more than a multiple of 64, which few other sizes are, so a tool that lists all segments attaches only
+    /// these.
     #[must_use]
     pub fn may_be_in(size: usize) -> bool {
         size > 1024 && size % 64 == 1
@@ -184,8 +202,8 @@ impl Contents {
 }
 
 impl Segment {
-    /// Returns what the segment holds; `None` if that is no object of this library. Attaches the segment and
-    /// detaches it again, which changes the times and the last process in its status.
+    /// Returns what the segment holds; `None` if it does not begin with an object of this library. Attaches the
+    /// segment and detaches it again, which changes the times and the last process in its status.
     ///
     /// # Errors
     /// Those of [`attach_read_only`](Segment::attach_read_only).
@@ -200,7 +218,7 @@ impl Segment {
 fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
     match kind {
         Kind::Mutex => {
-            // SAFETY: a lock is made of atomics, and valid whatever its bytes are.
+            // SAFETY: a mutex is made of atomics, and every pattern of bytes is valid.
             let lock: &sync::Mutex = unsafe { snapshot.words() };
             let (owner, condition) = lock.look();
             Holding::Mutex {
@@ -210,7 +228,7 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             }
         }
         Kind::Semaphore => {
-            // SAFETY: a counter is made of atomics, and valid whatever its bytes are.
+            // SAFETY: a semaphore is made of atomics, and every pattern of bytes is valid.
             let counter: &sync::Semaphore = unsafe { snapshot.words() };
             Holding::Semaphore {
                 value: counter.value(),
@@ -225,10 +243,10 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
             }
         }
         Kind::Ring => {
-            let seen = ring::look(snapshot);
             let options = snapshot.options();
+            let seen = ring::look(snapshot);
             Holding::Ring {
-                capacity: ring::capacity_of(snapshot.size()),
+                capacity: snapshot.capacity(),
                 used: seen.used,
                 dropped: seen.dropped,
                 many_senders: options & MANY_SENDERS != 0,
@@ -240,6 +258,21 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .collect(),
                 receiver: seen.receiver.map(|holder| party(snapshot, holder)),
                 sending: seen.sending.map(|holder| party(snapshot, holder)),
+            }
+        }
+        Kind::Broadcast => {
+            let seen = broadcast::look(snapshot);
+            Holding::Broadcast {
+                capacity: snapshot.capacity(),
+                used: seen.used,
+                published: seen.published,
+                lossy: snapshot.options() & LOSSY != 0,
+                publisher: seen.publisher.map(|holder| party(snapshot, holder)),
+                subscribers: seen
+                    .subscribers
+                    .into_iter()
+                    .map(|holder| party(snapshot, holder))
+                    .collect(),
             }
         }
         Kind::RwLock => {

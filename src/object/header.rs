@@ -1,4 +1,4 @@
-//! The header of an object, as it lies in a segment.
+//! The header of an object: its layout in a segment.
 //!
 //! An object is a header of 512 bytes, 512 bytes for the object's own words, and its payload. The
 //! header, in the byte order of the machine, so that a program in any language can read it:
@@ -8,8 +8,8 @@
 //! | 0 | 8 | `shmkey\r\n` |
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
-//! | 16 | 4 | the version of this layout: 2 |
-//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 6 a reader-writer lock, 7 a condition variable |
+//! | 16 | 4 | the version of this layout: 3 |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast, 6 a reader-writer lock, 7 a condition variable |
 //! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the maker's has opened it: holders need tokens |
 //! | 32 | 8 | the maker: the number of a thread, as in `holder` |
@@ -20,21 +20,22 @@
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
 //! | 80 | 4 | the length of the key's text |
 //! | 84 | 4 | the length of the layout's name |
-//! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest |
+//! | 88 | 4 | options of what it holds: of a latest value its size; of a ring, bit 0 many senders, bit 1 drops the oldest; of a broadcast, bit 0 lossy |
 //! | 96 | 8 | the file that its key was made from: FNV-1a of device, inode number and project id; 0 if it was opened by its name or key |
+//! | 104 | 8 | the capacity of a ring or a broadcast in bytes; 0 for other kinds |
 //! | 128 | 256 | the key's text: the name it was opened by; none if it was opened by a path or by its key |
 //! | 384 | 128 | the layout's name |
 //! | 512 | 512 | the object's own words |
 //! | 1024 | | the payload |
 //!
-//! A segment that was made for an object has a size that is 1 more than a multiple of 64. Segments of other
-//! programs seldom have, so a tool that lists all segments attaches only those that may hold an object.
+//! A segment that was created for an object has a size of 1 more than a multiple of 64. Few other segments have such
+//! a size, so a tool that lists all segments attaches only these.
 //!
-//! The words of holders (the maker, a lock's owner, the processes that have a role) are numbers of
-//! 64 bits, which `holder` documents; a lock keeps its flags in their two lowest bits.
+//! A holder (the maker, a lock's owner, a process that has a role) is stored as a number of 64 bits, which `holder`
+//! documents. A lock keeps its flags in the two lowest bits.
 //!
-//! How one process makes it, and the others wait, is in `sync::ready`. Everything that is read from
-//! a header is checked against what this process knows by itself, and never read again.
+//! `sync::ready` has the protocol by which one process makes the object while the others wait. A field is read once,
+//! and checked against what this process knows by itself.
 
 use crate::{error::fold, sys};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -47,7 +48,7 @@ pub(super) const ALIGN: usize = 64;
 
 pub(super) const ORDER: u32 = 0x0102_0304;
 pub(super) const WIDTH: u32 = usize::BITS;
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The header as it lies in the segment.
 #[repr(C)]
@@ -70,7 +71,8 @@ pub(super) struct Header {
     pub options: AtomicU32,
     pub reserved: AtomicU32,
     pub file: AtomicU64,
-    pub reserved_words: [AtomicU32; 6],
+    pub capacity: AtomicU64,
+    pub reserved_words: [AtomicU32; 4],
     pub key: [AtomicU8; 256],
     pub layout: [AtomicU8; 128],
 }
@@ -80,16 +82,16 @@ const _: () = assert!(size_of::<Header>() == HEADER);
 impl Header {
     /// Returns whether the ids of all holders in this object belong to this process' PID namespace.
     pub fn is_of_our_namespaces(&self) -> bool {
-        // Relaxed: both were written before any number from there was (see `introduce`), and that
-        // number was read with acquire.
+        // Relaxed: both were written before any holder's number (see `introduce`), and this thread has read such a
+        // number with acquire.
         let mine = sys::namespaces();
         mine != sys::NO_NAMESPACE
             && self.mixed.load(Relaxed) == 0
             && self.namespace.load(Relaxed) == mine
     }
 
-    /// Returns whether no header was written here: all of it is 0 but the words that a process writes first,
-    /// which is about to write one.
+    /// Returns whether no header was written here: every field is 0, except those that a process writes before the
+    /// rest.
     pub fn is_blank(&self) -> bool {
         let header = self;
         let words = [
@@ -126,7 +128,7 @@ impl Header {
 
     /// Returns the namespaces that the holders' ids belong to, for an error that is displayed later.
     pub fn namespaces(&self) -> u32 {
-        // Relaxed: as above; and the text says so if it is wrong.
+        // Relaxed: as above; and a wrong value makes only the text of the error wrong.
         match self.mixed.load(Relaxed) {
             0 => fold(self.namespace.load(Relaxed)),
             _ => 0,

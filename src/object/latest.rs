@@ -40,7 +40,7 @@ use std::{sync::Arc, time::Duration};
 /// assert_eq!(position.wait_newer(&mut seen)?, [52.5, 13.4]);           // waits for it
 /// assert_eq!(position.read_newer(&mut seen)?, None);                   // does not wait
 /// let timeout = Duration::from_millis(1);
-/// assert!(position.wait_newer_timeout(&mut seen, timeout).is_err());   // waits at most so long
+/// assert!(position.wait_newer_timeout(&mut seen, timeout).is_err());   // waits at most this long
 /// # position.remove()
 /// # }
 /// ```
@@ -49,9 +49,9 @@ use std::{sync::Arc, time::Duration};
 /// one, and a reader can miss those in between; to receive every one, use a [`Ring`](crate::Ring).
 ///
 /// *A dead publisher.* If it is killed, at any instruction, the last value that it has published stays.
-/// Another process can then take the role, also one of another PID namespace (see *Namespaces* of
-/// [`Mutex`](crate::Mutex)). Release the role before `exec`: the new program cannot use it, and keeps
-/// it from others unless the process had a token of life, which ends with `exec`.
+/// Another process can then take the role, even one of another PID namespace (see *Namespaces* of
+/// [`Mutex`](crate::Mutex)). Release the role before `exec`: the new program cannot use it, but keeps other
+/// processes from taking it, unless the process had a token of life, which ends with `exec`.
 ///
 /// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the value open keep it; a process that opens the name afterwards gets a new one, and what it
@@ -61,19 +61,19 @@ use std::{sync::Arc, time::Duration};
 ///
 /// *Read permission is enough* to read, and a reader that asks for
 /// [`Place::read_only`](crate::Place::read_only) gets memory that it cannot write, whatever the
-/// permissions are; it creates nothing. A reader that cannot write cannot announce that it sleeps, so it is
-/// not woken: it notices a newer value within 8 ms during the first 100 ms of a wait, and within
-/// 250 ms later. Other readers are woken at once.
+/// permissions are; it creates nothing. A reader that cannot write cannot tell the publisher that it sleeps, so
+/// it is not woken: it notices a newer value within 8 ms during the first 100 ms of a wait, and within 250 ms
+/// later. Other readers are woken at once.
 ///
-/// *Cost.* Publishing and reading are a copy each and make no system call; publishing makes one if
-/// a reader sleeps. Reading is repeated if the publisher has overwritten the value at the same time, for
-/// which it publishes three more values of up to 256 bytes, or one larger value.
+/// *Cost.* Publishing and reading copy the value once each and make no system call; publishing makes one if a
+/// reader sleeps. Reading starts again if the publisher has overwritten the value during the copy; for that, it
+/// must publish three more values of up to 256 bytes each, or one larger value.
 ///
 /// *Threads*: several threads may use one at the same time; one thread at a time uses a [`Publisher`]. *Fork*: a
 /// child can read its parent's, and does not have its role. *Signals*: no method is safe in a signal handler.
 ///
-/// *Memory:* 1024 bytes, and four times the value if it has up to 256 bytes, else twice (each
-/// rounded up to a multiple of 64): the last complete value must be there while the next is written.
+/// *Memory:* 1024 bytes, plus four times the size of the value if it has up to 256 bytes, else twice (each
+/// rounded up to a multiple of 64), because the last complete value stays while the next is written.
 #[derive(Debug)]
 pub struct Latest<T: Plain> {
     raw: Arc<RawLatest>,
@@ -103,14 +103,14 @@ pub struct Publisher<T: Plain> {
     value: PhantomData<T>,
 }
 
-/// A latest value, as both sides use it; the C API gives the size of the value at run time.
+/// A latest value whose size is known at run time, behind the Rust type and the C functions.
 #[derive(Debug)]
 pub(crate) struct RawLatest {
     object: Object,
     size: usize,
 }
 
-/// The role of the publisher, and the version of what it has published last.
+/// The role of the publisher, and the version that it has published last.
 pub(crate) struct Writer {
     role: Role,
     version: u64,
@@ -125,7 +125,7 @@ struct Words {
 
 /// Reads the version and the publisher from a copy of the segment.
 pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Holder>) {
-    // SAFETY: the words are atomics, and cope with any bytes.
+    // SAFETY: the words are atomics, and every pattern of bytes is valid.
     let words: &Words = unsafe { snapshot.words() };
     (
         words.newest.version(),
@@ -134,7 +134,7 @@ pub(crate) fn look(snapshot: &Snapshot) -> (u64, Option<Holder>) {
 }
 
 impl RawLatest {
-    /// Opens a latest value of so many bytes.
+    /// Opens a latest value of this size in bytes.
     pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
             algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
@@ -146,8 +146,9 @@ impl RawLatest {
             kind: Kind::Latest,
             size: payload.ok_or_else(too_large)?,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
-            // Values of other sizes can need slots of the same size.
+            // Values of another size can need slots of the same size.
             options: Some(size as u32),
         };
         let object = Object::open(place, &spec, |_| {})?;
@@ -164,25 +165,25 @@ impl RawLatest {
     }
 
     fn words(&self) -> &Words {
-        // SAFETY: the words are atomics, and cope with any bytes.
+        // SAFETY: the words are atomics, and every pattern of bytes is valid.
         unsafe { self.object.words() }
     }
 
     #[inline(always)]
     fn newest(&self) -> algorithm::Latest<'_> {
-        // SAFETY: that is its size.
+        // SAFETY: this is the size of the value.
         unsafe { self.newest_of(self.size) }
     }
 
     /// # Safety
-    /// `size` must be that of the value. A caller passes it where it is known at compile time.
+    /// `size` must be that of the value. It is a parameter for callers that know it at compile time.
     #[inline(always)]
     unsafe fn newest_of(&self, size: usize) -> algorithm::Latest<'_> {
         let len = algorithm::stride(size).unwrap_or(64) * algorithm::slots(size);
         algorithm::Latest {
             words: &self.words().newest,
-            // SAFETY: the payload has this size, and is attached as long as the object lives.
-            // Only a publisher writes, and it exists only where that is allowed.
+            // SAFETY: the payload has this size, and is attached as long as the object lives. Only a publisher
+            // writes, and only a process that may write becomes one.
             area: unsafe { Area::new(self.object.payload().as_ptr(), len) },
             size,
         }
@@ -197,7 +198,7 @@ impl RawLatest {
                 _ => error,
             }
         })?;
-        // After the role was taken, so that what the last publisher has published is seen.
+        // Read after the role was taken, so that it includes what the previous publisher has published.
         let version = self.version();
         Ok(Writer { role, version })
     }
@@ -210,7 +211,7 @@ impl RawLatest {
     /// Publishes these bytes.
     ///
     /// # Safety
-    /// They must be as many as a value has.
+    /// There must be as many as a value has.
     #[inline(always)]
     pub unsafe fn publish(&self, writer: &mut Writer, bytes: Source) -> Result<(), Error> {
         if !self.is_held(writer) {
@@ -221,7 +222,7 @@ impl RawLatest {
         Ok(())
     }
 
-    /// Returns whether this is the process that has the role: not a child of it, and no other process has
+    /// Returns whether this process has the role: it is not a child of the publisher, and no other process has
     /// taken the role over.
     #[inline(always)]
     pub fn is_held(&self, writer: &Writer) -> bool {
@@ -276,7 +277,7 @@ impl RawLatest {
 }
 
 impl<T: Plain> Latest<T> {
-    /// Opens the latest value, or makes it without a value.
+    /// Opens the latest value, or creates one in which no value is published yet.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open), except [`ReadOnly`](ErrorKind::ReadOnly): if the
@@ -294,7 +295,7 @@ impl<T: Plain> Latest<T> {
         })
     }
 
-    /// Takes the role of the publisher, also after a publisher that has died.
+    /// Takes the role of the publisher, which is free, or whose holder has died.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead is the publisher, this one included;
@@ -312,18 +313,17 @@ impl<T: Plain> Latest<T> {
     /// Returns the newest value; `None` if nothing was published yet.
     ///
     /// # Errors
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher was faster than the copy 100,000 times in
-    /// a row.
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher overtook the copy 100,000 times in a row.
     #[inline]
     pub fn read(&self) -> Result<Option<T>, Error> {
         self.read_with_version().map(|(value, _)| value)
     }
 
-    /// Copies the newest value into `value`, and returns its version; 0 if nothing was published yet, and
-    /// then nothing is copied. The fastest way to read.
+    /// Copies the newest value into `value`, and returns its version; 0 if nothing was published yet, and then
+    /// `value` does not change. This is the fastest way to read.
     ///
     /// # Errors
-    /// Those of [`read`](Latest::read); then `value` may be anything.
+    /// Those of [`read`](Latest::read); then `value` is arbitrary.
     #[inline(always)]
     pub fn read_into(&self, value: &mut T) -> Result<u64, Error> {
         // SAFETY: it was opened with this size, and every pattern of bytes is a `T`.
@@ -348,8 +348,9 @@ impl<T: Plain> Latest<T> {
         Ok(value)
     }
 
-    /// Waits for a value whose version is not `seen`, stores its version there, and returns it. Begin with 0,
-    /// the version of no value. [`read_newer`](Latest::read_newer) is the same without waiting.
+    /// Waits for a value whose version is not `seen`, stores its version there, and returns the value. Begin
+    /// with 0, which no value has as its version. [`read_newer`](Latest::read_newer) is the same without
+    /// waiting.
     ///
     /// # Errors
     /// Those of [`read`](Latest::read).
@@ -377,8 +378,7 @@ impl<T: Plain> Latest<T> {
         }
     }
 
-    /// Returns the version of the newest value: 1 for the first one that was published, and so on; 0 if there
-    /// is none.
+    /// Returns the version of the newest value: 1 for the first published value, and so on; 0 if there is none.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -388,7 +388,7 @@ impl<T: Plain> Latest<T> {
     #[inline(always)]
     fn read_with_version(&self) -> Result<(Option<T>, u64), Error> {
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: it was opened with this size, and that is where the bytes go.
+        // SAFETY: it was opened with the size of a `T`, for which `value` has room.
         let version = unsafe {
             let newest = self.raw.newest_of(size_of::<T>());
             newest.read(value.as_mut_ptr().cast())
@@ -403,7 +403,7 @@ impl<T: Plain> Latest<T> {
 }
 
 impl<T: Plain> Publisher<T> {
-    /// Publishes a value, given as a `T` or a `&T`: it is the newest one.
+    /// Publishes a value, given as a `T` or a `&T`.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, whose parent is the publisher, or if

@@ -1,10 +1,10 @@
-//! Objects: what processes share in a segment, and what is common to all kinds of it.
+//! Objects: what processes share in a segment, and what all kinds of objects have in common.
 //!
-//! An object is a segment, or a part of one, that begins with a header (`header`). The header says what it is, so
-//! a process that opens it finds out whether it is what that process expects (`open`). Each kind has a file of
-//! its own: `mutex`, `semaphore`, `latest`, `ring`, `rwlock`, `condvar`. The algorithms are in `sync`, over words; here are the handles.
+//! An object is a segment, or a part of one, that begins with a header (`header`). The header says what the object
+//! is, and a process that opens it checks that (`open`). Each kind has a file of its own: `mutex`, `semaphore`,
+//! `latest`, `ring`, `broadcast`, `rwlock`, `condvar`. The algorithms over words are in `sync`; the handles are here.
 
-/// The methods of every kind of object that are about its segment: `segment_methods!(self, self.object)`.
+/// The methods about the segment, for every kind of object: `segment_methods!(self, self.object)`.
 macro_rules! segment_methods {
     ($self:ident, $object:expr) => {
         /// Returns the segment that the object lies in.
@@ -13,8 +13,8 @@ macro_rules! segment_methods {
             $object.segment()
         }
 
-        /// Returns whether that segment has been removed: this process still has the object, and a process that
-        /// opens it anew gets another one. Makes one system call, which takes some 0.3 µs.
+        /// Returns whether that segment has been removed. Then this process still has the object, but a process
+        /// that opens it afterwards gets another one. Makes one system call, which takes about 0.3 µs.
         ///
         /// # Errors
         /// Those of [`Attachment::is_removed`](crate::Attachment::is_removed).
@@ -33,6 +33,7 @@ macro_rules! segment_methods {
     };
 }
 
+pub(crate) mod broadcast;
 pub(crate) mod condvar;
 pub(crate) mod contents;
 mod header;
@@ -71,11 +72,21 @@ use core::{
 use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
 use std::sync::Arc;
 
+/// What the header of an object says of its payload. Another process may have written any number there.
+pub(crate) struct Found {
+    /// In bytes, all of them in the segment.
+    pub size: usize,
+    /// The capacity of a ring or a broadcast in bytes; 0 for other kinds.
+    pub capacity: u64,
+    /// The options of its kind.
+    pub options: u32,
+}
+
 /// An object that is ready for use.
 #[derive(Debug)]
 pub(crate) struct Object {
     memory: Arc<Attachment>,
-    /// The caller has asked for reading only: it is not written, even if `memory` is writable.
+    /// Whether the caller has opened it for reading only; then it is not written, even if `memory` is writable.
     read_only: bool,
     /// Where the header begins, in `memory`.
     base: NonNull<u8>,
@@ -83,12 +94,12 @@ pub(crate) struct Object {
     label: Label,
     /// The IPC namespace in which it was opened.
     ipc_namespace: u64,
-    /// The process that has introduced itself (see `introduce`): a forked child has not.
+    /// The process that has called `introduce`; a forked child has not.
     introduced: AtomicU64,
 }
 
-// SAFETY: an object is an address in memory that is mapped for the whole process as long as
-// `memory` is, and what is done there is done by atomics and by copies that tolerate other writers.
+// SAFETY: the address is in memory that is mapped for the whole process as long as `memory` lives, and all access
+// is by atomics and by copies that tolerate other writers.
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
@@ -107,7 +118,7 @@ impl Object {
     /// `T` must be made of atomics, and valid whatever its bytes are.
     pub unsafe fn words<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
-        // SAFETY: as in `header`; the words come behind it. The caller has promised what `T` is.
+        // SAFETY: as in `header`; the words lie behind the header. The caller has promised what `T` is.
         unsafe { self.base.add(HEADER).cast::<T>().as_ref() }
     }
 
@@ -144,18 +155,20 @@ impl Object {
         }
     }
 
-    /// Returns the size of the payload of this object, and its options, as its header says. Fails if the
-    /// segment has no room for that.
-    pub fn found(&self) -> Result<(usize, u32), Error> {
+    /// Returns the size of the payload of this object, its capacity, and its options, as its header says. Fails if
+    /// the segment is too small for that size.
+    pub fn found(&self) -> Result<Found, Error> {
         let header = self.header();
         // Relaxed: *ready* has been acquired.
         let size = usize::try_from(header.size.load(Relaxed)).ok();
         let offset = self.base.as_ptr() as usize - self.memory.as_ptr() as usize;
         let end = size.and_then(|size| size.checked_add(PAYLOAD + offset));
         match (size, end) {
-            (Some(size), Some(end)) if end <= self.memory.size()? => {
-                Ok((size, header.options.load(Relaxed)))
-            }
+            (Some(size), Some(end)) if end <= self.memory.size()? => Ok(Found {
+                size,
+                capacity: header.capacity.load(Relaxed),
+                options: header.options.load(Relaxed),
+            }),
             _ => Err(self.malformed("the size does not fit into the segment")),
         }
     }
@@ -165,7 +178,7 @@ impl Object {
         !self.read_only && self.memory.is_writable()
     }
 
-    /// Returns whether its segment was removed: a process that opens it anew gets another one.
+    /// Returns whether its segment has been removed.
     pub fn is_removed(&self) -> Result<bool, Error> {
         self.memory.is_removed()
     }
@@ -175,7 +188,7 @@ impl Object {
         self.memory.id()
     }
 
-    /// Returns an error about this object. The caller adds the call, and the facts.
+    /// Returns an error about this object, to which the caller adds the call and the facts.
     #[inline]
     pub fn error(&self, kind: ErrorKind) -> Error {
         Error::object(Failure {
@@ -190,7 +203,7 @@ impl Object {
         error.mismatch(Mismatch::Header(what))
     }
 
-    /// Returns the error for a wait that was not successful in time.
+    /// Returns the error for a wait that ended without its event.
     #[inline]
     pub fn late(&self, deadline: Deadline) -> Error {
         self.error(match deadline {
@@ -216,8 +229,8 @@ impl Object {
         Segment::from_id(self.id())
     }
 
-    /// Makes a liveness check of a holder. One whose state is unknown is dead if only this process has
-    /// the segment attached, and the holder does not belong to this process.
+    /// Makes a liveness check of a holder. A holder whose state is unknown counts as dead if only this process has
+    /// the segment attached and the holder does not belong to this process.
     pub fn life(&self, holder: Holder) -> Life {
         match holder.life(|| self.header().is_of_our_namespaces()) {
             Life::Unknown if self.is_attached_here_only() && !holder.may_be_of_this_process() => {
@@ -258,7 +271,7 @@ impl Object {
         Holder::thread_in(self.ipc_namespace, self.introduce())
     }
 
-    /// Returns the same if that takes no system call.
+    /// Returns the calling thread's number if that takes no system call.
     #[inline(always)]
     pub fn me_if_known(&self) -> Option<Holder> {
         // Both as in `introduce`.
@@ -279,8 +292,8 @@ impl Object {
     /// several namespaces use the object.
     #[inline]
     pub fn introduce(&self) -> bool {
-        // Acquire: pairs with the store in `introduce_now`, so that what this thread writes next comes
-        // behind what the other thread has written to the header.
+        // Acquire: pairs with the store in `introduce_now`, so that what this thread writes next is ordered after
+        // what the other thread has written to the header.
         if !Holder::from_bits(self.introduced.load(Acquire)).is_mine() {
             self.introduce_now();
         }
@@ -292,8 +305,7 @@ impl Object {
     fn introduce_now(&self) {
         let header = self.header();
         let mine = sys::namespaces();
-        // Relaxed: what comes later, the maker's or a lock's word, is written with release and read
-        // with acquire.
+        // Relaxed: the word that follows, the maker's or a lock's, is written with release and read with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
         if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);
@@ -304,7 +316,7 @@ impl Object {
     }
 }
 
-/// Returns an error about an object of which nothing was read.
+/// Returns an error about an object from which nothing was read.
 #[inline]
 fn failure(kind: ErrorKind, object: Kind, id: i32, label: &Label) -> Failure {
     Failure {

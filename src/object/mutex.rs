@@ -48,10 +48,10 @@ use std::time::Duration;
 /// makes the value lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
-/// call unless a thread waits. A thread that comes when the lock is free takes it before those that
-/// sleep, which keeps the lock busy. A thread that has waited for 50 ms is next: it stays awake for up to
-/// 2 ms, and the following unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout
-/// of zero, can still come first.
+/// call unless a thread waits. A thread that tries to lock a free mutex gets it before the threads that sleep,
+/// which keeps the lock busy. A thread that has waited for 50 ms is next: it stays awake for up to 2 ms, and the
+/// following unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout of zero, can still
+/// come first.
 ///
 /// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that
 /// have the mutex open keep it and exclude each other as before; a process that opens the name
@@ -111,6 +111,7 @@ impl RawMutex {
             kind: Kind::Mutex,
             size,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             options: None,
         };
@@ -219,7 +220,7 @@ impl RawMutex {
 }
 
 impl<T: Plain> Mutex<T> {
-    /// Opens the mutex, or makes it with this first value.
+    /// Opens the mutex, or creates it with this initial value.
     ///
     /// # Errors
     /// Those of [`SegmentOptions::open`](crate::SegmentOptions::open). If the segment holds something else:

@@ -1,4 +1,4 @@
-//! Opening: one process makes an object, and all others find it and check that it is what they expect.
+//! Opening: one process creates an object; the others find it and check that it is the one that they expect.
 
 use super::{
     Kind, Object, failure,
@@ -23,14 +23,15 @@ use core::{
 };
 use std::{sync::Arc, time::SystemTime};
 
-/// What an object must be for this process: all of it is known here, and none of it is read from the
-/// segment.
+/// What this process expects of an object. None of it is read from the segment.
 pub(crate) struct Spec<'a> {
     pub kind: Kind,
     /// The payload's size in bytes; 0 with `any_size` accepts an object of any size.
     pub size: usize,
     pub any_size: bool,
-    /// The name of its layout, at most 128 bytes; may be empty.
+    /// The capacity of a ring or a broadcast in bytes; 0 for other kinds.
+    pub capacity: usize,
+    /// The name of its layout, at most 128 bytes; empty for none.
     pub layout: &'a str,
     /// The options of its kind, which must be the same for all processes that open it; `None` for any.
     pub options: Option<u32>,
@@ -49,11 +50,11 @@ impl Spec<'_> {
             .checked_add(1)
     }
 
-    /// Returns the same for an error message.
+    /// Returns the description for an error message.
     fn shape(&self) -> Shape {
         Shape {
             kind: self.kind,
-            size: (!self.any_size).then_some(self.size as u64),
+            size: (!self.any_size).then_some(shown(self.size as u64, self.capacity as u64)),
             options: self.options,
             layout: self.layout.as_bytes().into(),
         }
@@ -66,7 +67,7 @@ impl Spec<'_> {
 }
 
 impl Object {
-    /// Opens an object, or makes it: then `init` sets the object's words, which are all 0 before.
+    /// Opens an object, or creates it; then `init` sets the object's words, which are all 0 before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         Object::find_or_make(place, spec, init)
             .map_err(|error| error.opening(spec.kind, place.site.name()))
@@ -82,8 +83,8 @@ impl Object {
                 Ok(object)
             }
             Site::Key { key, .. } => loop {
-                // Another process may remove the segment after it was found. Then the result for that
-                // segment, success or failure, does not count: another one is found or made.
+                // Another process may remove the segment after this one has found it. Then the result for
+                // that segment, success or failure, is discarded, and the search begins again.
                 let (memory, size) = attach(*key, place, spec, deadline)?;
                 let object = Object::at(memory, place, size, spec)?;
                 let met = object.meet(place, spec, deadline, &init);
@@ -140,7 +141,8 @@ impl Object {
         })
     }
 
-    /// Makes the object, or waits until it is made, and checks that it is what it should be.
+    /// Creates the object, or waits until another process has created it, and checks that it is the expected
+    /// one.
     fn meet(
         &self,
         place: &Place,
@@ -176,11 +178,11 @@ impl Object {
                 }
             }
             self.expect_usable()?;
-            // No process finds a removed segment by its key: `open` goes on with the next one.
+            // No process finds a removed segment by its key: `open` searches again.
             let is_in_vain =
                 matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
             if is_in_vain || !sleep.on(&header.state, state) {
-                // Relaxed: only to be shown.
+                // Relaxed: the value is only displayed.
                 let maker = header.maker.load(Relaxed);
                 let error = self.error(ErrorKind::TimedOut).during(Action::Open);
                 return Err(error.with(What::Maker, 0, maker));
@@ -188,7 +190,7 @@ impl Object {
         }
     }
 
-    /// Fails if this process cannot write, and the kind of object cannot be used without that.
+    /// Fails if this process cannot write the object, and objects of this kind need that.
     fn expect_usable(&self) -> Result<(), Error> {
         if self.kind.can_be_read_only() {
             return Ok(());
@@ -205,10 +207,10 @@ impl Object {
         }
     }
 
-    /// Writes the header, and has `init` write the rest. Only for the maker.
+    /// Writes the header, and calls `init` to write the rest. Only the maker calls this.
     fn write(&self, site: &Site, spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
         let header = self.header();
-        // Relaxed, from here on: *ready* releases all of it.
+        // Relaxed, from here on: the store of *ready* releases all of it.
         header.order.store(ORDER, Relaxed);
         header.width.store(WIDTH, Relaxed);
         header.version.store(VERSION, Relaxed);
@@ -219,6 +221,7 @@ impl Object {
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
         header.align.store(ALIGN as u64, Relaxed);
+        header.capacity.store(spec.capacity as u64, Relaxed);
         header
             .fingerprint
             .store(spec.fingerprint(spec.size as u64), Relaxed);
@@ -232,20 +235,20 @@ impl Object {
         init(self);
     }
 
-    /// Makes the words and the payload zero again, after a maker that died while writing them.
+    /// Sets the words and the payload to 0 after a maker has died while writing them.
     fn clear(&self, spec: &Spec) {
         let zeroes = [0; 4096];
         let mut offset = HEADER;
         while offset < PAYLOAD + spec.size {
             let len = zeroes.len().min(PAYLOAD + spec.size - offset);
-            // SAFETY: `at` has checked that the whole object lies in the segment, which is writable
-            // (else this process would not make it).
+            // SAFETY: `at` has checked that the whole object lies in the segment; and only a process that can
+            // write it calls this.
             unsafe { copy::copy_in(zeroes.as_ptr(), self.base.as_ptr().add(offset), len) };
             offset += len;
         }
     }
 
-    /// Checks that a header that is ready is the one that is wanted.
+    /// Checks that the header, which is ready, describes the expected object.
     fn verify(&self, site: &Site, spec: &Spec) -> Result<(), Error> {
         let header = self.header();
         let wrong = |kind, mismatch| {
@@ -277,7 +280,7 @@ impl Object {
             let (found, known) = (version, VERSION);
             return wrong(ErrorKind::WrongVersion, Mismatch::Version { found, known });
         }
-        // If one of the two was opened by a number, there is nothing to compare.
+        // If the object is or was opened by a number, there is nothing to compare.
         let file = header.file.load(Relaxed);
         let is_number = |len: usize, file: u64| len == 0 && file == 0;
         let same_key = file == site.file() && has_text(&header.key, lengths.0, site.name());
@@ -296,7 +299,9 @@ impl Object {
         }
         let size = header.size.load(Relaxed);
         let options = header.options.load(Relaxed);
-        let same = (spec.any_size || size == spec.size as u64)
+        let capacity = header.capacity.load(Relaxed);
+        let same_size = size == spec.size as u64 && capacity == spec.capacity as u64;
+        let same = (spec.any_size || same_size)
             && header.align.load(Relaxed) == ALIGN as u64
             && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
             && spec.options.is_none_or(|wanted| wanted == options)
@@ -305,7 +310,7 @@ impl Object {
             let wanted = spec.shape();
             let made = Shape {
                 kind: spec.kind,
-                size: wanted.size.is_some().then_some(size),
+                size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
                 layout: text_of(&header.layout, &header.layout_len).into(),
             };
@@ -318,18 +323,19 @@ impl Object {
     }
 }
 
-/// Refuses what cannot be opened, before anything is created.
+/// Returns the number that an error shows as the object's size: the one that its users passed.
+fn shown(size: u64, capacity: u64) -> u64 {
+    if capacity == 0 { size } else { capacity }
+}
+
+/// Fails, before anything is created, if the arguments are not valid.
 fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     let refuse = |why| Err(Error::invalid("open", why));
     if spec.layout.len() > 128 {
         return Err(Error::layout_too_long());
     }
     if place.read_only && !spec.kind.can_be_read_only() {
-        return Err(Error::asked_read_only(
-            "open",
-            "every process that uses a mutex, a semaphore or a ring writes it, also one that only waits or \
-             receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
-        ));
+        return Err(Error::asked_read_only());
     }
     match &place.site {
         Site::Key {
@@ -358,8 +364,8 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
     }
 }
 
-/// Fails unless a segment belongs to this user, and no user other than root can have prepared it. While it is
-/// attached, its id stays its own.
+/// Fails unless a segment belongs to this user, and this user or root has created it. While the segment is
+/// attached, its id is not reused.
 fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
     let status = Status::of(id)?;
     if status.uid == uid && (status.cuid == uid || status.cuid == 0) {
@@ -368,8 +374,8 @@ fn expect_owner(id: i32, uid: u32) -> Result<(), Error> {
     Err(Error::other_owner(id, uid, status.uid, status.cuid))
 }
 
-/// Finds or creates the segment of an object, and attaches it: for reading only where no more is
-/// allowed.
+/// Finds or creates the segment of an object, and attaches it; for reading only if its mode does not allow
+/// writing.
 fn attach(
     key: Key,
     place: &Place,
@@ -390,7 +396,8 @@ fn attach(
         let open = || Segment::options().size(total).open(key);
         let segment = if place.creates() {
             create().or_else(|error| match error.kind() {
-                // Created by another program, and perhaps just large enough.
+                // Another program has created it, and it may be large enough for the object without the
+                // rounding.
                 ErrorKind::TooSmall => open(),
                 _ => Err(error),
             })
@@ -403,7 +410,7 @@ fn attach(
                     remove_if_just_made(&segment);
                 }
             }),
-            // The segment holds something else: its header says what.
+            // The segment holds something else: describe it by its header.
             Err(error) if error.kind() == ErrorKind::TooSmall => {
                 return Err(what_is_there(key, place, spec).err().unwrap_or(error));
             }
@@ -415,7 +422,7 @@ fn attach(
                     && !deadline.is_over() => {}
             attached => {
                 let memory = attached?;
-                // Before it was attached, the segment could be removed and its id be given to a smaller one.
+                // Before it was attached, it could be removed, and its id given to a smaller segment.
                 let size = attachment::size_of_attached(memory.id())?;
                 return Ok((Arc::new(memory), size));
             }
@@ -435,8 +442,8 @@ pub(crate) fn attach_segment(segment: &Segment, read_only: bool) -> Result<Attac
     }
 }
 
-/// Removes a segment that this process has created and that no process has attached. Without that it
-/// would stay, and no process would use it.
+/// Removes a segment that this process has just created and that no process has attached, because otherwise
+/// it would stay unused.
 fn remove_if_just_made(segment: &Segment) {
     let unused = segment.status().is_ok_and(|status| {
         status.nattch == 0 && status.attached_at.is_none() && status.cpid == sys::process_id()
@@ -447,7 +454,7 @@ fn remove_if_just_made(segment: &Segment) {
     }
 }
 
-/// Returns the error that describes a segment that is too small for the object that is wanted.
+/// Returns the error that describes what a segment holds which is too small for the expected object.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
     let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
     let size = memory.size()?;

@@ -1,4 +1,4 @@
-//! Where an object lies: in a segment of its own, found by name or key, or in a part of a segment that the
+//! Where an object lies: in a segment of its own, found by a name or a key, or in a part of a segment that the
 //! caller has attached.
 
 use crate::{Attachment, Error, Key, explain::ShownPath, hash::fnv1a, segment::key, sys::FileId};
@@ -51,14 +51,13 @@ pub(crate) enum Site {
     },
 }
 
-/// What a key was made from. The object records it, so that opening it by another source of the same key
-/// fails.
+/// What a key was made from. The object records it, so opening it by something else with the same key fails.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// A number, of which nothing more is known.
+    /// A number, whose origin is not known.
     Number,
     Name(Box<[u8]>),
-    /// A file and a project id, as [`hash_of_file`] has them.
+    /// A file and a project id: the result of [`hash_of_file`].
     File(u64),
 }
 
@@ -94,7 +93,7 @@ impl Site {
         }
     }
 
-    /// Returns how error messages name the object there, in the segment with this id.
+    /// Returns the object's name in error messages, for a segment with this id.
     pub fn label(&self, id: i32) -> Box<str> {
         let label = match self {
             Site::Key {
@@ -108,8 +107,8 @@ impl Site {
     }
 }
 
-/// Returns what an object records of a file and a project id: FNV-1a of the device number and the inode
-/// number, eight bytes each, the lowest first, and of the low 8 bits of the project id. Never 0.
+/// Returns the hash of a file and a project id that an object records: FNV-1a of the device number and the inode
+/// number, eight bytes each in little-endian order, and of the low 8 bits of the project id. Never 0.
 fn hash_of_file(file: FileId, proj_id: i32) -> u64 {
     let numbers = [file.device, file.inode].map(u64::to_le_bytes);
     let bytes = numbers.into_iter().flatten().chain([proj_id as u8]);
@@ -140,9 +139,9 @@ impl Place {
         Place::new(Site::Key { key, origin })
     }
 
-    /// Returns the place of a file that exists and a project id: a segment of its own, under the key that
-    /// [`Key::from_path`] makes. The key has 16 bits of the file's inode number, so two files can share one.
-    /// The object records a hash of the whole number, the device and the project id: if it was created by
+    /// Returns the place that belongs to a file that exists and a project id: a segment of its own, under the key
+    /// that [`Key::from_path`] makes. The key has 16 bits of the file's inode number, so two files can share one.
+    /// The object records a hash of the whole inode number, the device and the project id: if it was created by
     /// another file, or by a name, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
     ///
     /// # Errors
@@ -159,35 +158,36 @@ impl Place {
     }
 
     /// Returns the place with this key, which must not be [`Key::PRIVATE`]: a segment of its own. It is the
-    /// same place as any name, or path and project id, that makes this key. A number does not say what it
-    /// was made from, so a collision is not noticed, also with a key of [`Key::from_path`]; prefer
+    /// same place as any name, or path and project id, that makes this key. A number does not say what it was
+    /// made from, so a collision is not noticed, even with a key of [`Key::from_path`]; prefer
     /// [`named`](Place::named) and [`path`](Place::path).
     pub fn key(key: Key) -> Place {
         let origin = Origin::Number;
         Place::new(Site::Key { key, origin })
     }
 
-    /// Returns a place in a segment that is attached, from this offset on: a multiple of 64. All processes
-    /// that open the object must use the same offset. The memory must be 0 when the first one opens it: any
-    /// 512 bytes of 0 are taken for a place without an object, and are overwritten.
+    /// Returns the place at this offset, a multiple of 64, in a segment that is attached. All processes that open
+    /// the object must use the same offset. The memory must be 0 when the first process opens the object. Do not
+    /// use an offset at which other data may be 0: opening takes any 512 bytes of 0 for free space, and
+    /// overwrites them.
     pub fn within(memory: Arc<Attachment>, offset: usize) -> Place {
         Place::new(Site::Within { memory, offset })
     }
 
-    /// Sets whether the object is created if it is missing; true by default. Without that, opening a
-    /// missing object fails with [`KeyNotFound`](crate::ErrorKind::KeyNotFound), and one that another
-    /// process is creating is waited for.
+    /// Sets whether the object is created if it is missing; true by default. If false, opening a missing object
+    /// fails with [`KeyNotFound`](crate::ErrorKind::KeyNotFound), and opening one that another process is
+    /// creating waits for it.
     pub fn create(mut self, create: bool) -> Place {
         self.create = create;
         self
     }
 
-    /// Sets whether the object is opened for reading only: the segment is attached so (`SHM_RDONLY`), and
-    /// this process can neither write nor create it, whatever [`create`](Place::create) says. The memory of
-    /// [`within`](Place::within) stays attached in the same way, and nothing is written there through the object.
+    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this
+    /// process can neither write nor create the object, even with [`create`](Place::create). Memory that was
+    /// given to [`within`](Place::within) is not attached anew, and the object does not write it.
     ///
-    /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses one of
-    /// the other objects writes it, so opening that fails with
+    /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses an object of
+    /// another kind writes it, so opening one for reading only fails with
     /// [`ReadOnly`](crate::ErrorKind::ReadOnly).
     pub fn read_only(mut self, read_only: bool) -> Place {
         self.read_only = read_only;
@@ -201,20 +201,19 @@ impl Place {
         self
     }
 
-    /// Sets the name of the layout of what the object holds: at most 128 bytes, empty by default. All
-    /// processes that open the object must give the same name, so that two types of one size are not
-    /// confused.
+    /// Sets the name of the layout of the object's contents: at most 128 bytes, empty by default. All processes
+    /// that open the object must give the same name, so that two types of the same size are not confused.
     pub fn layout(mut self, name: &str) -> Place {
         self.layout = name.into();
         self
     }
 
-    /// Opens the object only if its segment belongs to this user, who must have created it, too, unless
-    /// root did: a segment that another user has created under the same key is refused before anything in
-    /// it is read. A user can give a segment away and still write it, so the owner alone proves nothing.
+    /// Sets the user that must own the segment. That user or root must also have created it, because a user who
+    /// gives a segment to another user can still write it. If another user has created a segment under the same
+    /// key, opening fails before anything in it is read.
     ///
-    /// If this process runs as another user (its effective user id), it cannot create what is expected, so
-    /// the place must have [`create`](Place::create)`(false)` or [`read_only`](Place::read_only).
+    /// A process with another effective user id cannot create such a segment, so its place must have
+    /// [`create`](Place::create)`(false)` or [`read_only`](Place::read_only).
     ///
     /// Opening fails with [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the segment
     /// has another owner or creator, and with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if this
@@ -237,21 +236,21 @@ impl Place {
     }
 }
 
-/// Makes the place with this name, as [`Place::named`] does.
+/// Returns the place with this name, as [`Place::named`] does.
 impl From<&str> for Place {
     fn from(name: &str) -> Place {
         Place::named(name)
     }
 }
 
-/// Makes the place with this name, as [`Place::named`] does.
+/// Returns the place with this name, as [`Place::named`] does.
 impl From<String> for Place {
     fn from(name: String) -> Place {
         Place::named(name)
     }
 }
 
-/// Makes the place with this name, as [`Place::named`] does.
+/// Returns the place with this name, as [`Place::named`] does.
 impl From<&String> for Place {
     fn from(name: &String) -> Place {
         Place::named(name)
@@ -265,7 +264,7 @@ impl From<&Place> for Place {
     }
 }
 
-/// Makes the place with this key, as [`Place::key`] does.
+/// Returns the place with this key, as [`Place::key`] does.
 impl From<Key> for Place {
     fn from(key: Key) -> Place {
         Place::key(key)

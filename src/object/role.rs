@@ -1,4 +1,4 @@
-//! A role that this process has in an object: its sender, its receiver, its publisher.
+//! A role that this process has in an object: sender, receiver or publisher.
 
 use crate::{
     Error, ErrorKind,
@@ -11,7 +11,7 @@ use crate::{
 pub(crate) struct Role(Holder);
 
 impl Role {
-    /// Takes a role, also after a process that has died.
+    /// Takes a role that is free, or whose holder has died.
     pub fn take(object: &Object, claim: &Claim) -> Result<Role, Error> {
         object.expect_writable()?;
         let me = object.this_process();
@@ -23,13 +23,15 @@ impl Role {
         }
     }
 
-    /// Returns whether this is the process that has taken it, and not a child of it.
+    /// Returns whether this process has taken the role, and has not inherited it by
+    /// fork.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
         self.0.is_mine()
     }
 
-    /// Returns whether this process has it still: no other process has taken it over.
+    /// Returns whether this process still has the role: no other process has taken it
+    /// over.
     #[inline(always)]
     pub fn is_held(&self, claim: &Claim) -> bool {
         self.is_ours() && claim.is_of(self.0.bits())

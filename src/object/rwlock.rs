@@ -93,6 +93,7 @@ impl RawRwLock {
             kind: Kind::RwLock,
             size: VALUE.checked_add(size).ok_or_else(too_large)?,
             any_size: false,
+            capacity: 0,
             layout: &place.layout,
             options: None,
         };

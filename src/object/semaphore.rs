@@ -29,9 +29,9 @@ use std::time::Duration;
 /// # }
 /// ```
 ///
-/// What a thread writes before it posts is visible to the thread whose wait takes that post. Neither call
-/// makes a system call unless a thread sleeps or has to. The death of a process does not change the count: what
-/// the process had taken stays taken. If a process is killed between raising the count and waking a thread that
+/// What a thread writes before it posts is visible to the thread whose wait takes that post. Neither call makes a
+/// system call unless a thread sleeps or must sleep. The death of a process does not change the count: what the
+/// process has taken stays taken. If a process is killed between raising the count and waking a thread that
 /// sleeps, that thread wakes by itself within 250 ms.
 ///
 /// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
@@ -53,7 +53,7 @@ impl Semaphore {
     /// The largest count: 2³¹ − 1.
     pub const MAX: u32 = crate::sync::SEMAPHORE_MAX;
 
-    /// Opens the semaphore, or makes it with this first count, 0 to [`MAX`](Semaphore::MAX).
+    /// Opens the semaphore, or creates it with this initial count, 0 to [`MAX`](Semaphore::MAX).
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); [`Overflow`](crate::ErrorKind::Overflow) (`EOVERFLOW`)
@@ -68,6 +68,7 @@ impl Semaphore {
             size: 0,
             layout: &place.layout,
             any_size: false,
+            capacity: 0,
             options: None,
         };
         let object = Object::open(&place, &spec, |object| {
@@ -93,7 +94,7 @@ impl Semaphore {
     /// Lowers the count by one; waits while it is 0.
     ///
     /// # Errors
-    /// None today; a [`Result`] like that of the other calls.
+    /// None in this version; the [`Result`] is for later ones.
     #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)
@@ -141,7 +142,7 @@ impl Semaphore {
     }
 
     fn words(&self) -> &sync::Semaphore {
-        // SAFETY: a counter is made of atomics, and copes with any bytes.
+        // SAFETY: a semaphore is made of atomics, and every pattern of bytes is valid.
         unsafe { self.object.words() }
     }
 }

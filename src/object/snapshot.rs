@@ -1,4 +1,4 @@
-//! A copy of the beginning of an object, for reading what it holds without using it.
+//! A copy of the beginning of an object, from which its state is read without using the object.
 
 use super::{
     Kind,
@@ -12,10 +12,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[repr(C, align(64))]
 pub(crate) struct Snapshot {
     header: Header,
-    /// Atomics, because `words` makes a reference to a type that is made of atomics, which must not be
-    /// derived from a reference to memory that does not change.
+    /// Atomics, because `words` returns a reference to a type that is made of atomics, and such a
+    /// reference must not be derived from one to immutable memory.
     words: [AtomicU64; WORDS / 8],
-    /// The words that the payload begins with.
+    /// The first words of the payload.
     payload: [AtomicU64; (SNAPSHOT - PAYLOAD) / 8],
 }
 
@@ -27,10 +27,10 @@ pub(crate) const SNAPSHOT: usize = PAYLOAD + size_of::<sync::RwLock>();
 impl Snapshot {
     /// Copies these bytes, at most the size of a snapshot; the rest is 0.
     pub fn new(bytes: &[u8]) -> Box<Snapshot> {
-        // SAFETY: a snapshot is made of atomics, for which every pattern of bytes is valid.
+        // SAFETY: a snapshot is made of integer atomics, for which all zeroes are valid.
         let mut snapshot: Box<Snapshot> = unsafe { Box::new(core::mem::zeroed()) };
         let len = bytes.len().min(SNAPSHOT);
-        // SAFETY: both have so many bytes, and no other reference to the box exists.
+        // SAFETY: both have at least `len` bytes, and no other reference to the box exists.
         unsafe {
             let to: *mut Snapshot = &mut *snapshot;
             to.cast::<u8>()
@@ -72,6 +72,11 @@ impl Snapshot {
         self.header.size.load(Relaxed)
     }
 
+    /// Returns the capacity of a ring or a broadcast in bytes; 0 for other kinds.
+    pub fn capacity(&self) -> u64 {
+        self.header.capacity.load(Relaxed)
+    }
+
     /// Returns the options of its kind.
     pub fn options(&self) -> u32 {
         self.header.options.load(Relaxed)
@@ -108,9 +113,8 @@ impl Snapshot {
     /// `T` must be made of atomics, and valid whatever its bytes are.
     pub unsafe fn words<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= WORDS && align_of::<T>() <= ALIGN) }
-        // SAFETY: the words begin at a multiple of 64 of a structure with that alignment, and there
-        // are enough of them. They are atomics, which may change, as those of `T`. The caller has promised
-        // what `T` is.
+        // SAFETY: `words` is aligned to 64 bytes, as the structure is, and is as large as `T`, which the
+        // assertion checks. Both are made of atomics, as the caller has promised of `T`.
         unsafe { &*self.words.as_ptr().cast() }
     }
 
@@ -124,7 +128,7 @@ impl Snapshot {
         unsafe { &*self.payload.as_ptr().cast() }
     }
 
-    /// Returns the words that the payload begins with.
+    /// Returns the first words of the payload.
     pub fn payload(&self) -> impl Iterator<Item = u64> {
         self.payload.iter().map(|word| word.load(Relaxed))
     }
@@ -135,7 +139,7 @@ mod tests {
     use super::{super::header::HEADER, *};
     use crate::sync::Semaphore;
 
-    /// For Miri: the bytes of a segment become words that are looked at as atomics.
+    /// For Miri: the bytes of a segment are read as atomic words.
     #[test]
     fn a_snapshot_is_looked_at_as_what_it_holds() {
         let mut bytes = [0; SNAPSHOT];
@@ -153,7 +157,7 @@ mod tests {
             let snapshot = Snapshot::new(&bytes[..len]);
             assert_eq!(snapshot.kind(), Some(Kind::Semaphore));
             assert_eq!(snapshot.name(), b"name");
-            // SAFETY: a counter is made of atomics, and copes with any bytes.
+            // SAFETY: a semaphore is made of atomics, and every pattern of bytes is valid.
             let counter: &Semaphore = unsafe { snapshot.words() };
             assert_eq!(counter.value(), 7);
             assert!(counter.try_take());

@@ -1,10 +1,10 @@
-//! The time of the last liveness check of a lock's holder, so that not every try at the lock makes one.
+//! The time of the last liveness check of a lock's holder, which limits how often a try to lock makes one.
 
 use crate::{object::Object, sync::Threads, sys};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The period of 8 ms in which the last liveness check was made: a check takes microseconds, a try at a lock
-/// nanoseconds. The first try in the next period notices a death.
+/// The 8 ms period in which the last liveness check was made. A check takes microseconds, a try to lock
+/// nanoseconds. If the holder dies, the first try in the next period notices it.
 #[derive(Debug, Default)]
 pub(crate) struct Trust(AtomicU64);
 
@@ -18,7 +18,7 @@ impl Trust {
     }
 }
 
-/// The threads that use a lock, with a liveness check once in 8 ms.
+/// The threads that use a lock, with at most one liveness check in 8 ms.
 pub(crate) struct Trusted<'a> {
     trust: &'a Trust,
     object: &'a Object,
@@ -38,7 +38,7 @@ impl Threads for Trusted<'_> {
     fn seems_dead(&self, owner: u64) -> bool {
         // 2²³ ns; never 0.
         let period = (sys::about_now() >> 23) + 1;
-        // Relaxed, both: it says nothing of other memory.
+        // Relaxed, both: the period orders no other memory.
         if self.trust.0.load(Relaxed) == period {
             return false;
         }

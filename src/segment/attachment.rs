@@ -63,10 +63,10 @@ impl AttachOptions {
     }
 
     /// Sets whether the segment is attached on huge pages where the system allows them
-    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` is `advise` or `always`): one of 2 MiB or more
-    /// is attached at a multiple of 2 MiB, and the kernel is advised (`MADV_HUGEPAGE`). If the kernel has
-    /// no huge pages, the segment is attached without them. An [`address`](AttachOptions::address) that is
-    /// set is not changed.
+    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` is `advise` or `always`): a segment of 2 MiB or
+    /// more is attached at a multiple of 2 MiB, and the kernel is advised to use huge pages
+    /// (`MADV_HUGEPAGE`). If it has none, the segment is attached without them. An
+    /// [`address`](AttachOptions::address) that is set stays as it was set.
     pub const fn huge_pages(mut self, huge: bool) -> AttachOptions {
         self.huge_pages = huge;
         self
@@ -87,7 +87,7 @@ impl AttachOptions {
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) if its mode does not allow it;
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for an address that is in use or
-    /// no multiple of the page size. Source: `shmop(2)`.
+    /// not a multiple of the page size. Source: `shmop(2)`.
     #[inline]
     pub fn attach(&self, segment: &Segment) -> Result<Attachment, Error> {
         let id = segment.id();
@@ -129,8 +129,8 @@ pub(crate) unsafe fn attach_at(
     let attached = unsafe { backend::attach(id, address, flags) }
         .map_err(|errno| Error::attach_at(errno, id, address as usize, flags))?;
     NonNull::new(attached.cast()).ok_or_else(|| {
-        // Rounded down to 0 by a privileged process: in Rust and C, no valid address.
-        // SAFETY: it was attached just now, and its address was not passed on.
+        // A privileged process can have an address rounded down to 0, which is not valid in Rust or C.
+        // SAFETY: it has just been attached, and no other code knows its address.
         let _ = unsafe { backend::detach(attached) };
         Error::invalid("shmat", "the address is rounded down to 0, which is none")
     })
@@ -140,8 +140,8 @@ pub(crate) unsafe fn attach_at(
 /// to use huge pages. If that fails, attaches at any address.
 pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error> {
     let size = Status::of(id)?.size;
-    // If another thread has mapped something there since, the kernel refuses it.
-    // SAFETY: without SHM_REMAP, attaching replaces nothing.
+    // If another thread has mapped something there since, the kernel refuses to attach there. SAFETY:
+    // without SHM_REMAP, attaching replaces nothing.
     let attach_there = |room| unsafe { attach_at(id, room, flags) };
     if size >= sys::HUGE_PAGE
         && let Ok(room) = sys::find_room(size, sys::HUGE_PAGE)
@@ -175,14 +175,13 @@ pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error>
 ///
 /// Every other thread and process may write the same bytes at any time, so there is no `&[u8]` of them:
 /// the methods copy bytes in and out, and check every offset. Bytes that one process writes can become
-/// visible in another one in any order. To pass on a whole value, use an object, such as
-/// [`Mutex`](crate::Mutex), [`Latest`](crate::Latest) or [`Ring`](crate::Ring), or notify the reader when
-/// the value is complete.
+/// visible to another in any order. To pass a whole value, use an object, such as [`Mutex`](crate::Mutex),
+/// [`Latest`](crate::Latest) or [`Ring`](crate::Ring), or notify the reader when the value is complete.
 ///
 /// An attachment outlives its [`Segment`] and the segment's removal.
 ///
-/// *Threads*: several threads may use one at the same time. *Fork*: a child has it, too, and the kernel
-/// counts it; a program that replaces the process (`exec`) does not. *Signals*: all methods but
+/// *Threads*: several threads may use one at the same time. *Fork*: a child has the segment attached, too,
+/// and the kernel counts it; after `exec` the process does not. *Signals*: all methods but
 /// [`size`](Attachment::size) in its first call are safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the memory is detached when it is dropped"]
@@ -190,14 +189,14 @@ pub struct Attachment {
     address: NonNull<u8>,
     id: c_int,
     writable: bool,
-    /// The segment's size; 0 until it is first needed, so that attaching makes one system call only.
+    /// The segment's size; 0 until it is first needed, so that attaching makes only one system call.
     size: AtomicUsize,
 }
 
 // SAFETY: the memory is mapped for the whole process, and all access through this type is by copies
 // that tolerate other writers.
 unsafe impl Send for Attachment {}
-// SAFETY: as above; nothing is changed through a shared reference but atomics.
+// SAFETY: as above; through a shared reference, only atomics and shared memory change.
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
@@ -214,7 +213,7 @@ impl Attachment {
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) only if this process has lost
     /// read permission since it attached the segment, on kernels before Linux 4.17.
     pub fn size(&self) -> Result<usize, Error> {
-        // Relaxed: the number is a constant of the segment, and nothing else is learnt from it.
+        // Relaxed: the size of a segment never changes, and the load orders nothing else.
         match self.size.load(Relaxed) {
             0 => {
                 let size = self.ask_size()?;
@@ -244,8 +243,8 @@ impl Attachment {
         self.id
     }
 
-    /// Returns whether the segment has been removed: it stays for the processes that have it attached,
-    /// and no other process can find it by its key. Makes one system call, which takes some 0.3 µs.
+    /// Returns whether the segment has been removed. A removed segment stays for the processes that have it
+    /// attached, but no process finds it by its key. Makes one system call, which takes about 0.3 µs.
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EACCES`) only if this process has lost
@@ -261,7 +260,7 @@ impl Attachment {
         self.writable
     }
 
-    /// Reads bytes from an offset on: fills `bytes`.
+    /// Reads bytes from an offset onwards, and fills `bytes` with them.
     ///
     /// # Errors
     /// [`OutOfRange`](crate::ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the
@@ -269,12 +268,12 @@ impl Attachment {
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let shared = self.range(offset, bytes.len())?;
         // SAFETY: `range` has checked that the bytes lie inside the attached segment, which is
-        // readable; `bytes` is ours alone.
+        // readable; no other thread uses `bytes`, which is borrowed mutably.
         unsafe { copy::copy_out(shared, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
     }
 
-    /// Writes bytes from an offset on.
+    /// Writes bytes from an offset onwards.
     ///
     /// # Errors
     /// [`OutOfRange`](crate::ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the
@@ -310,8 +309,8 @@ impl Attachment {
     }
 
     /// Makes all pages present, so that no access faults later: for writing if the segment is attached for
-    /// writing. The contents do not change. This takes the memory at once, and 0.1 to 0.6 seconds for each
-    /// GiB; less on huge pages.
+    /// writing. The contents do not change. The kernel allocates all of the memory during the call, which
+    /// takes 0.1 to 0.6 seconds for each GiB, and less on huge pages.
     ///
     /// # Errors
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
@@ -331,19 +330,19 @@ impl Attachment {
         self.address.as_ptr()
     }
 
-    /// Detaches the memory as dropping does, and returns whether that has failed.
+    /// Detaches the memory, as dropping does, and returns the error if that fails.
     ///
     /// # Errors
     /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) if other code of this process has
     /// detached the memory by its address.
     pub fn detach(self) -> Result<(), Error> {
         let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: `self` was the only way to this memory but for raw pointers, which the documentation
-        // of `as_ptr` limits to the lifetime of `self`.
+        // SAFETY: only `self` and raw pointers lead to this memory, and the documentation of `as_ptr`
+        // limits raw pointers to the lifetime of `self`.
         unsafe { detach(this.as_ptr().cast()) }
     }
 
-    /// Returns the address of `len` bytes at `offset`, if the segment has them.
+    /// Returns the address of `len` bytes at `offset`. Fails if the segment does not have them.
     fn range(&self, offset: usize, len: usize) -> Result<*mut u8, Error> {
         let size = self.size()?;
         match offset.checked_add(len) {
@@ -363,7 +362,7 @@ impl Drop for Attachment {
     }
 }
 
-/// Detaches what is attached at an address.
+/// Detaches the segment that is attached at an address.
 ///
 /// # Safety
 /// No code of this process may use that memory afterwards.
@@ -374,8 +373,8 @@ pub(crate) unsafe fn detach(address: *const c_void) -> Result<(), Error> {
         .map_err(|errno| Error::on_address(errno, "shmdt", address as usize))
 }
 
-/// Returns the exact size of a segment that this process has attached, even if it may no longer read its
-/// status.
+/// Returns the exact size of a segment that this process has attached, even if the process has lost read
+/// permission.
 pub(crate) fn size_of_attached(id: c_int) -> Result<usize, Error> {
     match backend::stat(id) {
         Ok(record) => Ok(record.shm_segsz),
@@ -390,8 +389,8 @@ pub(crate) fn not_attached(address: usize) -> Error {
     Error::on_address(Errno(libc::EINVAL), "attachment", address)
 }
 
-/// Returns the size that the kernel gives for the id of what is mapped, and never more than is mapped:
-/// after a change of the IPC namespace the id can be another segment's.
+/// Returns the size that the kernel reports for the id of a mapping, but at most the length of the mapping:
+/// after a change of the IPC namespace, another segment can have that id.
 pub(crate) fn size_of_mapping(mapping: &sys::Mapping) -> Result<usize, Error> {
     Ok(size_of_attached(mapping.id)?.min(mapping.len))
 }

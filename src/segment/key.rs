@@ -35,13 +35,14 @@ impl Key {
     /// bits of the file's inode number, the low 8 of its device number, the low 8 of `proj_id`. The file's
     /// contents do not matter; a file that is deleted and created again gives another key.
     ///
-    /// Two files can have one key, because it holds 16 bits of the inode number only. [`Key::from_name`]
-    /// uses 31, and needs no file. A key does not say which file it was made from; an object that is opened
-    /// by [`Place::path`](crate::Place::path) records the file, and opening it by another file fails.
+    /// Two files can have the same key, because it holds only 16 bits of the inode number.
+    /// [`Key::from_name`] uses 31, and needs no file. A key does not say which file it was made from; an
+    /// object that is opened by [`Place::path`](crate::Place::path) records the file, and opening it by
+    /// another file fails.
     ///
     /// # Errors
     /// [`ProjectIdZero`](crate::ErrorKind::ProjectIdZero) (`EINVAL`) if the low 8 bits of `proj_id` are 0,
-    /// for which `ftok` is unspecified and could return `IPC_PRIVATE`;
+    /// for which POSIX leaves `ftok` unspecified, and which can give `IPC_PRIVATE`;
     /// [`PathNotFound`](crate::ErrorKind::PathNotFound) (`ENOENT`) if there is no such file, for which
     /// `ftok` returns −1, which programs then use as a key; other errors of `stat(2)`.
     pub fn from_path(path: impl AsRef<Path>, proj_id: i32) -> Result<Key, Error> {
@@ -53,7 +54,7 @@ impl Key {
     /// `ftok` returns.
     ///
     /// It is the 64-bit FNV-1a hash of the bytes, its upper half combined with its lower half by exclusive
-    /// or, without the topmost bit; 1 if that is 0. Of 2³¹ pairs of names, one has the same key. Source:
+    /// or, without the topmost bit; 1 if that is 0. One of 2³¹ pairs of names has the same key. Source:
     /// Fowler, Noll, Vo, `draft-eastlake-fnv`.
     ///
     /// # Errors

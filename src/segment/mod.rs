@@ -9,12 +9,11 @@ use core::ffi::c_int;
 
 /// How to open or create a segment: built by [`Segment::options`], used by [`open`](SegmentOptions::open).
 ///
-/// Each method takes the options and returns them, as all options of this crate do. Without any of them,
-/// `open` opens a segment that exists, of any size. What happens if there is none
-/// ([`create`](SegmentOptions::create), [`exclusive`](SegmentOptions::exclusive)), what a new segment is
-/// like ([`size`](SegmentOptions::size), [`mode`](SegmentOptions::mode),
-/// [`huge_page_pool`](SegmentOptions::huge_page_pool)) and how long it stays
-/// ([`remove_on_drop`](SegmentOptions::remove_on_drop)) are separate.
+/// Each method takes the options and returns them, as all options of this crate do. By default, `open` opens a
+/// segment that exists, of any size. [`create`](SegmentOptions::create) and [`exclusive`](SegmentOptions::exclusive)
+/// create one; [`size`](SegmentOptions::size), [`mode`](SegmentOptions::mode) and
+/// [`huge_page_pool`](SegmentOptions::huge_page_pool) describe a new segment;
+/// [`remove_on_drop`](SegmentOptions::remove_on_drop) removes it.
 ///
 /// ```
 /// use shmkey::{Key, Segment};
@@ -57,23 +56,21 @@ impl SegmentOptions {
         }
     }
 
-    /// Sets whether the segment is created if there is none with this key (`IPC_CREAT`). If several
-    /// processes do so at the same time, one segment is created, and all of them get it.
+    /// Sets whether the segment is created if there is none with this key (`IPC_CREAT`). If several processes open it
+    /// at the same time, one of them creates it, and all of them get the same segment.
     pub const fn create(mut self, create: bool) -> SegmentOptions {
         self.create = create;
         self
     }
 
-    /// Sets whether the segment is created, and opening fails if there is one already
-    /// (`IPC_CREAT | IPC_EXCL`).
+    /// Sets whether the segment is created, and opening fails if one exists already (`IPC_CREAT | IPC_EXCL`).
     pub const fn exclusive(mut self, exclusive: bool) -> SegmentOptions {
         self.exclusive = exclusive;
         self
     }
 
-    /// Sets the size in bytes: of a segment that is created, 1 to the limit `kernel.shmmax`; one that
-    /// exists must have at least as many. 0, the default, opens a segment of any size. The bytes of a new
-    /// segment are 0.
+    /// Sets the size in bytes: of a segment that is created, 1 to the limit `kernel.shmmax`; one that exists must
+    /// have at least this size. 0, the default, opens a segment of any size. The bytes of a new segment are 0.
     pub const fn size(mut self, size: usize) -> SegmentOptions {
         self.size = size;
         self
@@ -107,24 +104,19 @@ impl SegmentOptions {
     /// Opens or creates the segment with this key. With [`Key::PRIVATE`], creates a segment, also
     /// without [`create`](SegmentOptions::create).
     ///
-    /// Makes one system call; with [`remove_on_drop`](SegmentOptions::remove_on_drop) up to two, because
-    /// the kernel does not return who has created a segment.
+    /// Makes one system call; with [`remove_on_drop`](SegmentOptions::remove_on_drop) up to two, because the kernel
+    /// does not say whether a call has created the segment.
     ///
     /// # Errors
-    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`) if there is no such segment and it is not
-    /// to be created;
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) (`EEXIST`) if there is one and
-    /// [`exclusive`](SegmentOptions::exclusive) is set;
-    /// [`TooSmall`](crate::ErrorKind::TooSmall) (`EINVAL`) if it is smaller than the size asked for;
-    /// [`BadSize`](crate::ErrorKind::BadSize) (`EINVAL`) for a new segment of 0 bytes, or of more than
-    /// `kernel.shmmax`;
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for a mode above 0o777, or one that lets the
-    /// owner of a new segment neither read nor write it;
-    /// [`LimitReached`](crate::ErrorKind::LimitReached) (`ENOSPC`) at the limits `kernel.shmmni` and
-    /// `kernel.shmall`;
+    /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`) if the segment does not exist and no option creates
+    /// it; [`AlreadyExists`](crate::ErrorKind::AlreadyExists) (`EEXIST`) if there is one and
+    /// [`exclusive`](SegmentOptions::exclusive) is set; [`TooSmall`](crate::ErrorKind::TooSmall) (`EINVAL`) if it is
+    /// smaller than the size asked for; [`BadSize`](crate::ErrorKind::BadSize) (`EINVAL`) for a new segment of 0
+    /// bytes, or of more than `kernel.shmmax`; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for
+    /// a mode above 0o777, or one that lets the owner of a new segment neither read nor write it;
+    /// [`LimitReached`](crate::ErrorKind::LimitReached) (`ENOSPC`) at the limits `kernel.shmmni` and `kernel.shmall`;
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the user may not use the
-    /// huge page pool;
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the user may not use the huge page pool;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) (`ENOSYS`). Source: `shmget(2)`.
     #[inline]
     pub fn open(&self, key: Key) -> Result<Segment, Error> {
@@ -145,8 +137,8 @@ impl SegmentOptions {
     /// Returns the id, and whether this call is known to have created the segment.
     #[inline]
     fn get(&self, key: Key) -> Result<(c_int, bool), Errno> {
-        /// Bounds the loop: a hostile process that creates and removes the segment again and again
-        /// cannot keep this one here for ever.
+        /// The largest number of rounds: a hostile process that creates and removes the segment again and again
+        /// cannot keep this one in the loop for ever.
         const ROUNDS: usize = 1000;
 
         let create = libc::IPC_CREAT | self.mode as c_int | self.flags;
@@ -160,13 +152,12 @@ impl SegmentOptions {
         if !self.create {
             return get(0).map(found);
         }
-        // Where one system call is not enough, two follow each other. Between them another process can
-        // create or remove the segment, and then the loop begins again: each such round means that
-        // another process has made progress.
+        // Where one system call is not enough, there are two. Another process can create or remove the segment
+        // between them; then the loop begins again, and that process has made progress.
         let mut last = Errno(libc::EAGAIN);
         for _ in 0..ROUNDS {
             if self.remove_on_drop {
-                // Finds out who creates it: looks, and then creates exclusively.
+                // Finds out whether this call creates it: tries to open it, and then creates it exclusively.
                 match get(0) {
                     Err(Errno(libc::ENOENT)) => {}
                     answer => return answer.map(found),
@@ -198,7 +189,7 @@ impl Default for SegmentOptions {
     }
 }
 
-/// A segment, known by its id. Dropping it leaves the segment unchanged, unless it was opened with
+/// A segment, known by its id. Dropping it does nothing, unless it was opened with
 /// [`remove_on_drop`](SegmentOptions::remove_on_drop).
 ///
 /// ```
@@ -225,7 +216,7 @@ impl Default for SegmentOptions {
 #[derive(Debug)]
 pub struct Segment {
     id: c_int,
-    /// The process that has created it and removes it when it drops this.
+    /// The process that has created the segment, and that removes it by dropping this.
     remove_by: Option<Holder>,
 }
 
@@ -243,8 +234,8 @@ impl Segment {
         SegmentOptions::new().open(key)
     }
 
-    /// Returns the segment with this id, which another process has passed on. Makes no system call: a
-    /// wrong id is an error when the segment is used.
+    /// Returns the segment with this id, which may come from another process. Makes no system call: a wrong id is an
+    /// error when the segment is used.
     #[must_use]
     pub const fn from_id(id: i32) -> Segment {
         Segment {
@@ -299,11 +290,11 @@ impl Segment {
             .map_err(|errno| Error::control(errno, "shmctl IPC_RMID", self.id, libc::IPC_RMID))
     }
 
-    /// Changes the permission bits, as `chmod(2)` has them, 0 to 0777: 4 reads, 2 writes. They decide what
-    /// may be attached from now on; what is attached stays attached.
+    /// Changes the permission bits, those of `chmod(2)`: 0 to 0o777, of which 4 allows reading and 2 writing. The
+    /// kernel checks them when a process attaches the segment; a process that has it attached keeps it.
     ///
-    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the owner first. If another
-    /// process changes the owner in between, that change is lost.
+    /// The kernel changes owner and mode in one call (`IPC_SET`), so this reads the owner first. If another process
+    /// changes the owner in between, that change is lost.
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
@@ -318,10 +309,10 @@ impl Segment {
     }
 
     /// Changes the owner, the group or both; `None` leaves one unchanged. The creator keeps the owner's
-    /// rights. An owner who gives the segment away loses them, unless it has created it.
+    /// rights. An owner that gives the segment to another user loses these rights, unless it is also the creator.
     ///
-    /// The kernel changes owner and mode by one call (`IPC_SET`), so this reads the mode first. If another
-    /// process changes the mode, or what `None` leaves unchanged, in between, that change is lost.
+    /// The kernel changes owner and mode in one call (`IPC_SET`), so this reads the mode first. If another process
+    /// changes the mode, or what `None` leaves unchanged, in between, that change is lost.
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
@@ -335,7 +326,7 @@ impl Segment {
         })
     }
 
-    /// Reads owner and mode, also where the mode does not allow reading, and sets them.
+    /// Reads owner and mode, even where the mode does not allow reading, and sets them.
     fn change(&self, change: impl FnOnce(&mut libc::ipc_perm)) -> Result<(), Error> {
         let read = backend::stat(self.id).or_else(|errno| match backend::find(self.id) {
             Ok(backend::Occupant::Holds(record)) => Ok(record),

@@ -97,8 +97,8 @@ fn time(seconds: i64) -> Option<SystemTime> {
     }
 }
 
-/// Returns the status of a segment, also to a process that may not read it; `None` if there is no such
-/// segment or if that is unknown.
+/// Returns the status of a segment, even without read permission; `None` if the segment does not exist,
+/// or if that is unknown.
 pub(crate) fn any(id: c_int) -> Option<Status> {
     match backend::find(id) {
         Ok(backend::Occupant::Holds(record)) => Some(Status::new(id, &record)),
@@ -114,7 +114,7 @@ pub(crate) fn list() -> Result<Vec<Status>, Error> {
     for index in 0..=highest {
         match backend::stat_at(index) {
             Ok((id, record)) => segments.push(Status::new(id, &record)),
-            // An empty place; or, on an old kernel, a segment that this user may not read.
+            // An unused index; or, on an old kernel, a segment that this user may not read.
             Err(Errno(libc::EINVAL | libc::EIDRM | libc::EACCES)) => {}
             Err(errno) => return Err(failed(errno)),
         }

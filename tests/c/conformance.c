@@ -1,13 +1,13 @@
 /*
- * Makes System V calls, ordinary and odd, and prints the result of each, without the numbers that differ from run to run.
- * The test runs it on libc and on the drop-in in every way of loading it, and compares the outputs.
+ * Makes ordinary and unusual System V calls, and prints the result of each, without the numbers that differ between runs.
+ * The test runs it on libc and on the drop-in, loaded in every way, and compares the outputs.
  *
- *     conformance calls        the calls, one edge after the other
+ *     conformance calls        the calls, one edge case after the other
  *     conformance random SEED  many calls with random arguments
  *     conformance minus-one    the key -1, in an IPC namespace of its own, because all programs share that key
- *     conformance stranger     what another user may do; needs root
+ *     conformance stranger     the calls of another user; needs root
  *
- * It runs in a directory whose keys are its own, with a file "shmfile" in it.
+ * It runs in a directory of its own, with a file "shmfile", so that no other program uses its keys.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +26,7 @@
 enum { UNTOUCHED = 12345 };
 #define FAILED ((void *) -1)
 
-/* What errno says: its name, or that a call that succeeded left it alone. */
+/* Returns the name of errno, or says that a successful call has not changed it. */
 static const char *said(int failed)
 {
     if (!failed) {
@@ -35,7 +35,7 @@ static const char *said(int failed)
     return strerrorname_np(errno);
 }
 
-/* Shows a call's answer: `shown` is the value to print, or -1 if its number means nothing. */
+/* Prints a call's result: `shown` is the value, or -1 if its number differs between runs. */
 static void show(const char *call, int failed, long shown)
 {
     const char *word = said(failed);
@@ -345,7 +345,7 @@ static void random_calls(void)
     for (int i = 0; i < KEYS; i++) {
         shmctl(shmget(ftok("shmfile", 1 + i), 0, 0), IPC_RMID, NULL);
     }
-    for (int i = 0; i < IDS; i++) { /* private ones, and those that lost their key */
+    for (int i = 0; i < IDS; i++) { /* private segments, and those that have lost their key */
         shmctl(ids[i], IPC_RMID, NULL);
     }
 }

@@ -53,6 +53,26 @@ static void no_object(void)
     FAILS(shm_ring_dropped(NULL), EFAULT);
     FAILS(shm_ring_id(NULL), EFAULT);
     FAILS(shm_ring_removed(NULL), EFAULT);
+    FAILS(shm_broadcast_publish(NULL, "a", 1, -1), EFAULT);
+    FAILS(shm_broadcast_publish_batch(NULL, &bytes, 1, -1), EFAULT);
+    FAILS(shm_broadcast_reserve(NULL, 1, &slot, -1), EFAULT);
+    FAILS(shm_broadcast_commit(NULL, &slot, 1), EFAULT);
+    FAILS(shm_broadcast_abort(NULL, &slot), EFAULT);
+    FAILS(shm_broadcast_begin_publishing(NULL), EFAULT);
+    FAILS(shm_broadcast_end_publishing(NULL), EFAULT);
+    FAILS(shm_broadcast_subscribe(NULL, 0), EFAULT);
+    FAILS(shm_broadcast_unsubscribe(NULL), EFAULT);
+    FAILS(shm_broadcast_recv(NULL, buffer, 8, -1), EFAULT);
+    FAILS(shm_broadcast_recv_batch(NULL, buffer, 8, &length, 1, -1), EFAULT);
+    FAILS(shm_broadcast_peek(NULL, &message, -1), EFAULT);
+    FAILS(shm_broadcast_release(NULL, &message), EFAULT);
+    FAILS(shm_broadcast_missed(NULL), EFAULT);
+    FAILS(shm_broadcast_capacity(NULL), EFAULT);
+    FAILS(shm_broadcast_used(NULL), EFAULT);
+    FAILS(shm_broadcast_subscribers(NULL), EFAULT);
+    FAILS(shm_broadcast_id(NULL), EFAULT);
+    FAILS(shm_broadcast_removed(NULL), EFAULT);
+    QUIET(shm_broadcast_close(NULL));
     QUIET(shm_semaphore_close(NULL));
     QUIET(shm_mutex_close(NULL));
     QUIET(shm_latest_close(NULL));
@@ -71,12 +91,14 @@ static void no_name(int watched)
         FAILS_NULL(shm_mutex_open(bad[i], 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_latest_open(bad[i], 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_ring_open(bad[i], 64, 0, MAKE), EFAULT);
+        FAILS_NULL(shm_broadcast_open(bad[i], 64, 0, MAKE), EFAULT);
     }
     for (size_t i = 1; i < 3 && !watched; i++) { /* valgrind reports what the kernel refuses */
         FAILS_NULL(shm_semaphore_open_at(BY_FILE(bad[i], 1), 0, MAKE), EFAULT);
         FAILS_NULL(shm_mutex_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_latest_open_at(BY_FILE(bad[i], 1), 8, NULL, MAKE), EFAULT);
         FAILS_NULL(shm_ring_open_at(BY_FILE(bad[i], 1), 64, 0, MAKE), EFAULT);
+        FAILS_NULL(shm_broadcast_open_at(BY_FILE(bad[i], 1), 64, 0, MAKE), EFAULT);
         FAILS_NULL(shm_mutex_open_at(BY_FILE("shmfile", 115), 8, bad[i], MAKE), EFAULT);
         FAILS_NULL(shm_latest_open_at(BY_FILE("shmfile", 115), 8, bad[i], MAKE), EFAULT);
     }
@@ -167,6 +189,48 @@ static void no_memory(void)
     FAILS_NULL(shm_ring_open_at(AT(id, 12288), 64, 0, 0), EMEDIUMTYPE);
     WORKS(shm_detach(memory));
     munmap(room, 2 * page);
+}
+
+static void no_memory_for_a_broadcast(void)
+{
+    struct shm_slot slot = {NULL, 0, 0};
+    char *memory, buffer[64];
+    size_t lengths[2];
+    int id = private_segment(16384, &memory);
+    struct shm_broadcast *broadcast;
+    struct shm_bytes batch[2] = {{"one", 3}, {NULL, 1}};
+
+    CHECK(shm_broadcast_open_at(AT(id, (size_t) -64), (size_t) -1, 0, MAKE) == NULL);
+    CHECK(shm_broadcast_open_at(AT(id, 64), 16384, 0, MAKE) == NULL);
+    FAILS_NULL(shm_broadcast_open_at(NULL, 64, 0, MAKE), EFAULT);
+    OPENS(broadcast, shm_broadcast_open_at(AT(id, 64), 1000, 0, MAKE));
+    WORKS(shm_broadcast_subscribe(broadcast, 0));
+    FAILS(shm_broadcast_publish(broadcast, NULL, 1, 0), EFAULT);
+    FAILS(shm_broadcast_publish(broadcast, "a", (size_t) -1, 0), EFAULT);
+    FAILS(shm_broadcast_publish(broadcast, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
+    FAILS(shm_broadcast_publish(broadcast, "a", 1, -2), EINVAL);
+    FAILS(shm_broadcast_reserve(broadcast, (size_t) -1, &slot, 0), EMSGSIZE);
+    FAILS(shm_broadcast_reserve(broadcast, (size_t) -8, &slot, 0), EMSGSIZE);
+    FAILS(shm_broadcast_reserve(broadcast, 8, NULL, 0), EFAULT);
+    FAILS(shm_broadcast_reserve(broadcast, 8, &slot, -2), EINVAL);
+    FAILS(shm_broadcast_commit(broadcast, NULL, 8), EFAULT);
+    FAILS(shm_broadcast_abort(broadcast, NULL), EFAULT);
+    FAILS(shm_broadcast_publish_batch(broadcast, NULL, 1, 0), EFAULT);
+    FAILS(shm_broadcast_publish_batch(broadcast, batch, (size_t) -1, 0), EINVAL);
+    FAILS(shm_broadcast_publish_batch(broadcast, batch + 1, 1, 0), EFAULT);
+    GIVES(shm_broadcast_publish_batch(broadcast, batch, 2, 0), 1); /* those in front of it are published */
+    FAILS(shm_broadcast_recv(broadcast, NULL, 1, 0), EFAULT);
+    FAILS(shm_broadcast_recv(broadcast, buffer, (size_t) -1, 0), EFAULT);
+    FAILS(shm_broadcast_recv(broadcast, buffer, sizeof buffer, -2), EINVAL);
+    FAILS(shm_broadcast_recv(broadcast, NULL, 0, 0), EMSGSIZE);
+    FAILS(shm_broadcast_recv_batch(broadcast, buffer, sizeof buffer, NULL, 2, 0), EFAULT);
+    FAILS(shm_broadcast_recv_batch(broadcast, buffer, sizeof buffer, lengths, (size_t) -1, 0), EINVAL);
+    GIVES(shm_broadcast_recv_batch(broadcast, buffer, sizeof buffer, NULL, 0, 0), 0);
+    FAILS(shm_broadcast_peek(broadcast, NULL, 0), EFAULT);
+    FAILS(shm_broadcast_release(broadcast, NULL), EFAULT);
+    GIVES(shm_broadcast_recv(broadcast, buffer, sizeof buffer, INT64_MAX), 3);
+    QUIET(shm_broadcast_close(broadcast));
+    WORKS(shm_detach(memory));
 }
 
 static void timeouts(void)
@@ -425,15 +489,60 @@ static void overwritten(int rounds)
     WORKS(shm_detach(memory));
 }
 
+/* The same for a broadcast. */
+static void overwritten_broadcast(int rounds)
+{
+    char *memory, buffer[2000];
+    struct shm_message message = {NULL, 0, 0};
+    struct shm_slot slot = {NULL, 0, 0};
+    size_t lengths[5];
+    int id = private_segment(8192, &memory);
+    struct shm_broadcast *broadcast;
+
+    memset(buffer, 'x', sizeof buffer);
+    for (int round = 0; round < rounds; round++) {
+        memset(memory, 0, 8192);
+        OPENS(broadcast, shm_broadcast_open_at(AT(id, 0), 1000, round % 2 ? SHMKEY_LOSSY : 0, MAKE));
+        WORKS(shm_broadcast_subscribe(broadcast, 0));
+        WORKS(shm_broadcast_publish(broadcast, buffer, 100, 0));
+        for (int i = 0; i < 200; i++) {
+            /* A few bytes behind the header, or all of the object's own words. */
+            int whole = random_number() % 50 == 0;
+            size_t count = whole ? 512 : 1 + random_number() % 8;
+            size_t at = 512 + (whole ? 0 : random_number() % (random_number() % 2 ? 500 : 6000));
+
+            for (size_t b = 0; b < count; b++) {
+                memory[at + b] = (char) (random_number() % 3 == 0 ? 0xff : random_number());
+            }
+            SURVIVES(shm_broadcast_publish(broadcast, buffer, (size_t) (random_number() % 900), 0));
+            SURVIVES(shm_broadcast_recv(broadcast, buffer, sizeof buffer, 0));
+            SURVIVES(shm_broadcast_peek(broadcast, &message, 0));
+            SURVIVES(shm_broadcast_release(broadcast, &message));
+            SURVIVES(shm_broadcast_recv_batch(broadcast, buffer, sizeof buffer, lengths, 5, 0));
+            SURVIVES(shm_broadcast_used(broadcast));
+            SURVIVES(shm_broadcast_missed(broadcast));
+            SURVIVES(shm_broadcast_subscribers(broadcast));
+            if (shm_broadcast_reserve(broadcast, 300, &slot, 0) == 0) {
+                SURVIVES(shm_broadcast_commit(broadcast, &slot, 10));
+            }
+            SURVIVES(shm_broadcast_subscribe(broadcast, (int) (random_number() % 2)));
+        }
+        QUIET(shm_broadcast_close(broadcast));
+    }
+    WORKS(shm_detach(memory));
+}
+
 int main(int count, char **arguments)
 {
     (void) arguments;
     no_object();
     no_name(count > 2);
     no_memory();
+    no_memory_for_a_broadcast();
     timeouts();
     order();
     forked();
     overwritten(count > 2 ? 8 : 300);
+    overwritten_broadcast(count > 2 ? 4 : 40);
     return wrong;
 }

@@ -560,6 +560,137 @@ static void many_survivor(void)
     shm_ring_close(ring);
 }
 
+static struct shm_broadcast *open_broadcast(void)
+{
+    struct shm_broadcast *broadcast = shm_broadcast_open(name, CAPACITY, 0, MAKE);
+
+    EXPECT(broadcast != NULL);
+    return broadcast;
+}
+
+static void wait_for_subscribers(struct shm_broadcast *broadcast, uint64_t subscribers)
+{
+    while ((uint64_t) shm_broadcast_subscribers(broadcast) < subscribers) {
+        usleep(1000);
+    }
+}
+
+/* Publishes by each way in turn, from an odd address. */
+static void broadcast_publish(struct shm_broadcast *broadcast, uint64_t first, uint64_t last)
+{
+    static unsigned char room[PEER_LONGEST + 1];
+    unsigned char *message = room + 1;
+
+    for (uint64_t i = first; i < last; i++) {
+        size_t size = peer_message(seed, 0, i, message);
+        struct shm_bytes bytes = {message, size};
+        struct shm_slot slot;
+
+        if (i % 3 == 0) {
+            EXPECT(shm_broadcast_publish(broadcast, message, size, AGES) == 0);
+        } else if (i % 3 == 1) {
+            EXPECT(shm_broadcast_reserve(broadcast, PEER_LONGEST, &slot, AGES) == 0);
+            memcpy(slot.data, message, size);
+            EXPECT(shm_broadcast_commit(broadcast, &slot, size) == 0);
+        } else {
+            EXPECT(shm_broadcast_publish_batch(broadcast, &bytes, 1, AGES) == 1);
+        }
+    }
+}
+
+/* Receives by each way in turn, to an odd address. */
+static void broadcast_receive(struct shm_broadcast *broadcast, uint64_t first, uint64_t last)
+{
+    static unsigned char room[PEER_LONGEST + 1];
+    unsigned char *buffer = room + 1;
+
+    next_of[0] = first;
+    for (uint64_t i = first; i < last; i++) {
+        struct shm_message message;
+        size_t length;
+
+        if (i % 3 == 0) {
+            ptrdiff_t size = shm_broadcast_recv(broadcast, buffer, PEER_LONGEST, AGES);
+
+            EXPECT(size >= 0);
+            expect_message(buffer, (size_t) size);
+        } else if (i % 3 == 1) {
+            EXPECT(shm_broadcast_peek(broadcast, &message, AGES) >= 0);
+            expect_message(message.data, message.size);
+            EXPECT(shm_broadcast_release(broadcast, &message) == 0);
+        } else {
+            EXPECT(shm_broadcast_recv_batch(broadcast, buffer, PEER_LONGEST, &length, 1, AGES) == 1);
+            expect_message(buffer, length);
+        }
+    }
+}
+
+static void broadcast_publisher(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+
+    EXPECT(shm_broadcast_begin_publishing(broadcast) == 0);
+    wait_for_subscribers(broadcast, number);
+    broadcast_publish(broadcast, 0, count);
+    shm_broadcast_close(broadcast);
+}
+
+static void broadcast_subscriber(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+    char byte;
+
+    EXPECT(shm_broadcast_subscribe(broadcast, 0) == 0);
+    broadcast_receive(broadcast, 0, count);
+    FAILS(shm_broadcast_recv(broadcast, &byte, 0, AGES), EPIPE);
+    shm_broadcast_close(broadcast);
+}
+
+static void broadcast_publisher_victim(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+    struct shm_slot slot;
+
+    broadcast_publish(broadcast, 0, 10);
+    EXPECT(shm_broadcast_reserve(broadcast, 100, &slot, AGES) == 0);
+    wait_for_death();
+}
+
+static void broadcast_subscriber_survivor(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+    char byte;
+
+    EXPECT(shm_broadcast_subscribe(broadcast, SHMKEY_FROM_OLDEST) == 0);
+    broadcast_receive(broadcast, 0, 10);
+    FAILS(shm_broadcast_recv(broadcast, &byte, 0, AGES), EOWNERDEAD);
+    broadcast_publish(broadcast, 10, 15); /* becomes the publisher */
+    broadcast_receive(broadcast, 10, 15);
+    shm_broadcast_close(broadcast);
+}
+
+/* Has received one message and looks at the next. */
+static void broadcast_subscriber_victim(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+    struct shm_message message;
+
+    EXPECT(shm_broadcast_subscribe(broadcast, 0) == 0);
+    broadcast_receive(broadcast, 0, 1);
+    EXPECT(shm_broadcast_peek(broadcast, &message, AGES) >= 0);
+    wait_for_death();
+}
+
+static void broadcast_publisher_survivor(void)
+{
+    struct shm_broadcast *broadcast = open_broadcast();
+
+    wait_for_subscribers(broadcast, 1);
+    broadcast_publish(broadcast, 0, 2000); /* more than there is room for */
+    EXPECT(shm_broadcast_subscribers(broadcast) == 0);
+    shm_broadcast_close(broadcast);
+}
+
 int main(int arguments, char **argument)
 {
     const char *role = argument[1];
@@ -606,6 +737,12 @@ int main(int arguments, char **argument)
     ROLE("many receive", many_receiver())
     ROLE("many victim", ring_sender_victim(SHMKEY_MANY_SENDERS))
     ROLE("many survivor", many_survivor())
+    ROLE("broadcast publish", broadcast_publisher())
+    ROLE("broadcast receive", broadcast_subscriber())
+    ROLE("broadcast publisher victim", broadcast_publisher_victim())
+    ROLE("broadcast subscriber survivor", broadcast_subscriber_survivor())
+    ROLE("broadcast subscriber victim", broadcast_subscriber_victim())
+    ROLE("broadcast publisher survivor", broadcast_publisher_survivor())
     printf("there is no role %s\n", role);
     return 2;
 }

@@ -85,6 +85,7 @@ static_assert(is_move_only<shmkey::condvar> && is_move_only<shmkey::rwlock<int>:
 static_assert(is_move_only<shmkey::mutex<int>> && is_move_only<shmkey::mutex<int>::guard>);
 static_assert(is_move_only<shmkey::latest<int>>);
 static_assert(is_move_only<shmkey::ring::slot> && is_move_only<shmkey::ring::message>);
+static_assert(is_move_only<shmkey::broadcast> && is_move_only<shmkey::broadcast::slot> && is_move_only<shmkey::broadcast::message>);
 static_assert(std::is_nothrow_move_assignable_v<shmkey::ring> && std::is_nothrow_move_assignable_v<shmkey::segment>);
 static_assert(!std::is_convertible_v<int, shmkey::timeout> && !std::is_constructible_v<shmkey::timeout, double>);
 
@@ -563,6 +564,83 @@ void rings_with_options()
 }
 
 // A read-only reader cannot write, and creates nothing; a process that has an object open can ask whether it was removed.
+void broadcasts()
+{
+    auto news = TAKE(shmkey::broadcast::open(own("broadcast"), 1000));
+    auto other = TAKE(shmkey::broadcast::open(own("broadcast"), 0, shmkey::existing));
+    FAILS(shmkey::broadcast::open(own("broadcast"), 1000, shmkey::lossy), EPROTO);
+    FAILS(shmkey::broadcast::open(own("broadcast"), 1000, shmkey::read_only), EACCES);
+    FAILS(shmkey::broadcast::open(own("broadcast"), 1), EINVAL);
+    CHECK(TAKE(other.capacity()) == 1000 && TAKE(other.used()) == 0 && TAKE(other.subscribers()) == 0);
+    CHECK(TAKE(news.id()) == TAKE(other.id()));
+    CHECK(news.begin_publishing() && news.subscribe() && other.subscribe(shmkey::start::oldest));
+    FAILS(other.begin_publishing(), EBUSY);
+    CHECK(TAKE(news.subscribers()) == 2);
+
+    char buffer[1000];
+    std::string text = "something";
+    CHECK(news.publish("hello") && news.publish(std::string("world"), 1s) && news.publish_bytes("abc", 2, shmkey::now));
+    for (auto *const end : {&news, &other}) {
+        CHECK(TAKE(end->recv(buffer, sizeof buffer)) == 5 && std::memcmp(buffer, "hello", 5) == 0);
+        CHECK(end->recv(text) && text == "world" && end->recv(text, shmkey::now) && text == "ab");
+        FAILS(end->recv(text, shmkey::now), EAGAIN);
+        FAILS(end->recv(buffer, sizeof buffer, 10ms), ETIMEDOUT);
+        CHECK(TAKE(end->missed()) == 0);
+    }
+    FAILS(news.publish(std::string(1009, 'x')), EMSGSIZE);
+    CHECK(news.unsubscribe());
+    FAILS(news.recv(text), EPERM);
+    FAILS(news.missed(), EPERM);
+
+    const std::string long_one(300, 'l');
+    CHECK(TAKE(news.publish_batch({shmkey::bytes_of("one"), shmkey::bytes_of(long_one)})) == 2);
+    std::size_t lengths[4];
+    CHECK(TAKE(other.recv_batch(buffer, sizeof buffer, lengths, 4)) == 2 && lengths[0] == 3 && lengths[1] == 300);
+    {
+        auto slot = TAKE(news.reserve(100));
+        CHECK(slot.size() == 100);
+        FAILS(news.publish("a"), EINVAL);
+        std::memset(slot.data(), 's', 100);
+        FAILS(slot.commit(101), EINVAL);
+        CHECK(slot.commit(50));
+        FAILS(slot.commit(), EFAULT);
+        auto abandoned = TAKE(news.reserve(50));
+    }
+    CHECK(TAKE(news.reserve(1)).abort());
+    {
+        auto message = TAKE(other.peek());
+        CHECK(message.size() == 50 && message.text() == std::string(50, 's'));
+        auto again = TAKE(other.peek());
+        FAILS(message.release(), EPERM);
+        CHECK(again.release());
+        FAILS(again.release(), EFAULT);
+    }
+#if __cplusplus >= 202002L
+    const std::byte bytes[] = {std::byte{1}, std::byte{2}};
+    const shm_bytes batch[] = {shmkey::bytes_of(std::span(bytes)), shmkey::bytes_of("x")};
+    CHECK(news.publish(std::span(bytes)) && TAKE(news.publish_batch(batch)) == 2);
+    CHECK(other.recv(text) && text.size() == 2 && other.recv(text) && other.recv(text) && text == "x");
+#endif
+    CHECK(news.end_publishing());
+    FAILS(other.recv(text), EPIPE);
+    shmkey::broadcast moved(std::move(news));
+    news = std::move(moved);
+    CHECK(news.publish("moved") && other.recv(text) && text == "moved");
+    FAILS(moved.publish("nothing"), EFAULT);
+    CHECK(!TAKE(news.removed()) && news.remove() && TAKE(other.removed()));
+
+    auto quick = TAKE(shmkey::broadcast::open(own("broadcast"), 640, shmkey::lossy));
+    auto slow = TAKE(shmkey::broadcast::open(own("broadcast"), 640, shmkey::lossy, shmkey::read_only));
+    CHECK(slow.subscribe());
+    for (int i = 0; i < 100; i++) {
+        CHECK(quick.publish_bytes(&i, sizeof i, shmkey::now));
+    }
+    int first = -1;
+    CHECK(TAKE(slow.recv(&first, sizeof first)) == sizeof first && first > 0 && TAKE(slow.missed()) == first);
+    FAILS(slow.publish("a"), EACCES);
+    CHECK(quick.remove());
+}
+
 void read_only_and_removed()
 {
     FAILS(shmkey::latest<int>::open(own("latest"), shmkey::read_only), ENOENT);
@@ -675,6 +753,7 @@ int main(int count, char **arguments)
     condition_variables();
     latest_values();
     rings();
+    broadcasts();
     rings_with_options();
     read_only_and_removed();
     stale_handles();

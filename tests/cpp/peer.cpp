@@ -461,6 +461,112 @@ void many_survivor()
     }
 }
 
+shmkey::broadcast open_broadcast()
+{
+    return TAKE(shmkey::broadcast::open(name, capacity));
+}
+
+void wait_for_subscribers(const shmkey::broadcast &broadcast, std::uint64_t subscribers)
+{
+    while (static_cast<std::uint64_t>(TAKE(broadcast.subscribers())) < subscribers) {
+        usleep(1000);
+    }
+}
+
+void broadcast_publish(shmkey::broadcast &broadcast, std::uint64_t first, std::uint64_t last)
+{
+    std::vector<unsigned char> room(PEER_LONGEST + 1);
+    unsigned char *const message = room.data() + 1;
+    for (std::uint64_t i = first; i < last; i++) {
+        const std::size_t size = peer_message(seed, 0, i, message);
+        const std::string_view text(static_cast<const char *>(static_cast<const void *>(message)), size);
+        if (i % 3 == 0) {
+            EXPECT(broadcast.publish(text, ages));
+        } else if (i % 3 == 1) {
+            auto slot = TAKE(broadcast.reserve(PEER_LONGEST, ages));
+            std::memcpy(slot.data(), message, size);
+            EXPECT(slot.commit(size));
+        } else {
+            EXPECT(TAKE(broadcast.publish_batch({shmkey::bytes_of(text)}, ages)) == 1);
+        }
+    }
+}
+
+void broadcast_receive(shmkey::broadcast &broadcast, std::uint64_t first, std::uint64_t last)
+{
+    std::vector<char> room(PEER_LONGEST + 1);
+    char *const buffer = room.data() + 1;
+    std::string text;
+    next_of[0] = first;
+    for (std::uint64_t i = first; i < last; i++) {
+        if (i % 4 == 0) {
+            expect_message(buffer, TAKE(broadcast.recv(buffer, PEER_LONGEST, ages)));
+        } else if (i % 4 == 1) {
+            auto message = TAKE(broadcast.peek(ages));
+            expect_message(message.data(), message.size());
+            EXPECT(message.release());
+        } else if (i % 4 == 2) {
+            EXPECT(broadcast.recv(text, ages));
+            expect_message(text.data(), text.size());
+        } else {
+            std::size_t length = 0;
+            EXPECT(TAKE(broadcast.recv_batch(buffer, PEER_LONGEST, &length, 1, ages)) == 1);
+            expect_message(buffer, length);
+        }
+    }
+}
+
+void broadcast_publisher()
+{
+    auto broadcast = open_broadcast();
+    EXPECT(broadcast.begin_publishing());
+    wait_for_subscribers(broadcast, number);
+    broadcast_publish(broadcast, 0, count);
+}
+
+void broadcast_subscriber()
+{
+    auto broadcast = open_broadcast();
+    EXPECT(broadcast.subscribe());
+    broadcast_receive(broadcast, 0, count);
+    FAILS(broadcast.peek(ages), EPIPE);
+}
+
+void broadcast_publisher_victim()
+{
+    auto broadcast = open_broadcast();
+    broadcast_publish(broadcast, 0, 10);
+    auto slot = TAKE(broadcast.reserve(100, ages));
+    wait_for_death();
+}
+
+void broadcast_subscriber_survivor()
+{
+    auto broadcast = open_broadcast();
+    EXPECT(broadcast.subscribe(shmkey::start::oldest));
+    broadcast_receive(broadcast, 0, 10);
+    FAILS(broadcast.peek(ages), EOWNERDEAD);
+    broadcast_publish(broadcast, 10, 15);
+    broadcast_receive(broadcast, 10, 15);
+}
+
+void broadcast_subscriber_victim()
+{
+    auto broadcast = open_broadcast();
+    EXPECT(broadcast.subscribe());
+    broadcast_receive(broadcast, 0, 1);
+    EXPECT(TAKE(broadcast.peek(ages)).size() >= 16);
+    wait_for_death();
+}
+
+void broadcast_publisher_survivor()
+{
+    auto broadcast = open_broadcast();
+    wait_for_subscribers(broadcast, 1);
+    broadcast_publish(broadcast, 0, 2000);
+    EXPECT(TAKE(broadcast.subscribers()) == 0);
+}
+
 void latest_publish_all()
 {
     auto latest = open_latest();
@@ -503,6 +609,12 @@ constexpr role roles[] = {
     {"many receive", [] { ring_receiver(shmkey::many_senders); }},
     {"many victim", [] { ring_sender_victim(shmkey::many_senders); }},
     {"many survivor", many_survivor},
+    {"broadcast publish", broadcast_publisher},
+    {"broadcast receive", broadcast_subscriber},
+    {"broadcast publisher victim", broadcast_publisher_victim},
+    {"broadcast subscriber survivor", broadcast_subscriber_survivor},
+    {"broadcast subscriber victim", broadcast_subscriber_victim},
+    {"broadcast publisher survivor", broadcast_publisher_survivor},
 };
 
 } // namespace

@@ -2,8 +2,8 @@
 
 use crate::support::{AGES, Random, say};
 use shmkey::{
-    Condvar, Error, ErrorKind, Key, Latest, Mutex, Place, Receiver, Ring, RwLock, Segment,
-    Semaphore, Sender,
+    Broadcast, BroadcastPublisher, Condvar, Error, ErrorKind, Key, Latest, Mutex, Place, Receiver,
+    Ring, RwLock, Segment, Semaphore, Sender, Subscriber,
 };
 use std::{env, process::ExitCode, time::Duration};
 
@@ -113,6 +113,12 @@ impl Peer {
             "many receive" => self.receive_all(true),
             "many victim" => self.die_sending(true),
             "many survivor" => self.go_on(),
+            "broadcast publish" => self.broadcast_all(),
+            "broadcast receive" => self.subscribe_all(),
+            "broadcast publisher victim" => self.die_broadcasting(),
+            "broadcast subscriber survivor" => self.subscribe_to_the_dead(),
+            "broadcast subscriber victim" => self.die_subscribing(),
+            "broadcast publisher survivor" => self.broadcast_to_the_dead(),
             other => panic!("there is no role {other}"),
         }
     }
@@ -462,6 +468,112 @@ impl Peer {
             self.send(&mut sender, self.number, i, i + 1)?;
             incoming.expect(if i == 0 { 11 } else { 1 })?;
         }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn broadcast(&self) -> Result<Broadcast, Error> {
+        Broadcast::open(self.name.as_str(), CAPACITY)
+    }
+
+    /// Waits until so many have subscribed.
+    fn wait_for_subscribers(&self, broadcast: &Broadcast, number: u64) {
+        while (broadcast.subscribers() as u64) < number {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Publishes by each way in turn.
+    fn publish_to_all(&self, publisher: &mut BroadcastPublisher, first: u64, last: u64) -> Outcome {
+        for i in first..last {
+            let message = message(self.seed, 0, i);
+            match i % 3 {
+                0 => publisher.publish_timeout(&message, AGES)?,
+                1 => {
+                    let mut slot = publisher.reserve_timeout(LONGEST, AGES)?;
+                    slot.write_at(0, &message)?;
+                    slot.truncate(message.len());
+                    slot.commit()?;
+                }
+                _ => assert_eq!(publisher.publish_batch_timeout(&[&message], AGES)?, 1),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives by each way in turn.
+    fn expect_from_all(&self, subscriber: &mut Subscriber, first: u64, last: u64) -> Outcome {
+        let mut buffer = vec![0; LONGEST];
+        for i in first..last {
+            let len = match i % 3 {
+                0 => subscriber.recv_timeout(&mut buffer, AGES)?,
+                1 => {
+                    let message = subscriber.peek_timeout(AGES)?;
+                    let len = message.len();
+                    message.read_at(0, &mut buffer[..len])?;
+                    message.release()?;
+                    len
+                }
+                _ => {
+                    let mut lengths = [0];
+                    let received =
+                        subscriber.recv_batch_timeout(&mut buffer, &mut lengths, AGES)?;
+                    assert_eq!(received, 1);
+                    lengths[0]
+                }
+            };
+            assert!(buffer[..len] == message(self.seed, 0, i));
+        }
+        Ok(())
+    }
+
+    fn broadcast_all(&self) -> Outcome {
+        let broadcast = self.broadcast()?;
+        let mut publisher = broadcast.publisher()?;
+        self.wait_for_subscribers(&broadcast, self.number);
+        self.publish_to_all(&mut publisher, 0, self.count)
+    }
+
+    fn subscribe_all(&self) -> Outcome {
+        let mut subscriber = self.broadcast()?.subscribe()?;
+        self.expect_from_all(&mut subscriber, 0, self.count)?;
+        let end = subscriber.peek_timeout(AGES).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::Closed);
+        Ok(())
+    }
+
+    fn die_broadcasting(&self) -> Outcome {
+        let mut publisher = self.broadcast()?.publisher()?;
+        self.publish_to_all(&mut publisher, 0, 10)?;
+        let _slot = publisher.reserve_timeout(100, AGES)?;
+        wait_for_death()
+    }
+
+    fn subscribe_to_the_dead(&self) -> Outcome {
+        let broadcast = self.broadcast()?;
+        let mut subscriber = broadcast.subscribe_from_oldest()?;
+        self.expect_from_all(&mut subscriber, 0, 10)?;
+        let end = subscriber.peek_timeout(AGES).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::PeerDied);
+        self.publish_to_all(&mut broadcast.publisher()?, 10, 15)?;
+        self.expect_from_all(&mut subscriber, 10, 15)
+    }
+
+    fn die_subscribing(&self) -> Outcome {
+        let mut subscriber = self.broadcast()?.subscribe()?;
+        self.expect_from_all(&mut subscriber, 0, 1)?;
+        let _message = subscriber.peek_timeout(AGES)?;
+        wait_for_death()
+    }
+
+    fn broadcast_to_the_dead(&self) -> Outcome {
+        let broadcast = self.broadcast()?;
+        let mut publisher = broadcast.publisher()?;
+        self.wait_for_subscribers(&broadcast, 1);
+        // More than there is room for.
+        self.publish_to_all(&mut publisher, 0, 2000)?;
+        assert_eq!(broadcast.subscribers(), 0);
         Ok(())
     }
 }

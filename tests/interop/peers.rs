@@ -11,7 +11,7 @@ use shmkey::{Mutex, Place, RwLock, Semaphore};
 use std::{env, os::unix::process::ExitStatusExt, process::Command, sync::LazyLock};
 
 /// The two sides of an object, which both work to the end, and the number of their turns.
-const PAIRS: [(&str, [&str; 2], u64); 7] = [
+const PAIRS: [(&str, [&str; 2], u64); 8] = [
     ("reader-writer lock", ["lock count", "lock count"], 1000),
     ("condition variable", ["turns", "turns"], 1000),
     ("mutex", ["mutex count", "mutex count"], 2000),
@@ -19,11 +19,16 @@ const PAIRS: [(&str, [&str; 2], u64); 7] = [
     ("latest", ["latest publish", "latest read"], 1000),
     ("ring", ["ring send", "ring receive"], 1000),
     ("ring of many", ["many send", "many receive"], 1000),
+    (
+        "broadcast",
+        ["broadcast publish", "broadcast receive"],
+        1000,
+    ),
 ];
 
 /// One side is killed when it has printed "ready", and the other continues. The last column says whether the other is
 /// started before that.
-const DEATHS: [(&str, [&str; 2], bool); 10] = [
+const DEATHS: [(&str, [&str; 2], bool); 12] = [
     (
         "lock, writer",
         ["lock writer victim", "lock survivor"],
@@ -66,15 +71,36 @@ const DEATHS: [(&str, [&str; 2], bool); 10] = [
         ["many victim", "many survivor"],
         false,
     ),
+    (
+        "broadcast, publisher",
+        [
+            "broadcast publisher victim",
+            "broadcast subscriber survivor",
+        ],
+        false,
+    ),
+    (
+        "broadcast, subscriber",
+        [
+            "broadcast subscriber victim",
+            "broadcast publisher survivor",
+        ],
+        true,
+    ),
 ];
 
 /// 16 processes at once: what the first does, and what the others do.
-const CROWDS: [(&str, [&str; 2], u64); 5] = [
+const CROWDS: [(&str, [&str; 2], u64); 6] = [
     ("reader-writer lock", ["lock count", "lock count"], 200),
     ("mutex", ["mutex count", "mutex count"], 500),
     ("semaphore", ["semaphore share", "semaphore share"], 500),
     ("latest", ["latest publish", "latest read"], 2000),
     ("ring of many", ["many receive", "many send"], 100),
+    (
+        "broadcast",
+        ["broadcast publish", "broadcast receive"],
+        1000,
+    ),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -145,6 +171,11 @@ fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
         let count = match peer.1 {
             "many receive" => count * senders,
             _ => count,
+        };
+        // How many subscribers to wait for.
+        let number = match peer.1 {
+            "broadcast publish" => peers.len() - 1,
+            _ => number,
         };
         running.push(start(peer, &environment, count, number)?);
     }

@@ -41,6 +41,7 @@ pub struct Keys {
     pub record: Key,
     pub sender_receiver: Key,
     pub ring: Key,
+    pub news: Key,
 }
 
 impl Keys {
@@ -55,10 +56,11 @@ impl Keys {
             record: key(&file, b'R'),
             sender_receiver: key(directory, b'S'),
             ring: key(directory, b'Q'),
+            news: key(directory, b'N'),
         }
     }
 
-    pub fn all(&self) -> [Key; 6] {
+    pub fn all(&self) -> [Key; 7] {
         let Keys {
             writer_reader,
             parent_child,
@@ -66,6 +68,7 @@ impl Keys {
             record,
             sender_receiver,
             ring,
+            news,
         } = *self;
         [
             writer_reader,
@@ -74,6 +77,7 @@ impl Keys {
             record,
             sender_receiver,
             ring,
+            news,
         ]
     }
 }

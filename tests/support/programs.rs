@@ -114,7 +114,7 @@ const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
 
 /// All programs. Those on raw segments exist in plain System V C, too, as the programs in
 /// `sysv/`.
-const PROGRAMS: [&str; 21] = [
+const PROGRAMS: [&str; 23] = [
     ALONE[0],
     ALONE[1],
     "raw/writer",
@@ -135,6 +135,8 @@ const PROGRAMS: [&str; 21] = [
     "receiver",
     "ring_sender",
     "ring_receiver",
+    "news",
+    "news_reader",
     "race",
 ];
 

@@ -1,10 +1,10 @@
-//! A process is killed at any instruction. One child does an operation, instruction by instruction, while the test
-//! records its way. Each further child runs along that way up to the k-th instruction, and is killed there. Then
-//! other processes must find everything in order.
+//! A process is killed at any instruction. One child executes an operation, instruction by instruction, while the
+//! test records its path. Each further child follows that path up to the k-th instruction, and is killed there. Then
+//! other processes must find the objects in a valid state.
 //!
-//! By default the test takes a sample of all k, from a seed that it prints (`SHMKEY_SEED=…` repeats it).
-//! `SHMKEY_TORTURE=1 cargo test --release --test torture` takes every k in half an hour, but not each repetition of an
-//! instruction that repeats itself.
+//! By default the test takes a random sample of all k, and prints its seed (`SHMKEY_SEED=…` repeats it).
+//! `SHMKEY_TORTURE=1 cargo test --release --test torture` takes every k, in half an hour, but not each repetition of
+//! an instruction with the prefix `rep`.
 
 mod stepping;
 #[path = "../support/mod.rs"]
@@ -17,7 +17,7 @@ use stepping::Way;
 use support::Random;
 use victims::{Objects, VICTIMS, Victim};
 
-/// How many k a sample has.
+/// The number of k in a sample.
 const SAMPLE: usize = if cfg!(debug_assertions) {
     40 // the same instructions, and many more between them
 } else {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The processes are forked, and a fork copies one thread.
     arguments.test_threads = Some(1);
-    support::directory(); // cleans up when this process is stopped
+    support::directory(); // removes the directory when this process is stopped
     stay_on_one_core();
     let seed = Random::seed_of_run();
 
@@ -51,10 +51,9 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-/// Stepping goes back and forth between two processes that never run at the same time: on one core
-/// that is twenty times faster.
+/// Pins both processes to one core. They never run at the same time, and stepping is twenty times faster there.
 fn stay_on_one_core() {
-    // SAFETY: the set is plain data, of which zeroes are valid, and the kernel reads its size.
+    // SAFETY: the set is plain data, for which zeroes are valid, and the kernel reads exactly its size.
     unsafe {
         let mut cores: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut cores);
@@ -71,7 +70,7 @@ fn kill_at_some(victim: Victim, random: &mut Random) -> Result<(), String> {
 }
 
 fn kill_at_all(victim: Victim) -> Result<(), String> {
-    /// One turn in so many of an instruction that repeats itself.
+    /// Of the repetitions of an instruction, one in this many is taken.
     const TURNS: usize = 61;
     let way = way(victim)?;
     for k in (0..=way.len()).filter(|&k| !way.repeats(k) || k % TURNS == 0) {
@@ -80,7 +79,7 @@ fn kill_at_all(victim: Victim) -> Result<(), String> {
     Ok(())
 }
 
-/// The instructions that an operation makes, undisturbed.
+/// Records the instructions that an operation executes if it is not killed.
 fn way(victim: Victim) -> Result<Way, String> {
     let objects = Objects::new()?;
     let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;
@@ -89,7 +88,7 @@ fn way(victim: Victim) -> Result<Way, String> {
     Ok(way)
 }
 
-/// Kills a child after so many instructions of its act, or lets it come to its end.
+/// Kills a child after this many instructions of its act, or lets it finish.
 fn kill_after(victim: Victim, way: &Way, k: usize) -> Result<(), String> {
     let objects = Objects::new()?;
     let child = stepping::start(|| (victim.prepare)(&objects), || (victim.act)(&objects))?;

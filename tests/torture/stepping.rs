@@ -1,15 +1,16 @@
-//! A child that makes one instruction at a time, and children that run to a place on its way at full speed.
+//! A child that executes one instruction at a time, and children that run to a point on its path at full
+//! speed.
 
 use std::{collections::HashMap, io, ptr};
 
 /// Forks a child that prepares, stops, and then acts.
 pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> {
-    // SAFETY: this process has no other thread that could hold a lock of the allocator's; the one
-    // that waits for signals holds none.
+    // SAFETY: no other thread of this process can hold a lock of the allocator; the thread that waits for
+    // signals holds none.
     let child = unsafe { libc::fork() };
     if child == 0 {
         prepare();
-        // SAFETY: asks to be traced, stops, and ends without the destructors that are the parent's.
+        // SAFETY: the child asks to be traced, stops, and ends without running the parent's destructors.
         unsafe {
             libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<libc::c_void>(), 0);
             libc::raise(libc::SIGSTOP);
@@ -23,12 +24,12 @@ pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> 
     }
 }
 
-/// One instruction. False if that was the last.
+/// Executes one instruction. Returns false if it was the last.
 pub fn step(child: libc::pid_t) -> Result<bool, String> {
     Ok(go_on(child, libc::PTRACE_SINGLESTEP)?.is_some())
 }
 
-/// Lets a child go on. The signal that stops it, or none if it comes to its end.
+/// Continues a child. Returns the signal that stops it, or `None` if it finishes.
 fn go_on(child: libc::pid_t, how: libc::c_uint) -> Result<Option<i32>, String> {
     // SAFETY: the child is stopped and traced by this thread.
     unsafe { libc::ptrace(how, child, ptr::null_mut::<libc::c_void>(), 0) };
@@ -39,11 +40,11 @@ fn go_on(child: libc::pid_t, how: libc::c_uint) -> Result<Option<i32>, String> {
     }
 }
 
-/// The way that a child goes: where its instructions are, in order. Another child of the same parent
-/// has the same memory, and goes the same way, but for loops that wait for the time.
+/// The path of a child: the addresses of its instructions, in order. Another child of the same parent has
+/// the same memory, and follows the same path, except in loops that wait for time to pass.
 pub struct Way {
     places: Vec<u64>,
-    /// How often it has come to each of them, not counting where it begins.
+    /// How often it has reached each of them; the first instruction does not count.
     visits: Vec<usize>,
 }
 
@@ -58,7 +59,7 @@ impl Way {
         let mut visits = vec![0];
         for pair in places.windows(2) {
             let time = times.entry(pair[1]).or_insert(0);
-            // An instruction that repeats itself is many steps, and one place to come to.
+            // An instruction with `rep` takes many steps, but is reached once.
             *time += usize::from(pair[0] != pair[1]);
             visits.push(*time);
         }
@@ -69,13 +70,15 @@ impl Way {
         self.places.len()
     }
 
-    /// Whether this is inside an instruction that repeats itself, which `rep movsb` does for each byte.
+    /// Returns whether this is between two repetitions of one instruction; `rep movsb` repeats for each
+    /// byte.
     pub fn repeats(&self, k: usize) -> bool {
         let around = self.places.get(k.wrapping_sub(1)..k + 2);
         around.is_some_and(|around| around.iter().all(|&place| place == around[0]))
     }
 
-    /// Sends a child to where the first one was after `k` instructions. False if it ends before.
+    /// Runs a child to the point where the first one was after `k` instructions. Returns false if it ends
+    /// before.
     pub fn send(&self, child: libc::pid_t, k: usize) -> Result<bool, String> {
         if k >= self.len() {
             return match go_on(child, libc::PTRACE_CONT)? {
@@ -83,13 +86,13 @@ impl Way {
                 Some(signal) => Err(stopped_by(signal)),
             };
         }
-        /// What a visit costs, in steps.
+        /// The cost of a breakpoint hit, in steps.
         const VISIT: usize = 6;
-        /// From how far back to step is still worth it.
+        /// The largest distance in steps for which stepping is cheaper.
         const FAR: usize = 10_000;
         let is_new = |i: &usize| *i == 0 || self.places[*i] != self.places[*i - 1];
         let cost = |i: &usize| VISIT * self.visits[*i] + (k - *i);
-        // Inside a loop, it is better to stop before it, and to step from there.
+        // For a point in a loop, it is cheaper to stop before the loop, and to step from there.
         let near = (k.saturating_sub(FAR)..=k).filter(is_new);
         let anchor = near.min_by_key(cost).unwrap_or(0);
         let target = self.places[anchor];
@@ -111,7 +114,7 @@ fn stopped_by(signal: i32) -> String {
     format!("the child was stopped by signal {signal}")
 }
 
-/// Steps on, if a child is at a place.
+/// Executes one instruction if a child is at this address.
 fn leave(child: libc::pid_t, from: u64) -> Result<bool, String> {
     while place(child)? == from {
         if !step(child)? {
@@ -121,7 +124,7 @@ fn leave(child: libc::pid_t, from: u64) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Lets a child run until it comes to a place. False if it ends before.
+/// Runs a child until it reaches an address. Returns false if it ends before.
 fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
     const BREAKPOINT: i64 = 0xcc;
     if place(child)? == target {
@@ -139,17 +142,17 @@ fn run_to(child: libc::pid_t, target: u64) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Lets a child go on from where the breakpoint was, not from behind it.
+/// Makes a child continue at the breakpoint's address, not behind it.
 #[cfg(target_arch = "x86_64")]
 fn back_from_breakpoint(child: libc::pid_t, target: u64) -> Result<(), String> {
     let mut registers = registers(child)?;
-    // It has made the breakpoint, which is one byte, and is behind it.
+    // It has executed the breakpoint, which is one byte long.
     registers.rip -= 1;
     if registers.rip != target {
         return Err(format!("the child stopped at {:#x}", registers.rip));
     }
     let nothing = ptr::null_mut::<libc::c_void>();
-    // SAFETY: the child is stopped and traced by this thread; the registers are those that it had.
+    // SAFETY: the child is stopped and traced by this thread; the registers are its own.
     unsafe { libc::ptrace(libc::PTRACE_SETREGS, child, nothing, &raw mut registers) };
     Ok(())
 }
@@ -161,7 +164,7 @@ fn place(child: libc::pid_t) -> Result<u64, String> {
 
 #[cfg(target_arch = "x86_64")]
 fn registers(child: libc::pid_t) -> Result<libc::user_regs_struct, String> {
-    // SAFETY: plain data, of which zeroes are valid.
+    // SAFETY: plain data, for which zeroes are valid.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     let nothing = ptr::null_mut::<libc::c_void>();
     // SAFETY: the child is stopped and traced by this thread; the kernel writes that structure.
@@ -182,12 +185,12 @@ fn place(_: libc::pid_t) -> Result<u64, String> {
     Err("the registers are those of x86-64".into())
 }
 
-/// The eight bytes at an address of the child's.
+/// Returns the eight bytes at an address in the child.
 fn peek(child: libc::pid_t, address: u64) -> Result<i64, String> {
-    // SAFETY: sets this thread's errno; a word may be -1.
+    // SAFETY: this thread's errno is set, because a word may be -1.
     unsafe { *libc::__errno_location() = 0 };
     let address = ptr::without_provenance_mut::<libc::c_void>(address as usize);
-    // SAFETY: the child is stopped and traced by this thread; it is its memory that is read.
+    // SAFETY: the child is stopped and traced by this thread; its memory is read, not ours.
     let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, child, address, 0) };
     match io::Error::last_os_error() {
         error if word == -1 && error.raw_os_error() != Some(0) => Err(format!("its code: {error}")),
@@ -198,7 +201,7 @@ fn peek(child: libc::pid_t, address: u64) -> Result<i64, String> {
 /// Changes the child's own copy of its code.
 fn poke(child: libc::pid_t, address: u64, word: i64) -> Result<(), String> {
     let address = ptr::without_provenance_mut::<libc::c_void>(address as usize);
-    // SAFETY: the child is stopped and traced by this thread; it is its memory that is changed.
+    // SAFETY: the child is stopped and traced by this thread; its memory is changed, not ours.
     match unsafe { libc::ptrace(libc::PTRACE_POKETEXT, child, address, word) } {
         0 => Ok(()),
         _ => Err(format!("its code: {}", io::Error::last_os_error())),
@@ -207,7 +210,7 @@ fn poke(child: libc::pid_t, address: u64, word: i64) -> Result<(), String> {
 
 fn wait_for(child: libc::pid_t) -> Result<i32, String> {
     let mut status = 0;
-    // SAFETY: the status is ours to write.
+    // SAFETY: the kernel writes the status, a local variable.
     match unsafe { libc::waitpid(child, &mut status, 0) } {
         id if id == child => Ok(status),
         _ => Err(format!("waitpid: {}", io::Error::last_os_error())),

@@ -1,23 +1,23 @@
-//! What is done by those who are killed, and what the survivors must find.
+//! What the killed children do, and what the surviving processes must find.
 
 use crate::support::{self, AGES};
 use shmkey::{
-    Condvar, ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring, RwLock, Segment,
-    Semaphore, Sender,
+    Broadcast, BroadcastPublisher, Condvar, ErrorKind, Key, Latest, Mutex, Place, Publisher,
+    Receiver, Ring, RwLock, Segment, Semaphore, Sender, Subscriber,
 };
 use std::{cell::RefCell, time::Duration};
 
-/// Something that a child does, and what the survivors must find after its death.
+/// An operation of a child, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
 pub struct Victim {
     /// What the child does before it is stepped.
     pub prepare: fn(&Objects),
     pub act: fn(&Objects),
-    /// What the survivors see and do. `done` if the child came to its end.
+    /// What the survivors check and do. `done` says whether the child had finished.
     pub check: fn(&Objects, done: bool) -> Result<(), String>,
 }
 
-/// What both sides have: opened before the fork.
+/// What parent and child use: opened before the fork.
 pub struct Objects {
     names: Vec<String>,
     mutex: Mutex<[u64; 4]>,
@@ -25,31 +25,43 @@ pub struct Objects {
     condvar: Condvar,
     semaphore: Semaphore,
     latest: Latest<[u64; 4]>,
-    /// Has two messages.
+    /// A ring with two messages.
     ring: Ring,
-    /// The same, for many senders.
+    /// The same for many senders.
     many: Ring,
-    /// The same, and it is so small that the next message drops the first.
+    /// The same, but so small that the next message drops the first.
     dropping: Ring,
-    /// The name of an object that is not there yet.
+    /// Two messages, and a subscriber that has received none.
+    news: Broadcast,
+    reader: RefCell<Subscriber>,
+    /// The same, lossy, with room for three more messages.
+    lossy: Broadcast,
+    lossy_reader: RefCell<Subscriber>,
+    /// A lossless broadcast without room for more messages, whose only subscriber is dead.
+    haunted: Broadcast,
+    /// The name of an object that does not exist yet.
     fresh: String,
-    /// What the child gets ready before it is stepped.
+    /// What the child prepares before it is stepped.
     publisher: RefCell<Option<Publisher<[u64; 4]>>>,
     sender: RefCell<Option<Sender>>,
     receiver: RefCell<Option<Receiver>>,
+    teller: RefCell<Option<BroadcastPublisher>>,
+    subscriber: RefCell<Option<Subscriber>>,
 }
 
 const OLD: [u64; 4] = [1; 4];
 const NEW: [u64; 4] = [2; 4];
 
-/// The messages that are there before, and the one that the child sends.
+/// The messages that are in the ring before, and the one that the child sends.
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
-/// One that goes in pieces.
+/// A message that ends at the last line of the ring, after two of 15,000 bytes.
+const LAST: &[u8] = &[0; 14_904];
+/// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 32] = [
+pub const VICTIMS: [(&str, Victim); 53] = [
     (
         "lock, set, unlock",
         Victim {
@@ -306,6 +318,174 @@ pub const VICTIMS: [(&str, Victim); 32] = [
             check: check_nothing_sent,
         },
     ),
+    (
+        "open a broadcast",
+        Victim {
+            prepare: nothing,
+            act: open_news,
+            check: check_opened_news,
+        },
+    ),
+    (
+        "become the publisher of a broadcast",
+        Victim {
+            prepare: nothing,
+            act: claim_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "publish to subscribers",
+        Victim {
+            prepare: claim_news,
+            act: tell,
+            check: check_told,
+        },
+    ),
+    (
+        "publish a batch to subscribers",
+        Victim {
+            prepare: claim_news,
+            act: tell_batch,
+            check: check_told_batch,
+        },
+    ),
+    (
+        "publish round the end and overwrite",
+        Victim {
+            prepare: tell_to_the_end,
+            act: tell,
+            check: check_overwritten,
+        },
+    ),
+    (
+        "reserve and commit for subscribers",
+        Victim {
+            prepare: claim_news,
+            act: reserve_and_tell,
+            check: check_told,
+        },
+    ),
+    (
+        "drop a dead subscriber",
+        Victim {
+            prepare: claim_haunted,
+            act: tell,
+            check: check_haunted,
+        },
+    ),
+    (
+        "stop being the publisher of a broadcast",
+        Victim {
+            prepare: claim_news,
+            act: drop_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "subscribe",
+        Victim {
+            prepare: nothing,
+            act: subscribe,
+            check: check_no_news,
+        },
+    ),
+    (
+        "subscribe from the oldest",
+        Victim {
+            prepare: nothing,
+            act: subscribe_from_oldest,
+            check: check_no_news,
+        },
+    ),
+    (
+        "receive as a subscriber",
+        Victim {
+            prepare: subscribe_from_oldest,
+            act: read_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "peek as a subscriber",
+        Victim {
+            prepare: subscribe_from_oldest,
+            act: peek_at_news,
+            check: check_no_news,
+        },
+    ),
+    (
+        "unsubscribe",
+        Victim {
+            prepare: subscribe,
+            act: unsubscribe,
+            check: check_no_news,
+        },
+    ),
+    (
+        "send after a slot that was given up",
+        Victim {
+            prepare: reserve_and_give_up,
+            act: send,
+            check: check_sent,
+        },
+    ),
+    (
+        "reserve and commit round the end",
+        Victim {
+            prepare: send_to_the_end,
+            act: reserve_and_commit,
+            check: check_sent_behind_more,
+        },
+    ),
+    (
+        "clear what a dead sender has written",
+        Victim {
+            prepare: let_a_sender_die,
+            act: claim_sender,
+            check: check_nothing_sent,
+        },
+    ),
+    (
+        "clear what a dead one of many has written",
+        Victim {
+            prepare: let_one_of_many_die,
+            act: claim_and_send_as_one_of_many,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "take, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: receive_long,
+            check: check_long_received,
+        },
+    ),
+    (
+        "peek, release, clear and give back",
+        Victim {
+            prepare: claim_receiver_of_long,
+            act: peek_and_release,
+            check: check_long_received,
+        },
+    ),
+    (
+        "give back before closing",
+        Victim {
+            prepare: receive_all,
+            act: drop_receiver,
+            check: check_all_received,
+        },
+    ),
+    (
+        "give back what a dead receiver has taken",
+        Victim {
+            prepare: let_a_receiver_die,
+            act: claim_receiver,
+            check: check_all_received,
+        },
+    ),
 ];
 
 fn nothing(_: &Objects) {}
@@ -328,11 +508,23 @@ impl Objects {
         let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
-        // As much as the two messages take, and no other.
+        // As large as the two messages together.
         let dropping = Ring::options()
             .drop_oldest(true)
             .open(name("dropping")?.as_str(), 104);
+        let news = Broadcast::open(name("news")?.as_str(), 300).map_err(text)?;
+        let lossy = Broadcast::options()
+            .lossy(true)
+            .open(name("lossy")?.as_str(), 300)
+            .map_err(text)?;
+        let haunted = Broadcast::open(name("haunted")?.as_str(), 300).map_err(text)?;
+        die_subscribed(&haunted);
         let objects = Objects {
+            reader: RefCell::new(news.subscribe().map_err(text)?),
+            lossy_reader: RefCell::new(lossy.subscribe().map_err(text)?),
+            news,
+            lossy,
+            haunted,
             mutex: Mutex::open(name("mutex")?.as_str(), OLD).map_err(text)?,
             lock: RwLock::open(name("lock")?.as_str(), OLD).map_err(text)?,
             condvar: Condvar::open(name("condvar")?.as_str()).map_err(text)?,
@@ -345,6 +537,8 @@ impl Objects {
             publisher: RefCell::new(None),
             sender: RefCell::new(None),
             receiver: RefCell::new(None),
+            teller: RefCell::new(None),
+            subscriber: RefCell::new(None),
             names,
         };
         objects
@@ -359,6 +553,18 @@ impl Objects {
                 .and_then(|()| sender.try_send(SECOND))
                 .map_err(text)?;
         }
+        for news in [&objects.news, &objects.lossy, &objects.haunted] {
+            let mut publisher = news.publisher().map_err(text)?;
+            publisher
+                .try_publish(FIRST)
+                .and_then(|()| publisher.try_publish(SECOND))
+                .map_err(text)?;
+        }
+        let mut publisher = objects.haunted.publisher().map_err(text)?;
+        for _ in 0..2 {
+            publisher.try_publish(SENT).map_err(text)?;
+        }
+        drop(publisher);
         Ok(objects)
     }
 }
@@ -377,7 +583,7 @@ fn remove(name: &str) {
 
 // The mutex.
 
-/// A thread finds out who it is once, at its first lock. That has a test of its own.
+/// A thread finds out its identity once, at its first lock. Another test covers that.
 fn know_oneself(objects: &Objects) {
     drop(objects.mutex.lock());
 }
@@ -388,12 +594,12 @@ fn lock_and_set(objects: &Objects) {
     }
 }
 
-/// The parent has the lock, or the child itself has just been refused it.
+/// The parent has the lock, or the child has just failed to take it.
 fn lock_in_vain(objects: &Objects) {
     let Ok(_guard) = objects.mutex.lock() else {
         return;
     };
-    // The same word again: taken, so this goes all the way to refusal.
+    // The lock is still taken, so this fails, too.
     let _ = objects.mutex.lock_timeout(Duration::from_millis(1));
 }
 
@@ -527,7 +733,7 @@ fn post(objects: &Objects) {
     let _ = objects.semaphore.post();
 }
 
-/// One there was, one more there may be.
+/// The count was one, and may be one more.
 fn check_posted(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 2, done)
 }
@@ -536,12 +742,12 @@ fn wait(objects: &Objects) {
     let _ = objects.semaphore.wait_timeout(AGES);
 }
 
-/// One there was, and it may be gone.
+/// The count was one, and may be zero.
 fn check_taken(objects: &Objects, done: bool) -> Result<(), String> {
     expect_count(drain(objects)?, 0, done)
 }
 
-/// The count is what the act makes of it; or 1, as before, if the act did not come to its end.
+/// The count is the one after the act; or still 1 if the act did not finish.
 fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     if count == after || count == 1 && !done {
         Ok(())
@@ -550,7 +756,7 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     }
 }
 
-/// Takes all there is, and sees that it still works.
+/// Lowers the count to 0, and checks that the semaphore still works.
 fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
     while objects.semaphore.try_wait().is_ok() {
@@ -597,7 +803,7 @@ fn check_latest(objects: &Objects, done: bool) -> Result<(), String> {
     if value != Some(NEW) && (done || value != Some(OLD)) {
         return Err(format!("the latest value is {value:?}"));
     }
-    // A dead writer cannot make it change any more.
+    // A dead publisher can no longer change it.
     expect(
         objects.latest.read().map_err(text)?,
         value,
@@ -611,7 +817,7 @@ fn check_latest_old(objects: &Objects, _: bool) -> Result<(), String> {
     publish_again(&objects.latest)
 }
 
-/// Another one becomes the publisher.
+/// Another process becomes the publisher.
 fn publish_again(latest: &Latest<[u64; 4]>) -> Result<(), String> {
     let mut publisher = latest.publisher().map_err(text)?;
     for value in [[3; 4], [4; 4], [5; 4], [6; 4], [7; 4]] {
@@ -660,18 +866,95 @@ fn send_batch(objects: &Objects) {
     });
 }
 
-/// Fills the ring so that the next message does not fit before its end, and makes room in front.
+/// Has the last line of the ring free, and lines in front, so that the next message goes round the end.
 fn send_to_the_end(objects: &Objects) {
     claim_sender(objects);
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 15_000])));
-    with_sender(objects, |sender| drop(sender.try_send(&[0; 9_850])));
     let Ok(mut receiver) = objects.ring.receiver() else {
         return;
     };
-    for _ in 0..4 {
-        let _ = receiver.recv_timeout(&mut [0; 15_000], Duration::ZERO);
+    let mut receive = || drop(receiver.try_recv(&mut [0; 15_000]));
+    receive();
+    receive();
+    for _ in 0..2 {
+        with_sender(objects, |sender| drop(sender.try_send(&[5; 15_000])));
+        receive();
     }
+    with_sender(objects, |sender| drop(sender.try_send(LAST)));
+}
+
+fn reserve_and_give_up(objects: &Objects) {
+    claim_sender(objects);
+    with_sender(objects, write_slot);
+}
+
+/// Writes into lines that are not committed, and gives them up.
+fn write_slot(sender: &mut Sender) {
+    if let Ok(mut slot) = sender.try_reserve(3_000) {
+        let _ = slot.write_at(0, &[5; 3_000]);
+    }
+}
+
+/// Has another process act, and end while it still has what it holds.
+fn let_another_die(act: impl FnOnce()) {
+    // SAFETY: the child uses what it inherits, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        act();
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: no status is stored.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
+
+fn write_slot_and_die(ring: &Ring) {
+    let_another_die(|| {
+        if let Ok(mut sender) = ring.sender() {
+            if let Ok(mut slot) = sender.try_reserve(700) {
+                let _ = slot.write_at(0, &[5; 700]);
+                std::mem::forget(slot);
+            }
+            std::mem::forget(sender);
+        }
+    });
+}
+
+fn let_a_sender_die(objects: &Objects) {
+    write_slot_and_die(&objects.ring);
+}
+
+fn let_one_of_many_die(objects: &Objects) {
+    write_slot_and_die(&objects.many);
+}
+
+fn claim_and_send_as_one_of_many(objects: &Objects) {
+    claim_one_of_many(objects);
+    send(objects);
+}
+
+fn let_a_receiver_die(objects: &Objects) {
+    let_another_die(|| {
+        receive_all(objects);
+        std::mem::forget(objects.receiver.take());
+    });
+}
+
+/// Receives what was there, and sends a message that is so long that its lines are freed at once.
+fn claim_receiver_of_long(objects: &Objects) {
+    receive_all(objects);
+    if let Ok(mut sender) = objects.ring.sender() {
+        let _ = sender.try_send(LONG);
+    }
+}
+
+fn receive_long(objects: &Objects) {
+    with_receiver(objects, |receiver| {
+        drop(receiver.try_recv(&mut [0; LONG.len()]));
+    });
+}
+
+fn check_long_received(objects: &Objects, done: bool) -> Result<(), String> {
+    either(&objects.ring, done, &[LONG], &[])
 }
 
 fn send_long(objects: &Objects) {
@@ -746,7 +1029,8 @@ fn check_nothing_sent_by_many(objects: &Objects, _: bool) -> Result<(), String> 
     go_on(&objects.many, &[&[FIRST, SECOND]])
 }
 
-/// The ring has what it had before, or what the act makes of it; and that for sure if it is done.
+/// The ring holds what it held before the act, or what it holds after it; if the act has finished,
+/// the latter.
 fn either(ring: &Ring, done: bool, before: &[&[u8]], after: &[&[u8]]) -> Result<(), String> {
     match done {
         true => go_on(ring, &[after]),
@@ -769,8 +1053,7 @@ fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
 }
 
 fn check_sent_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
-    let last = &[0; 9_850];
-    either(&objects.ring, done, &[last], &[last, SENT])
+    either(&objects.ring, done, &[LAST], &[LAST, SENT])
 }
 
 fn check_sent_long(objects: &Objects, done: bool) -> Result<(), String> {
@@ -791,7 +1074,7 @@ fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String
     )
 }
 
-/// The oldest may be gone before the new one is there.
+/// The oldest message may be dropped before the new one is sent.
 fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
     let after: &[&[u8]] = &[SENT];
     match done {
@@ -811,7 +1094,7 @@ fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// A receiver learns how the sender has ended.
+/// A receiver gets the error that says how the sender has ended.
 fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     let mut receiver = objects.ring.receiver().map_err(text)?;
     let mut buffer = [0; 100];
@@ -830,8 +1113,8 @@ fn check_closed(objects: &Objects, done: bool) -> Result<(), String> {
     go_on(&objects.ring, &[&[]])
 }
 
-/// Others take both parts. The receiver finds one of these sequences of messages, and then what the
-/// new sender sends, which is enough to go round the ring.
+/// Other processes take both roles. The receiver gets one of these sequences of messages, and then the messages of
+/// the new sender, which are enough to wrap around the ring, line by line.
 fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
     let mut receiver = ring.receiver().map_err(text)?;
     let mut sender = ring.sender().map_err(text)?;
@@ -869,6 +1152,16 @@ fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
             "a message of the new sender",
         )?;
     }
+    // Each line in turn is the one where the next frame will be: it must begin with 0.
+    for round in 0..ring.capacity() * 5 / 4 / 64 + 16 {
+        sender.try_send(&[round as u8; 50]).map_err(text)?;
+        let received = receiver.try_recv(&mut buffer).map_err(text)?;
+        expect(&buffer[..received], &[round as u8; 50], "a short message")?;
+        match receiver.try_recv(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            other => return Err(format!("behind the end, there is {other:?}")),
+        }
+    }
     Ok(())
 }
 
@@ -876,5 +1169,171 @@ fn expect<T: PartialEq + std::fmt::Debug>(found: T, expected: T, what: &str) -> 
     match found == expected {
         true => Ok(()),
         false => Err(format!("{what} is {found:?} and not {expected:?}")),
+    }
+}
+
+// The broadcasts. There is room for six lines: two have the first messages, and the one that the child publishes needs two.
+
+/// Subscribes in a process that ends without unsubscribing.
+fn die_subscribed(news: &Broadcast) {
+    // SAFETY: the child ends at once, by a call that is allowed there.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            std::mem::forget(news.subscribe());
+            libc::_exit(0);
+        }
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
+
+fn open_news(objects: &Objects) {
+    let _ = Broadcast::open(objects.fresh.as_str(), 1000);
+}
+
+fn check_opened_news(objects: &Objects, _: bool) -> Result<(), String> {
+    let place = Place::named(&objects.fresh).timeout(AGES);
+    let news = Broadcast::open(place, 1000).map_err(text)?;
+    let mut reader = news.subscribe().map_err(text)?;
+    all_told(&news, &mut reader).map(drop)
+}
+
+fn claim_news(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.news.publisher().ok();
+}
+
+fn claim_haunted(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.haunted.publisher().ok();
+}
+
+/// Publishes until the next message goes round the end, and has the first one overwritten.
+fn tell_to_the_end(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.lossy.publisher().ok();
+    tell(objects);
+    tell(objects);
+}
+
+fn with_teller(objects: &Objects, act: impl FnOnce(&mut BroadcastPublisher)) {
+    if let Some(publisher) = &mut *objects.teller.borrow_mut() {
+        act(publisher);
+    }
+}
+
+fn tell(objects: &Objects) {
+    with_teller(objects, |publisher| drop(publisher.try_publish(SENT)));
+}
+
+fn tell_batch(objects: &Objects) {
+    with_teller(objects, |publisher| {
+        drop(publisher.try_publish_batch(&[SENT, FIRST]));
+    });
+}
+
+fn reserve_and_tell(objects: &Objects) {
+    with_teller(objects, |publisher| {
+        if let Ok(mut slot) = publisher.try_reserve(200) {
+            let _ = slot.write_at(0, SENT);
+            slot.truncate(SENT.len());
+            let _ = slot.commit();
+        }
+    });
+}
+
+fn drop_news(objects: &Objects) {
+    objects.teller.take();
+}
+
+fn subscribe(objects: &Objects) {
+    *objects.subscriber.borrow_mut() = objects.news.subscribe().ok();
+}
+
+fn subscribe_from_oldest(objects: &Objects) {
+    *objects.subscriber.borrow_mut() = objects.news.subscribe_from_oldest().ok();
+}
+
+fn with_subscriber(objects: &Objects, act: impl FnOnce(&mut Subscriber)) {
+    if let Some(subscriber) = &mut *objects.subscriber.borrow_mut() {
+        act(subscriber);
+    }
+}
+
+fn read_news(objects: &Objects) {
+    with_subscriber(objects, |subscriber| {
+        drop(subscriber.try_recv(&mut [0; 100]));
+    });
+}
+
+fn peek_at_news(objects: &Objects) {
+    with_subscriber(objects, |subscriber| {
+        if let Ok(message) = subscriber.try_peek() {
+            let _ = message.release();
+        }
+    });
+}
+
+fn unsubscribe(objects: &Objects) {
+    objects.subscriber.take();
+}
+
+/// What a subscriber that lives receives; and sees that the broadcast goes on, though the child subscribes.
+fn all_told(news: &Broadcast, reader: &mut Subscriber) -> Result<Vec<Vec<u8>>, String> {
+    let mut publisher = news.publisher().map_err(text)?;
+    let mut told: Vec<Vec<u8>> = reader.try_iter().collect::<Result<_, _>>().map_err(text)?;
+    for number in 0..40_u8 {
+        publisher
+            .publish_timeout(&[number; 60], AGES)
+            .map_err(text)?;
+        let mut message = Vec::new();
+        while message != [number; 60] {
+            told.extend((!message.is_empty()).then(|| message.clone()));
+            reader.recv_vec_timeout(&mut message, AGES).map_err(text)?;
+        }
+    }
+    Ok(told)
+}
+
+/// The subscriber that lives receives this.
+fn expect_told(objects: &Objects, possible: &[&[&[u8]]]) -> Result<(), String> {
+    let told = all_told(&objects.news, &mut objects.reader.borrow_mut())?;
+    if possible.iter().any(|possible| told == *possible) {
+        Ok(())
+    } else {
+        Err(format!("{told:?} was received"))
+    }
+}
+
+fn check_no_news(objects: &Objects, _: bool) -> Result<(), String> {
+    expect_told(objects, &[&[FIRST, SECOND]])
+}
+
+fn check_told(objects: &Objects, done: bool) -> Result<(), String> {
+    let possible: [&[&[u8]]; 2] = [&[FIRST, SECOND, SENT], &[FIRST, SECOND]];
+    expect_told(objects, &possible[..if done { 1 } else { 2 }])
+}
+
+fn check_told_batch(objects: &Objects, done: bool) -> Result<(), String> {
+    let possible: [&[&[u8]]; 2] = [&[FIRST, SECOND, SENT, FIRST], &[FIRST, SECOND]];
+    expect_told(objects, &possible[..if done { 1 } else { 2 }])
+}
+
+fn check_overwritten(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut reader = objects.lossy_reader.borrow_mut();
+    let told = all_told(&objects.lossy, &mut reader)?;
+    let sent: [&[u8]; 5] = [FIRST, SECOND, SENT, SENT, SENT];
+    let missed = reader.missed() as usize;
+    let is_one = |sent: &[&[u8]]| sent.get(missed..).is_some_and(|rest| told == rest);
+    if is_one(&sent) || is_one(&sent[..4]) && !done {
+        Ok(())
+    } else {
+        Err(format!("{told:?} was received, and {missed} missed"))
+    }
+}
+
+fn check_haunted(objects: &Objects, _: bool) -> Result<(), String> {
+    let mut reader = objects.haunted.subscribe().map_err(text)?;
+    all_told(&objects.haunted, &mut reader)?;
+    match objects.haunted.subscribers() {
+        1 => Ok(()),
+        number => Err(format!("there are {number} subscribers")),
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// A service. Copies messages in and out, or only passes samples on, whatever they contain.
-pub struct Iceoryx<const COPIES: bool> {
+pub struct Iceoryx<const COPIES: bool, const SUBSCRIBERS: usize = 1> {
     service: String,
     size: usize,
     room: usize,
@@ -29,7 +29,7 @@ pub struct SubscriberEnd<const COPIES: bool> {
     _service: PortFactory<ipc::Service, [u8], ()>,
 }
 
-impl<const COPIES: bool> Iceoryx<COPIES> {
+impl<const COPIES: bool, const SUBSCRIBERS: usize> Iceoryx<COPIES, SUBSCRIBERS> {
     fn open(&self) -> Result<PortFactory<ipc::Service, [u8], ()>, Failure> {
         let node = NodeBuilder::new().create::<ipc::Service>()?;
         let service = node
@@ -38,13 +38,13 @@ impl<const COPIES: bool> Iceoryx<COPIES> {
             .enable_safe_overflow(false)
             .subscriber_max_buffer_size(self.room)
             .max_publishers(1)
-            .max_subscribers(1)
+            .max_subscribers(SUBSCRIBERS)
             .open_or_create()?;
         Ok(service)
     }
 }
 
-impl<const COPIES: bool> Channel for Iceoryx<COPIES> {
+impl<const COPIES: bool, const SUBSCRIBERS: usize> Channel for Iceoryx<COPIES, SUBSCRIBERS> {
     type Sender<'a> = PublisherEnd<COPIES>;
     type Receiver<'a> = SubscriberEnd<COPIES>;
 
@@ -76,7 +76,7 @@ impl<const COPIES: bool> Channel for Iceoryx<COPIES> {
         let port = service
             .subscriber_builder()
             .create()
-            .expect("there is one subscriber");
+            .expect("there are few subscribers");
         SubscriberEnd {
             port,
             _service: service,

@@ -5,6 +5,7 @@ pub mod aeron;
 pub mod bare;
 #[cfg(feature = "boost")]
 pub mod boost;
+pub mod bus;
 #[cfg(feature = "iceoryx2")]
 pub mod iceoryx;
 pub mod pipe;

@@ -1,3 +1,4 @@
+mod broadcast;
 mod claim;
 mod condvar;
 mod latest;

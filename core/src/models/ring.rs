@@ -15,7 +15,7 @@ impl Memory {
     fn new(capacity: usize, drops: bool) -> Arc<Memory> {
         let room = room_for(capacity).unwrap();
         Arc::new(Memory {
-            words: RingWords::new(),
+            words: RingWords::default(),
             frames: (0..room / 8).map(|_| AtomicU64::new(0)).collect(),
             capacity,
             drops,
@@ -93,8 +93,8 @@ fn messages_cross() {
 /// More than fits: the sender waits for the receiver, and goes round the end.
 #[test]
 fn the_sender_waits_for_room() {
-    // 64 bytes and 32: a frame of one word takes 16.
-    check(|| cross(64, &[1, 1, 1, 1, 1, 1, 1], false), 2);
+    // Room for two frames of a line each, in five lines.
+    check(|| cross(16, &[1, 1, 1, 1, 1, 1], false), 2);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a_batch_is_there_at_once() {
 /// In a model, a piece has 8 bytes.
 #[test]
 fn a_long_message_crosses_in_pieces() {
-    check(|| cross(64, &[3], false), 2);
+    check(|| cross(64, &[5], false), 2);
 }
 
-/// The longest message, from the middle of the ring: there is a gap, which the receiver takes.
+/// The longest message, from the middle of the ring: it goes round the end.
 #[test]
 fn the_longest_message_crosses() {
     check(|| cross(32, &[1, 4], false), 2);
@@ -157,5 +157,128 @@ fn what_is_not_dropped_is_whole() {
             assert_eq!(last, 4);
         },
         3,
+    );
+}
+
+/// Sends messages of these lengths, in words, without waiting.
+fn send_all(view: View, tail: &mut Producer, first: u64, lengths: &[usize]) {
+    for (number, &words) in (first..).zip(lengths) {
+        tail.send(
+            view,
+            (&message(number, words)).into(),
+            Deadline::Now,
+            expected,
+        )
+        .unwrap();
+    }
+}
+
+/// A sender follows one that was killed after it had committed a message and before it had said so in `tail`, while the
+/// receiver takes that message and clears its lines.
+#[test]
+fn a_sender_that_follows_a_killed_one_finds_the_end() {
+    check(
+        || {
+            let memory = Memory::new(64, false);
+            let view = memory.view();
+            send_all(view, &mut Producer::find(view).unwrap(), 1, &[1]);
+            memory.words.forget_last_tail();
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    send_all(view, &mut Producer::find(view).unwrap(), 2, &[1]);
+                }
+            });
+            let mut head = Consumer::find(view);
+            let mut buffer = [0; 64];
+            for number in 1..=2 {
+                let len = head
+                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
+                    .unwrap();
+                assert_eq!(&buffer[..len], message(number, 1));
+                head.give_all_back(view);
+            }
+            sender.join().unwrap();
+        },
+        3,
+    );
+}
+
+/// A sender follows one that was killed with lines written and not committed; it clears them while the receiver looks.
+#[test]
+fn what_a_killed_sender_has_written_is_no_message() {
+    check(
+        || {
+            let memory = Memory::new(64, false);
+            let view = memory.view();
+            let mut killed = Producer::find(view).unwrap();
+            let offset = killed.reserve(view, 56, Deadline::Now, expected).unwrap();
+            // As a frame's word, this is a message.
+            view.area.write_round(offset, (&[0x41_u8; 56]).into());
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    send_all(view, &mut Producer::find(view).unwrap(), 1, &[1, 1]);
+                }
+            });
+            let mut head = Consumer::find(view);
+            let mut buffer = [0; 64];
+            for number in 1..=2 {
+                let len = head
+                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
+                    .unwrap();
+                assert_eq!(&buffer[..len], message(number, 1));
+            }
+            sender.join().unwrap();
+            let nothing = head.receive(view, (&mut buffer).into(), Deadline::Now, expected);
+            assert_eq!(nothing, Err(RingError::TimedOut));
+        },
+        3,
+    );
+}
+
+/// A receiver follows one that was killed between taking messages and giving their lines back, while a sender without
+/// room waits for it.
+#[test]
+fn a_receiver_that_follows_a_killed_one_gives_back_what_that_one_took() {
+    check(
+        || {
+            let memory = Memory::new(16, false);
+            let view = memory.view();
+            let mut tail = Producer::find(view).unwrap();
+            send_all(view, &mut tail, 1, &[1, 1]);
+            let mut buffer = [0; 16];
+            let mut killed = Consumer::find(view);
+            killed
+                .receive(view, (&mut buffer).into(), Deadline::Now, expected)
+                .unwrap();
+            memory.words.forget_head();
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    for number in 3..=4 {
+                        tail.send(
+                            view,
+                            (&message(number, 1)).into(),
+                            Deadline::Never,
+                            expected,
+                        )
+                        .unwrap();
+                    }
+                }
+            });
+            let mut head = Consumer::find(view);
+            for number in 2..=4 {
+                let len = head
+                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
+                    .unwrap();
+                assert_eq!(&buffer[..len], message(number, 1));
+            }
+            sender.join().unwrap();
+        },
+        2,
     );
 }

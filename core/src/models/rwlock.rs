@@ -247,7 +247,7 @@ fn a_reader_dies() {
     });
 }
 
-/// A writer has died while it wrote: the next writer is told, and the readers before it.
+/// A writer has died while it wrote: the next writer is notified, and the readers before it.
 #[test]
 fn a_writer_dies() {
     check(2, |shared| {

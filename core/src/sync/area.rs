@@ -212,6 +212,42 @@ impl Area<'_> {
     }
 }
 
+impl Area<'_> {
+    /// Copies bytes in, and goes on at the beginning where the area ends.
+    #[inline]
+    pub fn write_round(self, offset: usize, bytes: Source) {
+        let offset = self.round(offset);
+        let (first, rest) = bytes.split_at(self.len() - offset);
+        self.write(offset, first);
+        if !rest.is_empty() {
+            self.write(0, rest);
+        }
+    }
+
+    /// Copies bytes out, and goes on at the beginning where the area ends.
+    #[inline]
+    pub fn read_round(self, offset: usize, buffer: Buffer) {
+        let offset = self.round(offset);
+        let to_end = self.len() - offset;
+        match buffer.part(0, to_end) {
+            Some(first) if to_end < buffer.len() => {
+                self.read(offset, first);
+                self.read(0, buffer.behind(to_end));
+            }
+            _ => self.read(offset, buffer),
+        }
+    }
+
+    #[inline]
+    fn round(self, offset: usize) -> usize {
+        if offset >= self.len() {
+            offset.wrapping_sub(self.len()).min(self.len())
+        } else {
+            offset
+        }
+    }
+}
+
 /// In a model, the area consists of loom's words.
 #[cfg(loom)]
 #[derive(Clone, Copy)]

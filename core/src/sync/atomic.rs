@@ -5,6 +5,7 @@ pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+#[cfg(not(loom))]
 use super::wait::Sleep;
 
 /// Orders a store before a later load, on the side that runs often. Costs almost nothing, because the other side calls
@@ -44,6 +45,14 @@ pub fn barrier_after_swap() {
     } else {
         fence(Ordering::SeqCst);
     }
+}
+
+/// Has this thread's stores before this point come before those behind it. That is enough for a thread that goes on
+/// after this one was killed: the kernel lets it know of that only when all of them are done. For threads at the same
+/// time it says nothing.
+#[inline(always)]
+pub fn keep_order() {
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
 /// Sleeps for a slice while the lower half of a word is as expected. Returns false if the deadline has passed.

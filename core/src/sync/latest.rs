@@ -47,7 +47,7 @@ impl LatestWords {
     pub fn new() -> LatestWords {
         LatestWords {
             current: AtomicU64::new(0),
-            sleepers: Sleepers::new(),
+            sleepers: Sleepers::default(),
         }
     }
 }

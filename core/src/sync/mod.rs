@@ -5,6 +5,7 @@
 
 mod area;
 mod atomic;
+pub mod broadcast;
 mod claim;
 mod condvar;
 pub mod latest;

@@ -13,6 +13,7 @@ use super::{
 pub struct Semaphore {
     /// The count in the upper 31 bits, W in the lowest.
     word: AtomicU32,
+    #[cfg(not(loom))]
     reserved: AtomicU32,
 }
 
@@ -34,6 +35,7 @@ impl Semaphore {
     pub fn new(count: u32) -> Semaphore {
         Semaphore {
             word: AtomicU32::new(count * ONE),
+            #[cfg(not(loom))]
             reserved: AtomicU32::new(0),
         }
     }

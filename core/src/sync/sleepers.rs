@@ -14,6 +14,7 @@ use super::{
 
 /// The highest count after which a thread sleeps, plus 1; 0 if none sleeps.
 #[cfg_attr(not(loom), repr(transparent))]
+#[derive(Default)]
 pub struct Sleepers(AtomicU64);
 
 impl Sleepers {

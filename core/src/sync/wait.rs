@@ -9,10 +9,13 @@ use crate::sys::Instant;
 use core::time::Duration;
 
 /// How long a thread waits in short slices before they become long.
+#[cfg(not(loom))]
 const AT_FIRST: Duration = Duration::from_millis(100);
 
 /// The length of a short slice, and of a long one.
+#[cfg(not(loom))]
 const SHORT: Duration = Duration::from_millis(8);
+#[cfg(not(loom))]
 const LONG: Duration = Duration::from_millis(250);
 
 /// How long other threads leave a lock to the thread that is next: about twice the time to wake a thread on an

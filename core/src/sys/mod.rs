@@ -22,7 +22,7 @@ mod shm;
 mod stat;
 mod state;
 
-pub use clock::{Instant, about_now};
+pub use clock::{Instant, about_now, ticks};
 pub use errno::Errno;
 pub use file::{Descriptor, FileId, Path, file_id, file_id_at, read_link};
 pub use identity::{

@@ -1,10 +1,10 @@
 //! A message that is read in place.
 
-use super::{Receiver, expect_inside};
+use super::{Piece, Receiver, expect_inside};
 #[cfg(doc)]
 use crate::ErrorKind;
 use crate::{Error, Plain, error::Action, plain, sync::ring::Span};
-use core::fmt;
+use core::{fmt, ptr};
 use std::io;
 
 /// A message in place: it stays in the ring until it is [released](Message::release).
@@ -34,7 +34,8 @@ use std::io;
 /// ```
 ///
 /// In a ring that drops the oldest message, the sender can overwrite the message at any time; then
-/// [`release`](Message::release) returns [`Overtaken`](ErrorKind::Overtaken), and what was read may be anything.
+/// [`release`](Message::release) returns [`Overtaken`](ErrorKind::Overtaken), and the bytes that were read are
+/// arbitrary.
 #[derive(Debug)]
 #[must_use = "a message that is dropped without `release` stays the next one"]
 pub struct Message<'a> {
@@ -59,7 +60,7 @@ impl<'a> Message<'a> {
         self.found.len == 0
     }
 
-    /// Reads bytes of the message, from an offset on: fills `bytes`.
+    /// Reads bytes of the message, from an offset onwards, and fills `bytes` with them.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message, and then
@@ -68,9 +69,9 @@ impl<'a> Message<'a> {
         let raw = &self.receiver.raw;
         let len = self.found.len;
         expect_inside(raw.object(), Action::Peek, offset, bytes.len(), len)?;
-        raw.view()
-            .area
-            .read(self.found.offset + offset, bytes.into());
+        if let Some(piece) = self.piece() {
+            piece.area.read(piece.start + offset, bytes.into());
+        }
         Ok(())
     }
 
@@ -82,7 +83,7 @@ impl<'a> Message<'a> {
         plain::read(|bytes| self.read_at(offset, bytes))
     }
 
-    /// Returns a reader of the message's bytes, from this offset on.
+    /// Returns a reader of the message's bytes, from this offset onwards.
     #[must_use]
     pub fn reader(&self, offset: usize) -> MessageReader<'_, 'a> {
         MessageReader {
@@ -95,25 +96,33 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.found.len];
-        let area = self.receiver.raw.view().area;
-        area.read(self.found.offset, (&mut bytes).into());
+        if let Some(piece) = self.piece() {
+            piece.area.read(piece.start, (&mut bytes).into());
+        }
         bytes
     }
 
-    /// Returns the address of the message's first byte, 8-byte aligned: [`len`](Message::len) bytes. A sender
-    /// of a ring that drops the oldest message can write them at any time, and a hostile process in any ring.
+    /// Returns the address of the message's first byte, 8-byte aligned: [`len`](Message::len) bytes. In a ring
+    /// that drops the oldest message, a sender can write them at any time; in any ring, a hostile process can.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
-        self.receiver.raw.view().area.address(self.found.offset)
+        self.piece()
+            .map_or(ptr::null(), |piece| piece.address().cast_const())
+    }
+
+    /// Returns its bytes; never `None`, as this end has peeked at it.
+    fn piece(&self) -> Option<Piece<'_>> {
+        let Receiver { raw, end } = &*self.receiver;
+        raw.message(end, &self.found)
     }
 
     /// Releases the message, so that the one behind it is the next.
     ///
     /// # Errors
     /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has
-    /// dropped this one: what was read of it may be anything. [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in
-    /// a child made by `fork`, whose parent has peeked at it, or if another process has taken the receiver's
-    /// role and released the message; then nothing is changed.
+    /// dropped this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner)
+    /// (`EPERM`) in a child made by `fork`, whose parent has peeked at the message, or if another process has
+    /// taken the receiver's role and released the message; then nothing has changed.
     pub fn release(self) -> Result<(), Error> {
         let raw = &self.receiver.raw;
         raw.release(&mut self.receiver.end, self.found)

@@ -93,8 +93,8 @@ impl Receiver {
         self.raw.receive(&mut self.end, buffer.into(), deadline)
     }
 
-    /// Receives a message in place of the vector's contents; waits for it. Returns its length in bytes. The
-    /// vector grows if the message is longer than its capacity, and keeps it for the next message.
+    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes.
+    /// The vector grows if the message is longer than its capacity, and keeps the larger capacity.
     ///
     /// # Errors
     /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
@@ -132,7 +132,7 @@ impl Receiver {
         let mut has_grown = false;
         loop {
             let room = message.spare_capacity_mut();
-            // SAFETY: the room is borrowed here only, and `receive` writes it and reads nothing there.
+            // SAFETY: the room is borrowed only here, and `receive` writes it and never reads it.
             let buffer = unsafe { Buffer::new(room.as_mut_ptr().cast(), room.len()) };
             match self.raw.receive(&mut self.end, buffer, deadline) {
                 Ok(len) => {
@@ -147,7 +147,7 @@ impl Receiver {
                     let len = if has_grown {
                         self.raw.room()
                     } else {
-                        self.raw.peek(&mut self.end, deadline)?.len
+                        self.raw.look_for_message(&mut self.end, deadline)?.len
                     };
                     has_grown = true;
                     message
@@ -167,7 +167,7 @@ impl Receiver {
     }
 
     /// Returns an iterator over the messages that are in the ring, which does not wait. It ends when there is
-    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and otherwise as that of [`iter`](Receiver::iter).
+    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and when that of [`iter`](Receiver::iter) does.
     pub fn try_iter(&mut self) -> Messages<'_> {
         self.messages(Deadline::Now)
     }
@@ -179,8 +179,8 @@ impl Receiver {
         }
     }
 
-    /// Receives several messages, one behind the other in the buffer, and stores their lengths in bytes;
-    /// waits for the first one, and takes those that are there with it and fit. Returns how many.
+    /// Receives several messages, one after the other in the buffer, and stores their lengths in bytes: waits
+    /// for the first, and also takes those that follow it in the ring and fit. Returns the number of messages.
     ///
     /// # Errors
     /// Those of [`recv`](Receiver::recv), if no message was received.
@@ -230,7 +230,9 @@ impl Receiver {
     /// [released](Message::release).
     ///
     /// # Errors
-    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong).
+    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the message goes round the end of the ring, and there is
+    /// no memory for a copy of it.
     pub fn peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Never)
     }
@@ -256,7 +258,7 @@ impl Receiver {
         Ok(Message::new(self, found))
     }
 
-    /// Returns the error for a message that has another length than a value.
+    /// Returns the error for a message whose length is not that of a value.
     #[cold]
     pub(super) fn wrong_length(&self) -> Error {
         let error = self.raw.object().error(ErrorKind::WrongLayout);
@@ -306,7 +308,7 @@ impl Iterator for Messages<'_> {
 
 impl FusedIterator for Messages<'_> {}
 
-/// Returns `None` for the errors that are no failure of an iterator, but its end.
+/// Returns `None` for the errors at which an iterator ends without a failure.
 pub(super) fn unless_ended<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
     match received {
         Err(error) if matches!(error.kind(), ErrorKind::Closed | ErrorKind::WouldBlock) => None,

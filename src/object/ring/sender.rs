@@ -17,12 +17,12 @@ use std::{sync::Arc, time::Duration};
 /// # let ring = Ring::open(&name, 4096)?;
 /// let mut sender = ring.sender()?;
 /// sender.send(b"one")?;                                     // waits for room
-/// sender.send_timeout(b"two", Duration::from_millis(100))?; // at most so long
+/// sender.send_timeout(b"two", Duration::from_millis(100))?; // at most this long
 /// match sender.try_send(b"three") {
 ///     Err(error) if error.kind() == ErrorKind::WouldBlock => {} // the ring is full
 ///     result => result?,
 /// }
-/// assert_eq!(sender.send_batch(&[b"four", b"five"])?, 2);   // seen at once
+/// assert_eq!(sender.send_batch(&[b"four", b"five"])?, 2);   // received together
 /// # ring.remove()
 /// # }
 /// ```
@@ -81,9 +81,9 @@ impl Sender {
         self.raw.send(&mut self.end, message.into(), deadline)
     }
 
-    /// Sends several messages; waits until there is room for all of them. Returns how many were sent,
-    /// which is fewer if one of them cannot be sent. Receivers see those for which there is room together
-    /// at once.
+    /// Sends several messages; waits until there is room for all of them. Returns the number sent, which is
+    /// smaller if one of them cannot be sent. Messages for which there is room together become visible to
+    /// the receiver at once.
     ///
     /// # Errors
     /// Those of [`send`](Sender::send), if the first message was not sent.
@@ -91,7 +91,7 @@ impl Sender {
         self.send_batch_until(messages, Deadline::Never)
     }
 
-    /// Sends several messages, as many as there is room for now. Returns how many were sent.
+    /// Sends several messages, as many as there is room for now. Returns the number sent.
     ///
     /// # Errors
     /// Those of [`try_send`](Sender::try_send), if the first message was not sent.
@@ -99,7 +99,7 @@ impl Sender {
         self.send_batch_until(messages, Deadline::Now)
     }
 
-    /// Sends several messages, as many as there is room for within this time. Returns how many were sent.
+    /// Sends several messages, as many as there is room for within this time. Returns the number sent.
     ///
     /// # Errors
     /// Those of [`send_timeout`](Sender::send_timeout), if the first message was not sent.
@@ -120,11 +120,12 @@ impl Sender {
     /// room for it. In a ring for many senders the others wait until the slot is committed or dropped.
     ///
     /// If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call with this sender aborts
-    /// it, in any thread, and so does dropping the sender; in a ring for many senders also the next call of
-    /// another sender, once the thread that has reserved the slot has ended.
+    /// it, in any thread, and so does dropping the sender; in a ring for many senders, the next call of
+    /// another sender does, too, once the thread that has reserved the slot has ended.
     ///
     /// # Errors
-    /// Those of [`send`](Sender::send).
+    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot goes round the
+    /// end of the ring, and there is no memory for it.
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }
@@ -146,8 +147,8 @@ impl Sender {
     }
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
-        let offset = self.raw.reserve(&mut self.end, len, deadline)?;
-        Ok(Slot::new(self, offset, len))
+        self.raw.reserve(&mut self.end, len, deadline)?;
+        Ok(Slot::new(self, len))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A message that is written in place.
 
-use super::{Sender, expect_inside};
+use super::{Piece, Sender, expect_inside};
 use crate::{Error, ErrorKind, Plain, error::Action, plain};
 use core::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr};
 use std::io;
@@ -31,23 +31,21 @@ use std::io;
 /// # }
 /// ```
 ///
-/// *Threads*: the slot stays in its thread. *Fork*: a child has a copy of the slot that is not the child's:
-/// writing and committing it fail, and dropping it does nothing.
+/// *Threads*: a slot cannot be moved to another thread. *Fork*: a child has a copy of the slot, but not the
+/// right to use it: writing and committing fail, and dropping does nothing.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped without `commit` sends nothing"]
 pub struct Slot<'a> {
     sender: &'a mut Sender,
-    offset: usize,
     len: usize,
     /// The senders' lock belongs to a thread.
     this_thread: PhantomData<*const ()>,
 }
 
 impl<'a> Slot<'a> {
-    pub(super) fn new(sender: &'a mut Sender, offset: usize, len: usize) -> Slot<'a> {
+    pub(super) fn new(sender: &'a mut Sender, len: usize) -> Slot<'a> {
         Slot {
             sender,
-            offset,
             len,
             this_thread: PhantomData,
         }
@@ -70,7 +68,7 @@ impl<'a> Slot<'a> {
         self.len = self.len.min(len);
     }
 
-    /// Writes bytes of the message, from an offset on.
+    /// Writes bytes of the message, from an offset onwards.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message;
@@ -82,8 +80,9 @@ impl<'a> Slot<'a> {
             let error = raw.object().error(ErrorKind::NotOwner);
             return Err(error.during(Action::Write));
         }
-        let area = raw.view().area;
-        area.write(self.offset + offset, bytes.into());
+        if let Some(piece) = raw.slot(end) {
+            piece.area.write(piece.start + offset, bytes.into());
+        }
         Ok(())
     }
 
@@ -95,7 +94,7 @@ impl<'a> Slot<'a> {
         self.write_at(offset, plain::bytes_of(&value))
     }
 
-    /// Returns a writer that writes into the message, from this offset on.
+    /// Returns a writer that writes into the message, from this offset onwards.
     pub fn writer(&mut self, offset: usize) -> SlotWriter<'_, 'a> {
         SlotWriter {
             slot: self,
@@ -109,18 +108,15 @@ impl<'a> Slot<'a> {
     #[must_use]
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let Sender { raw, end } = &*self.sender;
-        if raw.has_slot(end) {
-            raw.view().area.address(self.offset)
-        } else {
-            ptr::null_mut()
-        }
+        let piece = raw.slot(end).filter(|_| raw.has_slot(end));
+        piece.map_or(ptr::null_mut(), Piece::address)
     }
 
     /// Sends the message.
     ///
     /// # Errors
     /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot no longer belongs to this thread, and then
-    /// nothing is changed: in a child made by `fork`, whose parent has reserved it, or if another process
+    /// nothing has changed: in a child made by `fork`, whose parent has reserved it, or if another process
     /// has taken the senders' lock or the sender's role and has sent.
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted

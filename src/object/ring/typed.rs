@@ -33,9 +33,9 @@ use std::time::Duration;
 /// # }
 /// ```
 ///
-/// It is a ring as any other: a program in C sends and receives the bytes of a value. What holds for a
-/// [`Ring`] holds for it. Give the [layout](Place::layout) a name so that another type of the same size is not
-/// taken for this one. For a ring with options, convert one: `TypedRing::from(Ring::options()….open(…)?)`.
+/// It is an ordinary [`Ring`], with the same guarantees: a program in C sends and receives the bytes of a
+/// value. Name the [layout](Place::layout), so that it is not opened for another type of the same size. For a
+/// ring with options, convert one: `TypedRing::from(Ring::options()….open(…)?)`.
 #[derive(Clone)]
 pub struct TypedRing<T: Plain> {
     ring: Ring,
@@ -43,8 +43,8 @@ pub struct TypedRing<T: Plain> {
 }
 
 impl<T: Plain> TypedRing<T> {
-    /// Opens the ring, or makes it: for one sender, which waits when there is no room for a value. It has
-    /// room for `values` values, at least. With 0, opens a ring that exists, whatever its capacity and
+    /// Opens the ring, or creates it, for one sender, which waits when there is no room for a value. The ring
+    /// has room for at least `values` values. With 0, opens a ring that exists, whatever its capacity and
     /// options are.
     ///
     /// # Errors
@@ -57,14 +57,15 @@ impl<T: Plain> TypedRing<T> {
         Ring::open(place, capacity).map(TypedRing::from)
     }
 
-    /// Returns the capacity in bytes of a ring with room for so many values: what
-    /// [`open`](TypedRing::open) uses, and what a program in C gives to open the same ring.
+    /// Returns the capacity in bytes of a ring with room for this many values: the one that
+    /// [`open`](TypedRing::open) uses, and that a program in C passes to open the same ring.
     #[must_use]
     pub const fn capacity_for(values: usize) -> usize {
-        let word = size_of::<u64>();
-        // A frame has one word, or two if it is long. One more frame stands for the gap at the ring's end.
-        let frame = size_of::<T>().next_multiple_of(word) + 2 * word;
-        let capacity = frame.saturating_mul(values.saturating_add(1));
+        // A message has 8 bytes in front, or 16 if it is long, and takes whole lines of 64 bytes.
+        let header = if size_of::<T>() > 16 << 10 { 16 } else { 8 };
+        let message = (size_of::<T>() + header).next_multiple_of(64);
+        // A message of the whole capacity has the 16 bytes once.
+        let capacity = message.saturating_mul(values).saturating_sub(16);
         if capacity < 64 { 64 } else { capacity }
     }
 
@@ -84,14 +85,14 @@ impl<T: Plain> TypedRing<T> {
         self.ring.receiver().map(TypedReceiver::from)
     }
 
-    /// Returns the ring of bytes: to remove it, or to ask about it.
+    /// Returns the ring of bytes, for example to remove it.
     #[must_use]
     pub fn ring(&self) -> &Ring {
         &self.ring
     }
 }
 
-/// Takes the messages of a ring for values of this type.
+/// Treats the messages of a ring as values of this type.
 impl<T: Plain> From<Ring> for TypedRing<T> {
     fn from(ring: Ring) -> TypedRing<T> {
         TypedRing {
@@ -143,7 +144,7 @@ impl<T: Plain> TypedSender<T> {
     }
 }
 
-/// Takes the messages of a sender for values of this type.
+/// Treats the messages of a sender as values of this type.
 impl<T: Plain> From<Sender> for TypedSender<T> {
     fn from(sender: Sender) -> TypedSender<T> {
         TypedSender {
@@ -161,7 +162,7 @@ impl<T: Plain> fmt::Debug for TypedSender<T> {
 
 /// The role of the receiver of a [`TypedRing`]. Dropping it releases the role.
 ///
-/// A message that has not the length of a value was sent by another program, or as another type. It is
+/// A message whose length is not that of a value was sent by another program, or as another type. It is
 /// released, and the call that should have received it returns [`WrongLayout`](ErrorKind::WrongLayout)
 /// (`EPROTO`).
 #[must_use = "the receiver's role is released when it is dropped"]
@@ -216,7 +217,7 @@ impl<T: Plain> TypedReceiver<T> {
     }
 
     /// Returns an iterator over the values, which waits for each: `Ok` with a value, or `Err` once. It ends as
-    /// that of [`Receiver::iter`]. `for value in &mut receiver` is the same.
+    /// that of [`Receiver::iter`] does. `for value in &mut receiver` is the same.
     pub fn iter(&mut self) -> Values<'_, T> {
         Values {
             receiver: Some(self),
@@ -225,7 +226,7 @@ impl<T: Plain> TypedReceiver<T> {
     }
 
     /// Returns an iterator over the values that are in the ring, which does not wait. It ends as that of
-    /// [`Receiver::try_iter`].
+    /// [`Receiver::try_iter`] does.
     pub fn try_iter(&mut self) -> Values<'_, T> {
         Values {
             receiver: Some(self),
@@ -234,10 +235,10 @@ impl<T: Plain> TypedReceiver<T> {
     }
 }
 
-/// Releases the next message, which was longer than a value, and returns the error for it.
+/// Releases the next message, which is longer than a value, and returns the error for it.
 #[cold]
 fn release_too_long(receiver: &mut Receiver, len: usize) -> Error {
-    // If a sender that drops the oldest message has dropped it, it is gone already.
+    // A sender that drops the oldest message may have dropped it already.
     if let Ok(message) = receiver.try_peek()
         && message.len() > len
     {
@@ -246,7 +247,7 @@ fn release_too_long(receiver: &mut Receiver, len: usize) -> Error {
     receiver.wrong_length()
 }
 
-/// Takes the messages of a receiver for values of this type.
+/// Treats the messages of a receiver as values of this type.
 impl<T: Plain> From<Receiver> for TypedReceiver<T> {
     fn from(receiver: Receiver) -> TypedReceiver<T> {
         TypedReceiver {

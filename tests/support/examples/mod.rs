@@ -29,7 +29,7 @@ const RAW: &[Form] = &Form::ALL;
 /// The pairs on objects.
 const OBJECTS: &[Form] = &Form::OURS;
 
-pub const PAIRS: [Pair; 9] = [
+pub const PAIRS: [Pair; 10] = [
     pair("raw/writer", "raw/reader", RAW, raw::writer_reader),
     pair("raw/server", "raw/client", RAW, raw::server_client),
     pair(
@@ -54,6 +54,7 @@ pub const PAIRS: [Pair; 9] = [
         OBJECTS,
         objects::ring_sender_receiver,
     ),
+    pair("news", "news_reader", OBJECTS, objects::news_and_readers),
 ];
 
 const fn pair(

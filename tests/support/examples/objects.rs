@@ -333,6 +333,66 @@ fn both_stopped(run: &Run) -> Result<()> {
     run.gone()
 }
 
+/// Three readers, each of which prints every headline; one of them in the publisher's form.
+pub(super) fn news_and_readers(pairing: &Pairing) -> Result<Vec<u8>> {
+    let run = Run::new(pairing, |keys| keys.news);
+    let count = if pairing.thorough { 2000 } else { 200 };
+    // The publisher begins between them. There is room for few headlines: it waits for the slowest reader.
+    let early = run.reader(&[])?;
+    let publisher = run.writer(&[&count.to_string(), "0"], b"")?;
+    let late = run.reader(&[])?;
+    let last = run.start("news_reader", pairing.writer, &[], b"")?;
+    publisher.finish()?.expect("")?;
+    for reader in [early, late, last] {
+        reader.finish()?.expect(headlines(count))?;
+    }
+    run.gone()?;
+    if pairing.thorough {
+        killed_reader(&run)?;
+        killed_publisher(&run)?;
+    }
+    Ok(format!("{count} headlines, each to three readers").into())
+}
+
+fn headlines(count: usize) -> String {
+    (1..=count)
+        .map(|number| format!("Read: Headline {number}\n"))
+        .collect()
+}
+
+fn wait_for_headline(reader: &Process) -> Result<()> {
+    reader.wait_until("read a headline", |out| out == b"Read: Headline 1\n")
+}
+
+/// The publisher does not wait for a reader that is dead, and the others miss nothing.
+fn killed_reader(run: &Run) -> Result<()> {
+    let readers = [run.reader(&[])?, run.reader(&[])?];
+    let slow = run.reader(&["9", "60"])?;
+    let publisher = run.writer(&["1000", "0"], b"")?;
+    wait_for_headline(&slow)?;
+    slow.kill()?;
+    publisher.finish()?.expect("")?;
+    for reader in readers {
+        reader.finish()?.expect(headlines(1000))?;
+    }
+    run.gone()
+}
+
+/// All that a killed publisher has published arrives, and the readers learn of its death.
+fn killed_publisher(run: &Run) -> Result<()> {
+    let readers = [run.reader(&[])?, run.reader(&[])?, run.reader(&[])?];
+    let publisher = run.writer(&["10", "60"], b"")?;
+    for reader in &readers {
+        wait_for_headline(reader)?;
+    }
+    publisher.kill()?;
+    for reader in readers {
+        let ending = reader.finish()?;
+        ending.expect_failure(headlines(1), "the publisher was killed")?;
+    }
+    run.gone()
+}
+
 /// What `tests/c/record.c` prints, from Rust: each field's name, offset and size.
 pub fn record_layout() -> String {
     use std::mem::offset_of;

@@ -1,8 +1,9 @@
 //! The receiving end.
 
 use super::{
-    PIECE, Peers, RingError, RingWords, View,
+    LINE, PIECE, Peers, RingError, View,
     frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
+    lag,
 };
 use crate::sync::{
     area::Buffer,
@@ -26,11 +27,21 @@ const SOON: u32 = 16;
 /// was reading.
 const OVERTAKEN: u32 = 100;
 
+/// How far behind the messages that it takes a receiver clears lines, at most: they are still in its cache then, and
+/// the sender does not look at them yet. In bytes.
+const DISTANCE: usize = 2048;
+
 /// What the receiver knows by itself.
 pub struct Consumer {
     /// Where the next message is, or will be, and its offset.
     pos: u64,
     offset: usize,
+    /// Up to where lines are clear, and up to where they were freed.
+    cleared: u64,
+    given: u64,
+    /// How far behind it clears lines, and how many it frees at a time, in bytes.
+    distance: u64,
+    step: u64,
     /// Where it stood after the last message that it had to wait for.
     waited: u64,
     /// The processor that the sender ran on, when its messages last changed.
@@ -78,19 +89,39 @@ struct Progress {
     written: usize,
 }
 
+impl Span {
+    /// Returns whether its bytes go round the end of the ring.
+    pub fn goes_round(&self, view: View) -> bool {
+        view.goes_round(self.offset, self.len)
+    }
+}
+
 impl Consumer {
-    /// Begins where the last receiver has left off.
+    /// Begins where the last receiver ended, and frees what that one had taken and not freed.
     pub fn find(view: View) -> Consumer {
-        // Acquire: what that one has done is done.
-        let pos = view.words.receiver.head.load(Acquire);
+        let receiver = &view.words.receiver;
+        // Acquire, both: pair with the releases in `release` and `give_back` of the last receiver. No ring has moved
+        // so many bytes that a bit is lost here; so no sum of positions overflows.
+        let head = receiver.head.load(Acquire) & (u64::MAX >> 1);
+        let taken = receiver.taken.load(Acquire);
+        let is_possible = !view.drops && (head..=view.limit(head)).contains(&taken);
+        let pos = if is_possible { taken } else { head };
+        let step = lag(view.capacity) / 2;
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
+            cleared: head,
+            given: head,
+            distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
+            step: step as u64,
             waited: pos,
             sender: None,
             known: Known::NONE,
         };
         head.say_where(view);
+        head.give_all_back(view);
+        // The last receiver may have been killed between moving `head` and waking the sender.
+        head.wake_sender(view);
         head
     }
 
@@ -116,6 +147,9 @@ impl Consumer {
             return None;
         }
         let message = self.next(view)?;
+        if message.size > view.room() - self.offset {
+            return None;
+        }
         view.area.read(message.offset, buffer.part(0, message.len)?);
         self.release(view, message).then_some(message.len)
     }
@@ -181,7 +215,7 @@ impl Consumer {
             let whole = if message.begun {
                 self.copy_begun(view, message, buffer, deadline, &peers)?
             } else {
-                view.area.read(message.offset, buffer);
+                view.area.read_round(message.offset, buffer);
                 true
             };
             if whole && self.release(view, message) {
@@ -225,7 +259,7 @@ impl Consumer {
             self.learn(word)?;
         }
         let Known { len, size, .. } = self.known;
-        let is_true = size <= view.room() - self.offset && !self.was_overtaken(view);
+        let is_true = size < view.room() && !self.was_overtaken(view);
         is_true.then_some(Span {
             pos: self.pos,
             offset: self.offset + WORD,
@@ -257,8 +291,8 @@ impl Consumer {
 
     /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
     fn look(&mut self, view: View) -> Result<Option<Span>, Damaged> {
-        // There is one at the end of the ring, and one for each long message whose sender died; and
-        // senders may write on, and die, where this has passed. But not again and again.
+        // There is one for each long message whose sender died; and senders may write on, and die, where this has
+        // passed. But not again and again.
         let most = 2 * (view.room() / PIECE + 2);
         let mut gaps = most;
         loop {
@@ -267,7 +301,7 @@ impl Consumer {
             }
             // Acquire: as in `next`.
             let word = view.area.word(self.offset).load(Acquire);
-            let found = Frame::parse(word, view.room() - self.offset);
+            let found = Frame::parse(word, view.room() - LINE);
             if self.was_overtaken(view) {
                 continue;
             }
@@ -313,41 +347,103 @@ impl Consumer {
     /// the sender may have dropped it; `release` then fails.
     pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored it, or another one has at any time since.
-        view.drops || view.words.receiver.head.load(Relaxed) == message.pos
+        view.drops || view.words.receiver.taken.load(Relaxed) == message.pos
     }
 
-    /// Releases a message. Returns false if the sender has dropped it: what was read of it
-    /// may be anything.
+    /// Releases a message. Returns false if the sender has dropped it, so that what was read of it may be anything.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
-        let head = &view.words.receiver.head;
+        let receiver = &view.words.receiver;
         let next = message.pos.wrapping_add(message.size as u64);
+        let given = self.given;
         if view.drops {
             // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
             // Release: the sender may write where this process has read. Acquire: as in `follow`.
-            if head
+            if receiver
+                .head
                 .compare_exchange(message.pos, next, AcqRel, Relaxed)
                 .is_err()
             {
                 return false;
             }
         } else {
-            // Release: as above.
-            head.store(next, Release);
+            // Release: a receiver that follows this one, if it is killed, has received what this one has.
+            receiver.taken.store(next, Release);
         }
         self.pos = next;
         self.offset += message.size;
         if self.offset >= view.room() {
-            self.offset = 0;
+            self.offset -= view.room();
         }
-        light_barrier();
-        // Relaxed: ordered by the barriers.
-        let wanted = view.words.asleep.wanted.load(Relaxed);
-        if wanted != 0 && next >= wanted {
-            wake_sender(view.words, wanted);
+        if view.drops {
+            return true; // its sender does not wait
         }
+        if next.wrapping_sub(self.cleared) > self.distance {
+            self.clear_up_to(view, next.wrapping_sub(self.distance));
+            if self.cleared.wrapping_sub(self.given) >= self.step {
+                self.give_back(view);
+            }
+        }
+        self.answer(view, given);
         true
+    }
+
+    /// Clears lines that were taken.
+    #[inline(always)]
+    fn clear_up_to(&mut self, view: View, to: u64) {
+        // Release: `taken` is stored before the first line is cleared. A sender that follows a dead one and finds 0
+        // in such a line (its load is an acquire) sees that the line was taken, and so is not the ring's end. A
+        // receiver that follows this one, if it is killed, never looks for a message in a line that was cleared.
+        fence(Release);
+        view.clear(self.cleared, to);
+        self.cleared = to;
+    }
+
+    /// Gives the cleared lines back to the sender.
+    #[inline(always)]
+    fn give_back(&mut self, view: View) {
+        self.given = self.cleared;
+        // Release: the sender may write where this process has read, and sees the lines cleared.
+        view.words.receiver.head.store(self.given, Release);
+    }
+
+    /// Frees all that was taken, and wakes the sender if it waits for that.
+    #[cold]
+    pub fn give_all_back(&mut self, view: View) {
+        if !view.drops {
+            let given = self.given;
+            self.publish_taken(view);
+            self.answer(view, given);
+        }
+    }
+
+    fn publish_taken(&mut self, view: View) {
+        if self.given != self.pos {
+            self.clear_up_to(view, self.pos);
+            self.give_back(view);
+        }
+    }
+
+    /// Wakes the sender if it waits for a position that lies behind `given`, where `head` was before this call of the
+    /// receiver, and not behind what was taken. The receiver passes each position once, so it wakes a sender once.
+    #[inline(always)]
+    fn answer(&mut self, view: View, given: u64) {
+        light_barrier();
+        // Relaxed: ordered by the barriers, see `sleep_until_room`.
+        let wanted = view.words.asleep.wanted.load(Relaxed);
+        // From 0 on: how far behind the first position that was not freed.
+        let behind = wanted.wrapping_sub(given).wrapping_sub(1);
+        if behind < self.pos.wrapping_sub(given) {
+            self.serve_sender(view);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_sender(&mut self, view: View) {
+        self.publish_taken(view);
+        self.wake_sender(view);
     }
 
     /// Waits for a message: one that is complete, or that is begun if that will do.
@@ -392,6 +488,7 @@ impl Consumer {
             return Ok(found?);
         }
         let mut sleep = Sleep::until(deadline);
+        self.give_all_back(view);
         loop {
             self.say_where(view);
             let (pos, offset) = (self.pos, self.offset);
@@ -437,7 +534,7 @@ impl Consumer {
             };
             let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                view.area.read(message.offset + copied, part);
+                view.area.read_round(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {
@@ -465,7 +562,7 @@ impl Consumer {
         if wait::stay_awake(self.sender, || has_news().then_some(())).is_some() {
             return Ok(());
         }
-        let first = view.area.word(message.offset - 2 * WORD);
+        let first = view.area.word(view.offset(message.pos));
         let receivers = &view.words.asleep.receivers;
         let in_time = receivers.sleep(message.pos, first, word, sleep, has_news);
         if has_news() {
@@ -489,16 +586,17 @@ impl Consumer {
         if view.drops && self.was_overtaken(view) {
             return None;
         }
+        let frame_offset = view.offset(message.pos);
         // Acquire: pairs with the releases in `Producer::send_in_pieces`: "done" makes all bytes visible,
         // and "begun" makes the progress word valid.
-        let word = view.area.word(message.offset - 2 * WORD).load(Acquire);
+        let word = view.area.word(frame_offset).load(Acquire);
         let frame = Frame::parse(word, usize::MAX).ok()?;
         let written = match frame.kind {
             _ if frame.len != message.len => return None,
             FrameKind::Done => message.len,
             FrameKind::Begun => {
                 // Acquire: pairs with the release of the number, so that so many bytes are visible.
-                let written = view.area.word(message.offset - WORD).load(Acquire) as usize;
+                let written = view.area.word(frame_offset + WORD).load(Acquire) as usize;
                 // The last byte is complete only with "done".
                 written.min(message.len.saturating_sub(1)) & !(WORD - 1)
             }
@@ -507,59 +605,46 @@ impl Consumer {
         Some(Progress { word, written })
     }
 
-    /// Wakes a sender, because something other than room has come.
-    pub fn wake_sender_for_news(&self, view: View) {
+    /// Wakes the sender that sleeps until there is room, if one does: there is room, or other news for it.
+    #[cold]
+    pub fn wake_sender(&self, view: View) {
         atomic::wake(&view.words.receiver.head);
     }
-}
-
-#[cold]
-fn wake_sender(words: &RingWords, wanted: u64) {
-    atomic::wake(&words.receiver.head);
-    let asleep = &words.asleep.wanted;
-    // Relaxed: orders nothing. If another wish has come since, it stays.
-    let _ = asleep.compare_exchange(wanted, 0, Relaxed, Relaxed);
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::{Area, ring::frame::processor};
+    use crate::sync::{
+        Area,
+        ring::{RingWords, frame::processor},
+    };
 
-    /// As many bytes as these gaps have, and what the receiver finds there.
+    /// Returns what the receiver finds where there are gaps of so many lines, one behind the other.
     fn look_at(gaps: &[usize]) -> Result<Option<Span>, Damaged> {
-        let room = gaps.iter().sum();
+        let room = (gaps.iter().sum::<usize>() + 1) * LINE;
         let mut memory = vec![0_u64; room / WORD];
         let mut offset = 0;
-        for size in gaps {
-            let gap = Frame::new(FrameKind::Gap, size - WORD);
+        for lines in gaps {
+            let gap = Frame::new(FrameKind::Gap, lines * LINE - WORD);
             memory[offset / WORD] = gap.word(processor(None));
-            offset += size;
+            offset += lines * LINE;
         }
-        // SAFETY: words are atomics, of which all zeroes are valid.
-        let words = unsafe { core::mem::zeroed::<RingWords>() };
+        let words = RingWords::default();
         let view = View {
             words: &words,
             // SAFETY: the memory lives as long as the area, has this length, and is aligned.
             area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
-            capacity: room - 4 * WORD,
+            capacity: room - 4 * LINE,
             drops: false,
         };
-        // The last one is where a message will be.
-        view.area
-            .word(offset - gaps[gaps.len() - 1])
-            .store(0, Relaxed);
         Consumer::find(view).look(view)
     }
 
     #[test]
     fn gaps_are_passed_over_and_do_not_go_on_for_ever() {
-        assert!(look_at(&[40, 64]).unwrap().is_none());
-        assert!(
-            look_at(&[PIECE + 16, PIECE + 24, PIECE + 16, 72])
-                .unwrap()
-                .is_none()
-        );
-        assert!(look_at(&[8; 100]).is_err());
+        assert!(look_at(&[3, 4]).unwrap().is_none());
+        assert!(look_at(&[300, 257, 300]).unwrap().is_none());
+        assert!(look_at(&[1; 100]).is_err());
     }
 }

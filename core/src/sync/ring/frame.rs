@@ -1,18 +1,14 @@
-//! How messages lie in a ring: frames, one behind the other.
+//! How messages lie in a ring: in frames, one behind the other, each of which begins on a line of the cache.
 //!
 //! ```text
-//!  63        48 47 45 44                3 2    0
-//! ┌────────────┬─────┬───────────────────┬──────┐
-//! │ processor  │ pad │ size              │ kind │   0: nothing here yet
-//! └────────────┴─────┴───────────────────┴──────┘
+//!  63        48 47                       3 2    0
+//! ┌────────────┬──────────────────────────┬──────┐
+//! │ processor  │ length of the message    │ kind │   0: nothing here yet
+//! └────────────┴──────────────────────────┴──────┘
 //! ```
 //!
-//! A frame begins with this word and goes on with its bytes, filled up to a multiple of 8: the size
-//! is that of the whole frame in bytes, the pad is how many were filled up. Storing the word is what
-//! commits the message, so a message moves no other line of memory than its own. The word behind the
-//! last frame is always 0.
-//!
-//! The size lies where a single `and` gets it: a thread that goes from frame to frame waits for that.
+//! A frame begins with this word. The message follows, and the rest of its last line is unused. Storing the
+//! word commits the message, so a message of up to 56 bytes moves one line from one processor to the other.
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +38,34 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// The size of a word, and what frames are multiples of.
+/// The size of a word.
 pub const WORD: usize = 8;
+
+/// The size of a line of the cache, in bytes: frames are multiples of it.
+#[cfg(not(loom))]
+pub const LINE: usize = 64;
+#[cfg(loom)]
+pub const LINE: usize = 16;
+
 /// The longest message that a ring can have, in bytes.
 pub const LEN_MAX: usize = (1 << 44) - 1;
 
 const KIND: u64 = 7;
-const SIZE: u64 = (1 << PAD_SHIFT) - 1 - KIND;
-const PAD_SHIFT: u32 = 45;
+const LEN_SHIFT: u32 = 3;
 const CPU_SHIFT: u32 = 48;
+const LEN: u64 = (1 << (CPU_SHIFT - LEN_SHIFT)) - 1;
 
 impl Frame {
     #[inline(always)]
     pub fn new(kind: FrameKind, len: usize) -> Frame {
         // No message is so long that this wraps.
-        let size = kind.header() + (len.wrapping_add(WORD - 1) & !(WORD - 1));
+        let size = kind.header().wrapping_add(len).wrapping_add(LINE - 1) & !(LINE - 1);
         Frame { kind, len, size }
     }
 
-    /// What a word says, other than 0, for a frame that has so many bytes up to the ring's end.
+    /// Returns what a word says, other than 0, for a frame of at most `most` bytes.
     #[inline(always)]
-    pub fn parse(word: u64, room: usize) -> Result<Frame, Damaged> {
+    pub fn parse(word: u64, most: usize) -> Result<Frame, Damaged> {
         let kind = match word & KIND {
             1 => FrameKind::Message,
             2 => FrameKind::Gap,
@@ -70,12 +73,8 @@ impl Frame {
             4 => FrameKind::Done,
             _ => return Err(Damaged),
         };
-        let size = (word & SIZE) as usize;
-        let pad = (word >> PAD_SHIFT) as usize % WORD;
-        match size.checked_sub(kind.header() + pad) {
-            Some(len) if size <= room => Ok(Frame { kind, len, size }),
-            _ => Err(Damaged),
-        }
+        let frame = Frame::new(kind, (word >> LEN_SHIFT & LEN) as usize);
+        (frame.size <= most).then_some(frame).ok_or(Damaged)
     }
 
     /// The same for a short message; `None` is anything else.
@@ -93,8 +92,7 @@ impl Frame {
             FrameKind::Begun => 3,
             FrameKind::Done => 4,
         };
-        let pad = (self.size - self.kind.header() - self.len) as u64;
-        processor | pad << PAD_SHIFT | self.size as u64 | kind
+        processor | (self.len as u64) << LEN_SHIFT | kind
     }
 
     /// Where its bytes begin.
@@ -143,6 +141,7 @@ mod tests {
                     let frame = Frame::new(kind, len);
                     let word = frame.word(processor(cpu));
                     assert_ne!(word as u32, 0, "the lower half tells it from nothing");
+                    assert_eq!(frame.size % LINE, 0);
                     assert_eq!(Frame::parse(word, usize::MAX), Ok(frame));
                     assert_eq!(Frame::parse(word, frame.size - 1), Err(Damaged));
                     assert_eq!(sender_cpu(word), cpu);
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn other_words_are_damage() {
-        for word in [0, 1, 5, 6, 7, 8 | 3, 1 << 45 | 8 | 1, u64::MAX] {
+        for word in [0, 5, 6, 7, 8 | 5, u64::MAX] {
             assert_eq!(Frame::parse(word, usize::MAX), Err(Damaged));
         }
     }

@@ -1,7 +1,7 @@
 //! The sending end.
 
 use super::{
-    PIECE, Peers, RingError, RingWords, View,
+    LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, processor},
 };
 use crate::sync::{
@@ -14,16 +14,14 @@ use crate::sync::{
     wait::{self, Deadline, Sleep},
 };
 
-/// The size of a line of the cache in bytes.
-const LINE: usize = 64;
-
 /// Up to here, the first bytes of a copy are written last (see `copy`).
 const SHORT: usize = 128;
 
-/// The lines that a short message brings here from the receiver, for messages to come, by how far
-/// they are ahead. They come while others do their work; those of its own would be waited for, all
-/// the more by the next one who takes the senders' lock.
-const AHEAD: [usize; 2] = [3 * LINE, 4 * LINE];
+/// How far beyond a message a sender says that it writes, so that it need not say so for each message. In bytes.
+const AHEAD: u64 = 4096;
+
+/// How many lines a sender fetches for its next message, at most.
+const FETCHED: usize = 17;
 
 /// How often a sender that has run out of room looks whether there is plenty, before it makes do
 /// with what it needs: else it would look again for every message, and take the line with `head`
@@ -36,57 +34,72 @@ pub struct Producer {
     /// Where the next frame goes, and its offset.
     pos: u64,
     offset: usize,
-    /// How far there is room, as far as is known: up to a whole ring behind a `head` that was seen.
+    /// How far there is room, as far as is known; 0 while something is to be done before the next message.
     limit: u64,
+    /// What the ring's `reserved` is, as far as this sender has said it.
+    reserved: u64,
+    /// Whether this sender has said that it writes behind the tail without being about to commit.
+    unclear: bool,
+    /// The end of the slot that was reserved last.
+    slot_end: u64,
     /// The first of the frames that were written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
     cpu: Cpu,
+    pace: Pace,
 }
 
-/// There is no room until `head` is here.
+/// There is no room for a frame that ends here.
 struct Full {
-    until: u64,
+    end: u64,
 }
 
 impl Producer {
     /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
     pub fn find(view: View) -> Result<Producer, Damaged> {
         let head = view.words.receiver.head.load(Acquire);
-        // Acquire: what the last sender did is seen. (A dead one may have committed more.)
+        // Acquire, both: what the last sender and the receiver did is seen. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
-        // What was released lies behind us in any case.
         let pos = tail.max(head);
-        if pos - head > view.room() as u64 || pos > u64::MAX / 2 {
+        let limit = view.limit(head);
+        if pos > limit || pos > u64::MAX / 2 {
             return Err(Damaged);
         }
         let mut found = Producer {
             pos,
             offset: view.offset(pos),
-            limit: head.saturating_add(view.room() as u64),
-            pending: None,
-            cpu: Cpu::default(),
+            ..Producer::default()
         };
         loop {
             let word = view.area.word(found.offset);
             // Acquire: as above, for the frame.
-            match word.load(Acquire) {
-                0 => break,
-                value => {
-                    let frame = Frame::parse(value, view.room() - found.offset)?;
-                    if found.pos + frame.size as u64 > found.limit {
-                        return Err(Damaged);
-                    }
-                    if frame.kind == FrameKind::Begun {
-                        // Its sender is dead. Release: orders it behind what that one wrote.
-                        word.store(gap(frame.size).word(processor(None)), Release);
-                    }
-                    found.advance(view, frame.size);
-                    if frame.kind == FrameKind::Begun {
-                        view.words.asleep.receivers.wake(word, found.pos);
-                    }
+            let value = word.load(Acquire);
+            if value == 0 {
+                // The end; or a line that a live receiver has taken and cleared since.
+                // Acquire: pairs with the fence in `Consumer::clear_up_to`.
+                let taken = view.words.receiver.taken.load(Acquire);
+                if view.drops || taken <= found.pos {
+                    break;
                 }
+                if taken > limit {
+                    return Err(Damaged);
+                }
+                (found.pos, found.offset) = (taken, view.offset(taken));
+                continue;
+            }
+            let frame = Frame::parse(value, view.room())?;
+            if found.pos + frame.size as u64 > limit {
+                return Err(Damaged);
+            }
+            if frame.kind == FrameKind::Begun {
+                // Its sender is dead. Release: orders it behind what that one wrote.
+                word.store(gap(frame.size).word(processor(None)), Release);
+            }
+            found.advance(view, frame.size);
+            if frame.kind == FrameKind::Begun {
+                view.words.asleep.receivers.wake(word, found.pos);
             }
         }
+        found.clear_behind(view);
         // Release: for the next one to find.
         view.words.sender.tail.store(found.pos, Release);
         Ok(found)
@@ -97,11 +110,16 @@ impl Producer {
     #[inline]
     pub fn catch_up(&mut self, view: View) {
         self.pending = None;
-        // Relaxed: a thread that sends has the senders' lock, which orders it.
+        // Relaxed, here and below: a sender has the senders' lock, which orders it.
         let pos = view.words.sender.tail.load(Relaxed);
         if pos != self.pos {
             self.pos = pos;
             self.offset = view.offset(pos);
+        }
+        self.reserved = view.words.sender.reserved.load(Relaxed);
+        self.unclear = false;
+        if view.words.sender.unclear.load(Relaxed) != 0 {
+            self.clear_behind(view);
         }
     }
 
@@ -119,24 +137,44 @@ impl Producer {
         if !fits {
             return false;
         }
+        if size > LINE && self.pos + size as u64 > self.reserved {
+            self.announce(view, size);
+        }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(view, size);
-        // Relaxed: `publish` releases it.
-        view.area.word(self.offset).store(0, Relaxed);
+        self.end_here(view);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
         } else {
             // The line with the frame's word comes last, all at once: a receiver that looks at it
             // takes it away from here each time. Short copies do so by themselves.
-            let (first, rest) = bytes.split_at(LINE - WORD - offset % LINE);
-            view.area.write(offset + WORD + first.len(), rest);
+            let (first, rest) = bytes.split_at(LINE - WORD);
+            view.area.write(offset + LINE, rest);
             view.area.write(offset + WORD, first);
         }
         self.publish(view, offset, word);
-        for ahead in AHEAD {
-            view.area.fetch_to_write(self.offset + ahead);
+        if self.pace.is_slow() {
+            self.fetch(view, size);
         }
         true
+    }
+
+    /// Brings the lines of the next message here while the receiver has its turn. In a ring that is nearly full, or
+    /// in a stream, the receiver has still to do with them.
+    #[inline(always)]
+    fn fetch(&self, view: View, size: usize) {
+        if view.drops || !self.knows_room(2 * size) {
+            return;
+        }
+        let mut offset = self.offset;
+        for _ in 0..(size / LINE).min(FETCHED) {
+            if offset >= view.room() {
+                offset -= view.room();
+            }
+            // Relaxed: it is 0 already, and this sender's own.
+            view.area.word(offset).store(0, Relaxed);
+            offset += LINE;
+        }
     }
 
     /// Sends a message, waiting for room.
@@ -165,14 +203,13 @@ impl Producer {
         if bytes.len() > PIECE {
             return self.send_in_pieces(view, bytes, deadline, peers);
         }
-        let offset = self.reserve(view, bytes.len(), deadline, peers)?;
-        view.area.write(offset, bytes);
-        self.append(view, message(bytes.len()));
+        self.reserve(view, bytes.len(), deadline, peers)?;
+        self.append_copy(view, bytes);
         Ok(())
     }
 
     /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
-    /// `append` and `commit` follow.
+    /// `append_message` and `commit` follow.
     pub fn reserve(
         &mut self,
         view: View,
@@ -183,15 +220,24 @@ impl Producer {
         if len > view.capacity {
             return Err(RingError::TooLong(len));
         }
-        self.make_room(view, message(len).size, deadline, peers)?;
+        let size = message(len).size;
+        self.make_room(view, size, deadline, peers)?;
+        self.slot_end = self.pos + size as u64;
+        // A message of one line leaves nothing behind unless it is committed.
+        if size > LINE || self.pending.is_some() {
+            self.announce(view, size);
+            self.say_unclear(view);
+        }
         Ok(self.offset + WORD)
     }
 
-    /// Gives up what was added and not committed, and what was reserved: others may write there.
+    /// Gives up what was added and not committed, and what was reserved. Nothing is written: the next use of
+    /// this end does that.
     pub fn abort(&mut self) {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
         }
+        self.limit = 0;
     }
 
     /// Returns whether this end has committed last: then it still owns what it has added or reserved
@@ -205,7 +251,18 @@ impl Producer {
     /// Adds the message whose bytes were written where [`reserve`](Producer::reserve) said; at most as
     /// many.
     pub fn append_message(&mut self, view: View, len: usize) {
-        self.append(view, message(len));
+        let frame = message(len);
+        if !view.drops {
+            // What is not used of the slot. Relaxed in `clear`: `publish` releases it.
+            view.clear(self.pos + frame.size as u64, self.slot_end);
+        }
+        self.append(view, frame);
+    }
+
+    /// Adds a message at the place that was reserved for it.
+    pub fn append_copy(&mut self, view: View, bytes: Source) {
+        view.area.write_round(self.offset + WORD, bytes);
+        self.append_message(view, bytes.len());
     }
 
     fn append(&mut self, view: View, frame: Frame) {
@@ -223,7 +280,7 @@ impl Producer {
         self.pos = self.pos.wrapping_add(size as u64);
         self.offset += size;
         if self.offset >= view.room() {
-            self.offset = 0;
+            self.offset -= view.room();
         }
     }
 
@@ -232,12 +289,25 @@ impl Producer {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
         };
-        // Relaxed: the next line releases it.
-        view.area.word(self.offset).store(0, Relaxed);
+        self.end_here(view);
         self.publish(view, offset, word);
+        if self.unclear {
+            self.unclear = false;
+            // Release: a sender that sees it sees what was committed.
+            view.words.sender.unclear.store(0, Release);
+        }
     }
 
-    /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
+    /// Has the line behind what is to be committed begin with 0. In most rings, it does.
+    #[inline(always)]
+    fn end_here(&self, view: View) {
+        if view.drops {
+            // Relaxed: `publish` releases it.
+            view.area.word(self.offset).store(0, Relaxed);
+        }
+    }
+
+    /// Commits what begins with a word at an offset and ends here.
     #[inline(always)]
     fn publish(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
@@ -246,6 +316,48 @@ impl Producer {
         // Release: for the next sender.
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
+    }
+
+    /// Says that this sender writes into the lines of a message of this size, before it does.
+    #[inline]
+    fn announce(&mut self, view: View, size: usize) {
+        let end = self.pos + size as u64;
+        if view.drops || end <= self.reserved {
+            return;
+        }
+        self.reserved = end.saturating_add(AHEAD).min(self.limit.max(end));
+        // Relaxed: a sender that follows a killed one sees all that was stored before its end. The compiler
+        // keeps the order of this store and those of the message.
+        view.words.sender.reserved.store(self.reserved, Relaxed);
+        atomic::keep_order();
+    }
+
+    /// Says that what was announced may not be committed soon, or at all.
+    fn say_unclear(&mut self, view: View) {
+        if !self.unclear && !view.drops {
+            self.unclear = true;
+            // Relaxed: as in `announce`.
+            view.words.sender.unclear.store(1, Relaxed);
+            atomic::keep_order();
+        }
+    }
+
+    /// Clears what a sender has written behind the tail and not committed.
+    #[cold]
+    fn clear_behind(&mut self, view: View) {
+        if view.drops {
+            return;
+        }
+        let words = &view.words.sender;
+        // Acquire: what was written there is overwritten.
+        let head = view.words.receiver.head.load(Acquire);
+        let end = words.reserved.load(Acquire).min(view.limit(head));
+        view.clear(self.pos, end);
+        self.reserved = end;
+        self.unclear = false;
+        // Release: a sender that sees it sees the lines cleared.
+        words.reserved.store(end, Release);
+        words.unclear.store(0, Release);
     }
 
     #[cold]
@@ -264,7 +376,6 @@ impl Producer {
         let frame = |kind| Frame::new(kind, bytes.len());
         let size = frame(FrameKind::Begun).size;
         self.make_room(view, size, deadline, peers)?;
-        self.commit(view); // the gap, if there had to be one
         let cpu = self.cpu.get();
         let first = view.area.word(self.offset);
         let progress = view.area.word(self.offset + WORD);
@@ -273,7 +384,7 @@ impl Producer {
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
-        view.area.word(self.offset).store(0, Relaxed);
+        self.end_here(view);
         // Release: a receiver that sees that it is begun sees that no bytes are there yet.
         first.store(frame(FrameKind::Begun).word(cpu), Release);
         // A receiver that sleeps here, from now on also until it is done, sleeps after the same count.
@@ -282,7 +393,7 @@ impl Producer {
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(PIECE);
-            view.area.write(to + done, piece);
+            view.area.write_round(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
                 // Release: a receiver that sees the number sees the bytes.
@@ -296,7 +407,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Makes sure that a frame of this size, and the word behind it, can be written at `offset`.
+    /// Makes sure that a frame of this size can be written at `offset`.
     fn make_room(
         &mut self,
         view: View,
@@ -304,34 +415,15 @@ impl Producer {
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), RingError> {
-        if size <= view.room() - self.offset && self.knows_room(size) {
+        if self.knows_room(size) {
             return Ok(());
         }
-        self.find_room(view, size, deadline, peers)
-    }
-
-    /// Whether there is room for a frame of this size and the word behind it, as far as is known.
-    #[inline(always)]
-    fn knows_room(&self, size: usize) -> bool {
-        self.pos.saturating_add((size + WORD) as u64) <= self.limit
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn find_room(
-        &mut self,
-        view: View,
-        size: usize,
-        deadline: Deadline,
-        peers: impl Fn() -> Peers,
-    ) -> Result<(), RingError> {
+        if self.unclear && self.pending.is_none() {
+            self.clear_behind(view);
+        }
         loop {
-            let to_end = view.room() - self.offset;
-            let needed = size.min(to_end);
-            match self.look_for_room(view, needed) {
-                Ok(Ok(())) if size <= to_end => return Ok(()),
-                // A frame does not go round the end.
-                Ok(Ok(())) => self.append(view, gap(to_end)),
+            match self.look_for_room(view, size) {
+                Ok(Ok(())) => return Ok(()),
                 Err(damaged) => {
                     // It is for this call to commit: others may send before the next one.
                     self.commit(view);
@@ -340,31 +432,35 @@ impl Producer {
                 Ok(Err(full)) => {
                     // The receiver may have to take this, to make room.
                     self.commit(view);
-                    self.wait_for_room(view, full.until, deadline, &peers)?;
+                    self.wait_for_room(view, full.end, deadline, &peers)?;
                 }
             }
         }
     }
 
-    /// Looks at `head` again, and drops messages if that is what senders of this ring do.
+    /// Returns whether there is room for a frame of this size, as far as is known.
+    #[inline(always)]
+    fn knows_room(&self, size: usize) -> bool {
+        self.pos.saturating_add(size as u64) <= self.limit
+    }
+
+    /// Looks again how far there is room, and drops messages if that is what senders of this ring do.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
-            // Acquire: what was released is no longer read.
+            // Acquire: what was freed is no longer read, and is clear.
             let head = view.words.receiver.head.load(Acquire);
             // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
-            let limit = head.saturating_add(view.room() as u64);
-            if !possible || self.pos > limit {
+            if !possible || self.pos > view.limit(head) {
                 return Err(Damaged);
             }
-            self.limit = limit;
+            self.limit = view.room_end(head);
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
             if !view.drops {
-                let needed = self.pos + (size + WORD) as u64;
-                let until = head + (needed - self.limit);
-                return Ok(Err(Full { until }));
+                let end = self.pos + size as u64;
+                return Ok(Err(Full { end }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
                 self.commit(view); // there is nothing older
@@ -377,7 +473,7 @@ impl Producer {
     fn drop_oldest(&mut self, view: View, head: u64) -> Result<(), Damaged> {
         let offset = view.offset(head);
         // Relaxed: this sender has written it, or has found it when it became the sender.
-        let frame = Frame::parse(view.area.word(offset).load(Relaxed), view.room() - offset)?;
+        let frame = Frame::parse(view.area.word(offset).load(Relaxed), view.room())?;
         let next = head.wrapping_add(frame.size as u64);
         // Acquire: as in `look_for_room`. Release: a receiver that reads a byte that is written from here
         // on, and then does its acquire fence, sees that `head` has moved.
@@ -398,19 +494,19 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until the receiver has moved `head` to `until`.
+    /// Waits until there is room for a frame that ends at `end`.
     #[cold]
     fn wait_for_room(
         &mut self,
         view: View,
-        until: u64,
+        end: u64,
         deadline: Deadline,
         peers: impl Fn() -> Peers,
     ) -> Result<(), RingError> {
         if matches!(deadline, Deadline::Now) {
             let gone = peers().check();
             // The receiver may have released messages before it ended.
-            return if has_released(view, until) {
+            return if has_room(view, end) {
                 Ok(())
             } else {
                 gone.and(Err(RingError::TimedOut))
@@ -418,47 +514,48 @@ impl Producer {
         }
         // A quarter of the ring more than is needed, so that the sender does not wait for every message;
         // at most until the ring is empty.
-        let plenty = until.saturating_add(view.room() as u64 / 4).min(self.pos);
-        if !stay_awake_for_room(view, until, plenty) {
-            sleep_until_room(view, until, plenty, deadline, peers)?;
+        let all = self.pos.saturating_add(view.longest());
+        let plenty = end.saturating_add(view.room() as u64 / 4).min(all);
+        if !stay_awake_for_room(view, end, plenty) {
+            sleep_until_room(view, end, plenty, deadline, peers)?;
         }
         self.cpu.refresh();
         Ok(())
     }
 
     /// Wakes the receivers, because something other than a message has come.
-    pub fn wake_receivers(&mut self, view: View) {
-        self.catch_up(view); // others may have sent since
-        let word = view.area.word(self.offset);
-        view.words.asleep.receivers.wake(word, self.pos);
+    pub fn wake_receivers(view: View) {
+        // Relaxed: a receiver that does not sleep at the last message sees the next one.
+        let pos = view.words.sender.tail.load(Relaxed);
+        let word = view.area.word(view.offset(pos));
+        view.words.asleep.receivers.wake(word, pos);
     }
 }
 
-/// Returns whether the receiver has released everything before this position.
-fn has_released(view: View, pos: u64) -> bool {
+/// Returns whether there is room for a frame that ends at `end`.
+fn has_room(view: View, end: u64) -> bool {
     // Relaxed: `look_for_room` loads it again, with acquire.
-    view.words.receiver.head.load(Relaxed) >= pos
+    view.room_end(view.words.receiver.head.load(Relaxed)) >= end
 }
 
-/// Stays awake until the receiver has released messages up to `plenty`, or after [`PATIENCE`] looks up to
-/// `until`. Returns false if it is time to sleep.
-fn stay_awake_for_room(view: View, until: u64, plenty: u64) -> bool {
+/// Stays awake until there is room up to `plenty`, or after [`PATIENCE`] looks up to `end`. Returns false if it is time
+/// to sleep.
+fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     // Relaxed: a hint.
     let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
     let mut looks = 0;
     let found = wait::stay_awake(cpu, || {
         looks += 1;
-        let wanted = if looks < PATIENCE { plenty } else { until };
-        has_released(view, wanted).then_some(())
+        let wanted = if looks < PATIENCE { plenty } else { end };
+        has_room(view, wanted).then_some(())
     });
     found.is_some()
 }
 
-/// Sleeps until the receiver has released messages up to `until`. The receiver wakes this sender when it
-/// has released messages up to `plenty`.
+/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`.
 fn sleep_until_room(
     view: View,
-    until: u64,
+    end: u64,
     plenty: u64,
     deadline: Deadline,
     peers: impl Fn() -> Peers,
@@ -466,26 +563,28 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
+    // There is room up to `plenty` when all before this position was freed.
+    let wanted = plenty.saturating_sub(view.longest());
+    // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the light
+    // barrier in `Consumer::answer`, between the stores of these and the load of `wanted`. So this thread sees what
+    // was taken before the receiver sees the wish: less than is wanted, if it sleeps. The receiver then passes the
+    // position with the wish in sight, frees all that it has taken, and wakes this thread.
+    asleep.wanted.store(wanted, Relaxed);
     let mut sleep = Sleep::until(deadline);
+    if !heavy_barrier() {
+        sleep.stay_light();
+    }
     loop {
-        // Relaxed: the heavy barrier orders this store before the load of `head`. It pairs with the light
-        // barrier in `Consumer::release`, between the store of `head` and the load of `wanted`.
-        asleep.wanted.store(plenty, Relaxed);
-        if !heavy_barrier() {
-            sleep.stay_light();
-        }
         // Relaxed: as above. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);
-        let in_time = seen >= until || atomic::sleep(&receiver.head, seen, &mut sleep);
-        let gone = if has_released(view, until) {
+        let in_time = has_room(view, end) || atomic::sleep(&receiver.head, seen, &mut sleep);
+        let gone = if has_room(view, end) {
             Ok(())
         } else {
             peers().check()
         };
         // Checked after `peers`: the receiver may have released messages before it ended.
-        if has_released(view, until) {
-            // Relaxed: no thread sleeps now, so nothing depends on when the receiver sees it.
-            asleep.wanted.store(0, Relaxed);
+        if has_room(view, end) {
             return Ok(());
         }
         gone?;
@@ -500,7 +599,7 @@ fn message(len: usize) -> Frame {
     Frame::new(FrameKind::Message, len)
 }
 
-/// A gap of so many bytes, its word included.
+/// Returns a gap of so many bytes, its word included.
 fn gap(size: usize) -> Frame {
     Frame::new(FrameKind::Gap, size - WORD)
 }
@@ -529,5 +628,32 @@ impl Cpu {
         {
             self.known = processor(crate::sys::cpu());
         }
+    }
+}
+
+/// Whether messages are sent one at a time, far apart, as by ends that answer each other, or in a stream: measured
+/// over the last 16.
+#[derive(Default)]
+struct Pace {
+    sends: u8,
+    is_slow: bool,
+    since: u64,
+}
+
+impl Pace {
+    /// How many ticks of the processor lie between two messages at least, so that they are far apart.
+    const FAR: u64 = 150;
+    const SENDS: u8 = 16;
+
+    /// Counts a message, and returns whether messages are far apart.
+    #[inline(always)]
+    fn is_slow(&mut self) -> bool {
+        self.sends = (self.sends + 1) % Pace::SENDS;
+        if self.sends == 0 {
+            let now = crate::sys::ticks();
+            self.is_slow = now.wrapping_sub(self.since) > u64::from(Pace::SENDS) * Pace::FAR;
+            self.since = now;
+        }
+        self.is_slow
     }
 }

@@ -4,13 +4,15 @@
 //! |---|---|
 //! | `send` | the sending end: send, reserve, commit |
 //! | `receive` | the receiving end: receive, peek, release |
+//! | `piece` | a slot or a message in one piece |
 //! | `peers` | what each end knows of the other side: who has a role, and who lives |
 
 mod peers;
+mod piece;
 mod receive;
 mod send;
 
-pub(crate) use {receive::ReceiveEnd, send::SendEnd};
+pub(crate) use {piece::Piece, receive::ReceiveEnd, send::SendEnd};
 
 use crate::{
     Error, ErrorKind, Place,
@@ -28,6 +30,7 @@ use crate::{
 };
 use core::slice;
 use peers::Watch;
+use piece::PieceBuffer;
 
 /// The largest number of senders that a ring for many can have at a time.
 const SENDERS: usize = 64;
@@ -40,6 +43,8 @@ pub(crate) struct RawRing {
     object: Object,
     /// The number of bytes for the frames.
     room: usize,
+    /// The length of the longest message in bytes.
+    capacity: usize,
     options: u32,
     trust: Trust,
 }
@@ -76,9 +81,9 @@ pub(crate) struct Seen {
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
     // SAFETY: the words are atomics, and are valid whatever their bytes are.
     let words: &Words = unsafe { snapshot.words() };
-    let used = words.ring.used();
+    let used = words.ring.used(snapshot.options() & DROP_OLDEST != 0);
     Seen {
-        used: used.min(capacity_of(snapshot.size()) + 32),
+        used: used.min(snapshot.size().saturating_sub(CLAIMS as u64)),
         dropped: words.ring.dropped(),
         senders: snapshot
             .payload()
@@ -91,9 +96,9 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
     }
 }
 
-/// Returns the capacity of a ring whose payload has so many bytes.
-pub(crate) fn capacity_of(payload: u64) -> u64 {
-    payload.saturating_sub(CLAIMS as u64 + 32)
+/// Returns the size of the payload of a ring with this capacity; `None` if no ring is as large.
+fn payload_for(capacity: usize) -> Option<usize> {
+    ring::room_for(capacity)?.checked_add(CLAIMS)
 }
 
 impl RawRing {
@@ -101,8 +106,7 @@ impl RawRing {
     /// are.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawRing, Error> {
         let as_it_is = capacity == 0;
-        let room = ring::room_for(capacity).and_then(|room| room.checked_add(CLAIMS));
-        let (Some(payload), true) = (room, as_it_is || capacity >= 64) else {
+        let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
             let error = Error::invalid(
                 "open",
                 "the capacity of a ring is 64 bytes to 32 TiB, or 0 for one that exists",
@@ -114,22 +118,27 @@ impl RawRing {
             kind: Kind::Ring,
             size: if as_it_is { 0 } else { payload },
             any_size: as_it_is,
+            capacity,
             layout: &place.layout,
             options: (!as_it_is).then_some(options),
         };
         // A ring of zeroes is an empty one.
         let object = Object::open(&place, &spec, |_| {})
             .map_err(|error| if as_it_is { error.no_ring() } else { error })?;
-        let (payload, options) = object.found()?;
-        let room = payload.wrapping_sub(CLAIMS);
-        if payload < CLAIMS + 64 || !room.is_multiple_of(8) {
+        let found = object.found()?;
+        let capacity = usize::try_from(found.capacity).ok();
+        let (Some(capacity), Some(room)) = (
+            capacity.filter(|&capacity| payload_for(capacity) == Some(found.size)),
+            found.size.checked_sub(CLAIMS),
+        ) else {
             return Err(object.error(ErrorKind::Damaged).during(Action::Open));
-        }
+        };
         sys::barrier::take_part();
         Ok(RawRing {
             object,
             room,
-            options,
+            capacity,
+            options: found.options,
             trust: Trust::default(),
         })
     }
@@ -155,7 +164,7 @@ impl RawRing {
             // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
             // attached for writing as long as the object lives.
             area: unsafe { Area::new(self.object.payload().as_ptr().add(CLAIMS), self.room) },
-            capacity: self.room - 32,
+            capacity: self.capacity,
             drops: self.options & DROP_OLDEST != 0,
         }
     }

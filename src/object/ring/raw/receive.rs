@@ -1,6 +1,6 @@
 //! The receiving end.
 
-use super::{RawRing, Watch};
+use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
@@ -17,6 +17,8 @@ use core::{fmt, sync::atomic::Ordering::Relaxed};
 pub(crate) struct ReceiveEnd {
     head: Consumer,
     role: Role,
+    /// For a peeked message that goes round the end of the ring.
+    buffer: PieceBuffer,
     watch: Watch,
 }
 
@@ -44,6 +46,7 @@ impl RawRing {
         Ok(ReceiveEnd {
             head: Consumer::find(self.view()),
             role,
+            buffer: PieceBuffer::default(),
             watch: Watch::default(),
         })
     }
@@ -51,8 +54,10 @@ impl RawRing {
     /// Releases the role of the receiver.
     pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
         if end.role.is_ours() {
+            // Before the next receiver can come.
+            end.head.give_all_back(self.view());
             end.role.release(&self.words().parties.receiver);
-            end.head.wake_sender_for_news(self.view());
+            end.head.wake_sender(self.view());
         }
     }
 
@@ -140,8 +145,39 @@ impl RawRing {
         Ok(received)
     }
 
-    /// Waits for a message, and returns its place.
+    /// Waits for a message, and has its bytes in one piece: see `message`.
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Span, Error> {
+        let message = self.look_for_message(end, deadline)?;
+        let view = self.view();
+        if message.goes_round(view) {
+            if end.buffer.allocate(self.room).is_err() {
+                let error = self.object.error(ErrorKind::OutOfMemory);
+                return Err(error.during(Action::Peek));
+            }
+            view.area
+                .read_round(message.offset, end.buffer.buffer(message.len));
+        }
+        Ok(message)
+    }
+
+    /// Returns the bytes of a message that was peeked at; `None` if this end has not peeked at it.
+    pub fn message<'a>(&'a self, end: &'a ReceiveEnd, message: &ring::Span) -> Option<Piece<'a>> {
+        let view = self.view();
+        if message.goes_round(view) {
+            return end.buffer.piece();
+        }
+        Some(Piece {
+            area: view.area,
+            start: message.offset,
+        })
+    }
+
+    /// Waits for a message, and returns its place.
+    pub fn look_for_message(
+        &self,
+        end: &mut ReceiveEnd,
+        deadline: Deadline,
+    ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
         let ReceiveEnd { head, watch, .. } = end;
         let peers = || self.look_at_senders(watch);

@@ -1,6 +1,6 @@
 //! The sending end.
 
-use super::{RawRing, Watch};
+use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
@@ -18,6 +18,8 @@ pub(crate) struct SendEnd {
     claim: usize,
     /// What was reserved, and neither committed nor aborted.
     reserved: Option<Reserved>,
+    /// For slots that go round the end of the ring.
+    buffer: PieceBuffer,
     watch: Watch,
 }
 
@@ -27,6 +29,10 @@ struct Reserved {
     by: Holder,
     /// Its length in bytes.
     len: usize,
+    /// Where it begins in the ring.
+    offset: usize,
+    /// It goes round the end of the ring, and its bytes are written into the buffer until `commit`.
+    goes_round: bool,
 }
 
 impl SendEnd {
@@ -85,6 +91,7 @@ impl RawRing {
             role,
             claim,
             reserved: None,
+            buffer: PieceBuffer::default(),
             watch: Watch::default(),
         })
     }
@@ -94,7 +101,7 @@ impl RawRing {
         if end.role.is_ours() {
             self.give_up(end);
             end.role.release(&self.senders()[end.claim]);
-            end.tail.wake_receivers(self.view());
+            Producer::wake_receivers(self.view());
         }
     }
 
@@ -219,28 +226,57 @@ impl RawRing {
         }
     }
 
-    /// Finds room for a message, and returns its offset. The senders' lock stays locked until
-    /// `commit` or `abort`.
-    pub fn reserve(
+    /// Finds room for a message: see `slot`. The senders' lock stays locked until `commit` or `abort`.
+    pub fn reserve(&self, end: &mut SendEnd, len: usize, deadline: Deadline) -> Result<(), Error> {
+        self.begin(end, deadline, Action::Reserve)?;
+        let reserved = self
+            .find_slot(end, len, deadline)
+            .inspect_err(|_| self.unlock())?;
+        end.reserved = Some(reserved);
+        Ok(())
+    }
+
+    fn find_slot(
         &self,
         end: &mut SendEnd,
         len: usize,
         deadline: Deadline,
-    ) -> Result<usize, Error> {
-        self.begin(end, deadline, Action::Reserve)?;
-        let SendEnd { tail, watch, .. } = end;
+    ) -> Result<Reserved, Error> {
+        let view = self.view();
+        let SendEnd {
+            tail,
+            watch,
+            buffer,
+            ..
+        } = end;
         let peers = || self.look_at_receiver(watch);
-        match tail.reserve(self.view(), len, deadline, peers) {
-            Ok(offset) => {
-                let by = self.lock_owner().unwrap_or_else(|| self.object.me());
-                end.reserved = Some(Reserved { by, len });
-                Ok(offset)
-            }
-            Err(refused) => {
-                self.unlock();
-                Err(self.explain(refused, deadline, Action::Reserve, len, watch))
-            }
+        let offset = tail
+            .reserve(view, len, deadline, peers)
+            .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
+        let goes_round = view.goes_round(offset, len);
+        if goes_round && buffer.allocate(self.room).is_err() {
+            tail.abort();
+            let error = self.object.error(ErrorKind::OutOfMemory);
+            return Err(error.during(Action::Reserve));
         }
+        Ok(Reserved {
+            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            len,
+            offset,
+            goes_round,
+        })
+    }
+
+    /// Returns where the bytes of the slot are written; `None` if nothing is reserved.
+    pub fn slot<'a>(&'a self, end: &'a SendEnd) -> Option<Piece<'a>> {
+        let reserved = end.reserved.as_ref()?;
+        if reserved.goes_round {
+            return end.buffer.piece();
+        }
+        Some(Piece {
+            area: self.view().area,
+            start: reserved.offset,
+        })
     }
 
     /// Returns whether the calling thread may write and commit what was reserved: it has reserved it
@@ -310,16 +346,21 @@ impl RawRing {
         if !self.has_slot(end) {
             return Err(self.no_slot(end, Action::Commit));
         }
-        match &end.reserved {
-            Some(reserved) if len > reserved.len => {
-                let error = self.object.error(ErrorKind::InvalidArgument);
-                let error = error.during(Action::Commit);
-                return Err(error.with(What::ShortSlot, len as u64, reserved.len as u64));
-            }
-            _ => end.reserved = None,
+        if let Some(reserved) = &end.reserved
+            && len > reserved.len
+        {
+            let error = self.object.error(ErrorKind::InvalidArgument);
+            let error = error.during(Action::Commit);
+            return Err(error.with(What::ShortSlot, len as u64, reserved.len as u64));
         }
-        end.tail.append_message(self.view(), len);
-        end.tail.commit(self.view());
+        let view = self.view();
+        match end.reserved.take() {
+            Some(Reserved {
+                goes_round: true, ..
+            }) => end.tail.append_copy(view, end.buffer.source(len)),
+            _ => end.tail.append_message(view, len),
+        }
+        end.tail.commit(view);
         self.unlock();
         Ok(())
     }

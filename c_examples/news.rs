@@ -1,0 +1,56 @@
+//! Publishes headlines to three readers, one a second, for ever, each of which receives all of them:
+//! news [COUNT [INTERVAL]]
+
+mod support;
+
+use shmkey::{Broadcast, Error, Place};
+use std::{process::ExitCode, time::Duration};
+use support::StopSignals;
+
+/// The readers say the same.
+const CAPACITY: usize = 1024;
+
+const READERS: usize = 3;
+
+fn main() -> ExitCode {
+    match support::repeat_arguments(Duration::from_secs(1)) {
+        Some((count, interval)) => support::end("news", run(count, interval)),
+        None => support::usage("news [COUNT [INTERVAL_IN_SECONDS]]"),
+    }
+}
+
+fn run(count: u64, interval: Duration) -> support::Outcome {
+    let signals = StopSignals::hold();
+    let news = Broadcast::open(Place::path(".", i32::from(b'N'))?, CAPACITY)?;
+    let segment = news.segment();
+
+    let published = publish(&news, count, interval, &signals);
+    drop(news);
+    support::remove_if_last(&segment);
+    Ok(published?)
+}
+
+fn publish(
+    news: &Broadcast,
+    count: u64,
+    interval: Duration,
+    signals: &StopSignals,
+) -> Result<(), Error> {
+    let mut publisher = news.publisher()?;
+    // A reader receives what is published after it has subscribed.
+    while news.subscribers() < READERS {
+        if signals.pause(Duration::from_millis(10)) {
+            return Ok(());
+        }
+    }
+    for number in 1..=count {
+        let headline = format!("Headline {number}");
+        // When there is no room, it waits for the slowest reader; for one that has died, no longer than it takes to
+        // notice that.
+        let publish = |time| publisher.publish_timeout(headline.as_bytes(), time);
+        if signals.unless(publish)?.is_none() || signals.pause(interval) {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Messages from one process to every subscriber.
+//!
+//! | file | what |
+//! |---|---|
+//! | `publisher` | [`BroadcastPublisher`], and a [`BroadcastSlot`] that is written in place |
+//! | `subscriber` | [`Subscriber`], and a [`BroadcastMessage`] that is read in place |
+//! | `raw` | what is behind them, and behind the C functions |
+
+mod publisher;
+mod raw;
+mod subscriber;
+
+pub use publisher::{BroadcastPublisher, BroadcastSlot};
+pub(crate) use raw::{Peeked, PublishEnd, RawBroadcast, SubscribeEnd, look};
+pub use subscriber::{BroadcastMessage, BroadcastMessages, Subscriber};
+
+use crate::{Error, Place, kind::LOSSY};
+#[cfg(doc)]
+use crate::{ErrorKind, Ring};
+use std::sync::Arc;
+
+/// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
+/// capacity, in order.
+///
+/// ```
+/// use shmkey::Broadcast;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a broadcast {}", std::process::id());
+/// // In one process, and in as many others as like to:
+/// let news = Broadcast::open(&name, 64 << 10)?;
+/// let mut reader = news.subscribe()?;
+/// let mut another = news.subscribe()?;
+///
+/// // In the process that publishes:
+/// let mut publisher = Broadcast::open(&name, 64 << 10)?.publisher()?;
+/// publisher.publish(b"rain at noon")?;
+/// drop(publisher); // releases the role: the subscribers' loops end
+///
+/// for message in &mut reader {
+///     assert_eq!(message?, b"rain at noon");
+/// }
+/// assert_eq!(another.iter().count(), 1);
+/// # news.remove()
+/// # }
+/// ```
+///
+/// *Lossless or lossy*, which is an [option](BroadcastOptions::lossy) of the broadcast:
+///
+/// - In a lossless one (the default) no message is lost. The publisher waits for the slowest subscriber when there is no
+///   room. A subscriber that dies is dropped, and the publisher waits for it no longer; one that is stopped or slow
+///   holds the publisher up, and the error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names it.
+/// - In a lossy one the publisher never waits. It overwrites the oldest messages; a subscriber that had not received them
+///   goes on with the oldest message that is there, and [`missed`](Subscriber::missed) counts those between. A torn message is
+///   never returned. Read permission is enough to subscribe.
+///
+/// *Roles.* One process at a time is the [`BroadcastPublisher`], and up to 64 handles at a time are a [`Subscriber`];
+/// one of a lossy broadcast that cannot write does not count. A subscriber receives what is published after it
+/// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is there. Without
+/// subscribers, the publisher does not wait.
+///
+/// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
+/// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
+/// taken the role yet, the subscribers wait. When another process takes it, the broadcast goes on.
+///
+/// *Deaths.* A process can be killed at any instruction. A message that was committed is received; one that was not
+/// is never seen. A process that waits notices the death of the other side within 10 ms during the first 100 ms of its
+/// wait, and within 300 ms later.
+///
+/// *Removal* is that of a [`Ring`].
+///
+/// *Waiting* is that of a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or has to. A
+/// subscriber that cannot write cannot announce that it sleeps, so it is not woken: it notices a message within 8 ms
+/// during the first 100 ms of a wait, and within 250 ms later.
+///
+/// *Threads*: several threads may use a `Broadcast`; one thread at a time uses a `BroadcastPublisher` or a
+/// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.
+/// *Signals*: no method is safe in a signal handler.
+///
+/// *Memory:* 5888 bytes at most and nine eighths of the capacity, of which a message takes 16 bytes and its length rounded up to a
+/// multiple of 64. Nothing is allocated after opening, except where a message is reserved or peeked at that cannot
+/// be accessed in place: it goes round the end of the memory, or the broadcast is lossy and it is peeked at.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    raw: Arc<RawBroadcast>,
+}
+
+/// The options of a [`Broadcast`]: built by [`Broadcast::options`], used by [`open`](BroadcastOptions::open). All
+/// processes that open a broadcast must give the same.
+///
+/// ```
+/// use shmkey::Broadcast;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of broadcast options {}", std::process::id());
+/// let prices = Broadcast::options().lossy(true).open(&name, 4096)?;
+/// let mut slow = prices.subscribe()?;
+/// let mut publisher = prices.publisher()?;
+/// for price in 0..1000_u32 {
+///     publisher.publish(&price.to_ne_bytes())?; // never waits
+/// }
+/// let mut buffer = [0; 4];
+/// slow.recv(&mut buffer)?; // the oldest that is there
+/// assert_eq!(u64::from(u32::from_ne_bytes(buffer)), slow.missed());
+/// # prices.remove()
+/// # }
+/// ```
+///
+/// What happens if the broadcast is missing, and the permissions of a new one, are options of the [`Place`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until `open` is called"]
+pub struct BroadcastOptions {
+    lossy: bool,
+}
+
+impl BroadcastOptions {
+    /// Returns the options of a lossless broadcast.
+    pub const fn new() -> BroadcastOptions {
+        BroadcastOptions { lossy: false }
+    }
+
+    /// Sets whether the publisher overwrites the oldest messages when there is no room, and does not wait.
+    pub const fn lossy(mut self, lossy: bool) -> BroadcastOptions {
+        self.lossy = lossy;
+        self
+    }
+
+    /// Opens the broadcast, or makes it. The capacity is the number of bytes of all messages together, with 16 bytes
+    /// each and rounded up to multiples of 64; and the length of the longest: 64 to 2⁴⁴ − 80. With 0, opens a
+    /// broadcast that exists, whatever its capacity and options are.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if
+    /// it was made with other options or another capacity;
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a capacity out of range;
+    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it is lossless and this process cannot write it.
+    pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
+        let options = if self.lossy { LOSSY } else { 0 };
+        let raw = RawBroadcast::open(place.into(), capacity, options)?;
+        Ok(Broadcast { raw: Arc::new(raw) })
+    }
+}
+
+impl Broadcast {
+    /// Returns the options with which to open a broadcast.
+    pub const fn options() -> BroadcastOptions {
+        BroadcastOptions::new()
+    }
+
+    /// Opens the broadcast, or makes it: a lossless one. Capacity and errors are those of [`BroadcastOptions::open`].
+    pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
+        Broadcast::options().open(place, capacity)
+    }
+
+    /// Takes the role of the publisher.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead is the publisher, this one included;
+    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if this process cannot write;
+    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
+    pub fn publisher(&self) -> Result<BroadcastPublisher, Error> {
+        BroadcastPublisher::take(&self.raw)
+    }
+
+    /// Subscribes: the first message is the next one that is published.
+    ///
+    /// # Errors
+    /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not dead;
+    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast;
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast goes round faster than this
+    /// thread can look where it is, again and again.
+    pub fn subscribe(&self) -> Result<Subscriber, Error> {
+        Subscriber::join(&self.raw, false)
+    }
+
+    /// Subscribes: the first message is the oldest that is there, if there is one.
+    ///
+    /// # Errors
+    /// Those of [`subscribe`](Broadcast::subscribe).
+    pub fn subscribe_from_oldest(&self) -> Result<Subscriber, Error> {
+        Subscriber::join(&self.raw, true)
+    }
+
+    /// Returns the length of the longest message in bytes: the capacity that the broadcast was created with.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.raw.capacity()
+    }
+
+    /// Returns whether the broadcast is lossy.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.raw.is_lossy()
+    }
+
+    /// Returns the number of bytes in use now: those of the messages that are not overwritten, also if all
+    /// subscribers have received them.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.raw.view().used()
+    }
+
+    /// Returns the number of messages that were published, since the broadcast was made.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.raw.view().words.published()
+    }
+
+    /// Returns the number of subscribers, at most 64: those that can write, and have neither unsubscribed nor been
+    /// dropped after their death.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.raw.subscribers()
+    }
+
+    segment_methods!(self, self.raw.object());
+}

@@ -1,0 +1,344 @@
+//! The end that subscribes, for Rust.
+
+use super::{Peeked, RawBroadcast, SubscribeEnd};
+use crate::{Error, ErrorKind, Plain, plain, sync::Deadline};
+use core::iter::FusedIterator;
+use std::{sync::Arc, time::Duration};
+
+/// A subscriber of a [`Broadcast`](crate::Broadcast): it receives all messages. Dropping it unsubscribes.
+///
+/// ```
+/// use shmkey::{Broadcast, ErrorKind};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a subscriber {}", std::process::id());
+/// # let news = Broadcast::open(&name, 4096)?;
+/// # let mut publisher = news.publisher()?;
+/// # publisher.publish_batch(&[b"one", b"two", b"three", b"four"])?;
+/// let mut subscriber = news.subscribe_from_oldest()?;
+/// let mut buffer = [0; 1024];
+/// let len = subscriber.recv(&mut buffer)?;        // waits for a message
+/// assert_eq!(&buffer[..len], b"one");
+///
+/// let mut message = Vec::new();                   // grows to the message's length
+/// subscriber.recv_vec_timeout(&mut message, Duration::from_secs(1))?;
+/// assert_eq!(message, b"two");
+///
+/// for message in subscriber.try_iter() {          // those that are there now
+///     println!("{} bytes", message?.len());
+/// }
+/// let error = subscriber.try_recv(&mut buffer).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+/// # news.remove()
+/// # }
+/// ```
+///
+/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child has no subscription of its
+/// parent's; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless it may only read.
+#[derive(Debug)]
+#[must_use = "a subscriber unsubscribes when it is dropped"]
+pub struct Subscriber {
+    raw: Arc<RawBroadcast>,
+    end: SubscribeEnd,
+}
+
+impl Subscriber {
+    pub(super) fn join(raw: &Arc<RawBroadcast>, from_oldest: bool) -> Result<Subscriber, Error> {
+        let end = raw.subscribe(from_oldest)?;
+        Ok(Subscriber {
+            raw: Arc::clone(raw),
+            end,
+        })
+    }
+
+    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could receive
+    /// them: those that lie between two that it has received, or before the first one. 0 in a lossless broadcast.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.raw.missed(&self.end)
+    }
+
+    /// Receives a message into a buffer; waits for it. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next one;
+    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
+    /// there is no message, and the publisher has released its role or died;
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`;
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has taken this subscriber
+    /// for dead; [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.raw
+            .receive(&mut self.end, buffer.into(), Deadline::Never)
+    }
+
+    /// Receives a message if there is one now. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no message, and those of
+    /// [`recv`](Subscriber::recv).
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.raw
+            .receive(&mut self.end, buffer.into(), Deadline::Now)
+    }
+
+    /// Receives a message; waits for it at most this time on the monotonic clock. Zero is
+    /// [`try_recv`](Subscriber::try_recv). Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if there was no message in time, and those of
+    /// [`recv`](Subscriber::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.raw.receive(&mut self.end, buffer.into(), deadline)
+    }
+
+    /// Receives a message in place of the vector's contents; waits for it. Returns its length in bytes. The
+    /// vector grows if the message is longer than its capacity, and keeps it for the next message.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Subscriber::recv) but [`TooLong`](ErrorKind::TooLong);
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`). Then the vector is empty.
+    pub fn recv_vec(&mut self, message: &mut Vec<u8>) -> Result<usize, Error> {
+        self.raw
+            .receive_vec(&mut self.end, message, Deadline::Never)
+    }
+
+    /// Receives a message as [`recv_vec`](Subscriber::recv_vec) does, if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and those of [`recv_vec`](Subscriber::recv_vec).
+    pub fn try_recv_vec(&mut self, message: &mut Vec<u8>) -> Result<usize, Error> {
+        self.raw.receive_vec(&mut self.end, message, Deadline::Now)
+    }
+
+    /// Receives a message as [`recv_vec`](Subscriber::recv_vec) does; waits for it at most this time.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), and those of [`recv_vec`](Subscriber::recv_vec).
+    pub fn recv_vec_timeout(
+        &mut self,
+        message: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        let deadline = Deadline::after(Some(timeout));
+        self.raw.receive_vec(&mut self.end, message, deadline)
+    }
+
+    /// Returns an iterator over the messages, which waits for each: `Ok` with a message as a vector, or `Err`
+    /// once. It ends when the publisher has released its role ([`Closed`](ErrorKind::Closed)), and after an
+    /// error, such as [`PeerDied`](ErrorKind::PeerDied). `for message in &mut subscriber` is the same.
+    pub fn iter(&mut self) -> BroadcastMessages<'_> {
+        self.messages(Deadline::Never)
+    }
+
+    /// Returns an iterator over the messages that are there, which does not wait. It ends when there is
+    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and otherwise as that of [`iter`](Subscriber::iter).
+    pub fn try_iter(&mut self) -> BroadcastMessages<'_> {
+        self.messages(Deadline::Now)
+    }
+
+    fn messages(&mut self, deadline: Deadline) -> BroadcastMessages<'_> {
+        BroadcastMessages {
+            subscriber: Some(self),
+            deadline,
+        }
+    }
+
+    /// Receives several messages, one behind the other in the buffer, and stores their lengths in bytes;
+    /// waits for the first one, and takes those that are there with it and fit. Returns how many.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Subscriber::recv), if no message was received.
+    pub fn recv_batch(&mut self, buffer: &mut [u8], lengths: &mut [usize]) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::Never)
+    }
+
+    /// Receives several messages as [`recv_batch`](Subscriber::recv_batch) does, if there are any now.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Subscriber::try_recv), if no message was received.
+    pub fn try_recv_batch(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+    ) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::Now)
+    }
+
+    /// Receives several messages as [`recv_batch`](Subscriber::recv_batch) does; waits for the first one at most
+    /// this time.
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Subscriber::recv_timeout), if no message was received.
+    pub fn recv_batch_timeout(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        self.recv_batch_until(buffer, lengths, Deadline::after(Some(timeout)))
+    }
+
+    fn recv_batch_until(
+        &mut self,
+        buffer: &mut [u8],
+        lengths: &mut [usize],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let count = lengths.len();
+        let store = |at: usize, len| lengths[at] = len;
+        self.raw
+            .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
+    }
+
+    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it goes round the end of
+    /// the memory; else to a copy. It stays the next message until it is [released](BroadcastMessage::release).
+    ///
+    /// # Errors
+    /// Those of [`recv`](Subscriber::recv) but [`TooLong`](ErrorKind::TooLong);
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if there is no memory for a copy.
+    pub fn peek(&mut self) -> Result<BroadcastMessage<'_>, Error> {
+        self.peek_until(Deadline::Never)
+    }
+
+    /// Gives access to a message, if there is one now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and those of [`peek`](Subscriber::peek).
+    pub fn try_peek(&mut self) -> Result<BroadcastMessage<'_>, Error> {
+        self.peek_until(Deadline::Now)
+    }
+
+    /// Waits for a message at most this time, and gives access to it.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), and those of [`peek`](Subscriber::peek).
+    pub fn peek_timeout(&mut self, timeout: Duration) -> Result<BroadcastMessage<'_>, Error> {
+        self.peek_until(Deadline::after(Some(timeout)))
+    }
+
+    fn peek_until(&mut self, deadline: Deadline) -> Result<BroadcastMessage<'_>, Error> {
+        let found = self.raw.peek(&mut self.end, deadline)?;
+        Ok(BroadcastMessage {
+            subscriber: self,
+            found,
+        })
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.raw.drop_subscriber(&mut self.end);
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Subscriber {
+    type Item = Result<Vec<u8>, Error>;
+    type IntoIter = BroadcastMessages<'a>;
+
+    fn into_iter(self) -> BroadcastMessages<'a> {
+        self.iter()
+    }
+}
+
+/// An iterator over messages: made by [`Subscriber::iter`] and [`Subscriber::try_iter`].
+#[derive(Debug)]
+#[must_use = "an iterator receives nothing until `next` is called"]
+pub struct BroadcastMessages<'a> {
+    /// `None` after the end.
+    subscriber: Option<&'a mut Subscriber>,
+    deadline: Deadline,
+}
+
+impl Iterator for BroadcastMessages<'_> {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
+        let mut message = Vec::new();
+        let Subscriber { raw, end } = self.subscriber.as_deref_mut()?;
+        match raw.receive_vec(end, &mut message, self.deadline) {
+            Ok(_) => Some(Ok(message)),
+            Err(error) => {
+                self.subscriber = None;
+                let is_end = matches!(error.kind(), ErrorKind::Closed | ErrorKind::WouldBlock);
+                (!is_end).then_some(Err(error))
+            }
+        }
+    }
+}
+
+impl FusedIterator for BroadcastMessages<'_> {}
+
+/// A message that was peeked at: it stays the next one until it is [released](BroadcastMessage::release). See
+/// [`BroadcastSlot`](crate::BroadcastSlot) for an example.
+#[derive(Debug)]
+#[must_use = "a message that is dropped without `release` stays the next one"]
+pub struct BroadcastMessage<'a> {
+    subscriber: &'a mut Subscriber,
+    found: Peeked,
+}
+
+impl BroadcastMessage<'_> {
+    /// Returns the length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Returns whether the message has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads bytes of the message, from an offset on: fills `bytes`.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message, and then
+    /// nothing is read.
+    pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let Subscriber { raw, end } = &*self.subscriber;
+        raw.read_message(end, &self.found, offset, bytes)
+    }
+
+    /// Returns a copy of the value at an offset, which needs no alignment.
+    ///
+    /// # Errors
+    /// Those of [`read_at`](BroadcastMessage::read_at).
+    pub fn get<T: Plain>(&self, offset: usize) -> Result<T, Error> {
+        plain::read(|bytes| self.read_at(offset, bytes))
+    }
+
+    /// Returns a copy of the message.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        // All of the message lies inside it.
+        let _ = self.read_at(0, &mut bytes);
+        bytes
+    }
+
+    /// Returns the address of the message's first byte: [`len`](BroadcastMessage::len) bytes. A hostile process can write
+    /// them at any time.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        let Subscriber { raw, end } = &*self.subscriber;
+        raw.message_address(end, &self.found)
+    }
+
+    /// Releases the message, so that the one behind it is the next.
+    ///
+    /// # Errors
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`;
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has taken this subscriber for
+    /// dead: then what was read may be anything.
+    pub fn release(self) -> Result<(), Error> {
+        let Subscriber { raw, end } = &mut *self.subscriber;
+        raw.release(end, self.found)
+    }
+}

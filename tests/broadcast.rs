@@ -1,0 +1,477 @@
+//! The broadcast: each subscriber receives each message whole and in order, or knows what it has missed, and
+//! no death and no slow process harms another one.
+
+mod support;
+
+use shmkey::{Broadcast, BroadcastOptions, ErrorKind, Key, Place, Segment, Subscriber};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+};
+use support::{AGES, Environment, Random, SOON, helper_task, kind, say, wait_to_be_told};
+
+fn open(name: &str, capacity: usize) -> Broadcast {
+    Broadcast::open(name, capacity).unwrap()
+}
+
+fn lossy() -> BroadcastOptions {
+    Broadcast::options().lossy(true)
+}
+
+/// A message whose length and bytes depend on its number.
+fn numbered(number: u64) -> Vec<u8> {
+    let len = match number % 10 {
+        0 => 0,
+        1..=6 => (number * 7 % 200) as usize,
+        7 | 8 => (number * 131 % 9000) as usize,
+        _ => 16_000 + (number * 1_313 % 30_000) as usize,
+    };
+    let mut random = Random::seeded(number);
+    let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
+    number
+        .to_le_bytes()
+        .into_iter()
+        .chain(words.take(len))
+        .collect()
+}
+
+#[track_caller]
+fn expect_numbered(bytes: &[u8], number: u64) {
+    assert!(
+        bytes == numbered(number),
+        "message {number}: {} bytes came",
+        bytes.len()
+    );
+}
+
+/// Receives what is published by another process, from this number on and so many.
+fn receive_numbered(subscriber: &mut Subscriber, first: u64, count: u64) {
+    let mut message = Vec::new();
+    for number in first..first + count {
+        subscriber.recv_vec_timeout(&mut message, AGES).unwrap();
+        expect_numbered(&message, number);
+    }
+}
+
+/// Not a test of its own: what the helpers do.
+#[test]
+fn helper_process() {
+    let Some((task, name)) = helper_task() else {
+        return;
+    };
+    let words: Vec<&str> = task.split(' ').collect();
+    let number = |at: usize| words[at].parse::<u64>().unwrap();
+    let news = Broadcast::open(name.as_str(), 0).unwrap();
+    match words[0] {
+        "publish" => {
+            let mut publisher = news.publisher().unwrap();
+            for number in number(1)..number(1) + number(2) {
+                publisher.publish_timeout(&numbered(number), AGES).unwrap();
+            }
+            say("published");
+            wait_to_be_told();
+        }
+        "reserve" => {
+            let mut publisher = news.publisher().unwrap();
+            let mut slot = publisher.reserve(200).unwrap();
+            slot.write_at(0, &[1; 200]).unwrap();
+            say("reserved");
+            wait_to_be_told();
+        }
+        "receive" => {
+            let mut subscriber = news.subscribe().unwrap();
+            say("subscribed");
+            receive_numbered(&mut subscriber, number(1), number(2));
+            say("received");
+            wait_to_be_told();
+        }
+        other => panic!("no such task: {other}"),
+    }
+}
+
+#[test]
+fn messages_of_every_length_come_to_each_subscriber() {
+    for capacity in [64, 72, 100, 1000, 4096, 50_000] {
+        for options in [Broadcast::options(), lossy()] {
+            let test = Environment::new();
+            let news = options.open(test.name(), capacity).unwrap();
+            let capacity = news.capacity();
+            let mut publisher = news.publisher().unwrap();
+            let mut subscribers: Vec<_> = (0..3).map(|_| news.subscribe().unwrap()).collect();
+            let mut buffer = vec![0; capacity];
+            for round in 0..200 {
+                let len = if round % 3 == 0 {
+                    capacity
+                } else {
+                    round * 37 % (capacity + 1)
+                };
+                let message: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
+                publisher.try_publish(&message).unwrap();
+                for subscriber in &mut subscribers {
+                    assert_eq!(subscriber.try_recv(&mut buffer).unwrap(), len);
+                    assert_eq!(buffer[..len], message);
+                }
+            }
+            assert_eq!(
+                kind(publisher.try_publish(&vec![0; capacity + 1])),
+                ErrorKind::TooLong
+            );
+            assert_eq!(news.published(), 200);
+        }
+    }
+}
+
+#[test]
+fn the_next_message_is_the_first_or_the_oldest_that_is_there() {
+    let test = Environment::new();
+    let news = open(test.name(), 4096);
+    let mut publisher = news.publisher().unwrap();
+    for number in 0..10_u8 {
+        publisher.publish(&[number]).unwrap();
+    }
+    let mut next = news.subscribe().unwrap();
+    let mut oldest = news.subscribe_from_oldest().unwrap();
+    assert_eq!(kind(next.try_recv(&mut [0; 8])), ErrorKind::WouldBlock);
+    publisher.publish(&[10]).unwrap();
+    drop(publisher);
+    let all = |subscriber: &mut Subscriber| -> Vec<u8> {
+        subscriber
+            .iter()
+            .map(|message| message.unwrap()[0])
+            .collect()
+    };
+    assert_eq!(all(&mut next), [10]);
+    assert_eq!(all(&mut oldest), (0..=10).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_message_is_written_and_read_in_place_wherever_it_lies() {
+    for options in [Broadcast::options(), lossy()] {
+        let test = Environment::new();
+        let news = options.open(test.name(), 1000).unwrap();
+        let mut publisher = news.publisher().unwrap();
+        let mut subscriber = news.subscribe().unwrap();
+        for round in 0..100_u64 {
+            let len = 100 + (round as usize * 61) % 800;
+            let mut slot = publisher.try_reserve(len + 7).unwrap();
+            slot.set(0, round).unwrap();
+            slot.write_at(8, &vec![round as u8; len - 8]).unwrap();
+            slot.truncate(len);
+            assert_eq!(kind(slot.write_at(len - 3, b"long")), ErrorKind::OutOfRange);
+            assert!(!slot.as_mut_ptr().is_null());
+            slot.commit().unwrap();
+            drop(publisher.try_reserve(40).unwrap()); // aborted
+            for _ in 0..2 {
+                let message = subscriber.try_peek().unwrap();
+                assert_eq!(
+                    (message.len(), message.get::<u64>(0).unwrap()),
+                    (len, round)
+                );
+                assert_eq!(message.to_vec()[8..], vec![round as u8; len - 8]);
+                assert_eq!(
+                    kind(message.read_at(len - 3, &mut [0; 4])),
+                    ErrorKind::OutOfRange
+                );
+            }
+            subscriber.try_peek().unwrap().release().unwrap();
+        }
+        assert_eq!(kind(subscriber.try_peek()), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn batches_come_together() {
+    let test = Environment::new();
+    let news = open(test.name(), 1000);
+    let mut publisher = news.publisher().unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    let message = [7; 100];
+    let sent = publisher.try_publish_batch(&[&message[..]; 20]).unwrap();
+    assert!((7..20).contains(&sent), "{sent} of 128 bytes in 1000");
+    assert_eq!(kind(publisher.try_publish(&message)), ErrorKind::WouldBlock);
+    let (mut buffer, mut lengths) = ([0; 450], [0; 30]);
+    assert_eq!(
+        subscriber
+            .try_recv_batch(&mut buffer, &mut lengths)
+            .unwrap(),
+        4
+    );
+    let mut received = 4;
+    while received < sent {
+        received += subscriber
+            .try_recv_batch(&mut buffer, &mut lengths)
+            .unwrap();
+    }
+    assert_eq!(received, sent);
+    assert_eq!(
+        kind(subscriber.try_recv(&mut buffer)),
+        ErrorKind::WouldBlock
+    );
+    publisher.publish(&message).unwrap();
+    assert_eq!(
+        kind(subscriber.try_recv(&mut buffer[..99])),
+        ErrorKind::TooLong
+    );
+    assert_eq!(
+        subscriber.try_recv(&mut buffer).unwrap(),
+        100,
+        "it has stayed"
+    );
+}
+
+/// Each of three processes receives all of a stream, which is longer than there is room for.
+#[test]
+fn other_processes_receive_all() {
+    let test = Environment::new();
+    let news = open(test.name(), 64 << 10);
+    let mut readers: Vec<_> = (0..3).map(|_| test.helper("receive 0 600")).collect();
+    for reader in &mut readers {
+        reader.expect("subscribed");
+    }
+    let mut publisher = news.publisher().unwrap();
+    for number in 0..600 {
+        publisher.publish_timeout(&numbered(number), AGES).unwrap();
+    }
+    for reader in &mut readers {
+        reader.expect("received");
+    }
+}
+
+/// A subscriber of a lossy broadcast knows how many messages it has missed, and none that it gets is torn.
+#[test]
+fn an_overtaken_subscriber_knows_what_it_missed() {
+    const LAST: u64 = 5_000;
+    let test = Environment::new();
+    let news = lossy().open(test.name(), 100_000).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut subscriber = news.subscribe().unwrap();
+            let done = &done;
+            scope.spawn(move || {
+                let (mut message, mut received) = (Vec::new(), 0);
+                while subscriber.recv_vec_timeout(&mut message, AGES).is_ok() {
+                    let number = u64::from_le_bytes(message[..8].try_into().unwrap());
+                    expect_numbered(&message, number);
+                    received += 1;
+                    assert_eq!(subscriber.missed() + received, number + 1);
+                    if number == LAST {
+                        done.store(true, Relaxed);
+                        break;
+                    }
+                }
+            });
+        }
+        let mut publisher = news.publisher().unwrap();
+        for number in 0..=LAST {
+            publisher.try_publish(&numbered(number)).unwrap();
+        }
+    });
+    assert!(done.load(Relaxed));
+}
+
+#[test]
+fn the_slowest_subscriber_is_named() {
+    let test = Environment::new();
+    let news = open(test.name(), 1000);
+    let mut publisher = news.publisher().unwrap();
+    let mut here = news.subscribe().unwrap();
+    let mut other = test.helper("receive 0 0");
+    other.expect("received");
+    let id = other.child.id();
+    while publisher.try_publish(&[0; 100]).is_ok() {
+        here.recv(&mut [0; 100]).unwrap();
+    }
+    // SAFETY: it is a child of this process that was not waited for.
+    unsafe { libc::kill(id as i32, libc::SIGSTOP) };
+    let error = publisher.publish_timeout(&[0; 100], SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let text = error.to_string();
+    let end = format!(
+        "publish: ETIMEDOUT: there is no room for 100 bytes; process {id} (stopped) is the slowest subscriber"
+    );
+    assert!(text.ends_with(&end), "{text}");
+    // SAFETY: as above.
+    unsafe { libc::kill(id as i32, libc::SIGCONT) };
+    other.kill();
+    publisher.publish_timeout(&[0; 100], AGES).unwrap();
+    assert_eq!(news.subscribers(), 1, "the dead one was dropped");
+    while here.try_recv(&mut [0; 100]).is_ok() {}
+    publisher.try_publish(&[0; 900]).unwrap();
+}
+
+/// The publisher sleeps until a subscriber has died, and goes on by itself; those that live miss nothing.
+#[test]
+fn a_dead_subscriber_is_waited_for_no_longer() {
+    let test = Environment::new();
+    let news = open(test.name(), 4096);
+    let mut dead = test.helper("receive 0 0");
+    dead.expect("received");
+    thread::scope(|scope| {
+        let mut here = news.subscribe().unwrap();
+        scope.spawn(move || receive_numbered(&mut here, 0, 7));
+        let mut publisher = news.publisher().unwrap();
+        let publishing = scope.spawn(move || {
+            for number in 0..7 {
+                publisher.publish_timeout(&numbered(number), AGES).unwrap();
+            }
+            for _ in 0..200 {
+                publisher.publish_timeout(b"and on", AGES).unwrap();
+            }
+        });
+        dead.kill();
+        publishing.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_dead_publisher_has_committed_is_received() {
+    let test = Environment::new();
+    let news = open(test.name(), 64 << 10);
+    let mut subscriber = news.subscribe().unwrap();
+    let mut first = test.helper("publish 0 7");
+    first.expect("published");
+    first.kill();
+    let mut second = test.helper("reserve");
+    second.expect("reserved");
+    assert_eq!(kind(news.publisher()), ErrorKind::Busy);
+    second.kill();
+    receive_numbered(&mut subscriber, 0, 7);
+    let error = subscriber.recv(&mut [0; 64]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PeerDied);
+    assert!(
+        error.to_string().contains("(dead), the publisher, died"),
+        "{error}"
+    );
+    let mut publisher = news.publisher().unwrap();
+    publisher.publish(&numbered(7)).unwrap();
+    receive_numbered(&mut subscriber, 7, 1);
+    assert_eq!(
+        kind(subscriber.try_recv(&mut [0; 64])),
+        ErrorKind::WouldBlock
+    );
+    drop(publisher);
+    assert_eq!(kind(subscriber.recv(&mut [0; 64])), ErrorKind::Closed);
+}
+
+#[test]
+fn a_child_has_none_of_the_roles() {
+    let test = Environment::new();
+    let news = open(test.name(), 4096);
+    let mut publisher = news.publisher().unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    publisher.publish(b"before").unwrap();
+    // SAFETY: the child makes calls that are allowed there, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = kind(publisher.publish(b"child")) == ErrorKind::Busy
+            && kind(publisher.reserve(3)) == ErrorKind::Busy
+            && kind(subscriber.try_recv(&mut [0; 8])) == ErrorKind::NotOwner
+            && kind(subscriber.try_peek()) == ErrorKind::NotOwner;
+        drop((publisher, subscriber));
+        // SAFETY: it ends the child, and nothing else.
+        unsafe { libc::_exit(i32::from(!refused)) };
+    }
+    let mut status = 0;
+    // SAFETY: it is a child of this process.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    publisher.publish(b"after").unwrap();
+    let mut message = Vec::new();
+    for expected in [&b"before"[..], b"after"] {
+        subscriber.try_recv_vec(&mut message).unwrap();
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn the_65th_subscriber_is_refused_until_one_leaves() {
+    let test = Environment::new();
+    let news = open(test.name(), 4096);
+    let mut subscribers: Vec<_> = (0..64).map(|_| news.subscribe().unwrap()).collect();
+    assert_eq!(news.subscribers(), 64);
+    let error = news.subscribe().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::LimitReached, libc::ENOSPC)
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains("64 handles are subscribed already; one more can subscribe when"),
+        "{text}"
+    );
+    drop(subscribers.swap_remove(20));
+    subscribers.push(news.subscribe().unwrap());
+    let mut publisher = news.publisher().unwrap();
+    publisher.publish(b"to all").unwrap();
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.try_recv(&mut [0; 8]).unwrap(), 6);
+    }
+}
+
+#[test]
+fn read_permission_is_enough_for_a_lossy_one() {
+    let test = Environment::with_names(&["lossless"]);
+    let news = lossy().open(test.name(), 4096).unwrap();
+    let mut publisher = news.publisher().unwrap();
+    let place = || Place::from(test.name()).read_only(true);
+    let there = lossy().open(place(), 4096).unwrap();
+    let mut readers: Vec<_> = (0..70).map(|_| there.subscribe().unwrap()).collect();
+    assert_eq!(there.subscribers(), 0);
+    publisher.publish(b"one").unwrap();
+    for reader in &mut readers {
+        assert_eq!(reader.recv(&mut [0; 8]).unwrap(), 3);
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(readers[0].recv_timeout(&mut [0; 8], AGES).unwrap(), 5));
+        publisher.publish(b"three").unwrap();
+    });
+    assert_eq!(kind(there.publisher()), ErrorKind::ReadOnly);
+    let lossless = test.named("lossless");
+    let _news = open(&lossless, 4096);
+    let read_only = Place::from(lossless.as_str()).read_only(true);
+    assert_eq!(kind(Broadcast::open(read_only, 4096)), ErrorKind::ReadOnly);
+}
+
+#[test]
+fn it_is_opened_as_it_was_made() {
+    let test = Environment::new();
+    assert_eq!(
+        kind(Broadcast::open(test.name(), 0)),
+        ErrorKind::KeyNotFound
+    );
+    assert_eq!(
+        kind(Broadcast::open(test.name(), 63)),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(
+        kind(Broadcast::open(test.name(), usize::MAX)),
+        ErrorKind::InvalidArgument
+    );
+    let _made = lossy().open(test.name(), 1000).unwrap();
+    let there = open(test.name(), 0);
+    assert!(there.is_lossy() && there.capacity() == 1000);
+    let error = Broadcast::open(test.name(), 1000).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(
+            "made with a capacity of 1000 bytes, lossy and no name of a layout, \
+             asked for with a capacity of 1000 bytes, lossless"
+        ),
+        "{text}"
+    );
+    assert_eq!(
+        kind(lossy().open(test.name(), 2000)),
+        ErrorKind::WrongLayout
+    );
+    assert_eq!(
+        kind(shmkey::Ring::open(test.name(), 1000)),
+        ErrorKind::WrongKind
+    );
+    let size = Segment::open(Key::from_name(test.name()).unwrap())
+        .unwrap()
+        .status()
+        .unwrap()
+        .size;
+    assert!(size <= 5888 + 1000 * 9 / 8 + 1, "{size}");
+}
