@@ -32,7 +32,7 @@
 //! # Room
 //!
 //! The receiver keeps lines back, those that it has not cleared and those that it has not told of. They are never
-//! more than [`lag`]; by so much is the ring larger than the longest message. So an empty ring takes a message of
+//! more than `lag`; by so much is the ring larger than the longest message. So an empty ring takes a message of
 //! its whole capacity, whatever was received before.
 //!
 //! Positions count bytes ever written, and never wrap; a position's offset is what is left of it modulo the room.
@@ -239,7 +239,7 @@ impl View<'_> {
 
     /// Returns how far a sender may write frames, with this `head`: so far that those that are not released have at
     /// most the size of that of the longest message. What the receiver has released and not freed does not
-    /// count, except while it is about to free more than [`lag`].
+    /// count, except while it is about to free more than `lag`.
     fn room_end(&self, head: u64) -> u64 {
         let first = if self.drops {
             head
