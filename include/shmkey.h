@@ -118,6 +118,14 @@
 // multiple of 64.
 typedef struct shm_broadcast shm_broadcast;
 
+// A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
+// waits, until a thread that has changed the bytes notifies it.
+//
+// No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
+// taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
+// threads by at most 300 ms.
+typedef struct shm_condvar shm_condvar;
+
 // The newest value of something: one handle publishes it, any number read it, and none waits for another. A reader
 // sees the newest value, and always a whole one; it can miss values in between.
 //
@@ -153,6 +161,16 @@ typedef struct shm_mutex shm_mutex;
 // most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
 // so an empty ring accepts a message of the whole capacity.
 typedef struct shm_ring shm_ring;
+
+// A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
+// changes them, and they survive the death of all of them. After the death of a writer, each reader and writer is
+// notified (EOWNERDEAD), until a writer has put the bytes in order.
+//
+// Readers and writers get their turns in one order: a thread that comes while a writer waits, waits behind it. A thread
+// that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms, and within 300 ms
+// later. Between PID namespaces, a lock is recovered when the process of that thread has ended: shmkey(3) says what
+// this takes.
+typedef struct shm_rwlock shm_rwlock;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
 // while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
@@ -679,6 +697,235 @@ SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 // mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
+
+// Opens a condition variable, or creates it. All processes make this call; it waits up to 5 seconds until another
+// process has created the condition variable.
+//
+// name: 1 to 256 bytes of any value and a NUL.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
+//
+// Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
+// shm_remove(shm_condvar_id(condvar)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the
+// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
+// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
+// for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
+
+// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
+// takes 1024 bytes. Otherwise it does what shm_condvar_open() does, and fails as that does.
+//
+// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
+// during the call only.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_condvar_close() closes; or NULL.
+// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset
+// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
+// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
+// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
+
+// Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
+// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
+// the thread HAS the mutex. Signals do not end the wait.
+//
+// condvar: a handle that is open.
+// mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
+// notification; the wait for the mutex after that has no limit.
+//
+// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
+// for shm_mutex_lock(); or -1.
+// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+// The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
+// bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
+// -1; EFAULT condvar or mutex is NULL.
+// Threads: the one that has the mutex; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
+
+// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, and need not.
+//
+// condvar: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_notify_one(struct shm_condvar *condvar);
+
+// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, and need not.
+//
+// condvar: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_notify_all(struct shm_condvar *condvar);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// condvar: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_id(const struct shm_condvar *condvar);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// condvar: a handle that is open.
+//
+// Returns: 1 if it has been removed, 0 if not; or -1.
+// Errors: EFAULT condvar is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
+
+// Closes a handle. A child made by fork(2) closes its own copy.
+//
+// condvar: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
+void shm_condvar_close(struct shm_condvar *condvar);
+
+// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
+// up to 5 seconds until another process has created the lock.
+//
+// name: 1 to 256 bytes of any value and a NUL.
+// size: how many bytes the lock protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
+//
+// Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
+// shm_remove(shm_rwlock_id(lock)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
+// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
+// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
+// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
+// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
+// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
+// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
+// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
+
+// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 5184 bytes and size. Otherwise it does what shm_rwlock_open() does, and fails as that does.
+//
+// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
+// the call only.
+// size: how many bytes the lock protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_rwlock_close() closes; or NULL.
+// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+
+// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the lock
+// after two of them. A thread may lock it for reading several times, and unlocks it as often. Signals do not end the
+// wait.
+//
+// lock: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with it
+// and left bytes that may be half changed; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not
+// a failure, and does not change errno and shm_last_error().
+// Errors: ETIMEDOUT it was not the turn of this thread for that long; EAGAIN another thread has it locked for writing,
+// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it locked
+// for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as consistent: create the lock
+// again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
+SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
+
+// Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
+// after two of them. Signals do not end the wait.
+//
+// lock: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with
+// it: put the bytes in order and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost to all
+// processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does not change
+// errno and shm_last_error().
+// Errors: ETIMEDOUT other threads had the lock for that long; EAGAIN another thread has it, or is just locking it, and
+// timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE a writer
+// died, and the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is
+// less than -1; EFAULT lock is NULL.
+// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
+SHMKEY_MUST_USE int shm_rwlock_write(struct shm_rwlock *lock, int64_t timeout);
+
+// Returns the bytes that a reader-writer lock protects. A thread may read them while it has the lock, and change them
+// while it has the lock for writing.
+//
+// lock: a handle that is open.
+//
+// Returns: their address, 64-byte aligned, the same until the handle is closed; or NULL.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE void *shm_rwlock_data(struct shm_rwlock *lock);
+
+// Marks the bytes as consistent, after shm_rwlock_write() has returned EOWNERDEAD.
+//
+// lock: a handle that is open.
+//
+// Returns: 0, also if they are marked already; or -1.
+// Errors: EPERM this thread does not have the lock for writing; EFAULT lock is NULL.
+// Threads: the one that has the lock; not in a signal handler.
+int shm_rwlock_consistent(struct shm_rwlock *lock);
+
+// Unlocks a reader-writer lock that this thread has for reading or for writing.
+//
+// lock: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EPERM this thread does not have the lock; EFAULT lock is NULL.
+// Threads: the one that has the lock; not in a signal handler.
+int shm_rwlock_unlock(struct shm_rwlock *lock);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// lock: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_rwlock_id(const struct shm_rwlock *lock);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// lock: a handle that is open.
+//
+// Returns: 1 if it has been removed, 0 if not; or -1.
+// Errors: EFAULT lock is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
+
+// Closes a handle. Unlock before: a lock that is closed while this thread has it stays locked until the thread ends. A
+// child made by fork(2) closes its own copy.
+//
+// lock: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
+void shm_rwlock_close(struct shm_rwlock *lock);
 
 // Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
 // to 5 seconds until another process has created the latest value.

@@ -18,6 +18,12 @@ use core::ffi::{c_char, c_int, c_void};
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
+impl shm_mutex {
+    pub(super) fn raw(&self) -> &mutex::RawMutex {
+        &self.0
+    }
+}
+
 /// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
 /// up to 5 seconds until another process has created the mutex.
 ///
