@@ -245,7 +245,7 @@ impl Failure {
     /// Returns the failure that such integers stand for; `None` if there is none.
     pub fn from_words([tags, names, number, other]: [u64; 4]) -> Option<Failure> {
         let [kind, object, action, what] = (tags as u32).to_ne_bytes();
-        let mut kinds = ErrorKind::OF_OBJECTS.into_iter();
+        let mut kinds = ErrorKind::OF_OBJECTS.iter().copied();
         let mut objects = Kind::ALL.into_iter();
         Some(Failure {
             kind: kinds.find(|&known| known as u8 == kind)?,
@@ -641,7 +641,7 @@ mod tests {
         for (index, what) in What::ALL.into_iter().enumerate() {
             assert_eq!(what as usize, index);
         }
-        for kind in ErrorKind::OF_OBJECTS {
+        for &kind in ErrorKind::OF_OBJECTS {
             let failure = Failure {
                 kind,
                 number: 7,
@@ -651,6 +651,15 @@ mod tests {
             let same = Failure::from_words(failure.to_words()).unwrap();
             assert_eq!(format!("{same:?}"), format!("{failure:?}"));
         }
+    }
+
+    /// Reserving and peeking in a ring may fail for want of memory.
+    #[test]
+    fn an_object_can_lack_memory() {
+        let mut failure = failure();
+        failure.kind = ErrorKind::OutOfMemory;
+        assert_eq!(failure.kind.errno_of_object(), libc::ENOMEM);
+        assert!(Failure::from_words(failure.to_words()).is_some());
     }
 
     /// A C program may hand over anything, and a segment may hold anything.
