@@ -6,6 +6,7 @@ use crate::{
     object::trust::Trust,
     object::{Kind, Object, Spec},
     sync::{self, Acquired, Deadline, LockError},
+    sys,
 };
 use core::{fmt, marker::PhantomData};
 use std::time::Duration;
@@ -97,8 +98,10 @@ impl RawRwLock {
             layout: &place.layout,
             options: None,
         };
+        let object = Object::open(place, &spec, first)?;
+        sys::barrier::take_part();
         Ok(RawRwLock {
-            object: Object::open(place, &spec, first)?,
+            object,
             trust: Trust::default(),
         })
     }
@@ -186,6 +189,14 @@ impl RawRwLock {
     /// overwritten the lock: then this thread has nothing to unlock.
     #[inline]
     fn unlock_reading(&self) {
+        let me = self.object.me_if_known();
+        if !me.is_some_and(|me| self.words().unlock_reading_at_once(me.bits())) {
+            self.unlock_reading_slow();
+        }
+    }
+
+    #[cold]
+    fn unlock_reading_slow(&self) {
         let me = self.object.me().bits();
         let _ = self.words().unlock_reading(me, &self.object);
     }

@@ -30,7 +30,7 @@ pub fn sections() -> Vec<Section> {
         vec![
             Row(
                 "one reader / Mutex",
-                alone::<shmkey::Mutex<u64>>,
+                alone::<Idle>,
                 alone::<shmkey::RwLock<u64>>,
                 1.2,
             ),
@@ -38,7 +38,7 @@ pub fn sections() -> Vec<Section> {
                 "one reader / pthread_rwlock",
                 alone::<posix::RwLock>,
                 alone::<shmkey::RwLock<u64>>,
-                1.0,
+                1.2,
             ),
             Row(
                 "two readers, two CPUs / pthread_rwlock",
@@ -49,12 +49,20 @@ pub fn sections() -> Vec<Section> {
         ]
     };
     let turns = || {
-        vec![Row(
-            "ping-pong, two CPUs / pthread_cond",
-            ping_pong::<posix::Turn>,
-            ping_pong::<Turn>,
-            1.1,
-        )]
+        vec![
+            Row(
+                "ping-pong, two CPUs / pthread_cond",
+                ping_pong::<posix::Turn>,
+                ping_pong::<Turn>,
+                1.1,
+            ),
+            Row(
+                "ping-pong, one CPU / pthread_cond",
+                |cpus, amount| ping_pong::<posix::Turn>(Cpus(cpus.0, cpus.0), amount),
+                |cpus, amount| ping_pong::<Turn>(Cpus(cpus.0, cpus.0), amount),
+                1.1,
+            ),
+        ]
     };
     vec![
         section("Reader-writer lock: read and unlock", LOCKS, readers),
@@ -81,6 +89,19 @@ fn section(title: &str, amount: Amount, rows: fn() -> Vec<Row>) -> Section {
             }
             Ok(())
         }),
+    }
+}
+
+/// A mutex whose holder does nothing, as the readers here.
+struct Idle(shmkey::Mutex<u64>);
+
+impl Lock for Idle {
+    fn new() -> Result<Self, Failure> {
+        Lock::new().map(Idle)
+    }
+    #[inline]
+    fn locked(&self, work: impl FnOnce()) {
+        self.0.locked(work);
     }
 }
 

@@ -4,6 +4,9 @@
 //! unchanged. So a notification after the release is never missed, and a thread that begins to wait after a
 //! notification cannot take it from one that waited before: it has read the new count.
 //!
+//! *Yielding.* A thread that waits on the processor where the last notification came from yields a few times before
+//! it sleeps: the thread that notifies it next may be waiting for this processor, and then makes no system call.
+//!
 //! *Deaths.* All threads that wait find the changed count at the end of their slice at the latest. So a thread
 //! that is killed when it was woken, or between the change and the wake-up, delays the others and no more.
 //! The mutex tells whether its owner has died.
@@ -11,10 +14,10 @@
 use super::{
     atomic::{
         self, AtomicU32,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{self, Acquire, Relaxed, Release},
     },
     mutex::{Acquired, Condition, LockError, Mutex, NotOwner, Threads},
-    wait::{Deadline, Sleep},
+    wait::{self, Deadline, Sleep},
 };
 
 /// The condition variable in a segment: 8 bytes, all zero at first.
@@ -23,7 +26,8 @@ use super::{
 pub struct Condvar {
     /// The count of notifications in the upper 31 bits, [`W`] in the lowest.
     word: AtomicU32,
-    reserved: AtomicU32,
+    /// The processor on which the last thread ran that notified, and 1; 0 if that is unknown.
+    cpu: AtomicU32,
 }
 
 /// A thread sleeps, or is about to.
@@ -60,7 +64,7 @@ impl Condvar {
     ) -> Result<Waited, WaitError> {
         // Relaxed: the release of the mutex orders it before any change that another thread makes with the
         // mutex held.
-        let seen = self.word.fetch_or(W, Relaxed) | W;
+        let count = self.count(Relaxed);
         let is_consistent = mutex.look().1 == Condition::Consistent;
         mutex
             .unlock(threads)
@@ -68,7 +72,7 @@ impl Condvar {
         if !is_consistent {
             return Err(WaitError::NotRecoverable); // since this unlock
         }
-        let timed_out = !self.sleep(seen, deadline);
+        let timed_out = !self.await_another(count, deadline);
         match mutex.lock(me, threads, Deadline::Never) {
             Ok(acquired) => Ok(Waited {
                 acquired,
@@ -80,31 +84,51 @@ impl Condvar {
         }
     }
 
-    /// Sleeps until the count differs from that in `seen`. Returns false if it did not before the deadline.
-    fn sleep(&self, seen: u32, deadline: Deadline) -> bool {
+    /// Waits until the count of notifications is another one. Returns false if it was the same at the deadline.
+    fn await_another(&self, count: u32, deadline: Deadline) -> bool {
+        // Relaxed: any value is harmless.
+        let notifier = self.cpu.load(Relaxed).checked_sub(1);
+        if !matches!(deadline, Deadline::Now) && wait::is_here(notifier) {
+            // Acquire: as below.
+            let is_another = || (self.count(Acquire) != count).then_some(());
+            if wait::yield_for(is_another).is_some() {
+                return true;
+            }
+        }
         let mut sleep = Sleep::until(deadline);
         // No holder can die here; only a wake-up may be lost, with a process that was killed.
         sleep.look_often(false);
+        let mut in_time = true;
         loop {
-            // W is part of `seen`. If it has been cleared since, the kernel returns at once.
-            let in_time = atomic::sleep_half(&self.word, seen, &mut sleep);
             // Acquire: pairs with the release in `notify_one` and `notify_all`.
-            let mut word = self.word.load(Acquire);
-            if word & W == 0 {
-                word = self.word.fetch_or(W, Acquire) | W;
-            }
-            if word != seen {
+            let word = self.word.fetch_or(W, Acquire) | W;
+            if word >> 1 != count {
                 return true;
             }
             if !in_time {
                 return false;
             }
+            // If W has been cleared since, the kernel returns at once.
+            in_time = atomic::sleep_half(&self.word, word, &mut sleep);
         }
+    }
+
+    fn count(&self, order: Ordering) -> u32 {
+        self.word.load(order) >> 1
+    }
+
+    /// Tells the threads that wait on which processor this one runs.
+    #[inline]
+    fn tell_cpu(&self) {
+        // Relaxed: it orders nothing.
+        let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.wrapping_add(1));
+        self.cpu.store(cpu, Relaxed);
     }
 
     /// Notifies one thread that waits.
     #[inline]
     pub fn notify_one(&self) {
+        self.tell_cpu();
         // Release: a thread that sees the new count sees what this one wrote before, also if it notifies without
         // the mutex.
         let word = self.word.fetch_add(ONE, Release).wrapping_add(ONE);
@@ -139,6 +163,7 @@ impl Condvar {
     /// Notifies all threads that wait.
     #[inline]
     pub fn notify_all(&self) {
+        self.tell_cpu();
         let mut word = self.word.load(Relaxed);
         loop {
             let next = word.wrapping_add(ONE) & !W;

@@ -1,7 +1,7 @@
 //! The robust reader-writer lock: a mutex, and a slot for each reader.
 //!
 //! *Read* is one compare-and-swap in a slot on a cache line of its own, and a look at the mutex: if no
-//! thread holds it, the calling thread has the lock. *Unlock* is one compare-and-swap back. So readers on
+//! thread holds it, the calling thread has the lock. *Unlock* is one store into the slot. So readers on
 //! several processors do not take a cache line away from each other.
 //!
 //! *Write* holds the mutex, and waits until all slots are empty. A reader stores into its slot and then
@@ -11,7 +11,8 @@
 //! one order, and neither starves the other.
 //!
 //! *The gate* is where the holder of the mutex sleeps while it waits for readers. It sets [`WAITS`], then looks
-//! at the slots again; a reader empties its slot, then looks for [`WAITS`].
+//! at the slots again; a reader empties its slot, then looks for [`WAITS`]. The barriers between the two are
+//! `membarrier(2)` for the thread that sleeps, and none for the reader.
 //!
 //! *Deaths.* The holder of the mutex empties the slots of dead readers. A mutex with a dead owner is taken over.
 //! Its owner may have been a reader, or a writer that had not begun to write: [`writing`](RwLock::writing)
@@ -20,8 +21,8 @@
 use super::{
     atomic::{
         self, AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
-        barrier_after_swap, fence,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        barrier_after_swap, fence, heavy_barrier, light_barrier,
     },
     mutex::{Acquired, Condition, LockError, Mutex, NotOwner, Threads},
     wait::{self, Deadline, Sleep},
@@ -95,20 +96,18 @@ impl Slot {
         entered
     }
 
-    /// Empties the slot if that thread has it.
+    /// Empties the slot of a thread that has it, or that is dead.
     #[inline(always)]
-    fn leave(&self, thread: u64) -> bool {
+    fn leave(&self) {
         // Release: a writer that sees the slot empty writes after this thread's reads.
-        let left = self.reader.compare_exchange(thread, 0, Release, Relaxed);
-        left.is_ok()
+        self.reader.store(0, Release);
     }
 
-    /// Returns the number under which the calling thread has the slot: not always its present one.
-    #[inline(always)]
-    fn mine(&self, threads: &impl Threads) -> Option<u64> {
+    /// Returns whether the calling thread has the slot.
+    fn is_mine(&self, threads: &impl Threads) -> bool {
         // Relaxed: only this thread can have written its own number.
         let reader = self.reader.load(Relaxed);
-        (reader != 0 && threads.is_mine(reader)).then_some(reader)
+        reader != 0 && threads.is_mine(reader)
     }
 }
 
@@ -136,18 +135,18 @@ impl RwLock {
     #[inline(always)]
     pub fn read_at_once(&self, me: u64) -> bool {
         let slot = &self.slots.0[home(me)];
-        slot.enter(me) && self.may_stay(slot, me)
+        slot.enter(me) && self.may_stay(slot)
     }
 
     /// Returns whether a thread that has entered a slot has the lock; if not, empties the slot.
     #[inline(always)]
-    fn may_stay(&self, slot: &Slot, me: u64) -> bool {
-        // Pairs with the fence in `write`: this thread sees that the mutex is held, or the writer sees the
+    fn may_stay(&self, slot: &Slot) -> bool {
+        // Pairs with the barrier in `write`: this thread sees that the mutex is held, or the writer sees the
         // slot.
         barrier_after_swap();
         let may = self.mutex.is_free_and_consistent();
         if !may {
-            self.leave(slot, me);
+            self.leave(slot);
         }
         may
     }
@@ -159,13 +158,13 @@ impl RwLock {
         threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Acquired, LockError> {
-        if let Some((slot, _)) = self.slot_of(me, threads) {
+        if let Some(slot) = self.slot_of(me, threads) {
             return self.read_again(slot);
         }
         // Another thread may have this thread's usual slot.
         if self.mutex.is_free_and_consistent()
             && let Some(slot) = self.enter_any(me)
-            && self.may_stay(slot, me)
+            && self.may_stay(slot)
         {
             return Ok(Acquired::Clean);
         }
@@ -191,10 +190,9 @@ impl RwLock {
         self.slots_from(me).find(|slot| slot.enter(me))
     }
 
-    /// Returns the slot of the calling thread, and the number under which it has it.
-    fn slot_of(&self, me: u64, threads: &impl Threads) -> Option<(&Slot, u64)> {
-        self.slots_from(me)
-            .find_map(|slot| slot.mine(threads).map(|reader| (slot, reader)))
+    /// Returns the slot of the calling thread. It may have it under another number than its present one.
+    fn slot_of(&self, me: u64, threads: &impl Threads) -> Option<&Slot> {
+        self.slots_from(me).find(|slot| slot.is_mine(threads))
     }
 
     /// Returns the slots, beginning with the thread's usual one.
@@ -219,8 +217,8 @@ impl RwLock {
         } else {
             self.lock_mutex(me, threads, deadline)?
         };
-        // Pairs with the barrier in `may_stay`.
-        fence(SeqCst);
+        // Pairs with the barrier in `may_stay`. The mutex was acquired by a compare-and-swap.
+        barrier_after_swap();
         if !self.has_no_reader()
             && let Err(error) = self.wait_for_readers(me, threads, deadline)
         {
@@ -280,10 +278,12 @@ impl RwLock {
         self.expel_dead_readers(threads);
         let mut sleep = Sleep::until(deadline);
         loop {
-            // Relaxed: the fence orders it. Pairs with the barrier in `leave`: this thread sees the empty
+            // Relaxed: the barrier orders it. Pairs with the light barrier in `leave`: this thread sees the empty
             // slot, or the reader sees WAITS.
             let gate = self.gate.fetch_or(WAITS, Relaxed) | WAITS;
-            fence(SeqCst);
+            if !heavy_barrier() {
+                sleep.stay_light();
+            }
             if is_open() {
                 return Ok(());
             }
@@ -303,7 +303,7 @@ impl RwLock {
             // Acquire: with the number come the namespaces of its process.
             let reader = slot.reader.load(Acquire);
             if reader != 0 && threads.is_dead(reader) {
-                slot.leave(reader);
+                slot.leave();
             }
         }
     }
@@ -316,16 +316,15 @@ impl RwLock {
             .all(|slot| slot.reader.load(Acquire) == 0)
     }
 
-    /// Empties a slot that the calling thread has under this number. Returns false if it was overwritten.
+    /// Empties a slot that the calling thread has.
     #[inline(always)]
-    fn leave(&self, slot: &Slot, reader: u64) -> bool {
-        let had_it = slot.leave(reader);
-        // Pairs with the fence in `wait_at_gate`. Relaxed: ordered by this barrier.
-        barrier_after_swap();
+    fn leave(&self, slot: &Slot) {
+        slot.leave();
+        // Pairs with the heavy barrier in `wait_at_gate`. Relaxed: ordered by this barrier.
+        light_barrier();
         if self.gate.load(Relaxed) & WAITS != 0 {
             self.open_gate();
         }
-        had_it
     }
 
     /// Wakes the thread that sleeps at the gate.
@@ -349,26 +348,47 @@ impl RwLock {
     /// suspect when it was held for writing becomes lost.
     #[inline]
     pub fn unlock(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
-        if self.mutex.is_mine(threads) {
+        if self.unlock_reading_at_once(me) {
+            Ok(())
+        } else if self.mutex.is_mine(threads) {
             self.unlock_writing(threads)
         } else {
-            self.unlock_reading(me, threads)
+            self.unlock_reading_slow(me, threads)
         }
     }
 
     /// Unlocks a lock that the calling thread, `me`, holds for reading.
     #[inline]
     pub fn unlock_reading(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
-        let (slot, reader) = self.slot_of(me, threads).ok_or(NotOwner)?;
-        if let Some(again) = slot.again.load(Relaxed).checked_sub(1) {
-            slot.again.store(again, Relaxed);
-            return Ok(());
-        }
-        if self.leave(slot, reader) {
+        if self.unlock_reading_at_once(me) {
             Ok(())
         } else {
-            Err(NotOwner)
+            self.unlock_reading_slow(me, threads)
         }
+    }
+
+    /// Unlocks a lock that the calling thread holds for reading once, in its usual slot. If this returns false,
+    /// the thread may hold it in another way.
+    #[inline(always)]
+    pub fn unlock_reading_at_once(&self, me: u64) -> bool {
+        let slot = &self.slots.0[home(me)];
+        // Relaxed, both: only this thread can have written its own number.
+        let is_last = slot.reader.load(Relaxed) == me && slot.again.load(Relaxed) == 0;
+        if is_last {
+            self.leave(slot);
+        }
+        is_last
+    }
+
+    #[cold]
+    fn unlock_reading_slow(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
+        let slot = self.slot_of(me, threads).ok_or(NotOwner)?;
+        if let Some(again) = slot.again.load(Relaxed).checked_sub(1) {
+            slot.again.store(again, Relaxed);
+        } else {
+            self.leave(slot);
+        }
+        Ok(())
     }
 
     /// Unlocks a lock that the calling thread holds for writing.
