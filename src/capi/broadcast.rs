@@ -701,8 +701,8 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them,
-/// since it subscribed. Counts those before a message that it has received. 0 in a lossless broadcast.
+/// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
+/// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.
 ///

@@ -245,10 +245,15 @@ impl RawBroadcast {
         unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), SUBSCRIBERS) }
     }
 
-    /// Returns the number of claims that live or dead processes have.
+    /// Returns the number of subscribers, dead or not. Each of them receives what is published from now on.
     pub fn subscribers(&self) -> usize {
-        let claims = self.claims().iter();
-        claims.filter(|claim| claim.holder().is_some()).count()
+        if self.is_lossy() {
+            let claims = self.claims().iter();
+            claims.filter(|claim| claim.holder().is_some()).count()
+        } else {
+            // One that has a claim and has not joined yet does not count.
+            self.view().joined_count()
+        }
     }
 
     fn is_dead(&self, holder: u64) -> bool {
@@ -541,30 +546,37 @@ impl RawBroadcast {
 
     /// Subscribes.
     pub fn subscribe(&self, from_oldest: bool) -> Result<SubscribeEnd, Error> {
-        let action = Action::Subscribe;
-        let role = if self.object.is_writable() {
-            Some(self.take_claim()?)
-        } else {
-            None
-        };
-        let member = role.as_ref().map(|&(_, member)| member);
-        match Subscriber::join(self.view(), member, from_oldest) {
-            Ok(end) => Ok(SubscribeEnd {
-                end,
-                role,
-                copy: Vec::new(),
-                watch: Watch::default(),
-            }),
-            Err(refused) => {
-                if let Some((role, member)) = role {
+        let (end, role) = if !self.is_lossy() {
+            let (role, member) = self.take_claim()?;
+            match self.join(Some(member), from_oldest) {
+                Ok(end) => (end, Some((role, member))),
+                Err(error) => {
                     role.release(&self.claims()[member]);
+                    return Err(error);
                 }
-                Err(match refused {
-                    BroadcastError::TimedOut => self.fail(ErrorKind::Overtaken, action),
-                    _ => self.fail(ErrorKind::Damaged, action),
-                })
             }
-        }
+        } else {
+            // It joins first: a subscriber that is counted receives what is published from then on.
+            let end = self.join(None, from_oldest)?;
+            let is_writable = self.object.is_writable();
+            (end, is_writable.then(|| self.take_claim()).transpose()?)
+        };
+        Ok(SubscribeEnd {
+            end,
+            role,
+            copy: Vec::new(),
+            watch: Watch::default(),
+        })
+    }
+
+    fn join(&self, member: Option<usize>, from_oldest: bool) -> Result<Subscriber, Error> {
+        Subscriber::join(self.view(), member, from_oldest).map_err(|refused| {
+            let kind = match refused {
+                BroadcastError::TimedOut => ErrorKind::Overtaken,
+                _ => ErrorKind::Damaged,
+            };
+            self.fail(kind, Action::Subscribe)
+        })
     }
 
     fn take_claim(&self) -> Result<(Role, usize), Error> {

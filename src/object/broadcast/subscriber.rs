@@ -54,7 +54,7 @@ impl Subscriber {
     }
 
     /// Returns the number of messages that the publisher of a lossy broadcast has overwritten before this subscriber could
-    /// receive them. Counts those before a message that it has received. 0 in a lossless broadcast.
+    /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)

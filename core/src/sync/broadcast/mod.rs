@@ -289,6 +289,12 @@ impl View<'_> {
         })
     }
 
+    /// Returns the number of members that have joined.
+    pub fn joined_count(&self) -> usize {
+        // Acquire: as in `joined`.
+        self.words.joined.joined.load(Acquire).count_ones() as usize
+    }
+
     /// Removes a member: the publisher no longer waits for it. Only for a process that has the member's claim.
     pub fn leave(&self, member: usize) {
         let Some(line) = self.members.get(member) else {

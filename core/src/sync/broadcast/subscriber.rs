@@ -67,7 +67,7 @@ impl Subscriber {
         Ok(joined)
     }
 
-    /// Returns the number of messages that it has missed before those that it has released.
+    /// Returns the number of messages that it has missed in front of the last one that it has found.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -141,10 +141,14 @@ impl Subscriber {
         deadline: Deadline,
         peer: impl Fn() -> Peer,
     ) -> Result<Span, BroadcastError> {
-        match self.look(view)? {
-            Some(message) => Ok(message),
-            None => self.wait(view, deadline, peer),
-        }
+        let message = match self.look(view)? {
+            Some(message) => message,
+            None => self.wait(view, deadline, peer)?,
+        };
+        let missed = message.number.wrapping_sub(self.expected);
+        self.missed = self.missed.wrapping_add(missed);
+        self.expected = message.number;
+        Ok(message)
     }
 
     /// Returns whether the bytes that were read before this call are those of the message.
@@ -160,8 +164,6 @@ impl Subscriber {
     /// Releases a message.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) {
-        let missed = message.number.wrapping_sub(self.expected);
-        self.missed = self.missed.wrapping_add(missed);
         self.expected = message.number.wrapping_add(1);
         let size = size_of_frame(message.len);
         let before = self.pos;
