@@ -244,6 +244,28 @@ fn holding(holding: &Holding) -> Value {
             receiver: role(receiver),
             sending: role(sending),
         }),
+        Holding::RwLock {
+            writer,
+            next,
+            readers,
+            suspect,
+            lost,
+        } => value(object! {
+            kind: "rwlock",
+            writer: role(writer),
+            next: role(next),
+            readers: readers.iter().map(party).collect::<Vec<_>>(),
+            suspect: suspect,
+            lost: lost,
+        }),
+        Holding::Condvar {
+            notifications,
+            waited_for,
+        } => value(object! {
+            kind: "condvar",
+            notifications: notifications,
+            waited_for: waited_for,
+        }),
         Holding::Broadcast {
             capacity,
             used,

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore};
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
 use support::{
     Child, Name, alone, create, listed, listed_id, may_make_namespaces, private, refusal, shmkey,
@@ -194,6 +194,38 @@ fn mutexes_and_semaphores_are_shown() {
     let semaphore = Semaphore::open(names[1].0.as_str(), 3).unwrap();
     semaphore.post().unwrap();
     assert_eq!(contents(&names[1])["value"], 4);
+}
+
+#[test]
+fn reader_writer_locks_and_condition_variables_are_shown() {
+    let names = [Name::new(), Name::new()];
+    let lock = RwLock::<u64>::open(names[0].0.as_str(), 7).unwrap();
+    let shown = |text: &str| {
+        let show = shmkey(&["show", &names[0].0]);
+        assert!(show.contains(text), "{show}");
+    };
+    shown("free");
+    let reader = lock.read().unwrap();
+    shown("locked for reading by ");
+    assert_eq!(contents(&names[0])["kind"], "rwlock");
+    assert_eq!(contents(&names[0])["writer"], Value::Null);
+    drop(reader);
+    let writer = Child::new(|| std::mem::forget(lock.write().unwrap()));
+    assert_eq!(contents(&names[0])["writer"]["id"], writer.pid());
+    let locked = format!("locked for writing by {} (dead)", writer.pid());
+    writer.kill();
+    shown(&locked);
+    drop(lock.read().unwrap());
+    shown("free, inconsistent");
+    drop(lock.write().unwrap());
+    shown("value lost");
+
+    let condvar = Condvar::open(names[1].0.as_str()).unwrap();
+    condvar.notify_one();
+    condvar.notify_all();
+    assert_eq!(contents(&names[1])["kind"], "condvar");
+    assert_eq!(contents(&names[1])["notifications"], 2);
+    assert_eq!(contents(&names[1])["waited_for"], false);
 }
 
 #[test]

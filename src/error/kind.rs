@@ -83,65 +83,55 @@ pub enum ErrorKind {
     Other,
 }
 
-impl ErrorKind {
-    /// The kinds of errors about an object.
-    pub(super) const OF_OBJECTS: [ErrorKind; 24] = [
-        ErrorKind::WouldBlock,
-        ErrorKind::TimedOut,
-        ErrorKind::Foreign,
-        ErrorKind::WrongKind,
-        ErrorKind::WrongLayout,
-        ErrorKind::WrongVersion,
-        ErrorKind::WrongMachine,
-        ErrorKind::KeyCollision,
-        ErrorKind::Truncated,
-        ErrorKind::Damaged,
-        ErrorKind::Busy,
-        ErrorKind::Closed,
-        ErrorKind::PeerDied,
-        ErrorKind::TooLong,
-        ErrorKind::Overtaken,
-        ErrorKind::NotOwner,
-        ErrorKind::LimitReached,
-        ErrorKind::Deadlock,
-        ErrorKind::NotRecoverable,
-        ErrorKind::Overflow,
-        ErrorKind::ReadOnly,
-        ErrorKind::OutOfRange,
-        ErrorKind::InvalidArgument,
-        ErrorKind::BadPointer,
-    ];
+/// Defines, from one table, which kinds an error about an object can have, and the error number of each.
+macro_rules! of_objects {
+    ($($kind:ident => $errno:ident,)*) => {
+        impl ErrorKind {
+            /// The kinds of errors about an object.
+            pub(super) const OF_OBJECTS: &[ErrorKind] = &[$(ErrorKind::$kind),*];
 
-    /// Returns the error number of an error of this kind about an object.
-    #[inline]
-    pub(crate) fn errno_of_object(self) -> c_int {
-        match self {
-            ErrorKind::WouldBlock => libc::EAGAIN,
-            ErrorKind::TimedOut => libc::ETIMEDOUT,
-            ErrorKind::Foreign => libc::EMEDIUMTYPE,
-            ErrorKind::WrongKind => libc::EPROTOTYPE,
-            ErrorKind::WrongLayout => libc::EPROTO,
-            ErrorKind::WrongVersion => libc::EPROTONOSUPPORT,
-            ErrorKind::WrongMachine => libc::ENOEXEC,
-            ErrorKind::KeyCollision => libc::ENOTUNIQ,
-            ErrorKind::Truncated => libc::ENODATA,
-            ErrorKind::Damaged => libc::EBADMSG,
-            ErrorKind::Busy => libc::EBUSY,
-            ErrorKind::Closed => libc::EPIPE,
-            ErrorKind::PeerDied => libc::EOWNERDEAD,
-            ErrorKind::TooLong => libc::EMSGSIZE,
-            ErrorKind::Overtaken => libc::ESTALE,
-            ErrorKind::NotOwner => libc::EPERM,
-            ErrorKind::LimitReached => libc::ENOSPC,
-            ErrorKind::Deadlock => libc::EDEADLK,
-            ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
-            ErrorKind::Overflow => libc::EOVERFLOW,
-            ErrorKind::ReadOnly => libc::EACCES,
-            ErrorKind::BadPointer => libc::EFAULT,
-            _ => libc::EINVAL,
+            /// Returns the error number of an error of this kind about an object.
+            #[inline]
+            pub(crate) fn errno_of_object(self) -> c_int {
+                match self {
+                    $(ErrorKind::$kind => libc::$errno,)*
+                    // No object has an error of another kind.
+                    _ => libc::EINVAL,
+                }
+            }
         }
-    }
+    };
+}
 
+of_objects! {
+    WouldBlock => EAGAIN,
+    TimedOut => ETIMEDOUT,
+    Foreign => EMEDIUMTYPE,
+    WrongKind => EPROTOTYPE,
+    WrongLayout => EPROTO,
+    WrongVersion => EPROTONOSUPPORT,
+    WrongMachine => ENOEXEC,
+    KeyCollision => ENOTUNIQ,
+    Truncated => ENODATA,
+    Damaged => EBADMSG,
+    Busy => EBUSY,
+    Closed => EPIPE,
+    PeerDied => EOWNERDEAD,
+    TooLong => EMSGSIZE,
+    Overtaken => ESTALE,
+    NotOwner => EPERM,
+    LimitReached => ENOSPC,
+    Deadlock => EDEADLK,
+    NotRecoverable => ENOTRECOVERABLE,
+    Overflow => EOVERFLOW,
+    ReadOnly => EACCES,
+    OutOfRange => EINVAL,
+    InvalidArgument => EINVAL,
+    BadPointer => EFAULT,
+    OutOfMemory => ENOMEM,
+}
+
+impl ErrorKind {
     /// Returns the kind of a failed call, from its error number and its cause.
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {

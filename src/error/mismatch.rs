@@ -3,6 +3,7 @@
 use crate::{
     explain::{Bytes, ShownPath},
     kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
+    object::rwlock,
 };
 use core::fmt;
 
@@ -148,6 +149,9 @@ impl fmt::Display for Shape {
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
+            (Kind::RwLock, Some(bytes), _) => {
+                write!(f, "{}", size(rwlock::value_size(bytes)))?;
+            }
             _ => f.write_str("any size")?,
         }
         match &*self.layout {

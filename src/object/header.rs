@@ -9,7 +9,7 @@
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
 //! | 16 | 4 | the version of this layout: 3 |
-//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast, 6 a reader-writer lock, 7 a condition variable |
 //! | 24 | 4 | 0 nothing yet, 1 being created, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the creator's has opened it: holders need tokens |
 //! | 32 | 8 | the creator: the number of a thread, as in `holder` |
