@@ -156,7 +156,7 @@ typedef struct shm_mutex shm_mutex;
 // for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
 // side waits for it.
 //
-// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
 // if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
 // most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
 // so an empty ring accepts a message of the whole capacity.
@@ -1070,7 +1070,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.

@@ -61,7 +61,7 @@ const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 53] = [
+pub const VICTIMS: [(&str, Victim); 56] = [
     (
         "lock, set, unlock",
         Victim {
@@ -258,6 +258,30 @@ pub const VICTIMS: [(&str, Victim); 53] = [
         "send as one of many",
         Victim {
             prepare: claim_one_of_many,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "send as one of many that keeps the lock",
+        Victim {
+            prepare: claim_and_keep,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "begin to keep the lock of many",
+        Victim {
+            prepare: claim_and_almost_keep,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "take the lock of many from one that keeps it",
+        Victim {
+            prepare: claim_beside_one_that_keeps,
             act: send,
             check: check_sent_by_one_of_many,
         },
@@ -844,6 +868,32 @@ fn claim_sender(objects: &Objects) {
 
 fn claim_one_of_many(objects: &Objects) {
     *objects.sender.borrow_mut() = objects.many.sender().ok();
+}
+
+fn claim_and_keep(objects: &Objects) {
+    claim_and_almost_keep(objects);
+    take_turns(objects, 1);
+}
+
+/// Takes the role of a sender that keeps the lock after its next turn.
+fn claim_and_almost_keep(objects: &Objects) {
+    claim_one_of_many(objects);
+    take_turns(objects, 256);
+}
+
+fn claim_beside_one_that_keeps(objects: &Objects) {
+    claim_and_keep(objects);
+    std::mem::forget(objects.sender.take());
+    claim_one_of_many(objects);
+}
+
+/// Takes turns with the lock of many without sending: there is no room for such a message.
+fn take_turns(objects: &Objects, turns: u32) {
+    if let Some(sender) = objects.sender.borrow_mut().as_mut() {
+        for _ in 0..turns {
+            let _ = sender.try_send(&[0; 1000]);
+        }
+    }
 }
 
 fn claim_dropping(objects: &Objects) {

@@ -1,6 +1,7 @@
 mod broadcast;
 mod claim;
 mod condvar;
+mod keep;
 mod latest;
 mod mutex;
 mod ready;

@@ -8,6 +8,7 @@ mod atomic;
 pub mod broadcast;
 mod claim;
 mod condvar;
+pub mod keep;
 pub mod latest;
 #[cfg(loom)]
 mod loom;
@@ -19,13 +20,12 @@ mod semaphore;
 mod sleepers;
 pub mod wait;
 mod watch;
+mod wish;
 
 #[cfg(loom)]
 pub use self::loom::let_them_look;
 pub use area::{Area, Buffer, Source};
-pub use atomic::AtomicU32;
-#[cfg(loom)]
-pub use atomic::AtomicU64;
+pub use atomic::{AtomicU32, AtomicU64};
 pub use claim::Claim;
 pub use condvar::{Condvar, WaitError, Waited};
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};

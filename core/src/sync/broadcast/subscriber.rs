@@ -420,7 +420,7 @@ impl MemberWords {
         // Release: orders this thread's reads before the publisher's writes.
         self.pos.store(pos, Release);
         light_barrier();
-        // Relaxed: ordered by the barriers, see `Publisher::wait_for`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = self.wanted.load(Relaxed);
         if before < wanted && wanted <= pos {
             atomic::wake(&self.pos);

@@ -428,7 +428,7 @@ impl Consumer {
     #[inline(always)]
     fn wake_if_wanted(&mut self, view: View, freed: u64) {
         light_barrier();
-        // Relaxed: ordered by the barriers, see `sleep_until_room`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
         // Counts from 0 at the first position behind `freed`.
         let behind = wanted.wrapping_sub(freed).wrapping_sub(1);
