@@ -1317,7 +1317,7 @@ public:
         return detail::to<std::size_t>(
             shm_broadcast_recv_batch(get(), buffer, size, lengths, count, time.nanoseconds()));
     }
-    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message goes round the end of
+    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message wraps at the end of
     /// the memory; else to a copy. Errors: those of recv(), except EMSGSIZE; ENOMEM.
     [[nodiscard]] result<message> peek(timeout time = forever) noexcept
     {

@@ -275,7 +275,7 @@ fn another_size_or_kind_is_refused() {
     let error = fails(RwLock::<u32>::open(test.name(), 0), WrongLayout);
     says(
         &error.to_string(),
-        "made with 16 bytes…asked for with 4 bytes",
+        "created with 16 bytes…asked for with 4 bytes",
     );
     let error = fails(shmkey::Mutex::<Pair>::open(test.name(), [0; 2]), WrongKind);
     says(&error.to_string(), "a reader-writer lock");

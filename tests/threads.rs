@@ -199,7 +199,7 @@ fn latest() {
     together(vec![Box::new(read), Box::new(read), Box::new(publish)]);
 }
 
-/// Lengths that go round the ring, and in pieces.
+/// Lengths of which some wrap at the end of the ring, and some are sent in pieces.
 fn len(round: usize) -> usize {
     match round % 50 {
         49 => 20_000,

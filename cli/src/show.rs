@@ -305,7 +305,7 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("object", words::kind_at(found)),
         ("state", words::state(contents)),
-        ("created by", words::party(&contents.maker)),
+        ("created by", words::party(&contents.creator)),
     ];
     if !contents.layout.is_empty() {
         let layout = String::from_utf8_lossy(&contents.layout);

@@ -147,7 +147,7 @@ pub fn kind_at(found: &Found) -> String {
 /// `37% full`, `locked by 42 (dead)`, `12 published, 3 subscribers`.
 pub fn state(contents: &Contents) -> String {
     if !contents.ready {
-        return format!("being created by {}", party(&contents.maker));
+        return format!("being created by {}", party(&contents.creator));
     }
     match &contents.holding {
         Holding::Mutex { lost: true, .. } | Holding::RwLock { lost: true, .. } => {

@@ -406,8 +406,8 @@ fn a_reused_process_id_is_not_the_creator() {
     let text = support::said(command.args(["bash", "-c", &script]));
     let list: Value = serde_json::from_str(&text).unwrap();
     let seen = &list["segments"][0];
-    assert_eq!(seen["creator"]["pid"], seen["contents"]["maker"]["id"]);
-    assert_eq!(seen["contents"]["maker"]["life"], "dead");
+    assert_eq!(seen["creator"]["pid"], seen["contents"]["creator"]["id"]);
+    assert_eq!(seen["contents"]["creator"]["life"], "dead");
     assert_eq!(seen["creator"]["life"], "dead");
     assert_eq!(seen["orphan"], true);
 }

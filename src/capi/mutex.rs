@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 ) -> *mut shm_mutex {
     // SAFETY: both accept every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Mutex, named(Kind::Mutex, name, flags)?, layout)
+        with_layout(Kind::Mutex, layout, |kind| named(kind, name, flags))
     })
 }
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn shm_mutex_open_at(
 ) -> *mut shm_mutex {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Mutex, described(Kind::Mutex, place, flags)?, layout)
+        with_layout(Kind::Mutex, layout, |kind| described(kind, place, flags))
     })
 }
 

@@ -42,9 +42,9 @@ pub struct Contents {
     /// Whether it is ready for use: the thread that creates it has finished.
     pub ready: bool,
     /// The thread that created it.
-    pub maker: Party,
+    pub creator: Party,
     /// When it was created, in seconds.
-    pub made_at: Option<SystemTime>,
+    pub created_at: Option<SystemTime>,
     /// The size of its payload in bytes.
     pub size: u64,
     /// What it is.
@@ -179,14 +179,14 @@ impl Contents {
     pub fn of(bytes: &[u8]) -> Option<Contents> {
         let snapshot = Snapshot::new(bytes);
         let holding = holding(&snapshot, snapshot.kind()?);
-        let made = Duration::from_secs(snapshot.made());
+        let created = Duration::from_secs(snapshot.created());
         Some(Contents {
             name: snapshot.name(),
             file: snapshot.file(),
             layout: snapshot.layout(),
             ready: snapshot.is_ready(),
-            maker: party(&snapshot, snapshot.maker()),
-            made_at: SystemTime::UNIX_EPOCH.checked_add(made),
+            creator: party(&snapshot, snapshot.creator()),
+            created_at: SystemTime::UNIX_EPOCH.checked_add(created),
             size: snapshot.size(),
             holding,
         })

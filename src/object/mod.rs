@@ -305,7 +305,7 @@ impl Object {
     fn introduce_now(&self) {
         let header = self.header();
         let mine = sys::namespaces();
-        // Relaxed: the word that follows, the maker's or a lock's, is written with release and read with acquire.
+        // Relaxed: the word that follows, the creator's or a lock's, is written with release and read with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
         if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A value in shared memory that one thread of one process has at a time, and that survives the
 /// death of that thread.
 ///
-/// All processes open it by the same call; the first one makes it and sets its first value.
+/// All processes open it by the same call; the first one creates it and sets its first value.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Mutex};
@@ -104,7 +104,7 @@ pub(crate) struct RawMutex {
 }
 
 impl RawMutex {
-    /// Opens a mutex around `size` bytes. The process that makes it calls `first` to write them; they
+    /// Opens a mutex around `size` bytes. The process that creates it calls `first` to write them; they
     /// are zero before.
     pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawMutex, Error> {
         let spec = Spec {
@@ -230,7 +230,7 @@ impl<T: Plain> Mutex<T> {
     /// [`WrongMachine`](ErrorKind::WrongMachine) (`ENOEXEC`),
     /// [`KeyCollision`](ErrorKind::KeyCollision) (`ENOTUNIQ`), [`Truncated`](ErrorKind::Truncated) (`ENODATA`),
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`). [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another
-    /// process has begun to make it, lives, and has not finished within the [timeout](Place::timeout);
+    /// process has begun to create it, lives, and has not finished within the [timeout](Place::timeout);
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the segment's mode does not let this process write;
     /// [`EmptyName`](ErrorKind::EmptyName) and [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a
     /// name, layout, mode or offset out of range.

@@ -57,14 +57,14 @@ impl Snapshot {
         self.header.state.load(Relaxed) == READY
     }
 
-    /// Returns the thread that made it.
-    pub fn maker(&self) -> Holder {
-        Holder::from_bits(self.header.maker.load(Relaxed))
+    /// Returns the thread that created it.
+    pub fn creator(&self) -> Holder {
+        Holder::from_bits(self.header.creator.load(Relaxed))
     }
 
-    /// Returns when it was made, in seconds since 1970.
-    pub fn made(&self) -> u64 {
-        self.header.made.load(Relaxed)
+    /// Returns when it was created, in seconds since 1970.
+    pub fn created(&self) -> u64 {
+        self.header.created.load(Relaxed)
     }
 
     /// Returns the size of the payload, in bytes.

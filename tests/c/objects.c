@@ -225,7 +225,7 @@ static void damaged_headers(void)
         CHECK(strstr(shm_last_error(), damages[i].name) != NULL);
         memcpy(memory, right, sizeof right);
     }
-    /* Its maker, this thread, is live, and does not finish. */
+    /* Its creator, this thread, is live, and does not finish. */
     memory[24] = 1;
     before = monotonic();
     FAILS_NULL(shm_mutex_open(other, 8, "a layout", MAKE), ETIMEDOUT);
@@ -986,7 +986,7 @@ static void is_in_use(struct shm_ring *ring)
 }
 
 /* The thread has ended, others send, and come round. */
-static void others_come_round(struct reserver *reserver, struct shm_ring *other)
+static void others_wrap(struct reserver *reserver, struct shm_ring *other)
 {
     struct shm_ring *ring = reserver->ring;
 
@@ -1020,10 +1020,10 @@ static void handle_continues(struct reserver *reserver, struct shm_ring *receive
  * closed. */
 static void slots_of_threads(struct shm_ring *ring, struct shm_ring *other, struct reserver *reserver)
 {
-    for (int i = 0; i < 5; i++) { /* 128 bytes each, so that the slot goes round the end of the ring, at 704 */
+    for (int i = 0; i < 5; i++) { /* 128 bytes each, so that the slot wraps at the end of the ring, at 704 */
         send_and_receive(ring, 100);
     }
-    others_come_round(reserver, other);
+    others_wrap(reserver, other);
     handle_continues(reserver, ring);
 
     /* The thread is live, so the slot is reserved: for both handles. */
@@ -1188,7 +1188,7 @@ static void broadcasts(void)
     FAILS(shm_broadcast_reserve(one, 1001, &slot, 0), EMSGSIZE);
     GIVES(shm_broadcast_recv_batch(two, room, sizeof room, lengths, 5, 0), 3);
     CHECK(memcmp(room, "onethree", 8) == 0 && lengths[0] == 3 && lengths[1] == 0 && lengths[2] == 5);
-    for (int i = 0; i < 50; i++) { /* in place, and round the end */
+    for (int i = 0; i < 50; i++) { /* in place, and wrapped at the end */
         WORKS(shm_broadcast_reserve(one, 500, &slot, 0));
         CHECK(slot.size == 500 && (uintptr_t) slot.data % 8 == 0);
         memset(slot.data, i, 500);

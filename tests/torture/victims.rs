@@ -215,7 +215,7 @@ pub const VICTIMS: [(&str, Victim); 53] = [
         },
     ),
     (
-        "send round the end",
+        "send across the end",
         Victim {
             prepare: send_to_the_end,
             act: send,
@@ -351,7 +351,7 @@ pub const VICTIMS: [(&str, Victim); 53] = [
         },
     ),
     (
-        "publish round the end and overwrite",
+        "publish across the end and overwrite",
         Victim {
             prepare: tell_to_the_end,
             act: tell,
@@ -431,7 +431,7 @@ pub const VICTIMS: [(&str, Victim); 53] = [
         },
     ),
     (
-        "reserve and commit round the end",
+        "reserve and commit across the end",
         Victim {
             prepare: send_to_the_end,
             act: reserve_and_commit,
@@ -866,7 +866,7 @@ fn send_batch(objects: &Objects) {
     });
 }
 
-/// Has the last line of the ring free, and lines in front, so that the next message goes round the end.
+/// Has the last line of the ring free, and lines in front, so that the next message wraps at the end.
 fn send_to_the_end(objects: &Objects) {
     claim_sender(objects);
     let Ok(mut receiver) = objects.ring.receiver() else {
@@ -1206,7 +1206,7 @@ fn claim_haunted(objects: &Objects) {
     *objects.teller.borrow_mut() = objects.haunted.publisher().ok();
 }
 
-/// Publishes until the next message goes round the end, and has the first one overwritten.
+/// Publishes until the next message wraps at the end, and has the first one overwritten.
 fn tell_to_the_end(objects: &Objects) {
     *objects.teller.borrow_mut() = objects.lossy.publisher().ok();
     tell(objects);
