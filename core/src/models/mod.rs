@@ -2,6 +2,7 @@ mod broadcast;
 mod claim;
 mod latest;
 mod mutex;
+mod pollers;
 mod ready;
 mod ring;
 mod semaphore;

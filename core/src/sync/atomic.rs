@@ -69,12 +69,18 @@ pub fn wake(word: &AtomicU64) {
 }
 
 /// Sleeps for a slice while a word of 32 bits is as expected. Returns false if the deadline has passed.
+#[allow(dead_code, reason = "for kinds whose word has 32 bits")]
 #[cfg(not(loom))]
 pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     sleep.on(word, expected)
 }
 
+/// Makes the descriptor with this number readable.
+#[cfg(not(loom))]
+pub use crate::sys::inbox::send;
+
 /// Wakes one thread that sleeps on a word of 32 bits.
+#[allow(dead_code, reason = "for kinds whose word has 32 bits")]
 #[cfg(not(loom))]
 pub fn wake_half(word: &AtomicU32) {
     crate::sys::futex::wake(word, 1);
@@ -92,4 +98,5 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one};
+#[allow(unused_imports, reason = "for kinds whose word has 32 bits")]
+pub use super::loom::{send, sleep, sleep as nap, sleep_half, wake, wake_half, wake_one};

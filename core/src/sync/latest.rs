@@ -20,6 +20,7 @@ use super::{
     sleepers::Sleepers,
     wait::{self, Deadline, Sleep},
 };
+use core::num::NonZeroU32;
 
 /// The words in front of the slots.
 #[cfg_attr(not(loom), repr(C, align(64)))]
@@ -163,6 +164,21 @@ impl Latest<'_> {
             core::hint::spin_loop();
         }
         Err(Overtaken)
+    }
+
+    /// Enters a descriptor, which the next version after `seen` makes readable. Returns whether there is one by now. The
+    /// segment must be writable.
+    pub fn enter(self, number: NonZeroU32, seen: u64) -> bool {
+        let now = self.version();
+        // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+        self.words.sleepers.enter(number, now);
+        let now = self.version();
+        now != 0 && now != seen
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(self, number: NonZeroU32) {
+        self.words.sleepers.remove(number);
     }
 
     /// Waits until there is a value of another version than `seen`. Returns false if the deadline has passed.

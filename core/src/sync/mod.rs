@@ -11,6 +11,7 @@ pub mod latest;
 #[cfg(loom)]
 mod loom;
 mod mutex;
+mod pollers;
 mod ready;
 pub mod ring;
 mod semaphore;
@@ -19,7 +20,7 @@ pub mod wait;
 mod watch;
 
 #[cfg(loom)]
-pub use self::loom::let_them_look;
+pub use self::loom::{drain, let_them_look, poll};
 pub use area::{Area, Buffer, Source};
 pub use atomic::AtomicU32;
 #[cfg(loom)]

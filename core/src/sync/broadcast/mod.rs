@@ -307,7 +307,7 @@ impl View<'_> {
     /// Wakes the subscribers, because something other than a message has come.
     pub fn wake_subscribers(&self) {
         let offset = self.offset(self.words.published.tail.load(Acquire));
-        atomic::wake(self.area.word(offset));
+        self.words.asleep.sleepers.wake_all(self.area.word(offset));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+use core::num::NonZeroU32;
 
 /// How often a subscriber begins anew where the publisher has overtaken it, before it looks at the time.
 const OVERTAKEN: u32 = 100;
@@ -240,6 +241,23 @@ impl Subscriber {
             }
         }
         Ok(None)
+    }
+
+    /// Enters a descriptor, which the next message makes readable, or news of the publisher. The caller then looks for
+    /// messages, and asks for news. Where this process may not write, it does nothing.
+    #[cold]
+    pub fn enter(&self, view: View, number: NonZeroU32) {
+        if view.writable {
+            // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+            view.words.asleep.sleepers.enter(number, self.pos);
+        }
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(&self, view: View, number: NonZeroU32) {
+        if view.writable {
+            view.words.asleep.sleepers.remove(number);
+        }
     }
 
     #[cold]

@@ -14,6 +14,7 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+use core::num::NonZeroU32;
 
 /// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
 /// was asked for: looking takes the line away from the sender, who is about to write the next one.
@@ -512,6 +513,20 @@ impl Consumer {
                 return Err(RingError::TimedOut);
             }
         }
+    }
+
+    /// Enters a descriptor, which the next message makes readable, or news of the senders. The caller then looks for
+    /// messages, and asks for news.
+    #[cold]
+    pub fn enter(&mut self, view: View, number: NonZeroU32) {
+        self.give_all_back(view);
+        // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+        view.words.asleep.receivers.enter(number, self.pos);
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(&self, view: View, number: NonZeroU32) {
+        view.words.asleep.receivers.remove(number);
     }
 
     /// Copies a message while its sender still writes it. Returns false if the sender has dropped the

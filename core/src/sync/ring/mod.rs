@@ -91,14 +91,14 @@ struct ReceiverWords {
     cpu: AtomicU32,
 }
 
-/// Written by those who go to sleep.
+/// Written by threads that are about to wait.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct AsleepWords {
-    /// Receivers, on the word at the tail.
-    receivers: Sleepers,
     /// The position up to which the sender that slept last wanted lines to be free. Only a sender writes it.
     wanted: AtomicU64,
+    /// Receivers, on the word at the tail.
+    receivers: Sleepers,
 }
 
 impl RingWords {
