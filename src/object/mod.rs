@@ -40,6 +40,7 @@ pub(crate) mod latest;
 pub(crate) mod mutex;
 mod open;
 pub(crate) mod place;
+pub(crate) mod readiness;
 pub(crate) mod ring;
 pub(crate) mod role;
 pub(crate) mod semaphore;

@@ -3,10 +3,10 @@
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::{Kind, Object, Spec},
+    object::{Kind, Object, Spec, readiness::Readiness},
     sync::{self, Deadline},
 };
-use std::time::Duration;
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// A counting semaphore in shared memory: a thread that [posts](Semaphore::post) raises the count by one; a
 /// thread that [waits](Semaphore::wait) lowers it by one, and sleeps while it is 0.
@@ -47,6 +47,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Semaphore {
     object: Object,
+    readiness: Readiness,
 }
 
 impl Semaphore {
@@ -75,7 +76,10 @@ impl Semaphore {
             // SAFETY: as in `core`.
             unsafe { object.words::<sync::Semaphore>() }.init(first);
         })?;
-        Ok(Semaphore { object })
+        Ok(Semaphore {
+            object,
+            readiness: Readiness::default(),
+        })
     }
 
     /// Raises the count by one, and wakes a thread that waits.
@@ -124,8 +128,31 @@ impl Semaphore {
         if self.words().take(deadline) {
             return Ok(());
         }
+        self.readiness
+            .unless_blocked(Err(self.not_taken(deadline)), |number| {
+                self.words().enter(number);
+                if self.words().try_take() {
+                    Ok(())
+                } else {
+                    Err(self.not_taken(deadline))
+                }
+            })
+    }
+
+    fn not_taken(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::Wait);
-        Err(error.with(What::Count, 0, 0))
+        error.with(What::Count, 0, 0)
+    }
+
+    /// Returns a descriptor that is readable when the count may not be 0: for `poll(2)`, `epoll(7)`, `select(2)`
+    /// and event loops. After it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until the next
+    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.readiness.descriptor()
     }
 
     /// Returns the count now; another thread can change it at any time.
@@ -144,5 +171,13 @@ impl Semaphore {
     fn words(&self) -> &sync::Semaphore {
         // SAFETY: a semaphore is made of atomics, and every pattern of bytes is valid.
         unsafe { self.object.words() }
+    }
+}
+
+impl Drop for Semaphore {
+    fn drop(&mut self) {
+        if let Some(number) = self.readiness.number() {
+            self.words().remove(number);
+        }
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     error::{Action, What},
     holder::{Holder, Life},
     kind::LOSSY,
-    object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
+    object::{readiness::Readiness, role::Role},
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Source,
         broadcast::{
@@ -17,6 +17,7 @@ use crate::{
     sys,
 };
 use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
+use std::os::fd::BorrowedFd;
 
 /// The bytes of the subscribers' claims, in front of all else.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
@@ -113,6 +114,7 @@ pub(crate) struct SubscribeEnd {
     /// A copy of a message that was peeked at, if it cannot be read in place.
     copy: Vec<u8>,
     watch: Watch,
+    readiness: Readiness,
 }
 
 /// A message that was peeked at.
@@ -555,6 +557,7 @@ impl RawBroadcast {
                 role,
                 copy: Vec::new(),
                 watch: Watch::default(),
+                readiness: Readiness::default(),
             }),
             Err(refused) => {
                 if let Some((role, slot)) = role {
@@ -594,6 +597,9 @@ impl RawBroadcast {
 
     /// Unsubscribes.
     pub fn drop_subscriber(&self, end: &mut SubscribeEnd) {
+        if let Some(number) = end.readiness.number() {
+            end.end.remove(self.view(), number);
+        }
         if self.is_subscribed(end)
             && let Some((role, slot)) = end.role.take()
             && let Some(claim) = self.claims().get(slot)
@@ -647,16 +653,35 @@ impl RawBroadcast {
     fn receive_into<'b>(
         &self,
         end: &mut SubscribeEnd,
-        buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
+        mut buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
         size: usize,
         deadline: Deadline,
     ) -> Result<usize, Error> {
         let action = Action::Receive;
         self.expect_subscribed(end, action)?;
-        let SubscribeEnd { end, watch, .. } = end;
-        let peer = || self.look_at_publisher(watch);
-        end.receive(self.view(), buffer, deadline, peer)
-            .map_err(|refused| self.not_received(refused, deadline, action, size))
+        let SubscribeEnd {
+            end,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        let mut receive = |end: &mut Subscriber| {
+            let peer = || self.look_at_publisher(watch);
+            let received = end.receive(view, &mut buffer, deadline, peer);
+            received.map_err(|refused| self.not_received(refused, deadline, action, size))
+        };
+        let received = receive(end);
+        readiness.unless_blocked(received, |number| {
+            end.enter(view, number);
+            receive(end)
+        })
+    }
+
+    /// Returns the descriptor of a subscriber.
+    pub fn descriptor<'a>(&self, end: &'a SubscribeEnd) -> Result<BorrowedFd<'a>, Error> {
+        self.expect_subscribed(end, Action::Receive)?;
+        end.readiness.descriptor()
     }
 
     /// Receives a message in place of a vector's contents, and returns its length. After an error, the vector is empty.
@@ -718,12 +743,31 @@ impl RawBroadcast {
     /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or goes round the
     /// end of the area.
     pub fn peek(&self, end: &mut SubscribeEnd, deadline: Deadline) -> Result<Peeked, Error> {
-        let action = Action::Peek;
-        self.expect_subscribed(end, action)?;
-        let view = self.view();
+        self.expect_subscribed(end, Action::Peek)?;
         let SubscribeEnd {
-            end, watch, copy, ..
+            end,
+            copy,
+            watch,
+            readiness,
+            ..
         } = end;
+        let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, watch, deadline);
+        let peeked = peek(end);
+        readiness.unless_blocked(peeked, |number| {
+            end.enter(self.view(), number);
+            peek(end)
+        })
+    }
+
+    fn peek_once(
+        &self,
+        end: &mut Subscriber,
+        copy: &mut Vec<u8>,
+        watch: &Watch,
+        deadline: Deadline,
+    ) -> Result<Peeked, Error> {
+        let action = Action::Peek;
+        let view = self.view();
         let peer = || self.look_at_publisher(watch);
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {

@@ -4,7 +4,7 @@ use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::role::Role,
+    object::{readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline,
         ring::{self, Consumer},
@@ -12,6 +12,7 @@ use crate::{
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
+use std::os::fd::BorrowedFd;
 
 /// What the receiving end has in this process' own memory.
 pub(crate) struct ReceiveEnd {
@@ -20,6 +21,7 @@ pub(crate) struct ReceiveEnd {
     /// For a peeked message that goes round the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    readiness: Readiness,
 }
 
 impl ReceiveEnd {
@@ -48,6 +50,7 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            readiness: Readiness::default(),
         })
     }
 
@@ -56,6 +59,9 @@ impl RawRing {
         if end.role.is_ours() {
             // Before the next receiver can come.
             end.head.give_all_back(self.view());
+            if let Some(number) = end.readiness.number() {
+                end.head.remove(self.view(), number);
+            }
             end.role.release(&self.words().parties.receiver);
             end.head.wake_sender(self.view());
         }
@@ -76,6 +82,7 @@ impl RawRing {
         if matches!(deadline, Deadline::Now) {
             // The usual try without a message: the last liveness check of the senders is recent.
             if end.head.finds_nothing(self.view())
+                && !end.readiness.is_used()
                 && let Some(sender) = self.word_of_trusted_sender(&end.watch)
             {
                 return Err(self.no_message(buffer.len(), sender));
@@ -109,12 +116,31 @@ impl RawRing {
         buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        let ReceiveEnd { head, watch, .. } = end;
-        let peers = || self.look_at_senders(watch);
-        head.receive(self.view(), buffer, deadline, peers)
-            .map_err(|refused| {
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        let receive = |head: &mut Consumer| {
+            let peers = || self.look_at_senders(watch);
+            let received = head.receive(view, buffer, deadline, peers);
+            received.map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
             })
+        };
+        let received = receive(head);
+        readiness.unless_blocked(received, |number| {
+            head.enter(view, number);
+            receive(head)
+        })
+    }
+
+    /// Returns the descriptor of a receiving end.
+    pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
+        self.expect_ours(&end.role, Action::Receive)?;
+        end.readiness.descriptor()
     }
 
     /// Receives up to `count` messages, and passes the index and the length of each to `store`.
@@ -179,10 +205,23 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
-        let ReceiveEnd { head, watch, .. } = end;
-        let peers = || self.look_at_senders(watch);
-        head.peek(self.view(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        let peek = |head: &mut Consumer| {
+            let peers = || self.look_at_senders(watch);
+            let found = head.peek(view, deadline, peers);
+            found.map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        };
+        let found = peek(head);
+        readiness.unless_blocked(found, |number| {
+            head.enter(view, number);
+            peek(head)
+        })
     }
 
     /// Releases a message that was peeked at.
