@@ -109,7 +109,7 @@ pub use object::{
         BroadcastSlot, Subscriber,
     },
     contents::{Contents, Holding, Life, Party},
-    latest::{Latest, Publisher},
+    latest::{Latest, Newer, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,
     ring::{
@@ -117,6 +117,7 @@ pub use object::{
         TypedReceiver, TypedRing, TypedSender, Values,
     },
     semaphore::Semaphore,
+    several::{Waitable, wait_any},
 };
 pub use plain::Plain;
 #[cfg(feature = "bytemuck")]

@@ -300,6 +300,24 @@ impl RawLatest {
         self.version() != seen || self.readiness.is_used() && self.wait(seen, Deadline::Now).is_ok()
     }
 
+    /// Returns whether there is a version other than `seen`, and one at all.
+    pub fn is_newer(&self, seen: u64) -> bool {
+        let version = self.version();
+        version != 0 && version != seen
+    }
+
+    /// Returns the word on which to sleep until there is another version.
+    pub fn announce_sleep(&self) -> sys::waitv::Word {
+        self.newest().announce_sleep(self.object.is_writable())
+    }
+
+    /// Makes the descriptor unreadable, unless there is a version other than `seen`. Returns whether that is so.
+    pub fn rearm(&self, seen: u64) -> bool {
+        self.readiness.rearm(|number| {
+            self.object.is_writable() && self.newest().enter(number, seen) || self.is_newer(seen)
+        })
+    }
+
     /// Returns the descriptor of this handle.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         self.readiness.descriptor()
@@ -452,7 +470,24 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
+    /// Returns this handle and a version, for [`wait_any`](crate::wait_any), which then waits for a version other than
+    /// `seen`.
+    pub fn newer_than(&self, seen: u64) -> Newer<'_, T> {
+        Newer { latest: self, seen }
+    }
+
+    pub(crate) fn raw(&self) -> &RawLatest {
+        &self.raw
+    }
+
     segment_methods!(self, self.raw.object);
+}
+
+/// A latest value, and a version: made by [`Latest::newer_than`], for [`wait_any`](crate::wait_any).
+#[derive(Clone, Copy, Debug)]
+pub struct Newer<'a, T: Plain> {
+    pub(crate) latest: &'a Latest<T>,
+    pub(crate) seen: u64,
 }
 
 impl<T: Plain> Publisher<T> {

@@ -44,6 +44,7 @@ pub(crate) mod readiness;
 pub(crate) mod ring;
 pub(crate) mod role;
 pub(crate) mod semaphore;
+pub(crate) mod several;
 mod snapshot;
 pub(crate) mod trust;
 

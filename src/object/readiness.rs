@@ -26,8 +26,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// The descriptor of a handle, if the caller has asked for it.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
-    /// NULL, or from a box. A child made by `fork` that asks for the descriptor replaces its parent's, which it shares
-    /// with the parent and therefore leaves open.
+    /// NULL, or from a box. A child made by `fork` that asks for the descriptor puts its own in place of its parent's.
     own: AtomicPtr<Own>,
 }
 
@@ -36,6 +35,8 @@ struct Own {
     inbox: Inbox,
     /// The process that has made it.
     maker: Holder,
+    /// The parent's, in a child that has made its own: freed with it.
+    inherited: *mut Own,
 }
 
 impl Readiness {
@@ -51,7 +52,7 @@ impl Readiness {
     fn own(&self) -> Option<&Own> {
         // Acquire: pairs with the exchange in `descriptor`.
         let own = self.own.load(Acquire);
-        // SAFETY: it is NULL or from a box, which lives as long as `self`: only a child replaces it, and leaks it.
+        // SAFETY: it is NULL or from a box, which lives as long as `self`, also if a child replaces it.
         let own = unsafe { own.as_ref() }?;
         own.maker.is_mine().then_some(own)
     }
@@ -74,6 +75,7 @@ impl Readiness {
         let made = Box::into_raw(Box::new(Own {
             inbox,
             maker: Holder::this_process(),
+            inherited: before,
         }));
         // Release: a thread that sees it sees its contents. Acquire: pairs with that.
         let own = match self.own.compare_exchange(before, made, AcqRel, Acquire) {
@@ -123,6 +125,20 @@ impl Readiness {
         tried
     }
 
+    /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns
+    /// whether there is something; then makes the descriptor readable again. Returns the same.
+    pub fn rearm(&self, enter_and_look: impl FnOnce(NonZeroU32) -> bool) -> bool {
+        let Some(Own { inbox, .. }) = self.own() else {
+            return false;
+        };
+        inbox.drain();
+        let is_ready = enter_and_look(inbox.number());
+        if is_ready {
+            inbox.make_readable();
+        }
+        is_ready
+    }
+
     /// Makes the descriptor readable, if this process has asked for it. A signal handler may call this.
     #[expect(dead_code, reason = "for cancelling a wait")]
     pub fn make_readable(&self) {
@@ -139,11 +155,11 @@ impl Readiness {
 
 impl Drop for Readiness {
     fn drop(&mut self) {
-        let own = *self.own.get_mut();
-        if !own.is_null() {
-            // SAFETY: it is from a box, and no reference to it is left. In a child that has inherited it, its descriptors are
-            // copies of the parent's.
-            drop(unsafe { Box::from_raw(own) });
+        let mut own = *self.own.get_mut();
+        while !own.is_null() {
+            // SAFETY: each is from a box, and no reference to it is left. In a child that has inherited it, its descriptors
+            // are copies of the parent's.
+            own = unsafe { Box::from_raw(own) }.inherited;
         }
     }
 }

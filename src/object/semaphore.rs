@@ -5,6 +5,7 @@ use crate::{
     error::{Action, What},
     object::{Kind, Object, Spec, readiness::Readiness},
     sync::{self, Deadline},
+    sys::waitv::Word,
 };
 use std::{os::fd::BorrowedFd, time::Duration};
 
@@ -160,6 +161,22 @@ impl Semaphore {
     #[must_use]
     pub fn value(&self) -> u32 {
         self.words().value()
+    }
+
+    /// Returns the word on which to sleep until the count is not 0.
+    pub(crate) fn announce_sleep(&self) -> Word {
+        self.words().announce_sleep()
+    }
+
+    /// Ends a sleep that was announced.
+    pub(crate) fn pass_on(&self) {
+        self.words().pass_on();
+    }
+
+    /// Makes the descriptor unreadable, unless the count is not 0. Returns whether that is so.
+    pub(crate) fn rearm(&self) -> bool {
+        let words = self.words();
+        self.readiness.rearm(|number| words.enter(number))
     }
 
     segment_methods!(self, self.object);

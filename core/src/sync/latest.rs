@@ -20,6 +20,8 @@ use super::{
     sleepers::Sleepers,
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
 use core::num::NonZeroU32;
 
 /// The words in front of the slots.
@@ -164,6 +166,17 @@ impl Latest<'_> {
             core::hint::spin_loop();
         }
         Err(Overtaken)
+    }
+
+    /// Announces that a thread is about to sleep until there is another version, and returns the word for it. A reader
+    /// that may not write to the segment is not woken.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(self, writable: bool) -> Word {
+        let now = self.version();
+        if writable {
+            self.words.sleepers.announce_sleep(now);
+        }
+        Word::new(atomic::lower_half(&self.words.current), now as u32)
     }
 
     /// Enters a descriptor, which the next version after `seen` makes readable. Returns whether there is one by now. The

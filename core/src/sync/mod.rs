@@ -25,6 +25,7 @@ pub use area::{Area, Buffer, Source};
 pub use atomic::AtomicU32;
 #[cfg(loom)]
 pub use atomic::AtomicU64;
+pub use atomic::heavy_barrier;
 pub use claim::Claim;
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};

@@ -9,6 +9,8 @@ use super::{
     pollers::{Pollers, Taken},
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
 use core::num::NonZeroU32;
 
 /// The semaphore in a segment.
@@ -143,6 +145,25 @@ impl Semaphore {
                 Ok(_) => return has_count(word),
                 Err(now) => word = now,
             }
+        }
+    }
+
+    /// Announces that a thread is about to sleep, and returns the word for it. A thread that does so calls
+    /// [`pass_on`](Semaphore::pass_on) when it no longer waits.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(&self) -> Word {
+        // Relaxed: W orders nothing; the kernel compares the word again.
+        let word = self.word.fetch_or(W, Relaxed) | W;
+        Word::new(atomic::lower_half(&self.word), word as u32)
+    }
+
+    /// Wakes another thread in place of this one, which no longer waits and has not lowered the count: a post may have
+    /// cleared W to wake this one.
+    pub fn pass_on(&self) {
+        // Relaxed: W orders nothing.
+        let word = self.word.fetch_or(W, Relaxed);
+        if word & W == 0 && has_count(word) {
+            atomic::wake_one(&self.word);
         }
     }
 

@@ -155,6 +155,35 @@ impl Inbox {
     }
 }
 
+/// Waits until a descriptor is readable, at most for a time, and sometimes returns earlier. At most
+/// [`MAX`](super::waitv::MAX) of them.
+pub fn poll(descriptors: &[c_int], time: Duration) {
+    let none = libc::pollfd {
+        fd: -1,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut polled = [none; super::waitv::MAX];
+    for (polled, &fd) in polled.iter_mut().zip(descriptors) {
+        polled.fd = fd;
+    }
+    let mut time = libc::timespec {
+        tv_sec: time.as_secs().min(3600) as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: the kernel reads and writes as many elements as there are, and the time.
+    unsafe {
+        libc::syscall(
+            libc::SYS_ppoll,
+            polled.as_mut_ptr(),
+            descriptors.len().min(polled.len()),
+            ptr::from_mut(&mut time),
+            ptr::null::<libc::sigset_t>(),
+            size_of::<u64>(),
+        )
+    };
+}
+
 /// Makes a socket that is bound to the address of a number that no other has.
 fn bound_socket() -> Result<(Descriptor, NonZeroU32), Errno> {
     let socket = socket()?;

@@ -117,6 +117,18 @@ pub(crate) struct SubscribeEnd {
     readiness: Readiness,
 }
 
+impl SubscribeEnd {
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.end.position()
+    }
+
+    /// Returns the processor that the publisher last ran on, if it is known.
+    pub fn publisher(&self) -> Option<u32> {
+        self.end.publisher()
+    }
+}
+
 /// A message that was peeked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peeked {
@@ -678,9 +690,43 @@ impl RawBroadcast {
         })
     }
 
+    /// Fails if the subscriber does not belong to this process.
+    pub fn expect_subscriber(&self, end: &SubscribeEnd) -> Result<(), Error> {
+        self.expect_subscribed(end, Action::Receive)
+    }
+
+    /// Returns whether a try to receive would not block: there is a message, or news of the publisher, or an error.
+    pub fn is_ready(&self, end: &mut SubscribeEnd) -> bool {
+        let peer = || self.look_at_publisher(&end.watch);
+        let found = end.end.peek(self.view(), Deadline::Now, peer);
+        !matches!(found, Err(BroadcastError::TimedOut))
+    }
+
+    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    pub fn announce_sleep(&self, end: &mut SubscribeEnd) -> (sys::waitv::Word, u64) {
+        let word = end.end.announce_sleep(self.view());
+        (word, end.end.position())
+    }
+
+    /// Makes the descriptor unreadable, unless a try would not block. Returns whether that is so.
+    pub fn rearm(&self, end: &mut SubscribeEnd) -> bool {
+        let SubscribeEnd {
+            end,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        readiness.rearm(|number| {
+            end.enter(view, number);
+            let found = end.peek(view, Deadline::Now, || self.look_at_publisher(watch));
+            !matches!(found, Err(BroadcastError::TimedOut))
+        })
+    }
+
     /// Returns the descriptor of a subscriber.
     pub fn descriptor<'a>(&self, end: &'a SubscribeEnd) -> Result<BorrowedFd<'a>, Error> {
-        self.expect_subscribed(end, Action::Receive)?;
+        self.expect_subscriber(end)?;
         end.readiness.descriptor()
     }
 

@@ -52,6 +52,10 @@ impl Subscriber {
         })
     }
 
+    pub(crate) fn raw(&mut self) -> (&RawBroadcast, &mut SubscribeEnd) {
+        (&self.raw, &mut self.end)
+    }
+
     /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could receive
     /// them: those that lie between two that it has received, or before the first one. 0 in a lossless broadcast.
     #[must_use]

@@ -43,8 +43,8 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 #[derive(Debug)]
 #[must_use = "the receiver's role is released when it is dropped"]
 pub struct Receiver {
-    pub(super) raw: Arc<RawRing>,
-    pub(super) end: ReceiveEnd,
+    pub(crate) raw: Arc<RawRing>,
+    pub(crate) end: ReceiveEnd,
 }
 
 impl Receiver {

@@ -224,6 +224,10 @@ impl<T: Plain> TypedReceiver<T> {
         self.receiver.fd()
     }
 
+    pub(crate) fn untyped(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
     /// Returns an iterator over the values, which waits for each: `Ok` with a value, or `Err` once. It ends as
     /// that of [`Receiver::iter`] does. `for value in &mut receiver` is the same.
     pub fn iter(&mut self) -> Values<'_, T> {

@@ -13,6 +13,8 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
 use core::num::NonZeroU32;
 
 /// How often a subscriber begins anew where the publisher has overtaken it, before it looks at the time.
@@ -241,6 +243,31 @@ impl Subscriber {
             }
         }
         Ok(None)
+    }
+
+    /// Announces that a thread is about to sleep until there is a message, or news of the publisher, and returns the word
+    /// for it. The thread makes a heavy barrier and looks for messages before it sleeps, and does not sleep if the
+    /// [`position`](Subscriber::position) has changed. Where this process may not write, the thread is not woken.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(&mut self, view: View) -> Word {
+        self.say_where(view);
+        let word = view.area.word(self.offset);
+        // Relaxed: the caller looks again, and the kernel compares it.
+        let seen = word.load(Relaxed);
+        if view.writable {
+            view.words.asleep.sleepers.announce_sleep(self.pos);
+        }
+        Word::new(atomic::lower_half(word), seen as u32)
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Returns the processor that the publisher ran on, when it was last looked at.
+    pub fn publisher(&self) -> Option<u32> {
+        self.publisher
     }
 
     /// Enters a descriptor, which the next message makes readable, or news of the publisher. The caller then looks for

@@ -14,6 +14,8 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
 use core::num::NonZeroU32;
 
 /// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
@@ -513,6 +515,30 @@ impl Consumer {
                 return Err(RingError::TimedOut);
             }
         }
+    }
+
+    /// Announces that a thread is about to sleep until there is a message, or news of the senders, and returns the word
+    /// for it. The thread makes a heavy barrier and looks for messages before it sleeps, and does not sleep if the
+    /// [`position`](Consumer::position) has changed.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(&mut self, view: View) -> Word {
+        self.give_all_back(view);
+        self.say_where(view);
+        let word = view.area.word(self.offset);
+        // Relaxed: the caller looks again, and the kernel compares it.
+        let seen = word.load(Relaxed);
+        view.words.asleep.receivers.announce_sleep(self.pos);
+        Word::new(atomic::lower_half(word), seen as u32)
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Returns the processor that the sender ran on, when its messages last changed.
+    pub fn sender(&self) -> Option<u32> {
+        self.sender
     }
 
     /// Enters a descriptor, which the next message makes readable, or news of the senders. The caller then looks for

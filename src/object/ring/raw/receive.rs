@@ -7,7 +7,7 @@ use crate::{
     object::{readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline,
-        ring::{self, Consumer},
+        ring::{self, Consumer, RingError},
     },
     sys,
 };
@@ -29,6 +29,16 @@ impl ReceiveEnd {
     #[inline]
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.head.position()
+    }
+
+    /// Returns the processor that the sender last ran on, if it is known.
+    pub fn sender(&self) -> Option<u32> {
+        self.head.sender()
     }
 }
 
@@ -137,9 +147,43 @@ impl RawRing {
         })
     }
 
+    /// Fails in a child of the process that has the role.
+    pub fn expect_receiver(&self, end: &ReceiveEnd) -> Result<(), Error> {
+        self.expect_ours(&end.role, Action::Receive)
+    }
+
+    /// Returns whether a try to receive would not block: there is a message, or news of the senders, or an error.
+    pub fn is_ready(&self, end: &mut ReceiveEnd) -> bool {
+        let peers = || self.look_at_senders(&end.watch);
+        let found = end.head.peek(self.view(), Deadline::Now, peers);
+        !matches!(found, Err(RingError::TimedOut))
+    }
+
+    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
+        let word = end.head.announce_sleep(self.view());
+        (word, end.head.position())
+    }
+
+    /// Makes the descriptor unreadable, unless a try would not block. Returns whether that is so.
+    pub fn rearm(&self, end: &mut ReceiveEnd) -> bool {
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        readiness.rearm(|number| {
+            head.enter(view, number);
+            let found = head.peek(view, Deadline::Now, || self.look_at_senders(watch));
+            !matches!(found, Err(RingError::TimedOut))
+        })
+    }
+
     /// Returns the descriptor of a receiving end.
     pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
-        self.expect_ours(&end.role, Action::Receive)?;
+        self.expect_receiver(end)?;
         end.readiness.descriptor()
     }
 
