@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
 /// all that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &str); 17] = [
+const PAGES: [(&str, &str, &str); 18] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -73,7 +73,7 @@ const PAGES: [(&str, &str, &str); 17] = [
     (
         "shm_ring_recv",
         "receive messages from a ring",
-        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release",
+        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release shm_ring_fd",
     ),
     (
         "shm_broadcast_open",
@@ -91,7 +91,12 @@ const PAGES: [(&str, &str, &str); 17] = [
         "shm_broadcast_subscribe",
         "subscribe to messages, and receive them",
         "shm_broadcast_subscribe shm_broadcast_unsubscribe SHMKEY_FROM_OLDEST shm_broadcast_recv* \
-         shm_broadcast_peek shm_broadcast_release shm_broadcast_missed",
+         shm_broadcast_peek shm_broadcast_release shm_broadcast_missed shm_broadcast_fd",
+    ),
+    (
+        "shm_wait_any",
+        "wait for one of several objects",
+        "shm_wait_any shm_waitable",
     ),
     (
         "shm_last_error",

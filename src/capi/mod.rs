@@ -19,6 +19,7 @@ mod place;
 mod process;
 mod ring;
 mod semaphore;
+mod several;
 mod status;
 mod version;
 
@@ -33,5 +34,6 @@ pub use place::shm_place;
 pub use process::*;
 pub use ring::*;
 pub use semaphore::*;
+pub use several::*;
 pub use status::*;
 pub use version::*;
