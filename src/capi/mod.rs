@@ -9,6 +9,7 @@
 
 mod attach;
 mod broadcast;
+mod condvar;
 mod constants;
 mod failure;
 mod latest;
@@ -18,6 +19,7 @@ mod open;
 mod place;
 mod process;
 mod ring;
+mod rwlock;
 mod semaphore;
 mod several;
 mod status;
@@ -25,6 +27,7 @@ mod version;
 
 pub use attach::*;
 pub use broadcast::*;
+pub use condvar::*;
 pub use constants::*;
 pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};
 pub use latest::*;
@@ -33,6 +36,7 @@ pub use open::*;
 pub use place::shm_place;
 pub use process::*;
 pub use ring::*;
+pub use rwlock::*;
 pub use semaphore::*;
 pub use several::*;
 pub use status::*;

@@ -138,7 +138,6 @@ pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {
     sleep.sleep_while(ptr::from_ref(word).addr(), is_expected)
 }
 
-#[allow(dead_code, reason = "for kinds whose word has 32 bits")]
 pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     let is_expected = || word.load(Relaxed) == expected;
     sleep.sleep_while(ptr::from_ref(word).addr(), is_expected)
@@ -152,7 +151,10 @@ pub fn wake_one(word: &AtomicU64) -> bool {
     wake_up(ptr::from_ref(word).addr(), 1)
 }
 
-#[allow(dead_code, reason = "for kinds whose word has 32 bits")]
-pub fn wake_half(word: &AtomicU32) {
-    wake_up(ptr::from_ref(word).addr(), 1);
+pub fn wake_half(word: &AtomicU32) -> bool {
+    wake_up(ptr::from_ref(word).addr(), 1)
+}
+
+pub fn wake_all_half(word: &AtomicU32) {
+    wake_up(ptr::from_ref(word).addr(), usize::MAX);
 }
