@@ -50,7 +50,7 @@ pub unsafe extern "C" fn shm_rwlock_open(
 ) -> *mut shm_rwlock {
     // SAFETY: both accept every pointer.
     open(size, || unsafe {
-        with_layout(Kind::RwLock, named(Kind::RwLock, name, flags)?, layout)
+        with_layout(Kind::RwLock, layout, |kind| named(kind, name, flags))
     })
 }
 
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn shm_rwlock_open_at(
 ) -> *mut shm_rwlock {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(Kind::RwLock, described(Kind::RwLock, place, flags)?, layout)
+        with_layout(Kind::RwLock, layout, |kind| described(kind, place, flags))
     })
 }
 

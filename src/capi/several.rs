@@ -112,8 +112,8 @@ unsafe fn at<'a>(object: &shm_waitable) -> Result<At<'a>, Error> {
             "each struct shm_waitable has one handle, and NULL for all others",
         ));
     }
-    // SAFETY, here and below: the caller's promise.
     if !object.ring.is_null() {
+        // SAFETY: the caller's promise.
         let (raw, end) = unsafe { super::ring::to_wait(object.ring) }?;
         Ok(At::Ring(raw, end))
     } else if !object.broadcast.is_null() {

@@ -251,7 +251,7 @@ impl Subscriber {
     /// [`position`](Subscriber::position) has changed. Where this process may not write, the thread is not woken.
     #[cfg(not(loom))]
     pub fn announce_sleep(&mut self, view: View) -> Word {
-        self.say_where(view);
+        self.announce_cpu(view);
         let word = view.area.word(self.offset);
         // Relaxed: the caller looks again, and the kernel compares it.
         let seen = word.load(Relaxed);

@@ -521,7 +521,7 @@ impl Consumer {
     #[cfg(not(loom))]
     pub fn announce_sleep(&mut self, view: View) -> Word {
         self.free_all(view);
-        self.say_where(view);
+        self.announce_cpu(view);
         let word = view.area.word(self.offset);
         // Relaxed: the caller looks again, and the kernel compares it.
         let seen = word.load(Relaxed);
