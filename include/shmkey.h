@@ -1628,7 +1628,7 @@ SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const struct shm_message *message);
 
-// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them or
+// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
 // peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 //
 // broadcast: a handle that is subscribed.

@@ -740,7 +740,7 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them or
+/// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
 /// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.

@@ -57,7 +57,7 @@ impl Subscriber {
         (&self.raw, &mut self.end)
     }
 
-    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could
+    /// Returns the number of messages that the publisher of a lossy broadcast has overwritten before this subscriber could
     /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {

@@ -70,7 +70,7 @@ impl Subscriber {
         Ok(joined)
     }
 
-    /// Returns how many messages it has missed so far, in front of the last one that it has found.
+    /// Returns the number of messages that it has missed in front of the last one that it has found.
     pub fn missed(&self) -> u64 {
         self.missed
     }
