@@ -266,6 +266,23 @@ typedef struct shm_message {
   uint64_t number;
 } shm_message;
 
+// An object that shm_wait_any() can wait for: one of the handles, and NULL for the others, as in {.ring = orders} or
+// {.latest = position, .seen = version}.
+typedef struct shm_waitable {
+  // Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+  struct shm_ring *ring;
+  // Waits until the count is not 0.
+  struct shm_semaphore *semaphore;
+  // Waits for a value whose version is not seen.
+  struct shm_latest *latest;
+  // Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+  struct shm_broadcast *broadcast;
+  // With latest: the version that the caller has read last; 0 for none.
+  int64_t seen;
+  // NULL; reserved.
+  void *reserved[3];
+} shm_waitable;
+
 // A failure, kept to make its text later: plain integers, which may be copied. They are valid in the process that has
 // stored them, and in its children.
 typedef struct shm_failure {
@@ -545,6 +562,22 @@ int shm_semaphore_post(struct shm_semaphore *semaphore);
 // timeout is less than -1; EFAULT semaphore is NULL.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
+
+// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
+// edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
+// once. shm_ring_fd() says when such a descriptor becomes readable.
+//
+// semaphore: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
+// it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
+SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 
 // Returns the count. Another thread may change it at any time.
 //
@@ -1008,6 +1041,24 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
 
+// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
+// edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
+// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
+// after each EAGAIN only.
+//
+// latest: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
+// or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
+// again, and gets a descriptor of its own.
+SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
+
 // Returns the version of the newest value without copying it.
 //
 // latest: a handle that is open.
@@ -1210,6 +1261,29 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
+
+// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
+// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
+// shm_ring_recv().
+//
+// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
+// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close it. The
+// first poll returns at once.
+//
+// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
+// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
+// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
+// 48 descriptors wait for one object at a time, this also holds for those that came last.
+//
+// ring: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
+// execve(2) close it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is NULL.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
+// fork(2) does not use its parent's descriptor.
+SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
 
 // Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
 // sender may have overwritten the message while it was read.
@@ -1523,6 +1597,24 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadca
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
 
+// Returns a descriptor that is readable when there may be a message, or when the publisher has ended or died: for poll(2),
+// select(2), epoll(7), level- and edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
+// SHMKEY_NO_WAIT until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read
+// or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a
+// handle with SHMKEY_READ_ONLY does so 250 ms after each EAGAIN only.
+//
+// broadcast: a handle that is subscribed.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
+// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child made by
+// fork(2) does not use its parent's descriptor.
+SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
+
 // Releases the peeked message, so that the one behind it becomes the next one.
 //
 // broadcast: the handle that has peeked.
@@ -1599,6 +1691,26 @@ SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast)
 // broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
+
+// Waits until one of several objects has something: a message, a count, a newer value, or a peer that has ended or died.
+// Takes nothing from it: call the function that does with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread
+// was faster. Signals do not end the wait.
+//
+// A thread's search begins behind the object that it found last, so an object that always has something does not hide the
+// others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a seccomp filter forbids
+// futex_waitv(2), the thread polls the descriptors of the objects, which it makes for that: see shm_ring_fd().
+//
+// objects: the objects, in any mix; none of them twice.
+// count: their number, 1 to 128.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the index of an object that has something, 0 to count - 1; or -1.
+// Errors: ETIMEDOUT no object had anything for that long; EAGAIN none has, and timeout is SHMKEY_NO_WAIT; EINVAL count is
+// 0 or more than 128, timeout is less than -1, or an element has no handle, two handles, or a reserved field that is not
+// NULL; EBUSY another process is the receiver of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects
+// is NULL; and those of shm_ring_fd() where descriptors are needed.
+// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
+SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
 // the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that

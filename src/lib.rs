@@ -113,7 +113,7 @@ pub use object::{
     },
     condvar::{Condvar, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
-    latest::{Latest, Publisher},
+    latest::{Latest, Newer, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,
     ring::{
@@ -122,6 +122,7 @@ pub use object::{
     },
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::Semaphore,
+    several::{Waitable, wait_any},
 };
 pub use plain::Plain;
 #[cfg(feature = "bytemuck")]

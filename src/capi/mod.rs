@@ -21,6 +21,7 @@ mod process;
 mod ring;
 mod rwlock;
 mod semaphore;
+mod several;
 mod status;
 mod version;
 
@@ -37,5 +38,6 @@ pub use process::*;
 pub use ring::*;
 pub use rwlock::*;
 pub use semaphore::*;
+pub use several::*;
 pub use status::*;
 pub use version::*;

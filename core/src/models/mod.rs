@@ -4,6 +4,7 @@ mod condvar;
 mod keep;
 mod latest;
 mod mutex;
+mod pollers;
 mod ready;
 mod ring;
 mod rwlock;

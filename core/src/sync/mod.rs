@@ -13,6 +13,7 @@ pub mod latest;
 #[cfg(loom)]
 mod loom;
 mod mutex;
+mod pollers;
 mod ready;
 pub mod ring;
 mod rwlock;
@@ -23,9 +24,9 @@ mod watch;
 mod wish;
 
 #[cfg(loom)]
-pub use self::loom::let_them_look;
+pub use self::loom::{drain, let_them_look, poll};
 pub use area::{Area, Buffer, Source};
-pub use atomic::{AtomicU32, AtomicU64};
+pub use atomic::{AtomicU32, AtomicU64, heavy_barrier};
 pub use claim::Claim;
 pub use condvar::{Condvar, WaitError, Waited};
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};

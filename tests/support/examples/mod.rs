@@ -75,18 +75,26 @@ const fn pair(
 /// A program that runs alone.
 pub struct Single {
     pub program: &'static str,
+    pub forms: &'static [Form],
     pub prints: &'static str,
 }
 
 /// The programs that fork.
-pub const SINGLES: [Single; 2] = [
+pub const SINGLES: [Single; 3] = [
     Single {
         program: "shared_memory",
+        forms: &Form::ALL,
         prints: "Child wrote: Hello from child!\nParent read: Hello from child!\n",
     },
     Single {
         program: "parent_child",
+        forms: &Form::ALL,
         prints: "Parent writes message\nChild reads: Hello from parent via shared memory\n",
+    },
+    Single {
+        program: "event_loop",
+        forms: OBJECTS,
+        prints: "Received: 3 messages, 2 counts, 5 bytes\n",
     },
 ];
 

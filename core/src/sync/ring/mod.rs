@@ -91,14 +91,14 @@ struct ReceiverWords {
     cpu: AtomicU32,
 }
 
-/// Written by threads that go to sleep.
+/// Written by threads that are about to wait.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct AsleepWords {
-    /// Receivers, which sleep on the word at `tail`.
-    receivers: Sleepers,
     /// The position up to which the sender that slept last wanted lines to be freed. Only a sender writes it.
     wanted: AtomicU64,
+    /// Receivers, which wait for a change of the word at `tail`.
+    receivers: Sleepers,
 }
 
 impl RingWords {

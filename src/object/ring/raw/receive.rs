@@ -4,14 +4,15 @@ use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::role::Role,
+    object::{readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline,
-        ring::{self, Consumer},
+        ring::{self, Consumer, RingError},
     },
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
+use std::os::fd::BorrowedFd;
 
 /// What the receiving end has in this process' own memory.
 pub(crate) struct ReceiveEnd {
@@ -20,6 +21,7 @@ pub(crate) struct ReceiveEnd {
     /// For a peeked message that wraps at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    readiness: Readiness,
 }
 
 impl ReceiveEnd {
@@ -27,6 +29,16 @@ impl ReceiveEnd {
     #[inline]
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.head.position()
+    }
+
+    /// Returns the processor that the sender last ran on, if it is known.
+    pub fn sender(&self) -> Option<u32> {
+        self.head.sender()
     }
 }
 
@@ -48,6 +60,7 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            readiness: Readiness::default(),
         })
     }
 
@@ -56,6 +69,9 @@ impl RawRing {
         if end.role.is_ours() {
             // Before the next receiver can come.
             end.head.free_all(self.view());
+            if let Some(number) = end.readiness.number() {
+                end.head.remove(self.view(), number);
+            }
             end.role.release(&self.words().parties.receiver);
             end.head.wake_sender(self.view());
         }
@@ -76,6 +92,7 @@ impl RawRing {
         if matches!(deadline, Deadline::Now) {
             // The usual try without a message: the last liveness check of the senders is recent.
             if end.head.finds_nothing(self.view())
+                && !end.readiness.is_used()
                 && let Some(sender) = self.word_of_trusted_sender(&end.watch)
             {
                 return Err(self.no_message(buffer.len(), sender));
@@ -109,12 +126,65 @@ impl RawRing {
         buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        let ReceiveEnd { head, watch, .. } = end;
-        let peers = || self.look_at_senders(watch);
-        head.receive(self.view(), buffer, deadline, peers)
-            .map_err(|refused| {
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        let receive = |head: &mut Consumer| {
+            let peers = || self.look_at_senders(watch);
+            let received = head.receive(view, buffer, deadline, peers);
+            received.map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
             })
+        };
+        let received = receive(head);
+        readiness.unless_blocked(received, |number| {
+            head.enter(view, number);
+            receive(head)
+        })
+    }
+
+    /// Fails in a child of the process that has the role.
+    pub fn expect_receiver(&self, end: &ReceiveEnd) -> Result<(), Error> {
+        self.expect_ours(&end.role, Action::Receive)
+    }
+
+    /// Returns whether a try to receive would not block: there is a message, or news of the senders, or an error.
+    pub fn is_ready(&self, end: &mut ReceiveEnd) -> bool {
+        let peers = || self.look_at_senders(&end.watch);
+        let found = end.head.peek(self.view(), Deadline::Now, peers);
+        !matches!(found, Err(RingError::TimedOut))
+    }
+
+    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
+        let word = end.head.announce_sleep(self.view());
+        (word, end.head.position())
+    }
+
+    /// Makes the descriptor unreadable, unless a try would not block. Returns whether that is so.
+    pub fn rearm(&self, end: &mut ReceiveEnd) -> bool {
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        readiness.rearm(|number| {
+            head.enter(view, number);
+            let found = head.peek(view, Deadline::Now, || self.look_at_senders(watch));
+            !matches!(found, Err(RingError::TimedOut))
+        })
+    }
+
+    /// Returns the descriptor of a receiving end.
+    pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
+        self.expect_receiver(end)?;
+        end.readiness.descriptor()
     }
 
     /// Receives up to `count` messages, and passes the index and the length of each to `store`.
@@ -179,10 +249,23 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
-        let ReceiveEnd { head, watch, .. } = end;
-        let peers = || self.look_at_senders(watch);
-        head.peek(self.view(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            ..
+        } = end;
+        let view = self.view();
+        let peek = |head: &mut Consumer| {
+            let peers = || self.look_at_senders(watch);
+            let found = head.peek(view, deadline, peers);
+            found.map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        };
+        let found = peek(head);
+        readiness.unless_blocked(found, |number| {
+            head.enter(view, number);
+            peek(head)
+        })
     }
 
     /// Releases a message that was peeked at.
