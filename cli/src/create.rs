@@ -62,8 +62,8 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = value_size, group = "object", conflicts_with_all = ["kind", "size", "key"])]
     latest: Option<usize>,
     /// The name of the layout of the object, which the programs that open it must give, too
-    #[arg(long, value_name = "NAME", requires = "object", default_value = "")]
-    layout: String,
+    #[arg(long, value_name = "NAME", requires = "object")]
+    layout: Option<String>,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
     #[arg(long, requires = "broadcast")]
     lossy: bool,
@@ -205,7 +205,12 @@ fn place(options: &Options, key: Key) -> Result<Place, Failure> {
         (_, Some(path)) => Place::path(path, options.project.unwrap_or(0))?,
         _ => Place::key(key),
     };
-    Ok(place.mode(options.mode).layout(&options.layout))
+    Ok(place.mode(options.mode).layout(layout(options)))
+}
+
+/// Returns the name of the layout of the object; empty for none.
+fn layout(options: &Options) -> &str {
+    options.layout.as_deref().unwrap_or_default()
 }
 
 /// Returns how to open an object whose value has this size; the options give a name or a path.
@@ -217,7 +222,7 @@ fn opening(options: &Options, size: usize) -> Opening<'_> {
     Opening {
         site,
         size,
-        layout: options.layout.as_bytes(),
+        layout: layout(options).as_bytes(),
         create: Some(options.mode),
     }
 }

@@ -15,7 +15,7 @@ pub struct Waiting {
     /// Do not wait
     #[arg(long, short, conflicts_with = "timeout")]
     nonblock: bool,
-    /// The exit status if the wait ended without success
+    /// The exit status if the wait ended at its timeout, or with --nonblock at once
     #[arg(long, short = 'E', value_name = "STATUS", default_value_t = LATE)]
     conflict_exit_code: u8,
 }

@@ -4,8 +4,13 @@ mod support;
 
 use serde_json::{Value, json};
 use shmkey::{Latest, Place};
-use std::thread;
-use support::{Name, listed_id, refusal, run, shmkey};
+use std::{
+    io::{Seek, Write},
+    thread,
+};
+use support::{
+    Name, PublicCopy, listed_id, may_make_namespaces, refusal, run, said, shmkey, skipped,
+};
 
 const FORMAT: &str = "u32 f64 char[16]";
 
@@ -215,4 +220,26 @@ fn messages_and_bytes_of_segments_have_formats() {
         shmkey(&["get", &bytes.0, "-s", "8", "--format", "u8 u16"]),
         "1 3\n"
     );
+}
+
+#[test]
+fn read_permission_is_enough_to_read() {
+    if skipped("root", may_make_namespaces()) {
+        return;
+    }
+    let (name, copy) = (Name::new(), PublicCopy::new());
+    shmkey(&[
+        "create", "--latest", "u32", "--name", &name.0, "--mode", "0604",
+    ]);
+    assert_eq!(put(&name, &["--format", "u32"], b"7"), "");
+    let get = ["get", &name.0, "--format", "u32"];
+    assert_eq!(said(&mut copy.unprivileged(&get)), "7\n");
+    let input = tempfile::tempfile().unwrap();
+    (&input).write_all(b"8").unwrap();
+    (&input).rewind().unwrap();
+    let mut publish = copy.unprivileged(&["put", &name.0, "--format", "u32"]);
+    let why = publish.stdin(input).output().unwrap();
+    assert_eq!(why.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&why.stderr).into_owned();
+    assert!(why.contains("EACCES"), "{why}");
 }
