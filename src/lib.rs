@@ -31,6 +31,7 @@
 //! | publish a value to readers that need only the newest | [`Latest`] |
 //! | share a value that one thread at a time may change | [`Mutex`] |
 //! | count events or resources, and wait for them | [`Semaphore`] |
+//! | end a wait, by a signal or from another thread | [`Canceller`], [`Interrupted`](ErrorKind::Interrupted) |
 //! | choose where an object is (name, file, key, or offset in a segment), its mode and a timeout | [`Place`] |
 //! | share a struct of your own | [`plain!`], [`Plain`], and `Pod` with the feature `bytemuck` |
 //! | share plain bytes | [`Key`], [`Segment`], [`SegmentOptions`] |
@@ -109,6 +110,7 @@ pub use object::{
         BroadcastSlot, Subscriber,
     },
     contents::{Contents, Holding, Life, Party},
+    interrupt::Canceller,
     latest::{Latest, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,

@@ -17,6 +17,7 @@ use core::{
     ffi::{c_char, c_int, c_void},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
+use std::sync::Arc;
 
 /// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
 /// capacity, in order.
@@ -240,7 +241,7 @@ impl Publishing {
                 return Err(error.during(action).with(What::Reserved, 0, 0));
             }
             Some(end) if raw.is_publisher(end) => {}
-            _ => self.end = Some(raw.publisher()?),
+            _ => self.end = Some(raw.publisher(Arc::clone(raw.object().interrupt()))?),
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_broadcast", "no publisher"))
@@ -533,7 +534,10 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
             ));
         }
         subscribing.give_back(raw);
-        subscribing.end = Some(raw.subscribe(options == SHMKEY_FROM_OLDEST)?);
+        subscribing.end = Some(raw.subscribe(
+            options == SHMKEY_FROM_OLDEST,
+            Arc::clone(raw.object().interrupt()),
+        )?);
         Ok(0)
     }))
 }

@@ -55,6 +55,10 @@ pub enum ErrorKind {
     TimedOut,
     /// `EAGAIN`: the call would have to wait, and was asked not to.
     WouldBlock,
+    /// `EINTR`: a signal handler has run during the wait, which signals end.
+    Interrupted,
+    /// `ECANCELED`: the wait was cancelled.
+    Cancelled,
     /// `EBUSY`: another process, which is not known to be dead, has this role; or this process has it already.
     Busy,
     /// `EPIPE`: the other side of a ring has ended.
@@ -85,9 +89,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The kinds of errors about an object.
-    pub(super) const OF_OBJECTS: [ErrorKind; 24] = [
+    pub(super) const OF_OBJECTS: [ErrorKind; 26] = [
         ErrorKind::WouldBlock,
         ErrorKind::TimedOut,
+        ErrorKind::Interrupted,
+        ErrorKind::Cancelled,
         ErrorKind::Foreign,
         ErrorKind::WrongKind,
         ErrorKind::WrongLayout,
@@ -118,6 +124,8 @@ impl ErrorKind {
         match self {
             ErrorKind::WouldBlock => libc::EAGAIN,
             ErrorKind::TimedOut => libc::ETIMEDOUT,
+            ErrorKind::Interrupted => libc::EINTR,
+            ErrorKind::Cancelled => libc::ECANCELED,
             ErrorKind::Foreign => libc::EMEDIUMTYPE,
             ErrorKind::WrongKind => libc::EPROTOTYPE,
             ErrorKind::WrongLayout => libc::EPROTO,
@@ -212,6 +220,8 @@ impl ErrorKind {
             }
             ErrorKind::TimedOut => "it did not happen before the timeout",
             ErrorKind::WouldBlock => "it would have to wait, and the timeout is 0",
+            ErrorKind::Interrupted => "a signal handler has run; the call can be repeated",
+            ErrorKind::Cancelled => "this process has cancelled the wait",
             ErrorKind::Busy => "another process has this role",
             ErrorKind::Closed => {
                 "the other side has ended; this goes on when another process takes that role"

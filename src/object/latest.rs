@@ -267,6 +267,7 @@ impl RawLatest {
     /// Waits for a version other than `seen`.
     #[inline]
     pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let is_writable = self.object.is_writable();
         if self.newest().wait(seen, is_writable, deadline) {
             return Ok(());
@@ -399,6 +400,7 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
+    interrupt_methods!(self, self.raw.object.interrupt());
     segment_methods!(self, self.raw.object);
 }
 

@@ -121,6 +121,7 @@ impl Semaphore {
 
     #[inline]
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         if self.words().take(deadline) {
             return Ok(());
         }
@@ -135,6 +136,7 @@ impl Semaphore {
         self.words().value()
     }
 
+    interrupt_methods!(self, self.object.interrupt());
     segment_methods!(self, self.object);
 
     pub(crate) fn object(&self) -> &Object {

@@ -1,5 +1,6 @@
 mod broadcast;
 mod claim;
+mod interrupt;
 mod latest;
 mod mutex;
 mod ready;

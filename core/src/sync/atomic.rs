@@ -80,6 +80,12 @@ pub fn wake_half(word: &AtomicU32) {
     crate::sys::futex::wake(word, 1);
 }
 
+/// Wakes all threads of this process that sleep on a word of its own memory. A signal handler may call it.
+#[cfg(not(loom))]
+pub fn wake_own(word: &AtomicU32) {
+    crate::sys::futex::wake_own(word);
+}
+
 /// Returns the address of the lower half of a word, which only the kernel accesses separately, to compare it.
 #[cfg(not(loom))]
 pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
@@ -92,4 +98,4 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one};
+pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one, wake_own};

@@ -7,6 +7,7 @@ mod area;
 mod atomic;
 pub mod broadcast;
 mod claim;
+mod interrupt;
 pub mod latest;
 #[cfg(loom)]
 mod loom;
@@ -25,7 +26,8 @@ pub use atomic::AtomicU32;
 #[cfg(loom)]
 pub use atomic::AtomicU64;
 pub use claim::Claim;
+pub use interrupt::Interrupt;
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
 pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
-pub use wait::{Deadline, Sleep};
+pub use wait::{Deadline, Ended, Sleep};

@@ -22,6 +22,11 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Returns the time on the clock: roughly that since the start of the machine.
+    pub fn since_boot(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
     /// Returns the point in time a duration later; `None` if it is beyond the clock's range.
     pub fn checked_add(self, duration: Duration) -> Option<Instant> {
         let nanoseconds = u64::try_from(duration.as_nanos()).ok()?;

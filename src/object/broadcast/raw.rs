@@ -8,7 +8,7 @@ use crate::{
     object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
     sync::{
-        Area, AtomicU32, Buffer, Claim, Deadline, Source,
+        Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
             self, BroadcastError, BroadcastWords, Peer, Publisher, SUBSCRIBERS, Slot, Span,
             Subscriber, View,
@@ -17,6 +17,7 @@ use crate::{
     sys,
 };
 use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 /// The bytes of the subscribers' claims, in front of all else.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
@@ -92,6 +93,14 @@ pub(crate) struct PublishEnd {
     /// The bytes of a slot that would go round the end of the area.
     buffer: Vec<u8>,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
+}
+
+impl PublishEnd {
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -113,6 +122,14 @@ pub(crate) struct SubscribeEnd {
     /// A copy of a message that was peeked at, if it cannot be read in place.
     copy: Vec<u8>,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
+}
+
+impl SubscribeEnd {
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 /// A message that was peeked at.
@@ -285,8 +302,8 @@ impl RawBroadcast {
 
     // The publishing end.
 
-    /// Takes the role of the publisher.
-    pub fn publisher(&self) -> Result<PublishEnd, Error> {
+    /// Takes the role of the publisher. `interrupt` ends its waits.
+    pub fn publisher(&self, interrupt: Arc<Interrupt>) -> Result<PublishEnd, Error> {
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -305,6 +322,7 @@ impl RawBroadcast {
                 reserved: None,
                 buffer: Vec::new(),
                 watch: Watch::default(),
+                interrupt,
             }),
             Err(_) => {
                 role.release(&words.claim);
@@ -376,7 +394,13 @@ impl RawBroadcast {
         if end.end.publish_soon(self.view(), bytes) {
             return Ok(());
         }
-        let PublishEnd { end, watch, .. } = end;
+        let PublishEnd {
+            end,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
         end.publish(self.view(), bytes, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, Action::Publish, bytes.len()))
@@ -391,7 +415,13 @@ impl RawBroadcast {
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.begin(end, Action::Publish)?;
-        let PublishEnd { end, watch, .. } = end;
+        let PublishEnd {
+            end,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let mut published = 0;
         let mut failed = None;
         for message in messages {
@@ -426,8 +456,12 @@ impl RawBroadcast {
         self.begin(end, action)?;
         let view = self.view();
         let PublishEnd {
-            end: tail, watch, ..
+            end: tail,
+            watch,
+            interrupt,
+            ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
         let offset = tail
             .reserve(view, len, deadline, is_gone)
@@ -540,8 +574,12 @@ impl RawBroadcast {
 
     // The subscribing end.
 
-    /// Subscribes.
-    pub fn subscribe(&self, from_oldest: bool) -> Result<SubscribeEnd, Error> {
+    /// Subscribes. `interrupt` ends the waits of the subscriber.
+    pub fn subscribe(
+        &self,
+        from_oldest: bool,
+        interrupt: Arc<Interrupt>,
+    ) -> Result<SubscribeEnd, Error> {
         let action = Action::Subscribe;
         let role = if self.object.is_writable() {
             Some(self.take_claim()?)
@@ -555,6 +593,7 @@ impl RawBroadcast {
                 role,
                 copy: Vec::new(),
                 watch: Watch::default(),
+                interrupt,
             }),
             Err(refused) => {
                 if let Some((role, slot)) = role {
@@ -653,7 +692,13 @@ impl RawBroadcast {
     ) -> Result<usize, Error> {
         let action = Action::Receive;
         self.expect_subscribed(end, action)?;
-        let SubscribeEnd { end, watch, .. } = end;
+        let SubscribeEnd {
+            end,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let peer = || self.look_at_publisher(watch);
         end.receive(self.view(), buffer, deadline, peer)
             .map_err(|refused| self.not_received(refused, deadline, action, size))
@@ -722,8 +767,13 @@ impl RawBroadcast {
         self.expect_subscribed(end, action)?;
         let view = self.view();
         let SubscribeEnd {
-            end, watch, copy, ..
+            end,
+            watch,
+            copy,
+            interrupt,
+            ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let peer = || self.look_at_publisher(watch);
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {

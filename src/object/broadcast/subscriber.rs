@@ -45,7 +45,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(super) fn join(raw: &Arc<RawBroadcast>, from_oldest: bool) -> Result<Subscriber, Error> {
-        let end = raw.subscribe(from_oldest)?;
+        let end = raw.subscribe(from_oldest, Arc::default())?;
         Ok(Subscriber {
             raw: Arc::clone(raw),
             end,
@@ -142,7 +142,7 @@ impl Subscriber {
         self.messages(Deadline::Now)
     }
 
-    fn messages(&mut self, deadline: Deadline) -> BroadcastMessages<'_> {
+    fn messages(&mut self, deadline: Deadline<'static>) -> BroadcastMessages<'_> {
         BroadcastMessages {
             subscriber: Some(self),
             deadline,
@@ -222,6 +222,8 @@ impl Subscriber {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
+    interrupt_methods!(self, self.end.interrupt());
+
     fn peek_until(&mut self, deadline: Deadline) -> Result<BroadcastMessage<'_>, Error> {
         let found = self.raw.peek(&mut self.end, deadline)?;
         Ok(BroadcastMessage {
@@ -252,7 +254,7 @@ impl<'a> IntoIterator for &'a mut Subscriber {
 pub struct BroadcastMessages<'a> {
     /// `None` after the end.
     subscriber: Option<&'a mut Subscriber>,
-    deadline: Deadline,
+    deadline: Deadline<'static>,
 }
 
 impl Iterator for BroadcastMessages<'_> {

@@ -49,7 +49,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub(super) fn take(raw: &Arc<RawRing>) -> Result<Receiver, Error> {
-        let end = raw.receiver()?;
+        let end = raw.receiver(Arc::default())?;
         Ok(Receiver {
             raw: Arc::clone(raw),
             end,
@@ -172,7 +172,7 @@ impl Receiver {
         self.messages(Deadline::Now)
     }
 
-    fn messages(&mut self, deadline: Deadline) -> Messages<'_> {
+    fn messages(&mut self, deadline: Deadline<'static>) -> Messages<'_> {
         Messages {
             receiver: Some(self),
             deadline,
@@ -253,6 +253,8 @@ impl Receiver {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
+    interrupt_methods!(self, self.end.interrupt());
+
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
         let found = self.raw.peek(&mut self.end, deadline)?;
         Ok(Message::new(self, found))
@@ -287,7 +289,7 @@ impl<'a> IntoIterator for &'a mut Receiver {
 pub struct Messages<'a> {
     /// `None` after the end.
     receiver: Option<&'a mut Receiver>,
-    deadline: Deadline,
+    deadline: Deadline<'static>,
 }
 
 impl Iterator for Messages<'_> {

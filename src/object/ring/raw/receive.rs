@@ -6,12 +6,13 @@ use crate::{
     error::{Action, What},
     object::role::Role,
     sync::{
-        Buffer, Claim, Deadline,
+        Buffer, Claim, Deadline, Interrupt,
         ring::{self, Consumer},
     },
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 /// What the receiving end has in this process' own memory.
 pub(crate) struct ReceiveEnd {
@@ -20,6 +21,7 @@ pub(crate) struct ReceiveEnd {
     /// For a peeked message that goes round the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
 }
 
 impl ReceiveEnd {
@@ -28,11 +30,16 @@ impl ReceiveEnd {
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
     }
+
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 impl RawRing {
-    /// Takes the role of the receiver.
-    pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
+    /// Takes the role of the receiver. `interrupt` ends its waits.
+    pub fn receiver(&self, interrupt: Arc<Interrupt>) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -48,6 +55,7 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            interrupt,
         })
     }
 
@@ -109,7 +117,13 @@ impl RawRing {
         buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        let ReceiveEnd { head, watch, .. } = end;
+        let ReceiveEnd {
+            head,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_senders(watch);
         head.receive(self.view(), buffer, deadline, peers)
             .map_err(|refused| {
@@ -179,7 +193,13 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
-        let ReceiveEnd { head, watch, .. } = end;
+        let ReceiveEnd {
+            head,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_senders(watch);
         head.peek(self.view(), deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))

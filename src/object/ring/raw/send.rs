@@ -6,9 +6,10 @@ use crate::{
     error::{Action, What},
     holder::{Holder, Life},
     object::role::Role,
-    sync::{self, Acquired, Deadline, Source, ring::Producer},
+    sync::{self, Acquired, Deadline, Interrupt, Source, ring::Producer},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 /// What the sending end has in this process' own memory.
 pub(crate) struct SendEnd {
@@ -21,6 +22,7 @@ pub(crate) struct SendEnd {
     /// For slots that go round the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -41,16 +43,21 @@ impl SendEnd {
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
     }
+
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 impl RawRing {
-    /// Takes the role of a sender.
-    pub fn sender(&self) -> Result<SendEnd, Error> {
-        self.take_sender()
+    /// Takes the role of a sender. `interrupt` ends its waits.
+    pub fn sender(&self, interrupt: Arc<Interrupt>) -> Result<SendEnd, Error> {
+        self.take_sender(interrupt)
             .map_err(|error| error.during(Action::BecomeSender))
     }
 
-    fn take_sender(&self) -> Result<SendEnd, Error> {
+    fn take_sender(&self, interrupt: Arc<Interrupt>) -> Result<SendEnd, Error> {
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -93,6 +100,7 @@ impl RawRing {
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            interrupt,
         })
     }
 
@@ -142,7 +150,7 @@ impl RawRing {
             self.give_up(end);
         }
         if self.has_many_senders() {
-            match self.lock(deadline, action)? {
+            match self.lock(deadline.or_at(&end.interrupt), action)? {
                 Acquired::Clean => end.tail.catch_up(self.view()),
                 Acquired::OwnerDied => self.put_in_order(end, action)?,
             }
@@ -185,7 +193,13 @@ impl RawRing {
         bytes: Source,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let SendEnd { tail, watch, .. } = end;
+        let SendEnd {
+            tail,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.view(), bytes, deadline, peers);
         self.unlock();
@@ -202,7 +216,13 @@ impl RawRing {
     ) -> Result<usize, Error> {
         self.begin(end, deadline, Action::Send)?;
         let view = self.view();
-        let SendEnd { tail, watch, .. } = end;
+        let SendEnd {
+            tail,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let mut sent = 0;
         let mut failed = None;
         for message in messages {
@@ -247,8 +267,10 @@ impl RawRing {
             tail,
             watch,
             buffer,
+            interrupt,
             ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
             .reserve(view, len, deadline, peers)
