@@ -13,7 +13,7 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{AGES, Environment, NOW, fails, in_child, status_of_child};
+use support::{AGES, Environment, NOW, SOON, fails, in_child, status_of_child};
 
 /// What ends the waits of a handle before their events.
 #[derive(Clone, Copy, PartialEq)]
@@ -589,4 +589,56 @@ fn a_wait_that_can_be_cancelled_is_mostly_sleep() {
         }
     });
     assert_eq!(count.into_inner(), 8);
+}
+
+#[test]
+fn a_receiver_may_go_on_waiting_when_its_senders_have_ended() {
+    let test = Environment::new();
+    let ring = Ring::open(test.name(), 4096).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    receiver.set_keep_waiting(true);
+    for message in [b"one", b"two"] {
+        let sent = ring.sender().unwrap().send(message);
+        sent.unwrap();
+        let mut received = Vec::new();
+        receiver.recv_vec_timeout(&mut received, AGES).unwrap();
+        assert_eq!(received, message);
+        fails(
+            receiver.recv_timeout(&mut [0; 8], SOON),
+            ErrorKind::TimedOut,
+        );
+    }
+    in_child(|| {
+        let mut sender = ring.sender().unwrap();
+        sender.send(b"three").unwrap();
+        std::mem::forget(sender); // as if it was killed
+    });
+    assert_eq!(receiver.recv(&mut [0; 8]).unwrap(), 5);
+    fails(
+        receiver.recv_timeout(&mut [0; 8], SOON),
+        ErrorKind::TimedOut,
+    );
+    fails(receiver.try_recv(&mut [0; 8]), ErrorKind::WouldBlock);
+    receiver.set_keep_waiting(false);
+    fails(receiver.recv(&mut [0; 8]), ErrorKind::PeerDied);
+}
+
+#[test]
+fn a_subscriber_may_go_on_waiting_when_its_publisher_has_ended() {
+    let test = Environment::new();
+    let news = Broadcast::open(test.name(), 4096).unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    subscriber.set_keep_waiting(true);
+    for message in [b"one", b"two"] {
+        news.publisher().unwrap().publish(message).unwrap();
+        let mut received = Vec::new();
+        subscriber.recv_vec_timeout(&mut received, AGES).unwrap();
+        assert_eq!(received, message);
+        fails(
+            subscriber.recv_timeout(&mut [0; 8], SOON),
+            ErrorKind::TimedOut,
+        );
+    }
+    subscriber.set_keep_waiting(false);
+    fails(subscriber.recv(&mut [0; 8]), ErrorKind::Closed);
 }

@@ -1,7 +1,8 @@
 //! Broadcasts for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{buffer, close, deadline, expect_bytes, handle, object, source},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
@@ -58,6 +59,8 @@ struct Subscribing {
     peeked: Option<Peeked>,
     /// The number of the last message that was peeked at.
     message: u64,
+    /// It goes on waiting when the publisher has ended.
+    keep_waiting: bool,
 }
 
 /// An option of a broadcast: the publisher never waits, and overwrites the oldest messages.
@@ -70,12 +73,13 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// created the broadcast.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length of
-/// the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
+/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
+/// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
 /// options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
-/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
+/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
+/// subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
@@ -85,9 +89,9 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
 /// its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
 /// another kind of object, another capacity or other options, or no object of this library is there;
-/// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it; ENODATA,
-/// EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-/// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -103,23 +107,24 @@ pub unsafe extern "C" fn shm_broadcast_open(
     })
 }
 
-/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 5888
-/// bytes at most and nine eighths of the capacity. Otherwise it does what shm_broadcast_open() does, and fails as that does.
+/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+/// 5888 bytes at most and nine eighths of the capacity. Otherwise it does what shm_broadcast_open() does, and fails as
+/// that does.
 ///
-/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
-/// call only.
-/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length of
-/// the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
+/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
+/// the call only.
+/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
+/// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
 /// options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL.
-/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+/// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
+/// EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -159,6 +164,7 @@ fn open(
                 end: None,
                 peeked: None,
                 message: first,
+                keep_waiting: false,
             }),
         })
     }))
@@ -273,6 +279,13 @@ impl Publishing {
 }
 
 impl Subscribing {
+    fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
+        if let Some(end) = &mut self.end {
+            end.set_keep_waiting(on);
+        }
+    }
+
     /// The subscribing end. A message that was peeked at is looked at anew.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut SubscribeEnd, Error> {
         self.peeked = None;
@@ -294,9 +307,9 @@ impl Drop for shm_broadcast {
     }
 }
 
-/// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error() names
-/// if the time is over. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
-/// ends. Signals do not end the wait.
+/// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
+/// names if the time is over. The first handle that publishes is the publisher until it is closed, ends publishing, or
+/// its process ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -304,10 +317,11 @@ impl Drop for shm_broadcast {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// size is larger than the capacity; EBUSY another handle is the publisher, and its process is not known to be dead;
-/// EBADMSG another program has overwritten the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1;
-/// EACCES this process cannot write the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY
+/// another handle is the publisher, and its process is not known to be dead; EBADMSG another program has overwritten
+/// the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
+/// the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -329,7 +343,8 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 }
 
 /// Publishes several messages, as many as there is room for before the timeout; subscribers see those that go together
-/// at once. Stops at a message that cannot be published: those before it are, and a call that begins with it reports the error.
+/// at once. Stops at a message that cannot be published: those before it are, and a call that begins with it reports
+/// the error.
 ///
 /// broadcast: a handle that is open.
 /// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
@@ -338,8 +353,8 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were published, from the first on; or -1, and then none.
-/// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do not
-/// fit into memory.
+/// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do
+/// not fit into memory.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -379,18 +394,18 @@ fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<
 }
 
 /// Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
-/// shm_broadcast_commit() publishes the message, shm_broadcast_abort() gives the slot up; until then the handle publishes nothing
-/// else. shm_broadcast_end_publishing() and shm_broadcast_close() give it up, too.
+/// shm_broadcast_commit() publishes the message, shm_broadcast_abort() gives the slot up; until then the handle
+/// publishes nothing else. shm_broadcast_end_publishing() and shm_broadcast_close() give it up, too.
 ///
 /// broadcast: a handle that is open.
 /// size: how many bytes, 0 to the broadcast's capacity.
-/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie in
-/// the handle's own memory if they would go round the end of the broadcast's.
+/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie
+/// in the handle's own memory if they would go round the end of the broadcast's.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot is
-/// NULL.
+/// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot
+/// is NULL.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -454,8 +469,8 @@ pub unsafe extern "C" fn shm_broadcast_commit(
 /// slot: as shm_broadcast_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing is changed.
-/// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EFAULT broadcast or slot is
-/// NULL.
+/// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EFAULT broadcast or slot
+/// is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_abort(
@@ -477,8 +492,8 @@ pub unsafe extern "C" fn shm_broadcast_abort(
 ///
 /// Returns: 0, also if this handle has the role; or -1.
 /// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
-/// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT broadcast is
-/// NULL.
+/// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT
+/// broadcast is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broadcast) -> c_int {
@@ -489,8 +504,8 @@ pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broa
     }))
 }
 
-/// Releases the publisher's role, and gives up a slot that is reserved. The subscribers get EPIPE when they have received
-/// all messages.
+/// Releases the publisher's role, and gives up a slot that is reserved. The subscribers get EPIPE when they have
+/// received all messages.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -507,16 +522,16 @@ pub unsafe extern "C" fn shm_broadcast_end_publishing(broadcast: *mut shm_broadc
     }))
 }
 
-/// Subscribes with a handle, or anew with one that is subscribed: the first message that it receives is the next one that
-/// is published, or the oldest that is there.
+/// Subscribes with a handle, or anew with one that is subscribed: the first message that it receives is the next one
+/// that is published, or the oldest that is there.
 ///
 /// broadcast: a handle that is open.
 /// options: 0, or SHMKEY_FROM_OLDEST.
 ///
 /// Returns: 0; or -1, and then the handle is not subscribed.
-/// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
-/// a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit; EFAULT
-/// broadcast is NULL.
+/// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher
+/// of a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit;
+/// EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -534,10 +549,10 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
             ));
         }
         subscribing.give_back(raw);
-        subscribing.end = Some(raw.subscribe(
-            options == SHMKEY_FROM_OLDEST,
-            Arc::clone(raw.object().interrupt()),
-        )?);
+        let from_oldest = options == SHMKEY_FROM_OLDEST;
+        let end = raw.subscribe(from_oldest, Arc::clone(raw.object().interrupt()))?;
+        let keep_waiting = subscribing.keep_waiting;
+        subscribing.end.insert(end).set_keep_waiting(keep_waiting);
         Ok(0)
     }))
 }
@@ -559,7 +574,8 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
     }))
 }
 
-/// Receives a message into a buffer; waits for one. Signals do not end the wait.
+/// Receives a message into a buffer; waits for one. Signals do not end the wait, unless
+/// shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is subscribed.
 /// buffer: room for size bytes.
@@ -567,11 +583,12 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// the buffer is too short, and the message stays the next one; EPERM the handle is not subscribed in this process; EPIPE,
-/// EOWNERDEAD there is no message, and the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken
-/// this subscriber for dead; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT
-/// broadcast is NULL, or buffer is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
+/// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
+/// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead;
+/// EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT broadcast is NULL, or
+/// buffer is NULL and size is not 0.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -603,8 +620,8 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were received; or -1, and then none.
-/// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL so many lengths do not fit into
-/// memory.
+/// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL so many lengths do not fit
+/// into memory.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -632,17 +649,18 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the memory;
-/// else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that peeks again or
-/// receives begins with the same message, and ends this access, also if it fails; so do shm_broadcast_subscribe(),
-/// shm_broadcast_unsubscribe() and shm_broadcast_close().
+/// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the
+/// memory; else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that
+/// peeks again or receives begins with the same message, and ends this access, also if it fails; so do
+/// shm_broadcast_subscribe(), shm_broadcast_unsubscribe() and shm_broadcast_close().
 ///
 /// broadcast: a handle that is subscribed.
 /// message: where to store the message.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM there is no memory for a copy; EFAULT message is NULL.
+/// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM there is no memory for a copy; EFAULT message is
+/// NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -681,8 +699,8 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ///
 /// Returns: 0; or -1.
 /// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-/// and nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead, and the bytes that
-/// were read are arbitrary; EFAULT broadcast or message is NULL.
+/// and nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead, and the
+/// bytes that were read are arbitrary; EFAULT broadcast or message is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -706,7 +724,8 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them, since it
+/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them,
+/// since it
 /// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.
@@ -780,6 +799,70 @@ pub unsafe extern "C" fn shm_broadcast_subscribers(broadcast: *const shm_broadca
     )
 }
 
+/// Sets whether receiving goes on waiting when the publisher has ended or died: for a program that serves one peer
+/// after another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends
+/// by a message, by its timeout, or because it is interrupted or cancelled.
+///
+/// broadcast: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: one at a time receives with a handle; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
+    broadcast: *mut shm_broadcast,
+    on: c_int,
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one, and receives by one thread at a time.
+        let (_, subscribing) = unsafe { subscribing("shm_broadcast_set_keep_waiting", broadcast) }?;
+        subscribing.set_keep_waiting(on != 0);
+        Ok(0)
+    }))
+}
+
+/// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
+/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_broadcast_canceller() was called before.
+///
+/// broadcast: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_set_interruptible(
+    broadcast: *mut shm_broadcast,
+    on: c_int,
+) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let broadcast = unsafe { object("shm_broadcast_set_interruptible", broadcast) };
+    or_minus_one(broadcast.map(|broadcast| set_interruptible(broadcast.raw.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of the calls that publish and receive. Call
+/// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+/// within 8 ms, and the handle wakes up every 8 ms while it waits.
+///
+/// broadcast: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_canceller(
+    broadcast: *mut shm_broadcast,
+) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let broadcast = unsafe { object("shm_broadcast_canceller", broadcast) };
+    or_null(broadcast.map(|broadcast| canceller(broadcast.raw.object()))).cast()
+}
+
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
 /// broadcast: a handle that is open.
@@ -798,8 +881,8 @@ pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
+/// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -819,8 +902,8 @@ pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) 
     }))
 }
 
-/// Closes a handle: releases the publisher's role, gives up a slot that is reserved, and unsubscribes. What was published
-/// stays. A child made by fork(2) closes its own copy.
+/// Closes a handle: releases the publisher's role, gives up a slot that is reserved, and unsubscribes. What was
+/// published stays. A child made by fork(2) closes its own copy.
 ///
 /// broadcast: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.

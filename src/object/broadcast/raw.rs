@@ -123,12 +123,19 @@ pub(crate) struct SubscribeEnd {
     copy: Vec<u8>,
     watch: Watch,
     interrupt: Arc<Interrupt>,
+    /// It goes on waiting when the publisher has ended.
+    keep_waiting: bool,
 }
 
 impl SubscribeEnd {
     /// Returns what ends the waits of this end.
     pub fn interrupt(&self) -> &Arc<Interrupt> {
         &self.interrupt
+    }
+
+    /// Sets whether it goes on waiting when the publisher has ended or died.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
     }
 }
 
@@ -594,6 +601,7 @@ impl RawBroadcast {
                 copy: Vec::new(),
                 watch: Watch::default(),
                 interrupt,
+                keep_waiting: false,
             }),
             Err(refused) => {
                 if let Some((role, slot)) = role {
@@ -670,6 +678,15 @@ impl RawBroadcast {
         }
     }
 
+    /// Returns what a subscriber can expect of the publisher, unless it waits for another one.
+    fn expected_of_publisher(&self, watch: &Watch, keep_waiting: bool) -> Peer {
+        if keep_waiting {
+            Peer::Expected
+        } else {
+            self.look_at_publisher(watch)
+        }
+    }
+
     /// Receives a message into a buffer, and returns its length.
     #[inline(always)]
     pub fn receive(
@@ -696,10 +713,11 @@ impl RawBroadcast {
             end,
             watch,
             interrupt,
+            keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peer = || self.look_at_publisher(watch);
+        let peer = || self.expected_of_publisher(watch, *keep_waiting);
         end.receive(self.view(), buffer, deadline, peer)
             .map_err(|refused| self.not_received(refused, deadline, action, size))
     }
@@ -771,10 +789,11 @@ impl RawBroadcast {
             watch,
             copy,
             interrupt,
+            keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peer = || self.look_at_publisher(watch);
+        let peer = || self.expected_of_publisher(watch, *keep_waiting);
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {
             let span = end.peek(view, deadline, peer).map_err(refused)?;

@@ -253,6 +253,14 @@ impl Receiver {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
+    /// Sets whether receiving goes on waiting when all senders have released their roles or died: for a program
+    /// that serves one peer after another, such as a log daemon. At first, it fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) then. With this option, a wait ends by a
+    /// message, by its timeout, or because it is interrupted or cancelled.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.end.set_keep_waiting(on);
+    }
+
     interrupt_methods!(self, self.end.interrupt());
 
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {

@@ -202,6 +202,12 @@ impl<T: Plain> TypedReceiver<T> {
         self.recv_by(|receiver, buffer| receiver.recv_timeout(buffer, timeout))
     }
 
+    /// Sets whether receiving goes on waiting when all senders have released their roles or died; see
+    /// [`Receiver::set_keep_waiting`].
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.receiver.set_keep_waiting(on);
+    }
+
     interrupt_methods!(self, self.receiver.end.interrupt());
 
     #[inline]

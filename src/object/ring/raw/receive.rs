@@ -7,7 +7,7 @@ use crate::{
     object::role::Role,
     sync::{
         Buffer, Claim, Deadline, Interrupt,
-        ring::{self, Consumer},
+        ring::{self, Consumer, Peers},
     },
     sys,
 };
@@ -22,6 +22,8 @@ pub(crate) struct ReceiveEnd {
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Arc<Interrupt>,
+    /// It goes on waiting when all senders have ended.
+    keep_waiting: bool,
 }
 
 impl ReceiveEnd {
@@ -34,6 +36,11 @@ impl ReceiveEnd {
     /// Returns what ends the waits of this end.
     pub fn interrupt(&self) -> &Arc<Interrupt> {
         &self.interrupt
+    }
+
+    /// Sets whether it goes on waiting when all senders have ended or died.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
     }
 }
 
@@ -56,6 +63,7 @@ impl RawRing {
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
             interrupt,
+            keep_waiting: false,
         })
     }
 
@@ -121,14 +129,24 @@ impl RawRing {
             head,
             watch,
             interrupt,
+            keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.look_at_senders(watch);
+        let peers = || self.expected_of_senders(watch, *keep_waiting);
         head.receive(self.view(), buffer, deadline, peers)
             .map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
             })
+    }
+
+    /// Returns what the receiver can expect of the senders, unless it waits for others.
+    fn expected_of_senders(&self, watch: &Watch, keep_waiting: bool) -> Peers {
+        if keep_waiting {
+            Peers::Expected
+        } else {
+            self.look_at_senders(watch)
+        }
     }
 
     /// Receives up to `count` messages, and passes the index and the length of each to `store`.
@@ -197,10 +215,11 @@ impl RawRing {
             head,
             watch,
             interrupt,
+            keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.look_at_senders(watch);
+        let peers = || self.expected_of_senders(watch, *keep_waiting);
         head.peek(self.view(), deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
     }
