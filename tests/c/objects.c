@@ -1452,10 +1452,10 @@ static void on_alarm(int signal)
     shm_cancel(stop);
 }
 
-/* From now on, SIGALRM calls a handler: once, in 20 ms. */
-static void alarm_soon(void (*handler)(int))
+/* From now on, SIGALRM calls a handler: in 20 ms, and again and again, or once. */
+static void alarm_soon(void (*handler)(int), int again)
 {
-    struct itimerval soon = {{0, 0}, {0, 20000}};
+    struct itimerval soon = {{0, again ? 20000 : 0}, {0, 20000}};
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
@@ -1470,16 +1470,17 @@ static void alarm_soon(void (*handler)(int))
         CHECK(stop != NULL);           \
         QUIET(shm_cancel(stop));       \
         FAILS((wait), ECANCELED);      \
-        alarm_soon(on_alarm);          \
+        alarm_soon(on_alarm, 0);       \
         FAILS((wait), ECANCELED);      \
     } while (0)
 
-/* Ctrl-C ends a wait: the handler has nothing to do. */
+/* Ctrl-C ends a wait: the handler has nothing to do. The first signal may come before the wait. */
 #define IS_INTERRUPTED(wait, set)      \
     do {                               \
         GIVES((set), 0);               \
-        alarm_soon(nothing);           \
+        alarm_soon(nothing, 1);        \
         FAILS((wait), EINTR);          \
+        alarm_soon(nothing, 0);        \
     } while (0)
 
 static void interrupted(void)
