@@ -1,14 +1,14 @@
 //! One operation on an object, some of whose bytes are arbitrary: for the fuzzer, and for the test
 //! that runs the fuzzer's corpus.
 //!
-//! The first byte of an input selects the operation: without its highest bit, 96 and more select
-//! those on broadcasts. The other bytes change a valid object. If the
-//! highest bit of the first byte is not set, they are pairs of an offset (two bytes) and the word
-//! to write there (eight bytes); otherwise they replace the beginning of the object.
+//! The first byte of an input selects the operation, without its highest bit: see `operation`. The
+//! other bytes change a valid object. If the highest bit of the first byte is not set, they are pairs
+//! of an offset (two bytes) and the word to write there (eight bytes); otherwise they replace the
+//! beginning of the object.
 
 use shmkey::{
-    AttachOptions, Attachment, Broadcast, Error, Key, Latest, Mutex, Place, Ring, Segment,
-    Semaphore,
+    AttachOptions, Attachment, Broadcast, Condvar, Error, Key, Latest, Mutex, Place, Ring, RwLock,
+    Segment, Semaphore,
 };
 use std::{
     ptr,
@@ -65,9 +65,13 @@ impl Fenced {
     }
 }
 
-/// All kinds, the last two of which are broadcasts.
-const KINDS: u8 = 8;
+/// All kinds, two of which are broadcasts.
+const KINDS: u8 = 10;
 const BROADCAST: u8 = 6;
+const RWLOCK: u8 = 8;
+const CONDVAR: u8 = 9;
+/// Where the mutex of a condition variable is.
+const MUTEX_AT: usize = 4096;
 /// The longest message of a broadcast.
 const LONGEST: usize = 2000;
 
@@ -89,10 +93,7 @@ pub fn run(input: &[u8]) {
         return;
     };
     let fenced = FENCED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (kind, operation) = match first & 0x7f {
-        number @ 96.. => (BROADCAST + number % 2, (number - 96) / 2),
-        _ => (first % BROADCAST, first / BROADCAST % 16),
-    };
+    let (kind, operation) = operation(first & 0x7f);
     let put = |offset: usize, bytes: &[u8]| {
         let len = bytes.len().min(SIZE - offset);
         let put = fenced.memory.write_at(offset, &bytes[..len]);
@@ -110,6 +111,19 @@ pub fn run(input: &[u8]) {
     // The result may be any error. The operation must return, and access nothing outside of the
     // segment.
     let _ = operate(&fenced.memory, kind, operation);
+}
+
+/// Returns the kind of object and the operation on it that a number selects. 96 and more select those
+/// on broadcasts. A mutex and a semaphore have few, and leave half of their numbers to other kinds.
+fn operation(number: u8) -> (u8, u8) {
+    if number >= 96 {
+        return (BROADCAST + number % 2, (number - 96) / 2);
+    }
+    match (number % BROADCAST, number / BROADCAST) {
+        (0, operation @ 8..) => (RWLOCK, operation - 8),
+        (1, operation @ 8..) => (CONDVAR, operation - 8),
+        other => other,
+    }
 }
 
 fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Error> {
@@ -140,6 +154,14 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
                 _ => latest.wait_newer_timeout(&mut 1, NOW).map(drop),
             }
         }
+        RWLOCK => use_rwlock(&RwLock::open(place, [1; 20])?, operation),
+        CONDVAR => {
+            let mutex = Mutex::open(
+                Place::within(Arc::clone(memory), MUTEX_AT).timeout(NOW),
+                [1; 20],
+            )?;
+            use_condvar(&Condvar::open(place)?, &mutex, operation)
+        }
         BROADCAST.. => {
             let options = Broadcast::options().lossy(kind > BROADCAST);
             let capacity = if operation < 8 { LONGEST } else { 0 };
@@ -160,6 +182,47 @@ fn operate(memory: &Arc<Attachment>, kind: u8, operation: u8) -> Result<(), Erro
             use_ring(&ring, operation % 8)
         }
     }
+}
+
+fn use_rwlock(lock: &RwLock<Value>, operation: u8) -> Result<(), Error> {
+    match operation {
+        0 => lock.try_read().map(drop),
+        1 => {
+            let (first, second) = (lock.try_read()?, lock.try_read());
+            drop(first);
+            let value = second?.get();
+            lock.try_write().map(|mut guard| guard.set(value))
+        }
+        2 => {
+            let _reader = lock.try_read()?;
+            lock.try_write().map(drop)
+        }
+        _ => {
+            let mut guard = lock.try_write()?;
+            if operation.is_multiple_of(2) {
+                guard.mark_consistent();
+            }
+            guard.update(|value| value[0] ^= 1);
+            Ok(())
+        }
+    }
+}
+
+fn use_condvar(changed: &Condvar, mutex: &Mutex<Value>, operation: u8) -> Result<(), Error> {
+    match operation {
+        0 => changed.notify_one(),
+        1 => changed.notify_all(),
+        _ => {
+            let mut guard = mutex.try_lock()?;
+            if operation.is_multiple_of(2) {
+                guard.mark_consistent();
+            }
+            let timeout = NOW + Duration::from_micros(u64::from(operation % 4 / 2));
+            let (mut guard, _) = changed.wait_timeout(guard, timeout)?;
+            guard.update(|value| value[0] ^= 1);
+        }
+    }
+    Ok(())
 }
 
 fn use_broadcast(broadcast: &Broadcast, operation: u8) -> Result<(), Error> {

@@ -108,7 +108,7 @@
 //
 // No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 // dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those between.
+// received them goes on with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
 //
 // A message that was committed is received, whichever process dies; one that was not committed is never received. When
 // the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
@@ -120,6 +120,14 @@ typedef struct shm_broadcast shm_broadcast;
 
 // Ends the waits of a handle, which owns it: see shm_cancel().
 typedef struct shm_canceller shm_canceller;
+
+// A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
+// waits, until a thread that has changed the bytes notifies it.
+//
+// No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
+// taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
+// threads by at most 300 ms.
+typedef struct shm_condvar shm_condvar;
 
 // The newest value of something: one handle publishes it, any number read it, and none waits for another. A reader
 // sees the newest value, and always a whole one; it can miss values in between.
@@ -156,6 +164,16 @@ typedef struct shm_mutex shm_mutex;
 // most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
 // so an empty ring accepts a message of the whole capacity.
 typedef struct shm_ring shm_ring;
+
+// A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
+// changes them, and they survive the death of all of them. After the death of a writer, each reader and writer is
+// notified (EOWNERDEAD), until a writer has put the bytes in order.
+//
+// Readers and writers get their turns in one order: a thread that comes while a writer waits, waits behind it. A thread
+// that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms, and within 300 ms
+// later. Between PID namespaces, a lock is recovered when the process of that thread has ended: shmkey(3) says what
+// this takes.
+typedef struct shm_rwlock shm_rwlock;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
 // while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
@@ -747,6 +765,235 @@ SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
+// Opens a condition variable, or creates it. All processes make this call; it waits up to 5 seconds until another
+// process has created the condition variable.
+//
+// name: 1 to 256 bytes of any value and a NUL.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
+//
+// Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
+// shm_remove(shm_condvar_id(condvar)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the
+// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
+// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
+// for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
+
+// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
+// takes 1024 bytes. Otherwise it does what shm_condvar_open() does, and fails as that does.
+//
+// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
+// during the call only.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_condvar_close() closes; or NULL.
+// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset
+// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
+// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
+// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
+
+// Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
+// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
+// the thread HAS the mutex. Signals do not end the wait.
+//
+// condvar: a handle that is open.
+// mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
+// notification; the wait for the mutex after that has no limit.
+//
+// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
+// for shm_mutex_lock(); or -1.
+// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+// The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
+// bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
+// -1; EFAULT condvar or mutex is NULL.
+// Threads: the one that has the mutex; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
+
+// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, and need not.
+//
+// condvar: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_notify_one(struct shm_condvar *condvar);
+
+// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, and need not.
+//
+// condvar: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_notify_all(struct shm_condvar *condvar);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// condvar: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_id(const struct shm_condvar *condvar);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// condvar: a handle that is open.
+//
+// Returns: 1 if it has been removed, 0 if not; or -1.
+// Errors: EFAULT condvar is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
+
+// Closes a handle. A child made by fork(2) closes its own copy.
+//
+// condvar: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
+void shm_condvar_close(struct shm_condvar *condvar);
+
+// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
+// up to 5 seconds until another process has created the lock.
+//
+// name: 1 to 256 bytes of any value and a NUL.
+// size: how many bytes the lock protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+// creates it if it does not exist; 0 opens one that exists.
+//
+// Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
+// shm_remove(shm_rwlock_id(lock)).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
+// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
+// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
+// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
+// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
+// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
+// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
+// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
+
+// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 5184 bytes and size. Otherwise it does what shm_rwlock_open() does, and fails as that does.
+//
+// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
+// the call only.
+// size: how many bytes the lock protects; 0 or more. All processes give the same.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
+// "" for none.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+// place has a name or a path. 0 opens one that exists.
+//
+// Returns: a handle, which shm_rwlock_close() closes; or NULL.
+// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
+// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
+// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+
+// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the lock
+// after two of them. A thread may lock it for reading several times, and unlocks it as often. Signals do not end the
+// wait.
+//
+// lock: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with it
+// and left bytes that may be half changed; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not
+// a failure, and does not change errno and shm_last_error().
+// Errors: ETIMEDOUT it was not the turn of this thread for that long; EAGAIN another thread has it locked for writing,
+// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it locked
+// for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as consistent: create the lock
+// again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
+SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
+
+// Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
+// after two of them. Signals do not end the wait.
+//
+// lock: a handle that is open.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with
+// it: put the bytes in order and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost to all
+// processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does not change
+// errno and shm_last_error().
+// Errors: ETIMEDOUT other threads had the lock for that long; EAGAIN another thread has it, or is just locking it, and
+// timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE a writer
+// died, and the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is
+// less than -1; EFAULT lock is NULL.
+// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
+SHMKEY_MUST_USE int shm_rwlock_write(struct shm_rwlock *lock, int64_t timeout);
+
+// Returns the bytes that a reader-writer lock protects. A thread may read them while it has the lock, and change them
+// while it has the lock for writing.
+//
+// lock: a handle that is open.
+//
+// Returns: their address, 64-byte aligned, the same until the handle is closed; or NULL.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE void *shm_rwlock_data(struct shm_rwlock *lock);
+
+// Marks the bytes as consistent, after shm_rwlock_write() has returned EOWNERDEAD.
+//
+// lock: a handle that is open.
+//
+// Returns: 0, also if they are marked already; or -1.
+// Errors: EPERM this thread does not have the lock for writing; EFAULT lock is NULL.
+// Threads: the one that has the lock; not in a signal handler.
+int shm_rwlock_consistent(struct shm_rwlock *lock);
+
+// Unlocks a reader-writer lock that this thread has for reading or for writing.
+//
+// lock: a handle that is open.
+//
+// Returns: 0; or -1.
+// Errors: EPERM this thread does not have the lock; EFAULT lock is NULL.
+// Threads: the one that has the lock; not in a signal handler.
+int shm_rwlock_unlock(struct shm_rwlock *lock);
+
+// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+//
+// lock: a handle that is open.
+//
+// Returns: the id, 0 or more; or -1.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_rwlock_id(const struct shm_rwlock *lock);
+
+// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+//
+// lock: a handle that is open.
+//
+// Returns: 1 if it has been removed, 0 if not; or -1.
+// Errors: EFAULT lock is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
+
+// Closes a handle. Unlock before: a lock that is closed while this thread has it stays locked until the thread ends. A
+// child made by fork(2) closes its own copy.
+//
+// lock: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// Threads: any; not in a signal handler.
+void shm_rwlock_close(struct shm_rwlock *lock);
+
 // Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
 // to 5 seconds until another process has created the latest value.
 //
@@ -983,7 +1230,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struc
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
 // no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
@@ -1054,7 +1301,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
 // the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
@@ -1209,9 +1456,9 @@ void shm_ring_close(struct shm_ring *ring);
 // created the broadcast.
 //
 // name: 1 to 256 bytes of any value and a NUL.
-// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
-// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
-// options are.
+// capacity: in bytes, 64 or more: the length of the longest message, and what all messages together may take, of which
+// each takes its length and 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a broadcast
+// that exists, with any capacity and options.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -1220,8 +1467,8 @@ void shm_ring_close(struct shm_ring *ring);
 // Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 // shm_remove(shm_broadcast_id(broadcast)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
-// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
+// too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or another
+// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES
 // the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
 // its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
 // another kind of object, another capacity or other options, or no object of this library is there;
@@ -1231,15 +1478,14 @@ void shm_ring_close(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
-// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 5888 bytes at most and nine eighths of the capacity. Otherwise it does what shm_broadcast_open() does, and fails as
-// that does.
+// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+// 5888 bytes and 9/8 of the capacity. Otherwise it does the same as shm_broadcast_open().
 //
-// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
-// the call only.
-// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
-// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
-// options are.
+// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
+// call only.
+// capacity: in bytes, 64 or more: the length of the longest message, and what all messages together may take, of which
+// each takes its length and 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a broadcast
+// that exists, with any capacity and options.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
@@ -1253,8 +1499,8 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
 
 // Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
-// names if the time is over. The first handle that publishes is the publisher until it is closed, ends publishing, or
-// its process ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
+// names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
+// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
 //
 // broadcast: a handle that is open.
 // message: the bytes, which are copied and may lie in shared memory.
@@ -1270,62 +1516,61 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_pla
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
 
-// Publishes several messages, as many as there is room for before the timeout; subscribers see those that go together
-// at once. Stops at a message that cannot be published: those before it are, and a call that begins with it reports
-// the error.
+// Publishes several messages, as many as there is room for before the timeout. Subscribers see messages that have room
+// together at once. Stops at a message that cannot be published; a call that begins with it returns its error.
 //
 // broadcast: a handle that is open.
-// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
+// messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
 // memory.
 // count: how many messages.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were published, from the first on; or -1, and then none.
-// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do
-// not fit into memory.
+// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
+// structures do not fit into memory.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast, const struct shm_bytes *messages, size_t count, int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
-// shm_broadcast_commit() publishes the message, shm_broadcast_abort() gives the slot up; until then the handle
-// publishes nothing else. shm_broadcast_end_publishing() and shm_broadcast_close() give it up, too.
+// shm_broadcast_commit() publishes the message, shm_broadcast_abort() aborts the slot; until then the handle publishes
+// nothing else. shm_broadcast_end_publishing() and shm_broadcast_close() abort it, too.
 //
 // broadcast: a handle that is open.
 // size: how many bytes, 0 to the broadcast's capacity.
-// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie
-// in the handle's own memory if they would go round the end of the broadcast's.
+// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They lie in the
+// handle's own memory if they wrap at the end of the broadcast's.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot
-// is NULL.
+// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps at the end of the memory, and a buffer for it
+// cannot be allocated; EFAULT slot is NULL.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
 
-// Publishes the message that was written into a slot.
+// Publishes the message in a slot.
 //
 // broadcast: the handle that has reserved the slot.
 // slot: as shm_broadcast_reserve() has stored it.
 // size: how many of its bytes the message has, from the first on.
 //
-// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
-// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EINVAL the slot has fewer
+// Returns: 0; or -1, and then nothing is changed: a reserved slot stays reserved.
+// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EINVAL the slot has fewer
 // bytes; EFAULT broadcast or slot is NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_commit(struct shm_broadcast *broadcast, const struct shm_slot *slot, size_t size);
 
-// Gives up a slot; nothing is published.
+// Aborts a slot; publishes nothing.
 //
 // broadcast: the handle that has reserved the slot.
 // slot: as shm_broadcast_reserve() has stored it.
 //
 // Returns: 0; or -1, and then nothing is changed.
-// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EFAULT broadcast or slot
-// is NULL.
+// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EFAULT broadcast or slot is
+// NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *slot);
 
-// Takes the publisher's role before there is anything to publish, so that the subscribers notice if this process dies.
+// Takes the publisher's role before the first message, so that the subscribers notice if this process dies.
 //
 // broadcast: a handle that is open.
 //
@@ -1336,8 +1581,7 @@ int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 
-// Releases the publisher's role, and gives up a slot that is reserved. The subscribers get EPIPE when they have
-// received all messages.
+// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get EPIPE.
 //
 // broadcast: a handle that is open.
 //
@@ -1346,16 +1590,16 @@ int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_end_publishing(struct shm_broadcast *broadcast);
 
-// Subscribes with a handle, or anew with one that is subscribed: the first message that it receives is the next one
-// that is published, or the oldest that is there.
+// Subscribes with a handle, or again with one that is subscribed. The first message that it receives is the next one that
+// is published, or with SHMKEY_FROM_OLDEST the oldest that is there.
 //
 // broadcast: a handle that is open.
 // options: 0, or SHMKEY_FROM_OLDEST.
 //
 // Returns: 0; or -1, and then the handle is not subscribed.
-// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher
-// of a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit;
-// EFAULT broadcast is NULL.
+// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
+// a lossy broadcast overwrites messages faster than this call can find the first one; EINVAL options has an undefined bit; EFAULT
+// broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int options);
 
@@ -1386,7 +1630,7 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
 
-// Receives several messages: waits for the first, and takes those that are there with it and fit.
+// Receives several messages: waits for the first one, and then receives those that are there and fit.
 //
 // broadcast: a handle that is subscribed.
 // buffer: room for size bytes. The messages are stored one behind the other.
@@ -1396,41 +1640,39 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, vo
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none.
-// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL so many lengths do not fit
+// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 // into memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
 
-// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the
-// memory; else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that
-// peeks again or receives begins with the same message, and ends this access, also if it fails; so do
-// shm_broadcast_subscribe(), shm_broadcast_unsubscribe() and shm_broadcast_close().
+// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the message
+// wraps at the end of the memory, and else in place. The message stays the next one until shm_broadcast_release(). The
+// access ends with the next call that peeks or receives, even if that call fails, and with shm_broadcast_subscribe(),
+// shm_broadcast_unsubscribe() and shm_broadcast_close().
 //
 // broadcast: a handle that is subscribed.
 // message: where to store the message.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM there is no memory for a copy; EFAULT message is
-// NULL.
+// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM a copy cannot be allocated; EFAULT message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
 
-// Releases the peeked message, so that the following one is the next.
+// Releases the peeked message, so that the one behind it becomes the next one.
 //
 // broadcast: the handle that has peeked.
 // message: as shm_broadcast_peek() has stored it.
 //
 // Returns: 0; or -1.
-// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-// and nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead, and the
-// bytes that were read are arbitrary; EFAULT broadcast or message is NULL.
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked:
+// then nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead: then the bytes
+// that were read are arbitrary; EFAULT broadcast or message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const struct shm_message *message);
 
-// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them,
-// since it
-// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
+// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -1449,7 +1691,7 @@ SHMKEY_MUST_USE int64_t shm_broadcast_missed(struct shm_broadcast *broadcast);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_capacity(const struct shm_broadcast *broadcast);
 
-// Returns how many bytes are in use, by messages that are not overwritten, also if all subscribers have received them.
+// Returns how many bytes the messages take that are not overwritten, even if all subscribers have received them.
 //
 // broadcast: a handle that is open.
 //
@@ -1458,8 +1700,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_capacity(const struct shm_broadcast *bro
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_used(const struct shm_broadcast *broadcast);
 
-// Returns how many subscribers there are: those that can write, and have neither unsubscribed nor been dropped after
-// their death.
+// Returns how many subscribers there are. Does not count those that cannot write; counts dead ones until they are
+// dropped.
 //
 // broadcast: a handle that is open.
 //
@@ -1525,10 +1767,9 @@ SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast);
 
-// Closes a handle: releases the publisher's role, gives up a slot that is reserved, and unsubscribes. What was
-// published stays. A child made by fork(2) closes its own copy.
+// Closes a handle: releases the publisher's role, aborts a reserved slot, and unsubscribes. Published messages stay. A child made by fork(2) closes its own copy.
 //
-// broadcast: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
 

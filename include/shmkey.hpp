@@ -23,12 +23,13 @@
 ///
 /// - Failures are values: a result<T> has a T or an error. Only result::value() throws, if there is no
 ///   value, and recv() into a std::string, if there is no memory.
-/// - Handles (mutex, semaphore, latest, ring, broadcast) can be moved and not copied. Their destructors close
-///   them; remove() removes the segment. A guard, slot or message must not outlive its handle, which can
-///   be moved in between. A moved-from handle can be assigned or destroyed; other calls fail (EFAULT).
-/// - Any thread may use a mutex or a semaphore at any time. One thread at a time publishes a latest value,
-///   sends to a ring and receives from it; the same goes for a broadcast. A guard, and a slot of a ring with many senders, ends in the
-///   thread where it began.
+/// - Handles (mutex, rwlock, condvar, semaphore, latest, ring, broadcast) can be moved and not copied. Their
+///   destructors close them; remove() removes the segment. A guard, slot or message must not outlive its
+///   handle, which can be moved in between. A moved-from handle can be assigned or destroyed; other calls
+///   fail (EFAULT).
+/// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. One thread at a time
+///   publishes a latest value, sends to a ring and receives from it; the same goes for a broadcast. A guard,
+///   and a slot of a ring with many senders, ends in the thread where it began.
 /// - A child made by fork() may use its parent's handles. The guards, slots and messages of the parent
 ///   are not the child's; their destructors do nothing there.
 #ifndef SHMKEY_HPP
@@ -773,6 +774,24 @@ public:
 
     private:
         friend class mutex;
+        friend class condvar;
+        /// Waits with the mutex, which stays locked unless it returns EPERM or ENOTRECOVERABLE.
+        result<void> wait(shm_condvar *notifies, timeout time) noexcept
+        {
+            if (is_foreign(*held_)) {
+                return not_owner();
+            }
+            const int waited = shm_condvar_wait(notifies, held_->mutex, time.nanoseconds());
+            held_->owner_died = waited == EOWNERDEAD;
+            if (waited != -1) {
+                return {};
+            }
+            if (errno == EPERM || errno == ENOTRECOVERABLE) {
+                held_->mutex = nullptr;
+                held_->value = nullptr;
+            }
+            return error::last();
+        }
         struct state {
             shm_mutex *mutex;
             T *value;
@@ -813,6 +832,124 @@ public:
     {
         const int locked = shm_mutex_lock(this->get(), time.nanoseconds());
         return locked == -1 ? result<guard>(error::last()) : guard(this->get(), locked == EOWNERDEAD);
+    }
+};
+
+/// A condition variable, with which a thread waits until another one has changed what a mutex protects: shm_condvar.
+class [[nodiscard]] condvar
+    : public detail::object<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed> {
+public:
+    using object::object;
+    /// Opens the condition variable, or creates it.
+    static result<condvar> open(const place &where, creation how = create{}) noexcept
+    {
+        return detail::open_at<condvar>(where, {}, [&](const shm_place *at, const char *) {
+            return shm_condvar_open_at(at, how.flags());
+        });
+    }
+    /// Unlocks the mutex, waits for a notification, and locks the mutex again. It may end without a notification: call
+    /// it in a loop. Then owner_died() of the guard says whether the last owner died. Errors: ETIMEDOUT, EAGAIN no
+    /// notification came, and the guard has the lock; EPERM another thread has locked the mutex; ENOTRECOVERABLE the
+    /// value is lost, and the guard is empty; EFAULT it was unlocked.
+    /// @param locked a mutex<T>::guard.
+    template <class Guard> result<void> wait(Guard &locked, timeout time = forever) noexcept
+    {
+        return locked.wait(get(), time);
+    }
+    /// Notifies one thread that waits.
+    result<void> notify_one() noexcept { return detail::to(shm_condvar_notify_one(get())); }
+    /// Notifies all threads that wait.
+    result<void> notify_all() noexcept { return detail::to(shm_condvar_notify_all(get())); }
+};
+
+/// A robust reader-writer lock around a T, whose bytes are 0 at first: shm_rwlock. Every pattern of bytes should be a
+/// value of T, because another program may have written them: no bool, no enum.
+template <class T> class [[nodiscard]] rwlock
+    : public detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed> {
+    static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
+    using base = detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed>;
+
+    /// The lock, and access to the value while it is held: a const T for a reader. The destructor unlocks, in the
+    /// thread that has locked; in another thread it does nothing.
+    template <class Value> class [[nodiscard]] basic_guard {
+    public:
+        /// Access the value. Undefined once it is unlocked or moved from.
+        [[nodiscard]] Value &operator*() const noexcept { return *held_->value; }
+        [[nodiscard]] Value *operator->() const noexcept { return held_->value; }
+        /// Returns whether a writer died with the lock: the value may be half changed. A writer puts it in order and
+        /// calls mark_consistent(), or it is lost when it is unlocked.
+        [[nodiscard]] bool owner_died() const noexcept { return held_->owner_died; }
+        /// Marks the value as consistent; for a writer. Errors: EPERM another thread has locked; EFAULT it was
+        /// unlocked.
+        result<void> mark_consistent() noexcept
+        {
+            static_assert(!std::is_const_v<Value>, "only a writer marks the value as consistent");
+            return is_foreign(*held_) ? not_owner() : detail::to(shm_rwlock_consistent(held_->lock));
+        }
+        /// Unlocks now. Errors: EPERM another thread has locked, and nothing is changed; EFAULT it was unlocked.
+        result<void> unlock() noexcept
+        {
+            if (is_foreign(*held_)) {
+                return not_owner();
+            }
+            held_->value = nullptr;
+            return detail::to(shm_rwlock_unlock(std::exchange(held_->lock, nullptr)));
+        }
+
+    private:
+        friend class rwlock;
+        struct state {
+            shm_rwlock *lock;
+            Value *value;
+            bool owner_died;
+            std::uint64_t thread;
+        };
+        basic_guard(shm_rwlock *locked, bool owner_died) noexcept
+            : held_({locked, static_cast<T *>(shm_rwlock_data(locked)), owner_died, detail::this_thread()})
+        {
+        }
+        static bool is_foreign(const state &held)
+        {
+            return held.lock != nullptr && held.thread != detail::this_thread();
+        }
+        static result<void> not_owner() noexcept { return error(EPERM, "EPERM: another thread has locked it"); }
+        static void end(state &held)
+        {
+            if (held.lock != nullptr && !is_foreign(held)) {
+                shm_rwlock_unlock(held.lock);
+            }
+        }
+
+        detail::owned<state, end> held_;
+    };
+
+public:
+    /// The lock of a reader, and of a writer.
+    using read_guard = basic_guard<const T>;
+    using write_guard = basic_guard<T>;
+
+    using base::base;
+    /// Opens the lock, or creates it.
+    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    static result<rwlock> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
+    {
+        return detail::open_at<rwlock>(where, layout, [&](const shm_place *at, const char *type) {
+            return shm_rwlock_open_at(at, detail::shared<T>::size, type, how.flags());
+        });
+    }
+    /// Locks it for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked for
+    /// writing; ENOTRECOVERABLE the value is lost.
+    [[nodiscard]] result<read_guard> read(timeout time = forever) noexcept
+    {
+        const int locked = shm_rwlock_read(this->get(), time.nanoseconds());
+        return locked == -1 ? result<read_guard>(error::last()) : read_guard(this->get(), locked == EOWNERDEAD);
+    }
+    /// Locks it for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked;
+    /// ENOTRECOVERABLE the value is lost.
+    [[nodiscard]] result<write_guard> write(timeout time = forever) noexcept
+    {
+        const int locked = shm_rwlock_write(this->get(), time.nanoseconds());
+        return locked == -1 ? result<write_guard>(error::last()) : write_guard(this->get(), locked == EOWNERDEAD);
     }
 };
 
@@ -1226,7 +1363,7 @@ public:
         return detail::to<std::size_t>(
             shm_broadcast_recv_batch(get(), buffer, size, lengths, count, time.nanoseconds()));
     }
-    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message goes round the end of
+    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message wraps at the end of
     /// the memory; else to a copy. Errors: those of recv(), except EMSGSIZE; ENOMEM.
     [[nodiscard]] result<message> peek(timeout time = forever) noexcept
     {

@@ -9,15 +9,19 @@ pub(crate) enum Kind {
     Latest = 3,
     Ring = 4,
     Broadcast = 5,
+    RwLock = 6,
+    Condvar = 7,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Mutex,
         Kind::Semaphore,
         Kind::Latest,
         Kind::Ring,
         Kind::Broadcast,
+        Kind::RwLock,
+        Kind::Condvar,
     ];
 
     /// Returns whether a process that may only read it can use it: a broadcast only if it is lossy, which its own
@@ -34,6 +38,8 @@ impl Kind {
             Kind::Latest => "latest value",
             Kind::Ring => "ring",
             Kind::Broadcast => "broadcast",
+            Kind::RwLock => "reader-writer lock",
+            Kind::Condvar => "condition variable",
         }
     }
 }

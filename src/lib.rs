@@ -30,6 +30,8 @@
 //! | send messages to several processes, each of which receives all of them | [`Broadcast`] |
 //! | publish a value to readers that need only the newest | [`Latest`] |
 //! | share a value that one thread at a time may change | [`Mutex`] |
+//! | share a value that many threads read and few change | [`RwLock`] |
+//! | wait until a value in a mutex has changed | [`Condvar`] |
 //! | count events or resources, and wait for them | [`Semaphore`] |
 //! | end a wait, by a signal or from another thread | [`Canceller`], [`Interrupted`](ErrorKind::Interrupted) |
 //! | choose where an object is (name, file, key, or offset in a segment), its mode and a timeout | [`Place`] |
@@ -50,13 +52,14 @@
 //!           │                                   │
 //!           └───────────────┬───────────────────┘
 //!                           ▼
-//!         object    Mutex, Semaphore, Latest, Ring, Broadcast: the header, opening, roles, handles; one file per kind
+//!         object    Mutex, RwLock, Condvar, Semaphore, Latest, Ring, Broadcast: the header, opening, roles, handles;
+//!                   one file per kind
 //!         segment   Key, Segment, Attachment, Status
 //!         error     one error type; one table of kind, errno and text
 //!         holder    a number for each thread and process, and the liveness check
 //!                           │
 //!  core/                    ▼          ┌──── dropin/: the five names of libc
-//!         sync      algorithms over shared words: mutex, semaphore, latest, ring, broadcast, waiting
+//!         sync      algorithms over shared words: mutex, rwlock, condvar, semaphore, latest, ring, broadcast, waiting
 //!         explain   why a call failed: the facts behind an errno
 //!         sysv      ftok, shmget, shmat, shmdt, shmctl with C's conventions
 //!         backend   where segments are: System V in the kernel
@@ -75,7 +78,7 @@
 //! - *Creating*: `open` creates an object that is missing, with mode 0600, unless [`Place::create`] and
 //!   [`Place::mode`] say otherwise.
 //! - *Threads*: every type can be shared between threads or sent to another one, with two exceptions: one thread at a
-//!   time uses an end of a ring or a broadcast, and a mutex guard, a slot or a message stays in its thread.
+//!   time uses an end of a ring or a broadcast, and the guard of a lock, a slot or a message stays in its thread.
 //! - *Fork*: a child inherits what its parent has attached, and the kernel counts that as another attachment. It has
 //!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
 //! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
@@ -109,6 +112,7 @@ pub use object::{
         Broadcast, BroadcastMessage, BroadcastMessages, BroadcastOptions, BroadcastPublisher,
         BroadcastSlot, Subscriber,
     },
+    condvar::{Condvar, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
     interrupt::Canceller,
     latest::{Latest, Publisher},
@@ -118,6 +122,7 @@ pub use object::{
         Message, MessageReader, Messages, Receiver, Ring, RingOptions, Sender, Slot, SlotWriter,
         TypedReceiver, TypedRing, TypedSender, Values,
     },
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::Semaphore,
 };
 pub use plain::Plain;

@@ -150,16 +150,15 @@ fn layout(items: &[Item]) -> Vec<String> {
 /// `errno` is the kernel's.
 fn errors() -> Vec<String> {
     let (_, table) = include_str!("../src/error/kind.rs")
-        .split_once("fn errno_of_object(self) -> c_int {\n        match self {\n")
+        .split_once("of_objects! {\n")
         .expect("a table of kinds");
-    let (table, _) = table.split_once("        }\n").expect("its end");
-    let rows = table.lines().filter(|line| !line.trim().is_empty());
-    let mut errors: Vec<String> = rows
+    let (table, _) = table.split_once("}\n").expect("its end");
+    let mut errors: Vec<String> = table
+        .lines()
         .map(|line| {
-            let row = line.trim().trim_start_matches("ErrorKind::");
-            let (kind, errno) = row.split_once(" => libc::").expect("a kind and its errno");
-            let kind = kind.replace('_', "any other");
-            format!("{kind}: {}", errno.trim_end_matches(','))
+            let row = line.trim().trim_end_matches(',');
+            let (kind, errno) = row.split_once(" => ").expect("a kind and its errno");
+            format!("{kind}: {errno}")
         })
         .collect();
     errors.sort();

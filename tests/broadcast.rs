@@ -455,7 +455,7 @@ fn it_is_opened_as_it_was_made() {
     let text = error.to_string();
     assert!(
         text.contains(
-            "made with a capacity of 1000 bytes, lossy and no name of a layout, \
+            "created with a capacity of 1000 bytes, lossy and no name of a layout, \
              asked for with a capacity of 1000 bytes, lossless"
         ),
         "{text}"
@@ -474,4 +474,26 @@ fn it_is_opened_as_it_was_made() {
         .unwrap()
         .size;
     assert!(size <= 5888 + 1000 * 9 / 8 + 1, "{size}");
+}
+
+/// A publisher that waits until there is a subscriber and then publishes reaches it.
+#[test]
+fn a_subscriber_that_is_counted_misses_nothing() {
+    let test = Environment::with_names(&["lossy"]);
+    let open = |lossy, name| Broadcast::options().lossy(lossy).open(name, 4096).unwrap();
+    for news in [open(false, test.name()), open(true, &test.named("lossy"))] {
+        let mut publisher = news.publisher().unwrap();
+        for _ in 0..1_000 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut subscriber = news.subscribe().unwrap();
+                    assert_eq!(subscriber.recv_timeout(&mut [0; 8], AGES).unwrap(), 4);
+                });
+                while news.subscribers() == 0 {
+                    std::hint::spin_loop();
+                }
+                publisher.publish(b"news").unwrap();
+            });
+        }
+    }
 }

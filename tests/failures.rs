@@ -280,7 +280,7 @@ fn both_sides_of_a_difference_are_named() {
     let _mutex = Mutex::<[u64; 3]>::open(place("pose v1"), [0; 3]).unwrap();
     explains(
         Mutex::<[u64; 4]>::open(place("pose v2"), [0; 4]),
-        "open: EPROTO: made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"",
+        "open: EPROTO: created with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose v2\"",
     );
     explains(
         Latest::<[u64; 3]>::open(test.name()),

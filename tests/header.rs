@@ -8,7 +8,7 @@ use std::{env, fs, path::Path, process::Command};
 const HEADER: &str = "include/shmkey.h";
 
 /// The files of `src/capi` in the order in which a reader needs them.
-const SOURCES: &str = "constants place open attach status interrupt semaphore mutex latest ring broadcast failure process version";
+const SOURCES: &str = "constants place open attach status interrupt semaphore mutex condvar rwlock latest ring broadcast failure process version";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -61,6 +61,8 @@ static int objects(void) {
     static const struct shm_place file = SHMKEY_PLACE_FILE("file", 1);
     struct shm_place place = SHMKEY_PLACE_SEGMENT(1, 64);
     shm_semaphore *semaphore = shm_semaphore_open_at(&file, 0, SHMKEY_CREATE | 0600);
+    shm_rwlock *lock = shm_rwlock_open("lock", sizeof(int), "an int", SHMKEY_CREATE | 0600);
+    struct shm_condvar *condvar = shm_condvar_open_at(&place, 0);
     shm_latest *latest = shm_latest_open_at(&place, sizeof(int), "an int", SHMKEY_READ_ONLY);
     shm_ring *ring = shm_ring_open("ring", 1000, SHMKEY_MANY_SENDERS | SHMKEY_DROP_OLDEST, SHMKEY_CREATE | 0600);
     struct shm_broadcast *broadcast = shm_broadcast_open_at(&place, 1000, SHMKEY_LOSSY, SHMKEY_READ_ONLY);
@@ -74,6 +76,10 @@ static int objects(void) {
     place.timeout = SHMKEY_SECONDS(0.5);
     value += shm_mutex_lock(mutex, SHMKEY_FOREVER) + shm_mutex_unlock(mutex);
     value += shm_semaphore_post(semaphore) + shm_semaphore_wait(semaphore, 0);
+    value += shm_rwlock_read(lock, SHMKEY_NO_WAIT) + shm_rwlock_unlock(lock);
+    value += shm_condvar_wait(condvar, mutex, SHMKEY_FOREVER) + shm_condvar_notify_all(condvar);
+    shm_condvar_close(condvar);
+    shm_rwlock_close(lock);
     shm_mutex_close(mutex);
     shm_semaphore_close(semaphore);
     shm_latest_close(latest);

@@ -2,7 +2,7 @@
 //! `/proc`, in children made by `fork` where the kernel does not clear pages for them; and what
 //! waiting costs.
 
-use shmkey::{ErrorKind, ErrorKind::*, Latest, Mutex, Ring, Semaphore, capi};
+use shmkey::{ErrorKind, ErrorKind::*, Latest, Mutex, Ring, RwLock, Semaphore, capi};
 use std::{
     env,
     ffi::CString,
@@ -33,6 +33,10 @@ fn mutex(name: &str) -> Mutex<u64> {
     Mutex::open(name, 0).unwrap()
 }
 
+fn rwlock(name: &str) -> RwLock<u64> {
+    RwLock::open(name, 0).unwrap()
+}
+
 fn many(name: &str) -> Ring {
     Ring::options().many_senders(true).open(name, 4096).unwrap()
 }
@@ -44,7 +48,10 @@ fn helper_process() {
         ("take over", take_over),
         ("take over in another root", take_over_in_another_root),
         ("send", send),
+        ("read", read),
+        ("write", write),
         ("stay", |name| stay(mutex(name))),
+        ("stay with the lock", |name| stay(rwlock(name))),
         ("stay with the ring", |name| stay(many(name))),
         ("emigrate with a token", emigrate_with_a_token),
         ("emigrate", emigrate),
@@ -66,6 +73,20 @@ fn helper_process() {
 fn hold(name: &str) {
     let mutex = mutex(name);
     let _guard = mutex.lock_timeout(AGES).unwrap();
+    say("holds");
+    wait_to_be_told();
+}
+
+fn read(name: &str) {
+    let lock = rwlock(name);
+    let _guard = lock.read_timeout(AGES).unwrap();
+    say("holds");
+    wait_to_be_told();
+}
+
+fn write(name: &str) {
+    let lock = rwlock(name);
+    let _guard = lock.write_timeout(AGES).unwrap();
     say("holds");
     wait_to_be_told();
 }
@@ -157,6 +178,27 @@ fn a_holder_in_another_namespace_is_known() {
         holder.kill();
         other.tell();
         other.expect("took over");
+    }
+}
+
+/// A reader that dies elsewhere does not block a writer, and a writer that dies elsewhere is recovered from.
+#[test]
+fn readers_and_writers_in_another_namespace_are_known() {
+    needs!(NAMESPACES);
+    for within in [NAMESPACE, NO_PROC] {
+        let test = Environment::new();
+        let lock = rwlock(test.name());
+        // If no other process had it attached, that alone would prove them dead.
+        let _stays = test.helper("stay with the lock").expecting("stays");
+        let mut reader = test.helper_within(within, "read").expecting("holds");
+        drop(lock.try_read().unwrap());
+        fails(lock.try_write(), WouldBlock);
+        reader.kill();
+        assert!(!lock.write_timeout(AGES).unwrap().owner_died());
+        let mut writer = test.helper_within(within, "write").expecting("holds");
+        fails(lock.try_read(), WouldBlock);
+        writer.kill();
+        assert!(lock.read_timeout(AGES).unwrap().owner_died());
     }
 }
 

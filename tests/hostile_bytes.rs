@@ -7,7 +7,9 @@
 
 mod support;
 
-use shmkey::{Attachment, Broadcast, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{
+    Attachment, Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore,
+};
 use std::{
     process::exit,
     ptr,
@@ -157,6 +159,48 @@ fn a_mutex_under_attack() {
                 let mut guard = mutex.lock_timeout(TIMEOUT)?;
                 guard.mark_consistent();
                 guard.set([random.next(); 8]);
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_reader_writer_lock_under_attack() {
+    under_attack(
+        |place| drop(RwLock::<[u64; 8]>::open(place, [0; 8]).unwrap()),
+        |memory, random| {
+            let lock = RwLock::<[u64; 8]>::open(within(memory), [0; 8])?;
+            for _ in 0..random.below(20) {
+                let one = lock.read_timeout(TIMEOUT)?;
+                let again = lock.read_timeout(TIMEOUT)?;
+                let _ = one.get();
+                drop((one, again));
+                let mut guard = lock.write_timeout(TIMEOUT)?;
+                guard.mark_consistent();
+                guard.set([random.next(); 8]);
+            }
+            Ok(())
+        },
+    );
+}
+
+/// The condition variable lies behind the mutex.
+#[test]
+fn a_condition_variable_under_attack() {
+    let behind =
+        |memory: &Arc<Attachment>| Place::within(Arc::clone(memory), 2048).timeout(TIMEOUT);
+    under_attack(
+        |place| drop(Mutex::<u64>::open(place, 0).unwrap()),
+        |memory, random| {
+            let mutex = Mutex::<u64>::open(within(memory), 0)?;
+            let condvar = Condvar::open(behind(memory))?;
+            for _ in 0..random.below(5) {
+                let mut guard = mutex.lock_timeout(TIMEOUT)?;
+                guard.mark_consistent();
+                condvar.notify_one();
+                drop(condvar.wait_timeout(guard, TIMEOUT)?);
+                condvar.notify_all();
             }
             Ok(())
         },

@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
 /// all that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &str); 18] = [
+const PAGES: [(&str, &str, &str); 20] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -52,6 +52,16 @@ const PAGES: [(&str, &str, &str); 18] = [
         "shm_mutex_open",
         "a robust mutex around bytes in shared memory",
         "shm_mutex shm_mutex_*",
+    ),
+    (
+        "shm_condvar_open",
+        "wait until bytes that a mutex protects have changed",
+        "shm_condvar shm_condvar_*",
+    ),
+    (
+        "shm_rwlock_open",
+        "a robust reader-writer lock around bytes in shared memory",
+        "shm_rwlock shm_rwlock_*",
     ),
     (
         "shm_latest_open",

@@ -38,6 +38,7 @@ Key::from_raw(1);
 const C: &str = "#include <shmkey.h>
 struct objects {
 struct shm_mutex *mutex; struct shm_semaphore *semaphore; struct shm_latest *latest; struct shm_ring *ring;
+struct shm_rwlock *lock; struct shm_condvar *condvar;
 struct shm_broadcast *broadcast;
 };
 void use(struct objects *o);
@@ -58,6 +59,9 @@ shm_semaphore_open_at(&place, 1, 0);
 shm_latest_open_at(&place, 1, NULL, 0);
 shm_ring_open("x", 64, 0, 0);
 shm_mutex_lock(o->mutex, -1);
+shm_rwlock_read(o->lock, -1);
+shm_rwlock_write(o->lock, -1);
+shm_condvar_wait(o->condvar, o->mutex, -1);
 shm_semaphore_wait(o->semaphore, -1);
 shm_ring_reserve(o->ring, 8, &slot, -1);
 shm_ring_peek(o->ring, &message, -1);

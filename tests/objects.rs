@@ -23,13 +23,13 @@ use support::{
 };
 use tempfile::TempDir;
 
-/// Offsets in a header: the state, who makes it, the file that its place was, and the name.
+/// Offsets in a header: the state, who creates it, the file that its place was, and the name.
 const STATE: usize = 24;
 const MIXED: usize = 28;
-const MAKER: usize = 32;
+const CREATOR: usize = 32;
 const FILE: usize = 96;
 const NAME: usize = 128;
-/// A state: its maker has begun it.
+/// A state: its creator has begun it.
 const BEING_MADE: [u8; 4] = 1_u32.to_ne_bytes();
 
 type Four = [u64; 4];
@@ -195,7 +195,7 @@ fn each_damage_to_a_header_is_named() {
     number(&test, 0);
 }
 
-/// A maker that comes to its end while others still look at it has made the object all the same.
+/// A creator that comes to its end while others still look at it has created the object all the same.
 #[test]
 fn nothing_is_made_twice() {
     for round in 0..500 {
@@ -246,20 +246,20 @@ fn a_refused_place_creates_nothing() {
 }
 
 #[test]
-fn an_object_whose_maker_died_is_made_anew() {
+fn an_object_whose_creator_died_is_created_anew() {
     let test = Environment::new();
     drop(number(&test, 5));
     let memory = memory_of(&test);
-    // As if its maker, a thread that has ended, had come as far as this.
+    // As if its creator, a thread that has ended, had come as far as this.
     memory.write_at(STATE, &BEING_MADE).unwrap();
-    memory.set(MAKER, 0x3f_ffff_u64 | 77 << 22).unwrap();
+    memory.set(CREATOR, 0x3f_ffff_u64 | 77 << 22).unwrap();
     memory.write_at(512, &[0xaa; 64]).unwrap();
     memory.write_at(1024, &[0xaa; 8]).unwrap();
     assert_eq!(number(&test, 6).lock().unwrap().get(), 6);
 }
 
 #[test]
-fn a_live_maker_is_waited_for() {
+fn a_live_creator_is_waited_for() {
     let test = Environment::new();
     drop(number(&test, 5));
     let memory = memory_of(&test);
@@ -680,7 +680,7 @@ fn an_attachment_survives_that_its_segment_is_destroyed() {
     assert!(memory.is_removed().unwrap());
 }
 
-/// A process that waits for the maker of an object that is removed opens what others open now.
+/// A process that waits for the creator of an object that is removed opens what others open now.
 #[test]
 fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
     let test = Environment::new();
@@ -694,7 +694,7 @@ fn an_object_that_is_removed_before_it_is_made_is_not_waited_for() {
             thread::yield_now();
         }
         old.remove().unwrap();
-        let mutex = opener.join().unwrap().expect("it is made again");
+        let mutex = opener.join().unwrap().expect("it is created again");
         assert_eq!(mutex.lock().unwrap().get(), 6);
         assert_ne!(mutex.segment().id(), old.id());
     });

@@ -42,47 +42,50 @@ fn helper_process() {
     let Some((task, name)) = helper_task() else {
         return;
     };
-    let mut words = task.split(' ');
-    match words.next().unwrap() {
-        "send" => {
-            let ring = Ring::open(name.as_str(), 0).unwrap();
-            let mut sender = ring.sender().unwrap();
-            let (first, count): (u64, u64) = (
-                words.next().unwrap().parse().unwrap(),
-                words.next().unwrap().parse().unwrap(),
-            );
-            for number in first..first + count {
-                sender.send_timeout(&numbered(number), AGES).unwrap();
-            }
-            say("sent");
-            wait_to_be_told();
-        }
-        "receive" => {
-            let ring = Ring::open(name.as_str(), 0).unwrap();
-            let mut receiver = ring.receiver().unwrap();
-            let count: usize = words.next().unwrap().parse().unwrap();
-            let mut buffer = vec![0; ring.capacity()];
-            for _ in 0..count {
-                receiver.recv_timeout(&mut buffer, AGES).unwrap();
-            }
-            let _looked_at = receiver.peek_timeout(AGES).unwrap();
-            say("received");
-            wait_to_be_told();
-        }
-        "echo" => {
-            let there = Ring::open(name.as_str(), 0).unwrap();
-            let back = Ring::open(format!("{name} back").as_str(), 0).unwrap();
-            let (mut receiver, mut sender) = (there.receiver().unwrap(), back.sender().unwrap());
-            let mut buffer = vec![0; there.capacity()];
-            loop {
-                match receiver.recv_timeout(&mut buffer, AGES) {
-                    Ok(len) => sender.send_timeout(&buffer[..len], AGES).unwrap(),
-                    Err(error) if error.kind() == ErrorKind::Closed => break,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }
+    let words: Vec<&str> = task.split(' ').collect();
+    let number = |at: usize| words[at].parse::<u64>().unwrap();
+    let ring = Ring::open(name.as_str(), 0).unwrap();
+    match words[0] {
+        "send" => send_numbered(&ring, number(1), number(2)),
+        "receive" => receive_and_peek(&ring, number(1)),
+        "echo" => echo(
+            &ring,
+            &Ring::open(format!("{name} back").as_str(), 0).unwrap(),
+        ),
         other => panic!("no such task: {other}"),
+    }
+}
+
+fn send_numbered(ring: &Ring, first: u64, count: u64) {
+    let mut sender = ring.sender().unwrap();
+    for number in first..first + count {
+        sender.send_timeout(&numbered(number), AGES).unwrap();
+    }
+    say("sent");
+    wait_to_be_told();
+}
+
+/// Receives some messages, and holds the next one.
+fn receive_and_peek(ring: &Ring, count: u64) {
+    let mut receiver = ring.receiver().unwrap();
+    let mut buffer = vec![0; ring.capacity()];
+    for _ in 0..count {
+        receiver.recv_timeout(&mut buffer, AGES).unwrap();
+    }
+    let _looked_at = receiver.peek_timeout(AGES).unwrap();
+    say("received");
+    wait_to_be_told();
+}
+
+fn echo(there: &Ring, back: &Ring) {
+    let (mut receiver, mut sender) = (there.receiver().unwrap(), back.sender().unwrap());
+    let mut buffer = vec![0; there.capacity()];
+    loop {
+        match receiver.recv_timeout(&mut buffer, AGES) {
+            Ok(len) => sender.send_timeout(&buffer[..len], AGES).unwrap(),
+            Err(error) if error.kind() == ErrorKind::Closed => break,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -187,7 +190,7 @@ fn a_long_message_crosses_in_pieces_between_processes() {
 }
 
 #[test]
-fn full_empty_closed_and_dead_are_four_errors() {
+fn empty_and_closed_are_errors_of_their_own() {
     let test = Environment::new();
     let ring = open(test.name(), 64);
     let mut buffer = [0; 64];
@@ -210,9 +213,17 @@ fn full_empty_closed_and_dead_are_four_errors() {
         assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::Closed);
         assert_eq!(kind(receiver.recv(&mut buffer)), ErrorKind::Closed);
     }
-    // Another one comes, and it goes on.
-    let mut sender = ring.sender().unwrap();
+    // Another sender comes, and the ring goes on.
+    let _sender = ring.sender().unwrap();
     assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn full_and_closed_are_errors_of_their_own() {
+    let test = Environment::new();
+    let ring = open(test.name(), 64);
+    let mut buffer = [0; 64];
+    let (mut sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     while sender.try_send(b"more").is_ok() {}
     assert_eq!(kind(sender.try_send(b"more")), ErrorKind::WouldBlock);
     assert_eq!(
@@ -225,9 +236,10 @@ fn full_empty_closed_and_dead_are_four_errors() {
     let mut receiver = ring.receiver().unwrap();
     assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
     sender.send(b"more").unwrap();
+}
 
-    // Deaths.
-    drop((sender, receiver));
+#[test]
+fn a_receiver_notices_the_death_of_the_sender() {
     let test = Environment::new();
     let ring = open(test.name(), 1 << 20);
     let mut receiver = ring.receiver().unwrap();
@@ -249,7 +261,12 @@ fn full_empty_closed_and_dead_are_four_errors() {
         assert_eq!(kind(receiver.recv(&mut buffer)), ErrorKind::PeerDied);
     });
     assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::PeerDied);
-    drop(receiver);
+}
+
+#[test]
+fn a_sender_notices_the_death_of_the_receiver() {
+    let test = Environment::new();
+    let ring = open(test.name(), 1 << 20);
     let mut sender = ring.sender().unwrap();
     sender.send(b"for the next").unwrap();
     sender.send(b"and one more").unwrap();
@@ -261,6 +278,7 @@ fn full_empty_closed_and_dead_are_four_errors() {
     assert_eq!(kind(sender.send(&filler)), ErrorKind::PeerDied);
     // It died while it worked on the second message, so that one comes again.
     let mut receiver = ring.receiver().unwrap();
+    let mut buffer = vec![0; 1 << 20];
     let len = receiver.recv(&mut buffer).unwrap();
     assert_eq!(&buffer[..len], b"and one more");
 }
@@ -303,22 +321,7 @@ fn messages_are_written_and_read_in_place() {
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     for round in 0..100 {
-        let mut slot = sender.try_reserve(40).unwrap();
-        slot.write_at(0, b"given up").unwrap();
-        drop(slot);
-        let mut slot = sender.try_reserve(48).unwrap();
-        assert_eq!(slot.as_mut_ptr() as usize % 8, 0);
-        slot.write_at(0, &[round; 20]).unwrap();
-        slot.write_at(20, &[round; 28]).unwrap();
-        assert_eq!(kind(slot.write_at(47, &[0; 2])), ErrorKind::OutOfRange);
-        assert_eq!(
-            kind(slot.write_at(usize::MAX, &[0; 2])),
-            ErrorKind::OutOfRange
-        );
-        slot.truncate(33);
-        slot.truncate(1000);
-        assert_eq!(slot.len(), 33);
-        slot.commit().unwrap();
+        write_in_place(&mut sender, round);
         for _ in 0..2 {
             let found = receiver.try_peek().unwrap();
             assert_eq!(found.to_vec(), [round; 33]);
@@ -331,6 +334,31 @@ fn messages_are_written_and_read_in_place() {
         receiver.try_peek().unwrap().release().unwrap();
         assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
     }
+}
+
+/// Aborts a slot, and commits 33 bytes of the next one.
+fn write_in_place(sender: &mut shmkey::Sender, byte: u8) {
+    let mut slot = sender.try_reserve(40).unwrap();
+    slot.write_at(0, b"given up").unwrap();
+    drop(slot);
+    let mut slot = sender.try_reserve(48).unwrap();
+    assert_eq!(slot.as_mut_ptr() as usize % 8, 0);
+    slot.write_at(0, &[byte; 20]).unwrap();
+    slot.write_at(20, &[byte; 28]).unwrap();
+    assert_eq!(kind(slot.write_at(47, &[0; 2])), ErrorKind::OutOfRange);
+    let beyond = slot.write_at(usize::MAX, &[0; 2]);
+    assert_eq!(kind(beyond), ErrorKind::OutOfRange);
+    slot.truncate(33);
+    slot.truncate(1000);
+    assert_eq!(slot.len(), 33);
+    slot.commit().unwrap();
+}
+
+#[test]
+fn a_message_fits_into_the_ring_and_the_buffer() {
+    let test = Environment::new();
+    let ring = open(test.name(), 256);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     assert_eq!(kind(sender.try_reserve(257)), ErrorKind::TooLong);
     assert_eq!(kind(sender.send(&[0; 257])), ErrorKind::TooLong);
     sender.send(&[7; 100]).unwrap();
@@ -353,10 +381,8 @@ fn batches_arrive_in_order() {
         .map(|number| message(number, number as usize % 30))
         .collect();
     let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
-    assert_eq!(sender.try_send_batch(&[]).unwrap(), 0);
     for round in 0..50 {
-        let mut sent = 0;
-        let mut received = 0;
+        let (mut sent, mut received) = (0, 0);
         while received < messages.len() {
             if sent < messages.len() {
                 sent += sender.try_send_batch(&messages[sent..]).unwrap_or(0);
@@ -364,16 +390,22 @@ fn batches_arrive_in_order() {
             let count = receiver.try_recv_batch(&mut buffer, &mut lengths).unwrap();
             let mut from = 0;
             for &len in &lengths[..count] {
-                assert_eq!(
-                    &buffer[from..from + len],
-                    messages[received],
-                    "round {round}"
-                );
+                let bytes = &buffer[from..from + len];
+                assert_eq!(bytes, messages[received], "round {round}");
                 (from, received) = (from + len, received + 1);
             }
         }
         assert_eq!(sent, messages.len());
     }
+}
+
+#[test]
+fn a_batch_is_empty_too_long_or_continued() {
+    let test = Environment::new();
+    let ring = open(test.name(), 1000);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let (mut buffer, mut lengths) = ([0; 300], [0; 100]);
+    assert_eq!(sender.try_send_batch(&[]).unwrap(), 0);
     assert_eq!(
         kind(receiver.try_recv_batch(&mut buffer, &mut lengths)),
         ErrorKind::WouldBlock
@@ -400,13 +432,11 @@ fn batches_arrive_in_order() {
 
 #[test]
 fn many_senders_send_in_turn() {
+    const EACH: u64 = 2_000;
     let test = Environment::new();
     let ring = many().open(test.name(), 100_000).unwrap();
     let mut receiver = ring.receiver().unwrap();
-    const EACH: u64 = 2_000;
-    let mut helpers: Vec<Helper> = (0..4)
-        .map(|sender| test.helper(&format!("send {} {EACH}", sender * 1_000_000)))
-        .collect();
+    let mut helpers = start_senders(&test, 4, EACH);
     let mut next = [0; 4];
     let mut buffer = vec![0; 100_000];
     while next.iter().sum::<u64>() < 4 * EACH {
@@ -422,32 +452,40 @@ fn many_senders_send_in_turn() {
         next[sender] += 1;
     }
     helpers.iter_mut().for_each(|helper| helper.expect("sent"));
+}
+
+fn start_senders(test: &Environment, count: u64, each: u64) -> Vec<Helper> {
+    (0..count)
+        .map(|sender| test.helper(&format!("send {} {each}", sender * 1_000_000)))
+        .collect()
+}
+
+#[test]
+fn many_senders_end_with_the_last_one() {
+    let test = Environment::new();
+    let ring = many().open(test.name(), 100_000).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    let mut helpers = start_senders(&test, 4, 1);
+    helpers.iter_mut().for_each(|helper| helper.expect("sent"));
+    let mut buffer = vec![0; 100_000];
+    for _ in 0..4 {
+        receiver.recv_timeout(&mut buffer, AGES).unwrap();
+    }
+    let mut receive = |timeout| receiver.recv_timeout(&mut buffer, timeout);
     // One that dies is not missed as long as another one lives.
     helpers[0].kill();
-    assert_eq!(
-        kind(receiver.recv_timeout(&mut buffer, SOON)),
-        ErrorKind::TimedOut
-    );
+    assert_eq!(kind(receive(SOON)), ErrorKind::TimedOut);
     for helper in &mut helpers[1..3] {
         helper.tell();
         helper.child.wait().unwrap();
     }
-    assert_eq!(
-        kind(receiver.recv_timeout(&mut buffer, SOON)),
-        ErrorKind::TimedOut
-    );
+    assert_eq!(kind(receive(SOON)), ErrorKind::TimedOut);
     helpers[3].kill();
-    assert_eq!(
-        kind(receiver.recv_timeout(&mut buffer, AGES)),
-        ErrorKind::PeerDied
-    );
-    // A newcomer puts that in order.
+    assert_eq!(kind(receive(AGES)), ErrorKind::PeerDied);
+    // A new sender frees the roles of the dead ones.
     ring.sender().unwrap().send(b"").unwrap();
-    assert_eq!(receiver.recv_timeout(&mut buffer, AGES).unwrap(), 0);
-    assert_eq!(
-        kind(receiver.recv_timeout(&mut buffer, AGES)),
-        ErrorKind::Closed
-    );
+    assert_eq!(receive(AGES).unwrap(), 0);
+    assert_eq!(kind(receive(AGES)), ErrorKind::Closed);
 }
 
 #[test]
@@ -586,7 +624,7 @@ fn a_full_ring_stays_full_after_damage() {
 }
 
 #[test]
-fn a_ring_keeps_its_capacity_and_options() {
+fn a_capacity_has_limits() {
     let test = Environment::new();
     for too_small in [1, 63] {
         assert_eq!(
@@ -601,6 +639,11 @@ fn a_ring_keeps_its_capacity_and_options() {
         );
     }
     assert_eq!(kind(Ring::open(test.name(), 0)), ErrorKind::KeyNotFound);
+}
+
+#[test]
+fn a_ring_keeps_its_capacity_and_options() {
+    let test = Environment::new();
     let ring = many().open(test.name(), 100).unwrap();
     assert_eq!(kind(Ring::open(test.name(), 100)), ErrorKind::WrongLayout);
     assert_eq!(kind(many().open(test.name(), 200)), ErrorKind::WrongLayout);
@@ -609,7 +652,7 @@ fn a_ring_keeps_its_capacity_and_options() {
     let error = many().open(test.name(), 101).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongLayout);
     let text = error.to_string();
-    let facts = "made with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
+    let facts = "created with a capacity of 100 bytes for many senders, asked for with a capacity of 101 bytes for \
                  many senders";
     assert!(text.contains(facts), "{text}");
     let as_it_is = Ring::open(test.name(), 0).unwrap();
@@ -617,7 +660,11 @@ fn a_ring_keeps_its_capacity_and_options() {
     let _two = (as_it_is.sender().unwrap(), ring.sender().unwrap());
     let place = || Place::named(test.name()).create(false);
     many().open(place(), 100).unwrap();
-    // In a segment of one's own, as small as can be.
+}
+
+/// In a segment that is as small as it can be.
+#[test]
+fn a_ring_lies_in_a_segment_that_exists() {
     let segment = Segment::options()
         .size(1600 + 128 + 256)
         .remove_on_drop(true)
@@ -788,7 +835,7 @@ fn a_sender_sends_after_a_forgotten_slot() {
         sender.send(&buffer[..len]).unwrap();
         receiver.recv(&mut buffer).unwrap();
     }
-    // Round the end, so that there is a gap.
+    // Beyond the end, so that messages wrap.
     std::mem::forget(sender.try_reserve(90).unwrap());
     sender.send(b"seen").unwrap();
     assert_eq!(receiver.recv_timeout(&mut buffer, SOON).unwrap(), 4);
@@ -828,7 +875,7 @@ fn a_slot_of_a_dead_thread_overwrites_nothing() {
         thread::scope(|scope| {
             scope.spawn(|| std::mem::forget(stale.try_reserve(90).unwrap()));
         });
-        // Takes the lock over from the dead one, and goes round.
+        // Takes the lock over from the dead one, and sends until messages wrap.
         for len in [56, 240] {
             other.send_timeout(&vec![7; len], AGES).unwrap();
             if len == 56 {

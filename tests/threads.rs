@@ -5,7 +5,9 @@
 //! was compiled without it.
 
 use libtest_mimic::{Arguments, Trial};
-use shmkey::{Attachment, Broadcast, Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{
+    Attachment, Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore,
+};
 use std::{cell::UnsafeCell, ffi::c_void, process::ExitCode, ptr, sync::Arc, time::Duration};
 
 const AGES: Duration = Duration::from_secs(60);
@@ -83,6 +85,8 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("a mutex orders what is done under it", mutex),
+        trial("a reader-writer lock orders what is done under it", rwlock),
+        trial("a notification is before the end of the wait", condvar),
         trial("a post is before its wait", semaphore),
         trial("a publication is before its reading", latest),
         trial("sending is before receiving", || ring(false, false, 1)),
@@ -113,6 +117,47 @@ fn mutex() {
     together(vec![Box::new(count), Box::new(count), Box::new(count)]);
     assert_eq!(mutex.lock().unwrap().get(), plain.get(0));
     assert_eq!(plain.get(0), 3 * ROUNDS as u64);
+}
+
+fn rwlock() {
+    let lock = RwLock::<u64>::open(place(), 0).unwrap();
+    let plain = Plain::new();
+    let write = || {
+        for _ in 0..ROUNDS {
+            let mut guard = lock.write_timeout(AGES).unwrap();
+            guard.update(|count| *count += 1);
+            plain.set(0, plain.get(0) + 1);
+        }
+    };
+    let read = || {
+        for _ in 0..ROUNDS {
+            let guard = lock.read_timeout(AGES).unwrap();
+            assert_eq!(guard.get(), plain.get(0));
+        }
+    };
+    together(vec![Box::new(write), Box::new(read), Box::new(read)]);
+    assert_eq!(lock.read().unwrap().get(), ROUNDS as u64);
+}
+
+/// It is notified after the mutex is unlocked.
+fn condvar() {
+    let turn = Mutex::<u64>::open(place(), 0).unwrap();
+    let changed = Condvar::open(place()).unwrap();
+    let plain = Plain::new();
+    let play = |mine: u64| {
+        for _ in 0..ROUNDS {
+            let waits = |turn: &mut shmkey::MutexGuard<'_, u64>| turn.get() % 2 != mine;
+            let waited = changed.wait_timeout_while(turn.lock().unwrap(), AGES, waits);
+            let (mut guard, result) = waited.unwrap();
+            assert!(!result.timed_out());
+            plain.set(0, plain.get(0) + 1);
+            guard.update(|turn| *turn += 1);
+            drop(guard);
+            changed.notify_one();
+        }
+    };
+    together(vec![Box::new(|| play(0)), Box::new(|| play(1))]);
+    assert_eq!(plain.get(0), 2 * ROUNDS as u64);
 }
 
 fn semaphore() {
@@ -154,7 +199,7 @@ fn latest() {
     together(vec![Box::new(read), Box::new(read), Box::new(publish)]);
 }
 
-/// Lengths that go round the ring, and in pieces.
+/// Lengths of which some wrap at the end of the ring, and some are sent in pieces.
 fn len(round: usize) -> usize {
     match round % 50 {
         49 => 20_000,

@@ -158,16 +158,16 @@ impl Fact {
     }
 
     /// The kernel records the creator's id, which a younger process can have now. An object's header
-    /// identifies its maker exactly: if that is the creator, it also shows whether the creator is live.
+    /// identifies its creator exactly: if that is the creator, it also shows whether the creator is live.
     pub fn learn_creator(&mut self) {
-        let Some(maker) = self.object().map(|object| object.maker) else {
+        let Some(known) = self.object().map(|object| object.creator) else {
             return;
         };
         let creator = &mut self.creator;
-        if creator.pid as u32 == maker.id && maker.life != Life::Unknown {
-            let is_alive = maker.life == Life::Alive;
+        if creator.pid as u32 == known.id && known.life != Life::Unknown {
+            let is_alive = known.life == Life::Alive;
             creator.name = is_alive.then(|| process::name_of(creator.pid)).flatten();
-            creator.life = maker.life;
+            creator.life = known.life;
         }
     }
 

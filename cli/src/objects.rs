@@ -178,6 +178,9 @@ const MAGIC: &[u8] = b"shmkey\r\n";
 const ALIGN: usize = 64;
 /// The bytes that an object takes before its payload.
 const BEFORE_PAYLOAD: u64 = 1024;
+/// The bytes that are read of each object. Only a reader-writer lock has more that count, and reading more could
+/// allocate a page.
+const SHORT: usize = 1536;
 /// A limit on the objects of one segment, whose contents may be hostile.
 const MOST: usize = 1000;
 
@@ -210,8 +213,16 @@ impl<R: FnMut(u64, usize) -> Option<Vec<u8>>> Search<R> {
 
     /// Adds the object at this offset, if there is one.
     fn object(&mut self, offset: u64) {
-        let len = (self.size - offset).min(Contents::LEN as u64) as usize;
-        let Some(contents) = (self.read)(offset, len).and_then(|bytes| Contents::of(&bytes)) else {
+        let room = self.size - offset;
+        let mut look = |len: usize| {
+            let len = room.min(len as u64) as usize;
+            (self.read)(offset, len).and_then(|bytes| Contents::of(&bytes))
+        };
+        let contents = match look(SHORT) {
+            Some(short) if matches!(short.holding, Holding::RwLock { .. }) => look(Contents::LEN),
+            short => short,
+        };
+        let Some(contents) = contents else {
             return;
         };
         let len = contents.size.checked_add(BEFORE_PAYLOAD);

@@ -294,10 +294,18 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
 fn object(found: &Found) -> Vec<(&'static str, String)> {
     let contents: &Contents = &found.contents;
     let holder = |party: &Option<_>| party.as_ref().map_or_else(none, words::party);
+    let all = |parties: &[Party]| {
+        let all: Vec<String> = parties.iter().map(words::party).collect();
+        if all.is_empty() {
+            none()
+        } else {
+            all.join(", ")
+        }
+    };
     let mut lines = vec![
         ("object", words::kind_at(found)),
         ("state", words::state(contents)),
-        ("created by", words::party(&contents.maker)),
+        ("created by", words::party(&contents.creator)),
     ];
     if !contents.layout.is_empty() {
         let layout = String::from_utf8_lossy(&contents.layout);
@@ -311,6 +319,16 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
         } => {
             lines.push(("value", words::count(u64::from(*value_size), "byte")));
             lines.push(("publisher", holder(publisher)));
+        }
+        Holding::RwLock {
+            writer,
+            next,
+            readers,
+            ..
+        } => {
+            lines.push(("writer", holder(writer)));
+            lines.push(("next", holder(next)));
+            lines.push(("readers", all(readers)));
         }
         Holding::Ring {
             capacity,
@@ -363,13 +381,4 @@ fn object(found: &Found) -> Vec<(&'static str, String)> {
         _ => {}
     }
     lines
-}
-
-fn all(parties: &[Party]) -> String {
-    let all: Vec<String> = parties.iter().map(words::party).collect();
-    if all.is_empty() {
-        none()
-    } else {
-        all.join(", ")
-    }
 }

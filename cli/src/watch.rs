@@ -339,6 +339,7 @@ impl Watch {
         let changes = format!("{} per second in the bytes below", self.changes.text());
         let counted = match self.contents.as_ref().map(|contents| &contents.holding) {
             Some(Holding::Latest { .. }) => "versions",
+            Some(Holding::Condvar { .. }) => "notifications",
             Some(Holding::Ring { dropped: 1.., .. }) => "messages dropped",
             Some(Holding::Broadcast { .. }) => "messages published",
             _ => return changes,
@@ -380,6 +381,7 @@ fn messages_of(contents: &Contents) -> Option<(usize, &'static str)> {
     match contents.holding {
         Holding::Ring { .. } => Some((PAYLOAD + 512, "── senders ")),
         Holding::Broadcast { .. } => Some((PAYLOAD + 512 + 64 * 64, "── subscribers ")),
+        Holding::RwLock { .. } => Some((PAYLOAD + 4160, "── state of the lock ")),
         _ => None,
     }
 }
@@ -407,6 +409,7 @@ fn look_into(memory: &Sparse, size: usize) -> Result<Option<Contents>, shmkey::E
 fn count(contents: &Contents) -> Option<u64> {
     match contents.holding {
         Holding::Latest { version, .. } => Some(version),
+        Holding::Condvar { notifications, .. } => Some(u64::from(notifications)),
         Holding::Ring { dropped, .. } => Some(dropped),
         Holding::Broadcast { published, .. } => Some(published),
         _ => None,

@@ -123,6 +123,8 @@ pub fn kind(contents: &Contents) -> String {
         Holding::Semaphore { .. } => "semaphore",
         Holding::Latest { .. } => "latest value",
         Holding::Ring { .. } => "ring",
+        Holding::RwLock { .. } => "reader-writer lock",
+        Holding::Condvar { .. } => "condition variable",
         Holding::Broadcast { .. } => "broadcast",
         _ => "object",
     };
@@ -145,10 +147,12 @@ pub fn kind_at(found: &Found) -> String {
 /// `37% full`, `locked by 42 (dead)`, `12 published, 3 subscribers`.
 pub fn state(contents: &Contents) -> String {
     if !contents.ready {
-        return format!("being created by {}", party(&contents.maker));
+        return format!("being created by {}", party(&contents.creator));
     }
     match &contents.holding {
-        Holding::Mutex { lost: true, .. } => "value lost".to_owned(),
+        Holding::Mutex { lost: true, .. } | Holding::RwLock { lost: true, .. } => {
+            "value lost".to_owned()
+        }
         Holding::Mutex { owner, suspect, .. } => {
             let locked = owner.as_ref().map_or("free".to_owned(), |owner| {
                 format!("locked by {}", party(owner))
@@ -158,6 +162,31 @@ pub fn state(contents: &Contents) -> String {
             } else {
                 locked
             }
+        }
+        Holding::RwLock {
+            writer,
+            next,
+            readers,
+            suspect,
+            ..
+        } => {
+            let mut state = match (writer, readers.as_slice()) {
+                (Some(writer), _) => format!("locked for writing by {}", party(writer)),
+                (_, []) => "free".to_owned(),
+                (_, [reader]) => format!("locked for reading by {}", party(reader)),
+                (_, readers) => format!("locked for reading by {} threads", readers.len()),
+            };
+            if let Some(next) = next {
+                state += &format!(", {} is next", party(next));
+            }
+            state + if *suspect { ", inconsistent" } else { "" }
+        }
+        Holding::Condvar {
+            notifications,
+            waited_for,
+        } => {
+            let waits = if *waited_for { ", waited for" } else { "" };
+            count(u64::from(*notifications), "notification") + waits
         }
         Holding::Semaphore { value } => format!("count {value}"),
         Holding::Latest {

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use shmkey::{Key, Latest, Mutex, Place, Ring, Segment, Semaphore};
+use shmkey::{Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore};
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc};
 use support::{
     Child, Name, alone, create, listed, listed_id, may_make_namespaces, private, refusal, shmkey,
@@ -197,6 +197,38 @@ fn mutexes_and_semaphores_are_shown() {
 }
 
 #[test]
+fn reader_writer_locks_and_condition_variables_are_shown() {
+    let names = [Name::new(), Name::new()];
+    let lock = RwLock::<u64>::open(names[0].0.as_str(), 7).unwrap();
+    let shown = |text: &str| {
+        let show = shmkey(&["show", &names[0].0]);
+        assert!(show.contains(text), "{show}");
+    };
+    shown("free");
+    let reader = lock.read().unwrap();
+    shown("locked for reading by ");
+    assert_eq!(contents(&names[0])["kind"], "rwlock");
+    assert_eq!(contents(&names[0])["writer"], Value::Null);
+    drop(reader);
+    let writer = Child::new(|| std::mem::forget(lock.write().unwrap()));
+    assert_eq!(contents(&names[0])["writer"]["id"], writer.pid());
+    let locked = format!("locked for writing by {} (dead)", writer.pid());
+    writer.kill();
+    shown(&locked);
+    drop(lock.read().unwrap());
+    shown("free, inconsistent");
+    drop(lock.write().unwrap());
+    shown("value lost");
+
+    let condvar = Condvar::open(names[1].0.as_str()).unwrap();
+    condvar.notify_one();
+    condvar.notify_all();
+    assert_eq!(contents(&names[1])["kind"], "condvar");
+    assert_eq!(contents(&names[1])["notifications"], 2);
+    assert_eq!(contents(&names[1])["waited_for"], false);
+}
+
+#[test]
 fn latest_values_and_rings_are_shown() {
     let names = [Name::new(), Name::new()];
     let us = std::process::id();
@@ -374,8 +406,8 @@ fn a_reused_process_id_is_not_the_creator() {
     let text = support::said(command.args(["bash", "-c", &script]));
     let list: Value = serde_json::from_str(&text).unwrap();
     let seen = &list["segments"][0];
-    assert_eq!(seen["creator"]["pid"], seen["contents"]["maker"]["id"]);
-    assert_eq!(seen["contents"]["maker"]["life"], "dead");
+    assert_eq!(seen["creator"]["pid"], seen["contents"]["creator"]["id"]);
+    assert_eq!(seen["contents"]["creator"]["life"], "dead");
     assert_eq!(seen["creator"]["life"], "dead");
     assert_eq!(seen["orphan"], true);
 }

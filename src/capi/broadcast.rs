@@ -29,7 +29,7 @@ use std::sync::Arc;
 ///
 /// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 /// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-/// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those between.
+/// received them goes on with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
 ///
 /// A message that was committed is received, whichever process dies; one that was not committed is never received. When
 /// the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
@@ -40,24 +40,24 @@ use std::sync::Arc;
 #[allow(non_camel_case_types)]
 pub struct shm_broadcast {
     raw: RawBroadcast,
-    /// Each for one thread at a time, which may be two threads at the same time.
+    /// One thread at a time uses each; two threads may use both at the same time.
     publishing: UnsafeCell<Publishing>,
     subscribing: UnsafeCell<Subscribing>,
 }
 
-/// What the publishing side has.
+/// The publishing side of a handle.
 struct Publishing {
     end: Option<PublishEnd>,
-    /// The number of the last slot that was reserved.
+    /// The number of the last reserved slot.
     slot: u64,
 }
 
-/// What the subscribing side has.
+/// The subscribing side of a handle.
 struct Subscribing {
     end: Option<SubscribeEnd>,
-    /// A message was peeked at, and not released.
+    /// The peeked message that is not released.
     peeked: Option<Peeked>,
-    /// The number of the last message that was peeked at.
+    /// The number of the last peeked message.
     message: u64,
     /// It goes on waiting when the publisher has ended.
     keep_waiting: bool,
@@ -73,9 +73,9 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// created the broadcast.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
-/// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
-/// options are.
+/// capacity: in bytes, 64 or more: the length of the longest message, and what all messages together may take, of which
+/// each takes its length and 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a broadcast
+/// that exists, with any capacity and options.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -84,8 +84,8 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-/// too long, capacity is 1 to 63 or too large, the mode has not the bits 0600, options has a flag or another
-/// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or leads nowhere; EACCES
+/// too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or another
+/// undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES
 /// the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
 /// its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
 /// another kind of object, another capacity or other options, or no object of this library is there;
@@ -107,15 +107,14 @@ pub unsafe extern "C" fn shm_broadcast_open(
     })
 }
 
-/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-/// 5888 bytes at most and nine eighths of the capacity. Otherwise it does what shm_broadcast_open() does, and fails as
-/// that does.
+/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
+/// 5888 bytes and 9/8 of the capacity. Otherwise it does the same as shm_broadcast_open().
 ///
-/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
-/// the call only.
-/// capacity: the bytes of all messages together, with 16 bytes each and rounded up to multiples of 64; and the length
-/// of the longest; 64 or more. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and
-/// options are.
+/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
+/// call only.
+/// capacity: in bytes, 64 or more: the length of the longest message, and what all messages together may take, of which
+/// each takes its length and 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a broadcast
+/// that exists, with any capacity and options.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
@@ -140,7 +139,7 @@ pub unsafe extern "C" fn shm_broadcast_open_at(
     })
 }
 
-/// Where the next handle begins to number its slots and messages.
+/// The first number that the next handle gives to its slots and messages.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 fn open(
@@ -152,7 +151,7 @@ fn open(
         let place = place()?;
         let options = options_of(options)
             .map_err(|error| error.opening(Kind::Broadcast, place.site.name()))?;
-        // Relaxed: only has to differ from all others. No handle lives to have as many slots.
+        // Relaxed: only has to differ from those of other handles. No handle ever has that many slots.
         let first = NUMBERS.fetch_add(1 << 40, Relaxed);
         Ok(shm_broadcast {
             raw: RawBroadcast::open(place, capacity, options)?,
@@ -170,7 +169,7 @@ fn open(
     }))
 }
 
-/// The options of a broadcast that an argument of C's stands for.
+/// Returns the options of a broadcast for the argument of a C function.
 fn options_of(options: c_int) -> Result<u32, Error> {
     const OF_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::IPC_EXCL | libc::SHM_RDONLY;
     match options {
@@ -185,7 +184,7 @@ fn options_of(options: c_int) -> Result<u32, Error> {
     }
 }
 
-/// What both sides of a broadcast need, and what the publishing one has.
+/// Returns the broadcast of a handle, and the handle's publishing side.
 ///
 /// # Safety
 /// As for `object`; and no other thread may publish at the same time.
@@ -199,7 +198,7 @@ unsafe fn publishing<'a>(
     Ok((&broadcast.raw, unsafe { &mut *broadcast.publishing.get() }))
 }
 
-/// The same of the subscribing side.
+/// Returns the broadcast of a handle, and the handle's subscribing side.
 ///
 /// # Safety
 /// As for `object`; and no other thread may receive at the same time.
@@ -213,23 +212,23 @@ unsafe fn subscribing<'a>(
     Ok((&broadcast.raw, unsafe { &mut *broadcast.subscribing.get() }))
 }
 
-/// The error for a slot or a message that this handle does not hold.
+/// Returns the error for a slot or a message that this handle does not hold.
 #[cold]
 fn not_held(raw: &RawBroadcast, action: Action) -> Error {
     raw.object().error(ErrorKind::NotOwner).during(action)
 }
 
-/// The error for a slot or a message that is NULL.
+/// Returns the error for a slot or a message that is NULL.
 #[cold]
 fn null(raw: &RawBroadcast, action: Action) -> Error {
     let error = raw.object().error(ErrorKind::BadPointer);
     error.during(action).with(What::Null, 0, 0)
 }
 
-/// Reads a structure of the caller's, aligned or not.
+/// Reads a structure of the caller's, aligned or not; `None` for NULL.
 ///
 /// # Safety
-/// `from` must be NULL, or lead to one.
+/// `from` must be NULL, or point to one.
 unsafe fn read<T: Copy>(raw: &RawBroadcast, from: *const T, action: Action) -> Result<T, Error> {
     if from.is_null() {
         return Err(null(raw, action));
@@ -239,7 +238,7 @@ unsafe fn read<T: Copy>(raw: &RawBroadcast, from: *const T, action: Action) -> R
 }
 
 impl Publishing {
-    /// The publishing end, for a process that has the role or can take it. A child made by fork has none.
+    /// Returns the publishing end, which this process takes when it first publishes. A child made by fork takes its own.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut PublishEnd, Error> {
         match &self.end {
             Some(end) if raw.is_reserved(end) => {
@@ -253,10 +252,10 @@ impl Publishing {
         end.ok_or_else(|| Error::invalid("shm_broadcast", "no publisher"))
     }
 
-    /// The end that has reserved a slot.
+    /// Returns the end that has reserved a slot.
     ///
     /// # Safety
-    /// `slot` must be NULL, or lead to one.
+    /// `slot` must be NULL, or point to one.
     unsafe fn end_of(
         &mut self,
         raw: &RawBroadcast,
@@ -286,7 +285,7 @@ impl Subscribing {
         }
     }
 
-    /// The subscribing end. A message that was peeked at is looked at anew.
+    /// Returns the subscribing end, and ends the access to a peeked message.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut SubscribeEnd, Error> {
         self.peeked = None;
         self.end.as_mut().ok_or_else(|| raw.not_subscribed(action))
@@ -308,8 +307,8 @@ impl Drop for shm_broadcast {
 }
 
 /// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
-/// names if the time is over. The first handle that publishes is the publisher until it is closed, ends publishing, or
-/// its process ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
+/// names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
+/// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -342,19 +341,18 @@ pub unsafe extern "C" fn shm_broadcast_publish(
     }))
 }
 
-/// Publishes several messages, as many as there is room for before the timeout; subscribers see those that go together
-/// at once. Stops at a message that cannot be published: those before it are, and a call that begins with it reports
-/// the error.
+/// Publishes several messages, as many as there is room for before the timeout. Subscribers see messages that have room
+/// together at once. Stops at a message that cannot be published; a call that begins with it returns its error.
 ///
 /// broadcast: a handle that is open.
-/// messages: an array of count structures. Each is read once; they, and the bytes they lead to, may lie in shared
+/// messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
 /// memory.
 /// count: how many messages.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were published, from the first on; or -1, and then none.
-/// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL so many structures do
-/// not fit into memory.
+/// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
+/// structures do not fit into memory.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -385,7 +383,7 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
     }))
 }
 
-/// The size of an array of the caller's.
+/// Returns the size of an array of the caller's in bytes.
 fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<usize, Error> {
     count.checked_mul(size_of::<T>()).ok_or_else(|| {
         let error = raw.object().error(ErrorKind::InvalidArgument);
@@ -394,18 +392,18 @@ fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<
 }
 
 /// Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
-/// shm_broadcast_commit() publishes the message, shm_broadcast_abort() gives the slot up; until then the handle
-/// publishes nothing else. shm_broadcast_end_publishing() and shm_broadcast_close() give it up, too.
+/// shm_broadcast_commit() publishes the message, shm_broadcast_abort() aborts the slot; until then the handle publishes
+/// nothing else. shm_broadcast_end_publishing() and shm_broadcast_close() abort it, too.
 ///
 /// broadcast: a handle that is open.
 /// size: how many bytes, 0 to the broadcast's capacity.
-/// slot: where to store the slot. Its bytes are the caller's to write until the slot is committed or given up. They lie
-/// in the handle's own memory if they would go round the end of the broadcast's.
+/// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They lie in the
+/// handle's own memory if they wrap at the end of the broadcast's.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_broadcast_publish(); ENOMEM there is no memory for a slot that goes round the end; EFAULT slot
-/// is NULL.
+/// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps at the end of the memory, and a buffer for it
+/// cannot be allocated; EFAULT slot is NULL.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -437,14 +435,14 @@ pub unsafe extern "C" fn shm_broadcast_reserve(
     }))
 }
 
-/// Publishes the message that was written into a slot.
+/// Publishes the message in a slot.
 ///
 /// broadcast: the handle that has reserved the slot.
 /// slot: as shm_broadcast_reserve() has stored it.
 /// size: how many of its bytes the message has, from the first on.
 ///
-/// Returns: 0; or -1, and then nothing is changed, and a slot that is reserved stays reserved.
-/// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EINVAL the slot has fewer
+/// Returns: 0; or -1, and then nothing is changed: a reserved slot stays reserved.
+/// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EINVAL the slot has fewer
 /// bytes; EFAULT broadcast or slot is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[must_use]
@@ -463,14 +461,14 @@ pub unsafe extern "C" fn shm_broadcast_commit(
     }))
 }
 
-/// Gives up a slot; nothing is published.
+/// Aborts a slot; publishes nothing.
 ///
 /// broadcast: the handle that has reserved the slot.
 /// slot: as shm_broadcast_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing is changed.
-/// Errors: EPERM the slot is not reserved any more, or this process' parent has reserved it; EFAULT broadcast or slot
-/// is NULL.
+/// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EFAULT broadcast or slot is
+/// NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_abort(
@@ -486,7 +484,7 @@ pub unsafe extern "C" fn shm_broadcast_abort(
     }))
 }
 
-/// Takes the publisher's role before there is anything to publish, so that the subscribers notice if this process dies.
+/// Takes the publisher's role before the first message, so that the subscribers notice if this process dies.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -504,8 +502,7 @@ pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broa
     }))
 }
 
-/// Releases the publisher's role, and gives up a slot that is reserved. The subscribers get EPIPE when they have
-/// received all messages.
+/// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get EPIPE.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -522,16 +519,16 @@ pub unsafe extern "C" fn shm_broadcast_end_publishing(broadcast: *mut shm_broadc
     }))
 }
 
-/// Subscribes with a handle, or anew with one that is subscribed: the first message that it receives is the next one
-/// that is published, or the oldest that is there.
+/// Subscribes with a handle, or again with one that is subscribed. The first message that it receives is the next one that
+/// is published, or with SHMKEY_FROM_OLDEST the oldest that is there.
 ///
 /// broadcast: a handle that is open.
 /// options: 0, or SHMKEY_FROM_OLDEST.
 ///
 /// Returns: 0; or -1, and then the handle is not subscribed.
-/// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher
-/// of a lossy broadcast goes round faster than this call can look where it is; EINVAL options has an undefined bit;
-/// EFAULT broadcast is NULL.
+/// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
+/// a lossy broadcast overwrites messages faster than this call can find the first one; EINVAL options has an undefined bit; EFAULT
+/// broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -610,7 +607,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
     }))
 }
 
-/// Receives several messages: waits for the first, and takes those that are there with it and fit.
+/// Receives several messages: waits for the first one, and then receives those that are there and fit.
 ///
 /// broadcast: a handle that is subscribed.
 /// buffer: room for size bytes. The messages are stored one behind the other.
@@ -620,7 +617,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were received; or -1, and then none.
-/// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL so many lengths do not fit
+/// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 /// into memory.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
@@ -649,18 +646,17 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it: in place in a lossless broadcast, unless it goes round the end of the
-/// memory; else to a copy in the handle's own memory. It stays the next one until shm_broadcast_release(). A call that
-/// peeks again or receives begins with the same message, and ends this access, also if it fails; so do
-/// shm_broadcast_subscribe(), shm_broadcast_unsubscribe() and shm_broadcast_close().
+/// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the message
+/// wraps at the end of the memory, and else in place. The message stays the next one until shm_broadcast_release(). The
+/// access ends with the next call that peeks or receives, even if that call fails, and with shm_broadcast_subscribe(),
+/// shm_broadcast_unsubscribe() and shm_broadcast_close().
 ///
 /// broadcast: a handle that is subscribed.
 /// message: where to store the message.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM there is no memory for a copy; EFAULT message is
-/// NULL.
+/// Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM a copy cannot be allocated; EFAULT message is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -692,15 +688,15 @@ pub unsafe extern "C" fn shm_broadcast_peek(
     }))
 }
 
-/// Releases the peeked message, so that the following one is the next.
+/// Releases the peeked message, so that the one behind it becomes the next one.
 ///
 /// broadcast: the handle that has peeked.
 /// message: as shm_broadcast_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked,
-/// and nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead, and the
-/// bytes that were read are arbitrary; EFAULT broadcast or message is NULL.
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked:
+/// then nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead: then the bytes
+/// that were read are arbitrary; EFAULT broadcast or message is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -724,9 +720,8 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages of a lossy broadcast the publisher has overwritten before this handle could receive them,
-/// since it
-/// subscribed: those between two that it has received, or before the first one. 0 in a lossless broadcast.
+/// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
+/// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -764,7 +759,7 @@ pub unsafe extern "C" fn shm_broadcast_capacity(broadcast: *const shm_broadcast)
     )
 }
 
-/// Returns how many bytes are in use, by messages that are not overwritten, also if all subscribers have received them.
+/// Returns how many bytes the messages take that are not overwritten, even if all subscribers have received them.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -781,8 +776,8 @@ pub unsafe extern "C" fn shm_broadcast_used(broadcast: *const shm_broadcast) -> 
     )
 }
 
-/// Returns how many subscribers there are: those that can write, and have neither unsubscribed nor been dropped after
-/// their death.
+/// Returns how many subscribers there are. Does not count those that cannot write; counts dead ones until they are
+/// dropped.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -902,10 +897,9 @@ pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) 
     }))
 }
 
-/// Closes a handle: releases the publisher's role, gives up a slot that is reserved, and unsubscribes. What was
-/// published stays. A child made by fork(2) closes its own copy.
+/// Closes a handle: releases the publisher's role, aborts a reserved slot, and unsubscribes. Published messages stay. A child made by fork(2) closes its own copy.
 ///
-/// broadcast: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_close(broadcast: *mut shm_broadcast) {

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn shm_latest_open(
 ) -> *mut shm_latest {
     // SAFETY: both accept every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Latest, named(Kind::Latest, name, flags)?, layout)
+        with_layout(Kind::Latest, layout, |kind| named(kind, name, flags))
     })
 }
 
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn shm_latest_open_at(
 ) -> *mut shm_latest {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Latest, described(Kind::Latest, place, flags)?, layout)
+        with_layout(Kind::Latest, layout, |kind| described(kind, place, flags))
     })
 }
 

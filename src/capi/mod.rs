@@ -9,6 +9,7 @@
 
 mod attach;
 mod broadcast;
+mod condvar;
 mod constants;
 mod failure;
 mod interrupt;
@@ -19,12 +20,14 @@ mod open;
 mod place;
 mod process;
 mod ring;
+mod rwlock;
 mod semaphore;
 mod status;
 mod version;
 
 pub use attach::*;
 pub use broadcast::*;
+pub use condvar::*;
 pub use constants::*;
 pub use failure::{shm_failure, shm_failure_text, shm_last_error, shm_last_failure};
 pub use interrupt::{shm_cancel, shm_canceller};
@@ -34,6 +37,7 @@ pub use open::*;
 pub use place::shm_place;
 pub use process::*;
 pub use ring::*;
+pub use rwlock::*;
 pub use semaphore::*;
 pub use status::*;
 pub use version::*;

@@ -19,6 +19,12 @@ use core::ffi::{c_char, c_int, c_void};
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
+impl shm_mutex {
+    pub(super) fn raw(&self) -> &mutex::RawMutex {
+        &self.0
+    }
+}
+
 /// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
 /// up to 5 seconds until another process has created the mutex.
 ///
@@ -50,7 +56,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 ) -> *mut shm_mutex {
     // SAFETY: both accept every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Mutex, named(Kind::Mutex, name, flags)?, layout)
+        with_layout(Kind::Mutex, layout, |kind| named(kind, name, flags))
     })
 }
 
@@ -81,7 +87,7 @@ pub unsafe extern "C" fn shm_mutex_open_at(
 ) -> *mut shm_mutex {
     // SAFETY: the caller hands over a place; with_layout accepts every pointer.
     open(size, || unsafe {
-        with_layout(Kind::Mutex, described(Kind::Mutex, place, flags)?, layout)
+        with_layout(Kind::Mutex, layout, |kind| described(kind, place, flags))
     })
 }
 

@@ -47,15 +47,16 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
         .read_only(flags & libc::SHM_RDONLY != 0))
 }
 
-/// Adds the name of a layout, which may be NULL.
+/// Finds a place for an object of this kind, and adds the name of a layout, which may be NULL.
 ///
 /// # Safety
 /// None for this process' memory; the name means something only if it is a string.
 pub(super) unsafe fn with_layout(
     kind: Kind,
-    place: Place,
     layout: *const c_char,
+    place: impl FnOnce(Kind) -> Result<Place, Error>,
 ) -> Result<Place, Error> {
+    let place = place(kind)?;
     if layout.is_null() {
         return Ok(place);
     }

@@ -285,7 +285,7 @@ impl Sending {
     }
 
     /// Releases the role. Fails, and changes nothing, while another thread may be writing into a slot.
-    fn give_back(&mut self, raw: &RawRing) -> Result<(), Error> {
+    fn release_role(&mut self, raw: &RawRing) -> Result<(), Error> {
         if let Some(end) = &mut self.end {
             raw.expect_no_writer(end)?;
             raw.drop_sender(end);
@@ -347,7 +347,8 @@ impl Receiving {
         self.end(raw)
     }
 
-    fn give_back(&mut self, raw: &RawRing) {
+    /// Releases the role, and the peeked message with it.
+    fn release_role(&mut self, raw: &RawRing) {
         self.peeked = None;
         if let Some(mut end) = self.end.take() {
             raw.drop_receiver(&mut end);
@@ -358,8 +359,8 @@ impl Receiving {
 impl Drop for shm_ring {
     fn drop(&mut self) {
         // `shm_ring_close` has released the roles already, or they are released here.
-        let _ = self.sending.get_mut().give_back(&self.raw);
-        self.receiving.get_mut().give_back(&self.raw);
+        let _ = self.sending.get_mut().release_role(&self.raw);
+        self.receiving.get_mut().release_role(&self.raw);
     }
 }
 
@@ -458,7 +459,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot goes round the end of the ring, and there is
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
 /// no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
@@ -624,7 +625,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message goes round the end of
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
 /// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
@@ -739,7 +740,7 @@ pub unsafe extern "C" fn shm_ring_end_sending(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_end_sending", ring) }?;
-        sending.give_back(raw).map(|()| 0)
+        sending.release_role(raw).map(|()| 0)
     }))
 }
 
@@ -755,7 +756,7 @@ pub unsafe extern "C" fn shm_ring_end_receiving(ring: *mut shm_ring) -> c_int {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (raw, receiving) = unsafe { receiving("shm_ring_end_receiving", ring) }?;
-        receiving.give_back(raw);
+        receiving.release_role(raw);
         Ok(0)
     }))
 }
@@ -913,7 +914,7 @@ pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {
     let given_back = || {
         // SAFETY: the caller hands over an open ring, and no other thread uses it.
         let (raw, sending) = unsafe { sending("shm_ring_close", ring) }?;
-        sending.give_back(raw).map(|()| 0)
+        sending.release_role(raw).map(|()| 0)
     };
     if ring.is_null() || or_minus_one::<c_int>(keeping_errno(given_back)) == 0 {
         // SAFETY: the caller gives it up.

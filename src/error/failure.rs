@@ -37,10 +37,12 @@ pub(crate) enum Action {
     Abort,
     EndSending,
     Subscribe,
+    LockForReading,
+    LockForWriting,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 23] = [
+    const ALL: [(Action, &str); 25] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -64,6 +66,8 @@ impl Action {
         (Action::Abort, "abort"),
         (Action::EndSending, "end sending"),
         (Action::Subscribe, "subscribe"),
+        (Action::LockForReading, "lock for reading"),
+        (Action::LockForWriting, "lock for writing"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -117,8 +121,8 @@ pub(crate) enum What {
     Inherited,
     /// `other`: the process on the other side, which died.
     Peer,
-    /// `other`: the thread that makes the object.
-    Maker,
+    /// `other`: the thread that creates the object.
+    Creator,
     /// `number`: the size of a segment that is too small.
     Size,
     /// Nothing: the pointer to a slot or a message is NULL.
@@ -143,10 +147,16 @@ pub(crate) enum What {
     Offset,
     /// Nothing: the handle was opened for reading only.
     OpenedReadOnly,
+    /// `number`: how many threads hold the lock for reading; `other`: one of them.
+    Readers,
+    /// `other`: the thread that locks it for writing as soon as its readers have unlocked it.
+    Next,
+    /// Nothing: a condition variable was not notified.
+    NotNotified,
 }
 
 impl What {
-    const ALL: [What; 25] = [
+    const ALL: [What; 28] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -159,7 +169,7 @@ impl What {
         What::Role,
         What::Inherited,
         What::Peer,
-        What::Maker,
+        What::Creator,
         What::Size,
         What::Null,
         What::Reserved,
@@ -172,6 +182,9 @@ impl What {
         What::Timeout,
         What::Offset,
         What::OpenedReadOnly,
+        What::Readers,
+        What::Next,
+        What::NotNotified,
     ];
 }
 
@@ -232,7 +245,7 @@ impl Failure {
     /// Returns the failure that such integers stand for; `None` if there is none.
     pub fn from_words([tags, names, number, other]: [u64; 4]) -> Option<Failure> {
         let [kind, object, action, what] = (tags as u32).to_ne_bytes();
-        let mut kinds = ErrorKind::OF_OBJECTS.into_iter();
+        let mut kinds = ErrorKind::OF_OBJECTS.iter().copied();
         let mut objects = Kind::ALL.into_iter();
         Some(Failure {
             kind: kinds.find(|&known| known as u8 == kind)?,
@@ -303,7 +316,9 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     match failure.what {
         What::Nothing => kind_facts(failure, f),
-        What::Held | What::Sending | What::Maker => thread_facts(failure, f),
+        What::Held | What::Sending | What::Creator | What::Readers | What::Next => {
+            thread_facts(failure, f)
+        }
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
         What::Null
@@ -314,6 +329,7 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | What::Timeout
         | What::Reserved
         | What::OpenedReadOnly => argument_facts(failure, f),
+        What::NotNotified => f.write_str("no thread has notified it"),
         _ => number_facts(failure, f),
     }
 }
@@ -374,7 +390,7 @@ pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Re
     )
 }
 
-/// Writes which thread holds a lock, or makes the object.
+/// Writes which thread holds a lock, or creates the object.
 fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let thread = failure.thread();
     match (failure.what, failure.other) {
@@ -387,13 +403,27 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "the lock is held by {thread}; try again to recover it")
         }
         (What::Held, _) => write!(f, "the lock is held by {thread}"),
+        (What::Readers, _) if failure.number < 2 => {
+            write!(f, "the lock is held for reading by {thread}")
+        }
+        (What::Readers, _) => {
+            let readers = failure.number;
+            write!(
+                f,
+                "{readers} threads hold the lock for reading, among them {thread}"
+            )
+        }
+        (What::Next, _) => write!(
+            f,
+            "{thread} is next, and waits for the readers to unlock it"
+        ),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
         (_, 0) => f.write_str(
-            "no process has begun to make it; start the program that does, or ask to create it \
+            "no process has begun to create it; start the program that does, or ask to create it \
              (SHMKEY_CREATE, Place::create)",
         ),
-        _ => write!(f, "{thread} has begun to make it, and is not ready"),
+        _ => write!(f, "{thread} has begun to create it, and is not ready"),
     }
 }
 
@@ -494,7 +524,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         _ => write!(
             f,
             "the bytes at offset {number} are neither 0 nor an object of this library; pass the offset of \
-             the object, or one where another can be made"
+             the object, or one where another can be created"
         ),
     }
 }
@@ -614,7 +644,7 @@ mod tests {
         for (index, what) in What::ALL.into_iter().enumerate() {
             assert_eq!(what as usize, index);
         }
-        for kind in ErrorKind::OF_OBJECTS {
+        for &kind in ErrorKind::OF_OBJECTS {
             let failure = Failure {
                 kind,
                 number: 7,
@@ -624,6 +654,15 @@ mod tests {
             let same = Failure::from_words(failure.to_words()).unwrap();
             assert_eq!(format!("{same:?}"), format!("{failure:?}"));
         }
+    }
+
+    /// Reserving and peeking in a ring may fail for want of memory.
+    #[test]
+    fn an_object_can_lack_memory() {
+        let mut failure = failure();
+        failure.kind = ErrorKind::OutOfMemory;
+        assert_eq!(failure.kind.errno_of_object(), libc::ENOMEM);
+        assert!(Failure::from_words(failure.to_words()).is_some());
     }
 
     /// A C program may hand over anything, and a segment may hold anything.

@@ -35,15 +35,15 @@ pub enum ErrorKind {
     OutOfRange,
     /// `EACCES`: the segment is attached for reading only.
     ReadOnly,
-    /// `EMEDIUMTYPE`: the segment was not made by this library.
+    /// `EMEDIUMTYPE`: the segment was not created by this library.
     Foreign,
     /// `EPROTOTYPE`: the segment holds an object of another kind.
     WrongKind,
     /// `EPROTO`: the object holds something of another layout: name, size or alignment.
     WrongLayout,
-    /// `EPROTONOSUPPORT`: another version of this library made the object, with another header.
+    /// `EPROTONOSUPPORT`: another version of this library created the object, with another header.
     WrongVersion,
-    /// `ENOEXEC`: a program with another byte order or pointer width made the object.
+    /// `ENOEXEC`: a program with another byte order or pointer width created the object.
     WrongMachine,
     /// `ENOTUNIQ`: another name, or another path and project id, has the same key.
     KeyCollision,
@@ -87,69 +87,57 @@ pub enum ErrorKind {
     Other,
 }
 
-impl ErrorKind {
-    /// The kinds of errors about an object.
-    pub(super) const OF_OBJECTS: [ErrorKind; 26] = [
-        ErrorKind::WouldBlock,
-        ErrorKind::TimedOut,
-        ErrorKind::Interrupted,
-        ErrorKind::Cancelled,
-        ErrorKind::Foreign,
-        ErrorKind::WrongKind,
-        ErrorKind::WrongLayout,
-        ErrorKind::WrongVersion,
-        ErrorKind::WrongMachine,
-        ErrorKind::KeyCollision,
-        ErrorKind::Truncated,
-        ErrorKind::Damaged,
-        ErrorKind::Busy,
-        ErrorKind::Closed,
-        ErrorKind::PeerDied,
-        ErrorKind::TooLong,
-        ErrorKind::Overtaken,
-        ErrorKind::NotOwner,
-        ErrorKind::LimitReached,
-        ErrorKind::Deadlock,
-        ErrorKind::NotRecoverable,
-        ErrorKind::Overflow,
-        ErrorKind::ReadOnly,
-        ErrorKind::OutOfRange,
-        ErrorKind::InvalidArgument,
-        ErrorKind::BadPointer,
-    ];
+/// Defines, from one table, which kinds an error about an object can have, and the error number of each.
+macro_rules! of_objects {
+    ($($kind:ident => $errno:ident,)*) => {
+        impl ErrorKind {
+            /// The kinds of errors about an object.
+            pub(super) const OF_OBJECTS: &[ErrorKind] = &[$(ErrorKind::$kind),*];
 
-    /// Returns the error number of an error of this kind about an object.
-    #[inline]
-    pub(crate) fn errno_of_object(self) -> c_int {
-        match self {
-            ErrorKind::WouldBlock => libc::EAGAIN,
-            ErrorKind::TimedOut => libc::ETIMEDOUT,
-            ErrorKind::Interrupted => libc::EINTR,
-            ErrorKind::Cancelled => libc::ECANCELED,
-            ErrorKind::Foreign => libc::EMEDIUMTYPE,
-            ErrorKind::WrongKind => libc::EPROTOTYPE,
-            ErrorKind::WrongLayout => libc::EPROTO,
-            ErrorKind::WrongVersion => libc::EPROTONOSUPPORT,
-            ErrorKind::WrongMachine => libc::ENOEXEC,
-            ErrorKind::KeyCollision => libc::ENOTUNIQ,
-            ErrorKind::Truncated => libc::ENODATA,
-            ErrorKind::Damaged => libc::EBADMSG,
-            ErrorKind::Busy => libc::EBUSY,
-            ErrorKind::Closed => libc::EPIPE,
-            ErrorKind::PeerDied => libc::EOWNERDEAD,
-            ErrorKind::TooLong => libc::EMSGSIZE,
-            ErrorKind::Overtaken => libc::ESTALE,
-            ErrorKind::NotOwner => libc::EPERM,
-            ErrorKind::LimitReached => libc::ENOSPC,
-            ErrorKind::Deadlock => libc::EDEADLK,
-            ErrorKind::NotRecoverable => libc::ENOTRECOVERABLE,
-            ErrorKind::Overflow => libc::EOVERFLOW,
-            ErrorKind::ReadOnly => libc::EACCES,
-            ErrorKind::BadPointer => libc::EFAULT,
-            _ => libc::EINVAL,
+            /// Returns the error number of an error of this kind about an object.
+            #[inline]
+            pub(crate) fn errno_of_object(self) -> c_int {
+                match self {
+                    $(ErrorKind::$kind => libc::$errno,)*
+                    // No object has an error of another kind.
+                    _ => libc::EINVAL,
+                }
+            }
         }
-    }
+    };
+}
 
+of_objects! {
+    WouldBlock => EAGAIN,
+    TimedOut => ETIMEDOUT,
+    Interrupted => EINTR,
+    Cancelled => ECANCELED,
+    Foreign => EMEDIUMTYPE,
+    WrongKind => EPROTOTYPE,
+    WrongLayout => EPROTO,
+    WrongVersion => EPROTONOSUPPORT,
+    WrongMachine => ENOEXEC,
+    KeyCollision => ENOTUNIQ,
+    Truncated => ENODATA,
+    Damaged => EBADMSG,
+    Busy => EBUSY,
+    Closed => EPIPE,
+    PeerDied => EOWNERDEAD,
+    TooLong => EMSGSIZE,
+    Overtaken => ESTALE,
+    NotOwner => EPERM,
+    LimitReached => ENOSPC,
+    Deadlock => EDEADLK,
+    NotRecoverable => ENOTRECOVERABLE,
+    Overflow => EOVERFLOW,
+    ReadOnly => EACCES,
+    OutOfRange => EINVAL,
+    InvalidArgument => EINVAL,
+    BadPointer => EFAULT,
+    OutOfMemory => ENOMEM,
+}
+
+impl ErrorKind {
     /// Returns the kind of a failed call, from its error number and its cause.
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {
@@ -205,18 +193,18 @@ impl ErrorKind {
                 "this process may only read the segment: it was attached so, or the segment's mode allows no more"
             }
             ErrorKind::Foreign => {
-                "this segment was not made by this library: another program uses the same key; take another name"
+                "this segment was not created by this library: another program uses the same key; take another name"
             }
             ErrorKind::WrongKind => "the segment holds an object of another kind",
             ErrorKind::WrongLayout => "the object has another size or layout than was asked for",
-            ErrorKind::WrongVersion => "another version of this library made the object",
+            ErrorKind::WrongVersion => "another version of this library created the object",
             ErrorKind::WrongMachine => {
-                "a program with another byte order or pointer width made the object"
+                "a program with another byte order or pointer width created the object"
             }
             ErrorKind::KeyCollision => "another name makes the same key; take another name",
             ErrorKind::Truncated => "the segment is too small to hold an object of this library",
             ErrorKind::Damaged => {
-                "its contents are malformed: another program has overwritten them; make the object again in a new segment"
+                "its contents are malformed: another program has overwritten them; create the object again in a new segment"
             }
             ErrorKind::TimedOut => "it did not happen before the timeout",
             ErrorKind::WouldBlock => "it would have to wait, and the timeout is 0",
@@ -240,7 +228,7 @@ impl ErrorKind {
             ErrorKind::Deadlock => "this thread has the lock already, and would wait for itself",
             ErrorKind::NotRecoverable => {
                 "an owner died with the lock, and the next one unlocked it without marking the value as consistent; \
-                 make the object again in a new segment"
+                 create the object again in a new segment"
             }
             ErrorKind::Overflow => "the count would exceed 2147483647",
             ErrorKind::OutOfRange => "the range does not lie inside the object",

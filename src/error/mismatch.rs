@@ -3,6 +3,7 @@
 use crate::{
     explain::{Bytes, ShownPath},
     kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
+    object::rwlock,
 };
 use core::fmt;
 
@@ -15,7 +16,7 @@ pub(crate) enum Mismatch {
         wanted: Kind,
     },
     Shape {
-        made: Shape,
+        created: Shape,
         wanted: Shape,
     },
     /// It is the object of another name, or of another path and project id, which have no name.
@@ -28,7 +29,7 @@ pub(crate) enum Mismatch {
         found: u32,
         known: u32,
     },
-    /// The program that made it has another byte order, or another pointer width, in bits.
+    /// The program that created it has another byte order, or another pointer width, in bits.
     Machine {
         width: Option<u32>,
     },
@@ -66,14 +67,14 @@ impl fmt::Display for Mismatch {
                     wanted.name()
                 )
             }
-            Mismatch::Shape { made, wanted } if made == wanted => f.write_str(
+            Mismatch::Shape { created, wanted } if created == wanted => f.write_str(
                 "its size and its layout are those asked for, but not its alignment or its \
-                 fingerprint: its header has been overwritten; make the object again in a new \
+                 fingerprint: its header has been overwritten; create the object again in a new \
                  segment",
             ),
-            Mismatch::Shape { made, wanted } => write!(
+            Mismatch::Shape { created, wanted } => write!(
                 f,
-                "made with {made}, asked for with {wanted}; change one of the programs, and make \
+                "created with {created}, asked for with {wanted}; change one of the programs, and create \
                  the object again in a new segment"
             ),
             Mismatch::Name { found, wanted } if found.is_empty() && wanted.is_empty() => f
@@ -91,21 +92,21 @@ impl fmt::Display for Mismatch {
             ),
             Mismatch::Version { found, known } => write!(
                 f,
-                "another version of this library made it: its header has layout version {found}, \
-                 and this library knows version {known}; use one version everywhere, and make the \
+                "another version of this library created it: its header has layout version {found}, \
+                 and this library knows version {known}; use one version everywhere, and create the \
                  object again in a new segment"
             ),
             Mismatch::Machine { width: Some(width) } => write!(
                 f,
-                "a program with {width}-bit pointers made it, and this program has {}-bit pointers",
+                "a program with {width}-bit pointers created it, and this program has {}-bit pointers",
                 usize::BITS
             ),
             Mismatch::Machine { width: None } => {
-                f.write_str("a program with another byte order made it")
+                f.write_str("a program with another byte order created it")
             }
             Mismatch::Header(what) => write!(
                 f,
-                "its header is malformed ({what}): another program has overwritten it; make the \
+                "its header is malformed ({what}): another program has overwritten it; create the \
                  object again in a new segment"
             ),
         }
@@ -148,6 +149,9 @@ impl fmt::Display for Shape {
             }
             (Kind::Latest, _, Some(bytes)) => write!(f, "{}", size(u64::from(bytes)))?,
             (Kind::Mutex, Some(bytes), _) => write!(f, "{}", size(bytes))?,
+            (Kind::RwLock, Some(bytes), _) => {
+                write!(f, "{}", size(rwlock::value_size(bytes)))?;
+            }
             _ => f.write_str("any size")?,
         }
         match &*self.layout {
@@ -172,13 +176,13 @@ mod tests {
             layout: layout.into(),
         };
         let mismatch = Mismatch::Shape {
-            made: shape(24, b"pose v1"),
+            created: shape(24, b"pose v1"),
             wanted: shape(32, b"pose v2"),
         };
         assert_eq!(
             mismatch.to_string(),
-            "made with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose \
-             v2\"; change one of the programs, and make the object again in a new segment"
+            "created with 24 bytes of layout \"pose v1\", asked for with 32 bytes of layout \"pose \
+             v2\"; change one of the programs, and create the object again in a new segment"
         );
     }
 

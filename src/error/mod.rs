@@ -437,7 +437,7 @@ impl Error {
     pub(crate) fn no_ring(self) -> Error {
         self.none_there(
             "there is no such ring; the capacity 0 opens one that exists, \
-             and making one needs a capacity",
+             and creating one needs a capacity",
         )
     }
 
@@ -445,7 +445,7 @@ impl Error {
     pub(crate) fn no_broadcast(self) -> Error {
         self.none_there(
             "there is no such broadcast; the capacity 0 opens one that exists, \
-             and making one needs a capacity",
+             and creating one needs a capacity",
         )
     }
 
@@ -640,7 +640,7 @@ impl Explanation<'_> {
             ),
             Reason::Mode(mode) => {
                 f.write_str(
-                    "a process that makes an object reads and writes it: a mode of 0600 at least",
+                    "a process that creates an object reads and writes it: a mode of 0600 at least",
                 )?;
                 match explain::ModeDoubt::of(*mode) {
                     Some(doubt) => write!(f, "; {doubt}"),

@@ -42,9 +42,9 @@ pub struct Contents {
     /// Whether it is ready for use: the thread that creates it has finished.
     pub ready: bool,
     /// The thread that created it.
-    pub maker: Party,
+    pub creator: Party,
     /// When it was created, in seconds.
-    pub made_at: Option<SystemTime>,
+    pub created_at: Option<SystemTime>,
     /// The size of its payload in bytes.
     pub size: u64,
     /// What it is.
@@ -112,6 +112,26 @@ pub enum Holding {
         /// The processes that subscribe, once for each of their subscribers; without those that may only read.
         subscribers: Vec<Party>,
     },
+    /// An [`RwLock`](crate::RwLock).
+    RwLock {
+        /// The thread that has it locked for writing.
+        writer: Option<Party>,
+        /// The thread that is next, and waits for the readers to unlock it.
+        next: Option<Party>,
+        /// The threads that have it locked for reading.
+        readers: Vec<Party>,
+        /// Whether a writer has died, and the value was not marked as consistent since.
+        suspect: bool,
+        /// Whether the value is lost: a writer unlocked it without that.
+        lost: bool,
+    },
+    /// A [`Condvar`](crate::Condvar).
+    Condvar {
+        /// The number of notifications, modulo 2³¹.
+        notifications: u32,
+        /// Whether a thread waits. May stay true after the last wait, until the next notification.
+        waited_for: bool,
+    },
 }
 
 /// A process or a thread that has created an object, or that holds a lock or a role of it.
@@ -159,14 +179,14 @@ impl Contents {
     pub fn of(bytes: &[u8]) -> Option<Contents> {
         let snapshot = Snapshot::new(bytes);
         let holding = holding(&snapshot, snapshot.kind()?);
-        let made = Duration::from_secs(snapshot.made());
+        let created = Duration::from_secs(snapshot.created());
         Some(Contents {
             name: snapshot.name(),
             file: snapshot.file(),
             layout: snapshot.layout(),
             ready: snapshot.is_ready(),
-            maker: party(&snapshot, snapshot.maker()),
-            made_at: SystemTime::UNIX_EPOCH.checked_add(made),
+            creator: party(&snapshot, snapshot.creator()),
+            created_at: SystemTime::UNIX_EPOCH.checked_add(created),
             size: snapshot.size(),
             holding,
         })
@@ -253,6 +273,28 @@ fn holding(snapshot: &Snapshot, kind: Kind) -> Holding {
                     .into_iter()
                     .map(|holder| party(snapshot, holder))
                     .collect(),
+            }
+        }
+        Kind::RwLock => {
+            // SAFETY: a lock is made of atomics, and valid whatever its bytes are.
+            let lock: &sync::RwLock = unsafe { snapshot.payload_words() };
+            let seen = lock.look();
+            let thread = |number| party(snapshot, Holder::from_bits(number));
+            Holding::RwLock {
+                writer: seen.writer.map(thread),
+                next: seen.next.map(thread),
+                readers: lock.readers().map(thread).collect(),
+                suspect: seen.condition == Condition::Suspect,
+                lost: seen.condition == Condition::Lost,
+            }
+        }
+        Kind::Condvar => {
+            // SAFETY: it is made of atomics, and valid whatever its bytes are.
+            let condvar: &sync::Condvar = unsafe { snapshot.words() };
+            let (notifications, waited_for) = condvar.look();
+            Holding::Condvar {
+                notifications,
+                waited_for,
             }
         }
     }

@@ -9,12 +9,12 @@
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
 //! | 16 | 4 | the version of this layout: 3 |
-//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast |
-//! | 24 | 4 | 0 nothing yet, 1 being made, 2 ready (a futex) |
-//! | 28 | 4 | 1 once a process of other namespaces than the maker's has opened it: holders need tokens |
-//! | 32 | 8 | the maker: the number of a thread, as in `holder` |
-//! | 40 | 8 | the maker's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
-//! | 48 | 8 | when it was made, in seconds since 1970 |
+//! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast, 6 a reader-writer lock, 7 a condition variable |
+//! | 24 | 4 | 0 nothing yet, 1 being created, 2 ready (a futex) |
+//! | 28 | 4 | 1 once a process of other namespaces than the creator's has opened it: holders need tokens |
+//! | 32 | 8 | the creator: the number of a thread, as in `holder` |
+//! | 40 | 8 | the creator's namespaces: the inode numbers of `/proc/self/ns/pid` (lower half) and `time` |
+//! | 48 | 8 | when it was created, in seconds since 1970 |
 //! | 56 | 8 | the size of the payload in bytes |
 //! | 64 | 8 | the alignment of the payload in bytes: 64 |
 //! | 72 | 8 | the fingerprint of the payload's layout: FNV-1a of its name, size and alignment |
@@ -31,10 +31,10 @@
 //! A segment that was created for an object has a size of 1 more than a multiple of 64. Few other segments have such
 //! a size, so a tool that lists all segments attaches only these.
 //!
-//! A holder (the maker, a lock's owner, a process that has a role) is stored as a number of 64 bits, which `holder`
+//! A holder (the creator, a lock's owner, a process that has a role) is stored as a number of 64 bits, which `holder`
 //! documents. A lock keeps its flags in the two lowest bits.
 //!
-//! `sync::ready` has the protocol by which one process makes the object while the others wait. A field is read once,
+//! `sync::ready` has the protocol by which one process creates the object while the others wait. A field is read once,
 //! and checked against what this process knows by itself.
 
 use crate::{error::fold, sys};
@@ -60,9 +60,9 @@ pub(super) struct Header {
     pub kind: AtomicU32,
     pub state: AtomicU32,
     pub mixed: AtomicU32,
-    pub maker: AtomicU64,
+    pub creator: AtomicU64,
     pub namespace: AtomicU64,
-    pub made: AtomicU64,
+    pub created: AtomicU64,
     pub size: AtomicU64,
     pub align: AtomicU64,
     pub fingerprint: AtomicU64,
@@ -106,7 +106,7 @@ impl Header {
             &header.reserved,
         ];
         let longs = [
-            &header.made,
+            &header.created,
             &header.size,
             &header.align,
             &header.fingerprint,

@@ -2,7 +2,7 @@
 //!
 //! An object is a segment, or a part of one, that begins with a header (`header`). The header says what the object
 //! is, and a process that opens it checks that (`open`). Each kind has a file of its own: `mutex`, `semaphore`,
-//! `latest`, `ring`, `broadcast`. The algorithms over words are in `sync`; the handles are here.
+//! `latest`, `ring`, `broadcast`, `rwlock`, `condvar`. The algorithms over words are in `sync`; the handles are here.
 
 /// The methods about the segment, for every kind of object: `segment_methods!(self, self.object)`.
 macro_rules! segment_methods {
@@ -37,6 +37,7 @@ macro_rules! segment_methods {
 pub(crate) mod interrupt;
 
 pub(crate) mod broadcast;
+pub(crate) mod condvar;
 pub(crate) mod contents;
 mod header;
 pub(crate) mod latest;
@@ -45,6 +46,7 @@ mod open;
 pub(crate) mod place;
 pub(crate) mod ring;
 pub(crate) mod role;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 mod snapshot;
 pub(crate) mod trust;
@@ -56,13 +58,14 @@ pub(crate) use {
 };
 
 use crate::{
-    Attachment, Error, ErrorKind, Segment, Status,
+    Attachment, Error, ErrorKind, Plain, Segment, Status, copy,
     error::{Action, Failure, Label, Mismatch, What},
     holder::{self, Holder, Life},
     sync::{Deadline, Ended, Interrupt, Threads},
     sys,
 };
 use core::{
+    mem::MaybeUninit,
     ptr::NonNull,
     sync::atomic::{
         AtomicU64,
@@ -128,6 +131,33 @@ impl Object {
     pub fn payload(&self) -> NonNull<u8> {
         // SAFETY: `at` has checked that the whole object lies in the segment.
         unsafe { self.base.add(PAYLOAD) }
+    }
+
+    /// Copies a value out of the payload.
+    ///
+    /// # Safety
+    /// The payload must have a `T`'s bytes at this offset.
+    pub unsafe fn value<T: Plain>(&self, offset: usize) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the caller's promise; every pattern of bytes is a `T`, even if another program writes them
+        // at the same time.
+        unsafe {
+            let from = self.payload().as_ptr().add(offset);
+            copy::copy_out(from, value.as_mut_ptr().cast(), size_of::<T>());
+            value.assume_init()
+        }
+    }
+
+    /// Copies a value into the payload.
+    ///
+    /// # Safety
+    /// As for [`value`](Object::value), in memory that is attached for writing.
+    pub unsafe fn set_value<T: Plain>(&self, offset: usize, value: T) {
+        // SAFETY: the caller's promise; `value` is no shared memory.
+        unsafe {
+            let to = self.payload().as_ptr().add(offset);
+            copy::copy_in((&raw const value).cast(), to, size_of::<T>());
+        }
     }
 
     /// Returns the size of the payload of this object, its capacity, and its options, as its header says. Fails if
@@ -288,7 +318,7 @@ impl Object {
     fn introduce_now(&self) {
         let header = self.header();
         let mine = sys::namespaces();
-        // Relaxed: the word that follows, the maker's or a lock's, is written with release and read with acquire.
+        // Relaxed: the word that follows, the creator's or a lock's, is written with release and read with acquire.
         let first = header.namespace.compare_exchange(0, mine, Relaxed, Relaxed);
         if mine == sys::NO_NAMESPACE || first.is_err_and(|namespace| namespace != mine) {
             header.mixed.store(1, Relaxed);

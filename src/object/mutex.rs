@@ -1,20 +1,20 @@
 //! A value that one thread of one process has at a time.
 
 use crate::{
-    Error, ErrorKind, Place, Plain, copy,
+    Error, ErrorKind, Place, Plain,
     error::{Action, What},
     object::trust::Trust,
     object::{Kind, Object, Spec},
-    sync::{self, Acquired, Deadline, LockError, Threads},
+    sync::{self, Acquired, Deadline, LockError, Threads, WaitError, Waited},
     sys,
 };
-use core::{fmt, marker::PhantomData, mem::MaybeUninit};
+use core::{fmt, marker::PhantomData};
 use std::time::Duration;
 
 /// A value in shared memory that one thread of one process has at a time, and that survives the
 /// death of that thread.
 ///
-/// All processes open it by the same call; the first one makes it and sets its first value.
+/// All processes open it by the same call; the first one creates it and sets its first value.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Mutex};
@@ -104,9 +104,9 @@ pub(crate) struct RawMutex {
 }
 
 impl RawMutex {
-    /// Opens a mutex around `size` bytes. The process that makes it calls `first` to write them; they
+    /// Opens a mutex around `size` bytes. The process that creates it calls `first` to write them; they
     /// are zero before.
-    pub fn open(place: &Place, size: usize, first: impl Fn(*mut u8)) -> Result<RawMutex, Error> {
+    pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawMutex, Error> {
         let spec = Spec {
             kind: Kind::Mutex,
             size,
@@ -115,7 +115,7 @@ impl RawMutex {
             layout: &place.layout,
             options: None,
         };
-        let object = Object::open(place, &spec, |object| first(object.payload().as_ptr()))?;
+        let object = Object::open(place, &spec, first)?;
         sys::barrier::take_part();
         Ok(RawMutex {
             object,
@@ -184,6 +184,21 @@ impl RawMutex {
             .map_err(|_| self.not_owner(Action::Unlock))
     }
 
+    /// Unlocks it, waits for a notification of the condition variable, and locks it again.
+    pub fn wait(&self, condvar: &sync::Condvar, deadline: Deadline) -> Result<Waited, Error> {
+        let threads = self.trust.of(&self.object);
+        let me = self.object.me().bits();
+        condvar
+            .wait(self.words(), me, &threads, deadline)
+            .map_err(|refused| match refused {
+                WaitError::NotOwner => self.not_owner(Action::Wait),
+                WaitError::NotRecoverable => {
+                    let error = self.object.error(ErrorKind::NotRecoverable);
+                    error.during(Action::Wait)
+                }
+            })
+    }
+
     /// Marks the value as consistent.
     pub fn consistent(&self) -> Result<(), Error> {
         self.words()
@@ -216,7 +231,7 @@ impl<T: Plain> Mutex<T> {
     /// [`WrongMachine`](ErrorKind::WrongMachine) (`ENOEXEC`),
     /// [`KeyCollision`](ErrorKind::KeyCollision) (`ENOTUNIQ`), [`Truncated`](ErrorKind::Truncated) (`ENODATA`),
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`). [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another
-    /// process has begun to make it, lives, and has not finished within the [timeout](Place::timeout);
+    /// process has begun to create it, lives, and has not finished within the [timeout](Place::timeout);
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the segment's mode does not let this process write;
     /// [`EmptyName`](ErrorKind::EmptyName) and [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a
     /// name, layout, mode or offset out of range.
@@ -227,9 +242,9 @@ impl<T: Plain> Mutex<T> {
                 "an object's payload is aligned to 64 bytes"
             )
         }
-        let raw = RawMutex::open(&place.into(), size_of::<T>(), |payload| {
-            // SAFETY: the payload has room for a `T`; `first` is no shared memory.
-            unsafe { copy::copy_in((&raw const first).cast(), payload, size_of::<T>()) }
+        let raw = RawMutex::open(&place.into(), size_of::<T>(), |object| {
+            // SAFETY: the payload has this size, and is attached for writing.
+            unsafe { object.set_value(0, first) }
         })?;
         Ok(Mutex {
             raw,
@@ -282,8 +297,12 @@ impl<T: Plain> Mutex<T> {
             .map(|owner_died| self.guard(owner_died))
     }
 
+    pub(crate) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
     #[inline]
-    fn guard(&self, owner_died: bool) -> MutexGuard<'_, T> {
+    pub(crate) fn guard(&self, owner_died: bool) -> MutexGuard<'_, T> {
         MutexGuard {
             mutex: self,
             owner_died,
@@ -322,7 +341,12 @@ pub struct MutexGuard<'a, T: Plain> {
     this_thread: PhantomData<*const ()>,
 }
 
-impl<T: Plain> MutexGuard<'_, T> {
+impl<'a, T: Plain> MutexGuard<'a, T> {
+    /// Returns its mutex.
+    pub(crate) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
+    }
+
     /// Returns whether the last holder died while it had the lock, and the value was not marked as consistent
     /// since: it may be half changed.
     #[must_use]
@@ -340,19 +364,14 @@ impl<T: Plain> MutexGuard<'_, T> {
     /// Returns a copy of the value.
     #[must_use]
     pub fn get(&self) -> T {
-        let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: the payload has a `T`'s bytes, and every pattern of bytes is one, even if another program
-        // writes them without having the lock.
-        unsafe {
-            copy::copy_out(self.payload(), value.as_mut_ptr().cast(), size_of::<T>());
-            value.assume_init()
-        }
+        // SAFETY: `open` has made the payload of this size.
+        unsafe { self.mutex.raw.object.value(0) }
     }
 
     /// Sets the value.
     pub fn set(&mut self, value: T) {
-        // SAFETY: the payload has room for a `T`, in memory that is attached for writing.
-        unsafe { copy::copy_in((&raw const value).cast(), self.payload(), size_of::<T>()) }
+        // SAFETY: as in `get`; a mutex is attached for writing.
+        unsafe { self.mutex.raw.object.set_value(0, value) }
     }
 
     /// Changes the value: copies it, calls `change` with the copy, and copies that back. Returns what `change`
@@ -362,10 +381,6 @@ impl<T: Plain> MutexGuard<'_, T> {
         let result = change(&mut value);
         self.set(value);
         result
-    }
-
-    fn payload(&self) -> *mut u8 {
-        self.mutex.raw.object.payload().as_ptr()
     }
 }
 

@@ -155,7 +155,7 @@ impl Object {
         let ready = Ready {
             magic: &header.magic,
             state: &header.state,
-            maker: &header.maker,
+            creator: &header.creator,
         };
         let mut sleep = Sleep::until(deadline);
         loop {
@@ -166,12 +166,12 @@ impl Object {
                 }
                 State::Foreign => return Err(self.foreign(&place.site)),
                 State::Damaged => return Err(self.malformed("the state is not valid")),
-                State::Unmade(state) => state,
+                State::Unready(state) => state,
             };
             if place.creates() && self.is_writable() {
                 let me = self.me().bits();
-                let is_dead = |maker| self.is_dead(maker);
-                if ready.make(me, is_dead, |after_another| {
+                let is_dead = |creator| self.is_dead(creator);
+                if ready.create(me, is_dead, |after_another| {
                     self.write(&place.site, spec, after_another, &init);
                 }) {
                     futex::wake(&header.state, u32::MAX >> 1);
@@ -184,9 +184,9 @@ impl Object {
                 matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);
             if is_in_vain || !sleep.on(&header.state, state) {
                 // Relaxed: the value is only displayed.
-                let maker = header.maker.load(Relaxed);
+                let creator = header.creator.load(Relaxed);
                 let error = self.error(ErrorKind::TimedOut).during(Action::Open);
-                return Err(error.with(What::Maker, 0, maker));
+                return Err(error.with(What::Creator, 0, creator));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Object {
         }
     }
 
-    /// Writes the header, and calls `init` to write the rest. Only the maker calls this.
+    /// Writes the header, and calls `init` to write the rest. Only the creator calls this.
     fn write(&self, site: &Site, spec: &Spec, after_another: bool, init: impl Fn(&Object)) {
         let header = self.header();
         // Relaxed, from here on: the store of *ready* releases all of it.
@@ -218,7 +218,7 @@ impl Object {
         header.kind.store(spec.kind as u32, Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         header
-            .made
+            .created
             .store(now.map_or(0, |time| time.as_secs()), Relaxed);
         header.size.store(spec.size as u64, Relaxed);
         header.align.store(ALIGN as u64, Relaxed);
@@ -236,7 +236,7 @@ impl Object {
         init(self);
     }
 
-    /// Sets the words and the payload to 0 after a maker has died while writing them.
+    /// Sets the words and the payload to 0 after a creator has died while writing them.
     fn clear(&self, spec: &Spec) {
         let zeroes = [0; 4096];
         let mut offset = HEADER;
@@ -309,13 +309,13 @@ impl Object {
             && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
         if !same {
             let wanted = spec.shape();
-            let made = Shape {
+            let created = Shape {
                 kind: spec.kind,
                 size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
                 layout: text_of(&header.layout, &header.layout_len).into(),
             };
-            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { made, wanted });
+            return wrong(ErrorKind::WrongLayout, Mismatch::Shape { created, wanted });
         }
         if self.is_writable() {
             self.introduce();

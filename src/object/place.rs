@@ -166,10 +166,10 @@ impl Place {
         Place::new(Site::Key { key, origin })
     }
 
-    /// Returns the place at this offset, a multiple of 64, in a segment that is attached. All processes that open
-    /// the object must use the same offset. The memory must be 0 when the first process opens the object. Do not
-    /// use an offset at which other data may be 0: opening takes any 512 bytes of 0 for free space, and
-    /// overwrites them.
+    /// Returns the place at this offset in an attached segment: a multiple of 64, in bytes from the beginning of the
+    /// segment. Each offset is an object of its own, so all processes that open the object must use the same one. The
+    /// object's memory must be 0 when the first process opens it. Do not use an offset at which other data may be 0:
+    /// opening takes 512 bytes of 0 for a missing object, and creates it there, over the data behind them.
     pub fn within(memory: Arc<Attachment>, offset: usize) -> Place {
         Place::new(Site::Within { memory, offset })
     }

@@ -94,7 +94,7 @@ impl Semaphore {
     /// Lowers the count by one; waits while it is 0.
     ///
     /// # Errors
-    /// None in this version; the [`Result`] is for later ones.
+    /// None in this version. Later versions may return errors.
     #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)

@@ -5,7 +5,7 @@ use super::{
     header::{ALIGN, Header, ORDER, PAYLOAD, VERSION, WIDTH, WORDS, text_of},
     holder::{Holder, Life},
 };
-use crate::sync::{MAGIC, READY};
+use crate::sync::{self, MAGIC, READY};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A copy of the beginning of an object.
@@ -21,8 +21,8 @@ pub(crate) struct Snapshot {
 
 const _: () = assert!(size_of::<Snapshot>() == SNAPSHOT);
 
-/// The size of a snapshot in bytes, for every kind of object.
-pub(crate) const SNAPSHOT: usize = PAYLOAD + 512;
+/// The size of a snapshot in bytes, for every kind of object: a reader-writer lock has most words.
+pub(crate) const SNAPSHOT: usize = PAYLOAD + size_of::<sync::RwLock>();
 
 impl Snapshot {
     /// Copies these bytes, at most the size of a snapshot; the rest is 0.
@@ -57,14 +57,14 @@ impl Snapshot {
         self.header.state.load(Relaxed) == READY
     }
 
-    /// Returns the thread that made it.
-    pub fn maker(&self) -> Holder {
-        Holder::from_bits(self.header.maker.load(Relaxed))
+    /// Returns the thread that created it.
+    pub fn creator(&self) -> Holder {
+        Holder::from_bits(self.header.creator.load(Relaxed))
     }
 
-    /// Returns when it was made, in seconds since 1970.
-    pub fn made(&self) -> u64 {
-        self.header.made.load(Relaxed)
+    /// Returns when it was created, in seconds since 1970.
+    pub fn created(&self) -> u64 {
+        self.header.created.load(Relaxed)
     }
 
     /// Returns the size of the payload, in bytes.
@@ -116,6 +116,16 @@ impl Snapshot {
         // SAFETY: `words` is aligned to 64 bytes, as the structure is, and is as large as `T`, which the
         // assertion checks. Both are made of atomics, as the caller has promised of `T`.
         unsafe { &*self.words.as_ptr().cast() }
+    }
+
+    /// Returns the words that the payload of some kinds begins with.
+    ///
+    /// # Safety
+    /// As for [`words`](Snapshot::words).
+    pub unsafe fn payload_words<T>(&self) -> &T {
+        const { assert!(size_of::<T>() <= SNAPSHOT - PAYLOAD && align_of::<T>() <= ALIGN) }
+        // SAFETY: as in `words`; the payload begins at a multiple of 64, too.
+        unsafe { &*self.payload.as_ptr().cast() }
     }
 
     /// Returns the first words of the payload.

@@ -225,7 +225,7 @@ static void damaged_headers(void)
         CHECK(strstr(shm_last_error(), damages[i].name) != NULL);
         memcpy(memory, right, sizeof right);
     }
-    /* Its maker, this thread, is live, and does not finish. */
+    /* Its creator, this thread, is live, and does not finish. */
     memory[24] = 1;
     before = monotonic();
     FAILS_NULL(shm_mutex_open(other, 8, "a layout", MAKE), ETIMEDOUT);
@@ -329,6 +329,184 @@ static void mutexes(void)
     CHECK(memory[4095] == 'x' && memory[1983] == 0);
     CHECK(shm_mutex_open_at(AT(id, 1984), 1089, NULL, 0) == NULL);
     WORKS(shm_detach(memory));
+}
+
+static void write_and_die(void *lock)
+{
+    char *data = shm_rwlock_data(lock);
+
+    WORKS(shm_rwlock_write(lock, AGES));
+    data[0] = 'H';
+}
+
+static void read_and_die(void *lock)
+{
+    WORKS(shm_rwlock_read(lock, AGES));
+}
+
+static void find_it_read(void *lock)
+{
+    FAILS(shm_rwlock_unlock(lock), EPERM);
+    WORKS(shm_rwlock_read(lock, 0));
+    WORKS(shm_rwlock_unlock(lock));
+    FAILS(shm_rwlock_write(lock, 0), EAGAIN);
+    FAILS(shm_rwlock_write(lock, SOON), ETIMEDOUT);
+}
+
+static void find_it_written(void *lock)
+{
+    FAILS(shm_rwlock_read(lock, 0), EAGAIN);
+    FAILS(shm_rwlock_read(lock, SOON), ETIMEDOUT);
+    FAILS(shm_rwlock_write(lock, 0), EAGAIN);
+    FAILS(shm_rwlock_unlock(lock), EPERM);
+    FAILS(shm_rwlock_consistent(lock), EPERM);
+    QUIET(shm_rwlock_close(lock)); /* its own copy */
+}
+
+static void reader_writer_locks(void)
+{
+    struct shm_rwlock *lock, *two;
+    char *data, *memory;
+    int id;
+
+    FAILS_NULL(shm_rwlock_open(own("rwlock"), 6, NULL, 0), ENOENT);
+    OPENS(lock, shm_rwlock_open(own("rwlock"), 6, "text", MAKE));
+    OPENS(two, shm_rwlock_open(own("rwlock"), 6, "text", 0));
+    FAILS_NULL(shm_rwlock_open(own("rwlock"), 7, "text", 0), EPROTO);
+    FAILS_NULL(shm_mutex_open(own("rwlock"), 6, "text", 0), EPROTOTYPE);
+    FAILS_NULL(shm_rwlock_open(own("other"), SIZE_MAX, NULL, MAKE), EINVAL);
+    OPENS(data, shm_rwlock_data(lock));
+    CHECK((uintptr_t) data % 64 == 0 && memcmp(data, "\0\0\0\0\0\0", 6) == 0);
+    FAILS(shm_rwlock_unlock(lock), EPERM);
+    FAILS(shm_rwlock_consistent(lock), EPERM);
+    FAILS(shm_rwlock_read(lock, -2), EINVAL);
+    FAILS(shm_rwlock_write(lock, -2), EINVAL);
+    FAILS(shm_rwlock_read(NULL, 0), EFAULT);
+    FAILS(shm_rwlock_write(NULL, 0), EFAULT);
+    FAILS(shm_rwlock_unlock(NULL), EFAULT);
+    FAILS(shm_rwlock_consistent(NULL), EFAULT);
+    FAILS(shm_rwlock_id(NULL), EFAULT);
+    FAILS(shm_rwlock_removed(NULL), EFAULT);
+    FAILS_NULL(shm_rwlock_data(NULL), EFAULT);
+
+    WORKS(shm_rwlock_read(lock, 0));
+    WORKS(shm_rwlock_read(two, -1)); /* again */
+    FAILS(shm_rwlock_write(lock, -1), EDEADLK);
+    WORKS(shm_rwlock_unlock(lock));
+    in_child(find_it_read, lock);
+    WORKS(shm_rwlock_unlock(lock));
+    WORKS(shm_rwlock_write(lock, 0));
+    strcpy(data, "hello");
+    FAILS(shm_rwlock_read(lock, -1), EDEADLK);
+    in_child(find_it_written, lock);
+    WORKS(shm_rwlock_unlock(two));
+    CHECK(strcmp(shm_rwlock_data(two), "hello") == 0);
+
+    in_child(read_and_die, lock);
+    WORKS(shm_rwlock_write(lock, AGES));
+    WORKS(shm_rwlock_unlock(lock));
+    in_child(write_and_die, lock);
+    GIVES(shm_rwlock_read(lock, SOON), EOWNERDEAD);
+    CHECK(strcmp(data, "Hello") == 0);
+    FAILS(shm_rwlock_consistent(lock), EPERM);
+    WORKS(shm_rwlock_unlock(lock));
+    GIVES(shm_rwlock_write(lock, 0), EOWNERDEAD);
+    WORKS(shm_rwlock_consistent(lock));
+    WORKS(shm_rwlock_unlock(lock));
+    WORKS(shm_rwlock_read(lock, 0));
+    WORKS(shm_rwlock_unlock(lock));
+    in_child(write_and_die, lock);
+    GIVES(shm_rwlock_write(lock, -1), EOWNERDEAD);
+    WORKS(shm_rwlock_unlock(lock)); /* not put in order */
+    FAILS(shm_rwlock_read(lock, -1), ENOTRECOVERABLE);
+    FAILS(shm_rwlock_write(two, 0), ENOTRECOVERABLE);
+    GIVES(shm_rwlock_removed(two), 0);
+    REMOVE(rwlock, lock);
+    GIVES(shm_rwlock_removed(two), 1);
+    QUIET(shm_rwlock_close(two));
+    QUIET(shm_rwlock_close(NULL));
+
+    id = private_segment(8192, &memory);
+    OPENS(lock, shm_rwlock_open_at(AT(id, 64), 100, NULL, MAKE));
+    GIVES(shm_rwlock_id(lock), id);
+    WORKS(shm_rwlock_write(lock, 0));
+    memset(shm_rwlock_data(lock), 'x', 100);
+    WORKS(shm_rwlock_unlock(lock));
+    QUIET(shm_rwlock_close(lock));
+    CHECK(memory[64 + 5184] == 'x' && memory[64 + 5184 + 99] == 'x' && memory[64 + 5184 + 100] == 0);
+    WORKS(shm_detach(memory));
+}
+
+/* A mutex around a number, and the condition variable of its changes. */
+struct changes {
+    struct shm_mutex *mutex;
+    struct shm_condvar *changed;
+};
+
+static void change(void *changes)
+{
+    struct changes *of = changes;
+
+    WORKS(shm_mutex_lock(of->mutex, AGES));
+    ++*(char *) shm_mutex_data(of->mutex);
+    WORKS(shm_mutex_unlock(of->mutex));
+    WORKS(shm_condvar_notify_one(of->changed));
+    WORKS(shm_condvar_notify_all(of->changed));
+}
+
+static void wait_without_the_mutex(void *changes)
+{
+    struct changes *of = changes;
+
+    FAILS(shm_condvar_wait(of->changed, of->mutex, SOON), EPERM);
+}
+
+static void condition_variables(void)
+{
+    /* Where the memory checker of a child that ends finds the handles. */
+    static struct changes of;
+    static struct shm_condvar *two;
+    char *number;
+    pid_t child;
+
+    FAILS_NULL(shm_condvar_open(own("condvar"), 0), ENOENT);
+    OPENS(of.changed, shm_condvar_open(own("condvar"), MAKE));
+    OPENS(two, shm_condvar_open(own("condvar"), 0));
+    FAILS_NULL(shm_semaphore_open(own("condvar"), 0, 0), EPROTOTYPE);
+    OPENS(of.mutex, shm_mutex_open(own("mutex"), 1, NULL, MAKE));
+    OPENS(number, shm_mutex_data(of.mutex));
+    FAILS(shm_condvar_wait(NULL, of.mutex, 0), EFAULT);
+    FAILS(shm_condvar_wait(of.changed, NULL, 0), EFAULT);
+    FAILS(shm_condvar_wait(of.changed, of.mutex, -2), EINVAL);
+    FAILS(shm_condvar_wait(of.changed, of.mutex, 0), EPERM);
+    FAILS(shm_condvar_notify_one(NULL), EFAULT);
+    FAILS(shm_condvar_notify_all(NULL), EFAULT);
+    FAILS(shm_condvar_id(NULL), EFAULT);
+    FAILS(shm_condvar_removed(NULL), EFAULT);
+
+    WORKS(shm_mutex_lock(of.mutex, 0));
+    FAILS_SAYING(shm_condvar_wait(of.changed, of.mutex, 0), EAGAIN, "no thread has notified it");
+    FAILS(shm_condvar_wait(two, of.mutex, SOON), ETIMEDOUT);
+    in_child(wait_without_the_mutex, &of);
+    child = fork();
+    if (child == 0) {
+        change(&of);
+        _exit(wrong);
+    }
+    while (*number == 0) {
+        WORKS(shm_condvar_wait(two, of.mutex, AGES));
+    }
+    GIVES(waitpid(child, NULL, 0), child);
+    WORKS(shm_mutex_unlock(of.mutex));
+    in_child(lock_and_die, of.mutex);
+    GIVES(shm_mutex_lock(of.mutex, AGES), EOWNERDEAD);
+    FAILS(shm_condvar_wait(two, of.mutex, 0), ENOTRECOVERABLE); /* not put in order */
+    FAILS(shm_mutex_unlock(of.mutex), EPERM);
+    REMOVE(condvar, of.changed);
+    GIVES(shm_condvar_removed(two), 1);
+    QUIET(shm_condvar_close(two));
+    QUIET(shm_condvar_close(NULL));
+    REMOVE(mutex, of.mutex);
 }
 
 struct pair {
@@ -808,7 +986,7 @@ static void is_in_use(struct shm_ring *ring)
 }
 
 /* The thread has ended, others send, and come round. */
-static void others_come_round(struct reserver *reserver, struct shm_ring *other)
+static void others_wrap(struct reserver *reserver, struct shm_ring *other)
 {
     struct shm_ring *ring = reserver->ring;
 
@@ -842,10 +1020,10 @@ static void handle_continues(struct reserver *reserver, struct shm_ring *receive
  * closed. */
 static void slots_of_threads(struct shm_ring *ring, struct shm_ring *other, struct reserver *reserver)
 {
-    for (int i = 0; i < 5; i++) { /* 128 bytes each, so that the slot goes round the end of the ring, at 704 */
+    for (int i = 0; i < 5; i++) { /* 128 bytes each, so that the slot wraps at the end of the ring, at 704 */
         send_and_receive(ring, 100);
     }
-    others_come_round(reserver, other);
+    others_wrap(reserver, other);
     handle_continues(reserver, ring);
 
     /* The thread is live, so the slot is reserved: for both handles. */
@@ -1010,7 +1188,7 @@ static void broadcasts(void)
     FAILS(shm_broadcast_reserve(one, 1001, &slot, 0), EMSGSIZE);
     GIVES(shm_broadcast_recv_batch(two, room, sizeof room, lengths, 5, 0), 3);
     CHECK(memcmp(room, "onethree", 8) == 0 && lengths[0] == 3 && lengths[1] == 0 && lengths[2] == 5);
-    for (int i = 0; i < 50; i++) { /* in place, and round the end */
+    for (int i = 0; i < 50; i++) { /* in place, and wrapped at the end */
         WORKS(shm_broadcast_reserve(one, 500, &slot, 0));
         CHECK(slot.size == 500 && (uintptr_t) slot.data % 8 == 0);
         memset(slot.data, i, 500);
@@ -1543,6 +1721,8 @@ int main(int count, char **arguments)
     foreign_segments();
     semaphores();
     mutexes();
+    reader_writer_locks();
+    condition_variables();
     latest_values();
     rings();
     dropping_ring();

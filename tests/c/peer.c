@@ -99,6 +99,117 @@ static void mutex_survivor(void)
     mutex_count(mutex);
 }
 
+static struct shm_rwlock *open_lock(void)
+{
+    struct shm_rwlock *lock = shm_rwlock_open(name, sizeof(struct peer_value), "a value", MAKE);
+
+    EXPECT(lock != NULL);
+    return lock;
+}
+
+static void lock_count(struct shm_rwlock *lock)
+{
+    struct peer_value *value = shm_rwlock_data(lock);
+
+    for (uint64_t i = 0; i < count; i++) {
+        EXPECT(shm_rwlock_read(lock, AGES) == 0);
+        EXPECT(value->words[0] == 0 || peer_is_whole(seed, value));
+        EXPECT(shm_rwlock_unlock(lock) == 0);
+        EXPECT(shm_rwlock_write(lock, AGES) == 0);
+        *value = peer_value_of(seed, value->words[0] + 1);
+        EXPECT(shm_rwlock_unlock(lock) == 0);
+    }
+    shm_rwlock_close(lock);
+}
+
+static void lock_writer_victim(void)
+{
+    struct shm_rwlock *lock = open_lock();
+    struct peer_value *value = shm_rwlock_data(lock);
+
+    EXPECT(shm_rwlock_write(lock, AGES) == 0);
+    value->words[0] += 1;
+    value->words[7] = 7;
+    wait_for_death();
+}
+
+static void lock_reader_victim(void)
+{
+    EXPECT(shm_rwlock_read(open_lock(), AGES) == 0);
+    wait_for_death();
+}
+
+static void lock_survivor(void)
+{
+    struct shm_rwlock *lock = open_lock();
+    struct peer_value *value = shm_rwlock_data(lock);
+
+    EXPECT(shm_rwlock_read(lock, AGES) == EOWNERDEAD);
+    EXPECT(shm_rwlock_unlock(lock) == 0);
+    EXPECT(shm_rwlock_write(lock, AGES) == EOWNERDEAD);
+    EXPECT(!peer_is_whole(seed, value));
+    *value = peer_value_of(seed, 0);
+    EXPECT(shm_rwlock_consistent(lock) == 0);
+    EXPECT(shm_rwlock_unlock(lock) == 0);
+    lock_count(lock);
+}
+
+static struct shm_condvar *open_condvar(void)
+{
+    struct shm_condvar *condvar = shm_condvar_open(own("ping"), MAKE);
+
+    EXPECT(condvar != NULL);
+    return condvar;
+}
+
+static void turns(void)
+{
+    struct shm_mutex *mutex = open_mutex();
+    struct shm_condvar *changed = open_condvar();
+    struct peer_value *value = shm_mutex_data(mutex);
+
+    for (uint64_t i = 0; i < count; i++) {
+        EXPECT(shm_mutex_lock(mutex, AGES) == 0);
+        while (value->words[0] % 2 != number) {
+            EXPECT(shm_condvar_wait(changed, mutex, AGES) == 0);
+        }
+        EXPECT(value->words[0] == 0 || peer_is_whole(seed, value));
+        *value = peer_value_of(seed, value->words[0] + 1);
+        EXPECT(shm_mutex_unlock(mutex) == 0);
+        EXPECT(shm_condvar_notify_one(changed) == 0);
+    }
+    shm_mutex_close(mutex);
+    shm_condvar_close(changed);
+}
+
+static void turns_victim(void)
+{
+    struct shm_mutex *mutex = open_mutex();
+    struct shm_condvar *changed = open_condvar();
+
+    EXPECT(shm_mutex_lock(mutex, AGES) == 0);
+    ready();
+    for (;;) {
+        EXPECT(shm_condvar_wait(changed, mutex, SHMKEY_FOREVER) == 0);
+    }
+}
+
+/* The dead process may have died with the mutex. */
+static void turns_survivor(void)
+{
+    struct shm_mutex *mutex = open_mutex();
+    struct shm_condvar *changed = open_condvar();
+
+    for (uint64_t i = 0; i < count && i < 20; i++) {
+        EXPECT(shm_mutex_lock(mutex, AGES) != -1 && shm_mutex_consistent(mutex) == 0);
+        EXPECT(shm_condvar_notify_one(changed) == 0 && shm_condvar_notify_all(changed) == 0);
+        FAILS(shm_condvar_wait(changed, mutex, MS), ETIMEDOUT);
+        EXPECT(shm_mutex_unlock(mutex) == 0);
+    }
+    shm_mutex_close(mutex);
+    shm_condvar_close(changed);
+}
+
 static struct shm_semaphore *open_semaphore(const char *what)
 {
     struct shm_semaphore *semaphore = shm_semaphore_open(own(what), 0, MAKE);
@@ -599,6 +710,13 @@ int main(int arguments, char **argument)
     ROLE("mutex count", mutex_count(open_mutex()))
     ROLE("mutex victim", mutex_victim())
     ROLE("mutex survivor", mutex_survivor())
+    ROLE("lock count", lock_count(open_lock()))
+    ROLE("lock writer victim", lock_writer_victim())
+    ROLE("lock reader victim", lock_reader_victim())
+    ROLE("lock survivor", lock_survivor())
+    ROLE("turns", turns())
+    ROLE("turns victim", turns_victim())
+    ROLE("turns survivor", turns_survivor())
     ROLE("semaphore first", semaphore_ping_pong(1))
     ROLE("semaphore second", semaphore_ping_pong(0))
     ROLE("semaphore share", semaphore_share())

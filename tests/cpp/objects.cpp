@@ -80,6 +80,8 @@ constexpr bool is_move_only = std::is_nothrow_move_constructible_v<T> && !std::i
                               !std::is_copy_assignable_v<T> && !std::is_default_constructible_v<T>;
 static_assert(is_move_only<shmkey::segment> && is_move_only<shmkey::attachment>);
 static_assert(is_move_only<shmkey::semaphore> && is_move_only<shmkey::ring>);
+static_assert(is_move_only<shmkey::rwlock<int>> && is_move_only<shmkey::rwlock<int>::read_guard>);
+static_assert(is_move_only<shmkey::condvar> && is_move_only<shmkey::rwlock<int>::write_guard>);
 static_assert(is_move_only<shmkey::mutex<int>> && is_move_only<shmkey::mutex<int>::guard>);
 static_assert(is_move_only<shmkey::latest<int>>);
 static_assert(is_move_only<shmkey::ring::slot> && is_move_only<shmkey::ring::message>);
@@ -284,6 +286,66 @@ void semaphores()
     CHECK(shmkey::semaphore::open(mine));
     FAILS(shmkey::semaphore::open(mine.owned_by(geteuid() + 1)), EPERM);
     FAILS(shmkey::semaphore::open(shmkey::place(own("semaphore")).owned_by(geteuid() + 1)), EINVAL);
+}
+
+void reader_writer_locks()
+{
+    auto [id, memory] = private_segment(8192);
+    auto lock = TAKE(shmkey::rwlock<pair>::open(shmkey::place::in(id, 0), shmkey::create(), "pair"));
+    FAILS(shmkey::rwlock<int>::open(shmkey::place::in(id, 0)), EPROTO);
+    {
+        auto one = TAKE(lock.read()), two = TAKE(lock.read());
+        CHECK(one->a == 0 && two->b == 0 && !one.owner_died());
+        FAILS(lock.write(), EDEADLK);
+        std::thread([&] {
+            CHECK(TAKE(lock.read(shmkey::now))->a == 0);
+            FAILS(lock.write(shmkey::now), EAGAIN);
+            FAILS(lock.write(10ms), ETIMEDOUT);
+            FAILS(one.unlock(), EPERM);
+        }).join();
+        CHECK(one.unlock());
+        FAILS(one.unlock(), EFAULT);
+    }
+    auto writer = TAKE(lock.write());
+    *writer = {1, 2};
+    FAILS(lock.read(), EDEADLK);
+    std::thread([&] {
+        FAILS(lock.read(shmkey::now), EAGAIN);
+        FAILS(writer.mark_consistent(), EPERM);
+    }).join();
+    in_child([&] { FAILS(writer.unlock(), EPERM); });
+    CHECK(writer.unlock());
+    std::thread([&] {
+        using guard_type = shmkey::rwlock<pair>::write_guard;
+        alignas(guard_type) static unsigned char lost[sizeof(guard_type)];
+        new (lost) guard_type(TAKE(lock.write())); // which never ends, as its thread does
+    }).join();
+    CHECK(TAKE(lock.read()).owner_died());
+    auto mended = TAKE(lock.write());
+    CHECK(mended.owner_died() && mended->b == 2 && mended.mark_consistent() && mended.unlock());
+    CHECK(!TAKE(lock.read()).owner_died());
+}
+
+void condition_variables()
+{
+    auto [id, memory] = private_segment(8192);
+    auto count = TAKE(shmkey::mutex<int>::open(shmkey::place::in(id, 0)));
+    auto changed = TAKE(shmkey::condvar::open(shmkey::place::in(id, 2048)));
+    auto guard = TAKE(count.lock());
+    FAILS(changed.wait(guard, shmkey::now), EAGAIN);
+    FAILS(changed.wait(guard, 10ms), ETIMEDOUT);
+    std::thread other([&] {
+        FAILS(changed.wait(guard), EPERM);
+        *TAKE(count.lock()) = 1;
+        CHECK(changed.notify_one() && changed.notify_all());
+    });
+    while (*guard == 0) {
+        CHECK(changed.wait(guard, 60s));
+    }
+    other.join();
+    CHECK(!guard.owner_died() && guard.unlock());
+    FAILS(changed.wait(guard), EFAULT);
+    CHECK(TAKE(changed.id()) == id);
 }
 
 void mutexes()
@@ -704,6 +766,8 @@ int main(int count, char **arguments)
     errors();
     semaphores();
     mutexes();
+    reader_writer_locks();
+    condition_variables();
     latest_values();
     rings();
     broadcasts();

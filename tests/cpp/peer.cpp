@@ -111,6 +111,93 @@ void mutex_survivor()
     mutex_count(std::move(mutex));
 }
 
+using value_lock = shmkey::rwlock<peer_value>;
+
+value_lock open_lock()
+{
+    return TAKE(value_lock::open(name, shmkey::create(), "a value"));
+}
+
+void lock_count(value_lock lock)
+{
+    for (std::uint64_t i = 0; i < count; i++) {
+        {
+            auto value = TAKE(lock.read(ages));
+            EXPECT(!value.owner_died() && (value->words[0] == 0 || peer_is_whole(seed, &*value)));
+        }
+        auto value = TAKE(lock.write(ages));
+        EXPECT(!value.owner_died());
+        *value = peer_value_of(seed, value->words[0] + 1);
+    }
+}
+
+void lock_writer_victim()
+{
+    auto lock = open_lock();
+    auto value = TAKE(lock.write(ages));
+    value->words[0] += 1;
+    value->words[7] = 7;
+    wait_for_death();
+}
+
+void lock_reader_victim()
+{
+    auto lock = open_lock();
+    auto value = TAKE(lock.read(ages));
+    wait_for_death();
+}
+
+void lock_survivor()
+{
+    auto lock = open_lock();
+    EXPECT(TAKE(lock.read(ages)).owner_died());
+    {
+        auto value = TAKE(lock.write(ages));
+        EXPECT(value.owner_died() && !peer_is_whole(seed, &*value));
+        *value = peer_value_of(seed, 0);
+        EXPECT(value.mark_consistent());
+    }
+    lock_count(std::move(lock));
+}
+
+void turns()
+{
+    auto mutex = open_mutex();
+    auto changed = TAKE(shmkey::condvar::open(own("ping")));
+    for (std::uint64_t i = 0; i < count; i++) {
+        auto value = TAKE(mutex.lock(ages));
+        while (value->words[0] % 2 != number) {
+            EXPECT(changed.wait(value, ages) && !value.owner_died());
+        }
+        EXPECT(value->words[0] == 0 || peer_is_whole(seed, &*value));
+        *value = peer_value_of(seed, value->words[0] + 1);
+        EXPECT(value.unlock() && changed.notify_one());
+    }
+}
+
+void turns_victim()
+{
+    auto mutex = open_mutex();
+    auto changed = TAKE(shmkey::condvar::open(own("ping")));
+    auto value = TAKE(mutex.lock(ages));
+    ready();
+    for (;;) {
+        EXPECT(changed.wait(value));
+    }
+}
+
+// The dead process may have died with the mutex.
+void turns_survivor()
+{
+    auto mutex = open_mutex();
+    auto changed = TAKE(shmkey::condvar::open(own("ping")));
+    for (std::uint64_t i = 0; i < count && i < 20; i++) {
+        auto value = TAKE(mutex.lock(ages));
+        EXPECT(value.mark_consistent() && changed.notify_one() && changed.notify_all());
+        FAILS(changed.wait(value, 1ms), ETIMEDOUT);
+    }
+}
+
 void semaphore_ping_pong(bool first)
 {
     auto ping = TAKE(shmkey::semaphore::open(own("ping"))), pong = TAKE(shmkey::semaphore::open(own("pong")));
@@ -495,6 +582,13 @@ constexpr role roles[] = {
     {"mutex count", [] { mutex_count(open_mutex()); }},
     {"mutex victim", mutex_victim},
     {"mutex survivor", mutex_survivor},
+    {"lock count", [] { lock_count(open_lock()); }},
+    {"lock writer victim", lock_writer_victim},
+    {"lock reader victim", lock_reader_victim},
+    {"lock survivor", lock_survivor},
+    {"turns", turns},
+    {"turns victim", turns_victim},
+    {"turns survivor", turns_survivor},
     {"semaphore first", [] { semaphore_ping_pong(true); }},
     {"semaphore second", [] { semaphore_ping_pong(false); }},
     {"semaphore share", semaphore_share},

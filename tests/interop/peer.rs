@@ -2,8 +2,8 @@
 
 use crate::support::{AGES, Random, say};
 use shmkey::{
-    Broadcast, BroadcastPublisher, Error, ErrorKind, Key, Latest, Mutex, Place, Receiver, Ring,
-    Segment, Semaphore, Sender, Subscriber,
+    Broadcast, BroadcastPublisher, Condvar, Error, ErrorKind, Key, Latest, Mutex, Place, Receiver,
+    Ring, RwLock, Segment, Semaphore, Sender, Subscriber,
 };
 use std::{env, process::ExitCode, time::Duration};
 
@@ -86,6 +86,13 @@ impl Peer {
             "mutex count" => self.count_up(&self.mutex()?),
             "mutex victim" => self.die_with_the_lock(),
             "mutex survivor" => self.put_in_order(),
+            "lock count" => self.read_and_count_up(&self.lock()?),
+            "lock writer victim" => self.die_writing(),
+            "lock reader victim" => self.die_with_the_lock_for_reading(),
+            "lock survivor" => self.put_in_order_for_readers(),
+            "turns" => self.take_turns(),
+            "turns victim" => self.die_before_its_turn(),
+            "turns survivor" => self.notify_the_dead(),
             "semaphore first" => self.to_and_fro(true),
             "semaphore second" => self.to_and_fro(false),
             "semaphore share" => self.share(),
@@ -154,6 +161,95 @@ impl Peer {
         guard.mark_consistent();
         drop(guard);
         self.count_up(&mutex)
+    }
+
+    fn lock(&self) -> Result<RwLock<Value>, Error> {
+        RwLock::open(Place::named(&self.name).layout("a value"), [0; 25])
+    }
+
+    fn read_and_count_up(&self, lock: &RwLock<Value>) -> Outcome {
+        for _ in 0..self.count {
+            let guard = lock.read_timeout(AGES)?;
+            let now = guard.get();
+            assert!(!guard.owner_died() && (now[0] == 0 || now == value(self.seed, now[0])));
+            drop(guard);
+            let mut guard = lock.write_timeout(AGES)?;
+            assert!(!guard.owner_died());
+            let now = guard.get();
+            guard.set(value(self.seed, now[0] + 1));
+        }
+        Ok(())
+    }
+
+    fn die_writing(&self) -> Outcome {
+        let lock = self.lock()?;
+        let mut guard = lock.write_timeout(AGES)?;
+        guard.update(|value| {
+            value[0] += 1;
+            value[7] = 7;
+        });
+        wait_for_death()
+    }
+
+    fn die_with_the_lock_for_reading(&self) -> Outcome {
+        let lock = self.lock()?;
+        let _guard = lock.read_timeout(AGES)?;
+        wait_for_death()
+    }
+
+    fn put_in_order_for_readers(&self) -> Outcome {
+        let lock = self.lock()?;
+        assert!(lock.read_timeout(AGES)?.owner_died());
+        let mut guard = lock.write_timeout(AGES)?;
+        let found = guard.get();
+        assert!(guard.owner_died() && found != value(self.seed, found[0]));
+        guard.set(value(self.seed, 0));
+        guard.mark_consistent();
+        drop(guard);
+        self.read_and_count_up(&lock)
+    }
+
+    fn condvar(&self) -> Result<Condvar, Error> {
+        Condvar::open(self.own("ping").as_str())
+    }
+
+    fn take_turns(&self) -> Outcome {
+        let (mutex, changed) = (self.mutex()?, self.condvar()?);
+        for _ in 0..self.count {
+            let guard = mutex.lock_timeout(AGES)?;
+            let (mut guard, result) = changed.wait_timeout_while(guard, AGES, |value| {
+                !value.owner_died() && value.get()[0] % 2 != self.number
+            })?;
+            assert!(!result.timed_out() && !guard.owner_died());
+            let now = guard.get();
+            assert!(now[0] == 0 || now == value(self.seed, now[0]));
+            guard.set(value(self.seed, now[0] + 1));
+            drop(guard);
+            changed.notify_one();
+        }
+        Ok(())
+    }
+
+    fn die_before_its_turn(&self) -> Outcome {
+        let (mutex, changed) = (self.mutex()?, self.condvar()?);
+        let mut guard = mutex.lock_timeout(AGES)?;
+        say("ready");
+        loop {
+            guard = changed.wait(guard)?;
+        }
+    }
+
+    fn notify_the_dead(&self) -> Outcome {
+        let (mutex, changed) = (self.mutex()?, self.condvar()?);
+        for _ in 0..self.count.min(20) {
+            let mut guard = mutex.lock_timeout(AGES)?;
+            guard.mark_consistent();
+            changed.notify_one();
+            changed.notify_all();
+            let (_guard, result) = changed.wait_timeout(guard, Duration::from_millis(1))?;
+            assert!(result.timed_out());
+        }
+        Ok(())
     }
 
     fn to_and_fro(&self, first: bool) -> Outcome {

@@ -7,11 +7,13 @@ use crate::{
     trial,
 };
 use libtest_mimic::Trial;
-use shmkey::{Mutex, Place, Semaphore};
+use shmkey::{Mutex, Place, RwLock, Semaphore};
 use std::{env, os::unix::process::ExitStatusExt, process::Command, sync::LazyLock};
 
 /// The two sides of an object, which both work to the end, and the number of their turns.
-const PAIRS: [(&str, [&str; 2], u64); 6] = [
+const PAIRS: [(&str, [&str; 2], u64); 8] = [
+    ("reader-writer lock", ["lock count", "lock count"], 1000),
+    ("condition variable", ["turns", "turns"], 1000),
     ("mutex", ["mutex count", "mutex count"], 2000),
     ("semaphore", ["semaphore first", "semaphore second"], 300),
     ("latest", ["latest publish", "latest read"], 1000),
@@ -26,7 +28,18 @@ const PAIRS: [(&str, [&str; 2], u64); 6] = [
 
 /// One side is killed when it has printed "ready", and the other continues. The last column says whether the other is
 /// started before that.
-const DEATHS: [(&str, [&str; 2], bool); 9] = [
+const DEATHS: [(&str, [&str; 2], bool); 12] = [
+    (
+        "lock, writer",
+        ["lock writer victim", "lock survivor"],
+        false,
+    ),
+    ("lock, reader", ["lock reader victim", "lock count"], true),
+    (
+        "condition variable, waiter",
+        ["turns victim", "turns survivor"],
+        false,
+    ),
     ("mutex, owner", ["mutex victim", "mutex survivor"], false),
     (
         "semaphore, waiter",
@@ -77,7 +90,8 @@ const DEATHS: [(&str, [&str; 2], bool); 9] = [
 ];
 
 /// 16 processes at once: what the first does, and what the others do.
-const CROWDS: [(&str, [&str; 2], u64); 5] = [
+const CROWDS: [(&str, [&str; 2], u64); 6] = [
+    ("reader-writer lock", ["lock count", "lock count"], 200),
     ("mutex", ["mutex count", "mutex count"], 500),
     ("semaphore", ["semaphore share", "semaphore share"], 500),
     ("latest", ["latest publish", "latest read"], 2000),
@@ -175,6 +189,11 @@ fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
             let place = Place::named(name).layout("a value");
             let mutex = Mutex::<[u64; 25]>::open(place, [0; 25]).unwrap();
             expect_number("the mutex", mutex.lock().unwrap().get()[0], counted)
+        }
+        "lock count" => {
+            let place = Place::named(name).layout("a value");
+            let lock = RwLock::<[u64; 25]>::open(place, [0; 25]).unwrap();
+            expect_number("the lock", lock.read().unwrap().get()[0], counted)
         }
         "semaphore share" => {
             let tokens = Semaphore::open(name, 9).unwrap();

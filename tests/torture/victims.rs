@@ -2,8 +2,8 @@
 
 use crate::support::{self, AGES};
 use shmkey::{
-    Broadcast, BroadcastPublisher, ErrorKind, Key, Latest, Mutex, Place, Publisher, Receiver, Ring,
-    Segment, Semaphore, Sender, Subscriber,
+    Broadcast, BroadcastPublisher, Condvar, ErrorKind, Key, Latest, Mutex, Place, Publisher,
+    Receiver, Ring, RwLock, Segment, Semaphore, Sender, Subscriber,
 };
 use std::{cell::RefCell, time::Duration};
 
@@ -21,6 +21,8 @@ pub struct Victim {
 pub struct Objects {
     names: Vec<String>,
     mutex: Mutex<[u64; 4]>,
+    lock: RwLock<[u64; 4]>,
+    condvar: Condvar,
     semaphore: Semaphore,
     latest: Latest<[u64; 4]>,
     /// A ring with two messages.
@@ -59,7 +61,7 @@ const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 48] = [
+pub const VICTIMS: [(&str, Victim); 53] = [
     (
         "lock, set, unlock",
         Victim {
@@ -82,6 +84,46 @@ pub const VICTIMS: [(&str, Victim); 48] = [
             prepare: nothing,
             act: lock_and_set,
             check: check_value,
+        },
+    ),
+    (
+        "read",
+        Victim {
+            prepare: know_oneself,
+            act: read,
+            check: check_read,
+        },
+    ),
+    (
+        "write",
+        Victim {
+            prepare: know_oneself,
+            act: write,
+            check: check_written,
+        },
+    ),
+    (
+        "write in vain",
+        Victim {
+            prepare: know_oneself,
+            act: write_in_vain,
+            check: check_read,
+        },
+    ),
+    (
+        "wait for a notification",
+        Victim {
+            prepare: know_oneself,
+            act: wait_for_notification,
+            check: check_notified,
+        },
+    ),
+    (
+        "notify",
+        Victim {
+            prepare: know_oneself,
+            act: notify,
+            check: check_notified,
         },
     ),
     (
@@ -173,7 +215,7 @@ pub const VICTIMS: [(&str, Victim); 48] = [
         },
     ),
     (
-        "send round the end",
+        "send across the end",
         Victim {
             prepare: send_to_the_end,
             act: send,
@@ -309,7 +351,7 @@ pub const VICTIMS: [(&str, Victim); 48] = [
         },
     ),
     (
-        "publish round the end and overwrite",
+        "publish across the end and overwrite",
         Victim {
             prepare: tell_to_the_end,
             act: tell,
@@ -389,7 +431,7 @@ pub const VICTIMS: [(&str, Victim); 48] = [
         },
     ),
     (
-        "reserve and commit round the end",
+        "reserve and commit across the end",
         Victim {
             prepare: send_to_the_end,
             act: reserve_and_commit,
@@ -484,6 +526,8 @@ impl Objects {
             lossy,
             haunted,
             mutex: Mutex::open(name("mutex")?.as_str(), OLD).map_err(text)?,
+            lock: RwLock::open(name("lock")?.as_str(), OLD).map_err(text)?,
+            condvar: Condvar::open(name("condvar")?.as_str()).map_err(text)?,
             semaphore: Semaphore::open(name("semaphore")?.as_str(), 1).map_err(text)?,
             latest: Latest::open(name("latest")?.as_str()).map_err(text)?,
             ring,
@@ -575,6 +619,97 @@ fn check_value(objects: &Objects, done: bool) -> Result<(), String> {
         Ok(guard) if !guard.owner_died() => Ok(()),
         other => Err(format!("after the repair: {other:?}")),
     }
+}
+
+// The reader-writer lock.
+
+/// Twice, so that the second time counts in the slot of the first one.
+fn read(objects: &Objects) {
+    let guards = [objects.lock.read(), objects.lock.read()];
+    drop(guards);
+}
+
+fn write(objects: &Objects) {
+    if let Ok(mut guard) = objects.lock.write() {
+        guard.set(NEW);
+    }
+}
+
+/// A thread that reads is refused, and so is one that waits for a reader.
+fn write_in_vain(objects: &Objects) {
+    let guard = objects.lock.read();
+    let _ = objects.lock.write_timeout(Duration::from_millis(1));
+    drop(guard);
+}
+
+/// A reader changes nothing.
+fn check_read(objects: &Objects, _: bool) -> Result<(), String> {
+    let guard = objects.lock.write_timeout(AGES).map_err(text)?;
+    if guard.owner_died() || guard.get() != OLD {
+        return Err(format!("a reader leaves {guard:?}"));
+    }
+    drop(guard);
+    objects.lock.try_read().map(drop).map_err(text)
+}
+
+fn check_written(objects: &Objects, done: bool) -> Result<(), String> {
+    let guard = objects.lock.read_timeout(AGES).map_err(text)?;
+    let (owner_died, value) = (guard.owner_died(), guard.get());
+    drop(guard);
+    if done && owner_died {
+        return Err("the writer unlocked, and is said to have died with the lock".into());
+    }
+    if !owner_died && value != OLD && value != NEW {
+        return Err(format!("{value:?} is torn, and no death is reported"));
+    }
+    let mut guard = objects.lock.write_timeout(AGES).map_err(text)?;
+    if guard.owner_died() != owner_died {
+        return Err("a reader and a writer disagree about the death".into());
+    }
+    guard.mark_consistent();
+    guard.set(OLD);
+    drop(guard);
+    match objects.lock.try_read() {
+        Ok(guard) if !guard.owner_died() => Ok(()),
+        other => Err(format!("after the repair: {other:?}")),
+    }
+}
+
+// The condition variable.
+
+fn wait_for_notification(objects: &Objects) {
+    if let Ok(guard) = objects.mutex.lock() {
+        let _ = objects
+            .condvar
+            .wait_timeout(guard, Duration::from_millis(1));
+    }
+}
+
+fn notify(objects: &Objects) {
+    objects.condvar.notify_one();
+    objects.condvar.notify_all();
+}
+
+/// Another thread waits and is notified, in turn.
+fn check_notified(objects: &Objects, done: bool) -> Result<(), String> {
+    check_value(objects, done)?;
+    let (mutex, condvar) = (&objects.mutex, &objects.condvar);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let guard = mutex.lock().map_err(text)?;
+            let waited = condvar.wait_timeout_while(guard, AGES, |value| value.get() == OLD);
+            let (mut guard, result) = waited.map_err(text)?;
+            guard.set(OLD);
+            if result.timed_out() {
+                Err("a notification was lost".to_owned())
+            } else {
+                Ok(())
+            }
+        });
+        mutex.lock().map_err(text)?.set(NEW);
+        condvar.notify_one();
+        waits.join().map_err(|_| "a panic".to_owned())?
+    })
 }
 
 fn open_mutex(objects: &Objects) {
@@ -731,7 +866,7 @@ fn send_batch(objects: &Objects) {
     });
 }
 
-/// Has the last line of the ring free, and lines in front, so that the next message goes round the end.
+/// Has the last line of the ring free, and lines in front, so that the next message wraps at the end.
 fn send_to_the_end(objects: &Objects) {
     claim_sender(objects);
     let Ok(mut receiver) = objects.ring.receiver() else {
@@ -1071,7 +1206,7 @@ fn claim_haunted(objects: &Objects) {
     *objects.teller.borrow_mut() = objects.haunted.publisher().ok();
 }
 
-/// Publishes until the next message goes round the end, and has the first one overwritten.
+/// Publishes until the next message wraps at the end, and has the first one overwritten.
 fn tell_to_the_end(objects: &Objects) {
     *objects.teller.borrow_mut() = objects.lossy.publisher().ok();
     tell(objects);

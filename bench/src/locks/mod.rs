@@ -2,6 +2,7 @@
 
 mod handover;
 mod idle;
+mod shared;
 mod single;
 
 use crate::{
@@ -45,7 +46,8 @@ impl Locks {
         let sections = handover::sections(self.rounds)
             .into_iter()
             .chain([idle::section()])
-            .chain(single::sections());
+            .chain(single::sections())
+            .chain(shared::sections());
         let progress = Progress::new();
         for section in sections {
             let wanted = |only: &String| section.title.contains(only.as_str());

@@ -98,3 +98,84 @@ impl Semaphore {
         unsafe { libc::sem_trywait(self.0.as_ptr().cast()) == 0 }
     }
 }
+
+/// A reader-writer lock that processes share.
+pub struct RwLock(Memory);
+
+impl RwLock {
+    pub fn new() -> Result<RwLock, Failure> {
+        let memory = Memory::new(size_of::<libc::pthread_rwlock_t>())?;
+        let mut attributes = MaybeUninit::uninit();
+        let attributes = attributes.as_mut_ptr();
+        // SAFETY: the attributes are initialised first; the lock's memory is large enough, aligned to a page, and
+        // not shared yet.
+        unsafe {
+            assert_eq!(libc::pthread_rwlockattr_init(attributes), 0);
+            libc::pthread_rwlockattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED);
+            assert_eq!(
+                libc::pthread_rwlock_init(memory.as_ptr().cast(), attributes),
+                0
+            );
+            libc::pthread_rwlockattr_destroy(attributes);
+        }
+        Ok(RwLock(memory))
+    }
+
+    #[inline]
+    pub fn read(&self) {
+        // SAFETY: `new` has initialised it.
+        let locked = unsafe { libc::pthread_rwlock_rdlock(self.0.as_ptr().cast()) };
+        assert_eq!(locked, 0);
+    }
+
+    #[inline]
+    pub fn unlock(&self) {
+        // SAFETY: as above.
+        let unlocked = unsafe { libc::pthread_rwlock_unlock(self.0.as_ptr().cast()) };
+        assert_eq!(unlocked, 0);
+    }
+}
+
+/// A number that two processes raise in turn, under a robust mutex, and a condition variable.
+pub struct Turn {
+    mutex: RobustMutex,
+    changed: Memory,
+}
+
+impl Turn {
+    pub fn new() -> Result<Turn, Failure> {
+        let changed = Memory::new(size_of::<libc::pthread_cond_t>())?;
+        let mut attributes = MaybeUninit::uninit();
+        let attributes = attributes.as_mut_ptr();
+        // SAFETY: as for the reader-writer lock.
+        unsafe {
+            assert_eq!(libc::pthread_condattr_init(attributes), 0);
+            libc::pthread_condattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED);
+            assert_eq!(
+                libc::pthread_cond_init(changed.as_ptr().cast(), attributes),
+                0
+            );
+            libc::pthread_condattr_destroy(attributes);
+        }
+        let mutex = RobustMutex::new()?;
+        Ok(Turn { mutex, changed })
+    }
+
+    /// Waits until the number is even or odd as `rank` is, raises it, and notifies the other process.
+    pub fn take(&self, rank: u64) {
+        let guarded = self.mutex.0.as_ptr().cast::<Guarded>();
+        let condvar = self.changed.as_ptr().cast();
+        self.mutex.lock();
+        // SAFETY: `new` has initialised both, and only the owner of the mutex accesses the number.
+        unsafe {
+            let number = &raw mut (*guarded).number;
+            while number.read_volatile() % 2 != rank {
+                assert_eq!(libc::pthread_cond_wait(condvar, self.mutex.mutex()), 0);
+            }
+            number.write_volatile(number.read_volatile() + 1);
+        }
+        self.mutex.unlock();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::pthread_cond_signal(condvar) }, 0);
+    }
+}

@@ -153,6 +153,8 @@ impl Object {
                 2 => "a semaphore",
                 3 => "a latest value",
                 4 => "a ring",
+                6 => "a reader-writer lock",
+                7 => "a condition variable",
                 _ => "an object of shmkey",
             })
         })

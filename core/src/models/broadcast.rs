@@ -2,7 +2,7 @@ use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Buffer, Deadline,
     broadcast::{
-        BroadcastError, BroadcastWords, Peer, Publisher, Slot, Subscriber, View, room_for,
+        BroadcastError, BroadcastWords, MemberWords, Peer, Publisher, Subscriber, View, room_for,
     },
 };
 use loom::{sync::Arc, thread};
@@ -12,7 +12,7 @@ const CAPACITY: usize = 112;
 
 struct Memory {
     words: BroadcastWords,
-    slots: Vec<Slot>,
+    members: Vec<MemberWords>,
     frames: Vec<AtomicU64>,
     lossy: bool,
 }
@@ -23,7 +23,7 @@ impl Memory {
         let room = room_for(CAPACITY).unwrap();
         Arc::new(Memory {
             words: BroadcastWords::new(),
-            slots: (0..2).map(|_| Slot::new()).collect(),
+            members: (0..2).map(|_| MemberWords::new()).collect(),
             frames: (0..room / 8).map(|_| AtomicU64::new(0)).collect(),
             lossy,
         })
@@ -32,7 +32,7 @@ impl Memory {
     fn view(&self) -> View<'_> {
         View {
             words: &self.words,
-            slots: &self.slots,
+            members: &self.members,
             area: Area(&self.frames),
             capacity: CAPACITY,
             lossy: self.lossy,
@@ -46,7 +46,7 @@ impl Memory {
 
     fn publish(&self, publisher: &mut Publisher, number: u64, deadline: Deadline) {
         let bytes = message(number);
-        if !publisher.publish_soon(self.view(), (&bytes).into()) {
+        if !publisher.publish_if_room(self.view(), (&bytes).into()) {
             publisher
                 .publish(self.view(), (&bytes).into(), deadline, |_| false)
                 .unwrap();
@@ -83,9 +83,9 @@ fn receive(
 fn cross(messages: u64, subscribers: usize) {
     let memory = Memory::new(false);
     let mut others: Vec<_> = (0..subscribers)
-        .map(|slot| {
+        .map(|member| {
             let memory = memory.clone();
-            let mut end = Subscriber::join(memory.view(), Some(slot), false).unwrap();
+            let mut end = Subscriber::join(memory.view(), Some(member), false).unwrap();
             move || {
                 for number in 0..messages {
                     assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
@@ -148,9 +148,9 @@ fn a_publisher_that_waits_again_is_woken_again() {
 fn messages_that_are_committed_together_wake_each_subscriber() {
     bounded(1, || {
         let memory = Memory::new(false);
-        let threads = [0, 1].map(|slot| {
+        let threads = [0, 1].map(|member| {
             let memory = memory.clone();
-            let mut end = Subscriber::join(memory.view(), Some(slot), false).unwrap();
+            let mut end = Subscriber::join(memory.view(), Some(member), false).unwrap();
             thread::spawn(move || {
                 for number in 0..3 {
                     assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
@@ -294,7 +294,7 @@ fn a_subscriber_that_leaves_is_waited_for_no_longer() {
     });
 }
 
-/// The publisher sleeps on the slot of a dead subscriber, which another one takes: one that begins behind what the
+/// The publisher sleeps on the position of a dead member, whose number another subscriber takes: one that begins behind what the
 /// publisher waits for, and receives nothing.
 #[test]
 fn a_subscriber_that_takes_a_slot_wakes_the_publisher() {
@@ -327,11 +327,11 @@ fn a_dead_subscriber_holds_up_no_one() {
                 let view = memory.view();
                 let mut publisher = memory.publisher();
                 for number in 0..5 {
-                    let is_gone = |slot| {
-                        if slot == 0 {
-                            view.leave(slot);
+                    let is_gone = |member| {
+                        if member == 0 {
+                            view.leave(member);
                         }
-                        slot == 0
+                        member == 0
                     };
                     // A sleep has no end in a model, and so the death is found at once.
                     let bytes = message(number);

@@ -1,10 +1,12 @@
 mod broadcast;
 mod claim;
+mod condvar;
 mod interrupt;
 mod latest;
 mod mutex;
 mod ready;
 mod ring;
+mod rwlock;
 mod semaphore;
 
 /// Explores a model, with at most so many preemptions in each interleaving.

@@ -10,24 +10,24 @@ use loom::{
 struct Header {
     magic: AtomicU64,
     state: AtomicU32,
-    maker: AtomicU64,
-    /// What a maker writes.
+    creator: AtomicU64,
+    /// What a creator writes.
     body: AtomicU64,
     /// How many times `body` was written.
-    made: AtomicU64,
+    created: AtomicU64,
 }
 
 /// The number of a dead thread.
 const DEAD: u64 = 99;
 
 impl Header {
-    fn new(maker: u64) -> Arc<Header> {
+    fn new(creator: u64) -> Arc<Header> {
         Arc::new(Header {
             magic: AtomicU64::new(0),
             state: AtomicU32::new(0),
-            maker: AtomicU64::new(maker),
+            creator: AtomicU64::new(creator),
             body: AtomicU64::new(0),
-            made: AtomicU64::new(0),
+            created: AtomicU64::new(0),
         })
     }
 
@@ -35,7 +35,7 @@ impl Header {
         Ready {
             magic: &self.magic,
             state: &self.state,
-            maker: &self.maker,
+            creator: &self.creator,
         }
     }
 
@@ -45,23 +45,23 @@ impl Header {
 
     /// Opens the object without waiting. Returns whether it is ready.
     fn open(&self, me: u64) -> bool {
-        self.open_where(me, |maker| maker == DEAD)
+        self.open_where(me, |creator| creator == DEAD)
     }
 
     fn open_where(&self, me: u64, is_dead: impl Fn(u64) -> bool) -> bool {
         match self.look() {
             State::Ready => return true,
-            State::Unmade(_) => {}
+            State::Unready(_) => {}
             other => panic!("it is {other:?}"),
         }
-        let made = self.ready().make(me, is_dead, |_| {
-            self.made.fetch_add(1, Relaxed);
+        let created = self.ready().create(me, is_dead, |_| {
+            self.created.fetch_add(1, Relaxed);
             self.body.store(42, Relaxed);
         });
-        if made {
+        if created {
             assert_eq!(self.look(), State::Ready);
         }
-        made
+        created
     }
 
     fn expect_whole(&self) {
@@ -71,10 +71,10 @@ impl Header {
     }
 }
 
-/// Two threads try to make an object, and one only looks: it is made once, and a thread that finds it ready sees all
+/// Two threads try to create an object, and one only looks: it is created once, and a thread that finds it ready sees all
 /// of it.
-fn race(maker: u64) {
-    let header = Header::new(maker);
+fn race(creator: u64) {
+    let header = Header::new(creator);
     let others: Vec<_> = [1, 2]
         .map(|me| {
             let header = header.clone();
@@ -88,7 +88,7 @@ fn race(maker: u64) {
     header.expect_whole();
     others.into_iter().for_each(|other| other.join().unwrap());
     assert_eq!(header.look(), State::Ready);
-    assert_eq!(header.made.load(Relaxed), 1);
+    assert_eq!(header.created.load(Relaxed), 1);
 }
 
 #[test]
@@ -101,23 +101,23 @@ fn one_follows_a_dead_maker() {
     loom::model(|| race(DEAD));
 }
 
-/// One thread makes the object and dies. Another one has seen it before it was ready, and finds the maker dead.
+/// One thread creates the object and dies. Another one has seen it before it was ready, and finds the creator dead.
 #[test]
-fn an_object_that_a_dead_maker_finished_is_not_made_again() {
+fn an_object_that_a_dead_creator_finished_is_not_created_again() {
     loom::model(|| {
         let header = Header::new(0);
         let is_dead = Arc::new(AtomicU64::new(0));
-        let maker = thread::spawn({
+        let creator = thread::spawn({
             let (header, is_dead) = (header.clone(), is_dead.clone());
             move || {
                 header.open_where(DEAD, |_| false);
                 is_dead.store(1, SeqCst);
             }
         });
-        header.open_where(1, |maker| maker == DEAD && is_dead.load(SeqCst) == 1);
+        header.open_where(1, |creator| creator == DEAD && is_dead.load(SeqCst) == 1);
         header.expect_whole();
-        maker.join().unwrap();
+        creator.join().unwrap();
         header.open(1);
-        assert_eq!(header.made.load(Relaxed), 1);
+        assert_eq!(header.created.load(Relaxed), 1);
     });
 }

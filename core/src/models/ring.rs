@@ -90,7 +90,7 @@ fn messages_cross() {
     check(|| cross(64, &[1, 1], false), 3);
 }
 
-/// More than fits: the sender waits for the receiver, and goes round the end.
+/// More than fits: the sender waits for the receiver, and wraps at the end.
 #[test]
 fn the_sender_waits_for_room() {
     // Room for two frames of a line each, in five lines.
@@ -108,7 +108,7 @@ fn a_long_message_crosses_in_pieces() {
     check(|| cross(64, &[5], false), 2);
 }
 
-/// The longest message, from the middle of the ring: it goes round the end.
+/// The longest message, from the middle of the ring: it wraps at the end.
 #[test]
 fn the_longest_message_crosses() {
     check(|| cross(32, &[1, 4], false), 2);
@@ -197,7 +197,7 @@ fn a_sender_that_follows_a_killed_one_finds_the_end() {
                     .receive(view, (&mut buffer).into(), Deadline::Never, expected)
                     .unwrap();
                 assert_eq!(&buffer[..len], message(number, 1));
-                head.give_all_back(view);
+                head.free_all(view);
             }
             sender.join().unwrap();
         },
@@ -215,7 +215,7 @@ fn what_a_killed_sender_has_written_is_no_message() {
             let mut killed = Producer::find(view).unwrap();
             let offset = killed.reserve(view, 56, Deadline::Now, expected).unwrap();
             // As a frame's word, this is a message.
-            view.area.write_round(offset, (&[0x41_u8; 56]).into());
+            view.area.write_wrapping(offset, (&[0x41_u8; 56]).into());
             let sender = thread::spawn({
                 let memory = memory.clone();
                 move || {

@@ -215,8 +215,8 @@ impl Area<'_> {
 impl Area<'_> {
     /// Copies bytes in, and goes on at the beginning where the area ends.
     #[inline]
-    pub fn write_round(self, offset: usize, bytes: Source) {
-        let offset = self.round(offset);
+    pub fn write_wrapping(self, offset: usize, bytes: Source) {
+        let offset = self.wrap(offset);
         let (first, rest) = bytes.split_at(self.len() - offset);
         self.write(offset, first);
         if !rest.is_empty() {
@@ -226,8 +226,8 @@ impl Area<'_> {
 
     /// Copies bytes out, and goes on at the beginning where the area ends.
     #[inline]
-    pub fn read_round(self, offset: usize, buffer: Buffer) {
-        let offset = self.round(offset);
+    pub fn read_wrapping(self, offset: usize, buffer: Buffer) {
+        let offset = self.wrap(offset);
         let to_end = self.len() - offset;
         match buffer.part(0, to_end) {
             Some(first) if to_end < buffer.len() => {
@@ -239,7 +239,7 @@ impl Area<'_> {
     }
 
     #[inline]
-    fn round(self, offset: usize) -> usize {
+    fn wrap(self, offset: usize) -> usize {
         if offset >= self.len() {
             offset.wrapping_sub(self.len()).min(self.len())
         } else {

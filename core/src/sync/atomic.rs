@@ -35,6 +35,18 @@ pub fn heavy_barrier() -> bool {
     true
 }
 
+/// Orders a compare-and-swap that this thread has just done before its next loads. On x86-64 the
+/// processor does so by itself: an instruction with a lock prefix is a full barrier. Source: Intel's manual,
+/// volume 3, *Memory Ordering*.
+#[inline(always)]
+pub fn barrier_after_swap() {
+    if cfg!(all(target_arch = "x86_64", not(loom))) {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
 /// Has this thread's stores before this point come before those behind it. That is enough for a thread that goes on
 /// after this one was killed: the kernel lets it know of that only when all of them are done. For threads at the same
 /// time it says nothing.
@@ -74,10 +86,17 @@ pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     sleep.on(word, expected)
 }
 
-/// Wakes one thread that sleeps on a word of 32 bits.
+/// Wakes one thread that sleeps on a word of 32 bits. Returns whether there was one.
 #[cfg(not(loom))]
-pub fn wake_half(word: &AtomicU32) {
-    crate::sys::futex::wake(word, 1);
+pub fn wake_half(word: &AtomicU32) -> bool {
+    crate::sys::futex::wake(word, 1) > 0
+}
+
+/// Wakes all threads that sleep on a word of 32 bits.
+#[cfg(not(loom))]
+#[cold]
+pub fn wake_all_half(word: &AtomicU32) {
+    crate::sys::futex::wake(word, i32::MAX as u32);
 }
 
 /// Wakes all threads of this process that sleep on a word of its own memory. A signal handler may call it.
@@ -98,4 +117,6 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 }
 
 #[cfg(loom)]
-pub use super::loom::{sleep, sleep as nap, sleep_half, wake, wake_half, wake_one, wake_own};
+pub use super::loom::{
+    sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one, wake_own,
+};

@@ -142,8 +142,12 @@ pub fn wake_one(word: &AtomicU64) -> bool {
     wake_up(ptr::from_ref(word).addr(), 1)
 }
 
-pub fn wake_half(word: &AtomicU32) {
-    wake_up(ptr::from_ref(word).addr(), 1);
+pub fn wake_half(word: &AtomicU32) -> bool {
+    wake_up(ptr::from_ref(word).addr(), 1)
+}
+
+pub fn wake_all_half(word: &AtomicU32) {
+    wake_up(ptr::from_ref(word).addr(), usize::MAX);
 }
 
 pub fn wake_own(word: &AtomicU32) {

@@ -7,6 +7,7 @@ mod area;
 mod atomic;
 pub mod broadcast;
 mod claim;
+mod condvar;
 mod interrupt;
 pub mod latest;
 #[cfg(loom)]
@@ -14,6 +15,7 @@ mod loom;
 mod mutex;
 mod ready;
 pub mod ring;
+mod rwlock;
 mod semaphore;
 mod sleepers;
 pub mod wait;
@@ -26,8 +28,10 @@ pub use atomic::AtomicU32;
 #[cfg(loom)]
 pub use atomic::AtomicU64;
 pub use claim::Claim;
+pub use condvar::{Condvar, WaitError, Waited};
 pub use interrupt::Interrupt;
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
+pub use rwlock::{READERS, RwLock, Seen as RwLockSeen};
 pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
 pub use wait::{Deadline, Ended, Sleep};

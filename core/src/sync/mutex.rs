@@ -147,6 +147,20 @@ impl Mutex {
         self.word.compare_exchange(0, me, AcqRel, Relaxed).is_ok() && self.has_good_data(me)
     }
 
+    /// Returns whether no thread holds the lock, and its data is consistent.
+    #[inline(always)]
+    pub(super) fn is_free_and_consistent(&self) -> bool {
+        // Acquire: pairs with the release in `release`, so that what the last owner wrote is visible, and
+        // among it the condition of the data.
+        owner(self.word.load(Acquire)) == 0 && self.data.load(Relaxed) == CONSISTENT
+    }
+
+    /// Returns whether the calling thread holds the lock.
+    #[inline]
+    pub(super) fn is_mine(&self, threads: &impl Threads) -> bool {
+        self.expect_mine(threads).is_ok()
+    }
+
     #[inline(always)]
     fn has_good_data(&self, me: u64) -> bool {
         let is_good = self.data.load(Relaxed) == CONSISTENT;

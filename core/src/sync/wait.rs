@@ -325,11 +325,8 @@ pub fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// which the peer last ran; if it is unknown, the peer counts as running on another one.
 #[cfg(not(loom))]
 pub fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    if peer.is_some() && peer == crate::sys::cpu() {
-        return (0..YIELDS).find_map(|_| {
-            crate::sys::yield_now();
-            look()
-        });
+    if is_here(peer) {
+        return yield_for(look);
     }
     if let Some(found) = spin(&mut look) {
         return Some(found);
@@ -341,6 +338,21 @@ pub fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> 
         }
     }
     None
+}
+
+/// Returns whether the peer last ran on this thread's processor.
+#[cfg(not(loom))]
+pub fn is_here(peer: Option<u32>) -> bool {
+    peer.is_some() && peer == crate::sys::cpu()
+}
+
+/// Calls `look` after each of a few yields, until it returns something: for a peer on this thread's processor.
+#[cfg(not(loom))]
+pub fn yield_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..YIELDS).find_map(|_| {
+        crate::sys::yield_now();
+        look()
+    })
 }
 
 /// Calls `look` until it returns something, for at most `INSIST`, and yields now and then.
@@ -369,6 +381,18 @@ pub fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Opt
 pub fn insist<T>(_: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     loom::thread::yield_now();
     look()
+}
+
+/// In a model, each peer runs on the same processor.
+#[cfg(loom)]
+pub fn is_here(_: Option<u32>) -> bool {
+    true
+}
+
+/// In a model, a thread looks once.
+#[cfg(loom)]
+pub fn yield_for<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
+    stay_awake(None, look)
 }
 
 /// In a model, a thread looks once.

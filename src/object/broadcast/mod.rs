@@ -27,7 +27,7 @@ use std::sync::Arc;
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a broadcast {}", std::process::id());
-/// // In one process, and in as many others as like to:
+/// // In any number of processes:
 /// let news = Broadcast::open(&name, 64 << 10)?;
 /// let mut reader = news.subscribe()?;
 /// let mut another = news.subscribe()?;
@@ -48,14 +48,14 @@ use std::sync::Arc;
 /// *Lossless or lossy*, which is an [option](BroadcastOptions::lossy) of the broadcast:
 ///
 /// - In a lossless one (the default) no message is lost. The publisher waits for the slowest subscriber when there is no
-///   room. A subscriber that dies is dropped, and the publisher waits for it no longer; one that is stopped or slow
-///   holds the publisher up, and the error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names it.
+///   room. It drops a subscriber that has died. A subscriber that is stopped or slow holds the publisher up, and the
+///   error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names it.
 /// - In a lossy one the publisher never waits. It overwrites the oldest messages; a subscriber that had not received them
-///   goes on with the oldest message that is there, and [`missed`](Subscriber::missed) counts those between. A torn message is
+///   goes on with the oldest message that is left, and [`missed`](Subscriber::missed) counts those that it missed. A torn message is
 ///   never returned. Read permission is enough to subscribe.
 ///
-/// *Roles.* One process at a time is the [`BroadcastPublisher`], and up to 64 handles at a time are a [`Subscriber`];
-/// one of a lossy broadcast that cannot write does not count. A subscriber receives what is published after it
+/// *Roles.* There is one [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s, not counting those of a lossy
+/// broadcast that cannot write it. A subscriber receives what is published after it
 /// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is there. Without
 /// subscribers, the publisher does not wait.
 ///
@@ -63,13 +63,13 @@ use std::sync::Arc;
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
 /// taken the role yet, the subscribers wait. When another process takes it, the broadcast goes on.
 ///
-/// *Deaths.* A process can be killed at any instruction. A message that was committed is received; one that was not
-/// is never seen. A process that waits notices the death of the other side within 10 ms during the first 100 ms of its
+/// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
+/// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first 100 ms of its
 /// wait, and within 300 ms later.
 ///
 /// *Removal* is that of a [`Ring`].
 ///
-/// *Waiting* is that of a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or has to. A
+/// *Waiting* is that of a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or must sleep. A
 /// subscriber that cannot write cannot announce that it sleeps, so it is not woken: it notices a message within 8 ms
 /// during the first 100 ms of a wait, and within 250 ms later.
 ///
@@ -77,9 +77,9 @@ use std::sync::Arc;
 /// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.
 /// *Signals*: no method is safe in a signal handler.
 ///
-/// *Memory:* 5888 bytes at most and nine eighths of the capacity, of which a message takes 16 bytes and its length rounded up to a
-/// multiple of 64. Nothing is allocated after opening, except where a message is reserved or peeked at that cannot
-/// be accessed in place: it goes round the end of the memory, or the broadcast is lossy and it is peeked at.
+/// *Memory:* at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a multiple
+/// of 64. After opening, only reserving and peeking allocate memory: for a message that wraps at the end of the
+/// broadcast's memory, and for a peeked message of a lossy broadcast.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     raw: Arc<RawBroadcast>,
@@ -125,13 +125,13 @@ impl BroadcastOptions {
         self
     }
 
-    /// Opens the broadcast, or makes it. The capacity is the number of bytes of all messages together, with 16 bytes
-    /// each and rounded up to multiples of 64; and the length of the longest: 64 to 2⁴⁴ − 80. With 0, opens a
-    /// broadcast that exists, whatever its capacity and options are.
+    /// Opens the broadcast, or creates it. The capacity, from 64 to 2⁴⁴ − 80 bytes, is the length of the longest message, and
+    /// what all messages together may take: each takes its length and 16 bytes, rounded up to a multiple of 64. A
+    /// capacity of 0 opens a broadcast that exists, with any capacity and options.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if
-    /// it was made with other options or another capacity;
+    /// it was created with other options or another capacity;
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a capacity out of range;
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it is lossless and this process cannot write it.
     pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
@@ -147,7 +147,7 @@ impl Broadcast {
         BroadcastOptions::new()
     }
 
-    /// Opens the broadcast, or makes it: a lossless one. Capacity and errors are those of [`BroadcastOptions::open`].
+    /// Opens a lossless broadcast, or creates it. Capacity and errors are those of [`BroadcastOptions::open`].
     pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
         Broadcast::options().open(place, capacity)
     }
@@ -155,7 +155,7 @@ impl Broadcast {
     /// Takes the role of the publisher.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead is the publisher, this one included;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead, such as this one, is the publisher;
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if this process cannot write;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
     pub fn publisher(&self) -> Result<BroadcastPublisher, Error> {
@@ -167,8 +167,8 @@ impl Broadcast {
     /// # Errors
     /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not dead;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast goes round faster than this
-    /// thread can look where it is, again and again.
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast overwrites messages faster than this
+    /// thread can find its first one.
     pub fn subscribe(&self) -> Result<Subscriber, Error> {
         Subscriber::join(&self.raw, false)
     }
@@ -193,21 +193,21 @@ impl Broadcast {
         self.raw.is_lossy()
     }
 
-    /// Returns the number of bytes in use now: those of the messages that are not overwritten, also if all
-    /// subscribers have received them.
+    /// Returns the number of bytes that the messages take that are not overwritten, even if all subscribers have received
+    /// them.
     #[must_use]
     pub fn used(&self) -> usize {
         self.raw.view().used()
     }
 
-    /// Returns the number of messages that were published, since the broadcast was made.
+    /// Returns the number of messages that were published since the broadcast was created.
     #[must_use]
     pub fn published(&self) -> u64 {
         self.raw.view().words.published()
     }
 
-    /// Returns the number of subscribers, at most 64: those that can write, and have neither unsubscribed nor been
-    /// dropped after their death.
+    /// Returns the number of subscribers, at most 64. Does not count those that cannot write; counts dead ones until they
+    /// are dropped.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.raw.subscribers()

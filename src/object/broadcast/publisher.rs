@@ -1,4 +1,4 @@
-//! The end that publishes, for Rust.
+//! The publishing end, for Rust.
 
 use super::{PublishEnd, RawBroadcast};
 #[cfg(doc)]
@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 /// # let news = Broadcast::open(&name, 4096)?;
 /// let mut publisher = news.publisher()?;
 /// publisher.publish(b"one")?;                                     // waits for the slowest subscriber
-/// publisher.publish_timeout(b"two", Duration::from_millis(100))?; // at most so long
+/// publisher.publish_timeout(b"two", Duration::from_millis(100))?; // waits at most 100 ms
 /// match publisher.try_publish(b"three") {
 ///     Err(error) if error.kind() == ErrorKind::WouldBlock => {} // there is no room
 ///     result => result?,
@@ -81,8 +81,8 @@ impl BroadcastPublisher {
         self.raw.publish(&mut self.end, message.into(), deadline)
     }
 
-    /// Publishes several messages; waits until there is room for all of them. Returns how many were published,
-    /// which is fewer if one of them cannot be. Subscribers see those for which there is room together at once.
+    /// Publishes several messages; waits until there is room for all of them. Returns the number of published messages,
+    /// which is smaller if one of them cannot be published. Messages that have room together are seen at once.
     ///
     /// # Errors
     /// Those of [`publish`](BroadcastPublisher::publish), if the first message was not published.
@@ -90,7 +90,7 @@ impl BroadcastPublisher {
         self.publish_batch_until(messages, Deadline::Never)
     }
 
-    /// Publishes several messages, as many as there is room for now. Returns how many were published.
+    /// Publishes several messages, as many as there is room for now. Returns the number of published messages.
     ///
     /// # Errors
     /// Those of [`try_publish`](BroadcastPublisher::try_publish), if the first message was not published.
@@ -98,7 +98,7 @@ impl BroadcastPublisher {
         self.publish_batch_until(messages, Deadline::Now)
     }
 
-    /// Publishes several messages, as many as there is room for within this time. Returns how many were published.
+    /// Publishes several messages, as many as there is room for within this time. Returns their number.
     ///
     /// # Errors
     /// Those of [`publish_timeout`](BroadcastPublisher::publish_timeout), if the first message was not published.
@@ -123,8 +123,8 @@ impl BroadcastPublisher {
     /// room for it. If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call aborts it.
     ///
     /// # Errors
-    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot goes round the
-    /// end of the memory, and there is no other for it.
+    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps at the
+    /// end of the broadcast's memory, and a buffer for it cannot be allocated.
     pub fn reserve(&mut self, len: usize) -> Result<BroadcastSlot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }
@@ -195,8 +195,7 @@ impl Drop for BroadcastPublisher {
 /// # }
 /// ```
 ///
-/// *Fork*: a child has a copy of the slot that is not the child's: writing and committing it fail, and dropping it
-/// does nothing.
+/// *Fork*: a child cannot use its copy of the slot: writing and committing it fail, and dropping it does nothing.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped without `commit` publishes nothing"]
 pub struct BroadcastSlot<'a> {
@@ -252,8 +251,8 @@ impl BroadcastSlot<'_> {
     /// Publishes the message.
     ///
     /// # Errors
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot does not belong to this process, and then nothing is
-    /// changed: in a child made by `fork`, or if another process has taken the publisher's role over.
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`, or if another process has
+    /// taken the publisher's role over. Then nothing is changed.
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted
         let len = slot.len;

@@ -1,4 +1,4 @@
-//! What is behind the Rust types and the C functions of a broadcast: the object with its words, and its two ends.
+//! The broadcast that the Rust types and the C functions share: the object with its words, and its two ends.
 
 use crate::{
     Error, ErrorKind, Place,
@@ -10,7 +10,7 @@ use crate::{
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
-            self, BroadcastError, BroadcastWords, Peer, Publisher, SUBSCRIBERS, Slot, Span,
+            self, BroadcastError, BroadcastWords, MemberWords, Peer, Publisher, SUBSCRIBERS, Span,
             Subscriber, View,
         },
     },
@@ -19,19 +19,19 @@ use crate::{
 use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
 use std::sync::Arc;
 
-/// The bytes of the subscribers' claims, in front of all else.
+/// The size of the members' claims, which the payload begins with, in bytes.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
-/// The bytes in front of the messages: the claims, and a line for each subscriber.
-const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<Slot>();
+/// The size of the claims and the members' lines, in front of the frames, in bytes.
+const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<MemberWords>();
 
-/// The interval between liveness checks of the other side, in nanoseconds: one takes some microseconds.
+/// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
 const TRUST: u64 = 4_000_000;
 
 /// A broadcast, as both ends use it.
 #[derive(Debug)]
 pub(crate) struct RawBroadcast {
     object: Object,
-    /// The number of bytes for the frames.
+    /// The room for the frames in bytes.
     room: usize,
     /// The length of the longest message in bytes.
     capacity: usize,
@@ -52,7 +52,7 @@ struct PublisherWords {
     had: AtomicU32,
 }
 
-/// What the words of a broadcast say, as values.
+/// The values of the words of a broadcast.
 pub(crate) struct Seen {
     pub used: u64,
     pub published: u64,
@@ -85,12 +85,12 @@ fn payload_for(capacity: usize) -> Option<usize> {
     broadcast::room_for(capacity)?.checked_add(FRONT)
 }
 
-/// What the publishing end has in this process' own memory.
+/// What the publishing end keeps in this process' own memory.
 pub(crate) struct PublishEnd {
     end: Publisher,
     role: Role,
     reserved: Option<Reserved>,
-    /// The bytes of a slot that would go round the end of the area.
+    /// The bytes of a slot that wraps at the end of the area.
     buffer: Vec<u8>,
     watch: Watch,
     interrupt: Arc<Interrupt>,
@@ -106,20 +106,20 @@ impl PublishEnd {
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
 #[derive(Clone, Copy)]
 struct Reserved {
-    /// Where its bytes go.
+    /// The offset of its first byte.
     offset: usize,
     /// Its length in bytes.
     len: usize,
-    /// The bytes are in the end's buffer until they are committed.
+    /// Whether its bytes are in the end's buffer until they are committed.
     is_buffered: bool,
 }
 
-/// What a subscriber has in this process' own memory.
+/// What a subscriber keeps in this process' own memory.
 pub(crate) struct SubscribeEnd {
     end: Subscriber,
-    /// Its role and the place of its claim; none where this process may not write.
+    /// Its role, and its number as a member; none where this process may not write.
     role: Option<(Role, usize)>,
-    /// A copy of a message that was peeked at, if it cannot be read in place.
+    /// A copy of a peeked message, if it cannot be read in place.
     copy: Vec<u8>,
     watch: Watch,
     interrupt: Arc<Interrupt>,
@@ -139,7 +139,7 @@ impl SubscribeEnd {
     }
 }
 
-/// A message that was peeked at.
+/// A peeked message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peeked {
     span: Span,
@@ -152,15 +152,15 @@ impl Peeked {
     }
 }
 
-/// Remembers the last liveness check of the other side, so that there is one in each interval only.
+/// The last liveness check of the other side, so that there is at most one in each interval.
 #[derive(Default)]
 struct Watch {
-    /// When it was made, in nanoseconds.
+    /// The time of the check in nanoseconds.
     checked: Cell<Option<u64>>,
 }
 
 impl Watch {
-    /// Returns whether a liveness check finds a death, if the last one is not recent.
+    /// Makes a liveness check, unless the last one is recent. Returns whether it found a death.
     fn finds(&self, is_dead: impl FnOnce() -> bool) -> bool {
         let now = sys::about_now();
         let checked = self.checked.get();
@@ -168,15 +168,14 @@ impl Watch {
             return false;
         }
         let found = is_dead();
-        // The next death is found at once.
+        // After a death, the next check is made at once.
         self.checked.set((!found).then_some(now));
         found
     }
 }
 
 impl RawBroadcast {
-    /// Opens a broadcast, or makes it; a capacity of 0 opens one that exists, whatever its capacity and options
-    /// are.
+    /// Opens a broadcast, or creates it. A capacity of 0 opens one that exists, with any capacity and options.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
@@ -248,11 +247,11 @@ impl RawBroadcast {
         let writable = self.object.is_writable();
         View {
             words: &self.words().broadcast,
-            // SAFETY: `open` has seen that the segment has the front and so many bytes behind it; the slots are atomics,
+            // SAFETY: `open` has seen that the segment has the front and so many bytes behind it; the members' words are atomics,
             // 64-byte aligned as the payload is, and cope with any bytes.
-            slots: unsafe {
-                let slots = front.add(CLAIMS).cast::<Slot>();
-                slice::from_raw_parts(slots.as_ptr(), if writable { SUBSCRIBERS } else { 0 })
+            members: unsafe {
+                let members = front.add(CLAIMS).cast::<MemberWords>();
+                slice::from_raw_parts(members.as_ptr(), if writable { SUBSCRIBERS } else { 0 })
             },
             // SAFETY: as above; it is attached as long as the object lives. Only a publisher writes it, and that exists only
             // where writing is allowed.
@@ -270,17 +269,22 @@ impl RawBroadcast {
         unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), SUBSCRIBERS) }
     }
 
-    /// Returns the number of claims that a process has, dead or not.
+    /// Returns the number of subscribers, dead or not. Each of them receives what is published from now on.
     pub fn subscribers(&self) -> usize {
-        let claims = self.claims().iter();
-        claims.filter(|claim| claim.holder().is_some()).count()
+        if self.is_lossy() {
+            let claims = self.claims().iter();
+            claims.filter(|claim| claim.holder().is_some()).count()
+        } else {
+            // One that has a claim and has not joined yet does not count.
+            self.view().joined_count()
+        }
     }
 
     fn is_dead(&self, holder: u64) -> bool {
         self.object.life(Holder::from_bits(holder)) == Life::Dead
     }
 
-    /// Returns the number of the publisher, for an error.
+    /// Returns the publisher as a number, for an error.
     fn publisher_seen(&self) -> u64 {
         self.words().publisher.claim.holder().unwrap_or(0)
     }
@@ -290,7 +294,7 @@ impl RawBroadcast {
         self.object.error(kind).during(action)
     }
 
-    /// Returns a range of a message of `size` bytes, if it lies inside.
+    /// Returns a range of a message of `size` bytes, if it lies inside the message.
     fn part(
         &self,
         action: Action,
@@ -374,16 +378,16 @@ impl RawBroadcast {
         error.with(what, 0, self.publisher_seen())
     }
 
-    /// Ends the membership of a subscriber that is dead. Returns whether it did.
-    fn drop_dead(&self, slot: usize) -> bool {
-        let Some(claim) = self.claims().get(slot) else {
+    /// Removes a member if it is dead. Returns whether it did.
+    fn drop_dead(&self, member: usize) -> bool {
+        let Some(claim) = self.claims().get(member) else {
             return false;
         };
         let me = self.object.this_process().bits();
-        // With the claim, no new subscriber takes the slot at the same time.
+        // With the claim, no new subscriber takes the number at the same time.
         let taken = claim.take(me, |holder| self.is_dead(holder));
         if taken {
-            self.view().leave(slot);
+            self.view().leave(member);
             claim.release(me);
         }
         taken
@@ -398,7 +402,7 @@ impl RawBroadcast {
         deadline: Deadline,
     ) -> Result<(), Error> {
         self.begin(end, Action::Publish)?;
-        if end.end.publish_soon(self.view(), bytes) {
+        if end.end.publish_if_room(self.view(), bytes) {
             return Ok(());
         }
         let PublishEnd {
@@ -408,7 +412,7 @@ impl RawBroadcast {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+        let is_gone = |member| watch.finds(|| self.drop_dead(member));
         end.publish(self.view(), bytes, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, Action::Publish, bytes.len()))
     }
@@ -432,7 +436,7 @@ impl RawBroadcast {
         let mut published = 0;
         let mut failed = None;
         for message in messages {
-            let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+            let is_gone = |member| watch.finds(|| self.drop_dead(member));
             let added = message.and_then(|message| {
                 end.add(self.view(), message, deadline, is_gone)
                     .map_err(|refused| {
@@ -452,7 +456,7 @@ impl RawBroadcast {
         }
     }
 
-    /// Finds room for a message that is written in place.
+    /// Reserves a slot.
     pub fn reserve(
         &self,
         end: &mut PublishEnd,
@@ -469,7 +473,7 @@ impl RawBroadcast {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let is_gone = |slot| watch.finds(|| self.drop_dead(slot));
+        let is_gone = |member| watch.finds(|| self.drop_dead(member));
         let offset = tail
             .reserve(view, len, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, action, len))?;
@@ -485,7 +489,7 @@ impl RawBroadcast {
         Ok(())
     }
 
-    /// Returns the slot that was reserved, if this process may still write and commit it.
+    /// Returns the reserved slot, if this process may still write and commit it.
     fn slot(&self, end: &PublishEnd, action: Action) -> Result<Reserved, Error> {
         match end.reserved {
             Some(slot) if self.is_publisher(end) => Ok(slot),
@@ -498,7 +502,7 @@ impl RawBroadcast {
         self.slot(end, Action::Write).is_ok()
     }
 
-    /// Returns the address of the slot's first byte, 8-byte aligned or in the end's own buffer.
+    /// Returns the address of the slot's first byte, which is 8-byte aligned if the slot is not buffered.
     pub fn slot_address(&self, end: &mut PublishEnd) -> Result<NonNull<u8>, Error> {
         let slot = self.slot(end, Action::Write)?;
         let address = if slot.is_buffered {
@@ -509,7 +513,7 @@ impl RawBroadcast {
         NonNull::new(address).ok_or_else(|| self.fail(ErrorKind::NotOwner, Action::Write))
     }
 
-    /// Writes bytes into the slot, of which the message has the first `len`.
+    /// Writes bytes into the slot, inside its first `len` bytes.
     pub fn write_slot(
         &self,
         end: &mut PublishEnd,
@@ -530,7 +534,7 @@ impl RawBroadcast {
         Ok(())
     }
 
-    /// Publishes the first bytes of the slot.
+    /// Publishes the first `len` bytes of the slot.
     pub fn commit(&self, end: &mut PublishEnd, len: usize) -> Result<(), Error> {
         let slot = self.slot(end, Action::Commit)?;
         if len > slot.len {
@@ -555,7 +559,7 @@ impl RawBroadcast {
         Ok(())
     }
 
-    /// Returns the error for what was refused. `len` is that of the message.
+    /// Returns the error for a refused operation. `len`: the length of the message.
     #[cold]
     fn not_published(
         &self,
@@ -565,8 +569,8 @@ impl RawBroadcast {
         len: usize,
     ) -> Error {
         let error = match refused {
-            BroadcastError::Slow(slot) => {
-                let holder = self.claims().get(slot).and_then(Claim::holder);
+            BroadcastError::Slow(member) => {
+                let holder = self.claims().get(member).and_then(Claim::holder);
                 let error = self.object.late(deadline);
                 error.with(What::NoRoom, len as u64, holder.unwrap_or(0))
             }
@@ -587,38 +591,45 @@ impl RawBroadcast {
         from_oldest: bool,
         interrupt: Arc<Interrupt>,
     ) -> Result<SubscribeEnd, Error> {
-        let action = Action::Subscribe;
-        let role = if self.object.is_writable() {
-            Some(self.take_claim()?)
-        } else {
-            None
-        };
-        let slot = role.as_ref().map(|&(_, slot)| slot);
-        match Subscriber::join(self.view(), slot, from_oldest) {
-            Ok(end) => Ok(SubscribeEnd {
-                end,
-                role,
-                copy: Vec::new(),
-                watch: Watch::default(),
-                interrupt,
-                keep_waiting: false,
-            }),
-            Err(refused) => {
-                if let Some((role, slot)) = role {
-                    role.release(&self.claims()[slot]);
+        let (end, role) = if !self.is_lossy() {
+            let (role, member) = self.take_claim()?;
+            match self.join(Some(member), from_oldest) {
+                Ok(end) => (end, Some((role, member))),
+                Err(error) => {
+                    role.release(&self.claims()[member]);
+                    return Err(error);
                 }
-                Err(match refused {
-                    BroadcastError::TimedOut => self.fail(ErrorKind::Overtaken, action),
-                    _ => self.fail(ErrorKind::Damaged, action),
-                })
             }
-        }
+        } else {
+            // It joins first: a subscriber that is counted receives what is published from then on.
+            let end = self.join(None, from_oldest)?;
+            let is_writable = self.object.is_writable();
+            (end, is_writable.then(|| self.take_claim()).transpose()?)
+        };
+        Ok(SubscribeEnd {
+            end,
+            role,
+            copy: Vec::new(),
+            watch: Watch::default(),
+            interrupt,
+            keep_waiting: false,
+        })
+    }
+
+    fn join(&self, member: Option<usize>, from_oldest: bool) -> Result<Subscriber, Error> {
+        Subscriber::join(self.view(), member, from_oldest).map_err(|refused| {
+            let kind = match refused {
+                BroadcastError::TimedOut => ErrorKind::Overtaken,
+                _ => ErrorKind::Damaged,
+            };
+            self.fail(kind, Action::Subscribe)
+        })
     }
 
     fn take_claim(&self) -> Result<(Role, usize), Error> {
-        for (slot, claim) in self.claims().iter().enumerate() {
+        for (member, claim) in self.claims().iter().enumerate() {
             match Role::take(&self.object, claim) {
-                Ok(role) => return Ok((role, slot)),
+                Ok(role) => return Ok((role, member)),
                 Err(error) if error.kind() == ErrorKind::Busy => {}
                 Err(error) => return Err(error.during(Action::Subscribe)),
             }
@@ -627,13 +638,13 @@ impl RawBroadcast {
         Err(error.with(What::Subscribers, SUBSCRIBERS as u64, 0))
     }
 
-    /// Returns whether the subscriber belongs to this process, and no other process has taken its claim over.
+    /// Returns whether this process has subscribed, and no other process has taken its claim over.
     #[inline(always)]
     pub fn is_subscribed(&self, end: &SubscribeEnd) -> bool {
         match &end.role {
-            Some((role, slot)) => self
+            Some((role, member)) => self
                 .claims()
-                .get(*slot)
+                .get(*member)
                 .is_some_and(|claim| role.is_held(claim)),
             None => true,
         }
@@ -642,10 +653,10 @@ impl RawBroadcast {
     /// Unsubscribes.
     pub fn drop_subscriber(&self, end: &mut SubscribeEnd) {
         if self.is_subscribed(end)
-            && let Some((role, slot)) = end.role.take()
-            && let Some(claim) = self.claims().get(slot)
+            && let Some((role, member)) = end.role.take()
+            && let Some(claim) = self.claims().get(member)
         {
-            self.view().leave(slot);
+            self.view().leave(member);
             role.release(claim);
         }
     }
@@ -659,7 +670,7 @@ impl RawBroadcast {
         }
     }
 
-    /// Returns the error for a subscriber that is not one, or no longer.
+    /// Returns the error for an end that is not subscribed, or no longer.
     #[cold]
     pub fn not_subscribed(&self, action: Action) -> Error {
         let error = self.fail(ErrorKind::NotOwner, action);
@@ -698,7 +709,7 @@ impl RawBroadcast {
         self.receive_into(end, |_| Some(buffer), buffer.len(), deadline)
     }
 
-    /// Receives a message into a buffer that `buffer` gives for its length.
+    /// Receives a message into the buffer that `buffer` returns for its length.
     #[inline(always)]
     fn receive_into<'b>(
         &self,
@@ -734,14 +745,13 @@ impl RawBroadcast {
         let buffer = |len: usize| {
             full = message.try_reserve(len).is_err();
             let room = message.spare_capacity_mut();
-            // SAFETY: the room is used by this call alone, before the vector changes again; it is written, and nothing is
-            // read there.
+            // SAFETY: only this call uses the room, before the vector changes again, and only writes it.
             (!full).then(|| unsafe { Buffer::new(room.as_mut_ptr().cast(), room.len()) })
         };
         let received = self.receive_into(end, buffer, 0, deadline);
         match received {
             Ok(len) => {
-                // SAFETY: the message was copied there, all of which lies inside the area.
+                // SAFETY: `len` bytes were copied there, because the whole message lies inside the area.
                 unsafe { message.set_len(len) };
                 Ok(len)
             }
@@ -771,15 +781,15 @@ impl RawBroadcast {
                     deadline = Deadline::Now;
                 }
                 Err(error) if received == 0 => return Err(error),
-                // There are no more, or no more that fit. The next call returns any other error.
+                // There are no more messages, or the next does not fit. The next call returns any other error.
                 Err(_) => break,
             }
         }
         Ok(received)
     }
 
-    /// Waits for a message, and makes it readable: in place, or as a copy where it could be overwritten or goes round the
-    /// end of the area.
+    /// Waits for a message, and makes it readable: as a copy if it can be overwritten or wraps at the end of the area, and
+    /// else in place.
     pub fn peek(&self, end: &mut SubscribeEnd, deadline: Deadline) -> Result<Peeked, Error> {
         let action = Action::Peek;
         self.expect_subscribed(end, action)?;
@@ -807,7 +817,7 @@ impl RawBroadcast {
         let mut full = false;
         let buffer = |len: usize| {
             full = fill(copy, len).is_err();
-            // SAFETY: the copy is used by this call alone, before it changes again.
+            // SAFETY: only this call uses the copy, before the vector changes again.
             (!full).then(|| unsafe { Buffer::new(copy.as_mut_ptr(), len) })
         };
         match end.copy(view, buffer, deadline, peer) {
@@ -820,7 +830,7 @@ impl RawBroadcast {
         }
     }
 
-    /// Returns the address of the first byte of a message that was peeked at.
+    /// Returns the address of the first byte of a peeked message.
     pub fn message_address(&self, end: &SubscribeEnd, message: &Peeked) -> *const u8 {
         if message.is_copied {
             end.copy.as_ptr()
@@ -829,7 +839,7 @@ impl RawBroadcast {
         }
     }
 
-    /// Copies bytes of a message that was peeked at.
+    /// Copies bytes of a peeked message.
     pub fn read_message(
         &self,
         end: &SubscribeEnd,
@@ -849,7 +859,7 @@ impl RawBroadcast {
         Ok(())
     }
 
-    /// Releases a message that was peeked at.
+    /// Releases a peeked message.
     pub fn release(&self, end: &mut SubscribeEnd, message: Peeked) -> Result<(), Error> {
         let action = Action::Release;
         self.expect_subscribed(end, action)?;
@@ -903,7 +913,7 @@ impl RawBroadcast {
     }
 }
 
-/// Gives a buffer so many bytes.
+/// Extends a buffer to at least `len` bytes.
 fn fill(buffer: &mut Vec<u8>, len: usize) -> Result<(), Error> {
     let more = len.saturating_sub(buffer.len());
     buffer.try_reserve(more).map_err(|_| no_memory())?;

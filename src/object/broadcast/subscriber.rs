@@ -1,4 +1,4 @@
-//! The end that subscribes, for Rust.
+//! The subscribing end, for Rust.
 
 use super::{Peeked, RawBroadcast, SubscribeEnd};
 use crate::{Error, ErrorKind, Plain, plain, sync::Deadline};
@@ -34,8 +34,9 @@ use std::{sync::Arc, time::Duration};
 /// # }
 /// ```
 ///
-/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child has no subscription of its
-/// parent's; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless it may only read.
+/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have its parent's
+/// subscription; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless the process cannot write the
+/// broadcast.
 #[derive(Debug)]
 #[must_use = "a subscriber unsubscribes when it is dropped"]
 pub struct Subscriber {
@@ -52,8 +53,8 @@ impl Subscriber {
         })
     }
 
-    /// Returns how many messages of a lossy broadcast the publisher has overwritten before this subscriber could receive
-    /// them: those that lie between two that it has received, or before the first one. 0 in a lossless broadcast.
+    /// Returns the number of messages that the publisher of a lossy broadcast has overwritten before this subscriber could
+    /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)
@@ -150,7 +151,7 @@ impl Subscriber {
     }
 
     /// Receives several messages, one behind the other in the buffer, and stores their lengths in bytes;
-    /// waits for the first one, and takes those that are there with it and fit. Returns how many.
+    /// waits for the first one, and then receives those that are there and fit. Returns their number.
     ///
     /// # Errors
     /// Those of [`recv`](Subscriber::recv), if no message was received.
@@ -196,12 +197,12 @@ impl Subscriber {
             .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
-    /// Waits for a message, and gives access to it: in place in a lossless broadcast, unless it goes round the end of
-    /// the memory; else to a copy. It stays the next message until it is [released](BroadcastMessage::release).
+    /// Waits for a message, and gives access to it: to a copy if the broadcast is lossy or the message wraps at the end of
+    /// the memory, and else in place. It stays the next message until it is [released](BroadcastMessage::release).
     ///
     /// # Errors
     /// Those of [`recv`](Subscriber::recv) but [`TooLong`](ErrorKind::TooLong);
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if there is no memory for a copy.
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if a copy cannot be allocated.
     pub fn peek(&mut self) -> Result<BroadcastMessage<'_>, Error> {
         self.peek_until(Deadline::Never)
     }
@@ -284,7 +285,7 @@ impl Iterator for BroadcastMessages<'_> {
 
 impl FusedIterator for BroadcastMessages<'_> {}
 
-/// A message that was peeked at: it stays the next one until it is [released](BroadcastMessage::release). See
+/// A peeked message: it stays the next one until it is [released](BroadcastMessage::release). See
 /// [`BroadcastSlot`](crate::BroadcastSlot) for an example.
 #[derive(Debug)]
 #[must_use = "a message that is dropped without `release` stays the next one"]
@@ -341,12 +342,12 @@ impl BroadcastMessage<'_> {
         raw.message_address(end, &self.found)
     }
 
-    /// Releases the message, so that the one behind it is the next.
+    /// Releases the message, so that the one behind it becomes the next one.
     ///
     /// # Errors
     /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`;
     /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has taken this subscriber for
-    /// dead: then what was read may be anything.
+    /// dead: then the bytes that were read are arbitrary.
     pub fn release(self) -> Result<(), Error> {
         let Subscriber { raw, end } = &mut *self.subscriber;
         raw.release(end, self.found)

@@ -231,7 +231,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the message goes round the end of the ring, and there is
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the message wraps at the end of the ring, and there is
     /// no memory for a copy of it.
     pub fn peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Never)

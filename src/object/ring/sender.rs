@@ -124,7 +124,7 @@ impl Sender {
     /// another sender does, too, once the thread that has reserved the slot has ended.
     ///
     /// # Errors
-    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot goes round the
+    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps at the
     /// end of the ring, and there is no memory for it.
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)

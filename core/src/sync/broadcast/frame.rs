@@ -1,9 +1,9 @@
-//! How messages lie in a broadcast: frames, one behind the other, each in lines of its own.
+//! The layout of messages in a broadcast: in frames, one behind the other, each of which begins a cache line.
 //!
 //! ```text
 //!  63        48 47                      3 2    0
 //! ┌────────────┬─────────────────────────┬──────┐
-//! │ processor  │ length in bytes         │  1   │   0: nothing here yet
+//! │ processor  │ length in bytes         │  1   │   0: no frame yet
 //! ├────────────┴─────────────────────────┴──────┤
 //! │ number                                      │
 //! ├─────────────────────────────────────────────┤
@@ -11,9 +11,9 @@
 //! └─────────────────────────────────────────────┘
 //! ```
 //!
-//! Storing the first word is what commits the message.
+//! Storing the first word commits the message.
 
-/// A word that is no frame, or one that is longer than any message can be.
+/// A word that is not a frame's, or is that of a message that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
@@ -23,11 +23,11 @@ impl From<Damaged> for super::BroadcastError {
     }
 }
 
-/// What frames are multiples of, in bytes.
+/// The size of a cache line in bytes. Frames are multiples of it.
 pub const LINE: usize = 64;
-/// The bytes in front of a message's own.
+/// The number of bytes in front of the message.
 pub const HEADER: usize = 16;
-/// Where the number is, in a frame.
+/// The offset of the number in a frame.
 pub const NUMBER: usize = 8;
 /// The longest message that a broadcast can have, in bytes.
 pub const LEN_MAX: usize = (1 << 44) - 1;
@@ -37,19 +37,19 @@ const MESSAGE: u64 = 1;
 const LEN_SHIFT: u32 = 3;
 const CPU_SHIFT: u32 = 48;
 
-/// The size of the frame of a message of so many bytes, which are at most [`LEN_MAX`].
+/// Returns the size of the frame of a message with this length, at most [`LEN_MAX`].
 #[inline(always)]
 pub fn size_of_frame(len: usize) -> usize {
     (len + HEADER + LINE - 1) & !(LINE - 1)
 }
 
-/// The first word of a message of so many bytes, at most [`LEN_MAX`], from this [`processor`].
+/// Returns the first word for a message with this length, at most [`LEN_MAX`], from this [`processor`].
 #[inline(always)]
 pub fn word_of(len: usize, processor: u64) -> u64 {
     processor | (len as u64) << LEN_SHIFT | MESSAGE
 }
 
-/// The length of the message that a word stands for, if that is at most the capacity.
+/// Returns the length of the message that a word stands for, if it is at most the capacity.
 #[inline(always)]
 pub fn parse(word: u64, capacity: usize) -> Result<usize, Damaged> {
     let len = (word >> LEN_SHIFT) as usize & LEN_MAX;
@@ -60,12 +60,12 @@ pub fn parse(word: u64, capacity: usize) -> Result<usize, Damaged> {
     }
 }
 
-/// A processor as a frame's word has it: one more than its number, so that 0 is "unknown".
+/// Returns a processor in the form of a frame's word: its number plus 1, so that 0 is "unknown".
 pub fn processor(cpu: Option<u32>) -> u64 {
     cpu.map_or(0, |cpu| u64::from(cpu.min(0xfffe)) + 1) << CPU_SHIFT
 }
 
-/// The processor that a frame's publisher ran on.
+/// Returns the processor that a frame's publisher ran on.
 #[inline(always)]
 pub fn cpu_of(word: u64) -> Option<u32> {
     ((word >> CPU_SHIFT) as u32).checked_sub(1)
@@ -80,7 +80,10 @@ mod tests {
         for len in [0, 1, 48, 49, 1 << 33, LEN_MAX] {
             for cpu in [None, Some(0), Some(5), Some(0xfffe)] {
                 let word = word_of(len, processor(cpu));
-                assert_ne!(word as u32, 0, "the lower half tells it from nothing");
+                assert_ne!(
+                    word as u32, 0,
+                    "a futex tells the word from 0 by its lower half"
+                );
                 assert_eq!(parse(word, LEN_MAX), Ok(len));
                 assert_eq!(cpu_of(word), cpu);
                 if len > 0 {

@@ -9,28 +9,28 @@
 //!                                            publisher ────▶
 //! ```
 //!
-//! A frame begins on a line of the cache, with two words: what it is (see `frame`) and the message's number.
-//! Its bytes may go round the end of the area; its words never do. The invariant: *the word at the end of the
-//! committed frames is 0*. The publisher writes a frame's bytes and number, a 0 where the next frame will begin, and then
-//! the first word, which commits the message. So it may be killed anywhere: before the last store the message does not
-//! exist, and what lies behind the 0 is never looked at.
+//! A frame begins a cache line with two words: its length and kind (see `frame`), and the message's number. Its bytes
+//! may wrap at the end of the area; its words never do. The invariant: *the word behind the committed frames is 0*. The
+//! publisher writes a frame's bytes and number, a 0 where the next frame will begin, and then the first word, which
+//! commits the message. So it may be killed at any instruction: before that last store the message does not exist, and
+//! no subscriber looks at what lies behind the 0.
 //!
-//! Before the publisher overwrites a frame, it moves `floor` beyond it, to the beginning of another one. A subscriber
-//! that has copied bytes looks at `floor` afterwards: if that is beyond the frame, the copy may be anything, and is given up.
+//! Before the publisher overwrites a frame, it moves `floor` beyond it, to the beginning of another frame. A subscriber
+//! checks `floor` after it has copied bytes: if `floor` is beyond the frame, the copy is arbitrary, and is discarded.
 //!
-//! - *Lossy*: the publisher moves `floor` as it likes. A subscriber that was overtaken goes on at `floor`; the numbers
-//!   say how many messages it missed. It writes nothing in the segment, so it needs no permission to write.
-//! - *Lossless*: each subscriber has a slot with its position, and a bit in `members`. The publisher moves `floor` up to
-//!   the slowest of them, and waits for that one, or drops it if it is dead. A subscriber looks at its own slot instead of
-//!   the floor: as long as its position is there, the publisher waits for it.
+//! - *Lossy*: the publisher moves `floor` whenever it needs room. A subscriber that was overtaken goes on at `floor`; the
+//!   numbers tell how many messages it missed. It writes nothing in the segment, so it needs no permission to write.
+//! - *Lossless*: each subscriber is a member: it has a number, a line for its position, and a bit in `joined`. The publisher
+//!   moves `floor` up to the slowest member, and waits for it, or drops it if it is dead. A member checks its own line
+//!   instead of `floor`: as long as its position stands there, the publisher waits for it.
 //!
-//! A new subscriber and the publisher can miss each other: the publisher moves `floor` and then looks at `members`, the
-//! subscriber sets its bit and then looks at `floor`. Each does a store, a full barrier and a load, so one of
-//! them sees the other: the publisher waits, or the subscriber moves its position up to `floor`.
+//! A new member and the publisher must not miss each other: the publisher moves `floor` and then loads `joined`, the
+//! member sets its bit and then loads `floor`. Each does a store, a full barrier and a load, so at least one sees the
+//! other's store: the publisher waits, or the member moves its position up to `floor`.
 //!
-//! Positions count bytes ever written, and never wrap. Nothing that is read from the segment is trusted: an
-//! offset stays inside the area whatever it was made from, each walk over frames has an end, and a word that no publisher
-//! writes is an error.
+//! Positions count bytes ever written, and never overflow. Nothing that is read from the segment is trusted: every
+//! offset is reduced to one inside the area, each walk over frames has an end, and a word that no publisher writes is an
+//! error.
 
 mod frame;
 mod publisher;
@@ -54,32 +54,32 @@ use frame::{HEADER, LEN_MAX, LINE};
 /// The largest capacity in bytes: with its header, whole lines.
 const CAPACITY_MAX: usize = LEN_MAX + 1 - LINE - HEADER;
 
-/// The largest number of subscribers that have a slot at a time: one bit each in a word.
+/// The largest number of members at a time: one bit each in a word.
 pub const SUBSCRIBERS: usize = 64;
 
-/// What lies beside the frames and the slots. Each part has lines of its own, by who writes it and how often.
+/// The words beside the frames and the members' lines, grouped into cache lines by who writes them and how often.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 pub struct BroadcastWords {
     published: PublishedWords,
     floor: FloorWords,
-    /// Who sleeps until there is a message, on the word at the tail.
+    /// Subscribers that sleep until there is a message, on the word at `tail`.
     asleep: SleepersWords,
-    members: MembersWords,
+    joined: JoinedWords,
 }
 
 /// Written for each message.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 struct PublishedWords {
-    /// Where the next frame goes, or a little before that if the publisher died.
+    /// The position of the next frame; after the death of a publisher, perhaps an earlier one.
     tail: AtomicU64,
-    /// The number of the message in it.
+    /// The number of that frame's message.
     next: AtomicU64,
 }
 
-/// Written once in a while: subscribers look at it for each message.
+/// Written seldom, because subscribers load it for each message.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 struct FloorWords {
-    /// The first frame that is not overwritten.
+    /// The position of the first frame that is not overwritten.
     floor: AtomicU64,
 }
 
@@ -89,34 +89,34 @@ struct SleepersWords {
 }
 
 #[cfg_attr(not(loom), repr(C, align(64)))]
-struct MembersWords {
-    /// A bit for each slot that the publisher waits for.
-    members: AtomicU64,
+struct JoinedWords {
+    /// A bit for each member.
+    joined: AtomicU64,
 }
 
-/// A subscriber for which the publisher waits. The subscriber writes its line, but for one word.
+/// A member: a subscriber that the publisher waits for. It writes its line, except for one word.
 #[cfg_attr(not(loom), repr(C, align(64)), derive(Default))]
-pub struct Slot {
-    /// Where the first message begins that it has not released; `LEFT` after the last one.
+pub struct MemberWords {
+    /// The position up to which it has released messages; `LEFT` once it has left.
     pos: AtomicU64,
-    /// The position up to which the publisher that slept last wanted messages to be released. Only a publisher writes it.
+    /// The position up to which the publisher that slept last wanted messages to be released. The publisher writes it.
     wanted: AtomicU64,
     /// The processor that it runs on, plus 1.
     cpu: AtomicU32,
 }
 
-/// The position in a slot that no subscriber has.
+/// The position of a member that has left.
 const LEFT: u64 = u64::MAX;
 
 impl BroadcastWords {
-    /// Returns how many bytes are in use, if the words are right.
+    /// Returns the number of bytes in use, if the words are intact.
     pub fn used(&self) -> u64 {
         let floor = self.floor.floor.load(Acquire);
         let tail = self.published.tail.load(Acquire);
         tail.saturating_sub(floor)
     }
 
-    /// Returns how many messages were published.
+    /// Returns the number of published messages.
     pub fn published(&self) -> u64 {
         self.published.next.load(Acquire)
     }
@@ -136,17 +136,17 @@ impl BroadcastWords {
             asleep: SleepersWords {
                 sleepers: Sleepers::new(),
             },
-            members: MembersWords {
-                members: AtomicU64::new(0),
+            joined: JoinedWords {
+                joined: AtomicU64::new(0),
             },
         }
     }
 }
 
 #[cfg(loom)]
-impl Slot {
-    pub fn new() -> Slot {
-        Slot {
+impl MemberWords {
+    pub fn new() -> MemberWords {
+        MemberWords {
             pos: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             cpu: AtomicU32::new(0),
@@ -159,30 +159,30 @@ impl Slot {
 pub struct View<'a> {
     pub words: &'a BroadcastWords,
     /// At most [`SUBSCRIBERS`]; none where this process may not write.
-    pub slots: &'a [Slot],
-    /// As many bytes as [`room_for`] says.
+    pub members: &'a [MemberWords],
+    /// Of [`room_for`] bytes.
     pub area: Area<'a>,
     /// The longest message, in bytes.
     pub capacity: usize,
-    /// The publisher does not wait for subscribers.
+    /// Whether the publisher overwrites messages and does not wait.
     pub lossy: bool,
-    /// This process may write.
+    /// Whether this process may write.
     pub writable: bool,
 }
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BroadcastError {
     TimedOut,
-    /// There is no room, and the subscriber with this slot is the slowest.
+    /// There is no room, and this member is the slowest.
     Slow(usize),
-    /// The publisher has ended properly, and there is nothing left to receive.
+    /// The publisher has released its role, and there is nothing left to receive.
     Closed,
     /// The publisher died.
     PeerDied,
-    /// The message has so many bytes: more than the broadcast, or the buffer, can take.
+    /// The message, of this length in bytes, is longer than the capacity or the buffer.
     TooLong(usize),
-    /// The publisher does not wait for this subscriber any more, and has overwritten what it had not received.
+    /// The publisher no longer waits for this member, and may have overwritten messages that it had not received.
     Dropped,
     Damaged,
 }
@@ -192,7 +192,7 @@ pub enum BroadcastError {
 pub enum Peer {
     /// A process has the role, or none has taken it yet.
     Expected,
-    /// It has ended properly.
+    /// It has released the role.
     Gone,
     /// It died.
     Died,
@@ -208,8 +208,8 @@ impl Peer {
     }
 }
 
-/// Returns the bytes that a broadcast needs for messages that take so many bytes together: their lines, an eighth
-/// more so that `floor` moves in steps, and a line for the 0 behind them. `None` if none is as large.
+/// Returns the number of bytes that a broadcast of this capacity needs: the lines of its frames, an eighth more so that
+/// `floor` can move in steps, and a line for the 0 behind them. `None` if no broadcast is as large.
 pub fn room_for(capacity: usize) -> Option<usize> {
     let lines = capacity.checked_add(HEADER)?.div_ceil(LINE);
     (capacity <= CAPACITY_MAX).then(|| (lines + lines.div_ceil(8) + 1) * LINE)
@@ -221,15 +221,15 @@ impl View<'_> {
         self.area.len()
     }
 
-    /// The offset of a position: the beginning of a line.
+    /// Returns the offset of a position: the beginning of a line.
     fn offset(&self, pos: u64) -> usize {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
-    /// The offset behind a frame.
+    /// Returns the offset behind a frame.
     #[inline(always)]
     fn behind(&self, offset: usize, size: usize) -> usize {
-        // The two are below twice the room.
+        // The sum is less than twice the room.
         let next = offset + size;
         if next >= self.room() {
             next - self.room()
@@ -238,18 +238,18 @@ impl View<'_> {
         }
     }
 
-    /// Returns how many bytes are in use, messages and what they need beside.
+    /// Returns the number of bytes in use: those of the frames, which are more than those of the messages.
     pub fn used(&self) -> usize {
         self.words.used().min(self.room() as u64) as usize
     }
 
-    /// Returns whether bytes at an offset go round the end of the area.
+    /// Returns whether bytes at an offset wrap at the end of the area.
     #[inline(always)]
     pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 
-    /// Copies bytes in, also round the end.
+    /// Copies bytes in, which may wrap.
     #[inline(always)]
     pub fn write(&self, offset: usize, bytes: Source) {
         if self.wraps(offset, bytes.len()) {
@@ -261,7 +261,7 @@ impl View<'_> {
         }
     }
 
-    /// Copies bytes out, also round the end.
+    /// Copies bytes out, which may wrap.
     #[inline(always)]
     pub fn read(&self, offset: usize, buffer: Buffer) {
         if self.wraps(offset, buffer.len()) {
@@ -275,36 +275,42 @@ impl View<'_> {
         }
     }
 
-    /// The slots that the publisher waits for: their places and positions.
-    fn members(&self) -> impl Iterator<Item = (usize, u64)> {
-        // Acquire: with the bit comes the position that was stored before it.
-        let mut bits = self.words.members.members.load(Acquire);
-        let slots = self.slots;
+    /// Returns the members that have joined: their numbers and positions.
+    fn joined(&self) -> impl Iterator<Item = (usize, u64)> {
+        // Acquire: makes the position visible that was stored before the bit.
+        let mut bits = self.words.joined.joined.load(Acquire);
+        let members = self.members;
         core::iter::from_fn(move || {
-            let slot = bits.trailing_zeros() as usize;
+            let member = bits.trailing_zeros() as usize;
             bits &= bits.wrapping_sub(1);
-            // Acquire: what the subscriber has released it no longer reads.
-            let pos = slots.get(slot)?.pos.load(Acquire);
-            Some((slot, pos))
+            // Acquire: orders the publisher's writes behind the member's reads of what it has released.
+            let pos = members.get(member)?.pos.load(Acquire);
+            Some((member, pos))
         })
     }
 
-    /// Ends the membership of a slot: the publisher no longer waits for it. Only for a process that has its claim.
-    pub fn leave(&self, slot: usize) {
-        let Some(line) = self.slots.get(slot) else {
+    /// Returns the number of members that have joined.
+    pub fn joined_count(&self) -> usize {
+        // Acquire: as in `joined`.
+        self.words.joined.joined.load(Acquire).count_ones() as usize
+    }
+
+    /// Removes a member: the publisher no longer waits for it. Only for a process that has the member's claim.
+    pub fn leave(&self, member: usize) {
+        let Some(line) = self.members.get(member) else {
             return;
         };
-        // Release: what the subscriber has read, it has read before.
+        // Release: orders the member's reads before the publisher's writes.
         line.pos.store(LEFT, Release);
-        // Release: one that is taken for dead and reads what is written from here on, and then does its acquire fence,
-        // sees that.
+        // Release: a live member that is taken for dead, reads a byte that is written after this fence, and then passes
+        // its acquire fence, sees `LEFT`.
         fence(Release);
-        self.words.members.members.fetch_and(!(1 << slot), Release);
-        // The publisher may sleep on it.
+        self.words.joined.joined.fetch_and(!(1 << member), Release);
+        // The publisher may sleep on this position.
         atomic::wake(&line.pos);
     }
 
-    /// Wakes the subscribers, because something other than a message has come.
+    /// Wakes the subscribers for something other than a message: the publisher has released its role.
     pub fn wake_subscribers(&self) {
         let offset = self.offset(self.words.published.tail.load(Acquire));
         atomic::wake(self.area.word(offset));

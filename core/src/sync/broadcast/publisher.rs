@@ -14,38 +14,38 @@ use crate::sync::{
     wait::{self, Deadline, Sleep},
 };
 
-/// For how many messages the publisher takes it that it still runs on the same processor.
+/// The number of messages for which the publisher assumes that it still runs on the same processor.
 const SAME_CPU: u32 = 64;
 
-/// What the publisher knows by itself.
+/// What the publisher keeps in its own memory.
 pub struct Publisher {
-    /// Where the next frame goes, and its offset.
+    /// The position of the next frame, and its offset.
     pos: u64,
     offset: usize,
-    /// The number of the message in it.
+    /// The number of that frame's message.
     number: u64,
-    /// How far there is room, as far as is known: up to a whole area behind the floor and each subscriber.
+    /// The position up to which there is room, as last seen: one whole area behind `floor` and each member.
     limit: u64,
-    /// What this end has stored as the floor last, and its offset.
+    /// The value of the broadcast's `floor`, and its offset.
     floor: u64,
     floor_offset: usize,
-    /// The first of the frames that were written and not committed: its offset and word.
+    /// The first of the frames that are written and not committed: its offset and word.
     pending: Option<(usize, u64)>,
-    /// The processor that it runs on, as a frame's word has it, and how many messages ago that was so.
+    /// The processor that it runs on, in the form of a frame's word, and for how many more messages it assumes that.
     cpu: u64,
     cpu_age: u32,
 }
 
-/// The slowest subscriber that the publisher waits for.
+/// The slowest member.
 struct Slowest {
-    slot: usize,
+    member: usize,
     pos: u64,
 }
 
 impl Publisher {
     /// Finds the end of what was committed, for a new publisher, or for one that follows a dead one.
     pub fn find(view: View) -> Result<Publisher, BroadcastError> {
-        // Acquire, both: what the last publisher did is seen. (A dead one may have committed more.)
+        // Acquire, all: make visible what the last publisher did. A dead one may have committed more.
         let pos = view.words.published.tail.load(Acquire);
         let floor = view.words.floor.floor.load(Acquire);
         let number = view.words.published.next.load(Acquire);
@@ -60,7 +60,7 @@ impl Publisher {
             pos,
             offset: view.offset(pos),
             number,
-            // Nothing is known of the subscribers.
+            // Nothing is known of the members yet.
             limit: 0,
             floor,
             floor_offset: view.offset(floor),
@@ -69,12 +69,12 @@ impl Publisher {
             cpu_age: 0,
         };
         found.pass_committed(view)?;
-        // SeqCst: the last publisher may have died between moving the floor and its own barrier.
+        // SeqCst: the last publisher may have died between moving `floor` and its barrier.
         fence(SeqCst);
         Ok(found)
     }
 
-    /// Goes over the frames that a dead publisher has committed behind the tail.
+    /// Passes the frames that a dead publisher has committed behind `tail`.
     fn pass_committed(&mut self, view: View) -> Result<(), Damaged> {
         loop {
             // Acquire: as in `find`, for the frame.
@@ -85,23 +85,22 @@ impl Publisher {
                     if self.pos + size as u64 > self.floor + view.room() as u64 {
                         return Err(Damaged);
                     }
-                    // Relaxed: the frame's word has been acquired.
+                    // Relaxed: the acquire of the frame's first word makes it visible.
                     self.number = view.area.word(self.offset + NUMBER).load(Relaxed);
                     self.number = self.number.wrapping_add(1);
                     self.advance(view, size);
                 }
             }
         }
-        // Release, both: for the next one to find.
+        // Release, both: pair with the acquires in `find` of the next publisher.
         view.words.published.next.store(self.number, Release);
         view.words.published.tail.store(self.pos, Release);
         Ok(())
     }
 
-    /// Publishes a message, if there is room as far as is known: what happens most often, and nothing else.
-    /// Returns whether it was published.
+    /// Publishes a message if it is known to have room: the most frequent case alone. Returns whether it was published.
     #[inline(always)]
-    pub fn publish_soon(&mut self, view: View, bytes: Source) -> bool {
+    pub fn publish_if_room(&mut self, view: View, bytes: Source) -> bool {
         let len = bytes.len();
         let fits =
             self.pending.is_none() && len <= view.capacity && self.knows_room(size_of_frame(len));
@@ -111,12 +110,12 @@ impl Publisher {
         let offset = self.offset;
         let word = self.begin_frame(view, len);
         view.write(offset + HEADER, bytes);
-        self.store(view, offset, word);
+        self.commit_frame(view, offset, word);
         true
     }
 
-    /// Publishes a message, waiting for room. `is_gone` returns whether the subscriber with a slot is dead, and
-    /// then has ended its membership.
+    /// Publishes a message; waits for room. `is_gone` returns whether a member is dead, after removing it if
+    /// it is.
     #[cold]
     #[inline(never)]
     pub fn publish(
@@ -131,7 +130,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Writes a message, waiting for room. Subscribers see it after [`commit`](Publisher::commit).
+    /// Adds a message; waits for room. Subscribers see it after [`commit`](Publisher::commit).
     pub fn add(
         &mut self,
         view: View,
@@ -145,8 +144,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Finds room for a message, and returns where its bytes go; they may go round the end of the area. Nothing
-    /// comes of it unless `append` and `commit` follow.
+    /// Finds room for a message, and returns the offset for its bytes, which may wrap at the end of the area. It has no
+    /// effect unless `append` and `commit` follow.
     pub fn reserve(
         &mut self,
         view: View,
@@ -164,28 +163,29 @@ impl Publisher {
         Ok(self.offset + HEADER)
     }
 
-    /// Adds the message whose bytes were written where [`reserve`](Publisher::reserve) said; at most as many.
+    /// Adds the message that was written at the offset that [`reserve`](Publisher::reserve) returned. `len`: at most the
+    /// length that was reserved.
     pub fn append(&mut self, view: View, len: usize) {
         let offset = self.offset;
         let word = self.begin_frame(view, len);
         match self.pending {
             None => self.pending = Some((offset, word)),
-            // Relaxed: no subscriber comes here before the first one is committed, which releases it.
+            // Relaxed: no subscriber reads it before the first frame is committed, which releases it.
             Some(_) => view.area.word(offset).store(word, Relaxed),
         }
     }
 
-    /// Commits what was added, all of it at once.
+    /// Commits all added messages at once.
     pub fn commit(&mut self, view: View) {
         if let Some((offset, word)) = self.pending.take() {
-            self.store(view, offset, word);
+            self.commit_frame(view, offset, word);
         }
     }
 
-    /// Writes all of a frame but its bytes and its first word, which is returned, and goes on behind it.
+    /// Writes a frame's number and the 0 behind the frame, and goes on behind it. Returns the frame's first word.
     #[inline(always)]
     fn begin_frame(&mut self, view: View, len: usize) -> u64 {
-        // Relaxed, both: `store` releases them.
+        // Relaxed, both: `commit_frame` releases them.
         view.area
             .word(self.offset + NUMBER)
             .store(self.number, Relaxed);
@@ -194,13 +194,13 @@ impl Publisher {
         self.number = self.number.wrapping_add(1);
         self.cpu_age = self.cpu_age.wrapping_sub(1);
         if self.cpu_age >= SAME_CPU {
-            self.look_where();
+            self.refresh_cpu();
         }
         word_of(len, self.cpu)
     }
 
     #[cold]
-    fn look_where(&mut self) {
+    fn refresh_cpu(&mut self) {
         #[cfg(not(loom))]
         {
             self.cpu = processor(crate::sys::cpu());
@@ -218,20 +218,20 @@ impl Publisher {
         self.offset = view.behind(self.offset, size);
     }
 
-    /// Commits what begins with a word at an offset and ends here, where there is a 0 already.
+    /// Stores the first word of a frame, which commits all frames from it up to `pos`, where there is a 0 already.
     #[inline(always)]
-    fn store(&self, view: View, offset: usize, word: u64) {
+    fn commit_frame(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
         // Release: a subscriber that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
-        // Release, both, in this order: one that sees the number sees the frame before it; and one that sees the
-        // tail sees a number that is not below that of the next frame (see `Subscriber::find`).
+        // Release, both, in this order: a subscriber that sees `next` sees the frame before it, and one that sees
+        // `tail` sees a number that is at least that of the frame there (see `subscriber::find`).
         view.words.published.next.store(self.number, Release);
         view.words.published.tail.store(self.pos, Release);
         view.words.asleep.sleepers.wake(first, self.pos);
     }
 
-    /// Returns whether there is room for a frame of this size and the 0 behind it, as far as is known.
+    /// Returns whether a frame of this size, and the 0 behind it, are known to have room.
     #[inline(always)]
     fn knows_room(&self, size: usize) -> bool {
         self.pos.saturating_add((size + LINE) as u64) <= self.limit
@@ -246,9 +246,9 @@ impl Publisher {
         deadline: Deadline,
         mut is_gone: impl FnMut(usize) -> bool,
     ) -> Result<(), BroadcastError> {
-        // Subscribers may have to receive this, to make room.
+        // Members may have to release these messages to make room.
         self.commit(view);
-        // What lies before this is overwritten.
+        // The frame and the 0 overwrite everything before `until`.
         let end = self.pos.saturating_add((size + LINE) as u64);
         let until = end.saturating_sub(view.room() as u64);
         loop {
@@ -261,28 +261,28 @@ impl Publisher {
             }
             let bound = slowest.map_or(self.pos, |slow| slow.pos.min(self.pos));
             let moved = self.raise_floor(view, until, bound)?;
-            // Looked at anew after the barrier in `raise_floor`: a subscriber may have come.
+            // Loaded again after the barrier in `raise_floor`: a member may have joined.
             let slowest = if moved { self.slowest(view) } else { None };
             let bound = slowest.map_or(bound, |slow| slow.pos.min(bound));
             if bound >= until {
                 self.limit = bound.min(self.floor).saturating_add(view.room() as u64);
-                // Release: as in `View::leave`, for a slot that another subscriber has taken since.
+                // Release: as in `View::leave`, for a member whose number another subscriber has since.
                 fence(Release);
                 return Ok(());
             }
         }
     }
 
-    /// Moves the floor to the first frame at `until` or behind it, and on by a step, but not beyond `bound`, where
-    /// another frame begins. Returns whether it was moved.
+    /// Moves `floor` to the first frame at `until` or behind it, and a step further, but not beyond `bound`, where
+    /// another frame begins. Returns whether it has moved.
     fn raise_floor(&mut self, view: View, until: u64, bound: u64) -> Result<bool, Damaged> {
-        // In steps, so that the line with the floor stays with the subscribers for a while. With that, there is still
-        // room for the messages that the capacity promises.
+        // In steps, so that the line with `floor` stays in the subscribers' caches for a while. The step is small enough
+        // to leave the room that the capacity promises.
         let step = (view.room() / LINE - 1) / 9 * LINE;
         let target = until.saturating_add(step as u64).min(bound);
         let before = self.floor;
         while self.floor < target {
-            // Relaxed: this publisher has written it, or has found it when it took the role.
+            // Relaxed: this publisher has written the word, or has loaded it when it took the role.
             let word = view.area.word(self.floor_offset).load(Relaxed);
             let size = size_of_frame(parse(word, view.capacity)?);
             let next = self.floor + size as u64;
@@ -297,28 +297,28 @@ impl Publisher {
             // Relaxed: the fence orders it.
             view.words.floor.floor.store(self.floor, Relaxed);
             if view.lossy {
-                // Release: a subscriber that reads a byte that is written from here on, and then does its acquire fence,
-                // sees that the floor has moved.
+                // Release: a subscriber that reads a byte that is written after this fence, and then passes its acquire
+                // fence, sees that `floor` has moved.
                 fence(Release);
             } else {
-                // SeqCst: also for the order of the floor and the members; see the module.
+                // SeqCst: also orders the store of `floor` before the load of `joined`; see the module.
                 fence(SeqCst);
             }
         }
         Ok(moved)
     }
 
-    /// Returns the slowest subscriber; `None` if the publisher waits for none.
+    /// Returns the slowest member, if there is one.
     fn slowest(&self, view: View) -> Option<Slowest> {
         if view.lossy {
             return None;
         }
-        let members = view.members().filter(|&(_, pos)| pos != LEFT);
-        let (slot, pos) = members.min_by_key(|&(_, pos)| pos)?;
-        Some(Slowest { slot, pos })
+        let joined = view.joined().filter(|&(_, pos)| pos != LEFT);
+        let (member, pos) = joined.min_by_key(|&(_, pos)| pos)?;
+        Some(Slowest { member, pos })
     }
 
-    /// Waits until a subscriber has released what lies before `until`, or is gone.
+    /// Waits until a member has released everything before `until`, or is gone.
     fn wait_for(
         &mut self,
         view: View,
@@ -327,22 +327,22 @@ impl Publisher {
         deadline: Deadline,
         mut is_gone: impl FnMut(usize) -> bool,
     ) -> Result<(), BroadcastError> {
-        let slot = slow.slot;
-        let Some(line) = view.slots.get(slot) else {
+        let member = slow.member;
+        let Some(line) = view.members.get(member) else {
             return Err(BroadcastError::Damaged);
         };
-        // Acquire: what was released is no longer read. `LEFT` is behind every position.
+        // Acquire: orders the publisher's writes behind the member's reads. `LEFT` is behind every position.
         let has_released = |until| (line.pos.load(Acquire) >= until).then_some(());
         if matches!(deadline, Deadline::Now) {
-            let gone = is_gone(slot);
+            let gone = is_gone(member);
             return if gone || has_released(until).is_some() {
                 Ok(())
             } else {
-                Err(BroadcastError::Slow(slot))
+                Err(BroadcastError::Slow(member))
             };
         }
-        // A quarter of the room more than is needed, so that the publisher does not wait for every message; at
-        // most until all is released.
+        // Waits for a quarter of the room more than is needed, so that it does not wait for every message; at most until
+        // all messages are released.
         let plenty = until
             .saturating_add(view.room() as u64 / 4)
             .min(self.pos)
@@ -355,8 +355,8 @@ impl Publisher {
             return Ok(());
         }
         // Relaxed: the heavy barrier orders this store before the loads of the position. It pairs with the light barrier
-        // in `Slot::move_on`, between the store of the position and the load of `wanted`. So a subscriber whose position
-        // this thread sees below the wish sees the wish when it passes it, and wakes this thread.
+        // in `MemberWords::move_on`, between the store of the position and the load of `wanted`. So if this thread sees a
+        // position before `plenty`, the member sees `wanted` when it passes that position, and wakes this thread.
         line.wanted.store(plenty, Relaxed);
         let mut sleep = Sleep::until(deadline);
         if !heavy_barrier() {
@@ -366,11 +366,11 @@ impl Publisher {
             // Relaxed: as above, and `has_released` loads it again, with acquire. The kernel compares it.
             let seen = line.pos.load(Relaxed);
             let in_time = seen >= until || atomic::sleep(&line.pos, seen, &mut sleep);
-            if has_released(until).is_some() || is_gone(slot) {
+            if has_released(until).is_some() || is_gone(member) {
                 return Ok(());
             }
             if !in_time {
-                return Err(BroadcastError::Slow(slot));
+                return Err(BroadcastError::Slow(member));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The subscribing end.
 
 use super::{
-    BroadcastError, Peer, Slot, View,
+    BroadcastError, MemberWords, Peer, View,
     frame::{HEADER, LINE, NUMBER, cpu_of, parse, size_of_frame},
 };
 use crate::sync::{
@@ -14,45 +14,45 @@ use crate::sync::{
     wait::{self, Deadline, Sleep},
 };
 
-/// How often a subscriber begins anew where the publisher has overtaken it, before it looks at the time.
+/// The number of times that a subscriber that does not wait tries again, if the publisher has overtaken it.
 const OVERTAKEN: u32 = 100;
 
-/// What a subscriber knows by itself.
+/// What a subscriber keeps in its own memory.
 pub struct Subscriber {
-    /// Where the next message is, or will be, and its offset.
+    /// The position of the next message, present or future, and its offset.
     pub(super) pos: u64,
     offset: usize,
-    /// The number that the next message has if none is missed.
+    /// The number of the next message, if none is missed.
     pub(super) expected: u64,
     missed: u64,
-    /// Its slot, if the publisher waits for it.
-    slot: Option<usize>,
-    /// The processor that the publisher ran on, when it was last looked at.
+    /// Its number, if it is a member.
+    member: Option<usize>,
+    /// The processor that the publisher ran on, as the last message told.
     publisher: Option<u32>,
 }
 
-/// A message that was found and not yet released.
+/// A message that was found, and is not yet released.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pos: u64,
     number: u64,
-    /// Where its bytes begin; they may go round the end of the area.
+    /// The offset of its first byte; its bytes may wrap at the end of the area.
     pub offset: usize,
     pub len: usize,
 }
 
 impl Subscriber {
-    /// Subscribes: with the next message that is published, or with the oldest that is there. In a lossless broadcast
-    /// `slot` is one whose claim the caller has.
+    /// Subscribes from the next message that is published, or from the oldest one that is there. In a lossless broadcast
+    /// `member` is a number whose claim the caller has.
     pub fn join(
         view: View,
-        slot: Option<usize>,
+        member: Option<usize>,
         from_oldest: bool,
     ) -> Result<Subscriber, BroadcastError> {
-        let slot = slot.filter(|_| !view.lossy);
+        let member = member.filter(|_| !view.lossy);
         let mut found = find(view, from_oldest)?;
-        if let Some(slot) = slot {
-            found = enter(view, slot, found, from_oldest).inspect_err(|_| view.leave(slot))?;
+        if let Some(member) = member {
+            found = enter(view, member, found, from_oldest).inspect_err(|_| view.leave(member))?;
         }
         let (pos, expected) = found;
         let mut joined = Subscriber {
@@ -60,24 +60,24 @@ impl Subscriber {
             offset: view.offset(pos),
             expected,
             missed: 0,
-            slot,
+            member,
             publisher: None,
         };
-        joined.say_where(view);
+        joined.announce_cpu(view);
         Ok(joined)
     }
 
-    /// Returns how many messages it has missed so far, between two that it has received.
+    /// Returns the number of messages that it has missed in front of the last one that it has found.
     pub fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// Tells the publisher which processor this one runs on.
-    fn say_where(&mut self, view: View) {
+    /// Tells the publisher which processor the subscriber runs on.
+    fn announce_cpu(&mut self, view: View) {
         #[cfg(not(loom))]
-        if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
+        if let Some(line) = self.member.and_then(|member| view.members.get(member)) {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
-            // Relaxed, both: a hint. The line is written only when there is news.
+            // Relaxed, both: a hint. The line is written only if the processor has changed.
             if line.cpu.load(Relaxed) != cpu {
                 line.cpu.store(cpu, Relaxed);
             }
@@ -86,8 +86,7 @@ impl Subscriber {
         let _ = view;
     }
 
-    /// Receives a message into a buffer that `buffer` gives for its length, waiting for it, and returns its
-    /// length.
+    /// Receives a message into the buffer that `buffer` returns for its length; waits for it. Returns its length.
     #[inline]
     pub fn receive<'b>(
         &mut self,
@@ -101,7 +100,7 @@ impl Subscriber {
         Ok(message.len)
     }
 
-    /// Copies a message and does not release it, otherwise as [`receive`](Subscriber::receive). The copy is whole.
+    /// Copies a message as [`receive`](Subscriber::receive) does, and does not release it. The copy is never torn.
     #[inline]
     pub fn copy<'b>(
         &mut self,
@@ -133,8 +132,8 @@ impl Subscriber {
         }
     }
 
-    /// Waits for a message. In a lossy broadcast it can be overwritten at any time: ask
-    /// [`is_whole`](Subscriber::is_whole) after it was read.
+    /// Waits for a message. In a lossy broadcast it can be overwritten at any time: check
+    /// [`is_whole`](Subscriber::is_whole) after reading it.
     #[inline]
     pub fn peek(
         &mut self,
@@ -142,18 +141,22 @@ impl Subscriber {
         deadline: Deadline,
         peer: impl Fn() -> Peer,
     ) -> Result<Span, BroadcastError> {
-        match self.look(view)? {
-            Some(message) => Ok(message),
-            None => self.wait(view, deadline, peer),
-        }
+        let message = match self.look(view)? {
+            Some(message) => message,
+            None => self.wait(view, deadline, peer)?,
+        };
+        let missed = message.number.wrapping_sub(self.expected);
+        self.missed = self.missed.wrapping_add(missed);
+        self.expected = message.number;
+        Ok(message)
     }
 
-    /// Returns whether what was read of a message before this call is the message.
+    /// Returns whether the bytes that were read before this call are those of the message.
     pub fn is_whole(&self, view: View, message: &Span) -> bool {
         self.is_next(message) && self.is_there(view)
     }
 
-    /// Returns whether a message that was found is the next one still: it was not released.
+    /// Returns whether a message that was found is still the next one: it was not released.
     pub fn is_next(&self, message: &Span) -> bool {
         message.pos == self.pos
     }
@@ -161,28 +164,26 @@ impl Subscriber {
     /// Releases a message.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) {
-        let missed = message.number.wrapping_sub(self.expected);
-        self.missed = self.missed.wrapping_add(missed);
         self.expected = message.number.wrapping_add(1);
         let size = size_of_frame(message.len);
         let before = self.pos;
         self.pos = message.pos.wrapping_add(size as u64);
         self.offset = view.behind(self.offset, size);
-        if let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) {
+        if let Some(line) = self.member.and_then(|member| view.members.get(member)) {
             line.move_on(before, self.pos);
         }
     }
 
-    /// Returns whether what was read before this call at the next message is not overwritten.
+    /// Returns whether the next message was not overwritten before this call.
     #[inline(always)]
     fn is_there(&self, view: View) -> bool {
-        let Some(line) = self.slot.and_then(|slot| view.slots.get(slot)) else {
+        let Some(line) = self.member.and_then(|member| view.members.get(member)) else {
             return is_there(view, self.pos);
         };
-        // The publisher waits for this subscriber, also if it had moved the floor before it saw the bit, until it takes
-        // it for dead. Acquire: see `View::leave`.
+        // The publisher waits for this member until it takes it for dead, even if it had moved `floor` before it saw the
+        // member's bit. Acquire: see `View::leave`.
         fence(Acquire);
-        // Relaxed: the fence orders it. No other thread changes it as long as the publisher waits.
+        // Relaxed: the fence orders it. No other thread changes it while the publisher waits for this member.
         line.pos.load(Relaxed) == self.pos
     }
 
@@ -198,9 +199,9 @@ impl Subscriber {
 
     #[inline(always)]
     fn look_here(&mut self, view: View) -> Result<Seen, BroadcastError> {
-        // Acquire: with the frame's word come its bytes and the number.
+        // Acquire: makes the frame's bytes and number visible.
         let word = view.area.word(self.offset).load(Acquire);
-        // Relaxed: as just said.
+        // Relaxed: the acquire above makes it visible.
         let number = view.area.word(self.offset + NUMBER).load(Relaxed);
         if !self.is_there(view) {
             return Ok(Seen::Overwritten);
@@ -226,7 +227,7 @@ impl Subscriber {
             return Err(BroadcastError::Dropped);
         }
         for _ in 0..OVERTAKEN {
-            // Acquire: with the floor comes the frame there.
+            // Acquire: makes the frame at `floor` visible.
             let floor = view.words.floor.floor.load(Acquire);
             if !is_position(floor) {
                 return Err(BroadcastError::Damaged);
@@ -254,7 +255,7 @@ impl Subscriber {
         if matches!(deadline, Deadline::Now) {
             let gone = peer().check();
             return match look(self) {
-                // It came, and then the publisher went.
+                // The message came, and then the publisher ended.
                 Some(found) => found,
                 None => gone.and(Err(BroadcastError::TimedOut)),
             };
@@ -264,7 +265,7 @@ impl Subscriber {
         }
         let mut sleep = Sleep::until(deadline);
         loop {
-            self.say_where(view);
+            self.announce_cpu(view);
             let pos = self.pos;
             let word = view.area.word(self.offset);
             // Relaxed: `look` looks again.
@@ -278,14 +279,14 @@ impl Subscriber {
                 let sleepers = &view.words.asleep.sleepers;
                 sleepers.sleep(pos, word, seen, &mut sleep, has_news)
             } else {
-                // It cannot announce that it sleeps, and wakes up at the end of its slice.
+                // It cannot announce that it sleeps, so no one wakes it: it looks again at the end of each slice.
                 has_news() || atomic::sleep(word, seen, &mut sleep)
             };
             if let Some(found) = found.or_else(|| look(self)) {
                 return found;
             }
             if let Err(gone) = peer().check() {
-                // What it did last came before it went.
+                // The publisher may have published a message before it ended.
                 return look(self).unwrap_or(Err(gone));
             }
             if !slept {
@@ -295,15 +296,15 @@ impl Subscriber {
     }
 }
 
-/// What is at a position.
+/// What a subscriber finds at its position.
 enum Seen {
     Nothing,
     Message(Span),
-    /// It is before the floor.
+    /// The publisher has overtaken it.
     Overwritten,
 }
 
-/// Returns whether what was read before this call at a position is not overwritten.
+/// Returns whether the frame at a position was not overwritten before this call.
 #[inline(always)]
 fn is_there(view: View, pos: u64) -> bool {
     // Acquire: see `Publisher::raise_floor`.
@@ -317,7 +318,7 @@ fn is_position(pos: u64) -> bool {
     pos.is_multiple_of(LINE as u64) && pos <= u64::MAX / 2
 }
 
-/// Finds where a new subscriber begins, and the number of the message there, or that will be there.
+/// Returns the position where a new subscriber begins, and the number of the message there, present or future.
 fn find(view: View, from_oldest: bool) -> Result<(u64, u64), BroadcastError> {
     let mut from_oldest = from_oldest;
     for _ in 0..OVERTAKEN {
@@ -327,9 +328,9 @@ fn find(view: View, from_oldest: bool) -> Result<(u64, u64), BroadcastError> {
         } else {
             &words.published.tail
         };
-        // Acquire: with the position comes what was published before it.
+        // Acquire: makes visible what was published before the position.
         let pos = begin.load(Acquire);
-        // Acquire: if it counts the frame at the tail already, that frame is seen below.
+        // Acquire: if it counts the frame at `tail` already, the load below sees that frame.
         let next = words.published.next.load(Acquire);
         if !is_position(pos) {
             return Err(BroadcastError::Damaged);
@@ -345,7 +346,7 @@ fn find(view: View, from_oldest: bool) -> Result<(u64, u64), BroadcastError> {
             if word != 0 {
                 return Ok((pos, number));
             }
-            // There is no message: the floor is the tail.
+            // There is no message: `floor` is `tail`.
             from_oldest = false;
             continue;
         }
@@ -356,23 +357,24 @@ fn find(view: View, from_oldest: bool) -> Result<(u64, u64), BroadcastError> {
     Err(BroadcastError::TimedOut)
 }
 
-/// Has the publisher wait for the slot from a position on, or from a later one, if that is overwritten by now.
+/// Makes the subscriber a member from a position on, or from a later one if that is overwritten by now.
 fn enter(
     view: View,
-    slot: usize,
+    member: usize,
     found: (u64, u64),
     from_oldest: bool,
 ) -> Result<(u64, u64), BroadcastError> {
     let mut found = found;
-    let line = view.slots.get(slot).ok_or(BroadcastError::Damaged)?;
-    // Before the bit: the publisher that sees the bit sees the position. The bit of a dead subscriber may be there
-    // already, and the publisher sleep on its position, which may be any: so this one comes from 0.
+    let line = view.members.get(member).ok_or(BroadcastError::Damaged)?;
+    // Stored before the bit, so that a publisher that sees the bit sees the position. The bit of a dead member may be set
+    // already, and the publisher may sleep on its position, whatever it is: so this member moves on from 0, and wakes it.
     line.move_on(0, found.0);
-    // Release: as just said.
-    view.words.members.members.fetch_or(1 << slot, AcqRel);
-    // SeqCst: the publisher sees the bit, or this thread sees the floor; see the module.
+    // Release: orders the store of the position before that of the bit.
+    view.words.joined.joined.fetch_or(1 << member, AcqRel);
+    // SeqCst: the publisher sees the bit, or this thread sees `floor`; see the module.
     fence(SeqCst);
-    // One more time for a floor that was on its way. Others follow only if another program writes there.
+    // The second round is for a publisher that was just moving `floor`. More are needed only if another program writes
+    // there.
     for _ in 0..OVERTAKEN {
         if is_there(view, found.0) {
             return Ok(found);
@@ -384,8 +386,8 @@ fn enter(
     Err(BroadcastError::Damaged)
 }
 
-/// Goes over frames that are committed behind a tail that the publisher has not stored yet. `None` if it was
-/// faster.
+/// Passes frames that are committed behind `tail`, which the publisher has not stored yet. `None` if the publisher has
+/// overwritten one.
 fn pass_committed(
     view: View,
     mut pos: u64,
@@ -409,13 +411,13 @@ fn pass_committed(
     }
 }
 
-impl Slot {
-    /// Stores the position up to which this subscriber has released messages, and wakes the publisher if it waits for a
-    /// position behind `before` and not behind the new one. A subscriber passes each position once, so it wakes the
-    /// publisher once, and need not clear the wish.
+impl MemberWords {
+    /// Stores the position up to which the member has released messages, and wakes the publisher if it waits for a position
+    /// behind `before` and up to `pos`. A member passes each position once, so it wakes the publisher once, and need
+    /// not clear `wanted`.
     #[inline(always)]
     fn move_on(&self, before: u64, pos: u64) {
-        // Release: the publisher may write where this thread has read.
+        // Release: orders this thread's reads before the publisher's writes.
         self.pos.store(pos, Release);
         light_barrier();
         // Relaxed: ordered by the barriers, see `Publisher::wait_for`.

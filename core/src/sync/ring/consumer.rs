@@ -15,52 +15,51 @@ use crate::sync::{
     wait::{self, Deadline, Sleep},
 };
 
-/// How many PAUSEs the receiver makes before it looks again, after a message that was there when it
-/// was asked for: looking takes the line away from the sender, who is about to write the next one.
+/// The number of PAUSE instructions before the receiver looks again, after a message for which it did not have to wait:
+/// each look takes the cache line away from the sender, which is about to write the next message.
 const STREAM: u32 = 16;
 
-/// How often the receiver looks, a PAUSE apart, before it takes the trouble to find out where the
-/// sender runs and how to wait for it.
+/// The number of looks, a PAUSE apart, before the receiver finds out where the sender runs and how to wait for it.
 const SOON: u32 = 16;
 
-/// How often a receiver that does not wait tries again, when the sender has dropped the message that it
-/// was reading.
+/// The number of times that a receiver that does not wait tries again, if the sender has dropped the message that it was
+/// reading.
 const OVERTAKEN: u32 = 100;
 
-/// How far behind the messages that it takes a receiver clears lines, at most: they are still in its cache then, and
-/// the sender does not look at them yet. In bytes.
+/// The largest distance between the last released message and the lines that the receiver clears, in bytes: so close, the
+/// lines are still in its cache, and so far, the sender does not use them yet.
 const DISTANCE: usize = 2048;
 
-/// What the receiver knows by itself.
+/// What the receiver keeps in its own memory.
 pub struct Consumer {
-    /// Where the next message is, or will be, and its offset.
+    /// The position of the next message, present or future, and its offset.
     pos: u64,
     offset: usize,
-    /// Up to where lines are clear, and up to where they were freed.
+    /// The positions up to which lines are cleared, and up to which they are freed.
     cleared: u64,
-    given: u64,
-    /// How far behind it clears lines, and how many it frees at a time, in bytes.
+    freed: u64,
+    /// The distance behind `pos` at which it clears lines, and how much it frees at a time, in bytes.
     distance: u64,
     step: u64,
-    /// Where it stood after the last message that it had to wait for.
+    /// The position behind the last message for which it had to wait.
     waited: u64,
-    /// The processor that the sender ran on, when its messages last changed.
+    /// The processor that the sender ran on, as the last new word told.
     sender: Option<u32>,
     known: Known,
 }
 
-/// The word of the last short message, and what it says. Most messages are as long as the one before
-/// them; and whether it is the same word again is something that the processor guesses, so that it
-/// copies the message, and goes on to the next, while the word is still on its way.
+/// The word of the last short message, and what it stands for. Most messages are as long as the one before. The processor
+/// predicts that the word is the same again: it copies the message, and goes on to the next, before the word has
+/// arrived from the sender's cache.
 struct Known {
     word: u64,
     len: usize,
-    /// Of the frame.
+    /// The size of its frame in bytes.
     size: usize,
 }
 
 impl Known {
-    /// What no frame has.
+    /// Values that no frame has.
     const NONE: Known = Known {
         word: 0,
         len: 0,
@@ -68,16 +67,16 @@ impl Known {
     };
 }
 
-/// A message that was found and not yet released.
+/// A message that was found, and is not yet released.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pos: u64,
-    /// Where its bytes begin.
+    /// The offset of its first byte.
     pub offset: usize,
     pub len: usize,
-    /// The bytes of its frame.
+    /// The size of its frame in bytes.
     size: usize,
-    /// Its sender still writes it.
+    /// Whether its sender is still writing it.
     begun: bool,
 }
 
@@ -85,52 +84,52 @@ pub struct Span {
 struct Progress {
     /// The frame's first word.
     word: u64,
-    /// In bytes.
+    /// The number of bytes that are written.
     written: usize,
 }
 
 impl Span {
-    /// Returns whether its bytes go round the end of the ring.
-    pub fn goes_round(&self, view: View) -> bool {
-        view.goes_round(self.offset, self.len)
+    /// Returns whether its bytes wrap at the end of the ring.
+    pub fn wraps(&self, view: View) -> bool {
+        view.wraps(self.offset, self.len)
     }
 }
 
 impl Consumer {
-    /// Begins where the last receiver ended, and frees what that one had taken and not freed.
+    /// Begins where the last receiver ended, and frees the lines that it had released and not freed.
     pub fn find(view: View) -> Consumer {
         let receiver = &view.words.receiver;
-        // Acquire, both: pair with the releases in `release` and `give_back` of the last receiver. No ring has moved
-        // so many bytes that a bit is lost here; so no sum of positions overflows.
+        // Acquire, both: pair with the releases in `release` and `free_cleared` of the last receiver. No ring ever moves
+        // enough bytes to need the highest bit; without it, no sum of positions overflows.
         let head = receiver.head.load(Acquire) & (u64::MAX >> 1);
-        let taken = receiver.taken.load(Acquire);
-        let is_possible = !view.drops && (head..=view.limit(head)).contains(&taken);
-        let pos = if is_possible { taken } else { head };
+        let released = receiver.released.load(Acquire);
+        let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
+        let pos = if is_possible { released } else { head };
         let step = lag(view.capacity) / 2;
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
             cleared: head,
-            given: head,
+            freed: head,
             distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
             step: step as u64,
             waited: pos,
             sender: None,
             known: Known::NONE,
         };
-        head.say_where(view);
-        head.give_all_back(view);
+        head.announce_cpu(view);
+        head.free_all(view);
         // The last receiver may have been killed between moving `head` and waking the sender.
         head.wake_sender(view);
         head
     }
 
-    /// Tells the sender which processor this one runs on.
-    fn say_where(&mut self, view: View) {
+    /// Tells the sender which processor the receiver runs on.
+    fn announce_cpu(&mut self, view: View) {
         #[cfg(not(loom))]
         {
             let cpu = crate::sys::cpu().map_or(0, |cpu| cpu.saturating_add(1));
-            // Relaxed, both: a hint. The line is written only when there is news.
+            // Relaxed, both: a hint. The line is written only if the processor has changed.
             if view.words.receiver.cpu.load(Relaxed) != cpu {
                 view.words.receiver.cpu.store(cpu, Relaxed);
             }
@@ -139,8 +138,8 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Receives a short message that is there, if the buffer has room for it: what happens most
-    /// often, and nothing else. Its length.
+    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer: the most frequent case alone.
+    /// Returns its length.
     #[inline(always)]
     pub fn receive_short(&mut self, view: View, buffer: Buffer) -> Option<usize> {
         if view.drops {
@@ -154,20 +153,19 @@ impl Consumer {
         self.release(view, message).then_some(message.len)
     }
 
-    /// Returns whether there is no message, so that a try is in vain. False if only a longer look can
-    /// tell.
+    /// Returns whether there is certainly no message. If false, `receive` has to look.
     #[inline(always)]
     pub fn finds_nothing(&self, view: View) -> bool {
-        // Relaxed: nothing is read but the word.
+        // Relaxed: the caller reads nothing but the word.
         !view.drops && view.area.word(self.offset).load(Relaxed) == 0
     }
 
-    /// The same as `receive_short`, for a message that comes at once.
+    /// Receives a message as `receive_short` does, if it arrives within a few looks.
     #[inline(always)]
     pub fn receive_soon(&mut self, view: View, buffer: Buffer) -> Option<usize> {
         let word = view.area.word(self.offset);
         if self.pos != self.waited {
-            // The last message was there when it was asked for, and more will come.
+            // The receiver did not have to wait for the last message, so more will come.
             (0..STREAM).for_each(|_| core::hint::spin_loop());
         }
         for look in 0..SOON {
@@ -186,7 +184,7 @@ impl Consumer {
         None
     }
 
-    /// Whether looking is in vain, because the sender cannot run at the same time.
+    /// Returns whether the sender cannot run at the same time, so that looking again is useless.
     fn shares_cpu_with_sender(&self) -> bool {
         #[cfg(not(loom))]
         {
@@ -196,7 +194,7 @@ impl Consumer {
         false
     }
 
-    /// Receives a message into a buffer, waiting for it, and says how long it is.
+    /// Receives a message into a buffer; waits for it. Returns its length.
     #[cold]
     #[inline(never)]
     pub fn receive(
@@ -215,7 +213,7 @@ impl Consumer {
             let whole = if message.begun {
                 self.copy_begun(view, message, buffer, deadline, &peers)?
             } else {
-                view.area.read_round(message.offset, buffer);
+                view.area.read_wrapping(message.offset, buffer);
                 true
             };
             if whole && self.release(view, message) {
@@ -247,13 +245,13 @@ impl Consumer {
         }
     }
 
-    /// The message at the head, if it is a short one and there.
+    /// Returns the next message, if it is there and short.
     #[inline(always)]
     fn next(&mut self, view: View) -> Option<Span> {
         if view.drops {
             self.follow(view);
         }
-        // Acquire: with the frame's word come its bytes.
+        // Acquire: makes the frame's bytes visible.
         let word = view.area.word(self.offset).load(Acquire);
         if word != self.known.word {
             self.learn(word)?;
@@ -269,7 +267,7 @@ impl Consumer {
         })
     }
 
-    /// Gets to know another word, if it is a short message's.
+    /// Stores another word as the known one, if it is that of a short message.
     #[cold]
     fn learn(&mut self, word: u64) -> Option<()> {
         let Frame { len, size, .. } = Frame::parse_message(word)?;
@@ -289,10 +287,10 @@ impl Consumer {
         }
     }
 
-    /// The message at the head, of whatever length, and perhaps begun only. Passes over gaps.
+    /// Returns the next message, of any length, and perhaps only begun. Passes over gaps.
     fn look(&mut self, view: View) -> Result<Option<Span>, Damaged> {
-        // There is one for each long message whose sender died; and senders may write on, and die, where this has
-        // passed. But not again and again.
+        // There is a gap for each long message whose sender died. While this loop runs, other senders may add gaps and
+        // die, but not without end.
         let most = 2 * (view.room() / PIECE + 2);
         let mut gaps = most;
         loop {
@@ -318,10 +316,10 @@ impl Consumer {
         }
     }
 
-    /// Goes to where the sender has moved `head`, and says whether it has.
+    /// Goes on at `head` if the sender has moved it. Returns whether it has.
     #[inline]
     fn follow(&mut self, view: View) -> bool {
-        // Acquire: with it comes what the sender did before.
+        // Acquire: makes visible what the sender did before.
         let pos = view.words.receiver.head.load(Acquire);
         let moved = pos != self.pos;
         if moved {
@@ -331,7 +329,7 @@ impl Consumer {
         moved
     }
 
-    /// Whether the sender has moved `head`, so that what was read may be anything.
+    /// Returns whether the sender has moved `head`, so that the bytes read are arbitrary.
     #[inline]
     fn was_overtaken(&self, view: View) -> bool {
         if !view.drops {
@@ -343,23 +341,23 @@ impl Consumer {
         view.words.receiver.head.load(Relaxed) != self.pos
     }
 
-    /// Returns whether a message that was found is still the first one. In a ring that drops the oldest
-    /// the sender may have dropped it; `release` then fails.
+    /// Returns whether a message that was found is still the next one. In a ring that drops the oldest message it is
+    /// true: the sender may have dropped the message, and `release` then fails.
     pub fn is_first(&self, view: View, message: &Span) -> bool {
-        // Relaxed: this end has stored it, or another one has at any time since.
-        view.drops || view.words.receiver.taken.load(Relaxed) == message.pos
+        // Relaxed: this end has stored the value, or a later receiver has, at any time.
+        view.drops || view.words.receiver.released.load(Relaxed) == message.pos
     }
 
-    /// Releases a message. Returns false if the sender has dropped it, so that what was read of it may be anything.
+    /// Releases a message. Returns false if the sender has dropped it, so that the bytes read are arbitrary.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
         let receiver = &view.words.receiver;
         let next = message.pos.wrapping_add(message.size as u64);
-        let given = self.given;
+        let freed = self.freed;
         if view.drops {
             // Acquire: see `Producer::drop_oldest`.
             fence(Acquire);
-            // Release: the sender may write where this process has read. Acquire: as in `follow`.
+            // Release: orders the reads before the sender's writes to the same bytes. Acquire: as in `follow`.
             if receiver
                 .head
                 .compare_exchange(message.pos, next, AcqRel, Relaxed)
@@ -368,8 +366,8 @@ impl Consumer {
                 return false;
             }
         } else {
-            // Release: a receiver that follows this one, if it is killed, has received what this one has.
-            receiver.taken.store(next, Release);
+            // Release: pairs with the acquire in `find` of a receiver that follows this one.
+            receiver.released.store(next, Release);
         }
         self.pos = next;
         self.offset += message.size;
@@ -377,24 +375,24 @@ impl Consumer {
             self.offset -= view.room();
         }
         if view.drops {
-            return true; // its sender does not wait
+            return true; // the sender does not wait
         }
         if next.wrapping_sub(self.cleared) > self.distance {
             self.clear_up_to(view, next.wrapping_sub(self.distance));
-            if self.cleared.wrapping_sub(self.given) >= self.step {
-                self.give_back(view);
+            if self.cleared.wrapping_sub(self.freed) >= self.step {
+                self.free_cleared(view);
             }
         }
-        self.answer(view, given);
+        self.wake_if_wanted(view, freed);
         true
     }
 
-    /// Clears lines that were taken.
+    /// Clears released lines.
     #[inline(always)]
     fn clear_up_to(&mut self, view: View, to: u64) {
-        // Release: `taken` is stored before the first line is cleared. A sender that follows a dead one and finds 0
-        // in such a line (its load is an acquire) sees that the line was taken, and so is not the ring's end. A
-        // receiver that follows this one, if it is killed, never looks for a message in a line that was cleared.
+        // Release: orders the store of `released` before the stores of 0. A sender that follows a dead one and finds 0
+        // in such a line (by an acquire load) sees `released` beyond it, and does not take the line for the end. A
+        // receiver that follows this one never looks for a message in a line that was cleared.
         fence(Release);
         view.clear(self.cleared, to);
         self.cleared = to;
@@ -402,51 +400,51 @@ impl Consumer {
 
     /// Gives the cleared lines back to the sender.
     #[inline(always)]
-    fn give_back(&mut self, view: View) {
-        self.given = self.cleared;
-        // Release: the sender may write where this process has read, and sees the lines cleared.
-        view.words.receiver.head.store(self.given, Release);
+    fn free_cleared(&mut self, view: View) {
+        self.freed = self.cleared;
+        // Release: orders the reads and the clearing before the sender's writes to the same lines.
+        view.words.receiver.head.store(self.freed, Release);
     }
 
-    /// Frees all that was taken, and wakes the sender if it waits for that.
+    /// Frees all released lines, and wakes the sender if it waits for them.
     #[cold]
-    pub fn give_all_back(&mut self, view: View) {
+    pub fn free_all(&mut self, view: View) {
         if !view.drops {
-            let given = self.given;
-            self.publish_taken(view);
-            self.answer(view, given);
+            let freed = self.freed;
+            self.free_released(view);
+            self.wake_if_wanted(view, freed);
         }
     }
 
-    fn publish_taken(&mut self, view: View) {
-        if self.given != self.pos {
+    fn free_released(&mut self, view: View) {
+        if self.freed != self.pos {
             self.clear_up_to(view, self.pos);
-            self.give_back(view);
+            self.free_cleared(view);
         }
     }
 
-    /// Wakes the sender if it waits for a position that lies behind `given`, where `head` was before this call of the
-    /// receiver, and not behind what was taken. The receiver passes each position once, so it wakes a sender once.
+    /// Wakes the sender if it waits for a position behind `freed`, which `head` was before this call of the receiver, and
+    /// up to `pos`. The receiver passes each position once, so it wakes a sender once.
     #[inline(always)]
-    fn answer(&mut self, view: View, given: u64) {
+    fn wake_if_wanted(&mut self, view: View, freed: u64) {
         light_barrier();
         // Relaxed: ordered by the barriers, see `sleep_until_room`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
-        // From 0 on: how far behind the first position that was not freed.
-        let behind = wanted.wrapping_sub(given).wrapping_sub(1);
-        if behind < self.pos.wrapping_sub(given) {
-            self.serve_sender(view);
+        // Counts from 0 at the first position behind `freed`.
+        let behind = wanted.wrapping_sub(freed).wrapping_sub(1);
+        if behind < self.pos.wrapping_sub(freed) {
+            self.free_and_wake(view);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn serve_sender(&mut self, view: View) {
-        self.publish_taken(view);
+    fn free_and_wake(&mut self, view: View) {
+        self.free_released(view);
         self.wake_sender(view);
     }
 
-    /// Waits for a message: one that is complete, or that is begun if that will do.
+    /// Waits for a message that is complete, or, if `begun_will_do`, only begun.
     #[cold]
     #[inline(never)]
     fn wait(
@@ -466,7 +464,7 @@ impl Consumer {
             None if matches!(deadline, Deadline::Now) => {
                 let gone = peers().check();
                 match look(self) {
-                    // It came, and then they went.
+                    // The message came, and then the senders ended.
                     Some(found) => found?,
                     None => return gone.and(Err(RingError::TimedOut)),
                 }
@@ -488,9 +486,9 @@ impl Consumer {
             return Ok(found?);
         }
         let mut sleep = Sleep::until(deadline);
-        self.give_all_back(view);
+        self.free_all(view);
         loop {
-            self.say_where(view);
+            self.announce_cpu(view);
             let (pos, offset) = (self.pos, self.offset);
             let word = view.area.word(offset);
             // Relaxed: `look` looks again.
@@ -505,7 +503,7 @@ impl Consumer {
                 return Ok(found?);
             }
             if let Err(gone) = peers().check() {
-                // What they did last came before they went.
+                // The senders may have sent a message before they ended.
                 return look(self).map_or(Err(gone), |found| Ok(found?));
             }
             if !slept {
@@ -514,8 +512,8 @@ impl Consumer {
         }
     }
 
-    /// Copies a message while its sender still writes it. Returns false if the sender has dropped the
-    /// message, or died before its end.
+    /// Copies a message while its sender is still writing it. Returns false if the message no longer exists: the sender
+    /// has dropped it, or died before it was complete.
     #[cold]
     #[inline(never)]
     fn copy_begun(
@@ -534,7 +532,7 @@ impl Consumer {
             };
             let new = written.saturating_sub(copied);
             if let Some(part) = buffer.part(copied, new) {
-                view.area.read_round(message.offset + copied, part);
+                view.area.read_wrapping(message.offset + copied, part);
                 copied += new;
             }
             if copied == buffer.len() {
@@ -544,8 +542,8 @@ impl Consumer {
         }
     }
 
-    /// Waits until more than `copied` bytes of a begun message are written, or it is no longer a message.
-    /// May return early. `word`: the frame's first word, as it was before.
+    /// Waits until more than `copied` bytes of a begun message are written, or the message no longer exists. May return
+    /// early. `word`: the frame's first word, as loaded before.
     fn wait_for_more(
         &self,
         view: View,
@@ -581,7 +579,7 @@ impl Consumer {
         }
     }
 
-    /// Returns how much of a begun message is written; `None` if it is no longer a message.
+    /// Returns how much of a begun message is written; `None` if the message no longer exists.
     fn progress(&self, view: View, message: Span) -> Option<Progress> {
         if view.drops && self.was_overtaken(view) {
             return None;
@@ -595,7 +593,7 @@ impl Consumer {
             _ if frame.len != message.len => return None,
             FrameKind::Done => message.len,
             FrameKind::Begun => {
-                // Acquire: pairs with the release of the number, so that so many bytes are visible.
+                // Acquire: pairs with the release of the number, and makes that many bytes visible.
                 let written = view.area.word(frame_offset + WORD).load(Acquire) as usize;
                 // The last byte is complete only with "done".
                 written.min(message.len.saturating_sub(1)) & !(WORD - 1)
@@ -605,7 +603,7 @@ impl Consumer {
         Some(Progress { word, written })
     }
 
-    /// Wakes the sender that sleeps until there is room, if one does: there is room, or other news for it.
+    /// Wakes the sender if it sleeps until there is room: there is room, or it must check the receiver's role.
     #[cold]
     pub fn wake_sender(&self, view: View) {
         atomic::wake(&view.words.receiver.head);
@@ -620,7 +618,7 @@ mod tests {
         ring::{RingWords, frame::processor},
     };
 
-    /// Returns what the receiver finds where there are gaps of so many lines, one behind the other.
+    /// Returns what the receiver finds in a ring with gaps of these numbers of lines.
     fn look_at(gaps: &[usize]) -> Result<Option<Span>, Damaged> {
         let room = (gaps.iter().sum::<usize>() + 1) * LINE;
         let mut memory = vec![0_u64; room / WORD];

@@ -1,47 +1,46 @@
-//! How messages lie in a ring: in frames, one behind the other, each of which begins on a line of the cache.
+//! The layout of messages in a ring: in frames, one behind the other, each of which begins a cache line.
 //!
 //! ```text
 //!  63        48 47                       3 2    0
 //! ┌────────────┬──────────────────────────┬──────┐
-//! │ processor  │ length of the message    │ kind │   0: nothing here yet
+//! │ processor  │ length of the message    │ kind │   0: no frame yet
 //! └────────────┴──────────────────────────┴──────┘
 //! ```
 //!
 //! A frame begins with this word. The message follows, and the rest of its last line is unused. Storing the
-//! word commits the message, so a message of up to 56 bytes moves one line from one processor to the other.
+//! word commits the message, so a message of up to 56 bytes moves a single line between the processors.
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// A message.
     Message,
-    /// Nothing: the rest of the ring up to its end, or a message whose sender died before its end.
+    /// Nothing: a message whose sender died before it was complete.
     Gap,
-    /// A long message that is being written. Behind this word comes another one: how many bytes are
-    /// there.
+    /// A long message that its sender is still writing. A second word follows: the number of bytes that are written.
     Begun,
     /// A long message that is complete.
     Done,
 }
 
-/// A frame's first word, taken apart.
+/// A frame, decoded from its first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub kind: FrameKind,
-    /// Of the message, in bytes.
+    /// The length of the message in bytes.
     pub len: usize,
-    /// Of the whole frame, in bytes.
+    /// The size of the frame in bytes.
     pub size: usize,
 }
 
-/// A word that is no frame, or one that is longer than there is room.
+/// A word that is not a frame's, or is that of a frame that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
 /// The size of a word.
 pub const WORD: usize = 8;
 
-/// The size of a line of the cache, in bytes: frames are multiples of it.
+/// The size of a cache line in bytes. Frames are multiples of it.
 #[cfg(not(loom))]
 pub const LINE: usize = 64;
 #[cfg(loom)]
@@ -63,7 +62,7 @@ impl Frame {
         Frame { kind, len, size }
     }
 
-    /// Returns what a word says, other than 0, for a frame of at most `most` bytes.
+    /// Returns the frame of at most `most` bytes that a word stands for. The word 0 is an error.
     #[inline(always)]
     pub fn parse(word: u64, most: usize) -> Result<Frame, Damaged> {
         let kind = match word & KIND {
@@ -77,13 +76,13 @@ impl Frame {
         (frame.size <= most).then_some(frame).ok_or(Damaged)
     }
 
-    /// The same for a short message; `None` is anything else.
+    /// Returns the frame of a short message; `None` if the word is another one.
     pub fn parse_message(word: u64) -> Option<Frame> {
         let frame = Frame::parse(word, usize::MAX).ok()?;
         (frame.kind == FrameKind::Message).then_some(frame)
     }
 
-    /// The word for it, with the [`processor`] that its sender runs on.
+    /// Returns the first word, with the [`processor`] that the sender runs on.
     #[inline(always)]
     pub fn word(self, processor: u64) -> u64 {
         let kind = match self.kind {
@@ -95,7 +94,7 @@ impl Frame {
         processor | (self.len as u64) << LEN_SHIFT | kind
     }
 
-    /// Where its bytes begin.
+    /// Returns the offset of the message in the frame.
     #[inline(always)]
     pub fn header(self) -> usize {
         self.kind.header()
@@ -103,7 +102,7 @@ impl Frame {
 }
 
 impl FrameKind {
-    /// The bytes in front of the message's own.
+    /// Returns the number of bytes in front of the message.
     #[inline(always)]
     fn header(self) -> usize {
         match self {
@@ -113,12 +112,12 @@ impl FrameKind {
     }
 }
 
-/// A processor as a frame's word has it: one more than its number, so that 0 is "unknown".
+/// Returns a processor in the form of a frame's word: its number plus 1, so that 0 is "unknown".
 pub fn processor(cpu: Option<u32>) -> u64 {
     cpu.map_or(0, |cpu| u64::from(cpu.min(0xfffe)) + 1) << CPU_SHIFT
 }
 
-/// The processor that a frame's sender ran on.
+/// Returns the processor that a frame's sender ran on.
 #[inline(always)]
 pub fn sender_cpu(word: u64) -> Option<u32> {
     ((word >> CPU_SHIFT) as u32).checked_sub(1)
@@ -140,7 +139,10 @@ mod tests {
                 for cpu in [None, Some(0), Some(5), Some(0xfffe)] {
                     let frame = Frame::new(kind, len);
                     let word = frame.word(processor(cpu));
-                    assert_ne!(word as u32, 0, "the lower half tells it from nothing");
+                    assert_ne!(
+                        word as u32, 0,
+                        "a futex tells the word from 0 by its lower half"
+                    );
                     assert_eq!(frame.size % LINE, 0);
                     assert_eq!(Frame::parse(word, usize::MAX), Ok(frame));
                     assert_eq!(Frame::parse(word, frame.size - 1), Err(Damaged));

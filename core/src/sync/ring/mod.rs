@@ -1,43 +1,43 @@
 //! The ring of messages: one end sends, the other receives, without a lock between them.
 //!
 //! ```text
-//!      head      cleared   taken                 tail              reserved          limit
+//!      head      cleared   released              tail              reserved          limit
 //!       ▼           ▼        ▼                     ▼                  ▼                ▼
 //! ┌─────┬───────────┬────────┬──────┬───────┬──────┬──────────────────┬────────────────┬─┐
-//! │free │ cleared   │ to be  │frame │ frame │frame │ being written    │ free           │ │
+//! │free │ cleared   │ not    │frame │ frame │frame │ being written    │ free           │ │
 //! │     │           │ cleared│      │       │      │                  │                │ │
 //! └─────┴───────────┴────────┴──────┴───────┴──────┴──────────────────┴────────────────┴─┘
 //! ```
 //!
 //! The sender writes a message, and then the first word of its frame, which commits it (see `frame`). The
-//! receiver looks at the word where the next frame will be. Neither looks at a word that the other writes for
-//! each message: a line that is read by both is what costs time.
+//! receiver polls the word where the next frame will begin. Neither end polls a word that the other writes for
+//! each message: a cache line that both use is what costs time.
 //!
 //! # The invariant
 //!
 //! *Each line from `tail` up to the limit, one ring behind `head`, begins with 0*: so the sender need not write
-//! a 0 behind a frame before it commits it. Who sees to that:
+//! a 0 behind a frame before it commits it. Both ends maintain this:
 //!
-//! - The receiver clears the first word of each line that it has taken, some lines behind, and then gives the
-//!   lines back by moving `head`. It has said before that it has taken them, in `taken`. The receiver that
-//!   follows one that was killed goes on at `taken`, and clears what lies between `head` and there once more.
-//! - The sender says in `reserved` how far it writes before it writes into a line other than that of the next
-//!   frame's first word. The sender that follows one that was killed clears up to there; and so does one that
-//!   gives up what it has reserved.
+//! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
+//!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
+//!   `released`, and clears the lines between `head` and `released` once more.
+//! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
+//!   will write. The sender that follows a killed one clears the lines up to there; so does a sender that aborts what
+//!   it has reserved.
 //!
-//! A ring that drops the oldest message has another invariant, as there the sender takes messages, too: *the
-//! line at `tail` begins with 0*. Its sender writes the 0 behind a frame before it commits that. There `head` is
+//! A ring that drops the oldest message has another invariant, because there the sender releases messages, too: *the
+//! line at `tail` begins with 0*. Its sender writes the 0 behind a frame before it commits the frame. `head` is then
 //! the only position of the receiver, and both ends move it.
 //!
 //! # Room
 //!
-//! The receiver keeps lines back, those that it has not cleared and those that it has not told of. They are never
-//! more than [`lag`]; by so much is the ring larger than the longest message. So an empty ring takes a message of
-//! its whole capacity, whatever was received before.
+//! The receiver holds lines back: those that are released but not cleared, and those that are cleared but not freed.
+//! They are never more than [`lag`], and the ring is larger than the longest message by that much. So an empty ring
+//! takes a message of its whole capacity, whatever was received before.
 //!
-//! Positions count bytes ever written, and never wrap; a position's offset is what is left of it modulo the room.
-//! A message goes round the end of the ring: it is copied in two parts. Nothing that is read from the segment is
-//! trusted: an offset stays inside the area whatever it was made from, and a word that no sender writes is an error.
+//! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.
+//! The bytes of a message may wrap at the end of the ring: they are then copied in two parts. Nothing that is read from
+//! the segment is trusted: every offset is reduced to one inside the area, and a word that no sender writes is an error.
 
 mod consumer;
 mod frame;
@@ -58,7 +58,7 @@ pub use producer::Producer;
 
 use frame::{Frame, FrameKind, LINE};
 
-/// What lies beside the frames. Each part has lines of its own, by who writes it.
+/// The words beside the frames. Those of each writer have cache lines of their own.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 pub struct RingWords {
@@ -70,12 +70,12 @@ pub struct RingWords {
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct SenderWords {
-    /// Where the next frame goes, or a little before that if the sender died.
+    /// Where the next frame goes; after the death of a sender, perhaps an earlier position.
     tail: AtomicU64,
-    /// How far the sender may have written behind the tail.
+    /// The position up to which the sender may have written behind `tail`.
     reserved: AtomicU64,
-    /// Not 0 while it may have written there, without being about to commit it.
-    unclear: AtomicU64,
+    /// Not 0 while the sender may have written there what it may never commit.
+    dirty: AtomicU64,
     /// How many messages were dropped to make room.
     dropped: AtomicU64,
 }
@@ -83,47 +83,45 @@ struct SenderWords {
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct ReceiverWords {
-    /// Up to where lines were freed.
+    /// The position up to which lines are freed.
     head: AtomicU64,
-    /// Where the first message begins that was not released.
-    taken: AtomicU64,
+    /// The position up to which messages are released.
+    released: AtomicU64,
     /// The processor that the receiver runs on, plus 1.
     cpu: AtomicU32,
 }
 
-/// Written by those who go to sleep.
+/// Written by threads that go to sleep.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct AsleepWords {
-    /// Receivers, on the word at the tail.
+    /// Receivers, which sleep on the word at `tail`.
     receivers: Sleepers,
-    /// The position up to which the sender that slept last wanted lines to be free. Only a sender writes it.
+    /// The position up to which the sender that slept last wanted lines to be freed. Only a sender writes it.
     wanted: AtomicU64,
 }
 
 impl RingWords {
-    /// Returns how many bytes are in use, if the words are right. `drops`: as in [`View`].
+    /// Returns the number of bytes in use, if the words are intact. `drops`: as in [`View`].
     pub fn used(&self, drops: bool) -> u64 {
         let first = if drops {
             &self.receiver.head
         } else {
-            &self.receiver.taken
+            &self.receiver.released
         };
-        // Acquire, all: a message that is counted may be looked at.
+        // Acquire, all: the caller may look at a message that is counted.
         let first = first.load(Acquire).max(self.receiver.head.load(Acquire));
         let tail = self.sender.tail.load(Acquire);
         tail.saturating_sub(first)
     }
 
-    /// Makes the words what a sender leaves that is killed after it has stored a frame's word and before it has stored
-    /// `tail`.
+    /// Sets the words to what a killed sender leaves: it has stored a frame's word, and not yet `tail`.
     #[cfg(loom)]
     pub fn forget_last_tail(&self) {
         self.sender.tail.store(0, Relaxed);
     }
 
-    /// Makes the words what a receiver leaves that is killed after it has stored `taken`, which was before, and before
-    /// it gives anything back.
+    /// Sets the words to what a killed receiver leaves: it has stored `released`, and freed nothing.
     #[cfg(loom)]
     pub fn forget_head(&self) {
         self.receiver.head.store(0, Relaxed);
@@ -135,8 +133,8 @@ impl RingWords {
     }
 }
 
-/// A message above this is published in pieces of this size, so that the receiver copies the
-/// first while the sender still writes the next. In bytes.
+/// A longer message is sent in pieces of this size, so that the receiver copies one piece while the sender writes the
+/// next. In bytes.
 #[cfg(not(loom))]
 const PIECE: usize = 16 << 10;
 #[cfg(loom)]
@@ -153,15 +151,15 @@ pub struct View<'a> {
     pub drops: bool,
 }
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
     TimedOut,
-    /// The other side has ended properly, and there is nothing left to receive.
+    /// The other side has released its role, and there is nothing left to receive.
     Closed,
     /// The other side died.
     PeerDied,
-    /// The message has so many bytes: more than the ring, or the buffer, can take.
+    /// The message, of this length in bytes, is longer than the capacity or the buffer.
     TooLong(usize),
     Damaged,
 }
@@ -169,11 +167,11 @@ pub enum RingError {
 /// What is known of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// A process is there, or none has come yet.
+    /// A process has the role, or none has taken it yet.
     Expected,
-    /// All have ended properly.
+    /// All have released their roles.
     Gone,
-    /// All are gone, and one of them died.
+    /// All are gone, and at least one of them died.
     Died,
 }
 
@@ -193,14 +191,14 @@ impl Peers {
     }
 }
 
-/// Returns the bytes that a ring needs for messages of at most so many bytes: the longest one, the lines that the
-/// receiver may keep back, and the line behind them. `None` if no ring is as large.
+/// Returns the number of bytes that a ring of this capacity needs: the frame of the longest message, the lines that the
+/// receiver may hold back, and one line that is always 0. `None` if no ring is as large.
 pub fn room_for(capacity: usize) -> Option<usize> {
     let longest = Frame::new(FrameKind::Begun, capacity).size;
     (capacity <= LEN_MAX).then(|| longest + lag(capacity) + LINE)
 }
 
-/// Returns how many bytes the receiver may keep back at most.
+/// Returns the largest number of bytes that the receiver holds back.
 fn lag(capacity: usize) -> usize {
     if cfg!(loom) {
         return 2 * LINE;
@@ -219,13 +217,13 @@ impl View<'_> {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
-    /// Returns whether so many bytes at an offset go round the end of the ring.
-    pub fn goes_round(&self, offset: usize, len: usize) -> bool {
+    /// Returns whether `len` bytes at an offset wrap at the end of the ring.
+    pub fn wraps(&self, offset: usize, len: usize) -> bool {
         len > self.room().saturating_sub(offset)
     }
 
-    /// Returns how far frames may go that begin at `head` or later: the line behind them begins with 0, so that the
-    /// receiver finds an end.
+    /// Returns the limit of the frames with this `head`: one line less than the room, so that the line behind the last
+    /// frame begins with 0 and the receiver finds an end.
     #[inline(always)]
     fn limit(&self, head: u64) -> u64 {
         head.saturating_add((self.room() - LINE) as u64)
@@ -237,33 +235,33 @@ impl View<'_> {
         Frame::new(FrameKind::Begun, self.capacity).size as u64
     }
 
-    /// Returns how far a sender may write frames, with this `head`: so far that those that are not released have at
-    /// most the size of that of the longest message. What the receiver has released and not freed does not
-    /// count, except while it is about to free more than [`lag`].
+    /// Returns the position up to which a sender may write frames, with this `head`: the unreleased frames together are
+    /// at most as large as that of the longest message. Lines that are released and not freed do not count, unless
+    /// they are more than `lag`, which they are only until the receiver frees them.
     fn room_end(&self, head: u64) -> u64 {
         let first = if self.drops {
             head
         } else {
-            // Relaxed: the lines up to the limit are clear, and are no longer read, by the load of `head`. This only
-            // says how many of them the sender may use.
-            self.words.receiver.taken.load(Relaxed).max(head)
+            // Relaxed: the load of `head` has made sure that the lines up to the limit are clear and no longer read.
+            // This one only tells how many of them the sender may use.
+            self.words.receiver.released.load(Relaxed).max(head)
         };
         first.saturating_add(self.longest()).min(self.limit(head))
     }
 
-    /// Returns how many bytes are in use, messages and what they need beside.
+    /// Returns the number of bytes in use: those of the frames, which are more than those of the messages.
     pub fn used(&self) -> usize {
         self.words.used(self.drops).min(self.room() as u64) as usize
     }
 
-    /// Clears the first word of each line from one position up to another; of one ring at most, whatever the positions
-    /// are.
+    /// Clears the first word of each line from one position up to another. Clears each line once at most, whatever the
+    /// positions are.
     #[inline(always)]
     fn clear(&self, from: u64, to: u64) {
         let mut pos = from.max(to.saturating_sub(self.room() as u64));
         let mut offset = self.offset(pos);
         while pos < to {
-            // Relaxed: what orders it follows, see the callers.
+            // Relaxed: the callers order it by a later release.
             self.area.word(offset).store(0, Relaxed);
             offset += LINE;
             if offset >= self.room() {
@@ -279,8 +277,7 @@ mod tests {
     use super::*;
     use crate::sync::Deadline;
 
-    /// A receiver copies what its sender overwrites, and whose words it overwrites: for Miri, which
-    /// knows whether the language allows that.
+    /// A receiver copies bytes that its sender overwrites at the same time: Miri checks that the language allows it.
     #[test]
     fn a_dropped_message_may_be_copied_while_it_is_overwritten() {
         const ROUNDS: usize = if cfg!(miri) { 60 } else { 100_000 };

@@ -14,41 +14,40 @@ use crate::sync::{
     wait::{self, Deadline, Sleep},
 };
 
-/// Up to here, the first bytes of a copy are written last (see `copy`).
+/// The longest copy in bytes of which the first bytes are written last (see `copy`).
 const SHORT: usize = 128;
 
-/// How far beyond a message a sender says that it writes, so that it need not say so for each message. In bytes.
+/// The number of bytes beyond a message that `reserved` covers, so that a sender need not store it for each message.
 const AHEAD: u64 = 4096;
 
-/// How many lines a sender fetches for its next message, at most.
+/// The largest number of lines that a sender fetches for its next message.
 const FETCHED: usize = 17;
 
-/// How often a sender that has run out of room looks whether there is plenty, before it makes do
-/// with what it needs: else it would look again for every message, and take the line with `head`
-/// away from the receiver each time.
+/// The number of looks for plenty of room, after which a sender without room accepts as much as it needs. If it accepted
+/// that at once, it would look again for every message, and take the line with `head` away from the receiver each time.
 const PATIENCE: u32 = 64;
 
-/// What the sender knows by itself.
+/// What the sender keeps in its own memory.
 #[derive(Default)]
 pub struct Producer {
-    /// Where the next frame goes, and its offset.
+    /// The position of the next frame, and its offset.
     pos: u64,
     offset: usize,
-    /// How far there is room, as far as is known; 0 while something is to be done before the next message.
+    /// The position up to which there is room, as last seen; 0 to make the next message take the slow path.
     limit: u64,
-    /// What the ring's `reserved` is, as far as this sender has said it.
+    /// The value of the ring's `reserved`, as this sender last stored or loaded it.
     reserved: u64,
-    /// Whether this sender has said that it writes behind the tail without being about to commit.
-    unclear: bool,
-    /// The end of the slot that was reserved last.
+    /// Whether this sender has set the ring's `dirty`.
+    dirty: bool,
+    /// The end of the last reserved slot.
     slot_end: u64,
-    /// The first of the frames that were written and not committed: its position, offset and word.
+    /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
     cpu: Cpu,
     pace: Pace,
 }
 
-/// There is no room for a frame that ends here.
+/// There is no room for a frame that ends at this position.
 struct Full {
     end: u64,
 }
@@ -57,7 +56,7 @@ impl Producer {
     /// Finds the end of what was committed, for a new sender, or for one that follows a dead one.
     pub fn find(view: View) -> Result<Producer, Damaged> {
         let head = view.words.receiver.head.load(Acquire);
-        // Acquire, both: what the last sender and the receiver did is seen. A dead sender may have committed more.
+        // Acquire, both: make visible what the last sender and the receiver did. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
         let pos = tail.max(head);
         let limit = view.limit(head);
@@ -74,16 +73,16 @@ impl Producer {
             // Acquire: as above, for the frame.
             let value = word.load(Acquire);
             if value == 0 {
-                // The end; or a line that a live receiver has taken and cleared since.
+                // The end, or a line that a live receiver has released and cleared since `tail` was loaded.
                 // Acquire: pairs with the fence in `Consumer::clear_up_to`.
-                let taken = view.words.receiver.taken.load(Acquire);
-                if view.drops || taken <= found.pos {
+                let released = view.words.receiver.released.load(Acquire);
+                if view.drops || released <= found.pos {
                     break;
                 }
-                if taken > limit {
+                if released > limit {
                     return Err(Damaged);
                 }
-                (found.pos, found.offset) = (taken, view.offset(taken));
+                (found.pos, found.offset) = (released, view.offset(released));
                 continue;
             }
             let frame = Frame::parse(value, view.room())?;
@@ -91,7 +90,7 @@ impl Producer {
                 return Err(Damaged);
             }
             if frame.kind == FrameKind::Begun {
-                // Its sender is dead. Release: orders it behind what that one wrote.
+                // Its sender is dead. Release: orders the store behind what the dead sender wrote.
                 word.store(gap(frame.size).word(processor(None)), Release);
             }
             found.advance(view, frame.size);
@@ -100,31 +99,31 @@ impl Producer {
             }
         }
         found.clear_behind(view);
-        // Release: for the next one to find.
+        // Release: pairs with the acquire above, in the next sender.
         view.words.sender.tail.store(found.pos, Release);
         Ok(found)
     }
 
-    /// Moves to where other senders have sent since. What was added before that and not committed is
-    /// given up: others have written there.
+    /// Goes on behind what other senders have sent since. Gives up what was added and not committed: others have
+    /// written there.
     #[inline]
     pub fn catch_up(&mut self, view: View) {
         self.pending = None;
-        // Relaxed, here and below: a sender has the senders' lock, which orders it.
+        // Relaxed, here and below: the senders' lock, which this thread holds, orders them.
         let pos = view.words.sender.tail.load(Relaxed);
         if pos != self.pos {
             self.pos = pos;
             self.offset = view.offset(pos);
         }
         self.reserved = view.words.sender.reserved.load(Relaxed);
-        self.unclear = false;
-        if view.words.sender.unclear.load(Relaxed) != 0 {
+        self.dirty = false;
+        if view.words.sender.dirty.load(Relaxed) != 0 {
             self.clear_behind(view);
         }
     }
 
-    /// Sends a short message, if there is room as far as is known: what happens most often, and
-    /// nothing else. Whether it was sent.
+    /// Sends a message if it is short, does not wrap, and is known to have room: the most frequent case alone. Returns
+    /// whether it was sent.
     #[inline(always)]
     pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
         let frame = message(bytes.len());
@@ -138,29 +137,29 @@ impl Producer {
             return false;
         }
         if size > LINE && self.pos + size as u64 > self.reserved {
-            self.announce(view, size);
+            self.extend_reserved(view, size);
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(view, size);
-        self.end_here(view);
+        self.store_end(view);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
         } else {
-            // The line with the frame's word comes last, all at once: a receiver that looks at it
-            // takes it away from here each time. Short copies do so by themselves.
+            // Writes the line with the frame's word last, all at once: each look of a receiver takes that line away
+            // from this processor. Short copies write it last anyway.
             let (first, rest) = bytes.split_at(LINE - WORD);
             view.area.write(offset + LINE, rest);
             view.area.write(offset + WORD, first);
         }
-        self.publish(view, offset, word);
+        self.commit_frame(view, offset, word);
         if self.pace.is_slow() {
             self.fetch(view, size);
         }
         true
     }
 
-    /// Brings the lines of the next message here while the receiver has its turn. In a ring that is nearly full, or
-    /// in a stream, the receiver has still to do with them.
+    /// Brings the lines of the next message into this processor's cache while the receiver works. Not if the ring is
+    /// nearly full: the receiver still uses them. The caller leaves it out in a stream, for the same reason.
     #[inline(always)]
     fn fetch(&self, view: View, size: usize) {
         if view.drops || !self.knows_room(2 * size) {
@@ -171,13 +170,13 @@ impl Producer {
             if offset >= view.room() {
                 offset -= view.room();
             }
-            // Relaxed: it is 0 already, and this sender's own.
+            // Relaxed: the word is 0 already, and only this sender uses it.
             view.area.word(offset).store(0, Relaxed);
             offset += LINE;
         }
     }
 
-    /// Sends a message, waiting for room.
+    /// Sends a message; waits for room.
     #[cold]
     #[inline(never)]
     pub fn send(
@@ -192,7 +191,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Writes a message, waiting for room. It is there for the receiver after [`commit`](Producer::commit).
+    /// Adds a message; waits for room. The receiver sees it after [`commit`](Producer::commit).
     pub fn add(
         &mut self,
         view: View,
@@ -208,8 +207,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Finds room for a message, and says where its bytes go. Nothing comes of it unless
-    /// `append_message` and `commit` follow.
+    /// Finds room for a message, and returns the offset for its bytes. It has no effect unless `append_message` and
+    /// `commit` follow.
     pub fn reserve(
         &mut self,
         view: View,
@@ -223,16 +222,16 @@ impl Producer {
         let size = message(len).size;
         self.make_room(view, size, deadline, peers)?;
         self.slot_end = self.pos + size as u64;
-        // A message of one line leaves nothing behind unless it is committed.
+        // An uncommitted message of one line leaves the first word of every line 0.
         if size > LINE || self.pending.is_some() {
-            self.announce(view, size);
-            self.say_unclear(view);
+            self.extend_reserved(view, size);
+            self.mark_dirty(view);
         }
         Ok(self.offset + WORD)
     }
 
-    /// Gives up what was added and not committed, and what was reserved. Nothing is written: the next use of
-    /// this end does that.
+    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end clears
+    /// the lines.
     pub fn abort(&mut self) {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
@@ -240,28 +239,27 @@ impl Producer {
         self.limit = 0;
     }
 
-    /// Returns whether this end has committed last: then it still owns what it has added or reserved
-    /// since.
+    /// Returns whether this end was the last to commit. If so, what it has added or reserved since is still its own.
     pub fn is_last(&self, view: View) -> bool {
         let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
-        // Relaxed: this end has stored it, or another one has at any time since.
+        // Relaxed: this end has stored the value, or another sender has, at any time.
         view.words.sender.tail.load(Relaxed) == committed
     }
 
-    /// Adds the message whose bytes were written where [`reserve`](Producer::reserve) said; at most as
-    /// many.
+    /// Adds the message that was written at the offset that [`reserve`](Producer::reserve) returned. `len`: at most the
+    /// length that was reserved.
     pub fn append_message(&mut self, view: View, len: usize) {
         let frame = message(len);
         if !view.drops {
-            // What is not used of the slot. Relaxed in `clear`: `publish` releases it.
+            // Clears the unused lines of the slot. Relaxed in `clear`: `commit_frame` releases it.
             view.clear(self.pos + frame.size as u64, self.slot_end);
         }
         self.append(view, frame);
     }
 
-    /// Adds a message at the place that was reserved for it.
+    /// Copies a message to where it has reserved room, and adds it.
     pub fn append_copy(&mut self, view: View, bytes: Source) {
-        view.area.write_round(self.offset + WORD, bytes);
+        view.area.write_wrapping(self.offset + WORD, bytes);
         self.append_message(view, bytes.len());
     }
 
@@ -269,7 +267,7 @@ impl Producer {
         let word = frame.word(self.cpu.get());
         match self.pending {
             None => self.pending = Some((self.pos, self.offset, word)),
-            // Relaxed: no receiver comes here before the first one is committed, which releases it.
+            // Relaxed: no receiver reads it before the first frame is committed, which releases it.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
         self.advance(view, frame.size);
@@ -284,80 +282,80 @@ impl Producer {
         }
     }
 
-    /// Commits what was added, all of it at once.
+    /// Commits all added messages at once.
     pub fn commit(&mut self, view: View) {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
         };
-        self.end_here(view);
-        self.publish(view, offset, word);
-        if self.unclear {
-            self.unclear = false;
-            // Release: a sender that sees it sees what was committed.
-            view.words.sender.unclear.store(0, Release);
+        self.store_end(view);
+        self.commit_frame(view, offset, word);
+        if self.dirty {
+            self.dirty = false;
+            // Release: a sender that sees this 0 sees the committed frames.
+            view.words.sender.dirty.store(0, Release);
         }
     }
 
-    /// Has the line behind what is to be committed begin with 0. In most rings, it does.
+    /// Stores 0 where the next frame will begin, in a ring that drops the oldest message. In others, 0 is there.
     #[inline(always)]
-    fn end_here(&self, view: View) {
+    fn store_end(&self, view: View) {
         if view.drops {
-            // Relaxed: `publish` releases it.
+            // Relaxed: `commit_frame` releases it.
             view.area.word(self.offset).store(0, Relaxed);
         }
     }
 
-    /// Commits what begins with a word at an offset and ends here.
+    /// Stores the first word of a frame, which commits all frames from it up to `pos`.
     #[inline(always)]
-    fn publish(&self, view: View, offset: usize, word: u64) {
+    fn commit_frame(&self, view: View, offset: usize, word: u64) {
         let first = view.area.word(offset);
         // Release: a receiver that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
-        // Release: for the next sender.
+        // Release: pairs with the acquire in `find` of the next sender.
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
     }
 
-    /// Says that this sender writes into the lines of a message of this size, before it does.
+    /// Makes `reserved` cover the lines of a frame of this size, before the sender writes into them.
     #[inline]
-    fn announce(&mut self, view: View, size: usize) {
+    fn extend_reserved(&mut self, view: View, size: usize) {
         let end = self.pos + size as u64;
         if view.drops || end <= self.reserved {
             return;
         }
         self.reserved = end.saturating_add(AHEAD).min(self.limit.max(end));
-        // Relaxed: a sender that follows a killed one sees all that was stored before its end. The compiler
-        // keeps the order of this store and those of the message.
+        // Relaxed: a sender that follows a killed one sees all stores that it made. `keep_order` keeps the compiler from
+        // moving the stores of the message before this one.
         view.words.sender.reserved.store(self.reserved, Relaxed);
         atomic::keep_order();
     }
 
-    /// Says that what was announced may not be committed soon, or at all.
-    fn say_unclear(&mut self, view: View) {
-        if !self.unclear && !view.drops {
-            self.unclear = true;
-            // Relaxed: as in `announce`.
-            view.words.sender.unclear.store(1, Relaxed);
+    /// Sets `dirty`: what this sender writes next may never be committed.
+    fn mark_dirty(&mut self, view: View) {
+        if !self.dirty && !view.drops {
+            self.dirty = true;
+            // Relaxed: as in `extend_reserved`.
+            view.words.sender.dirty.store(1, Relaxed);
             atomic::keep_order();
         }
     }
 
-    /// Clears what a sender has written behind the tail and not committed.
+    /// Clears what a sender has written behind `tail` and not committed.
     #[cold]
     fn clear_behind(&mut self, view: View) {
         if view.drops {
             return;
         }
         let words = &view.words.sender;
-        // Acquire: what was written there is overwritten.
+        // Acquire: orders the stores of 0 behind what was written there.
         let head = view.words.receiver.head.load(Acquire);
         let end = words.reserved.load(Acquire).min(view.limit(head));
         view.clear(self.pos, end);
         self.reserved = end;
-        self.unclear = false;
-        // Release: a sender that sees it sees the lines cleared.
+        self.dirty = false;
+        // Release: a sender that sees these values sees the lines cleared.
         words.reserved.store(end, Release);
-        words.unclear.store(0, Release);
+        words.dirty.store(0, Release);
     }
 
     #[cold]
@@ -384,30 +382,30 @@ impl Producer {
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
-        self.end_here(view);
-        // Release: a receiver that sees that it is begun sees that no bytes are there yet.
+        self.store_end(view);
+        // Release: a receiver that sees the message begun sees a progress of 0 bytes.
         first.store(frame(FrameKind::Begun).word(cpu), Release);
-        // A receiver that sleeps here, from now on also until it is done, sleeps after the same count.
+        // A receiver that sleeps until the message is complete is one of the sleepers at this position, too.
         view.words.asleep.receivers.wake(first, pos);
         let (mut done, mut rest) = (0, bytes);
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(PIECE);
-            view.area.write_round(to + done, piece);
+            view.area.write_wrapping(to + done, piece);
             done += piece.len();
             if !rest.is_empty() {
                 // Release: a receiver that sees the number sees the bytes.
                 progress.store(done as u64, Release);
             }
         }
-        // Release: a receiver that sees that it is done sees all bytes.
+        // Release: a receiver that sees the message complete sees all its bytes.
         first.store(frame(FrameKind::Done).word(cpu), Release);
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
         Ok(())
     }
 
-    /// Makes sure that a frame of this size can be written at `offset`.
+    /// Waits until there is room for a frame of this size.
     fn make_room(
         &mut self,
         view: View,
@@ -418,19 +416,19 @@ impl Producer {
         if self.knows_room(size) {
             return Ok(());
         }
-        if self.unclear && self.pending.is_none() {
+        if self.dirty && self.pending.is_none() {
             self.clear_behind(view);
         }
         loop {
             match self.look_for_room(view, size) {
                 Ok(Ok(())) => return Ok(()),
                 Err(damaged) => {
-                    // It is for this call to commit: others may send before the next one.
+                    // Committed now, because other senders may send before this end's next call.
                     self.commit(view);
                     return Err(damaged.into());
                 }
                 Ok(Err(full)) => {
-                    // The receiver may have to take this, to make room.
+                    // The receiver may have to release these messages to make room.
                     self.commit(view);
                     self.wait_for_room(view, full.end, deadline, &peers)?;
                 }
@@ -438,18 +436,18 @@ impl Producer {
         }
     }
 
-    /// Returns whether there is room for a frame of this size, as far as is known.
+    /// Returns whether a frame of this size is known to have room.
     #[inline(always)]
     fn knows_room(&self, size: usize) -> bool {
         self.pos.saturating_add(size as u64) <= self.limit
     }
 
-    /// Looks again how far there is room, and drops messages if that is what senders of this ring do.
+    /// Finds out how far there is room, and drops messages if the ring drops the oldest.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
         loop {
-            // Acquire: what was freed is no longer read, and is clear.
+            // Acquire: orders the sender's writes behind the receiver's reads and its clearing of the freed lines.
             let head = view.words.receiver.head.load(Acquire);
-            // No ring has moved so many bytes; and so no sum of positions goes beyond 64 bits.
+            // No ring ever moves that many bytes, and without larger positions no sum of them overflows.
             let possible = head <= self.pos && self.pos <= u64::MAX / 2;
             if !possible || self.pos > view.limit(head) {
                 return Err(Damaged);
@@ -463,20 +461,20 @@ impl Producer {
                 return Ok(Err(Full { end }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
-                self.commit(view); // there is nothing older
+                self.commit(view); // there is no older message
             }
             self.drop_oldest(view, head)?;
         }
     }
 
-    /// Moves `head` on, as the receiver does, unless that one comes first.
+    /// Drops the oldest message by moving `head` on, unless the receiver moves it first.
     fn drop_oldest(&mut self, view: View, head: u64) -> Result<(), Damaged> {
         let offset = view.offset(head);
-        // Relaxed: this sender has written it, or has found it when it became the sender.
+        // Relaxed: this sender has written the word, or has loaded it when it became the sender.
         let frame = Frame::parse(view.area.word(offset).load(Relaxed), view.room())?;
         let next = head.wrapping_add(frame.size as u64);
-        // Acquire: as in `look_for_room`. Release: a receiver that reads a byte that is written from here
-        // on, and then does its acquire fence, sees that `head` has moved.
+        // Acquire: as in `look_for_room`. Release, by the fence: a receiver that reads a byte that is written after
+        // it, and then passes its acquire fence, sees that `head` has moved.
         let moved = view
             .words
             .receiver
@@ -484,7 +482,7 @@ impl Producer {
             .compare_exchange(head, next, AcqRel, Relaxed);
         fence(Release);
         if moved.is_ok() && frame.kind != FrameKind::Gap {
-            // Relaxed: a number to look at; only the sender changes it.
+            // Relaxed: a statistic, which only the sender changes.
             let dropped = view.words.sender.dropped.load(Relaxed);
             view.words
                 .sender
@@ -512,8 +510,8 @@ impl Producer {
                 gone.and(Err(RingError::TimedOut))
             };
         }
-        // A quarter of the ring more than is needed, so that the sender does not wait for every message;
-        // at most until the ring is empty.
+        // Waits for a quarter of the ring more than is needed, so that it does not wait for every message; at most
+        // until the ring is empty.
         let all = self.pos.saturating_add(view.longest());
         let plenty = end.saturating_add(view.room() as u64 / 4).min(all);
         if !stay_awake_for_room(view, end, plenty) {
@@ -523,9 +521,9 @@ impl Producer {
         Ok(())
     }
 
-    /// Wakes the receivers, because something other than a message has come.
+    /// Wakes the receivers for something other than a message: a sender has released its role.
     pub fn wake_receivers(view: View) {
-        // Relaxed: a receiver that does not sleep at the last message sees the next one.
+        // Relaxed: a receiver that waits at an earlier position has a message there, and does not sleep.
         let pos = view.words.sender.tail.load(Relaxed);
         let word = view.area.word(view.offset(pos));
         view.words.asleep.receivers.wake(word, pos);
@@ -538,7 +536,7 @@ fn has_room(view: View, end: u64) -> bool {
     view.room_end(view.words.receiver.head.load(Relaxed)) >= end
 }
 
-/// Stays awake until there is room up to `plenty`, or after [`PATIENCE`] looks up to `end`. Returns false if it is time
+/// Stays awake until there is room up to `plenty`, or, after [`PATIENCE`] looks, up to `end`. Returns false if it is time
 /// to sleep.
 fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     // Relaxed: a hint.
@@ -563,12 +561,12 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `plenty` when all before this position was freed.
+    // There is room up to `plenty` when everything before this position is freed.
     let wanted = plenty.saturating_sub(view.longest());
-    // Relaxed: the heavy barrier orders this store before the loads of `head` and `taken`. It pairs with the light
-    // barrier in `Consumer::answer`, between the stores of these and the load of `wanted`. So this thread sees what
-    // was taken before the receiver sees the wish: less than is wanted, if it sleeps. The receiver then passes the
-    // position with the wish in sight, frees all that it has taken, and wakes this thread.
+    // Relaxed: the heavy barrier orders this store before the loads of `head` and `released`. It pairs with the light
+    // barrier in `Consumer::wake_if_wanted`, between the stores of these and the load of `wanted`. So this thread sees all
+    // that was released before the receiver can see `wanted`. If that is too little, this thread sleeps; the receiver
+    // sees `wanted` when it passes that position, frees all that it has released, and wakes this thread.
     asleep.wanted.store(wanted, Relaxed);
     let mut sleep = Sleep::until(deadline);
     if !heavy_barrier() {
@@ -583,7 +581,7 @@ fn sleep_until_room(
         } else {
             peers().check()
         };
-        // Checked after `peers`: the receiver may have released messages before it ended.
+        // Checked again after `peers`: the receiver may have released messages before it ended.
         if has_room(view, end) {
             return Ok(());
         }
@@ -599,16 +597,16 @@ fn message(len: usize) -> Frame {
     Frame::new(FrameKind::Message, len)
 }
 
-/// Returns a gap of so many bytes, its word included.
+/// Returns a gap of `size` bytes, its word included.
 fn gap(size: usize) -> Frame {
     Frame::new(FrameKind::Gap, size - WORD)
 }
 
-/// The processor that the sender runs on, asked now and then: a number that is out of date costs
-/// the receiver a little time, and asking for every message costs more.
+/// The processor that the sender runs on, looked up for one message in 64: an old number costs the receiver a little
+/// time, and looking it up for every message costs more.
 #[derive(Default)]
 struct Cpu {
-    /// As frames have it.
+    /// In the form of a frame's word.
     known: u64,
     age: u8,
 }
@@ -631,8 +629,7 @@ impl Cpu {
     }
 }
 
-/// Whether messages are sent one at a time, far apart, as by ends that answer each other, or in a stream: measured
-/// over the last 16.
+/// Whether messages are far apart in time, as in a dialogue, or in a stream: measured over 16 messages.
 #[derive(Default)]
 struct Pace {
     sends: u8,
@@ -641,7 +638,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// How many ticks of the processor lie between two messages at least, so that they are far apart.
+    /// The average number of processor ticks between two messages above which they are far apart.
     const FAR: u64 = 150;
     const SENDS: u8 = 16;
 

@@ -1,11 +1,11 @@
-//! What is behind the Rust types and the C functions of a ring: the object with its words, and its two ends.
+//! The ring that the Rust types and the C functions share: the object with its words, and its two ends.
 //!
 //! | file | what |
 //! |---|---|
 //! | `send` | the sending end: send, reserve, commit |
 //! | `receive` | the receiving end: receive, peek, release |
 //! | `piece` | a slot or a message in one piece |
-//! | `peers` | what each end knows of the other side: who has a role, and who lives |
+//! | `peers` | what each end knows of the other side: which processes have a role, and which of them live |
 
 mod peers;
 mod piece;
@@ -34,14 +34,14 @@ use piece::PieceBuffer;
 
 /// The largest number of senders that a ring for many can have at a time.
 const SENDERS: usize = 64;
-/// The bytes that their claims take, in front of the messages.
+/// The size of their claims, in front of the frames, in bytes.
 const CLAIMS: usize = SENDERS * size_of::<Claim>();
 
 /// A ring, as both ends use it.
 #[derive(Debug)]
 pub(crate) struct RawRing {
     object: Object,
-    /// The number of bytes for the frames.
+    /// The room for the frames in bytes.
     room: usize,
     /// The length of the longest message in bytes.
     capacity: usize,
@@ -66,7 +66,7 @@ struct Parties {
     had_sender: AtomicU32,
 }
 
-/// What the words of a ring say, as values.
+/// The values of the words of a ring.
 pub(crate) struct Seen {
     pub used: u64,
     pub dropped: u64,
@@ -102,8 +102,7 @@ fn payload_for(capacity: usize) -> Option<usize> {
 }
 
 impl RawRing {
-    /// Opens a ring, or makes it; a capacity of 0 opens one that exists, whatever its capacity and options
-    /// are.
+    /// Opens a ring, or creates it. A capacity of 0 opens one that exists, with any capacity and options.
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawRing, Error> {
         let as_it_is = capacity == 0;
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
@@ -147,7 +146,7 @@ impl RawRing {
         &self.object
     }
 
-    /// Returns the number of bytes for the frames: more than any message has.
+    /// Returns the room for the frames in bytes: more than the longest message.
     pub fn room(&self) -> usize {
         self.room
     }
@@ -197,7 +196,7 @@ impl RawRing {
         error.with(What::Inherited, 0, self.word_of(action))
     }
 
-    /// Returns the error for what was refused. `len` is that of the message to be sent, or of the buffer.
+    /// Returns the error for a refused operation. `len`: the length of the message to be sent, or of the buffer.
     #[cold]
     fn explain(
         &self,

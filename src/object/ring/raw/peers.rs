@@ -1,4 +1,4 @@
-//! What each end knows of the other side: who has a role, and who lives.
+//! What each end knows of the other side: which processes have a role, and which of them live.
 
 use super::RawRing;
 use crate::{
@@ -9,15 +9,15 @@ use crate::{
 };
 use core::{cell::Cell, slice, sync::atomic::Ordering::Relaxed};
 
-/// The interval between liveness checks of the other side, in nanoseconds: one takes some microseconds.
+/// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
 const TRUST: u64 = 4_000_000;
 
-/// Remembers the last liveness check of the other side, so that there is one in each interval only.
+/// The last liveness check of the other side, so that there is at most one in each interval.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// When it was made, in nanoseconds.
+    /// The time of the check in nanoseconds.
     checked: Cell<Option<u64>>,
-    /// The place of a claim whose process was not dead then.
+    /// The index of a claim whose process was not dead then.
     seen: Cell<usize>,
 }
 
@@ -97,7 +97,7 @@ impl RawRing {
         }
     }
 
-    /// Returns the number of a process that has the role which this call needs, for an error.
+    /// Returns a process that has the role that this call needs, as a number, for an error.
     pub(super) fn word_of(&self, action: Action) -> u64 {
         let holder = match action {
             Action::Send | Action::Reserve => self.senders().iter().find_map(Claim::holder),
@@ -106,8 +106,7 @@ impl RawRing {
         holder.unwrap_or(0)
     }
 
-    /// Returns the number of a sender, for a receiver's error: the one that was not dead when the senders
-    /// were last looked at.
+    /// Returns a sender as a number, for a receiver's error: the one that was not dead in the last liveness check.
     pub(super) fn sender_seen(&self, watch: &Watch) -> u64 {
         let seen = self.senders().get(watch.seen.get());
         let seen = seen.and_then(Claim::holder);

@@ -1,4 +1,4 @@
-//! One piece of memory for a slot or a message whose bytes go round the end of the ring.
+//! One piece of memory for a slot or a message whose bytes wrap at the end of the ring.
 
 use crate::sync::{Area, Buffer, Source};
 use core::sync::atomic::AtomicU64;
@@ -19,18 +19,18 @@ impl Piece<'_> {
     }
 }
 
-/// Memory of this process that is as large as the ring. It is allocated once, when an end first needs it, and so
-/// an address in it is valid as long as the end lives. Pages that are never used take no memory.
+/// Memory of this process that is as large as the ring. It is allocated once, when an end first needs it, so its
+/// address is valid as long as the end lives. Pages that are never used take no memory.
 #[derive(Default)]
 pub(super) struct PieceBuffer {
     words: Vec<AtomicU64>,
 }
 
-/// There is no memory.
+/// There is not enough memory.
 pub(super) struct OutOfMemory;
 
 impl PieceBuffer {
-    /// Allocates a buffer for a ring with so many bytes for its frames, unless that was done before.
+    /// Allocates a buffer for a ring with this room, in bytes, if it is not allocated yet.
     pub fn allocate(&mut self, room: usize) -> Result<(), OutOfMemory> {
         if !self.words.is_empty() {
             return Ok(());
@@ -51,14 +51,14 @@ impl PieceBuffer {
         Ok(())
     }
 
-    /// Returns the first bytes, at most as many as there are.
+    /// Returns the first `len` bytes, or all if there are fewer.
     pub fn source(&self, len: usize) -> Source<'_> {
         let len = len.min(size_of_val(&*self.words));
         // SAFETY: the vector has so many bytes as long as it is borrowed; one thread at a time uses an end.
         unsafe { Source::new(self.words.as_ptr().cast(), len) }
     }
 
-    /// Returns room for so many bytes, at most as many as there are.
+    /// Returns the room of the first `len` bytes, or all if there are fewer.
     pub fn buffer(&mut self, len: usize) -> Buffer<'_> {
         let len = len.min(size_of_val(&*self.words));
         // SAFETY: the vector has so many bytes as long as it is borrowed; one thread at a time uses an end.

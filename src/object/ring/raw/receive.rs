@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) struct ReceiveEnd {
     head: Consumer,
     role: Role,
-    /// For a peeked message that goes round the end of the ring.
+    /// For a peeked message that wraps at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Arc<Interrupt>,
@@ -71,7 +71,7 @@ impl RawRing {
     pub fn drop_receiver(&self, end: &mut ReceiveEnd) {
         if end.role.is_ours() {
             // Before the next receiver can come.
-            end.head.give_all_back(self.view());
+            end.head.free_all(self.view());
             end.role.release(&self.words().parties.receiver);
             end.head.wake_sender(self.view());
         }
@@ -181,13 +181,13 @@ impl RawRing {
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Span, Error> {
         let message = self.look_for_message(end, deadline)?;
         let view = self.view();
-        if message.goes_round(view) {
+        if message.wraps(view) {
             if end.buffer.allocate(self.room).is_err() {
                 let error = self.object.error(ErrorKind::OutOfMemory);
                 return Err(error.during(Action::Peek));
             }
             view.area
-                .read_round(message.offset, end.buffer.buffer(message.len));
+                .read_wrapping(message.offset, end.buffer.buffer(message.len));
         }
         Ok(message)
     }
@@ -195,7 +195,7 @@ impl RawRing {
     /// Returns the bytes of a message that was peeked at; `None` if this end has not peeked at it.
     pub fn message<'a>(&'a self, end: &'a ReceiveEnd, message: &ring::Span) -> Option<Piece<'a>> {
         let view = self.view();
-        if message.goes_round(view) {
+        if message.wraps(view) {
             return end.buffer.piece();
         }
         Some(Piece {

@@ -19,7 +19,7 @@ pub(crate) struct SendEnd {
     claim: usize,
     /// What was reserved, and neither committed nor aborted.
     reserved: Option<Reserved>,
-    /// For slots that go round the end of the ring.
+    /// For slots that wrap at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Arc<Interrupt>,
@@ -33,8 +33,8 @@ struct Reserved {
     len: usize,
     /// Where it begins in the ring.
     offset: usize,
-    /// It goes round the end of the ring, and its bytes are written into the buffer until `commit`.
-    goes_round: bool,
+    /// It wraps at the end of the ring, and its bytes are written into the buffer until `commit`.
+    wraps: bool,
 }
 
 impl SendEnd {
@@ -275,8 +275,8 @@ impl RawRing {
         let offset = tail
             .reserve(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
-        let goes_round = view.goes_round(offset, len);
-        if goes_round && buffer.allocate(self.room).is_err() {
+        let wraps = view.wraps(offset, len);
+        if wraps && buffer.allocate(self.room).is_err() {
             tail.abort();
             let error = self.object.error(ErrorKind::OutOfMemory);
             return Err(error.during(Action::Reserve));
@@ -285,14 +285,14 @@ impl RawRing {
             by: self.lock_owner().unwrap_or_else(|| self.object.me()),
             len,
             offset,
-            goes_round,
+            wraps,
         })
     }
 
     /// Returns where the bytes of the slot are written; `None` if nothing is reserved.
     pub fn slot<'a>(&'a self, end: &'a SendEnd) -> Option<Piece<'a>> {
         let reserved = end.reserved.as_ref()?;
-        if reserved.goes_round {
+        if reserved.wraps {
             return end.buffer.piece();
         }
         Some(Piece {
@@ -377,9 +377,9 @@ impl RawRing {
         }
         let view = self.view();
         match end.reserved.take() {
-            Some(Reserved {
-                goes_round: true, ..
-            }) => end.tail.append_copy(view, end.buffer.source(len)),
+            Some(Reserved { wraps: true, .. }) => {
+                end.tail.append_copy(view, end.buffer.source(len))
+            }
             _ => end.tail.append_message(view, len),
         }
         end.tail.commit(view);

@@ -1,0 +1,195 @@
+//! Condition variables for C.
+
+use super::{
+    failure::{keeping_errno, or_minus_one},
+    mutex::shm_mutex,
+    object::{close, deadline, handle, object},
+    place::{described, named, shm_place},
+};
+use crate::{Condvar, Error, Place, error::Action, kind::Kind, sync::Acquired};
+use core::ffi::{c_char, c_int};
+
+/// A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
+/// waits, until a thread that has changed the bytes notifies it.
+///
+/// No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
+/// taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
+/// threads by at most 300 ms.
+#[allow(non_camel_case_types)]
+pub struct shm_condvar(Condvar);
+
+/// Opens a condition variable, or creates it. All processes make this call; it waits up to 5 seconds until another
+/// process has created the condition variable.
+///
+/// name: 1 to 256 bytes of any value and a NUL.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
+/// creates it if it does not exist; 0 opens one that exists.
+///
+/// Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
+/// shm_remove(shm_condvar_id(condvar)).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the
+/// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
+/// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
+/// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
+/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
+/// for shmget(2).
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> *mut shm_condvar {
+    // SAFETY: named accepts every pointer.
+    open(|| unsafe { named(Kind::Condvar, name, flags) })
+}
+
+/// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
+/// takes 1024 bytes. Otherwise it does what shm_condvar_open() does, and fails as that does.
+///
+/// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
+/// during the call only.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
+/// place has a name or a path. 0 opens one that exists.
+///
+/// Returns: a handle, which shm_condvar_close() closes; or NULL.
+/// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset
+/// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
+/// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
+/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_open_at(
+    place: *const shm_place,
+    flags: c_int,
+) -> *mut shm_condvar {
+    // SAFETY: the caller hands over a place.
+    open(|| unsafe { described(Kind::Condvar, place, flags) })
+}
+
+fn open(place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_condvar {
+    handle(keeping_errno(|| Condvar::open(place()?).map(shm_condvar)))
+}
+
+/// Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
+/// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
+/// the thread HAS the mutex. Signals do not end the wait.
+///
+/// condvar: a handle that is open.
+/// mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
+/// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
+/// notification; the wait for the mutex after that has no limit.
+///
+/// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
+/// for shm_mutex_lock(); or -1.
+/// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+/// The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
+/// bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
+/// -1; EFAULT condvar or mutex is NULL.
+/// Threads: the one that has the mutex; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_wait(
+    condvar: *mut shm_condvar,
+    mutex: *mut shm_mutex,
+    timeout: i64,
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open condition variable.
+        let condvar = &unsafe { object("shm_condvar_wait", condvar) }?.0;
+        // SAFETY: the caller hands over an open mutex.
+        let mutex = unsafe { object("shm_condvar_wait", mutex) }?.raw();
+        let deadline = deadline(condvar.object(), Action::Wait, timeout)?;
+        let waited = condvar.wait_with(mutex, deadline)?;
+        if waited.acquired == Acquired::OwnerDied {
+            Ok(libc::EOWNERDEAD)
+        } else if waited.timed_out {
+            Err(condvar.not_notified(deadline))
+        } else {
+            Ok(0)
+        }
+    }))
+}
+
+/// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, and need not.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_notify_one(condvar: *mut shm_condvar) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open condition variable.
+        unsafe { object("shm_condvar_notify_one", condvar) }?
+            .0
+            .notify_one();
+        Ok(0)
+    }))
+}
+
+/// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, and need not.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open condition variable.
+        unsafe { object("shm_condvar_notify_all", condvar) }?
+            .0
+            .notify_all();
+        Ok(0)
+    }))
+}
+
+/// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: the id, 0 or more; or -1.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_id(condvar: *const shm_condvar) -> c_int {
+    // SAFETY: the caller hands over an open condvar.
+    or_minus_one(
+        unsafe { object("shm_condvar_id", condvar) }.map(|condvar| condvar.0.object().id()),
+    )
+}
+
+/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
+/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: 1 if it has been removed, 0 if not; or -1.
+/// Errors: EFAULT condvar is NULL; EACCES only before Linux 4.17, this process has lost read permission.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_removed(condvar: *const shm_condvar) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        let removed = unsafe { object("shm_condvar_removed", condvar) }?
+            .0
+            .is_removed()?;
+        Ok(c_int::from(removed))
+    }))
+}
+
+/// Closes a handle. A child made by fork(2) closes its own copy.
+///
+/// condvar: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_close(condvar: *mut shm_condvar) {
+    // SAFETY: the caller gives it up.
+    unsafe { close(condvar) }
+}
