@@ -18,7 +18,6 @@ use core::{
     ffi::{c_char, c_int, c_void},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-use std::sync::Arc;
 
 /// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
 /// capacity, in order.
@@ -246,7 +245,7 @@ impl Publishing {
                 return Err(error.during(action).with(What::Reserved, 0, 0));
             }
             Some(end) if raw.is_publisher(end) => {}
-            _ => self.end = Some(raw.publisher(Arc::clone(raw.object().interrupt()))?),
+            _ => self.end = Some(raw.publisher(Some(raw.object().interrupt()))?),
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_broadcast", "no publisher"))
@@ -547,7 +546,7 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
         }
         subscribing.give_back(raw);
         let from_oldest = options == SHMKEY_FROM_OLDEST;
-        let end = raw.subscribe(from_oldest, Arc::clone(raw.object().interrupt()))?;
+        let end = raw.subscribe(from_oldest, Some(raw.object().interrupt()))?;
         let keep_waiting = subscribing.keep_waiting;
         subscribing.end.insert(end).set_keep_waiting(keep_waiting);
         Ok(0)

@@ -19,7 +19,6 @@ use core::{
     ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-use std::sync::Arc;
 
 /// Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 ///
@@ -258,7 +257,7 @@ impl Sending {
         }
         // This process has not taken the role, or has inherited it from its parent.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
-            self.end = Some(raw.sender(Arc::clone(raw.object().interrupt()))?);
+            self.end = Some(raw.sender(Some(raw.object().interrupt()))?);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
@@ -334,7 +333,7 @@ impl Receiving {
     fn end(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
             self.peeked = None;
-            let end = raw.receiver(Arc::clone(raw.object().interrupt()))?;
+            let end = raw.receiver(Some(raw.object().interrupt()))?;
             self.end.insert(end).set_keep_waiting(self.keep_waiting);
         }
         let end = self.end.as_mut();

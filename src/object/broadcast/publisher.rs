@@ -39,7 +39,7 @@ pub struct BroadcastPublisher {
 
 impl BroadcastPublisher {
     pub(super) fn take(raw: &Arc<RawBroadcast>) -> Result<BroadcastPublisher, Error> {
-        let end = raw.publisher(Arc::default())?;
+        let end = raw.publisher(None)?;
         Ok(BroadcastPublisher {
             raw: Arc::clone(raw),
             end,

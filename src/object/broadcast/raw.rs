@@ -313,8 +313,8 @@ impl RawBroadcast {
 
     // The publishing end.
 
-    /// Takes the role of the publisher. `interrupt` ends its waits.
-    pub fn publisher(&self, interrupt: Arc<Interrupt>) -> Result<PublishEnd, Error> {
+    /// Takes the role of the publisher. `interrupt` ends its waits; `None` makes one.
+    pub fn publisher(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<PublishEnd, Error> {
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -333,7 +333,7 @@ impl RawBroadcast {
                 reserved: None,
                 buffer: Vec::new(),
                 watch: Watch::default(),
-                interrupt,
+                interrupt: interrupt.cloned().unwrap_or_default(),
             }),
             Err(_) => {
                 role.release(&words.claim);
@@ -585,11 +585,11 @@ impl RawBroadcast {
 
     // The subscribing end.
 
-    /// Subscribes. `interrupt` ends the waits of the subscriber.
+    /// Subscribes. `interrupt` ends the waits of the subscriber; `None` makes one.
     pub fn subscribe(
         &self,
         from_oldest: bool,
-        interrupt: Arc<Interrupt>,
+        interrupt: Option<&Arc<Interrupt>>,
     ) -> Result<SubscribeEnd, Error> {
         let (end, role) = if !self.is_lossy() {
             let (role, member) = self.take_claim()?;
@@ -611,7 +611,7 @@ impl RawBroadcast {
             role,
             copy: Vec::new(),
             watch: Watch::default(),
-            interrupt,
+            interrupt: interrupt.cloned().unwrap_or_default(),
             keep_waiting: false,
         })
     }

@@ -46,7 +46,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(super) fn join(raw: &Arc<RawBroadcast>, from_oldest: bool) -> Result<Subscriber, Error> {
-        let end = raw.subscribe(from_oldest, Arc::default())?;
+        let end = raw.subscribe(from_oldest, None)?;
         Ok(Subscriber {
             raw: Arc::clone(raw),
             end,

@@ -49,7 +49,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub(super) fn take(raw: &Arc<RawRing>) -> Result<Receiver, Error> {
-        let end = raw.receiver(Arc::default())?;
+        let end = raw.receiver(None)?;
         Ok(Receiver {
             raw: Arc::clone(raw),
             end,

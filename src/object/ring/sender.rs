@@ -38,7 +38,7 @@ pub struct Sender {
 
 impl Sender {
     pub(super) fn take(raw: &Arc<RawRing>) -> Result<Sender, Error> {
-        let end = raw.sender(Arc::default())?;
+        let end = raw.sender(None)?;
         Ok(Sender {
             raw: Arc::clone(raw),
             end,

@@ -45,8 +45,8 @@ impl ReceiveEnd {
 }
 
 impl RawRing {
-    /// Takes the role of the receiver. `interrupt` ends its waits.
-    pub fn receiver(&self, interrupt: Arc<Interrupt>) -> Result<ReceiveEnd, Error> {
+    /// Takes the role of the receiver. `interrupt` ends its waits; `None` makes one.
+    pub fn receiver(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -62,7 +62,7 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt,
+            interrupt: interrupt.cloned().unwrap_or_default(),
             keep_waiting: false,
         })
     }

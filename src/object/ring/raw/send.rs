@@ -51,13 +51,13 @@ impl SendEnd {
 }
 
 impl RawRing {
-    /// Takes the role of a sender. `interrupt` ends its waits.
-    pub fn sender(&self, interrupt: Arc<Interrupt>) -> Result<SendEnd, Error> {
+    /// Takes the role of a sender. `interrupt` ends its waits; `None` makes one.
+    pub fn sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
         self.take_sender(interrupt)
             .map_err(|error| error.during(Action::BecomeSender))
     }
 
-    fn take_sender(&self, interrupt: Arc<Interrupt>) -> Result<SendEnd, Error> {
+    fn take_sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -100,7 +100,7 @@ impl RawRing {
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt,
+            interrupt: interrupt.cloned().unwrap_or_default(),
         })
     }
 
