@@ -194,7 +194,8 @@ impl Outcome<'_> {
 fn pairings<'a>(programs: &'a Programs, forms: &'a [Form]) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
     for single in &examples::SINGLES {
-        jobs.extend(forms.iter().map(|&form| Job {
+        let forms = forms.iter().filter(|form| single.forms.contains(form));
+        jobs.extend(forms.map(|&form| Job {
             name: single.program.to_owned(),
             writer: form,
             reader: form,

@@ -159,7 +159,7 @@ typedef struct shm_mutex shm_mutex;
 // for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
 // side waits for it.
 //
-// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
 // if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
 // most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
 // so an empty ring accepts a message of the whole capacity.
@@ -268,6 +268,23 @@ typedef struct shm_message {
   // A number that no other peeked message of this process has, never 0.
   uint64_t number;
 } shm_message;
+
+// An object that shm_wait_any() can wait for: one of the handles, and NULL for the others, as in {.ring = orders} or
+// {.latest = position, .seen = version}.
+typedef struct shm_waitable {
+  // Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+  struct shm_ring *ring;
+  // Waits until the count is not 0.
+  struct shm_semaphore *semaphore;
+  // Waits for a value whose version is not seen.
+  struct shm_latest *latest;
+  // Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+  struct shm_broadcast *broadcast;
+  // With latest: the version that the caller has read last; 0 for none.
+  int64_t seen;
+  // NULL; reserved.
+  void *reserved[3];
+} shm_waitable;
 
 // A failure, kept to make its text later: plain integers, which may be copied. They are valid in the process that has
 // stored them, and in its children.
@@ -563,6 +580,22 @@ int shm_semaphore_post(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
+// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
+// edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
+// once. shm_ring_fd() says when such a descriptor becomes readable.
+//
+// semaphore: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
+// it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
+SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
+
 // Returns the count. Another thread may change it at any time.
 //
 // semaphore: a handle that is open.
@@ -774,19 +807,18 @@ void shm_mutex_close(struct shm_mutex *mutex);
 //
 // Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
 // shm_remove(shm_condvar_id(condvar)).
-// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the
-// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
-// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-// for shmget(2).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, the mode
+// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or a bad address; EACCES flags has
+// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
+// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is
+// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
+// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and
+// has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
 
-// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Otherwise it does what shm_condvar_open() does, and fails as that does.
+// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where
+// it takes 1024 bytes. Otherwise it does the same as shm_condvar_open(), and fails with the same errors.
 //
 // place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -868,32 +900,32 @@ void shm_condvar_close(struct shm_condvar *condvar);
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: how many bytes the lock protects; 0 or more. All processes give the same.
-// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give
+// the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists.
 //
 // Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
 // shm_remove(shm_rwlock_id(lock)).
-// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
-// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
-// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
-// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
-// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
-// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is
+// too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
+// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
+// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
+// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 5184 bytes and size. Otherwise it does what shm_rwlock_open() does, and fails as that does.
+// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where
+// it takes 5184 bytes and size. Otherwise it does the same as shm_rwlock_open(), and fails with the same errors.
 //
 // place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
 // size: how many bytes the lock protects; 0 or more. All processes give the same.
-// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-// "" for none.
+// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give
+// the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists.
 //
@@ -905,9 +937,9 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
 
-// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the lock
-// after two of them. A thread may lock it for reading several times, and unlocks it as often. Signals do not end the
-// wait.
+// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
+// lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
+// Signals do not end the wait.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -1077,6 +1109,24 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
 
+// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
+// edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
+// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
+// after each EAGAIN only.
+//
+// latest: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
+// or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
+// again, and gets a descriptor of its own.
+SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
+
 // Returns the version of the newest value without copying it.
 //
 // latest: a handle that is open.
@@ -1163,7 +1213,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
@@ -1305,6 +1355,29 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
+
+// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
+// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
+// shm_ring_recv().
+//
+// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
+// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close it. The
+// first poll returns at once.
+//
+// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
+// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
+// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
+// 48 descriptors wait for one object at a time, this also holds for those that came last.
+//
+// ring: a handle that is open.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
+// execve(2) close it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is NULL.
+// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
+// fork(2) does not use its parent's descriptor.
+SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
 
 // Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
 // sender may have overwritten the message while it was read.
@@ -1659,6 +1732,24 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadca
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
 
+// Returns a descriptor that is readable when there may be a message, or when the publisher has ended or died: for poll(2),
+// select(2), epoll(7), level- and edge-triggered, and event loops.
+//
+// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
+// SHMKEY_NO_WAIT until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read
+// or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a
+// handle with SHMKEY_READ_ONLY does so 250 ms after each EAGAIN only.
+//
+// broadcast: a handle that is subscribed.
+//
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
+// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+// process may not make a socket of the family AF_UNIX; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child made by
+// fork(2) does not use its parent's descriptor.
+SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
+
 // Releases the peeked message, so that the one behind it becomes the next one.
 //
 // broadcast: the handle that has peeked.
@@ -1772,6 +1863,26 @@ SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast)
 // broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
+
+// Waits until one of several objects has something: a message, a count, a newer value, or a peer that has ended or died.
+// Takes nothing from it: call the function that does with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread
+// was faster. Signals do not end the wait.
+//
+// A thread's search begins behind the object that it found last, so an object that always has something does not hide the
+// others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a seccomp filter forbids
+// futex_waitv(2), the thread polls the descriptors of the objects, which it makes for that: see shm_ring_fd().
+//
+// objects: the objects, in any mix; none of them twice.
+// count: their number, 1 to 128.
+// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
+//
+// Returns: the index of an object that has something, 0 to count - 1; or -1.
+// Errors: ETIMEDOUT no object had anything for that long; EAGAIN none has, and timeout is SHMKEY_NO_WAIT; EINVAL count is
+// 0 or more than 128, timeout is less than -1, or an element has no handle, two handles, or a reserved field that is not
+// NULL; EBUSY another process is the receiver of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects
+// is NULL; and those of shm_ring_fd() where descriptors are needed.
+// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
+SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
 // the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that

@@ -729,6 +729,13 @@ public:
     {
         return detail::to(shm_semaphore_wait(get(), time.nanoseconds()));
     }
+    /// Returns a descriptor that is readable when the count may not be 0: for poll(2), epoll(7) and event loops.
+    /// When it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
+    /// to this object: do not read or close it.
+    ///
+    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
+
     /// Returns the count. Another thread may change it at any time.
     [[nodiscard]] result<unsigned int> value() const noexcept
     {
@@ -1010,6 +1017,13 @@ public:
         seen = version;
         return value;
     }
+    /// Returns a descriptor that is readable when there may be a newer value: for poll(2), epoll(7) and event loops.
+    /// When it is readable, call read_newer() until there is none, which makes it unreadable. It belongs to this
+    /// object: do not read or close it.
+    ///
+    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
+
     /// Returns the version of the newest value: 1 for the first; 0 if none was published.
     [[nodiscard]] result<std::int64_t> version() const noexcept
     {
@@ -1197,6 +1211,14 @@ public:
     }
 #endif
 
+    /// Returns a descriptor that is readable when there may be a message, or the senders have ended or died: for poll(2),
+    /// epoll(7) and event loops.
+    /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
+    /// to this object: do not read or close it.
+    ///
+    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EBUSY another process is the receiver.
+    [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_ring_fd(get())); }
+
     /// Takes the sender's role before there is anything to send. Errors: EBUSY, ENOSPC, EBADMSG as send().
     result<void> begin_sending() noexcept { return detail::to(shm_ring_begin_sending(get())); }
     /// Takes the receiver's role before there is anything to receive. Errors: EBUSY as recv().
@@ -1330,6 +1352,14 @@ public:
     {
         return detail::to(shm_broadcast_subscribe(get(), static_cast<int>(from)));
     }
+    /// Returns a descriptor that is readable when there may be a message, or the publisher has ended or died: for
+    /// poll(2), epoll(7) and event loops.
+    /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
+    /// to this object: do not read or close it.
+    ///
+    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EPERM this handle is not subscribed.
+    [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
+
     /// Ends the subscription of a handle: the publisher no longer waits for it.
     result<void> unsubscribe() noexcept { return detail::to(shm_broadcast_unsubscribe(get())); }
 
@@ -1419,6 +1449,46 @@ public:
         return detail::to<int>(shm_broadcast_subscribers(get()));
     }
 };
+
+/// An object that wait_any() can wait for: a semaphore, a ring, a broadcast, or a latest value with a version.
+class waitable {
+public:
+    /// Waits until the count is not 0.
+    waitable(const semaphore &object) noexcept : waitable() { held_.semaphore = object.get(); }
+    /// Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+    waitable(const ring &object) noexcept : waitable() { held_.ring = object.get(); }
+    /// Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+    waitable(const broadcast &object) noexcept : waitable() { held_.broadcast = object.get(); }
+    /// Waits for a value whose version is not seen.
+    template <class T> waitable(const latest<T> &object, std::int64_t seen) noexcept : waitable()
+    {
+        held_.latest = object.get();
+        held_.seen = seen;
+    }
+
+private:
+    friend result<std::size_t> wait_any(const waitable *, std::size_t, timeout) noexcept;
+    waitable() noexcept : held_() {}
+
+    shm_waitable held_;
+};
+
+/// Waits until one of 1 to 128 objects has something, and returns its index. Takes nothing from it. Errors: ETIMEDOUT, EAGAIN;
+/// EINVAL there are too few or too many objects; EBUSY another process is the receiver of a ring; EPERM a broadcast is not
+/// subscribed; and those of fd() before Linux 5.16.
+[[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
+                                                  timeout time = forever) noexcept
+{
+    static_assert(sizeof(waitable) == sizeof(shm_waitable), "an array of one is an array of the other");
+    const shm_waitable *first = objects == nullptr ? nullptr : &objects->held_;
+    return detail::to<std::size_t>(shm_wait_any(first, count, time.nanoseconds()));
+}
+/// Does the same for a list, as in wait_any({orders, stop, {position, seen}}).
+[[nodiscard]] inline result<std::size_t> wait_any(std::initializer_list<waitable> objects,
+                                                  timeout time = forever) noexcept
+{
+    return wait_any(objects.begin(), objects.size(), time);
+}
 
 } // namespace shmkey
 

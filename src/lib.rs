@@ -115,7 +115,7 @@ pub use object::{
     condvar::{Condvar, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
     interrupt::Canceller,
-    latest::{Latest, Publisher},
+    latest::{Latest, Newer, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,
     ring::{
@@ -124,6 +124,7 @@ pub use object::{
     },
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::Semaphore,
+    several::{Waitable, wait_any},
 };
 pub use plain::Plain;
 #[cfg(feature = "bytemuck")]

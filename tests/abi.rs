@@ -150,15 +150,14 @@ fn layout(items: &[Item]) -> Vec<String> {
 /// `errno` is the kernel's.
 fn errors() -> Vec<String> {
     let (_, table) = include_str!("../src/error/kind.rs")
-        .split_once("of_objects! {\n")
+        .split_once("of_objects! {\n    ")
         .expect("a table of kinds");
-    let (table, _) = table.split_once("}\n").expect("its end");
-    let mut errors: Vec<String> = table
-        .lines()
-        .map(|line| {
-            let row = line.trim().trim_end_matches(',');
-            let (kind, errno) = row.split_once(" => ").expect("a kind and its errno");
-            format!("{kind}: {errno}")
+    let (table, _) = table.split_once("\n}\n").expect("its end");
+    let rows = table.lines().chain(["any other => EINVAL"]);
+    let mut errors: Vec<String> = rows
+        .map(|row| {
+            let row = row.trim().trim_end_matches(',');
+            row.replacen(" => ", ": ", 1)
         })
         .collect();
     errors.sort();

@@ -62,6 +62,11 @@ fn misused_objects_are_errors() {
 }
 
 #[test]
+fn descriptors_and_several_objects_do_what_the_header_says() {
+    run("waiting");
+}
+
+#[test]
 fn the_weakest_alignment_is_enough() {
     run("alignment");
 }
@@ -75,7 +80,7 @@ fn refused_calls_name_the_call_and_the_object() {
 fn objects_under_valgrind_access_no_invalid_memory_and_leak_none() {
     needs!(VALGRIND);
     let artifacts = Artifacts::shared();
-    for name in ["objects", "hostile_objects", "alignment"] {
+    for name in ["objects", "hostile_objects", "alignment", "waiting"] {
         for way in [SHARED, STATIC] {
             run_under(&UNDER_VALGRIND, name, way, &artifacts);
         }

@@ -106,7 +106,7 @@ fn semaphore(test: &Environment, by: By) -> Waiting {
     }
 }
 
-/// Has another thread do something until it is told to end. Returns what tells it, and waits for its end.
+/// Has another thread do something until it gets a message to end. Returns what sends that, and waits for its end.
 fn until_told(act: impl FnOnce(&mut dyn FnMut()) + Send + 'static) -> Box<dyn FnMut() + Send> {
     let (tell, told) = mpsc::channel::<()>();
     let (say, said) = mpsc::channel::<()>();

@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
 /// all that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &str); 20] = [
+const PAGES: [(&str, &str, &str); 21] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -83,7 +83,7 @@ const PAGES: [(&str, &str, &str); 20] = [
     (
         "shm_ring_recv",
         "receive messages from a ring",
-        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release shm_ring_set_keep_waiting",
+        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release shm_ring_set_keep_waiting shm_ring_fd",
     ),
     (
         "shm_broadcast_open",
@@ -103,12 +103,17 @@ const PAGES: [(&str, &str, &str); 20] = [
         "subscribe to messages, and receive them",
         "shm_broadcast_subscribe shm_broadcast_unsubscribe SHMKEY_FROM_OLDEST shm_broadcast_recv* \
          shm_broadcast_peek shm_broadcast_release shm_broadcast_missed \
-         shm_broadcast_set_keep_waiting",
+         shm_broadcast_fd shm_broadcast_set_keep_waiting",
     ),
     (
         "shm_cancel",
         "end a wait from another thread or a signal handler",
         "shm_cancel shm_canceller",
+    ),
+    (
+        "shm_wait_any",
+        "wait for one of several objects",
+        "shm_wait_any shm_waitable",
     ),
     (
         "shm_last_error",

@@ -16,7 +16,7 @@ fn orphans() -> Vec<i32> {
     orphans.map(|status| status.id).collect()
 }
 
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 15] = [
     "shared_memory",
     "parent_child",
     "raw/server",
@@ -30,6 +30,8 @@ const PROGRAMS: [&str; 13] = [
     "ring_receiver",
     "news",
     "news_reader",
+    "jobs",
+    "worker",
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
     locks::{alone, contended},
-    ours::{Broadcast, Ring},
+    ours::{Broadcast, InPlace, Ring},
     peers::{
         Channel, Duplex, Two,
         bare::{Flag, Futex, Mailbox},
@@ -37,6 +37,7 @@ type Latest = shmkey::Latest<Value>;
 
 const RING: &str = "shmkey::Ring";
 const TRYING: &str = "shmkey::Ring, trying again";
+const IN_PLACE: &str = "shmkey::Ring, nothing copied";
 const LATEST: &str = "shmkey::Latest";
 const BROADCAST: &str = "shmkey::Broadcast, lossless";
 const BUS: &str = "bus (threads)";
@@ -45,6 +46,7 @@ const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
 const RTRB: &str = "rtrb (threads)";
 const AERON: &str = "Aeron";
+const UNCOPIED: &str = "iceoryx2, nothing copied";
 const COPYING: &str = "copying the value";
 const MUTEX: &str = "shmkey::Mutex";
 const PTHREAD: &str = "robust pthread mutex";
@@ -247,6 +249,7 @@ fn spinning(title: &'static str, size: usize, goals: Goals) -> Group {
     let mut entries = vec![
         goals(round_trip::<Waiting>(RING, size)),
         round_trip::<Trying>(TRYING, size),
+        in_place(round_trip::<Two<InPlace>>(IN_PLACE, size)),
     ];
     if size == 64 {
         entries.push(round_trip::<Mailbox<8>>(
@@ -267,12 +270,21 @@ fn spinning(title: &'static str, size: usize, goals: Goals) -> Group {
         #[cfg(feature = "iceoryx2")]
         round_trip::<Two<Iceoryx<true>>>("iceoryx2", size),
         #[cfg(feature = "iceoryx2")]
-        round_trip::<Two<Iceoryx<false>>>("iceoryx2, nothing copied", size),
+        round_trip::<Two<Iceoryx<false>>>(UNCOPIED, size),
         #[cfg(feature = "boost")]
         round_trip::<Two<Boost<false>>>("Boost.Interprocess", size),
         round_trip::<Two<Pipe>>("pipe (sleeps)", size),
     ]);
     Group { title, entries }
+}
+
+/// Adds the goal of a ring in which nothing is copied.
+fn in_place(ring: Entry) -> Entry {
+    if cfg!(feature = "iceoryx2") {
+        ring.at_most(0.3, Peer(UNCOPIED))
+    } else {
+        ring
+    }
 }
 
 /// Compares round trips in which each side sleeps until it has a message.

@@ -379,7 +379,7 @@ const PAYLOAD: usize = 1024;
 /// Where the messages of an object begin, and what is in front of them; `None` for one without messages.
 fn messages_of(contents: &Contents) -> Option<(usize, &'static str)> {
     match contents.holding {
-        Holding::Ring { .. } => Some((PAYLOAD + 512, "── senders ")),
+        Holding::Ring { .. } => Some((PAYLOAD + 1024, "── senders ")),
         Holding::Broadcast { .. } => Some((PAYLOAD + 512 + 64 * 64, "── subscribers ")),
         Holding::RwLock { .. } => Some((PAYLOAD + 4160, "── state of the lock ")),
         _ => None,

@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{buffer, close, deadline, expect_bytes, handle, object, source},
+    object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
 };
@@ -685,6 +685,45 @@ pub unsafe extern "C" fn shm_broadcast_peek(
         unsafe { message.write_unaligned(in_place) };
         Ok(found.len() as isize)
     }))
+}
+
+/// Returns a descriptor that is readable when there may be a message, or when the publisher has ended or died: for poll(2),
+/// select(2), epoll(7), level- and edge-triggered, and event loops.
+///
+/// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
+/// SHMKEY_NO_WAIT until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read
+/// or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a
+/// handle with SHMKEY_READ_ONLY does so 250 ms after each EAGAIN only.
+///
+/// broadcast: a handle that is subscribed.
+///
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
+/// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+/// process may not make a socket of the family AF_UNIX; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+/// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child made by
+/// fork(2) does not use its parent's descriptor.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_fd(broadcast: *mut shm_broadcast) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one, and receives by one thread at a time.
+        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_fd", broadcast) }?;
+        let end = subscribing.end(raw, Action::Receive)?;
+        fd_of(raw.descriptor(end))
+    }))
+}
+
+/// Returns the subscriber of a broadcast, for shm_wait_any().
+///
+/// # Safety
+/// As for `subscribing`.
+pub(super) unsafe fn to_wait<'a>(
+    broadcast: *mut shm_broadcast,
+) -> Result<(&'a RawBroadcast, &'a mut SubscribeEnd), Error> {
+    // SAFETY: the caller's promise.
+    let (raw, subscribing) = unsafe { subscribing("shm_wait_any", broadcast) }?;
+    Ok((raw, subscribing.end(raw, Action::Receive)?))
 }
 
 /// Releases the peeked message, so that the one behind it becomes the next one.

@@ -27,14 +27,13 @@ pub struct shm_condvar(Condvar);
 ///
 /// Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_condvar_id(condvar)).
-/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the
-/// name is empty or too long, the mode has not the bits 0600, or flags has an undefined bit; EFAULT the name is
-/// NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-/// another layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-/// for shmget(2).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, the mode
+/// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or a bad address; EACCES flags has
+/// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
+/// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is
+/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
+/// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and
+/// has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -43,8 +42,8 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
     open(|| unsafe { named(Kind::Condvar, name, flags) })
 }
 
-/// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Otherwise it does what shm_condvar_open() does, and fails as that does.
+/// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where
+/// it takes 1024 bytes. Otherwise it does the same as shm_condvar_open(), and fails with the same errors.
 ///
 /// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.

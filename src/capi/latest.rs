@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{close, deadline, expect_bytes, handle, object, source, with_layout},
+    object::{close, deadline, expect_bytes, fd_of, handle, object, source, with_layout},
     place::{described, named, shm_place},
 };
 use crate::{
@@ -218,6 +218,40 @@ pub unsafe extern "C" fn shm_latest_read_newer(
             version => Ok(version),
         }
     }))
+}
+
+/// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
+/// edge-triggered, and event loops.
+///
+/// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+/// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
+/// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
+/// after each EAGAIN only.
+///
+/// latest: a handle that is open.
+///
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
+/// or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+/// process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+/// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
+/// again, and gets a descriptor of its own.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_latest_fd(latest: *const shm_latest) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one.
+        fd_of(unsafe { object("shm_latest_fd", latest) }?.raw.descriptor())
+    }))
+}
+
+/// Returns a latest value, for shm_wait_any().
+///
+/// # Safety
+/// As for `object`.
+pub(super) unsafe fn to_wait<'a>(latest: *const shm_latest) -> Result<&'a RawLatest, Error> {
+    // SAFETY: the caller's promise.
+    Ok(&unsafe { object("shm_wait_any", latest) }?.raw)
 }
 
 /// Returns the version of the newest value without copying it.

@@ -22,6 +22,7 @@ mod process;
 mod ring;
 mod rwlock;
 mod semaphore;
+mod several;
 mod status;
 mod version;
 
@@ -39,5 +40,6 @@ pub use process::*;
 pub use ring::*;
 pub use rwlock::*;
 pub use semaphore::*;
+pub use several::*;
 pub use status::*;
 pub use version::*;

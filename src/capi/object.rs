@@ -18,6 +18,7 @@ use core::{
     ptr::NonNull,
     time::Duration,
 };
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The flags that the objects' functions know.
 const OPEN_FLAGS: c_int = 0o777 | libc::IPC_CREAT | libc::SHM_RDONLY;
@@ -95,6 +96,11 @@ pub(super) fn deadline(
         error.with(What::Timeout, timeout as u64, 0)
     };
     Ok(Deadline::after(timeout_of(timeout).ok_or_else(why)?))
+}
+
+/// Returns the number of a descriptor for C.
+pub(super) fn fd_of(descriptor: Result<BorrowedFd<'_>, Error>) -> Result<c_int, Error> {
+    descriptor.map(|descriptor| descriptor.as_raw_fd())
 }
 
 /// Makes a handle of an object, for C, which passes it to `close` at the end.

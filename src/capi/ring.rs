@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{buffer, close, deadline, expect_bytes, handle, object, source},
+    object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
     place::{described, named, shm_place},
 };
 use crate::{
@@ -32,7 +32,7 @@ use core::{
 /// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
 /// side waits for it.
 ///
-/// Memory: at most 2048 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
+/// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
 /// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
 /// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
 /// so an empty ring accepts a message of the whole capacity.
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-/// 2048 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+/// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
@@ -656,6 +656,50 @@ pub unsafe extern "C" fn shm_ring_peek(
         unsafe { message.write_unaligned(in_place) };
         Ok(found.len as isize)
     }))
+}
+
+/// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
+/// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
+/// shm_ring_recv().
+///
+/// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
+/// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close it. The
+/// first poll returns at once.
+///
+/// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
+/// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
+/// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
+/// 48 descriptors wait for one object at a time, this also holds for those that came last.
+///
+/// ring: a handle that is open.
+///
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
+/// execve(2) close it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+/// process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is NULL.
+/// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
+/// fork(2) does not use its parent's descriptor.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_ring_fd(ring: *mut shm_ring) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
+        let (raw, receiving) = unsafe { receiving("shm_ring_fd", ring) }?;
+        let end = receiving.end(raw)?;
+        fd_of(raw.descriptor(end))
+    }))
+}
+
+/// Returns the receiving end of a ring, for shm_wait_any().
+///
+/// # Safety
+/// As for `receiving`.
+pub(super) unsafe fn to_wait<'a>(
+    ring: *mut shm_ring,
+) -> Result<(&'a RawRing, &'a mut ReceiveEnd), Error> {
+    // SAFETY: the caller's promise.
+    let (raw, receiving) = unsafe { receiving("shm_wait_any", ring) }?;
+    Ok((raw, receiving.end(raw)?))
 }
 
 /// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a

@@ -24,21 +24,21 @@ pub struct shm_rwlock(rwlock::RawRwLock);
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: how many bytes the lock protects; 0 or more. All processes give the same.
-/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give
+/// the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_rwlock_id(lock)).
-/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-/// is too large, layout is too long or not UTF-8, the mode has not the bits 0600, or flags has an undefined bit;
-/// EFAULT the name is NULL or leads nowhere; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not
-/// let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another
-/// kind of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC
-/// another version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the
-/// segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-/// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is
+/// too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
+/// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
+/// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
+/// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+/// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+/// shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -54,14 +54,14 @@ pub unsafe extern "C" fn shm_rwlock_open(
     })
 }
 
-/// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-/// 5184 bytes and size. Otherwise it does what shm_rwlock_open() does, and fails as that does.
+/// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where
+/// it takes 5184 bytes and size. Otherwise it does the same as shm_rwlock_open(), and fails with the same errors.
 ///
 /// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
 /// size: how many bytes the lock protects; 0 or more. All processes give the same.
-/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8, which all processes give alike; NULL or
-/// "" for none.
+/// layout: a name for the type of the bytes, at most 128 bytes of UTF-8; NULL or "" for none. All processes give
+/// the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists.
 ///
@@ -91,9 +91,9 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
     }))
 }
 
-/// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the lock
-/// after two of them. A thread may lock it for reading several times, and unlocks it as often. Signals do not end the
-/// wait.
+/// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
+/// lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
+/// Signals do not end the wait.
 ///
 /// lock: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.

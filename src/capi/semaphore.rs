@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{close, deadline, handle, object},
+    object::{close, deadline, fd_of, handle, object},
     place::{described, named, shm_place},
 };
 use crate::{Error, Place, Semaphore, error::Action, kind::Kind};
@@ -116,6 +116,38 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
         let deadline = deadline(semaphore.0.object(), Action::Wait, timeout)?;
         semaphore.0.wait_until(deadline).map(|()| 0)
     }))
+}
+
+/// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
+/// edge-triggered, and event loops.
+///
+/// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
+/// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
+/// once. shm_ring_fd() says when such a descriptor becomes readable.
+///
+/// semaphore: a handle that is open.
+///
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
+/// it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
+/// process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_semaphore_fd(semaphore: *const shm_semaphore) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open semaphore.
+        fd_of(unsafe { object("shm_semaphore_fd", semaphore) }?.0.fd())
+    }))
+}
+
+/// Returns a semaphore, for shm_wait_any().
+///
+/// # Safety
+/// As for `object`.
+pub(super) unsafe fn to_wait<'a>(semaphore: *const shm_semaphore) -> Result<&'a Semaphore, Error> {
+    // SAFETY: the caller's promise.
+    Ok(&unsafe { object("shm_wait_any", semaphore) }?.0)
 }
 
 /// Returns the count. Another thread may change it at any time.

@@ -115,7 +115,7 @@ enum Subject {
 }
 
 /// As much of a path as [`ShownPath`] shows, its beginning and its end, without an allocation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct KeptPath {
     bytes: [u8; KeptPath::SIZE],
     len: usize,
@@ -136,6 +136,12 @@ impl KeptPath {
 
     fn shown(&self) -> ShownPath<'_> {
         ShownPath(&self.bytes[..self.len])
+    }
+}
+
+impl fmt::Debug for KeptPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.shown(), f)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::{
     Error, ErrorKind, Place, Plain,
     error::{Action, What},
     holder::Holder,
-    object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
+    object::{readiness::Readiness, role::Role},
     sync::{Area, Claim, Deadline, Source, latest as algorithm},
     sys,
 };
@@ -15,7 +15,7 @@ use core::{
     marker::PhantomData,
     mem::{MaybeUninit, size_of},
 };
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 /// The newest value of something: one process publishes it, any number of processes read it, and none of them
 /// waits for another.
@@ -108,6 +108,7 @@ pub struct Publisher<T: Plain> {
 pub(crate) struct RawLatest {
     object: Object,
     size: usize,
+    readiness: Readiness,
 }
 
 /// The role of the publisher, and the version that it has published last.
@@ -153,7 +154,11 @@ impl RawLatest {
         };
         let object = Object::open(place, &spec, |_| {})?;
         sys::barrier::take_part();
-        Ok(RawLatest { object, size })
+        Ok(RawLatest {
+            object,
+            size,
+            readiness: Readiness::default(),
+        })
     }
 
     pub fn object(&self) -> &Object {
@@ -272,8 +277,61 @@ impl RawLatest {
         if self.newest().wait(seen, is_writable, deadline) {
             return Ok(());
         }
+        self.readiness
+            .unless_blocked(Err(self.none_newer(deadline)), |number| {
+                if is_writable && self.newest().enter(number, seen)
+                    || self.newest().wait(seen, is_writable, Deadline::Now)
+                {
+                    Ok(())
+                } else {
+                    Err(self.none_newer(deadline))
+                }
+            })
+    }
+
+    fn none_newer(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::WaitNewer);
-        Err(error.with(What::Newest, self.version(), self.publisher()))
+        error.with(What::Newest, self.version(), self.publisher())
+    }
+
+    /// Returns whether there is a version other than `seen`. If not, the descriptor, if the caller has asked for it,
+    /// becomes readable when there is one.
+    #[inline]
+    fn has_newer(&self, seen: u64) -> bool {
+        self.version() != seen || self.readiness.is_used() && self.wait(seen, Deadline::Now).is_ok()
+    }
+
+    /// Returns whether there is a version other than `seen`, and one at all.
+    pub fn is_newer(&self, seen: u64) -> bool {
+        let version = self.version();
+        version != 0 && version != seen
+    }
+
+    /// Returns the word on which to sleep until there is another version.
+    pub fn announce_sleep(&self) -> sys::waitv::Word {
+        self.newest().announce_sleep(self.object.is_writable())
+    }
+
+    /// Makes the descriptor unreadable, unless there is a version other than `seen`. Returns whether that is so.
+    pub fn rearm(&self, seen: u64) -> bool {
+        self.readiness.rearm(|number| {
+            self.object.is_writable() && self.newest().enter(number, seen) || self.is_newer(seen)
+        })
+    }
+
+    /// Returns the descriptor of this handle.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.readiness.descriptor()
+    }
+}
+
+impl Drop for RawLatest {
+    fn drop(&mut self) {
+        if let Some(number) = self.readiness.number()
+            && self.object.is_writable()
+        {
+            self.newest().remove(number);
+        }
     }
 }
 
@@ -341,7 +399,7 @@ impl<T: Plain> Latest<T> {
     /// Those of [`read`](Latest::read).
     #[inline]
     pub fn read_newer(&self, seen: &mut u64) -> Result<Option<T>, Error> {
-        if self.version() == *seen {
+        if !self.raw.has_newer(*seen) {
             return Ok(None);
         }
         let (value, version) = self.read_with_version()?;
@@ -379,6 +437,19 @@ impl<T: Plain> Latest<T> {
         }
     }
 
+    /// Returns a descriptor that is readable when there may be a newer value: for `poll(2)`, `epoll(7)`, `select(2)`
+    /// and event loops. After it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`, which
+    /// makes the descriptor unreadable until the next value is published. Pass the same `seen` to all those calls.
+    /// [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    ///
+    /// A reader that cannot write is not woken: the descriptor becomes readable within 250 ms.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.raw.descriptor()
+    }
+
     /// Returns the version of the newest value: 1 for the first published value, and so on; 0 if there is none.
     #[inline]
     #[must_use]
@@ -401,7 +472,24 @@ impl<T: Plain> Latest<T> {
     }
 
     interrupt_methods!(self, self.raw.object.interrupt());
+    /// Returns this handle and a version, for [`wait_any`](crate::wait_any), which then waits for a version other than
+    /// `seen`.
+    pub fn newer_than(&self, seen: u64) -> Newer<'_, T> {
+        Newer { latest: self, seen }
+    }
+
+    pub(crate) fn raw(&self) -> &RawLatest {
+        &self.raw
+    }
+
     segment_methods!(self, self.raw.object);
+}
+
+/// A latest value, and a version: made by [`Latest::newer_than`], for [`wait_any`](crate::wait_any).
+#[derive(Clone, Copy, Debug)]
+pub struct Newer<'a, T: Plain> {
+    pub(crate) latest: &'a Latest<T>,
+    pub(crate) seen: u64,
 }
 
 impl<T: Plain> Publisher<T> {

@@ -44,10 +44,12 @@ pub(crate) mod latest;
 pub(crate) mod mutex;
 mod open;
 pub(crate) mod place;
+pub(crate) mod readiness;
 pub(crate) mod ring;
 pub(crate) mod role;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;
+pub(crate) mod several;
 mod snapshot;
 pub(crate) mod trust;
 

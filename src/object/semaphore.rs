@@ -3,10 +3,11 @@
 use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
-    object::{Kind, Object, Spec},
+    object::{Kind, Object, Spec, readiness::Readiness},
     sync::{self, Deadline},
+    sys::waitv::Word,
 };
-use std::time::Duration;
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// A counting semaphore in shared memory: a thread that [posts](Semaphore::post) raises the count by one; a
 /// thread that [waits](Semaphore::wait) lowers it by one, and sleeps while it is 0.
@@ -47,6 +48,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Semaphore {
     object: Object,
+    readiness: Readiness,
 }
 
 impl Semaphore {
@@ -75,7 +77,10 @@ impl Semaphore {
             // SAFETY: as in `core`.
             unsafe { object.words::<sync::Semaphore>() }.init(first);
         })?;
-        Ok(Semaphore { object })
+        Ok(Semaphore {
+            object,
+            readiness: Readiness::default(),
+        })
     }
 
     /// Raises the count by one, and wakes a thread that waits.
@@ -125,8 +130,31 @@ impl Semaphore {
         if self.words().take(deadline) {
             return Ok(());
         }
+        self.readiness
+            .unless_blocked(Err(self.not_taken(deadline)), |number| {
+                self.words().enter(number);
+                if self.words().try_take() {
+                    Ok(())
+                } else {
+                    Err(self.not_taken(deadline))
+                }
+            })
+    }
+
+    fn not_taken(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::Wait);
-        Err(error.with(What::Count, 0, 0))
+        error.with(What::Count, 0, 0)
+    }
+
+    /// Returns a descriptor that is readable when the count may not be 0: for `poll(2)`, `epoll(7)`, `select(2)`
+    /// and event loops. After it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until the next
+    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.readiness.descriptor()
     }
 
     /// Returns the count now; another thread can change it at any time.
@@ -137,6 +165,23 @@ impl Semaphore {
     }
 
     interrupt_methods!(self, self.object.interrupt());
+
+    /// Returns the word on which to sleep until the count is not 0.
+    pub(crate) fn announce_sleep(&self) -> Word {
+        self.words().announce_sleep()
+    }
+
+    /// Ends a sleep that was announced.
+    pub(crate) fn pass_on(&self) {
+        self.words().pass_on();
+    }
+
+    /// Makes the descriptor unreadable, unless the count is not 0. Returns whether that is so.
+    pub(crate) fn rearm(&self) -> bool {
+        let words = self.words();
+        self.readiness.rearm(|number| words.enter(number))
+    }
+
     segment_methods!(self, self.object);
 
     pub(crate) fn object(&self) -> &Object {
@@ -146,5 +191,13 @@ impl Semaphore {
     fn words(&self) -> &sync::Semaphore {
         // SAFETY: a semaphore is made of atomics, and every pattern of bytes is valid.
         unsafe { self.object.words() }
+    }
+}
+
+impl Drop for Semaphore {
+    fn drop(&mut self) {
+        if let Some(number) = self.readiness.number() {
+            self.words().remove(number);
+        }
     }
 }

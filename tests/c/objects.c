@@ -823,14 +823,14 @@ static void overwritten_ring(void)
     struct shm_message message;
     struct shm_ring *ring;
     char *memory;
-    int id = private_segment(4096, &memory);
+    int id = private_segment(8192, &memory);
 
     FAILS_NULL(shm_ring_open_at(AT(id, 2080), 64, 0, MAKE), EINVAL); /* no multiple of 64 */
     OPENS(ring, shm_ring_open_at(AT(id, 2048), 96, 0, MAKE));
     GIVES(shm_ring_id(ring), id);
     CHECK(shm_ring_open_at(AT(id, 2048), 97, 0, 0) == NULL);
     WORKS(shm_ring_send(ring, "hello", 5, 0));
-    memset(memory + 2048 + 1024 + 512, 0xee, 128);
+    memset(memory + 2048 + 1024 + 1024, 0xee, 128);
     FAILS(shm_ring_recv(ring, buffer, sizeof buffer, 0), EBADMSG);
     FAILS(shm_ring_peek(ring, &message, 0), EBADMSG);
     QUIET(shm_ring_close(ring));

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <poll.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <sys/shm.h>
@@ -641,6 +642,51 @@ void broadcasts()
     CHECK(quick.remove());
 }
 
+bool readable(int fd)
+{
+    pollfd one{fd, POLLIN, 0};
+    return poll(&one, 1, 0) == 1;
+}
+
+// Each kind, by its descriptor and with the others.
+void waiting()
+{
+    shmkey::semaphore semaphore = TAKE(shmkey::semaphore::open(own("semaphore")));
+    shmkey::ring ring = TAKE(shmkey::ring::open(own("ring"), 4096));
+    shmkey::broadcast broadcast = TAKE(shmkey::broadcast::open(own("broadcast"), 4096));
+    shmkey::latest<int> latest = TAKE(shmkey::latest<int>::open(own("latest")));
+    std::int64_t seen = 0;
+    char buffer[8];
+
+    FAILS(broadcast.fd(), EPERM);
+    CHECK(broadcast.subscribe());
+    const int count = TAKE(semaphore.fd()), message = TAKE(ring.fd()), news = TAKE(broadcast.fd()), value = TAKE(latest.fd());
+    const auto wait = [&](shmkey::timeout time) {
+        return shmkey::wait_any({semaphore, ring, broadcast, {latest, seen}}, time);
+    };
+    bool quiet = false;
+    for (int i = 0; i < 20 && !quiet; i++) { // timers may make them readable again
+        FAILS(semaphore.wait(0s), EAGAIN);
+        FAILS(ring.recv(buffer, sizeof buffer, 0s), EAGAIN);
+        FAILS(broadcast.recv(buffer, sizeof buffer, 0s), EAGAIN);
+        CHECK(!TAKE(latest.read_newer(seen)));
+        quiet = !readable(count) && !readable(message) && !readable(news) && !readable(value);
+    }
+    CHECK(quiet);
+    FAILS(wait(0s), EAGAIN);
+    FAILS(wait(1ms), ETIMEDOUT);
+
+    CHECK(semaphore.post() && readable(count) && TAKE(wait(1min)) == 0 && semaphore.wait(0s));
+    CHECK(ring.send("one") && readable(message) && TAKE(wait(1min)) == 1 && ring.recv(buffer, sizeof buffer, 0s));
+    CHECK(broadcast.publish("one") && readable(news) && TAKE(wait(1min)) == 2 && broadcast.recv(buffer, sizeof buffer, 0s));
+    CHECK(latest.publish(7) && readable(value) && TAKE(wait(1min)) == 3 && TAKE(latest.read_newer(seen)) == 7);
+    std::vector<shmkey::waitable> all(129, shmkey::waitable(semaphore));
+    FAILS(shmkey::wait_any(all.data(), 128, 0s), EAGAIN);
+    FAILS(shmkey::wait_any(all.data(), 129, 0s), EINVAL);
+    FAILS(shmkey::wait_any(nullptr, 1, 0s), EFAULT);
+    CHECK(semaphore.remove() && ring.remove() && broadcast.remove() && latest.remove());
+}
+
 void read_only_and_removed()
 {
     FAILS(shmkey::latest<int>::open(own("latest"), shmkey::read_only), ENOENT);
@@ -772,6 +818,7 @@ int main(int count, char **arguments)
     rings();
     broadcasts();
     rings_with_options();
+    waiting();
     read_only_and_removed();
     stale_handles();
     stale_guards();

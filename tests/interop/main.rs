@@ -77,7 +77,7 @@ fn trial(
 fn example_programs() -> Vec<Trial> {
     let mut trials = Vec::new();
     for single in &examples::SINGLES {
-        trials.extend(Form::ALL.map(|form| {
+        trials.extend(single.forms.iter().map(|&form| {
             let name = format!("examples: {}: {}", single.program, form.name());
             trial(name, &[form], move || {
                 examples::single(&PROGRAMS, single, form)
@@ -133,7 +133,9 @@ fn under_valgrind() -> Vec<Trial> {
     let mut trials = Vec::new();
     for form in WATCHED {
         let name = |what: &str| format!("valgrind: {what}: {}", form.name());
-        trials.extend(examples::SINGLES.iter().map(|single| {
+        let singles = examples::SINGLES.iter();
+        let singles = singles.filter(|single| single.forms.contains(&form));
+        trials.extend(singles.map(|single| {
             trial(name(single.program), &[form], move || {
                 examples::single(&UNDER_VALGRIND, single, form)
             })

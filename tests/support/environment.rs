@@ -42,6 +42,7 @@ pub struct Keys {
     pub sender_receiver: Key,
     pub ring: Key,
     pub news: Key,
+    pub jobs: Key,
 }
 
 impl Keys {
@@ -57,10 +58,11 @@ impl Keys {
             sender_receiver: key(directory, b'S'),
             ring: key(directory, b'Q'),
             news: key(directory, b'N'),
+            jobs: key(directory, b'J'),
         }
     }
 
-    pub fn all(&self) -> [Key; 7] {
+    pub fn all(&self) -> [Key; 8] {
         let Keys {
             writer_reader,
             parent_child,
@@ -69,6 +71,7 @@ impl Keys {
             sender_receiver,
             ring,
             news,
+            jobs,
         } = *self;
         [
             writer_reader,
@@ -78,6 +81,7 @@ impl Keys {
             sender_receiver,
             ring,
             news,
+            jobs,
         ]
     }
 }

@@ -114,7 +114,7 @@ const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
 
 /// All programs. Those on raw segments exist in plain System V C, too, as the programs in
 /// `sysv/`.
-const PROGRAMS: [&str; 23] = [
+const PROGRAMS: [&str; 26] = [
     ALONE[0],
     ALONE[1],
     "raw/writer",
@@ -137,6 +137,9 @@ const PROGRAMS: [&str; 23] = [
     "ring_receiver",
     "news",
     "news_reader",
+    "jobs",
+    "worker",
+    "event_loop",
     "race",
 ];
 

@@ -5,7 +5,11 @@ use shmkey::{
     Broadcast, BroadcastPublisher, Condvar, ErrorKind, Key, Latest, Mutex, Place, Publisher,
     Receiver, Ring, RwLock, Segment, Semaphore, Sender, Subscriber,
 };
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
+};
 
 /// An operation of a child, and what the survivors must find after its death.
 #[derive(Clone, Copy)]
@@ -25,6 +29,9 @@ pub struct Objects {
     condvar: Condvar,
     semaphore: Semaphore,
     latest: Latest<[u64; 4]>,
+    /// A count of 0 and an old value, for which a descriptor of the parent waits.
+    polled: Semaphore,
+    polled_value: Latest<[u64; 4]>,
     /// A ring with two messages.
     ring: Ring,
     /// The same for many senders.
@@ -43,6 +50,7 @@ pub struct Objects {
     fresh: String,
     /// What the child prepares before it is stepped.
     publisher: RefCell<Option<Publisher<[u64; 4]>>>,
+    handle: RefCell<Option<Semaphore>>,
     sender: RefCell<Option<Sender>>,
     receiver: RefCell<Option<Receiver>>,
     teller: RefCell<Option<BroadcastPublisher>>,
@@ -61,7 +69,7 @@ const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 53] = [
+pub const VICTIMS: [(&str, Victim); 60] = [
     (
         "lock, set, unlock",
         Victim {
@@ -140,6 +148,38 @@ pub const VICTIMS: [(&str, Victim); 53] = [
             prepare: know_oneself,
             act: wait,
             check: check_taken,
+        },
+    ),
+    (
+        "enter a descriptor",
+        Victim {
+            prepare: make_descriptor,
+            act: try_in_vain,
+            check: check_descriptors,
+        },
+    ),
+    (
+        "close a handle with a descriptor",
+        Victim {
+            prepare: enter_descriptor,
+            act: drop_handle,
+            check: check_descriptors,
+        },
+    ),
+    (
+        "post to a descriptor",
+        Victim {
+            prepare: know_oneself,
+            act: post_to_descriptor,
+            check: check_posted_to_descriptor,
+        },
+    ),
+    (
+        "publish to a descriptor",
+        Victim {
+            prepare: claim_polled,
+            act: publish,
+            check: check_published_to_descriptor,
         },
     ),
     (
@@ -258,6 +298,30 @@ pub const VICTIMS: [(&str, Victim); 53] = [
         "send as one of many",
         Victim {
             prepare: claim_one_of_many,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "send as one of many that keeps the lock",
+        Victim {
+            prepare: claim_and_keep,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "begin to keep the lock of many",
+        Victim {
+            prepare: claim_and_almost_keep,
+            act: send,
+            check: check_sent_by_one_of_many,
+        },
+    ),
+    (
+        "take the lock of many from one that keeps it",
+        Victim {
+            prepare: claim_beside_one_that_keeps,
             act: send,
             check: check_sent_by_one_of_many,
         },
@@ -530,11 +594,14 @@ impl Objects {
             condvar: Condvar::open(name("condvar")?.as_str()).map_err(text)?,
             semaphore: Semaphore::open(name("semaphore")?.as_str(), 1).map_err(text)?,
             latest: Latest::open(name("latest")?.as_str()).map_err(text)?,
+            polled: Semaphore::open(name("polled")?.as_str(), 0).map_err(text)?,
+            polled_value: Latest::open(name("polled value")?.as_str()).map_err(text)?,
             ring,
             many: many.map_err(text)?,
             dropping: dropping.map_err(text)?,
             fresh: name("fresh")?,
             publisher: RefCell::new(None),
+            handle: RefCell::new(None),
             sender: RefCell::new(None),
             receiver: RefCell::new(None),
             teller: RefCell::new(None),
@@ -546,6 +613,15 @@ impl Objects {
             .publisher()
             .and_then(|mut publisher| publisher.publish(OLD))
             .map_err(text)?;
+        objects
+            .polled_value
+            .publisher()
+            .and_then(|mut publisher| publisher.publish(OLD))
+            .map_err(text)?;
+        objects.polled.fd().map_err(text)?;
+        objects.polled_value.fd().map_err(text)?;
+        let _ = objects.polled.try_wait();
+        let _ = objects.polled_value.read_newer(&mut 1);
         for ring in [&objects.ring, &objects.many, &objects.dropping] {
             let mut sender = ring.sender().map_err(text)?;
             sender
@@ -566,6 +642,12 @@ impl Objects {
         }
         drop(publisher);
         Ok(objects)
+    }
+}
+
+impl Objects {
+    fn polled_name(&self) -> String {
+        format!("torture {} polled", std::os::unix::process::parent_id())
     }
 }
 
@@ -756,6 +838,105 @@ fn expect_count(count: u32, after: u32, done: bool) -> Result<(), String> {
     }
 }
 
+// Descriptors.
+
+/// The child has a handle of its own, whose first try has set the timer.
+fn make_descriptor(objects: &Objects) {
+    let handle = Semaphore::open(objects.polled_name().as_str(), 0).expect("it is there");
+    handle.fd().expect("there are few");
+    let _ = handle.try_wait();
+    // Another one wakes it, and so takes its number out.
+    objects.polled.post().expect("the count is 0");
+    handle.try_wait().expect("the count is 1");
+    *objects.handle.borrow_mut() = Some(handle);
+}
+
+fn enter_descriptor(objects: &Objects) {
+    make_descriptor(objects);
+    try_in_vain(objects);
+}
+
+fn try_in_vain(objects: &Objects) {
+    if let Some(handle) = &*objects.handle.borrow() {
+        let _ = handle.try_wait();
+    }
+}
+
+fn drop_handle(objects: &Objects) {
+    objects.handle.take();
+}
+
+/// A survivor is woken, and what a dead process has entered is gone.
+fn check_descriptors(objects: &Objects, _: bool) -> Result<(), String> {
+    expect(objects.polled.try_wait().is_err(), true, "the count is 0")?;
+    for _ in 0..3 {
+        objects.polled.post().map_err(text)?;
+        expect(is_readable(&objects.polled.fd()), true, "it is readable")?;
+        objects.polled.try_wait().map_err(text)?;
+        expect(objects.polled.try_wait().is_err(), true, "the count is 0")?;
+    }
+    Ok(())
+}
+
+fn post_to_descriptor(objects: &Objects) {
+    let _ = objects.polled.post();
+}
+
+/// The survivor that polls finds the count, also if the process that has posted could not wake it.
+fn check_posted_to_descriptor(objects: &Objects, done: bool) -> Result<(), String> {
+    let is_posted = objects.polled.value() == 1;
+    expect(is_posted || !done, true, "the count was raised")?;
+    if done {
+        expect(is_readable(&objects.polled.fd()), true, "it is readable")?;
+    }
+    if is_posted {
+        while !is_readable(&objects.polled.fd()) {}
+        objects.polled.try_wait().map_err(text)?;
+    }
+    check_descriptors(objects, done)
+}
+
+fn claim_polled(objects: &Objects) {
+    *objects.publisher.borrow_mut() = objects.polled_value.publisher().ok();
+}
+
+fn check_published_to_descriptor(objects: &Objects, done: bool) -> Result<(), String> {
+    let latest = &objects.polled_value;
+    let mut seen = 1;
+    if done {
+        expect(is_readable(&latest.fd()), true, "it is readable")?;
+    }
+    if latest.version() == 2 {
+        while !is_readable(&latest.fd()) {}
+        expect(
+            matches!(latest.read_newer(&mut seen), Ok(Some(NEW))),
+            true,
+            "the new value",
+        )?;
+    }
+    expect(
+        matches!(latest.read_newer(&mut seen), Ok(None)),
+        true,
+        "there is no newer one",
+    )?;
+    let mut publisher = latest.publisher().map_err(text)?;
+    publisher.publish(OLD).map_err(text)?;
+    expect(is_readable(&latest.fd()), true, "it is readable again")
+}
+
+fn is_readable(fd: &Result<BorrowedFd<'_>, shmkey::Error>) -> bool {
+    let Ok(fd) = fd else {
+        return false;
+    };
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the kernel writes the one element.
+    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+}
+
 /// Lowers the count to 0, and checks that the semaphore still works.
 fn drain(objects: &Objects) -> Result<u32, String> {
     let mut count = 0;
@@ -844,6 +1025,32 @@ fn claim_sender(objects: &Objects) {
 
 fn claim_one_of_many(objects: &Objects) {
     *objects.sender.borrow_mut() = objects.many.sender().ok();
+}
+
+fn claim_and_keep(objects: &Objects) {
+    claim_and_almost_keep(objects);
+    take_turns(objects, 1);
+}
+
+/// Takes the role of a sender that keeps the lock after its next turn.
+fn claim_and_almost_keep(objects: &Objects) {
+    claim_one_of_many(objects);
+    take_turns(objects, 256);
+}
+
+fn claim_beside_one_that_keeps(objects: &Objects) {
+    claim_and_keep(objects);
+    std::mem::forget(objects.sender.take());
+    claim_one_of_many(objects);
+}
+
+/// Takes turns with the lock of many without sending: there is no room for such a message.
+fn take_turns(objects: &Objects, turns: u32) {
+    if let Some(sender) = objects.sender.borrow_mut().as_mut() {
+        for _ in 0..turns {
+            let _ = sender.try_send(&[0; 1000]);
+        }
+    }
 }
 
 fn claim_dropping(objects: &Objects) {

@@ -10,6 +10,7 @@ use iceoryx2::{
 use std::{
     hint, process,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
 
 /// A service. Copies messages in and out, or only passes samples on, whatever they contain.
@@ -104,12 +105,16 @@ impl<const COPIES: bool> Sender for PublisherEnd<COPIES> {
 impl<const COPIES: bool> Receiver for SubscriberEnd<COPIES> {
     #[inline]
     fn recv(&mut self, message: &mut [u8]) {
-        loop {
+        for look in 1_u32.. {
             if let Some(sample) = self.port.receive().expect("the publisher lives") {
                 if COPIES {
                     message.copy_from_slice(sample.payload());
                 }
                 return;
+            }
+            // There may be more ends than processors.
+            if look % 1000 == 0 {
+                thread::yield_now();
             }
             hint::spin_loop();
         }

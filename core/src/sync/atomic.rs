@@ -86,6 +86,10 @@ pub fn sleep_half(word: &AtomicU32, expected: u32, sleep: &mut Sleep) -> bool {
     sleep.on(word, expected)
 }
 
+/// Makes the descriptor with this number readable.
+#[cfg(not(loom))]
+pub use crate::sys::inbox::send;
+
 /// Wakes one thread that sleeps on a word of 32 bits. Returns whether there was one.
 #[cfg(not(loom))]
 pub fn wake_half(word: &AtomicU32) -> bool {
@@ -118,5 +122,5 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 
 #[cfg(loom)]
 pub use super::loom::{
-    sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one, wake_own,
+    send, sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one, wake_own,
 };

@@ -20,6 +20,9 @@ use super::{
     sleepers::Sleepers,
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
+use core::num::NonZeroU32;
 
 /// The words in front of the slots.
 #[cfg_attr(not(loom), repr(C, align(64)))]
@@ -163,6 +166,32 @@ impl Latest<'_> {
             core::hint::spin_loop();
         }
         Err(Overtaken)
+    }
+
+    /// Announces that a thread is about to sleep until there is another version, and returns the word for it. A reader
+    /// that may not write to the segment is not woken.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(self, writable: bool) -> Word {
+        let now = self.version();
+        if writable {
+            self.words.sleepers.announce_sleep(now);
+        }
+        Word::new(atomic::lower_half(&self.words.current), now as u32)
+    }
+
+    /// Enters a descriptor, which the next version after `seen` makes readable. Returns whether there is one by now. The
+    /// segment must be writable.
+    pub fn enter(self, number: NonZeroU32, seen: u64) -> bool {
+        let now = self.version();
+        // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+        self.words.sleepers.enter(number, now);
+        let now = self.version();
+        now != 0 && now != seen
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(self, number: NonZeroU32) {
+        self.words.sleepers.remove(number);
     }
 
     /// Waits until there is a value of another version than `seen`. Returns false if the deadline has passed.

@@ -14,7 +14,7 @@ use loom::{
     sync::{Condvar, Mutex},
     thread,
 };
-use std::{ptr, time::Duration};
+use std::{num::NonZeroU32, ptr, time::Duration};
 
 loom::lazy_static! {
     static ref BUCKET: (Mutex<Bucket>, Condvar) = Default::default();
@@ -26,6 +26,8 @@ struct Bucket {
     /// For each sleeping thread, the addresses of its words, and a number of its own.
     asleep: Vec<([usize; 2], u64)>,
     next: u64,
+    /// The descriptors that are readable.
+    readable: Vec<NonZeroU32>,
     /// The slices of threads that look often have an end.
     they_look: bool,
 }
@@ -121,6 +123,26 @@ fn wake_up(word: usize, most: usize) -> bool {
     drop(guard);
     BUCKET.1.notify_all();
     left < most
+}
+
+/// Makes a descriptor readable.
+pub fn send(number: NonZeroU32) {
+    BUCKET.0.lock().unwrap().readable.push(number);
+    BUCKET.1.notify_all();
+}
+
+/// Makes a descriptor unreadable.
+pub fn drain(number: NonZeroU32) {
+    let mut guard = BUCKET.0.lock().unwrap();
+    guard.readable.retain(|&each| each != number);
+}
+
+/// Waits until a descriptor is readable.
+pub fn poll(number: NonZeroU32) {
+    let mut guard = BUCKET.0.lock().unwrap();
+    while !guard.readable.contains(&number) {
+        guard = BUCKET.1.wait(guard).unwrap();
+    }
 }
 
 pub fn sleep(word: &AtomicU64, expected: u64, sleep: &mut Sleep) -> bool {

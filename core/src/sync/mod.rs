@@ -9,10 +9,12 @@ pub mod broadcast;
 mod claim;
 mod condvar;
 mod interrupt;
+pub mod keep;
 pub mod latest;
 #[cfg(loom)]
 mod loom;
 mod mutex;
+mod pollers;
 mod ready;
 pub mod ring;
 mod rwlock;
@@ -20,13 +22,12 @@ mod semaphore;
 mod sleepers;
 pub mod wait;
 mod watch;
+mod wish;
 
 #[cfg(loom)]
-pub use self::loom::let_them_look;
+pub use self::loom::{drain, let_them_look, poll};
 pub use area::{Area, Buffer, Source};
-pub use atomic::AtomicU32;
-#[cfg(loom)]
-pub use atomic::AtomicU64;
+pub use atomic::{AtomicU32, AtomicU64, heavy_barrier};
 pub use claim::Claim;
 pub use condvar::{Condvar, WaitError, Waited};
 pub use interrupt::Interrupt;

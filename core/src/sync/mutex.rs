@@ -38,6 +38,7 @@ use super::{
     atomic::{
         self, AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
+        heavy_barrier,
     },
     wait::{self, Deadline, Sleep},
     watch::{self, Watch},
@@ -86,6 +87,14 @@ pub trait Threads {
     /// The same before the first sleep. The check takes microseconds, and may be skipped if the thread
     /// was checked some milliseconds ago.
     fn seems_dead(&self, owner: u64) -> bool;
+    /// Returns whether that is the number of a user that keeps the lock: see `keep`.
+    fn keeps(&self, _owner: u64) -> bool {
+        false
+    }
+    /// Returns whether that user has no turn. Called after the barrier.
+    fn has_left(&self, _owner: u64) -> bool {
+        false
+    }
 }
 
 /// How a lock was acquired.
@@ -206,6 +215,14 @@ impl Mutex {
             // are visible to `seems_dead`.
             let word = self.word.load(Acquire);
             let is_free = owner(word) == 0;
+            if threads.keeps(owner(word)) {
+                if !self.announce(word, W) {
+                    continue;
+                }
+                if self.take_kept(word | W, me, false, threads) {
+                    return self.acquired(false);
+                }
+            }
             if !is_free && !threads.seems_dead(owner(word)) {
                 break;
             }
@@ -236,6 +253,10 @@ impl Mutex {
                 waiter.alive = owner(word);
                 let flags = waiter.flags(word);
                 if self.announce(word, flags) {
+                    let kept = threads.keeps(owner(word));
+                    if kept && self.take_kept(word | flags, me, waiter.has_slept, threads) {
+                        return self.acquired(false);
+                    }
                     if flags & S != 0 {
                         if self.insist(me, deadline) {
                             return self.acquired(false);
@@ -340,6 +361,33 @@ impl Mutex {
         self.word
             .compare_exchange(word, me | flags, AcqRel, Relaxed)
             .is_ok()
+    }
+
+    /// Takes the lock from a user that keeps it and has no turn. `word`: with W, which that user finds in its next turn,
+    /// or at the end of the one that it has.
+    #[cold]
+    fn take_kept(&self, word: u64, me: u64, has_slept: bool, threads: &impl Threads) -> bool {
+        if !heavy_barrier() {
+            // The kernel makes no barrier. No store stays in a processor for as long as a nap.
+            atomic::nap(&self.word, word, &mut Sleep::until(Deadline::Never));
+        }
+        threads.has_left(owner(word)) && self.take(word, me, has_slept)
+    }
+
+    /// Replaces the number of the owner by one under which it keeps the lock: see `keep`. Returns false if other
+    /// threads have set flags.
+    pub fn keep(&self, owner: u64, kept: u64) -> bool {
+        // Release: as in `release`.
+        self.word
+            .compare_exchange(owner, kept, Release, Relaxed)
+            .is_ok()
+    }
+
+    /// Returns whether the word is that number, and no flag is set.
+    #[inline(always)]
+    pub fn is_kept_as(&self, kept: u64) -> bool {
+        // Relaxed: see `Keeper::begin`.
+        self.word.load(Relaxed) == kept
     }
 
     /// Sets flags in the word if it is still `word`.

@@ -1,47 +1,123 @@
-//! Announces that threads sleep on a word, so that a thread that changes the word knows whether to wake them.
+//! Announces that threads sleep on a word, or poll a descriptor, so that a thread that changes the word knows whether
+//! to wake them.
 //!
-//! A thread that changes the word does so, and then reads the announcement. A thread that is about to sleep announces
+//! A thread that changes the word does so, and then reads the announcement. A thread that is about to wait announces
 //! it, and then reads the word. Each makes a store and then a load, and at least one of the two sees the other's
 //! store.
 //!
 //! The word has a count, of versions of a value or of bytes in a ring. The announcement contains the count after which
-//! the thread sleeps, so that a thread that wakes the sleepers of an earlier count does not clear it.
+//! the thread waits, so that a thread that wakes the waiters of an earlier count does not clear it.
 
 use super::{
-    atomic::{self, AtomicU64, Ordering::Relaxed, heavy_barrier, light_barrier},
+    atomic::{
+        self, AtomicU64,
+        Ordering::{Relaxed, Release},
+        heavy_barrier, light_barrier,
+    },
+    pollers::Pollers,
     wait::Sleep,
 };
+use core::num::NonZeroU32;
 
-/// The highest count after which a thread sleeps, plus 1; 0 if none sleeps.
-#[cfg_attr(not(loom), repr(transparent))]
+/// The waiters of a word.
+#[cfg_attr(not(loom), repr(C))]
 #[derive(Default)]
-pub struct Sleepers(AtomicU64);
+pub struct Sleepers {
+    /// 0 if none waits. Else, from bit 2 on, the highest count after which one waits, plus 1; and how they wait: `ASLEEP`,
+    /// `POLLING` or both.
+    announced: AtomicU64,
+    pollers: Pollers,
+}
+
+/// Threads sleep on the word.
+const ASLEEP: u64 = 1;
+/// Descriptors wait in `pollers`.
+const POLLING: u64 = 2;
+const WAYS: u64 = ASLEEP | POLLING;
+
+/// Returns the announcement of waiters after a count.
+fn after(count: u64) -> u64 {
+    count.wrapping_add(1) << 2
+}
 
 impl Sleepers {
     #[cfg(loom)]
     pub fn new() -> Sleepers {
-        Sleepers(AtomicU64::new(0))
+        Sleepers::default()
     }
 
-    /// Wakes all threads that sleep on a word. The caller has just changed it, and `count` is its new count.
+    /// Wakes all waiters of a word. The caller has just changed it, and `count` is its new count.
     #[inline(always)]
     pub fn wake(&self, word: &AtomicU64, count: u64) {
         light_barrier();
         // Relaxed: the barriers order it.
-        let asleep = self.0.load(Relaxed);
-        if asleep != 0 {
-            self.wake_now(asleep, word, count);
+        let announced = self.announced.load(Relaxed);
+        if announced != 0 {
+            self.wake_now(announced, word, count);
         }
     }
 
     #[cold]
-    fn wake_now(&self, asleep: u64, word: &AtomicU64, count: u64) {
-        atomic::wake(word);
-        // A thread that sleeps after this very count waits for the next change.
-        if asleep != count.wrapping_add(1) {
-            // Relaxed: orders nothing. If another thread has announced its sleep since, that stays.
-            let _ = self.0.compare_exchange(asleep, 0, Relaxed, Relaxed);
+    fn wake_now(&self, announced: u64, word: &AtomicU64, count: u64) {
+        if announced & ASLEEP != 0 {
+            atomic::wake(word);
         }
+        if announced & POLLING != 0 {
+            self.pollers.wake();
+        }
+        // A thread that waits after this very count waits for the next change.
+        if announced & !WAYS != after(count) {
+            // Relaxed: orders nothing. If another thread has announced its wait since, that stays.
+            let _ = self
+                .announced
+                .compare_exchange(announced, 0, Relaxed, Relaxed);
+        }
+    }
+
+    /// Wakes all waiters of a word, announced or not: something other than a change of the word has come.
+    pub fn wake_all(&self, word: &AtomicU64) {
+        atomic::wake(word);
+        self.pollers.wake();
+    }
+
+    /// Announces a wait after a count.
+    fn announce(&self, count: u64, way: u64) {
+        let mut before = self.announced.load(Relaxed);
+        loop {
+            // The maximum, so that a late thread, which finds a change at once, does not replace the announcement of a
+            // thread that waits.
+            let latest = (before & !WAYS).max(after(count));
+            let next = latest | before & WAYS | way;
+            // Release: pairs with the fence in `Pollers::take`. Otherwise the barriers order it.
+            match self
+                .announced
+                .compare_exchange_weak(before, next, Release, Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// Announces that a thread is about to sleep on the word, which has this count. The caller makes a heavy barrier
+    /// and looks at the word before it sleeps.
+    #[cold]
+    pub fn announce_sleep(&self, count: u64) {
+        self.announce(count, ASLEEP);
+    }
+
+    /// Enters a descriptor, which the next change of the word after this count makes readable. The caller then looks at
+    /// the word. Returns false if a change can be missed, because the kernel has no barrier for it.
+    #[cold]
+    pub fn enter(&self, number: NonZeroU32, count: u64) -> bool {
+        self.pollers.enter(number);
+        self.announce(count, POLLING);
+        heavy_barrier()
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(&self, number: NonZeroU32) {
+        self.pollers.remove(number);
     }
 
     /// Sleeps for a slice while the word is as expected and `look` returns false, which checks for a change after
@@ -55,9 +131,7 @@ impl Sleepers {
         sleep: &mut Sleep,
         mut look: impl FnMut() -> bool,
     ) -> bool {
-        // Relaxed: the barriers order it. The maximum, so that a late thread, which finds a change at once, does not
-        // replace the announcement of a thread that sleeps.
-        self.0.fetch_max(count.wrapping_add(1), Relaxed);
+        self.announce_sleep(count);
         if !heavy_barrier() {
             sleep.stay_light();
         }

@@ -222,6 +222,28 @@ impl<'a> Sleep<'a> {
         self.at_most(NAP, word, expected)
     }
 
+    /// Sleeps for a slice while each word is as expected. Returns false if the deadline has passed; `None`, without a
+    /// sleep, if the kernel cannot sleep on several words.
+    pub fn on_any(&mut self, words: &[crate::sys::waitv::Word]) -> Option<bool> {
+        let Some(slice) = self.slice() else {
+            return Some(false);
+        };
+        // As in `at_most`.
+        let now = Instant::now();
+        let end = *self.slice_end.get_or_insert(now + slice);
+        crate::sys::waitv::wait(words, end.since(now).min(slice))?;
+        self.expired = Instant::now() >= end;
+        if self.expired {
+            self.slice_end = None;
+        }
+        Some(true)
+    }
+
+    /// Returns the length of the next slice, for a thread that sleeps by other means; `None` if the deadline has passed.
+    pub fn rest(&mut self) -> Option<Duration> {
+        self.slice()
+    }
+
     fn at_most(
         &mut self,
         most: Duration,

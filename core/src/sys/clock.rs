@@ -27,6 +27,14 @@ impl Instant {
         Duration::from_nanos(self.0)
     }
 
+    /// Returns it as the kernel has it.
+    pub(super) fn to_timespec(self) -> libc::timespec {
+        libc::timespec {
+            tv_sec: (self.0 / 1_000_000_000) as libc::time_t,
+            tv_nsec: (self.0 % 1_000_000_000) as libc::c_long,
+        }
+    }
+
     /// Returns the point in time a duration later; `None` if it is beyond the clock's range.
     pub fn checked_add(self, duration: Duration) -> Option<Instant> {
         let nanoseconds = u64::try_from(duration.as_nanos()).ok()?;

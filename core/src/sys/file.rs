@@ -73,6 +73,7 @@ unsafe fn stat_at(
 }
 
 /// An open file; dropping it closes it.
+#[derive(Debug)]
 pub struct Descriptor(pub(super) libc::c_long);
 
 impl Descriptor {

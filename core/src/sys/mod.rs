@@ -8,6 +8,7 @@ mod errno;
 mod file;
 pub mod futex;
 mod identity;
+pub mod inbox;
 mod ipc;
 mod lines;
 mod machine;
@@ -21,6 +22,7 @@ mod process;
 mod shm;
 mod stat;
 mod state;
+pub mod waitv;
 
 pub use clock::{Instant, about_now, ticks};
 pub use errno::Errno;
@@ -28,6 +30,7 @@ pub use file::{Descriptor, FileId, Path, file_id, file_id_at, read_link};
 pub use identity::{
     Capability, effective_user, is_in_group, is_privileged, knows_group, knows_user, may_override,
 };
+pub use inbox::{Inbox, poll};
 pub use ipc::{msgctl, msgget, semctl, semget};
 pub use lines::for_each_line;
 pub use machine::{

@@ -5,8 +5,8 @@ use crate::{
     error::{Action, What},
     holder::{Holder, Life},
     kind::LOSSY,
-    object::role::Role,
     object::{Kind, Object, Snapshot, Spec},
+    object::{readiness::Readiness, role::Role},
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
@@ -17,7 +17,7 @@ use crate::{
     sys,
 };
 use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
-use std::sync::Arc;
+use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// The size of the members' claims, which the payload begins with, in bytes.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
@@ -125,6 +125,7 @@ pub(crate) struct SubscribeEnd {
     interrupt: Arc<Interrupt>,
     /// It goes on waiting when the publisher has ended.
     keep_waiting: bool,
+    readiness: Readiness,
 }
 
 impl SubscribeEnd {
@@ -136,6 +137,16 @@ impl SubscribeEnd {
     /// Sets whether it goes on waiting when the publisher has ended or died.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.keep_waiting = on;
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.end.position()
+    }
+
+    /// Returns the processor that the publisher last ran on, if it is known.
+    pub fn publisher(&self) -> Option<u32> {
+        self.end.publisher()
     }
 }
 
@@ -613,6 +624,7 @@ impl RawBroadcast {
             watch: Watch::default(),
             interrupt: interrupt.cloned().unwrap_or_default(),
             keep_waiting: false,
+            readiness: Readiness::default(),
         })
     }
 
@@ -652,6 +664,9 @@ impl RawBroadcast {
 
     /// Unsubscribes.
     pub fn drop_subscriber(&self, end: &mut SubscribeEnd) {
+        if let Some(number) = end.readiness.number() {
+            end.end.remove(self.view(), number);
+        }
         if self.is_subscribed(end)
             && let Some((role, member)) = end.role.take()
             && let Some(claim) = self.claims().get(member)
@@ -714,7 +729,7 @@ impl RawBroadcast {
     fn receive_into<'b>(
         &self,
         end: &mut SubscribeEnd,
-        buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
+        mut buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
         size: usize,
         deadline: Deadline,
     ) -> Result<usize, Error> {
@@ -723,14 +738,65 @@ impl RawBroadcast {
         let SubscribeEnd {
             end,
             watch,
+            readiness,
             interrupt,
             keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peer = || self.expected_of_publisher(watch, *keep_waiting);
-        end.receive(self.view(), buffer, deadline, peer)
-            .map_err(|refused| self.not_received(refused, deadline, action, size))
+        let view = self.view();
+        let mut receive = |end: &mut Subscriber| {
+            let peer = || self.expected_of_publisher(watch, *keep_waiting);
+            let received = end.receive(view, &mut buffer, deadline, peer);
+            received.map_err(|refused| self.not_received(refused, deadline, action, size))
+        };
+        let received = receive(end);
+        readiness.unless_blocked(received, |number| {
+            end.enter(view, number);
+            receive(end)
+        })
+    }
+
+    /// Fails if the subscriber does not belong to this process.
+    pub fn expect_subscriber(&self, end: &SubscribeEnd) -> Result<(), Error> {
+        self.expect_subscribed(end, Action::Receive)
+    }
+
+    /// Returns whether a try to receive would not block: there is a message, or news of the publisher, or an error.
+    pub fn is_ready(&self, end: &mut SubscribeEnd) -> bool {
+        let peer = || self.expected_of_publisher(&end.watch, end.keep_waiting);
+        let found = end.end.peek(self.view(), Deadline::Now, peer);
+        !matches!(found, Err(BroadcastError::TimedOut))
+    }
+
+    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    pub fn announce_sleep(&self, end: &mut SubscribeEnd) -> (sys::waitv::Word, u64) {
+        let word = end.end.announce_sleep(self.view());
+        (word, end.end.position())
+    }
+
+    /// Makes the descriptor unreadable, unless a try would not block. Returns whether that is so.
+    pub fn rearm(&self, end: &mut SubscribeEnd) -> bool {
+        let SubscribeEnd {
+            end,
+            watch,
+            readiness,
+            keep_waiting,
+            ..
+        } = end;
+        let view = self.view();
+        readiness.rearm(|number| {
+            end.enter(view, number);
+            let peer = || self.expected_of_publisher(watch, *keep_waiting);
+            let found = end.peek(view, Deadline::Now, peer);
+            !matches!(found, Err(BroadcastError::TimedOut))
+        })
+    }
+
+    /// Returns the descriptor of a subscriber.
+    pub fn descriptor<'a>(&self, end: &'a SubscribeEnd) -> Result<BorrowedFd<'a>, Error> {
+        self.expect_subscriber(end)?;
+        end.readiness.descriptor()
     }
 
     /// Receives a message in place of a vector's contents, and returns its length. After an error, the vector is empty.
@@ -791,19 +857,35 @@ impl RawBroadcast {
     /// Waits for a message, and makes it readable: as a copy if it can be overwritten or wraps at the end of the area, and
     /// else in place.
     pub fn peek(&self, end: &mut SubscribeEnd, deadline: Deadline) -> Result<Peeked, Error> {
-        let action = Action::Peek;
-        self.expect_subscribed(end, action)?;
-        let view = self.view();
+        self.expect_subscribed(end, Action::Peek)?;
         let SubscribeEnd {
             end,
-            watch,
             copy,
+            watch,
+            readiness,
             interrupt,
             keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
         let peer = || self.expected_of_publisher(watch, *keep_waiting);
+        let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, deadline, peer);
+        let peeked = peek(end);
+        readiness.unless_blocked(peeked, |number| {
+            end.enter(self.view(), number);
+            peek(end)
+        })
+    }
+
+    fn peek_once(
+        &self,
+        end: &mut Subscriber,
+        copy: &mut Vec<u8>,
+        deadline: Deadline,
+        peer: impl Fn() -> Peer + Copy,
+    ) -> Result<Peeked, Error> {
+        let action = Action::Peek;
+        let view = self.view();
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {
             let span = end.peek(view, deadline, peer).map_err(refused)?;

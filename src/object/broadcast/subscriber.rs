@@ -3,7 +3,7 @@
 use super::{Peeked, RawBroadcast, SubscribeEnd};
 use crate::{Error, ErrorKind, Plain, plain, sync::Deadline};
 use core::iter::FusedIterator;
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 /// A subscriber of a [`Broadcast`](crate::Broadcast): it receives all messages. Dropping it unsubscribes.
 ///
@@ -53,11 +53,30 @@ impl Subscriber {
         })
     }
 
+    pub(crate) fn raw(&mut self) -> (&RawBroadcast, &mut SubscribeEnd) {
+        (&self.raw, &mut self.end)
+    }
+
     /// Returns the number of messages that the publisher of a lossy broadcast has overwritten before this subscriber could
     /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)
+    }
+
+    /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
+    /// died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. After it is readable, call
+    /// [`try_recv`](Subscriber::try_recv) or [`try_peek`](Subscriber::try_peek) until it returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until there is news.
+    /// [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    ///
+    /// A subscriber that cannot write is not woken: the descriptor becomes readable within 250 ms.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors; [`NotOwner`](ErrorKind::NotOwner)
+    /// (`EPERM`) in a child made by `fork`.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.raw.descriptor(&self.end)
     }
 
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.

@@ -7,7 +7,7 @@ use crate::{
     sync::{Buffer, Deadline},
 };
 use core::iter::FusedIterator;
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 /// The role of the receiver of a [`Ring`](crate::Ring). Dropping it releases the role.
 ///
@@ -43,8 +43,8 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 #[must_use = "the receiver's role is released when it is dropped"]
 pub struct Receiver {
-    pub(super) raw: Arc<RawRing>,
-    pub(super) end: ReceiveEnd,
+    pub(crate) raw: Arc<RawRing>,
+    pub(crate) end: ReceiveEnd,
 }
 
 impl Receiver {
@@ -266,6 +266,60 @@ impl Receiver {
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
         let found = self.raw.peek(&mut self.end, deadline)?;
         Ok(Message::new(self, found))
+    }
+
+    /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles or
+    /// died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. It belongs to the receiver, which closes it when it
+    /// is dropped. Do not read it, and do not close it.
+    ///
+    /// ```
+    /// use shmkey::{ErrorKind, Ring};
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("example of a descriptor {}", std::process::id());
+    /// # let ring = Ring::open(&name, 4096)?;
+    /// # let mut sender = ring.sender()?;
+    /// # sender.send_batch(&[b"one", b"two"])?;
+    /// # drop(sender);
+    /// let mut receiver = ring.receiver()?;
+    /// let mut poll = libc::pollfd { fd: receiver.fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// let mut buffer = [0; 1024];
+    /// loop {
+    ///     // SAFETY: the kernel writes the one element.
+    ///     unsafe { libc::poll(&mut poll, 1, -1) };
+    ///     loop {
+    ///         match receiver.try_recv(&mut buffer) {
+    ///             Ok(len) => println!("{len} bytes"),
+    ///             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+    /// #           Err(error) if error.kind() == ErrorKind::Closed => return Ok(ring.remove()?),
+    ///             Err(error) => return Err(error.into()),
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// *The rule* is that of a non-blocking socket: when the descriptor is readable, call
+    /// [`try_recv`](Receiver::try_recv) or [`try_peek`](Receiver::try_peek) until it returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. Level-triggered and edge-triggered
+    /// event loops work. The first poll returns at once.
+    ///
+    /// *When.* A sender makes it readable with one system call, if the receiver has got `WouldBlock` since the last
+    /// time, and with none otherwise. It also becomes readable 250 ms after each `WouldBlock`: so the receiver
+    /// notices a sender's death within 300 ms, and wakes up at most four times a second while nothing happens.
+    /// [Other network namespaces](https://man7.org/linux/man-pages/man7/network_namespaces.7.html) than the
+    /// receiver's cannot reach it: what a sender there sends is noticed within 250 ms. If more than 48 descriptors wait
+    /// for one object at a time, those that came last are late as well.
+    ///
+    /// *Fork*: the descriptor of the parent belongs to the parent. *Exec* closes it.
+    ///
+    /// # Errors
+    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if three descriptors more are too many, `ENOMEM`, or
+    /// `EAFNOSUPPORT` or `EPERM` where this process may not make a socket of the family `AF_UNIX`;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.raw.descriptor(&self.end)
     }
 
     /// Returns the error for a message whose length is not that of a value.

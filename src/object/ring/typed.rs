@@ -3,7 +3,7 @@
 use super::{Receiver, Ring, Sender, receiver::unless_ended};
 use crate::{Error, ErrorKind, Place, Plain, plain};
 use core::{fmt, iter::FusedIterator, marker::PhantomData};
-use std::time::Duration;
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// A [`Ring`] whose messages are values of one type.
 ///
@@ -224,6 +224,18 @@ impl<T: Plain> TypedReceiver<T> {
             }
             Err(error) => Err(error),
         })
+    }
+
+    /// Returns a descriptor that is readable when there may be a value: [`Receiver::fd`] says more.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::fd`].
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.receiver.fd()
+    }
+
+    pub(crate) fn untyped(&mut self) -> &mut Receiver {
+        &mut self.receiver
     }
 
     /// Returns an iterator over the values, which waits for each: `Ok` with a value, or `Err` once. It ends as

@@ -29,7 +29,7 @@ const RAW: &[Form] = &Form::ALL;
 /// The pairs on objects.
 const OBJECTS: &[Form] = &Form::OURS;
 
-pub const PAIRS: [Pair; 10] = [
+pub const PAIRS: [Pair; 11] = [
     pair("raw/writer", "raw/reader", RAW, raw::writer_reader),
     pair("raw/server", "raw/client", RAW, raw::server_client),
     pair(
@@ -55,6 +55,7 @@ pub const PAIRS: [Pair; 10] = [
         objects::ring_sender_receiver,
     ),
     pair("news", "news_reader", OBJECTS, objects::news_and_readers),
+    pair("jobs", "worker", OBJECTS, objects::jobs_and_workers),
 ];
 
 const fn pair(
@@ -74,18 +75,26 @@ const fn pair(
 /// A program that runs alone.
 pub struct Single {
     pub program: &'static str,
+    pub forms: &'static [Form],
     pub prints: &'static str,
 }
 
 /// The programs that fork.
-pub const SINGLES: [Single; 2] = [
+pub const SINGLES: [Single; 3] = [
     Single {
         program: "shared_memory",
+        forms: &Form::ALL,
         prints: "Child wrote: Hello from child!\nParent read: Hello from child!\n",
     },
     Single {
         program: "parent_child",
+        forms: &Form::ALL,
         prints: "Parent writes message\nChild reads: Hello from parent via shared memory\n",
+    },
+    Single {
+        program: "event_loop",
+        forms: OBJECTS,
+        prints: "Received: 3 messages, 2 counts, 5 bytes\n",
     },
 ];
 
@@ -169,7 +178,7 @@ impl<'a> Run<'a> {
     /// Starts the reader, and waits until it has its segment attached.
     fn waiting_reader(&self, arguments: &[&str]) -> Result<Process> {
         let reader = self.reader(arguments)?;
-        wait_for_attached(self.key)?;
+        wait_for_attached(self.key, 1)?;
         Ok(reader)
     }
 
@@ -225,10 +234,11 @@ fn stop(process: Process, form: Form) -> Result<Vec<u8>> {
 }
 
 /// Waits until a process has the segment under a key attached.
-fn wait_for_attached(key: Key) -> Result<()> {
+/// Waits until the segment is attached so many times.
+fn wait_for_attached(key: Key, times: u64) -> Result<()> {
     wait_for("attach its segment", || {
         let status = Segment::open(key).and_then(|segment| segment.status());
-        status.is_ok_and(|status| status.nattch > 0)
+        status.is_ok_and(|status| status.nattch >= times)
     })
 }
 

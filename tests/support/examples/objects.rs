@@ -283,7 +283,7 @@ pub(super) fn ring_sender_receiver(pairing: &Pairing) -> Result<Vec<u8>> {
 fn more_than_fits(run: &Run, count: usize, sender_first: bool) -> Result<()> {
     let sender = || run.writer(&[&count.to_string(), "0"], b"");
     let receiver = || run.reader(&[]);
-    let attached = |process| wait_for_attached(run.key).map(|()| process);
+    let attached = |process| wait_for_attached(run.key, 1).map(|()| process);
     let (sender, receiver) = if sender_first {
         (attached(sender()?)?, receiver()?)
     } else {
@@ -352,6 +352,43 @@ pub(super) fn news_and_readers(pairing: &Pairing) -> Result<Vec<u8>> {
         killed_publisher(&run)?;
     }
     Ok(format!("{count} headlines, each to three readers").into())
+}
+
+/// Two workers share the jobs, one of them in the form of the program that adds them; a third one was killed while it
+/// waited.
+pub(super) fn jobs_and_workers(pairing: &Pairing) -> Result<Vec<u8>> {
+    let run = Run::new(pairing, |keys| keys.jobs);
+    let count = if pairing.thorough { 2000 } else { 200 };
+    let last = run.start("worker", pairing.writer, &[], b"")?;
+    let [worker, killed] = [run.reader(&[])?, run.reader(&[])?];
+    // In C, each of the two objects has the segment attached.
+    let times = |form| if form == Form::Rust { 1 } else { 2 };
+    wait_for_attached(run.key, times(pairing.writer) + 2 * times(pairing.reader))?;
+    killed.kill()?;
+    let jobs = run.writer(&[&count.to_string(), "0"], b"")?;
+    jobs.finish()?.expect("")?;
+    let mut done = Vec::new();
+    for worker in [worker, last] {
+        let ending = worker.finish()?;
+        done.extend(numbers(&ending.stdout)?);
+        ending.expect(&ending.stdout)?;
+    }
+    done.sort_unstable();
+    if !done.iter().copied().eq(1..=count) {
+        return Err(format!(
+            "{count} jobs were added, and these were done: {done:?}"
+        ));
+    }
+    run.gone()?;
+    Ok(format!("{count} jobs, each to one of two workers").into())
+}
+
+/// Returns the numbers of the jobs that a worker has printed.
+fn numbers(out: &[u8]) -> Result<Vec<u64>> {
+    let number = |line: &str| line.strip_prefix("Job ")?.parse().ok();
+    let text = String::from_utf8_lossy(out);
+    let numbers: Option<Vec<u64>> = text.lines().map(number).collect();
+    numbers.ok_or_else(|| format!("a worker printed {text}"))
 }
 
 fn headlines(count: usize) -> String {

@@ -313,7 +313,7 @@ impl View<'_> {
     /// Wakes the subscribers for something other than a message: the publisher has released its role.
     pub fn wake_subscribers(&self) {
         let offset = self.offset(self.words.published.tail.load(Acquire));
-        atomic::wake(self.area.word(offset));
+        self.words.asleep.sleepers.wake_all(self.area.word(offset));
     }
 }
 

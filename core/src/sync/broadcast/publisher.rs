@@ -7,11 +7,11 @@ use super::{
 use crate::sync::{
     area::Source,
     atomic::{
-        self,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
-        fence, heavy_barrier,
+        fence,
     },
-    wait::{self, Deadline, Sleep},
+    wait::{self, Deadline},
+    wish::Wish,
 };
 
 /// The number of messages for which the publisher assumes that it still runs on the same processor.
@@ -354,18 +354,12 @@ impl Publisher {
         {
             return Ok(());
         }
-        // Relaxed: the heavy barrier orders this store before the loads of the position. It pairs with the light barrier
-        // in `MemberWords::move_on`, between the store of the position and the load of `wanted`. So if this thread sees a
-        // position before `plenty`, the member sees `wanted` when it passes that position, and wakes this thread.
-        line.wanted.store(plenty, Relaxed);
-        let mut sleep = Sleep::until(deadline);
-        if !heavy_barrier() {
-            sleep.stay_light();
-        }
+        let mut wish = Wish::new(&line.wanted, plenty, until, deadline);
         loop {
-            // Relaxed: as above, and `has_released` loads it again, with acquire. The kernel compares it.
+            // Relaxed: ordered by the barrier, see `Wish`; `has_released` loads it again, with acquire. The kernel
+            // compares it.
             let seen = line.pos.load(Relaxed);
-            let in_time = seen >= until || atomic::sleep(&line.pos, seen, &mut sleep);
+            let in_time = seen >= until || wish.sleep(&line.pos, seen);
             if has_released(until).is_some() || is_gone(member) {
                 return Ok(());
             }

@@ -13,6 +13,9 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
+use core::num::NonZeroU32;
 
 /// The number of times that a subscriber that does not wait tries again, if the publisher has overtaken it.
 const OVERTAKEN: u32 = 100;
@@ -243,6 +246,48 @@ impl Subscriber {
         Ok(None)
     }
 
+    /// Announces that a thread is about to sleep until there is a message, or news of the publisher, and returns the word
+    /// for it. The thread makes a heavy barrier and looks for messages before it sleeps, and does not sleep if the
+    /// [`position`](Subscriber::position) has changed. Where this process may not write, the thread is not woken.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(&mut self, view: View) -> Word {
+        self.announce_cpu(view);
+        let word = view.area.word(self.offset);
+        // Relaxed: the caller looks again, and the kernel compares it.
+        let seen = word.load(Relaxed);
+        if view.writable {
+            view.words.asleep.sleepers.announce_sleep(self.pos);
+        }
+        Word::new(atomic::lower_half(word), seen as u32)
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Returns the processor that the publisher ran on, when it was last looked at.
+    pub fn publisher(&self) -> Option<u32> {
+        self.publisher
+    }
+
+    /// Enters a descriptor, which the next message makes readable, or news of the publisher. The caller then looks for
+    /// messages, and asks for news. Where this process may not write, it does nothing.
+    #[cold]
+    pub fn enter(&self, view: View, number: NonZeroU32) {
+        if view.writable {
+            // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+            view.words.asleep.sleepers.enter(number, self.pos);
+        }
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(&self, view: View, number: NonZeroU32) {
+        if view.writable {
+            view.words.asleep.sleepers.remove(number);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn wait(
@@ -420,7 +465,7 @@ impl MemberWords {
         // Release: orders this thread's reads before the publisher's writes.
         self.pos.store(pos, Release);
         light_barrier();
-        // Relaxed: ordered by the barriers, see `Publisher::wait_for`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = self.wanted.load(Relaxed);
         if before < wanted && wanted <= pos {
             atomic::wake(&self.pos);

@@ -1,5 +1,6 @@
 use super::{frame::size_of_frame, *};
 use crate::sync::{Deadline, atomic::Ordering::Relaxed};
+use core::time::Duration;
 use std::vec::Vec;
 
 /// The memory of a broadcast for one thread, or for several.
@@ -381,4 +382,29 @@ fn hostile_words_do_no_harm() {
             }
         }
     }
+}
+
+/// A subscriber that stops after it has made room for one message wakes a publisher that has slept for a slice.
+#[test]
+fn a_publisher_that_has_slept_wishes_for_what_it_needs() {
+    let memory = Memory::new(4096, false);
+    let mut subscriber = Subscriber::join(memory.view(), Some(0), false).unwrap();
+    let mut publisher = Publisher::find(memory.view()).unwrap();
+    let mut publish =
+        |deadline| publisher.publish(memory.view(), (&[1; 8]).into(), deadline, alive);
+    while publish(Deadline::Now).is_ok() {}
+    std::thread::scope(|scope| {
+        let publisher =
+            scope.spawn(move || publish(Deadline::after(Some(Duration::from_secs(90)))));
+        let start = crate::sys::Instant::now();
+        // Room for one message more, and the 0 behind it.
+        let tail = memory.words.published.tail.load(Relaxed);
+        let needed = tail + (size_of_frame(8) + LINE) as u64 - memory.view().room() as u64;
+        while memory.members[0].wanted.load(Relaxed) != needed {
+            assert!(start.elapsed().as_secs() < 60, "it wishes for more");
+            std::thread::yield_now();
+        }
+        receive(&mut subscriber, memory.view()).unwrap();
+        assert_eq!(publisher.join().unwrap(), Ok(()));
+    });
 }

@@ -14,6 +14,9 @@ use crate::sync::{
     },
     wait::{self, Deadline, Sleep},
 };
+#[cfg(not(loom))]
+use crate::sys::waitv::Word;
+use core::num::NonZeroU32;
 
 /// The number of PAUSE instructions before the receiver looks again, after a message for which it did not have to wait:
 /// each look takes the cache line away from the sender, which is about to write the next message.
@@ -428,7 +431,7 @@ impl Consumer {
     #[inline(always)]
     fn wake_if_wanted(&mut self, view: View, freed: u64) {
         light_barrier();
-        // Relaxed: ordered by the barriers, see `sleep_until_room`.
+        // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
         // Counts from 0 at the first position behind `freed`.
         let behind = wanted.wrapping_sub(freed).wrapping_sub(1);
@@ -510,6 +513,44 @@ impl Consumer {
                 return Err(RingError::TimedOut);
             }
         }
+    }
+
+    /// Announces that a thread is about to sleep until there is a message, or news of the senders, and returns the word
+    /// for it. The thread makes a heavy barrier and looks for messages before it sleeps, and does not sleep if the
+    /// [`position`](Consumer::position) has changed.
+    #[cfg(not(loom))]
+    pub fn announce_sleep(&mut self, view: View) -> Word {
+        self.free_all(view);
+        self.announce_cpu(view);
+        let word = view.area.word(self.offset);
+        // Relaxed: the caller looks again, and the kernel compares it.
+        let seen = word.load(Relaxed);
+        view.words.asleep.receivers.announce_sleep(self.pos);
+        Word::new(atomic::lower_half(word), seen as u32)
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Returns the processor that the sender ran on, when its messages last changed.
+    pub fn sender(&self) -> Option<u32> {
+        self.sender
+    }
+
+    /// Enters a descriptor, which the next message makes readable, or news of the senders. The caller then looks for
+    /// messages, and asks for news.
+    #[cold]
+    pub fn enter(&mut self, view: View, number: NonZeroU32) {
+        self.free_all(view);
+        // If a wake-up can be missed, the descriptor becomes readable at the end of its interval.
+        view.words.asleep.receivers.enter(number, self.pos);
+    }
+
+    /// Takes a descriptor out that is about to be closed.
+    pub fn remove(&self, view: View, number: NonZeroU32) {
+        view.words.asleep.receivers.remove(number);
     }
 
     /// Copies a message while its sender is still writing it. Returns false if the message no longer exists: the sender

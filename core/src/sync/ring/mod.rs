@@ -32,7 +32,7 @@
 //! # Room
 //!
 //! The receiver holds lines back: those that are released but not cleared, and those that are cleared but not freed.
-//! They are never more than [`lag`], and the ring is larger than the longest message by that much. So an empty ring
+//! They are never more than `lag`, and the ring is larger than the longest message by that much. So an empty ring
 //! takes a message of its whole capacity, whatever was received before.
 //!
 //! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.
@@ -91,14 +91,14 @@ struct ReceiverWords {
     cpu: AtomicU32,
 }
 
-/// Written by threads that go to sleep.
+/// Written by threads that are about to wait.
 #[cfg_attr(not(loom), repr(C, align(64)))]
 #[derive(Default)]
 struct AsleepWords {
-    /// Receivers, which sleep on the word at `tail`.
-    receivers: Sleepers,
     /// The position up to which the sender that slept last wanted lines to be freed. Only a sender writes it.
     wanted: AtomicU64,
+    /// Receivers, which wait for a change of the word at `tail`.
+    receivers: Sleepers,
 }
 
 impl RingWords {
@@ -276,6 +276,7 @@ impl View<'_> {
 mod tests {
     use super::*;
     use crate::sync::Deadline;
+    use core::time::Duration;
 
     /// A receiver copies bytes that its sender overwrites at the same time: Miri checks that the language allows it.
     #[test]
@@ -316,6 +317,45 @@ mod tests {
                 last = buffer[0];
                 assert!(buffer[..received].iter().all(|&byte| byte == last));
             }
+        });
+    }
+
+    /// A receiver that stops after it has made room for one message wakes a sender that has slept for a slice.
+    #[test]
+    fn a_sender_that_has_slept_wishes_for_what_it_needs() {
+        const CAPACITY: usize = 4096;
+        #[repr(align(64))]
+        struct Memory([AtomicU64; 1024]);
+        let memory = Memory([const { AtomicU64::new(0) }; 1024]);
+        let words = RingWords::default();
+        let view = || View {
+            words: &words,
+            // SAFETY: the memory lives as long as the area, has this length, and is aligned.
+            area: unsafe {
+                let room = room_for(CAPACITY).unwrap();
+                Area::new(memory.0.as_ptr().cast_mut().cast(), room)
+            },
+            capacity: CAPACITY,
+            drops: false,
+        };
+        let mut tail = Producer::find(view()).unwrap();
+        let mut send = |deadline| tail.send(view(), (&[1; 8]).into(), deadline, || Peers::Expected);
+        while send(Deadline::Now).is_ok() {}
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(move || send(Deadline::after(Some(Duration::from_secs(90)))));
+            let start = crate::sys::Instant::now();
+            // Room for one message more.
+            let needed = words.sender.tail.load(Relaxed) + LINE as u64 - view().longest();
+            while words.asleep.wanted.load(Relaxed) != needed {
+                assert!(start.elapsed().as_secs() < 60, "it wishes for more");
+                std::thread::yield_now();
+            }
+            let mut head = Consumer::find(view());
+            head.receive(view(), (&mut [0; 8]).into(), Deadline::Now, || {
+                Peers::Expected
+            })
+            .unwrap();
+            assert_eq!(sender.join().unwrap(), Ok(()));
         });
     }
 }

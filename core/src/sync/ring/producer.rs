@@ -9,9 +9,10 @@ use crate::sync::{
     atomic::{
         self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
-        fence, heavy_barrier,
+        fence,
     },
-    wait::{self, Deadline, Sleep},
+    wait::{self, Deadline},
+    wish::Wish,
 };
 
 /// The longest copy in bytes of which the first bytes are written last (see `copy`).
@@ -105,13 +106,14 @@ impl Producer {
     }
 
     /// Goes on behind what other senders have sent since. Gives up what was added and not committed: others have
-    /// written there.
+    /// written there. Returns whether no other sender has sent.
     #[inline]
-    pub fn catch_up(&mut self, view: View) {
+    pub fn catch_up(&mut self, view: View) -> bool {
         self.pending = None;
         // Relaxed, here and below: the senders' lock, which this thread holds, orders them.
         let pos = view.words.sender.tail.load(Relaxed);
-        if pos != self.pos {
+        let is_last = pos == self.pos;
+        if !is_last {
             self.pos = pos;
             self.offset = view.offset(pos);
         }
@@ -120,6 +122,7 @@ impl Producer {
         if view.words.sender.dirty.load(Relaxed) != 0 {
             self.clear_behind(view);
         }
+        is_last
     }
 
     /// Sends a message if it is short, does not wrap, and is known to have room: the most frequent case alone. Returns
@@ -550,7 +553,8 @@ fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     found.is_some()
 }
 
-/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`.
+/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`, or, after a
+/// slice, up to `end`.
 fn sleep_until_room(
     view: View,
     end: u64,
@@ -561,21 +565,14 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `plenty` when everything before this position is freed.
-    let wanted = plenty.saturating_sub(view.longest());
-    // Relaxed: the heavy barrier orders this store before the loads of `head` and `released`. It pairs with the light
-    // barrier in `Consumer::wake_if_wanted`, between the stores of these and the load of `wanted`. So this thread sees all
-    // that was released before the receiver can see `wanted`. If that is too little, this thread sleeps; the receiver
-    // sees `wanted` when it passes that position, frees all that it has released, and wakes this thread.
-    asleep.wanted.store(wanted, Relaxed);
-    let mut sleep = Sleep::until(deadline);
-    if !heavy_barrier() {
-        sleep.stay_light();
-    }
+    // There is room up to `end` when everything before this position is released and freed: a receiver that passes a
+    // wish frees all that it has released.
+    let before = |end: u64| end.saturating_sub(view.longest());
+    let mut wish = Wish::new(&asleep.wanted, before(plenty), before(end), deadline);
     loop {
-        // Relaxed: as above. The kernel compares it again.
+        // Relaxed: ordered by the barrier, see `Wish`. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);
-        let in_time = has_room(view, end) || atomic::sleep(&receiver.head, seen, &mut sleep);
+        let in_time = has_room(view, end) || wish.sleep(&receiver.head, seen);
         let gone = if has_room(view, end) {
             Ok(())
         } else {

@@ -20,10 +20,11 @@ use crate::{
     holder::Holder,
     kind::{DROP_OLDEST, MANY_SENDERS},
     object::role::Role,
-    object::trust::Trust,
+    object::trust::{Trust, Trusted},
     object::{Kind, Object, Snapshot, Spec},
     sync::{
-        Area, AtomicU32, Claim, Deadline, Mutex,
+        Area, AtomicU32, AtomicU64, Claim, Deadline, Mutex,
+        keep::{self, Seat, Seats},
         ring::{self, RingError, View},
     },
     sys,
@@ -34,8 +35,9 @@ use piece::PieceBuffer;
 
 /// The largest number of senders that a ring for many can have at a time.
 const SENDERS: usize = 64;
-/// The size of their claims, in front of the frames, in bytes.
+/// The size of the senders' claims and of their seats, in front of the frames, in bytes.
 const CLAIMS: usize = SENDERS * size_of::<Claim>();
+const FRONT: usize = CLAIMS + SENDERS * size_of::<Seat>();
 
 /// A ring, as both ends use it.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ struct Parties {
     /// Not 0 once a process has taken the role.
     had_receiver: AtomicU32,
     had_sender: AtomicU32,
+    /// How many times a sender has begun to keep the lock.
+    kept: AtomicU64,
 }
 
 /// The values of the words of a ring.
@@ -81,9 +85,14 @@ pub(crate) struct Seen {
 pub(crate) fn look(snapshot: &Snapshot) -> Seen {
     // SAFETY: the words are atomics, and are valid whatever their bytes are.
     let words: &Words = unsafe { snapshot.words() };
+    let owner = words.parties.lock.look().0;
+    let sending = owner.map(|owner| match keep::place(owner) {
+        Some(place) => snapshot.payload().nth(SENDERS + place).unwrap_or(0),
+        None => owner,
+    });
     let used = words.ring.used(snapshot.options() & DROP_OLDEST != 0);
     Seen {
-        used: used.min(snapshot.size().saturating_sub(CLAIMS as u64)),
+        used: used.min(snapshot.size().saturating_sub(FRONT as u64)),
         dropped: words.ring.dropped(),
         senders: snapshot
             .payload()
@@ -92,13 +101,13 @@ pub(crate) fn look(snapshot: &Snapshot) -> Seen {
             .map(Holder::from_bits)
             .collect(),
         receiver: words.parties.receiver.holder().map(Holder::from_bits),
-        sending: words.parties.lock.look().0.map(Holder::from_bits),
+        sending: sending.filter(|&user| user != 0).map(Holder::from_bits),
     }
 }
 
 /// Returns the size of the payload of a ring with this capacity; `None` if no ring is as large.
 fn payload_for(capacity: usize) -> Option<usize> {
-    ring::room_for(capacity)?.checked_add(CLAIMS)
+    ring::room_for(capacity)?.checked_add(FRONT)
 }
 
 impl RawRing {
@@ -128,7 +137,7 @@ impl RawRing {
         let capacity = usize::try_from(found.capacity).ok();
         let (Some(capacity), Some(room)) = (
             capacity.filter(|&capacity| payload_for(capacity) == Some(found.size)),
-            found.size.checked_sub(CLAIMS),
+            found.size.checked_sub(FRONT),
         ) else {
             return Err(object.error(ErrorKind::Damaged).during(Action::Open));
         };
@@ -162,7 +171,7 @@ impl RawRing {
             words: &self.words().ring,
             // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
             // attached for writing as long as the object lives.
-            area: unsafe { Area::new(self.object.payload().as_ptr().add(CLAIMS), self.room) },
+            area: unsafe { Area::new(self.object.payload().as_ptr().add(FRONT), self.room) },
             capacity: self.capacity,
             drops: self.options & DROP_OLDEST != 0,
         }
@@ -178,6 +187,23 @@ impl RawRing {
         // SAFETY: the payload begins with the claims, 64-byte aligned, which are atomics and cope
         // with any bytes.
         unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), len) }
+    }
+
+    /// Returns the senders' seats, for the lock that one of them may keep.
+    fn seats(&self) -> &[Seat] {
+        // SAFETY: as in `senders`; `open` has seen that the segment has so many bytes behind the claims.
+        unsafe {
+            let seats = self.object.payload().as_ptr().add(CLAIMS);
+            slice::from_raw_parts(seats.cast(), SENDERS)
+        }
+    }
+
+    /// Returns the threads that use the senders' lock.
+    fn sending_threads(&self) -> Seats<'_, Trusted<'_>> {
+        Seats {
+            threads: self.trust.of(&self.object),
+            seats: self.seats(),
+        }
     }
 
     /// Fails in a child of the process that has the role.

@@ -4,15 +4,15 @@ use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::role::Role,
+    object::{readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline, Interrupt,
-        ring::{self, Consumer, Peers},
+        ring::{self, Consumer, Peers, RingError},
     },
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::sync::Arc;
+use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// What the receiving end has in this process' own memory.
 pub(crate) struct ReceiveEnd {
@@ -24,6 +24,7 @@ pub(crate) struct ReceiveEnd {
     interrupt: Arc<Interrupt>,
     /// It goes on waiting when all senders have ended.
     keep_waiting: bool,
+    readiness: Readiness,
 }
 
 impl ReceiveEnd {
@@ -41,6 +42,16 @@ impl ReceiveEnd {
     /// Sets whether it goes on waiting when all senders have ended or died.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.keep_waiting = on;
+    }
+
+    /// Returns where the next message is, or will be.
+    pub fn position(&self) -> u64 {
+        self.head.position()
+    }
+
+    /// Returns the processor that the sender last ran on, if it is known.
+    pub fn sender(&self) -> Option<u32> {
+        self.head.sender()
     }
 }
 
@@ -64,6 +75,7 @@ impl RawRing {
             watch: Watch::default(),
             interrupt: interrupt.cloned().unwrap_or_default(),
             keep_waiting: false,
+            readiness: Readiness::default(),
         })
     }
 
@@ -72,6 +84,9 @@ impl RawRing {
         if end.role.is_ours() {
             // Before the next receiver can come.
             end.head.free_all(self.view());
+            if let Some(number) = end.readiness.number() {
+                end.head.remove(self.view(), number);
+            }
             end.role.release(&self.words().parties.receiver);
             end.head.wake_sender(self.view());
         }
@@ -92,6 +107,7 @@ impl RawRing {
         if matches!(deadline, Deadline::Now) {
             // The usual try without a message: the last liveness check of the senders is recent.
             if end.head.finds_nothing(self.view())
+                && !end.readiness.is_used()
                 && let Some(sender) = self.word_of_trusted_sender(&end.watch)
             {
                 return Err(self.no_message(buffer.len(), sender));
@@ -128,16 +144,67 @@ impl RawRing {
         let ReceiveEnd {
             head,
             watch,
+            readiness,
             interrupt,
             keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.expected_of_senders(watch, *keep_waiting);
-        head.receive(self.view(), buffer, deadline, peers)
-            .map_err(|refused| {
+        let view = self.view();
+        let receive = |head: &mut Consumer| {
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let received = head.receive(view, buffer, deadline, peers);
+            received.map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
             })
+        };
+        let received = receive(head);
+        readiness.unless_blocked(received, |number| {
+            head.enter(view, number);
+            receive(head)
+        })
+    }
+
+    /// Fails in a child of the process that has the role.
+    pub fn expect_receiver(&self, end: &ReceiveEnd) -> Result<(), Error> {
+        self.expect_ours(&end.role, Action::Receive)
+    }
+
+    /// Returns whether a try to receive would not block: there is a message, or news of the senders, or an error.
+    pub fn is_ready(&self, end: &mut ReceiveEnd) -> bool {
+        let peers = || self.expected_of_senders(&end.watch, end.keep_waiting);
+        let found = end.head.peek(self.view(), Deadline::Now, peers);
+        !matches!(found, Err(RingError::TimedOut))
+    }
+
+    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
+        let word = end.head.announce_sleep(self.view());
+        (word, end.head.position())
+    }
+
+    /// Makes the descriptor unreadable, unless a try would not block. Returns whether that is so.
+    pub fn rearm(&self, end: &mut ReceiveEnd) -> bool {
+        let ReceiveEnd {
+            head,
+            watch,
+            readiness,
+            keep_waiting,
+            ..
+        } = end;
+        let view = self.view();
+        readiness.rearm(|number| {
+            head.enter(view, number);
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let found = head.peek(view, Deadline::Now, peers);
+            !matches!(found, Err(RingError::TimedOut))
+        })
+    }
+
+    /// Returns the descriptor of a receiving end.
+    pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
+        self.expect_receiver(end)?;
+        end.readiness.descriptor()
     }
 
     /// Returns what the receiver can expect of the senders, unless it waits for others.
@@ -214,14 +281,23 @@ impl RawRing {
         let ReceiveEnd {
             head,
             watch,
+            readiness,
             interrupt,
             keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.expected_of_senders(watch, *keep_waiting);
-        head.peek(self.view(), deadline, peers)
-            .map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        let view = self.view();
+        let peek = |head: &mut Consumer| {
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let found = head.peek(view, deadline, peers);
+            found.map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
+        };
+        let found = peek(head);
+        readiness.unless_blocked(found, |number| {
+            head.enter(view, number);
+            peek(head)
+        })
     }
 
     /// Releases a message that was peeked at.

@@ -1,12 +1,12 @@
 //! The sending end.
 
-use super::{Piece, PieceBuffer, RawRing, Watch};
+use super::{Parties, Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
     holder::{Holder, Life},
     object::role::Role,
-    sync::{self, Acquired, Deadline, Interrupt, Source, ring::Producer},
+    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 use std::sync::Arc;
@@ -15,8 +15,11 @@ use std::sync::Arc;
 pub(crate) struct SendEnd {
     tail: Producer,
     role: Role,
-    /// The place of its claim.
+    /// The place of its claim, and of its seat.
     claim: usize,
+    keeper: Keeper,
+    /// Whether no other sender has sent between the last two messages of this one.
+    in_a_row: bool,
     /// What was reserved, and neither committed nor aborted.
     reserved: Option<Reserved>,
     /// For slots that wrap at the end of the ring.
@@ -97,6 +100,8 @@ impl RawRing {
             tail,
             role,
             claim,
+            keeper: Keeper::default(),
+            in_a_row: false,
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
@@ -108,6 +113,7 @@ impl RawRing {
     pub fn drop_sender(&self, end: &mut SendEnd) {
         if end.role.is_ours() {
             self.give_up(end);
+            end.keeper.release(&self.words().parties.lock);
             end.role.release(&self.senders()[end.claim]);
             Producer::wake_receivers(self.view());
         }
@@ -115,9 +121,9 @@ impl RawRing {
 
     #[inline(always)]
     fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
-        let me = self.object.me().bits();
+        let me = self.object.me();
         let lock = &self.words().parties.lock;
-        match lock.lock(me, &self.trust.of(&self.object), deadline) {
+        match lock.lock(me.bits(), &self.sending_threads(), deadline) {
             Ok(acquired) => Ok(acquired),
             Err(refused) => Err(self.not_locked(refused, deadline, action)),
         }
@@ -130,30 +136,71 @@ impl RawRing {
             sync::LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
             sync::LockError::NotRecoverable => self.object.error(ErrorKind::Damaged),
         };
-        let holder = self.words().parties.lock.look().0.unwrap_or(0);
+        let holder = self.lock_owner().map_or(0, Holder::bits);
         error.during(action).with(What::Sending, 0, holder)
     }
 
-    #[inline]
-    fn unlock(&self) {
-        if self.has_many_senders() {
+    #[inline(always)]
+    fn unlock(&self, end: &mut SendEnd) {
+        let kept = self.end_kept(end);
+        if !kept && self.has_many_senders() {
+            self.unlock_or_keep(end);
+        }
+    }
+
+    /// Ends a turn of the senders' lock. Returns false if this end does not keep it.
+    #[inline(always)]
+    fn end_kept(&self, end: &mut SendEnd) -> bool {
+        let lock = &self.words().parties.lock;
+        end.keeper.end(lock, &self.seats()[end.claim])
+    }
+
+    #[inline(never)]
+    fn unlock_or_keep(&self, end: &mut SendEnd) {
+        let Parties { lock, kept, .. } = &self.words().parties;
+        let seat = (end.claim, &self.seats()[end.claim]);
+        let me = self.object.me().bits();
+        if !end.keeper.keep(lock, me, seat, kept, end.in_a_row) {
             // An error means that another program has overwritten the lock.
-            let _ = self.words().parties.lock.unlock(&self.object);
+            let _ = lock.unlock(&self.object);
         }
     }
 
     /// Prepares sending: checks that this process is the sender, and finds the end of the ring.
     #[inline(always)]
     fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+        // A thread has another number in a child made by `fork`.
+        let keeps = end
+            .keeper
+            .thread()
+            .is_some_and(|thread| Holder::from_bits(thread).is_mine());
+        if keeps && end.reserved.is_none() {
+            let Parties { lock, .. } = &self.words().parties;
+            if end.keeper.begin(lock, &self.seats()[end.claim]) {
+                return Ok(());
+            }
+        }
         self.expect_ours(&end.role, action)?;
         if end.reserved.is_some() {
             self.give_up(end);
         }
         if self.has_many_senders() {
-            match self.lock(deadline.or_at(&end.interrupt), action)? {
-                Acquired::Clean => end.tail.catch_up(self.view()),
-                Acquired::OwnerDied => self.put_in_order(end, action)?,
-            }
+            return self.begin_locked(end, deadline, action);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn begin_locked(
+        &self,
+        end: &mut SendEnd,
+        deadline: Deadline,
+        action: Action,
+    ) -> Result<(), Error> {
+        end.keeper.release(&self.words().parties.lock);
+        match self.lock(deadline.or_at(&end.interrupt), action)? {
+            Acquired::Clean => end.in_a_row = end.tail.catch_up(self.view()),
+            Acquired::OwnerDied => self.put_in_order(end, action)?,
         }
         Ok(())
     }
@@ -167,7 +214,7 @@ impl RawRing {
         match found {
             Ok(tail) => end.tail = tail,
             Err(_) => {
-                self.unlock();
+                self.unlock(end);
                 return Err(self.object.error(ErrorKind::Damaged).during(action));
             }
         }
@@ -181,7 +228,7 @@ impl RawRing {
         if !end.tail.send_short(self.view(), bytes) {
             return self.send_otherwise(end, bytes, deadline);
         }
-        self.unlock();
+        self.unlock(end);
         Ok(())
     }
 
@@ -202,8 +249,10 @@ impl RawRing {
         let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.view(), bytes, deadline, peers);
-        self.unlock();
-        sent.map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch))
+        let sent = sent
+            .map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch));
+        self.unlock(end);
+        sent
     }
 
     /// Sends messages until one is refused or invalid, and returns how many were sent. Fails if the first
@@ -239,7 +288,7 @@ impl RawRing {
             sent += 1;
         }
         tail.commit(view);
-        self.unlock();
+        self.unlock(end);
         match failed {
             Some(error) if sent == 0 => Err(error),
             _ => Ok(sent),
@@ -251,7 +300,7 @@ impl RawRing {
         self.begin(end, deadline, Action::Reserve)?;
         let reserved = self
             .find_slot(end, len, deadline)
-            .inspect_err(|_| self.unlock())?;
+            .inspect_err(|_| self.unlock(end))?;
         end.reserved = Some(reserved);
         Ok(())
     }
@@ -344,10 +393,11 @@ impl RawRing {
         }
     }
 
-    /// Returns the thread that has the senders' lock.
+    /// Returns the thread that has the senders' lock, and does not only keep it.
     fn lock_owner(&self) -> Option<Holder> {
         let (owner, _) = self.words().parties.lock.look();
-        owner.map(Holder::from_bits)
+        let user = self.sending_threads().user(owner?);
+        (user != 0).then(|| Holder::from_bits(user))
     }
 
     fn is_locked_by(&self, thread: Holder) -> bool {
@@ -383,7 +433,7 @@ impl RawRing {
             _ => end.tail.append_message(view, len),
         }
         end.tail.commit(view);
-        self.unlock();
+        self.unlock(end);
         Ok(())
     }
 
@@ -404,7 +454,9 @@ impl RawRing {
             end.tail.abort();
             if self.has_many_senders() {
                 // If that thread no longer has the lock, there is nothing to unlock.
-                self.words().parties.lock.unlock_for(reserved.by.bits());
+                if !self.end_kept(end) {
+                    self.words().parties.lock.unlock_for(reserved.by.bits());
+                }
             }
         }
     }

@@ -1,0 +1,197 @@
+//! A lock that stays with its last user, who then uses it again without an atomic read-modify-write.
+//!
+//! Each user has a [`Seat`] in shared memory. A user that has taken `TURNS` turns in a row *keeps* the lock: instead
+//! of releasing it, it replaces its thread's number in the lock's word by one that names its seat. From then on it
+//! stores its thread's number in the seat before each turn, and checks that the lock's word is unchanged; after the
+//! turn it clears the seat, and checks again.
+//!
+//! Another user sets a flag in the lock's word, has all processors make a barrier, and reads the seat. The seat is
+//! clear: it takes the lock. The seat is not clear: it sleeps; the keeper finds the flag at the end of its turn,
+//! releases the lock, and wakes it. So a lock that one user keeps costs another user one barrier, and the keeper
+//! takes as many turns again before it keeps the lock the next time.
+//!
+//! A keeper that is killed in its turn leaves its number in the seat, and the lock is recovered from it. Between two
+//! turns its death changes nothing: the seat is clear.
+//!
+//! ```text
+//!  63      31 30  25 24          3 2   0
+//! ┌──────────┬──────┬─────────────┬─────┐
+//! │  count   │ seat │      0      │flags│   the word of a lock that is kept
+//! └──────────┴──────┴─────────────┴─────┘
+//! ```
+//!
+//! In a thread's number, bits 3 to 24 are not all 0. The count differs each time that a user begins to keep the lock,
+//! so a word that is unchanged means that no other user has had the lock.
+
+use super::{
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        light_barrier,
+    },
+    mutex::{Mutex, Threads},
+};
+
+/// How many turns in a row a user takes before it keeps the lock: so many that they take longer than the barrier by
+/// which another user takes it away.
+#[cfg(not(loom))]
+const TURNS: u32 = 256;
+#[cfg(loom)]
+const TURNS: u32 = 1;
+
+const SEAT_SHIFT: u32 = 25;
+const SEATS: u64 = 64;
+const COUNT_SHIFT: u32 = 31;
+const THREAD_ID: u64 = ((1 << 22) - 1) << 3;
+
+/// The thread that uses a lock which this seat's user keeps, or 0.
+#[cfg_attr(not(loom), repr(transparent))]
+#[derive(Default)]
+pub struct Seat(AtomicU64);
+
+/// What a user knows of the lock.
+#[derive(Default)]
+pub struct Keeper {
+    /// The number as which it keeps the lock, or 0.
+    number: u64,
+    /// The number of the thread that began to keep it.
+    thread: u64,
+    /// How many turns it has taken in a row.
+    turns: u32,
+}
+
+impl Keeper {
+    /// Returns the thread that began to keep the lock, if this user keeps it.
+    #[inline(always)]
+    pub fn thread(&self) -> Option<u64> {
+        (self.number != 0).then_some(self.thread)
+    }
+
+    /// Begins a turn of the thread that began to keep the lock, which is the calling one. Returns false if another
+    /// user wants the lock or has it.
+    #[inline(always)]
+    pub fn begin(&mut self, lock: &Mutex, seat: &Seat) -> bool {
+        // Relaxed: the barrier orders this store before the load of the lock's word. It pairs with the heavy barrier in
+        // `Mutex::take_kept`, between the store of the flag and the load of the seat: either this thread sees the flag,
+        // or the other one sees this number.
+        seat.0.store(self.thread, Relaxed);
+        light_barrier();
+        lock.is_kept_as(self.number) || {
+            self.end(lock, seat);
+            false
+        }
+    }
+
+    /// Ends a turn. Returns false if this user does not keep the lock: the caller unlocks it.
+    #[inline(always)]
+    pub fn end(&mut self, lock: &Mutex, seat: &Seat) -> bool {
+        if self.number == 0 {
+            return false;
+        }
+        // Release: pairs with the acquire in `Seats::has_left`: the next owner sees what this one wrote. The barrier
+        // is as in `begin`: if the other thread has seen the number, this one sees the flag, and wakes it.
+        seat.0.store(0, Release);
+        light_barrier();
+        if !lock.is_kept_as(self.number) {
+            self.release(lock);
+        }
+        true
+    }
+
+    /// Releases the lock if this user keeps it. It has no turn.
+    #[cold]
+    pub fn release(&mut self, lock: &Mutex) {
+        if self.number != 0 {
+            // False: another user has taken the lock.
+            lock.unlock_for(self.number);
+            *self = Keeper::default();
+        }
+    }
+
+    /// Counts a turn that the thread `me` is about to end by unlocking. Returns true if this user keeps the lock from
+    /// now on: then the turn has ended. `in_a_row`: no other user has had a turn since this one's last. `count`: a
+    /// word that only the owner of the lock changes.
+    #[inline]
+    pub fn keep(
+        &mut self,
+        lock: &Mutex,
+        me: u64,
+        (place, seat): (usize, &Seat),
+        count: &AtomicU64,
+        in_a_row: bool,
+    ) -> bool {
+        self.turns = if in_a_row { self.turns + 1 } else { 0 };
+        self.turns >= TURNS && self.keep_now(lock, me, (place, seat), count)
+    }
+
+    #[cold]
+    fn keep_now(
+        &mut self,
+        lock: &Mutex,
+        me: u64,
+        (place, seat): (usize, &Seat),
+        count: &AtomicU64,
+    ) -> bool {
+        self.turns = 0;
+        // Relaxed, all: the lock orders them.
+        let now = count.load(Relaxed).wrapping_add(1) % (1 << (64 - COUNT_SHIFT));
+        let now = now.max(1);
+        count.store(now, Relaxed);
+        // A process that died as this seat's user may have left its number.
+        seat.0.store(0, Relaxed);
+        let number = now << COUNT_SHIFT | (place as u64 % SEATS) << SEAT_SHIFT;
+        let kept = lock.keep(me, number);
+        if kept {
+            (self.number, self.thread) = (number, me);
+        }
+        kept
+    }
+}
+
+/// The threads that use a lock which one of them may keep.
+pub struct Seats<'a, T> {
+    pub threads: T,
+    pub seats: &'a [Seat],
+}
+
+impl<T> Seats<'_, T> {
+    /// Returns the number of the thread that uses the lock, given the owner that its word names; 0 if none does.
+    pub fn user(&self, owner: u64) -> u64 {
+        let Some(place) = place(owner) else {
+            return owner;
+        };
+        // Acquire: see `Keeper::end`.
+        self.seats.get(place).map_or(0, |seat| seat.0.load(Acquire))
+    }
+}
+
+impl<T: Threads> Threads for Seats<'_, T> {
+    #[inline(always)]
+    fn is_mine(&self, owner: u64) -> bool {
+        self.threads.is_mine(self.user(owner))
+    }
+
+    fn is_dead(&self, owner: u64) -> bool {
+        let user = self.user(owner);
+        user != 0 && self.threads.is_dead(user)
+    }
+
+    fn seems_dead(&self, owner: u64) -> bool {
+        let user = self.user(owner);
+        user != 0 && self.threads.seems_dead(user)
+    }
+
+    fn keeps(&self, owner: u64) -> bool {
+        place(owner).is_some()
+    }
+
+    fn has_left(&self, owner: u64) -> bool {
+        self.keeps(owner) && self.user(owner) == 0
+    }
+}
+
+/// Returns the place of the seat that a lock's owner names; `None` if it is a thread, or 0.
+#[inline(always)]
+pub fn place(owner: u64) -> Option<usize> {
+    (owner != 0 && owner & THREAD_ID == 0).then_some((owner >> SEAT_SHIFT & (SEATS - 1)) as usize)
+}

@@ -1,0 +1,346 @@
+//! A descriptor that any process can make readable, by a number, and that becomes readable by itself at intervals.
+//!
+//! It is an epoll descriptor with two others in it: a socket, bound to an abstract address that is made of the number,
+//! and a timer. To make it readable, a process sends an empty datagram to that address: one system call, which needs
+//! neither a file nor any right, and finds no one if the process that had the address has died. An address means
+//! something in one network namespace; processes of another one rely on the timer.
+
+use super::{
+    clock::about_now,
+    errno::{Errno, check},
+    file::Descriptor,
+    process::random,
+};
+use core::{
+    ffi::c_int,
+    mem::size_of,
+    num::NonZeroU32,
+    ptr,
+    sync::atomic::{
+        AtomicI32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    time::Duration,
+};
+
+/// The descriptor, with all that belongs to it; dropping it closes it.
+#[derive(Debug)]
+pub struct Inbox {
+    epoll: Descriptor,
+    socket: Descriptor,
+    timer: Descriptor,
+    number: NonZeroU32,
+    interval: Duration,
+    /// When the timer expires, in nanoseconds, or a little before that.
+    due: AtomicU64,
+}
+
+/// The clock of [`about_now`] is at most so late, in nanoseconds.
+const LATE: u64 = 16_000_000;
+
+/// How many numbers to try before giving up.
+const TRIES: u32 = 100;
+
+impl Inbox {
+    /// Makes a descriptor that is readable now, and becomes readable at the latest an interval after each
+    /// [`drain`](Inbox::drain). `exec` closes it.
+    pub fn new(interval: Duration) -> Result<Inbox, Errno> {
+        let (socket, number) = bound_socket()?;
+        // SAFETY: takes no memory.
+        let timer = descriptor(unsafe {
+            libc::syscall(
+                libc::SYS_timerfd_create,
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+            )
+        })?;
+        // SAFETY: takes no memory.
+        let epoll =
+            descriptor(unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) })?;
+        let inbox = Inbox {
+            epoll,
+            socket,
+            timer,
+            number,
+            interval,
+            due: AtomicU64::new(0),
+        };
+        inbox.add(&inbox.socket)?;
+        inbox.add(&inbox.timer)?;
+        inbox.set_timer(Duration::from_nanos(1));
+        Ok(inbox)
+    }
+
+    fn add(&self, member: &Descriptor) -> Result<(), Errno> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: 0,
+        };
+        // SAFETY: the kernel reads the event.
+        check(unsafe {
+            libc::syscall(
+                libc::SYS_epoll_ctl,
+                self.epoll.0,
+                libc::EPOLL_CTL_ADD,
+                member.0,
+                ptr::from_mut(&mut event),
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Returns the descriptor.
+    pub fn descriptor(&self) -> c_int {
+        self.epoll.0 as c_int
+    }
+
+    /// Returns the number by which [`send`] finds it.
+    pub fn number(&self) -> NonZeroU32 {
+        self.number
+    }
+
+    /// Makes it unreadable, until the next [`send`] or for an interval. Takes one datagram only: if there are more, it
+    /// stays readable.
+    pub fn drain(&self) {
+        let mut byte = [0_u8];
+        // SAFETY: the kernel writes at most one byte.
+        unsafe {
+            libc::syscall(
+                libc::SYS_recvfrom,
+                self.socket.0,
+                byte.as_mut_ptr(),
+                byte.len(),
+                libc::MSG_DONTWAIT,
+                ptr::null_mut::<libc::sockaddr>(),
+                ptr::null_mut::<libc::socklen_t>(),
+            )
+        };
+        // Relaxed: orders nothing; a second thread that sets the timer does no harm.
+        if about_now() + LATE >= self.due.load(Relaxed) {
+            self.set_timer(self.interval);
+        }
+    }
+
+    /// Makes it readable. A signal handler may call this.
+    pub fn make_readable(&self) {
+        send(self.number);
+    }
+
+    /// Makes the timer expire after a time, once. If it has expired, that is over.
+    fn set_timer(&self, time: Duration) {
+        // Before the timer is set: it expires at that time or later.
+        let due = about_now().saturating_add(time.as_nanos() as u64);
+        let zero = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let setting = libc::itimerspec {
+            it_interval: zero,
+            it_value: libc::timespec {
+                tv_sec: time.as_secs() as libc::time_t,
+                tv_nsec: time.subsec_nanos().into(),
+            },
+        };
+        // SAFETY: the kernel reads the setting.
+        unsafe {
+            libc::syscall(
+                libc::SYS_timerfd_settime,
+                self.timer.0,
+                0,
+                ptr::from_ref(&setting),
+                ptr::null_mut::<libc::itimerspec>(),
+            )
+        };
+        self.due.store(due, Relaxed);
+    }
+}
+
+/// Waits until a descriptor is readable, at most for a time, and sometimes returns earlier. At most
+/// [`MAX`](super::waitv::MAX) of them.
+pub fn poll(descriptors: &[c_int], time: Duration) {
+    let none = libc::pollfd {
+        fd: -1,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut polled = [none; super::waitv::MAX];
+    for (polled, &fd) in polled.iter_mut().zip(descriptors) {
+        polled.fd = fd;
+    }
+    let mut time = libc::timespec {
+        tv_sec: time.as_secs().min(3600) as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: the kernel reads and writes as many elements as there are, and the time.
+    unsafe {
+        libc::syscall(
+            libc::SYS_ppoll,
+            polled.as_mut_ptr(),
+            descriptors.len().min(polled.len()),
+            ptr::from_mut(&mut time),
+            ptr::null::<libc::sigset_t>(),
+            size_of::<u64>(),
+        )
+    };
+}
+
+/// Makes a socket that is bound to the address of a number that no other has.
+fn bound_socket() -> Result<(Descriptor, NonZeroU32), Errno> {
+    let socket = socket()?;
+    for _ in 0..TRIES {
+        let Some(number) = NonZeroU32::new(random() as u32) else {
+            continue;
+        };
+        let (address, len) = address_of(number);
+        // SAFETY: the kernel reads the address.
+        let bound =
+            check(unsafe { libc::syscall(libc::SYS_bind, socket.0, ptr::from_ref(&address), len) });
+        match bound {
+            Ok(_) => return Ok((socket, number)),
+            Err(Errno(libc::EADDRINUSE)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::EADDRINUSE))
+}
+
+fn socket() -> Result<Descriptor, Errno> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no memory.
+    descriptor(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) })
+}
+
+fn descriptor(result: libc::c_long) -> Result<Descriptor, Errno> {
+    check(result).map(Descriptor)
+}
+
+/// Returns the abstract address of a number, and its length: `shmkey-wake-` and eight hexadecimal digits.
+fn address_of(number: NonZeroU32) -> (libc::sockaddr_un, libc::c_long) {
+    // SAFETY: an address of zeroes is a valid one.
+    let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let digits =
+        (0..8).map(|at| b"0123456789abcdef"[(number.get() >> (28 - 4 * at)) as usize & 15]);
+    let name = b"\0shmkey-wake-".iter().copied().chain(digits);
+    let mut len = size_of::<libc::sa_family_t>();
+    for (to, byte) in address.sun_path.iter_mut().zip(name) {
+        *to = byte as libc::c_char;
+        len += 1;
+    }
+    (address, len as libc::c_long)
+}
+
+/// The socket from which this process sends, −1 before the first time. Children made by `fork` send from it, too.
+static SENDER: AtomicI32 = AtomicI32::new(-1);
+
+/// Makes the inbox of a number readable, if there is one. Makes one system call, and does not change errno.
+#[cold]
+pub fn send(number: NonZeroU32) {
+    let errno = Errno::last();
+    // Acquire: pairs with the release in `new_sender`.
+    let mut sender = SENDER.load(Acquire);
+    if sender >= 0 {
+        let sent = send_from(sender, number);
+        // Other errors: it is readable already (EAGAIN), or there is none (ECONNREFUSED), or this process may not send.
+        if let Err(Errno(
+            libc::EBADF | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EISCONN,
+        )) = sent
+        {
+            // The program has closed it, and may have opened something else under its number. What was sent to that is
+            // empty.
+            sender = -1;
+        }
+    }
+    if sender < 0
+        && let Some(sender) = new_sender()
+    {
+        let _ = send_from(sender, number);
+    }
+    errno.set();
+}
+
+fn send_from(sender: i32, number: NonZeroU32) -> Result<libc::c_long, Errno> {
+    let (address, len) = address_of(number);
+    // SAFETY: the kernel reads the address, and no byte of the message.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            sender,
+            ptr::null::<u8>(),
+            0,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            ptr::from_ref(&address),
+            len,
+        )
+    })
+}
+
+/// Makes the socket from which this process sends, and returns its number. If that fails, inboxes become readable at
+/// the end of their intervals.
+#[cold]
+fn new_sender() -> Option<i32> {
+    let before = SENDER.load(Relaxed);
+    let made = socket().ok()?;
+    let number = made.0 as i32;
+    // Release: another thread that sees the number sees an open socket.
+    match SENDER.compare_exchange(before, number, Release, Acquire) {
+        Ok(_) => {
+            // It stays open until the process ends.
+            core::mem::forget(made);
+            Some(number)
+        }
+        // Another thread was faster.
+        Err(other) => (other >= 0).then_some(other),
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    fn is_readable(inbox: &Inbox) -> bool {
+        let mut poll = libc::pollfd {
+            fd: inbox.descriptor(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the kernel writes the one element.
+        unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn it_is_readable_at_first_after_a_datagram_and_after_an_interval() {
+        let inbox = Inbox::new(Duration::from_secs(3600)).unwrap();
+        while !is_readable(&inbox) {}
+        inbox.drain();
+        assert!(!is_readable(&inbox));
+        send(inbox.number());
+        assert!(is_readable(&inbox));
+        inbox.drain();
+        assert!(!is_readable(&inbox));
+        inbox.set_timer(Duration::from_millis(1));
+        while !is_readable(&inbox) {}
+    }
+
+    #[test]
+    fn what_is_sent_to_no_inbox_has_no_effect() {
+        let inbox = Inbox::new(Duration::from_secs(3600)).unwrap();
+        let number = inbox.number();
+        drop(inbox);
+        Errno(libc::EDOM).set();
+        send(number);
+        assert_eq!(Errno::last(), Errno(libc::EDOM));
+    }
+
+    #[test]
+    fn a_full_inbox_is_readable_until_all_is_drained() {
+        let inbox = Inbox::new(Duration::from_secs(3600)).unwrap();
+        (0..1000).for_each(|_| send(inbox.number()));
+        let mut drained = 0;
+        while is_readable(&inbox) {
+            inbox.drain();
+            drained += 1;
+        }
+        assert!((1..1000).contains(&drained), "{drained}");
+    }
+}

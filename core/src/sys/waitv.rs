@@ -1,0 +1,76 @@
+//! `futex_waitv(2)`: sleeps until another process changes one of several words.
+
+use super::{
+    clock::Instant,
+    errno::{Errno, check},
+};
+use core::{
+    ptr,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// The largest number of words.
+pub const MAX: usize = 128;
+
+/// A word on which to sleep while it has a value: `struct futex_waitv`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    expected: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// A word of 32 bits, shared with other processes.
+const FUTEX2_SIZE_U32: u32 = 2;
+
+impl Word {
+    /// No word.
+    pub const NONE: Word = Word {
+        expected: 0,
+        address: 0,
+        flags: FUTEX2_SIZE_U32,
+        reserved: 0,
+    };
+
+    pub fn new(word: *const AtomicU32, expected: u32) -> Word {
+        Word {
+            expected: expected.into(),
+            address: word.addr() as u64,
+            ..Word::NONE
+        }
+    }
+}
+
+/// The kernel or a seccomp filter has refused the call.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Sleeps while each word is as expected, at most [`MAX`] of them, and at most for a time. Returns as
+/// [`futex::wait`](super::futex::wait) does; `None`, without a sleep, before Linux 5.16 and where a seccomp filter forbids
+/// it.
+pub fn wait(words: &[Word], time: Duration) -> Option<()> {
+    // Relaxed: orders nothing.
+    if REFUSED.load(Relaxed) {
+        return None;
+    }
+    let end = (Instant::now() + time).to_timespec();
+    // SAFETY: the kernel reads the words' descriptions and the time, and checks the words' addresses.
+    let slept = check(unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            words.as_ptr(),
+            words.len() as libc::c_uint,
+            0,
+            ptr::from_ref(&end),
+            libc::CLOCK_MONOTONIC,
+        )
+    });
+    // The last two are what filters return.
+    if let Err(Errno(libc::ENOSYS | libc::EPERM | libc::EACCES)) = slept {
+        REFUSED.store(true, Relaxed);
+        return None;
+    }
+    Some(())
+}

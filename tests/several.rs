@@ -1,0 +1,296 @@
+//! Waiting for one of several objects: of every kind, fairly, and also where the kernel cannot sleep on several words.
+
+mod support;
+
+use shmkey::{
+    Broadcast, ErrorKind::*, Latest, Receiver, Ring, Semaphore, Sender, Waitable, wait_any,
+};
+use std::{env, fs, process::Command, thread, time::Duration};
+use support::{
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, say, status_of_child, wait_to_be_told,
+};
+
+#[test]
+fn helper_process() {
+    do_task(&[
+        ("send and wait", send_and_wait),
+        ("post when told", post_when_told),
+    ]);
+}
+
+fn send_and_wait(name: &str) {
+    let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
+    sender.send(b"one").unwrap();
+    say("ready");
+    wait_to_be_told();
+}
+
+fn post_when_told(name: &str) {
+    let semaphore = Semaphore::open(name, 0).unwrap();
+    say("ready");
+    for _ in 0..20 {
+        wait_to_be_told();
+        semaphore.post().unwrap();
+        say("posted");
+    }
+}
+
+fn ring(name: &str) -> (Sender, Receiver) {
+    let ring = Ring::open(name, 4096).unwrap();
+    (ring.sender().unwrap(), ring.receiver().unwrap())
+}
+
+const KINDS: [&str; 4] = ["ring", "semaphore", "latest", "broadcast"];
+
+/// Waits for each of four objects in turn, before and after it has something.
+fn waits_for_every_kind() {
+    let test = Environment::with_names(&KINDS);
+    let (mut sender, mut receiver) = ring(&test.named("ring"));
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    let latest = Latest::<u64>::open(test.named("latest")).unwrap();
+    let mut publisher = latest.publisher().unwrap();
+    let news = Broadcast::open(test.named("broadcast"), 4096).unwrap();
+    let (mut teller, mut subscriber) = (news.publisher().unwrap(), news.subscribe().unwrap());
+    let mut seen = 0;
+    for round in 0..40 {
+        let kind = round % 4;
+        let mut wait = |timeout| {
+            let objects: &mut [&mut dyn Waitable] = &mut [
+                &mut receiver,
+                &mut &semaphore,
+                &mut latest.newer_than(seen),
+                &mut subscriber,
+            ];
+            wait_any(objects, Some(timeout))
+        };
+        fails(wait(NOW), WouldBlock);
+        if round < 4 {
+            fails(wait(SOON), TimedOut);
+        }
+        let found = thread::scope(|scope| {
+            let waiting = scope.spawn(|| wait(AGES));
+            if round % 8 < 4 {
+                thread::sleep(Duration::from_millis(2)); // in most rounds, it sleeps by now
+            }
+            match kind {
+                0 => sender.send(b"one").unwrap(),
+                1 => semaphore.post().unwrap(),
+                2 => publisher.publish(round as u64).unwrap(),
+                _ => teller.publish(b"one").unwrap(),
+            }
+            waiting.join().unwrap()
+        });
+        assert_eq!(found.unwrap(), kind);
+        match kind {
+            0 => drop(receiver.try_recv(&mut [0; 8]).unwrap()),
+            1 => semaphore.try_wait().unwrap(),
+            2 => drop(latest.read_newer(&mut seen).unwrap().unwrap()),
+            _ => drop(subscriber.try_recv(&mut [0; 8]).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn one_of_every_kind_is_waited_for() {
+    waits_for_every_kind();
+}
+
+/// A seccomp filter refuses `futex_waitv(2)` with an errno.
+fn without_futex_waitv(errno: i32) {
+    let code = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        // Loads the number of the system call; jumps if it is another; fails.
+        code(0x20, 0, 0, 0),
+        code(0x15, 0, 1, libc::SYS_futex_waitv as u32),
+        code(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        code(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program, and this process ends soon.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program);
+        assert_eq!(set, 0);
+    }
+}
+
+#[test]
+fn objects_are_polled_where_the_kernel_cannot_sleep_on_several_words() {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        in_child(|| {
+            without_futex_waitv(errno);
+            waits_for_every_kind();
+        });
+    }
+}
+
+#[test]
+fn the_death_of_a_peer_ends_the_wait() {
+    for polls in [false, true] {
+        let test = Environment::new();
+        let mut helper = test.helper("send and wait").expecting("ready");
+        let status = status_of_child(|| {
+            if polls {
+                without_futex_waitv(libc::ENOSYS);
+            }
+            let other = Semaphore::open(test.name().to_owned() + " 2", 0).unwrap();
+            other.remove().unwrap();
+            let mut receiver = Ring::open(test.name(), 64).unwrap().receiver().unwrap();
+            let wait = |receiver: &mut Receiver| {
+                wait_any(&mut [&mut &other, receiver], Some(AGES)).unwrap()
+            };
+            assert_eq!(wait(&mut receiver), 1);
+            receiver.try_recv(&mut [0; 8]).unwrap();
+            // SAFETY: ends the helper, which this test has started.
+            unsafe { libc::kill(helper.child.id() as i32, libc::SIGKILL) };
+            assert_eq!(wait(&mut receiver), 1);
+            fails(receiver.recv(&mut [0; 8]), PeerDied);
+            0
+        });
+        assert_eq!(status, 0, "polls: {polls}");
+        helper.kill();
+    }
+}
+
+#[test]
+fn the_end_of_the_senders_ends_the_wait() {
+    let test = Environment::new();
+    let (sender, mut receiver) = ring(test.name());
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_any(&mut [&mut receiver], Some(AGES)));
+        thread::sleep(Duration::from_millis(2));
+        drop(sender);
+        assert_eq!(waiting.join().unwrap().unwrap(), 0);
+    });
+    fails(receiver.try_recv(&mut [0; 8]), Closed);
+}
+
+#[test]
+fn objects_that_always_have_something_take_turns() {
+    let test = Environment::new();
+    let semaphores: Vec<_> = (0..5)
+        .map(|each| {
+            let semaphore = Semaphore::open(format!("{} {each}", test.name()), each).unwrap();
+            semaphore.remove().unwrap();
+            semaphore
+        })
+        .collect();
+    let mut found = [0; 5];
+    for _ in 0..400 {
+        let mut each: Vec<&Semaphore> = semaphores.iter().collect();
+        let mut objects: Vec<&mut dyn Waitable> = each
+            .iter_mut()
+            .map(|each| each as &mut dyn Waitable)
+            .collect();
+        found[wait_any(&mut objects, None).unwrap()] += 1;
+    }
+    assert_eq!(found, [0, 100, 100, 100, 100]);
+}
+
+#[test]
+fn up_to_128_objects_are_waited_for() {
+    let test = Environment::new();
+    let semaphore = Semaphore::open(test.name(), 0).unwrap();
+    let opened: Vec<_> = (0..129).map(|_| &semaphore).collect();
+    let wait = |count: usize, timeout| {
+        let mut each = opened[..count].to_vec();
+        let mut objects: Vec<&mut dyn Waitable> = each
+            .iter_mut()
+            .map(|each| each as &mut dyn Waitable)
+            .collect();
+        wait_any(&mut objects, Some(timeout))
+    };
+    fails(wait(0, AGES), InvalidArgument);
+    fails(wait(129, AGES), InvalidArgument);
+    fails(wait(128, SOON), TimedOut);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait(128, AGES));
+        thread::sleep(Duration::from_millis(2));
+        semaphore.post().unwrap();
+        assert!(waiting.join().unwrap().unwrap() < 128);
+    });
+}
+
+/// A wake-up that a post has sent to a thread which waits for several objects goes to another thread.
+#[test]
+fn a_wake_up_that_is_not_used_is_passed_on() {
+    let test = Environment::with_names(&["one", "other"]);
+    let one = Semaphore::open(test.named("one"), 0).unwrap();
+    let other = Semaphore::open(test.named("other"), 0).unwrap();
+    for _ in 0..200 {
+        thread::scope(|scope| {
+            let several = scope.spawn(|| {
+                let mut objects: [&mut dyn Waitable; 2] = [&mut &one, &mut &other];
+                // Takes the other one only.
+                while wait_any(&mut objects, Some(AGES)).unwrap() != 1 {
+                    thread::yield_now();
+                }
+                other.try_wait().unwrap();
+            });
+            let single = scope.spawn(|| one.wait_timeout(AGES));
+            thread::yield_now();
+            one.post().unwrap();
+            other.post().unwrap();
+            several.join().unwrap();
+            single.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_forked_child_does_not_wait_for_its_parents_messages() {
+    let test = Environment::with_names(&["ring", "broadcast"]);
+    let (_sender, mut receiver) = ring(&test.named("ring"));
+    let news = Broadcast::open(test.named("broadcast"), 4096).unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    in_child(|| {
+        fails(wait_any(&mut [&mut receiver], Some(NOW)), Busy);
+        fails(wait_any(&mut [&mut subscriber], Some(NOW)), NotOwner);
+    });
+}
+
+/// Where strace counts the calls of a process that waits, and of one that wakes it.
+#[test]
+fn a_wake_up_takes_one_system_call_on_either_side() {
+    needs!(STRACE);
+    const INNER: &str = "SHMKEY_TEST_WAITS";
+    if let Ok(name) = env::var(INNER) {
+        let semaphores = [(); 16].map(|()| Semaphore::open(&*name, 0).unwrap());
+        say("ready");
+        for _ in 0..20 {
+            let mut each = semaphores.each_ref();
+            let mut objects: Vec<&mut dyn Waitable> = each
+                .iter_mut()
+                .map(|each| each as &mut dyn Waitable)
+                .collect();
+            let found = wait_any(&mut objects, Some(AGES)).unwrap();
+            semaphores[found].try_wait().unwrap();
+        }
+        return;
+    }
+    let test = Environment::new();
+    let trace = test.path().join("trace");
+    let mut helper = test.helper("post when told").expecting("ready");
+    let mut waiting = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=futex_waitv", "-o"])
+        .arg(&trace)
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "a_wake_up_takes_one_system_call_on_either_side"])
+        .env(INNER, test.name())
+        .spawn()
+        .unwrap();
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(30)); // in most rounds, it sleeps by now
+        helper.tell();
+        helper.expect("posted");
+    }
+    assert!(waiting.wait().unwrap().success());
+    let trace = fs::read_to_string(trace).unwrap();
+    // A call that strace shows in two lines has its result in the second.
+    let is_woken = |line: &&str| line.contains(") = ") && !line.contains("= -1");
+    let woken = trace.lines().filter(is_woken).count();
+    assert!((1..=20).contains(&woken), "{trace}");
+}
