@@ -50,7 +50,7 @@ pub struct Get {
     /// Receive this many messages [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until all senders, or the publisher, have released their roles
+    /// Receive until no message comes within the timeout, also from senders that come later
     #[arg(long, short)]
     follow: bool,
     /// End each message with a newline
@@ -59,9 +59,10 @@ pub struct Get {
     /// Begin with the oldest message of a broadcast that is there, instead of the next one
     #[arg(long)]
     oldest: bool,
-    /// Wait at most this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever
-    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
-    timeout: Duration,
+    /// Wait at most this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever [default: 10s; with
+    /// --follow, forever]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<Duration>,
     /// Copy the bytes of an object, its header included
     #[arg(long, conflicts_with_all = ["count", "follow", "lines", "oldest"])]
     raw: bool,
@@ -301,6 +302,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
             ));
         }
         let mut receiver = Ring::open(place, 0)?.receiver()?;
+        receiver.set_keep_waiting(options.follow);
         return receive_all(options, |time, write| {
             let message = receiver.peek_timeout(time)?;
             Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
@@ -312,6 +314,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
     } else {
         news.subscribe()?
     };
+    subscriber.set_keep_waiting(options.follow);
     receive_all(options, |time, write| {
         let message = subscriber.peek_timeout(time)?;
         Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
@@ -349,16 +352,24 @@ fn receive_all(
     } else {
         options.count.unwrap_or(1)
     };
-    let mut patience = Patience::new(options.timeout);
+    let timeout = options.timeout.unwrap_or(if options.follow {
+        Duration::MAX
+    } else {
+        Duration::from_secs(10)
+    });
+    let is_end = |error: &Error| {
+        options.follow && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+    };
+    let mut patience = Patience::new(timeout);
     while left > 0 {
         match next(patience.left(), &mut write) {
             Ok(written) => written?,
-            Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
+            Err(error) if is_end(&error) => break,
             Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
         }
         left -= 1;
-        patience = Patience::new(options.timeout);
+        patience = Patience::new(timeout);
     }
     Ok(())
 }
