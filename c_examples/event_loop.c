@@ -134,6 +134,7 @@ int main(void)
         int sent = send_to_all(ring, semaphore, sockets[1]);
 
         shm_ring_close(ring);
+        shm_semaphore_close(semaphore);
         return sent ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     close(sockets[1]);

@@ -4,6 +4,23 @@
 
 enum { CAPACITY = 4096 }; /* for some 60 messages that are not received yet; the receiver says the same */
 
+/* Returns whether no process has the ring open, and all messages are received. */
+static int is_left_empty(int id)
+{
+    const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, 0);
+    struct shm_status status;
+    struct shm_ring *ring;
+    int empty;
+
+    if (shm_get_status(id, &status) != 0 || status.nattch != 0) {
+        return 0; /* a process that still has it open is the last one out */
+    }
+    ring = shm_ring_open_at(&place, 0, 0, 0);
+    empty = ring != NULL && shm_ring_used(ring) == 0;
+    shm_ring_close(ring);
+    return empty;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const messages[2] = {"CIEPLO", "ZIMNO"};
@@ -14,7 +31,6 @@ int main(int argc, char **argv)
     unsigned long long count;
     int stopped = 0;
     int failed = 0;
-    int all_received;
     int id;
 
     repeat_arguments("ring_sender", argc, argv, &count, &interval);
@@ -42,9 +58,8 @@ int main(int argc, char **argv)
     }
 
     /* The last one out removes the segment; but what was not received stays. */
-    all_received = shm_ring_used(ring) == 0;
     shm_ring_close(ring);
-    if (stopped || failed || all_received) {
+    if (stopped || failed || is_left_empty(id)) {
         remove_if_last(id);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use shmkey::{Error, Place, Ring};
+use shmkey::{Error, Place, Ring, Segment};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
@@ -27,12 +27,19 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
     let sent = send(&ring, count, interval, &signals);
 
     // The last one out removes the segment; but what was not received stays.
-    let all_received = ring.used() == 0;
     drop(ring);
-    if !matches!(sent, Ok(false)) || all_received {
+    if !matches!(sent, Ok(false)) || is_left_empty(&segment) {
         support::remove_if_last(&segment);
     }
     Ok(sent.map(drop)?)
+}
+
+/// Returns whether no process has the ring open, and all messages are received.
+fn is_left_empty(segment: &Segment) -> bool {
+    // A process that still has it open is the last one out.
+    let is_left = segment.status().is_ok_and(|status| status.nattch == 0);
+    let ring = || Ring::open(Place::within(segment.attach()?.into(), 0), 0);
+    is_left && ring().is_ok_and(|ring| ring.used() == 0)
 }
 
 /// Whether it was asked to stop.

@@ -118,6 +118,9 @@
 // multiple of 64.
 typedef struct shm_broadcast shm_broadcast;
 
+// Ends the waits of a handle, which owns it: see shm_cancel().
+typedef struct shm_canceller shm_canceller;
+
 // A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
 // waits, until a thread that has changed the bytes notifies it.
 //
@@ -504,6 +507,19 @@ int shm_prefault(const void *addr);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 
+// Ends the waits of a handle that are under way, at least one of them; or the next one, if none is under way. The call
+// that waits fails with ECANCELED, and the object is as after a timeout: no message, count or lock is lost.
+//
+// A cancellation is kept until a wait has ended by it, so none is lost that comes just before a wait begins. Two of
+// them before a wait end that one wait only. A call that need not wait succeeds, and the cancellation is kept; a loop
+// that always finds something to do must check a flag of its own, too. If several threads wait with one handle and all
+// are to end, each of them passes the cancellation on: it calls shm_cancel() before it ends. A child made by fork(2)
+// has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+//
+// canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
+// Threads: any; also in a signal handler. Does not change errno.
+void shm_cancel(struct shm_canceller *canceller);
+
 // Opens a semaphore, or creates it. All processes make this call; it waits up to 5 seconds until another
 // process has created the semaphore.
 //
@@ -552,14 +568,15 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_pla
 int shm_semaphore_post(struct shm_semaphore *semaphore);
 
 // Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
-// dies. Signals do not end the wait.
+// dies. Signals do not end the wait, unless shm_semaphore_set_interruptible() allows it.
 //
 // semaphore: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINVAL
-// timeout is less than -1; EFAULT semaphore is NULL.
+// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINTR,
+// ECANCELED a signal handler or shm_cancel() has ended the wait; EINVAL timeout is less than -1; EFAULT semaphore is
+// NULL.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
@@ -587,6 +604,31 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 // Errors: EFAULT semaphore is NULL.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
+
+// Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
+// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
+// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_semaphore_canceller() was called before.
+//
+// semaphore: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler.
+int shm_semaphore_set_interruptible(struct shm_semaphore *semaphore, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_semaphore_wait(). Call this before the
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
+//
+// semaphore: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT semaphore is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_semaphore_canceller(struct shm_semaphore *semaphore);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -659,7 +701,7 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
 
 // Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
-// Signals do not end the wait.
+// Signals do not end the wait, unless shm_mutex_set_interruptible() allows it.
 //
 // mutex: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -670,9 +712,9 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *plac
 // switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
 // does not change errno and shm_last_error().
 // Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
-// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
-// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is
-// NULL.
+// SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it
+// already; ENOTRECOVERABLE an owner died, and the bytes were not marked as consistent: create the mutex again in a new
+// segment; EINVAL timeout is less than -1; EFAULT mutex is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
 
@@ -702,6 +744,31 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 // Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
 // Threads: the one that has the lock; not in a signal handler.
 int shm_mutex_unlock(struct shm_mutex *mutex);
+
+// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
+// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
+// was called before.
+//
+// mutex: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT mutex is NULL.
+// Threads: any; not in a signal handler.
+int shm_mutex_set_interruptible(struct shm_mutex *mutex, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_mutex_lock(). Call this before the
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
+//
+// mutex: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT mutex is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_mutex_canceller(struct shm_mutex *mutex);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -1027,7 +1094,8 @@ SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *va
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *value);
 
-// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait.
+// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait,
+// unless shm_latest_set_interruptible() allows it.
 //
 // latest: a handle that is open.
 // seen: the version that the caller has read last; 0 for none.
@@ -1035,9 +1103,9 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the value's version, 1 or more; or -1.
-// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; ESTALE
-// the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout is less
-// than -1; EFAULT latest or value is NULL.
+// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
+// in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
 
@@ -1067,6 +1135,31 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 // Errors: EFAULT latest is NULL.
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
+
+// Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
+// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
+// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_latest_canceller() was called before.
+//
+// latest: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT latest is NULL.
+// Threads: any; not in a signal handler.
+int shm_latest_set_interruptible(struct shm_latest *latest, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_latest_read_newer(). Call this before
+// the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
+//
+// latest: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT latest is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_latest_canceller(struct shm_latest *latest);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -1139,7 +1232,8 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
 
 // Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
-// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait.
+// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
+// shm_ring_set_interruptible() allows it.
 //
 // ring: a handle that is open.
 // message: the bytes, which are copied and may lie in shared memory.
@@ -1147,12 +1241,12 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE size is
-// larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC
-// there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another
-// program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this
-// thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message
-// is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
+// signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY another handle
+// is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no
+// room, and the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL this handle has a
+// slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of a ring with
+// SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
@@ -1218,7 +1312,7 @@ SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot
 int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 
 // Receives a message into a buffer; waits for one. The first handle that receives is the receiver until it is closed,
-// ends receiving, or its process ends. Signals do not end the wait.
+// ends receiving, or its process ends. Signals do not end the wait, unless shm_ring_set_interruptible() allows it.
 //
 // ring: a handle that is open.
 // buffer: room for size bytes.
@@ -1226,11 +1320,11 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE the
-// buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
-// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG
-// another program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL
-// and size is not 0.
+// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
+// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE, EOWNERDEAD there is
+// no message, and the last sender has ended or died; EBADMSG another program has overwritten the ring; EINVAL timeout
+// is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -1317,8 +1411,8 @@ int shm_ring_begin_sending(struct shm_ring *ring);
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_begin_receiving(struct shm_ring *ring);
 
-// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets EPIPE
-// when it has received all messages.
+// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets
+// EPIPE when it has received all messages.
 //
 // ring: a handle that is open.
 //
@@ -1363,6 +1457,43 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_used(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 
+// Sets whether receiving goes on waiting when all senders have ended or died: for a program that serves one peer after
+// another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends by a
+// message, by its timeout, or because it is interrupted or cancelled.
+//
+// ring: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT ring is NULL.
+// Threads: one at a time receives with a handle; not in a signal handler.
+int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
+
+// Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
+// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_ring_canceller() was called before.
+//
+// ring: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+int shm_ring_set_interruptible(struct shm_ring *ring, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of the calls that send and receive. Call this
+// before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+// within 8 ms, and the handle wakes up every 8 ms while it waits.
+//
+// ring: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT ring is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_ring_canceller(struct shm_ring *ring);
+
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
 // ring: a handle that is open.
@@ -1384,8 +1515,8 @@ SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 
-// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
-// closes its own copy.
+// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by
+// fork(2) closes its own copy.
 //
 // If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 // not closed and stays valid, and errno is EPERM.
@@ -1403,7 +1534,8 @@ void shm_ring_close(struct shm_ring *ring);
 // that exists, with any capacity and options.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
-// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
+// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
+// subscribe.
 //
 // Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 // shm_remove(shm_broadcast_id(broadcast)).
@@ -1413,9 +1545,9 @@ void shm_ring_close(struct shm_ring *ring);
 // the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
 // its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
 // another kind of object, another capacity or other options, or no object of this library is there;
-// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it; ENODATA,
-// EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
@@ -1432,16 +1564,16 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 //
 // Returns: a handle, which shm_broadcast_close() closes; or NULL.
-// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
+// EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
 
 // Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
 // names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
-// ends. Signals do not end the wait.
+// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
 //
 // broadcast: a handle that is open.
 // message: the bytes, which are copied and may lie in shared memory.
@@ -1449,10 +1581,11 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_pla
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-// size is larger than the capacity; EBUSY another handle is the publisher, and its process is not known to be dead;
-// EBADMSG another program has overwritten the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1;
-// EACCES this process cannot write the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY
+// another handle is the publisher, and its process is not known to be dead; EBADMSG another program has overwritten
+// the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
+// the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
 
@@ -1516,8 +1649,8 @@ int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *
 //
 // Returns: 0, also if this handle has the role; or -1.
 // Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
-// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT broadcast is
-// NULL.
+// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT
+// broadcast is NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 
@@ -1552,7 +1685,8 @@ SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 
-// Receives a message into a buffer; waits for one. Signals do not end the wait.
+// Receives a message into a buffer; waits for one. Signals do not end the wait, unless
+// shm_broadcast_set_interruptible() allows it.
 //
 // broadcast: a handle that is subscribed.
 // buffer: room for size bytes.
@@ -1560,11 +1694,12 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-// the buffer is too short, and the message stays the next one; EPERM the handle is not subscribed in this process; EPIPE,
-// EOWNERDEAD there is no message, and the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken
-// this subscriber for dead; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT
-// broadcast is NULL, or buffer is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
+// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
+// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead;
+// EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT broadcast is NULL, or
+// buffer is NULL and size is not 0.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
 
@@ -1666,6 +1801,43 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_used(const struct shm_broadcast *broadca
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadcast);
 
+// Sets whether receiving goes on waiting when the publisher has ended or died: for a program that serves one peer
+// after another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends
+// by a message, by its timeout, or because it is interrupted or cancelled.
+//
+// broadcast: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: one at a time receives with a handle; not in a signal handler.
+int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
+
+// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
+// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_broadcast_canceller() was called before.
+//
+// broadcast: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+int shm_broadcast_set_interruptible(struct shm_broadcast *broadcast, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of the calls that publish and receive. Call
+// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+// within 8 ms, and the handle wakes up every 8 ms while it waits.
+//
+// broadcast: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT broadcast is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_broadcast_canceller(struct shm_broadcast *broadcast);
+
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
 // broadcast: a handle that is open.
@@ -1676,8 +1848,8 @@ SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadc
 SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
 
 // Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
+// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
 //
 // broadcast: a handle that is open.
 //

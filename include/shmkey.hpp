@@ -114,6 +114,8 @@ public:
     [[nodiscard]] std::error_code code() const noexcept { return {number_, std::generic_category()}; }
     /// Returns whether only the time was too short: ETIMEDOUT or EAGAIN.
     [[nodiscard]] bool is_timeout() const noexcept { return number_ == ETIMEDOUT || number_ == EAGAIN; }
+    /// Returns whether the wait was ended before its event: EINTR or ECANCELED.
+    [[nodiscard]] bool is_interrupt() const noexcept { return number_ == EINTR || number_ == ECANCELED; }
     /// Returns a sentence or two: the cause, if it is known, and what to do about it. The string belongs to
     /// this error. Any thread may call it.
     [[nodiscard]] const char *sentence() const noexcept
@@ -380,6 +382,21 @@ private:
     shm_place place_ = SHMKEY_PLACE_INIT;
 };
 
+/// Ends the waits of an object, from another thread or a signal handler: shm_canceller. A copy ends the same waits.
+class canceller {
+public:
+    /// Ends no wait.
+    constexpr canceller() noexcept = default;
+    /// Takes what a function of C has returned.
+    explicit constexpr canceller(shm_canceller *owned) noexcept : owned_(owned) {}
+    /// Ends the waits that are under way, at least one, with ECANCELED; or the next one, if none is under way. A signal
+    /// handler may call it: shm_cancel().
+    void cancel() const noexcept { shm_cancel(owned_); }
+
+private:
+    shm_canceller *owned_ = nullptr;
+};
+
 namespace detail {
 
 /// A string with its NUL, for C.
@@ -490,6 +507,23 @@ private:
     static void close(C *&handle) { Close(handle); }
 
     owned<C *, close> handle_;
+};
+
+/// What all objects on which a call can wait have in common.
+template <class C, void (*Close)(C *), int (*Id)(const C *), int (*Removed)(const C *),
+          int (*SetInterruptible)(C *, int), shm_canceller *(*Canceller)(C *)>
+class waiting : public object<C, Close, Id, Removed> {
+public:
+    using object<C, Close, Id, Removed>::object;
+    /// Sets whether a signal handler that runs during a wait ends it with EINTR: shm_ring_set_interruptible().
+    result<void> set_interruptible(bool on) noexcept { return to(SetInterruptible(this->get(), on)); }
+    /// Returns what ends a wait from another thread or a signal handler; valid until the object is closed. Call this
+    /// before the wait begins: shm_ring_canceller().
+    [[nodiscard]] result<shmkey::canceller> canceller() noexcept
+    {
+        shm_canceller *const owned = Canceller(this->get());
+        return owned == nullptr ? result<shmkey::canceller>(error::last()) : shmkey::canceller(owned);
+    }
 };
 
 /// Checks what other processes can share.
@@ -677,9 +711,10 @@ private:
 
 /// A counting semaphore: shm_semaphore.
 class [[nodiscard]] semaphore
-    : public detail::object<shm_semaphore, shm_semaphore_close, shm_semaphore_id, shm_semaphore_removed> {
+    : public detail::waiting<shm_semaphore, shm_semaphore_close, shm_semaphore_id, shm_semaphore_removed, shm_semaphore_set_interruptible,
+                             shm_semaphore_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
     /// Opens the semaphore, or creates it with a first count of 0 to 2147483647.
     static result<semaphore> open(const place &where, unsigned int first = 0, creation how = create{}) noexcept
     {
@@ -689,7 +724,7 @@ public:
     }
     /// Raises the count by one, and wakes one thread that waits. Errors: EOVERFLOW.
     result<void> post() noexcept { return detail::to(shm_semaphore_post(get())); }
-    /// Lowers the count by one; waits while it is 0. Errors: ETIMEDOUT, EAGAIN.
+    /// Lowers the count by one; waits while it is 0. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED.
     result<void> wait(timeout time = forever) noexcept
     {
         return detail::to(shm_semaphore_wait(get(), time.nanoseconds()));
@@ -711,9 +746,11 @@ public:
 /// A robust mutex around a T, whose bytes are 0 at first: shm_mutex. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] mutex
-    : public detail::object<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed> {
+    : public detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed, shm_mutex_set_interruptible,
+                             shm_mutex_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
-    using base = detail::object<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed>;
+    using base = detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed, shm_mutex_set_interruptible,
+                                 shm_mutex_canceller>;
 
 public:
     /// The lock, and access to the T while it is held. The destructor unlocks, in the thread that has
@@ -796,7 +833,7 @@ public:
             return shm_mutex_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks the mutex for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has locked it;
+    /// Locks the mutex for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has locked it;
     /// ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<guard> lock(timeout time = forever) noexcept
     {
@@ -926,10 +963,12 @@ public:
 /// The newest T of one publisher, for any number of readers: shm_latest. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] latest
-    : public detail::object<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed> {
+    : public detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed, shm_latest_set_interruptible,
+                             shm_latest_canceller> {
     static_assert(std::is_nothrow_default_constructible_v<T>,
                   "T must have a default constructor that does not throw: reading starts with one");
-    using base = detail::object<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed>;
+    using base = detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed, shm_latest_set_interruptible,
+                                 shm_latest_canceller>;
 
 public:
     using base::base;
@@ -967,7 +1006,7 @@ public:
         return std::move(newer).error();
     }
     /// Waits for a value whose version is not `seen`, and stores that version. Begin with 0. Errors:
-    /// ETIMEDOUT, EAGAIN; ESTALE.
+    /// ETIMEDOUT, EAGAIN, EINTR, ECANCELED; ESTALE.
     [[nodiscard]] result<T> wait_newer(std::int64_t &seen, timeout time = forever) const noexcept
     {
         T value{};
@@ -1004,9 +1043,11 @@ public:
 /// Messages from one process to another, or from many to one, in order and none lost: shm_ring. The first
 /// handle that sends is the sender, and the first that receives the receiver, until it is closed or calls
 /// end_sending() or end_receiving().
-class [[nodiscard]] ring : public detail::object<shm_ring, shm_ring_close, shm_ring_id, shm_ring_removed> {
+class [[nodiscard]] ring
+    : public detail::waiting<shm_ring, shm_ring_close, shm_ring_id, shm_ring_removed, shm_ring_set_interruptible,
+                             shm_ring_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
 
     /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
     /// then the ring sends nothing else (EINVAL). While the thread that has reserved it is live, another
@@ -1074,7 +1115,7 @@ public:
         return open(where, capacity, ring_options::none, how);
     }
 
-    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the capacity;
+    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
     /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and
     /// the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
     /// reserved.
@@ -1107,7 +1148,9 @@ public:
         return answer == -1 ? result<slot>(error::last()) : slot({get(), reserved});
     }
 
-    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE
+    /// Sets whether receiving goes on waiting when all senders have ended or died: shm_ring_set_keep_waiting().
+    result<void> set_keep_waiting(bool on) noexcept { return detail::to(shm_ring_set_keep_waiting(get(), on)); }
+    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE
     /// the buffer is too short, and the message stays; EBUSY another handle is the receiver; EPIPE, EOWNERDEAD
     /// there is no message, and the last sender has ended or died; EBADMSG another program has overwritten
     /// the ring.
@@ -1203,9 +1246,10 @@ public:
 /// handle that publishes is the publisher, until it is closed or calls end_publishing(); a handle that has called subscribe()
 /// receives.
 class [[nodiscard]] broadcast
-    : public detail::object<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed> {
+    : public detail::waiting<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed, shm_broadcast_set_interruptible,
+                             shm_broadcast_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
 
     /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
     /// then the handle publishes nothing else (EINVAL).
@@ -1270,7 +1314,7 @@ public:
         return open(where, capacity, lossless, how);
     }
 
-    /// Publishes a message; if it is lossless, waits for room. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE it is longer than the
+    /// Publishes a message; if it is lossless, waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE it is longer than the
     /// capacity; EBUSY another handle is the publisher; EACCES it was opened read_only; EBADMSG another program has
     /// overwritten the broadcast; EINVAL a slot is reserved.
     result<void> publish(std::string_view text, timeout time = forever) noexcept
@@ -1319,7 +1363,9 @@ public:
     /// Ends the subscription of a handle: the publisher no longer waits for it.
     result<void> unsubscribe() noexcept { return detail::to(shm_broadcast_unsubscribe(get())); }
 
-    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN; EMSGSIZE
+    /// Sets whether receiving goes on waiting when the publisher has ended or died: shm_broadcast_set_keep_waiting().
+    result<void> set_keep_waiting(bool on) noexcept { return detail::to(shm_broadcast_set_keep_waiting(get(), on)); }
+    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE
     /// the buffer is too short, and the message stays; EPERM it is not subscribed; EPIPE, EOWNERDEAD there is no message, and
     /// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken it for dead; EBADMSG
     /// another program has overwritten the broadcast.

@@ -33,6 +33,7 @@
 //! | share a value that many threads read and few change | [`RwLock`] |
 //! | wait until a value in a mutex has changed | [`Condvar`] |
 //! | count events or resources, and wait for them | [`Semaphore`] |
+//! | end a wait, by a signal or from another thread | [`Canceller`], [`Interrupted`](ErrorKind::Interrupted) |
 //! | choose where an object is (name, file, key, or offset in a segment), its mode and a timeout | [`Place`] |
 //! | share a struct of your own | [`plain!`], [`Plain`], and `Pod` with the feature `bytemuck` |
 //! | share plain bytes | [`Key`], [`Segment`], [`SegmentOptions`] |
@@ -113,6 +114,7 @@ pub use object::{
     },
     condvar::{Condvar, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
+    interrupt::Canceller,
     latest::{Latest, Newer, Publisher},
     mutex::{Mutex, MutexGuard},
     place::Place,

@@ -8,7 +8,7 @@ use std::{env, fs, path::Path, process::Command};
 const HEADER: &str = "include/shmkey.h";
 
 /// The files of `src/capi` in the order in which a reader needs them.
-const SOURCES: &str = "constants place open attach status semaphore mutex condvar rwlock latest ring broadcast several failure process version";
+const SOURCES: &str = "constants place open attach status interrupt semaphore mutex condvar rwlock latest ring broadcast several failure process version";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -14,7 +14,7 @@ const DATE: &str = "2026-11-21";
 
 /// The pages: name, what it says in one line, and the declarations that it is about. A word that ends in `*` is for
 /// all that begin so. The first function is the page's own; the others refer to it.
-const PAGES: [(&str, &str, &str); 20] = [
+const PAGES: [(&str, &str, &str); 21] = [
     (
         "shm_open_key",
         "open, create and remove a segment",
@@ -73,7 +73,7 @@ const PAGES: [(&str, &str, &str); 20] = [
         "messages from process to process through shared memory",
         "shm_ring shm_ring_open* SHMKEY_MANY_SENDERS SHMKEY_DROP_OLDEST shm_ring_begin_* \
          shm_ring_end_* shm_ring_capacity shm_ring_used shm_ring_dropped shm_ring_id \
-         shm_ring_removed shm_ring_close",
+         shm_ring_removed shm_ring_set_interruptible shm_ring_canceller shm_ring_close",
     ),
     (
         "shm_ring_send",
@@ -83,13 +83,14 @@ const PAGES: [(&str, &str, &str); 20] = [
     (
         "shm_ring_recv",
         "receive messages from a ring",
-        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release shm_ring_fd",
+        "shm_ring_recv* shm_message shm_ring_peek shm_ring_release shm_ring_set_keep_waiting shm_ring_fd",
     ),
     (
         "shm_broadcast_open",
         "messages from one process to several subscribers through shared memory",
         "shm_broadcast shm_broadcast_open* SHMKEY_LOSSY shm_broadcast_capacity shm_broadcast_used \
-         shm_broadcast_subscribers shm_broadcast_id shm_broadcast_removed shm_broadcast_close",
+         shm_broadcast_subscribers shm_broadcast_id shm_broadcast_removed \
+         shm_broadcast_set_interruptible shm_broadcast_canceller shm_broadcast_close",
     ),
     (
         "shm_broadcast_publish",
@@ -101,7 +102,13 @@ const PAGES: [(&str, &str, &str); 20] = [
         "shm_broadcast_subscribe",
         "subscribe to messages, and receive them",
         "shm_broadcast_subscribe shm_broadcast_unsubscribe SHMKEY_FROM_OLDEST shm_broadcast_recv* \
-         shm_broadcast_peek shm_broadcast_release shm_broadcast_missed shm_broadcast_fd",
+         shm_broadcast_peek shm_broadcast_release shm_broadcast_missed \
+         shm_broadcast_fd shm_broadcast_set_keep_waiting",
+    ),
+    (
+        "shm_cancel",
+        "end a wait from another thread or a signal handler",
+        "shm_cancel shm_canceller",
     ),
     (
         "shm_wait_any",

@@ -62,7 +62,7 @@ pub struct Get {
     /// Receive this many messages, or read so many values, each newer than the one before [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until all senders, or the publisher, have released their roles; read each newer value
+    /// Receive until no message, or read until no newer value, comes within the timeout, also from senders that come later
     #[arg(long, short)]
     follow: bool,
     /// End each message or value with a newline
@@ -78,8 +78,9 @@ pub struct Get {
     #[arg(long, requires = "format")]
     json: bool,
     /// Wait at most this long for each message or value, and for a sender or publisher: 10 (seconds), 500ms, 0, forever
-    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
-    timeout: Duration,
+    /// [default: 10s; with --follow, forever]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<Duration>,
     /// Copy the bytes of an object, its header included
     #[arg(long, conflicts_with_all = ["count", "follow", "lines", "oldest"])]
     raw: bool,
@@ -214,6 +215,15 @@ impl Get {
         } else {
             self.count.unwrap_or(1)
         }
+    }
+
+    /// Returns how long to wait for each of them.
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(if self.follow {
+            Duration::MAX
+        } else {
+            Duration::from_secs(10)
+        })
     }
 }
 
@@ -393,6 +403,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
             ));
         }
         let mut receiver = Ring::open(place, 0)?.receiver()?;
+        receiver.set_keep_waiting(options.follow);
         return receive_all(options, |time, write| {
             let message = receiver.peek_timeout(time)?;
             Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
@@ -404,6 +415,7 @@ fn receive(options: &Get, segment: &Segment, contents: &Contents) -> Result<(), 
     } else {
         news.subscribe()?
     };
+    subscriber.set_keep_waiting(options.follow);
     receive_all(options, |time, write| {
         let message = subscriber.peek_timeout(time)?;
         Ok(write(&message.to_vec()).and_then(|()| Ok(message.release()?)))
@@ -429,17 +441,20 @@ fn receive_all(
     mut next: impl FnMut(Duration, &mut WriteOne) -> Result<Result<(), Failure>, Error>,
 ) -> Result<(), Failure> {
     let mut write = |message: &[u8]| options.write(message, None);
-    let mut left = options.number();
-    let mut patience = Patience::new(options.timeout);
+    let (mut left, timeout) = (options.number(), options.timeout());
+    let is_end = |error: &Error| {
+        options.follow && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+    };
+    let mut patience = Patience::new(timeout);
     while left > 0 {
         match next(patience.left(), &mut write) {
             Ok(written) => written?,
-            Err(error) if options.follow && error.kind() == ErrorKind::Closed => break,
+            Err(error) if is_end(&error) => break,
             Err(error) if patience.is_worth(&error) => continue,
             Err(error) => return Err(error.into()),
         }
         left -= 1;
-        patience = Patience::new(options.timeout);
+        patience = Patience::new(timeout);
     }
     Ok(())
 }

@@ -103,13 +103,43 @@ fn messages_of_a_ring() {
     );
     // Its senders have ended.
     assert!(refusal(&["get", &name.0, "--timeout", "0"]).contains("EPIPE"));
-    assert_eq!(shmkey(&["get", &name.0, "--follow"]), "");
+    let none = ["get", &name.0, "--follow", "--timeout", "0"];
+    assert_eq!(shmkey(&none), "");
     // It is a ring like any other.
     let ring = Ring::open(name.0.as_str(), 4096).unwrap();
     ring.sender().unwrap().send(b"from Rust").unwrap();
     assert_eq!(run(&["get", &name.0], b"").stdout, b"from Rust");
     let _receiver = ring.receiver().unwrap();
     assert!(refusal(&["get", &name.0]).contains("EBUSY"));
+}
+
+/// The first `put` has ended when the second one begins, and a sender that is killed ends nothing either.
+#[test]
+fn follow_receives_from_one_sender_after_another() {
+    let name = Name::new();
+    shmkey(&["create", "--size", "4096", "--name", &name.0, "--ring"]);
+    thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let all = ["get", &name.0, "--follow", "--lines", "--timeout", "2s"];
+            shmkey(&all)
+        });
+        for line in [b"one", b"two"] {
+            assert!(run(&["put", &name.0], line).status.success());
+            thread::sleep(std::time::Duration::from_millis(100));
+        }
+        // SAFETY: the child sends and ends at once, without its destructors, as if it was killed.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut sender = Ring::open(name.0.as_str(), 4096).unwrap().sender().unwrap();
+            let sent = sender.send(b"three").is_ok();
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(!sent)) };
+        }
+        // SAFETY: a child of this process.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        assert!(run(&["put", &name.0], b"four").status.success());
+        assert_eq!(follower.join().unwrap(), "one\ntwo\nthree\nfour\n");
+    });
 }
 
 /// An empty ring has room for a message of its capacity, wherever the last one ended.
@@ -131,7 +161,15 @@ fn messages_of_a_broadcast() {
     shmkey(&["create", "--size", "4096", "--name", &name.0, "--broadcast"]);
     let put = run(&["put", &name.0, "--lines"], b"one\n\ntwo");
     assert!(put.status.success());
-    let all = ["get", &name.0, "--oldest", "--follow", "--lines"];
+    let all = [
+        "get",
+        &name.0,
+        "--oldest",
+        "--follow",
+        "--lines",
+        "--timeout",
+        "0",
+    ];
     for _ in 0..2 {
         assert_eq!(run(&all, b"").stdout, b"one\n\ntwo\n", "each reads all");
     }

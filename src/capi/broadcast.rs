@@ -1,7 +1,8 @@
 //! Broadcasts for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
@@ -57,6 +58,8 @@ struct Subscribing {
     peeked: Option<Peeked>,
     /// The number of the last peeked message.
     message: u64,
+    /// It goes on waiting when the publisher has ended.
+    keep_waiting: bool,
 }
 
 /// An option of a broadcast: the publisher never waits, and overwrites the oldest messages.
@@ -74,7 +77,8 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// that exists, with any capacity and options.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
-/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
+/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
+/// subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
@@ -84,9 +88,9 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or
 /// its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE
 /// another kind of object, another capacity or other options, or no object of this library is there;
-/// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it; ENODATA,
-/// EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not finished;
-/// ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -115,10 +119,10 @@ pub unsafe extern "C" fn shm_broadcast_open(
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL.
-/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+/// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
+/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
+/// EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -158,6 +162,7 @@ fn open(
                 end: None,
                 peeked: None,
                 message: first,
+                keep_waiting: false,
             }),
         })
     }))
@@ -240,7 +245,7 @@ impl Publishing {
                 return Err(error.during(action).with(What::Reserved, 0, 0));
             }
             Some(end) if raw.is_publisher(end) => {}
-            _ => self.end = Some(raw.publisher()?),
+            _ => self.end = Some(raw.publisher(Some(raw.object().interrupt()))?),
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_broadcast", "no publisher"))
@@ -272,6 +277,13 @@ impl Publishing {
 }
 
 impl Subscribing {
+    fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
+        if let Some(end) = &mut self.end {
+            end.set_keep_waiting(on);
+        }
+    }
+
     /// Returns the subscribing end, and ends the access to a peeked message.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut SubscribeEnd, Error> {
         self.peeked = None;
@@ -295,7 +307,7 @@ impl Drop for shm_broadcast {
 
 /// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
 /// names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
-/// ends. Signals do not end the wait.
+/// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -303,10 +315,11 @@ impl Drop for shm_broadcast {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// size is larger than the capacity; EBUSY another handle is the publisher, and its process is not known to be dead;
-/// EBADMSG another program has overwritten the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1;
-/// EACCES this process cannot write the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY
+/// another handle is the publisher, and its process is not known to be dead; EBADMSG another program has overwritten
+/// the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
+/// the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -476,8 +489,8 @@ pub unsafe extern "C" fn shm_broadcast_abort(
 ///
 /// Returns: 0, also if this handle has the role; or -1.
 /// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
-/// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT broadcast is
-/// NULL.
+/// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT
+/// broadcast is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broadcast) -> c_int {
@@ -532,7 +545,10 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
             ));
         }
         subscribing.give_back(raw);
-        subscribing.end = Some(raw.subscribe(options == SHMKEY_FROM_OLDEST)?);
+        let from_oldest = options == SHMKEY_FROM_OLDEST;
+        let end = raw.subscribe(from_oldest, Some(raw.object().interrupt()))?;
+        let keep_waiting = subscribing.keep_waiting;
+        subscribing.end.insert(end).set_keep_waiting(keep_waiting);
         Ok(0)
     }))
 }
@@ -554,7 +570,8 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
     }))
 }
 
-/// Receives a message into a buffer; waits for one. Signals do not end the wait.
+/// Receives a message into a buffer; waits for one. Signals do not end the wait, unless
+/// shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is subscribed.
 /// buffer: room for size bytes.
@@ -562,11 +579,12 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE
-/// the buffer is too short, and the message stays the next one; EPERM the handle is not subscribed in this process; EPIPE,
-/// EOWNERDEAD there is no message, and the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken
-/// this subscriber for dead; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT
-/// broadcast is NULL, or buffer is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
+/// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
+/// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead;
+/// EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT broadcast is NULL, or
+/// buffer is NULL and size is not 0.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -814,6 +832,70 @@ pub unsafe extern "C" fn shm_broadcast_subscribers(broadcast: *const shm_broadca
     )
 }
 
+/// Sets whether receiving goes on waiting when the publisher has ended or died: for a program that serves one peer
+/// after another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends
+/// by a message, by its timeout, or because it is interrupted or cancelled.
+///
+/// broadcast: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: one at a time receives with a handle; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
+    broadcast: *mut shm_broadcast,
+    on: c_int,
+) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one, and receives by one thread at a time.
+        let (_, subscribing) = unsafe { subscribing("shm_broadcast_set_keep_waiting", broadcast) }?;
+        subscribing.set_keep_waiting(on != 0);
+        Ok(0)
+    }))
+}
+
+/// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
+/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_broadcast_canceller() was called before.
+///
+/// broadcast: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_set_interruptible(
+    broadcast: *mut shm_broadcast,
+    on: c_int,
+) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let broadcast = unsafe { object("shm_broadcast_set_interruptible", broadcast) };
+    or_minus_one(broadcast.map(|broadcast| set_interruptible(broadcast.raw.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of the calls that publish and receive. Call
+/// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+/// within 8 ms, and the handle wakes up every 8 ms while it waits.
+///
+/// broadcast: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT broadcast is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_broadcast_canceller(
+    broadcast: *mut shm_broadcast,
+) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let broadcast = unsafe { object("shm_broadcast_canceller", broadcast) };
+    or_null(broadcast.map(|broadcast| canceller(broadcast.raw.object()))).cast()
+}
+
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
 /// broadcast: a handle that is open.
@@ -832,8 +914,8 @@ pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_
 }
 
 /// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
+/// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
 ///
 /// broadcast: a handle that is open.
 ///

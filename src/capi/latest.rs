@@ -1,7 +1,8 @@
 //! Latest values for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{close, deadline, expect_bytes, fd_of, handle, object, source, with_layout},
     place::{described, named, shm_place},
 };
@@ -178,7 +179,8 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
     Ok((version & i64::MAX as u64) as i64)
 }
 
-/// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait.
+/// Waits until the newest value has another version than seen, and copies that value. Signals do not end the wait,
+/// unless shm_latest_set_interruptible() allows it.
 ///
 /// latest: a handle that is open.
 /// seen: the version that the caller has read last; 0 for none.
@@ -186,9 +188,9 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the value's version, 1 or more; or -1.
-/// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; ESTALE
-/// the publisher overtook the copy 100,000 times in a row; EBADMSG the object is malformed; EINVAL timeout is less
-/// than -1; EFAULT latest or value is NULL.
+/// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
+/// in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
 /// Threads: any number at a time; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -265,6 +267,42 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     // SAFETY: the caller hands over an open one.
     let latest = unsafe { object("shm_latest_version", latest) };
     or_minus_one(latest.map(|latest| (latest.raw.version() & i64::MAX as u64) as i64))
+}
+
+/// Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
+/// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
+/// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_latest_canceller() was called before.
+///
+/// latest: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT latest is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_latest_set_interruptible(latest: *mut shm_latest, on: c_int) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let latest = unsafe { object("shm_latest_set_interruptible", latest) };
+    or_minus_one(latest.map(|latest| set_interruptible(latest.raw.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_latest_read_newer(). Call this before
+/// the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+/// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+/// handle wakes up every 8 ms while it waits.
+///
+/// latest: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT latest is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_latest_canceller(latest: *mut shm_latest) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let latest = unsafe { object("shm_latest_canceller", latest) };
+    or_null(latest.map(|latest| canceller(latest.raw.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.

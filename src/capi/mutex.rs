@@ -2,6 +2,7 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{close, deadline, handle, object, with_layout},
     place::{described, named, shm_place},
 };
@@ -97,7 +98,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 }
 
 /// Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
-/// Signals do not end the wait.
+/// Signals do not end the wait, unless shm_mutex_set_interruptible() allows it.
 ///
 /// mutex: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -108,9 +109,9 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
 /// does not change errno and shm_last_error().
 /// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
-/// SHMKEY_NO_WAIT; EDEADLK this thread has it already; ENOTRECOVERABLE an owner died, and the bytes were not
-/// marked as consistent: create the mutex again in a new segment; EINVAL timeout is less than -1; EFAULT mutex is
-/// NULL.
+/// SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it
+/// already; ENOTRECOVERABLE an owner died, and the bytes were not marked as consistent: create the mutex again in a new
+/// segment; EINVAL timeout is less than -1; EFAULT mutex is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -199,6 +200,42 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
             .unlock()
             .map(|()| 0)
     }))
+}
+
+/// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
+/// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+/// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
+/// was called before.
+///
+/// mutex: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT mutex is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_mutex_set_interruptible(mutex: *mut shm_mutex, on: c_int) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let mutex = unsafe { object("shm_mutex_set_interruptible", mutex) };
+    or_minus_one(mutex.map(|mutex| set_interruptible(mutex.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_mutex_lock(). Call this before the
+/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+/// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+/// handle wakes up every 8 ms while it waits.
+///
+/// mutex: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT mutex is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_mutex_canceller(mutex: *mut shm_mutex) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let mutex = unsafe { object("shm_mutex_canceller", mutex) };
+    or_null(mutex.map(|mutex| canceller(mutex.0.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.

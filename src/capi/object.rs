@@ -86,7 +86,11 @@ pub(super) fn timeout_of(timeout: i64) -> Option<Option<Duration>> {
 }
 
 /// Returns when a wait for an object with this timeout ends.
-pub(super) fn deadline(object: &Object, action: Action, timeout: i64) -> Result<Deadline, Error> {
+pub(super) fn deadline(
+    object: &Object,
+    action: Action,
+    timeout: i64,
+) -> Result<Deadline<'_>, Error> {
     let why = || {
         let error = object.error(ErrorKind::InvalidArgument).during(action);
         error.with(What::Timeout, timeout as u64, 0)

@@ -1,7 +1,8 @@
 //! Rings for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
     place::{described, named, shm_place},
 };
@@ -57,6 +58,8 @@ struct Receiving {
     peeked: Option<sync::ring::Span>,
     /// The number of the last peeked message.
     message: u64,
+    /// It goes on waiting when all senders have ended.
+    keep_waiting: bool,
 }
 
 /// An option of a ring: up to 64 handles, in one process or in many, send at a time.
@@ -194,6 +197,7 @@ fn open(
                 end: None,
                 peeked: None,
                 message: first,
+                keep_waiting: false,
             }),
         })
     }))
@@ -253,7 +257,7 @@ impl Sending {
         }
         // This process has not taken the role, or has inherited it from its parent.
         if !self.end.as_ref().is_some_and(SendEnd::is_ours) {
-            self.end = Some(raw.sender()?);
+            self.end = Some(raw.sender(Some(raw.object().interrupt()))?);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no sender"))
@@ -318,11 +322,19 @@ unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
 }
 
 impl Receiving {
+    fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
+        if let Some(end) = &mut self.end {
+            end.set_keep_waiting(on);
+        }
+    }
+
     /// Returns the receiving end, which this process takes when it first receives.
     fn end(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
         if !self.end.as_ref().is_some_and(ReceiveEnd::is_ours) {
             self.peeked = None;
-            self.end = Some(raw.receiver()?);
+            let end = raw.receiver(Some(raw.object().interrupt()))?;
+            self.end.insert(end).set_keep_waiting(self.keep_waiting);
         }
         let end = self.end.as_mut();
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
@@ -352,7 +364,8 @@ impl Drop for shm_ring {
 }
 
 /// Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
-/// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait.
+/// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
+/// shm_ring_set_interruptible() allows it.
 ///
 /// ring: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -360,12 +373,12 @@ impl Drop for shm_ring {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE size is
-/// larger than the capacity; EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC
-/// there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another
-/// program has overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this
-/// thread has a slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message
-/// is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
+/// signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY another handle
+/// is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no
+/// room, and the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL this handle has a
+/// slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of a ring with
+/// SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -528,7 +541,7 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 }
 
 /// Receives a message into a buffer; waits for one. The first handle that receives is the receiver until it is closed,
-/// ends receiving, or its process ends. Signals do not end the wait.
+/// ends receiving, or its process ends. Signals do not end the wait, unless shm_ring_set_interruptible() allows it.
 ///
 /// ring: a handle that is open.
 /// buffer: room for size bytes.
@@ -536,11 +549,11 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EMSGSIZE the
-/// buffer is too short, and the message stays the next one; EBUSY another handle is the receiver, and its process is
-/// not known to be dead; EPIPE, EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG
-/// another program has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL
-/// and size is not 0.
+/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+/// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
+/// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE, EOWNERDEAD there is
+/// no message, and the last sender has ended or died; EBADMSG another program has overwritten the ring; EINVAL timeout
+/// is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -757,8 +770,8 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
     }))
 }
 
-/// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets EPIPE
-/// when it has received all messages.
+/// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets
+/// EPIPE when it has received all messages.
 ///
 /// ring: a handle that is open.
 ///
@@ -838,6 +851,62 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     or_minus_one(ring.map(|ring| (ring.raw.view().words.dropped() & i64::MAX as u64) as i64))
 }
 
+/// Sets whether receiving goes on waiting when all senders have ended or died: for a program that serves one peer after
+/// another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends by a
+/// message, by its timeout, or because it is interrupted or cancelled.
+///
+/// ring: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: one at a time receives with a handle; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_int) -> c_int {
+    or_minus_one(keeping_errno(|| {
+        // SAFETY: the caller hands over an open one, and receives by one thread at a time.
+        let (_, receiving) = unsafe { receiving("shm_ring_set_keep_waiting", ring) }?;
+        receiving.set_keep_waiting(on != 0);
+        Ok(0)
+    }))
+}
+
+/// Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
+/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_ring_canceller() was called before.
+///
+/// ring: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_ring_set_interruptible(ring: *mut shm_ring, on: c_int) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let ring = unsafe { object("shm_ring_set_interruptible", ring) };
+    or_minus_one(ring.map(|ring| set_interruptible(ring.raw.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of the calls that send and receive. Call this
+/// before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+/// within 8 ms, and the handle wakes up every 8 ms while it waits.
+///
+/// ring: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT ring is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_ring_canceller(ring: *mut shm_ring) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let ring = unsafe { object("shm_ring_canceller", ring) };
+    or_null(ring.map(|ring| canceller(ring.raw.object()))).cast()
+}
+
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
 /// ring: a handle that is open.
@@ -875,8 +944,8 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     }))
 }
 
-/// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by fork(2)
-/// closes its own copy.
+/// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by
+/// fork(2) closes its own copy.
 ///
 /// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 /// not closed and stays valid, and errno is EPERM.

@@ -1,7 +1,8 @@
 //! Semaphores for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{close, deadline, fd_of, handle, object},
     place::{described, named, shm_place},
 };
@@ -96,14 +97,15 @@ pub unsafe extern "C" fn shm_semaphore_post(semaphore: *mut shm_semaphore) -> c_
 }
 
 /// Lowers the count by one; waits while it is 0. A count that this process has taken stays taken if it
-/// dies. Signals do not end the wait.
+/// dies. Signals do not end the wait, unless shm_semaphore_set_interruptible() allows it.
 ///
 /// semaphore: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINVAL
-/// timeout is less than -1; EFAULT semaphore is NULL.
+/// Errors: ETIMEDOUT the count was 0 for that long; EAGAIN the count is 0 and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EINVAL timeout is less than -1; EFAULT semaphore is
+/// NULL.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -163,6 +165,47 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
         unsafe { object("shm_semaphore_value", semaphore) }
             .map(|semaphore| semaphore.0.value() as c_int),
     )
+}
+
+/// Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
+/// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
+/// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_semaphore_canceller() was called before.
+///
+/// semaphore: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_semaphore_set_interruptible(
+    semaphore: *mut shm_semaphore,
+    on: c_int,
+) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let semaphore = unsafe { object("shm_semaphore_set_interruptible", semaphore) };
+    or_minus_one(semaphore.map(|semaphore| set_interruptible(semaphore.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_semaphore_wait(). Call this before the
+/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+/// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+/// handle wakes up every 8 ms while it waits.
+///
+/// semaphore: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT semaphore is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_semaphore_canceller(
+    semaphore: *mut shm_semaphore,
+) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let semaphore = unsafe { object("shm_semaphore_canceller", semaphore) };
+    or_null(semaphore.map(|semaphore| canceller(semaphore.0.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.

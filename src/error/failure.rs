@@ -311,6 +311,9 @@ impl fmt::Display for Explanation {
 
 /// Writes what was in the way.
 fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let ErrorKind::Interrupted | ErrorKind::Cancelled = failure.kind {
+        return kind_facts(failure, f);
+    }
     match failure.what {
         What::Nothing => kind_facts(failure, f),
         What::Held | What::Sending | What::Creator | What::Readers | What::Next => {

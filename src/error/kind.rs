@@ -55,6 +55,10 @@ pub enum ErrorKind {
     TimedOut,
     /// `EAGAIN`: the call would have to wait, and was asked not to.
     WouldBlock,
+    /// `EINTR`: a signal handler has run during the wait, which signals end.
+    Interrupted,
+    /// `ECANCELED`: the wait was cancelled.
+    Cancelled,
     /// `EBUSY`: another process, which is not known to be dead, has this role; or this process has it already.
     Busy,
     /// `EPIPE`: the other side of a ring has ended.
@@ -106,6 +110,8 @@ macro_rules! of_objects {
 of_objects! {
     WouldBlock => EAGAIN,
     TimedOut => ETIMEDOUT,
+    Interrupted => EINTR,
+    Cancelled => ECANCELED,
     Foreign => EMEDIUMTYPE,
     WrongKind => EPROTOTYPE,
     WrongLayout => EPROTO,
@@ -202,6 +208,8 @@ impl ErrorKind {
             }
             ErrorKind::TimedOut => "it did not happen before the timeout",
             ErrorKind::WouldBlock => "it would have to wait, and the timeout is 0",
+            ErrorKind::Interrupted => "a signal handler has run; the call can be repeated",
+            ErrorKind::Cancelled => "this process has cancelled the wait",
             ErrorKind::Busy => "another process has this role",
             ErrorKind::Closed => {
                 "the other side has ended; this goes on when another process takes that role"

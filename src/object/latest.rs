@@ -272,6 +272,7 @@ impl RawLatest {
     /// Waits for a version other than `seen`.
     #[inline]
     pub fn wait(&self, seen: u64, deadline: Deadline) -> Result<(), Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let is_writable = self.object.is_writable();
         if self.newest().wait(seen, is_writable, deadline) {
             return Ok(());
@@ -470,6 +471,7 @@ impl<T: Plain> Latest<T> {
         Ok((value, version))
     }
 
+    interrupt_methods!(self, self.raw.object.interrupt());
     /// Returns this handle and a version, for [`wait_any`](crate::wait_any), which then waits for a version other than
     /// `seen`.
     pub fn newer_than(&self, seen: u64) -> Newer<'_, T> {

@@ -33,6 +33,9 @@ macro_rules! segment_methods {
     };
 }
 
+#[macro_use]
+pub(crate) mod interrupt;
+
 pub(crate) mod broadcast;
 pub(crate) mod condvar;
 pub(crate) mod contents;
@@ -60,7 +63,7 @@ use crate::{
     Attachment, Error, ErrorKind, Plain, Segment, Status, copy,
     error::{Action, Failure, Label, Mismatch, What},
     holder::{self, Holder, Life},
-    sync::{Deadline, Threads},
+    sync::{Deadline, Ended, Interrupt, Threads},
     sys,
 };
 use core::{
@@ -98,6 +101,8 @@ pub(crate) struct Object {
     ipc_namespace: u64,
     /// The process that has called `introduce`; a forked child has not.
     introduced: AtomicU64,
+    /// What ends the waits of this handle.
+    interrupt: Arc<Interrupt>,
 }
 
 // SAFETY: the address is in memory that is mapped for the whole process as long as `memory` lives, and all access
@@ -205,12 +210,20 @@ impl Object {
         error.mismatch(Mismatch::Header(what))
     }
 
-    /// Returns the error for a wait that ended without its event.
+    /// Returns what ends the waits of this handle.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+
+    /// Returns the error for a wait that ended without its event. The deadline is the one that was waited for: only
+    /// that knows of an interrupt.
     #[inline]
     pub fn late(&self, deadline: Deadline) -> Error {
-        self.error(match deadline {
-            Deadline::Now => ErrorKind::WouldBlock,
-            Deadline::At(_) | Deadline::Never => ErrorKind::TimedOut,
+        self.error(match deadline.why_ended() {
+            Ended::AtOnce => ErrorKind::WouldBlock,
+            Ended::TimedOut => ErrorKind::TimedOut,
+            Ended::Interrupted => ErrorKind::Interrupted,
+            Ended::Cancelled => ErrorKind::Cancelled,
         })
     }
 

@@ -130,6 +130,7 @@ impl RawMutex {
     /// Locks it. Returns whether the last holder died while it had the lock.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let threads = self.trust.of(&self.object);
         // A try at a lock that is held writes nothing.
         if matches!(deadline, Deadline::Now)
@@ -309,6 +310,7 @@ impl<T: Plain> Mutex<T> {
         }
     }
 
+    interrupt_methods!(self, self.raw.object.interrupt());
     segment_methods!(self, self.raw.object);
 }
 

@@ -138,6 +138,7 @@ impl Object {
             label,
             ipc_namespace: holder::ipc_namespace(),
             introduced: AtomicU64::new(0),
+            interrupt: Arc::default(),
         })
     }
 

@@ -119,6 +119,7 @@ impl RawRwLock {
     /// Locks it for reading. Returns whether a writer died, and the value may be half changed.
     #[inline]
     pub fn read(&self, deadline: Deadline) -> Result<bool, Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let me = self.object.me().bits();
         self.words()
             .read(me, &self.trust.of(&self.object), deadline)
@@ -129,6 +130,7 @@ impl RawRwLock {
     /// Locks it for writing. Returns the same.
     #[inline]
     pub fn write(&self, deadline: Deadline) -> Result<bool, Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let me = self.object.me().bits();
         self.words()
             .write(me, &self.trust.of(&self.object), deadline)
@@ -339,6 +341,7 @@ impl<T: Plain> RwLock<T> {
         unsafe { self.raw.object.value(VALUE) }
     }
 
+    interrupt_methods!(self, self.raw.object.interrupt());
     segment_methods!(self, self.raw.object);
 }
 

@@ -126,6 +126,7 @@ impl Semaphore {
 
     #[inline]
     pub(crate) fn wait_until(&self, deadline: Deadline) -> Result<(), Error> {
+        let deadline = deadline.or_at(self.object.interrupt());
         if self.words().take(deadline) {
             return Ok(());
         }
@@ -162,6 +163,8 @@ impl Semaphore {
     pub fn value(&self) -> u32 {
         self.words().value()
     }
+
+    interrupt_methods!(self, self.object.interrupt());
 
     /// Returns the word on which to sleep until the count is not 0.
     pub(crate) fn announce_sleep(&self) -> Word {

@@ -1622,6 +1622,91 @@ static void permissions(void)
     close_objects(all);
 }
 
+static struct shm_canceller *stop;
+
+static void on_alarm(int signal)
+{
+    (void) signal;
+    shm_cancel(stop);
+}
+
+/* From now on, SIGALRM calls a handler: in 20 ms, and again and again, or once. */
+static void alarm_soon(void (*handler)(int), int again)
+{
+    struct itimerval soon = {{0, again ? 20000 : 0}, {0, 20000}};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &soon, NULL) == 0);
+}
+
+/* A wait, which a cancellation before it and a handler during it end. */
+#define CANCELS(wait, canceller)       \
+    do {                               \
+        stop = (canceller);            \
+        CHECK(stop != NULL);           \
+        QUIET(shm_cancel(stop));       \
+        FAILS((wait), ECANCELED);      \
+        alarm_soon(on_alarm, 0);       \
+        FAILS((wait), ECANCELED);      \
+    } while (0)
+
+/* Ctrl-C ends a wait: the handler has nothing to do. The first signal may come before the wait. */
+#define IS_INTERRUPTED(wait, set)      \
+    do {                               \
+        GIVES((set), 0);               \
+        alarm_soon(nothing, 1);        \
+        FAILS((wait), EINTR);          \
+        alarm_soon(nothing, 0);        \
+    } while (0)
+
+static void interrupted(void)
+{
+    char bytes[64] = "";
+    long value;
+    struct shm_ring *ring;
+    struct objects all = open_named(MAKE);
+
+    IS_INTERRUPTED(shm_semaphore_wait(all.semaphore, SHMKEY_FOREVER), shm_semaphore_set_interruptible(all.semaphore, 1));
+    IS_INTERRUPTED(shm_latest_read_newer(all.latest, 0, &value, SHMKEY_FOREVER), shm_latest_set_interruptible(all.latest, 1));
+    IS_INTERRUPTED(shm_ring_recv(all.ring, bytes, sizeof bytes, SHMKEY_FOREVER), shm_ring_set_interruptible(all.ring, 1));
+    GIVES(shm_semaphore_set_interruptible(all.semaphore, 0), 0);
+    CANCELS(shm_semaphore_wait(all.semaphore, SHMKEY_FOREVER), shm_semaphore_canceller(all.semaphore));
+    CANCELS(shm_latest_read_newer(all.latest, 0, &value, SHMKEY_FOREVER), shm_latest_canceller(all.latest));
+    CANCELS(shm_ring_recv(all.ring, bytes, sizeof bytes, SHMKEY_FOREVER), shm_ring_canceller(all.ring));
+    OPENS(ring, shm_ring_open_at(AT(shm_open_private(4096, 0600), 0), 64, 0, MAKE));
+    WORKS(shm_ring_send(ring, bytes, 64, 0));
+    CANCELS(shm_ring_send(ring, bytes, 64, SHMKEY_FOREVER), shm_ring_canceller(ring));
+    WORKS(shm_remove(shm_ring_id(ring)));
+    QUIET(shm_ring_close(ring));
+    remove_objects(all);
+    close_objects(all);
+}
+
+/* A receiver that goes on waiting does not notice that the senders have ended. */
+static void kept_waiting(void)
+{
+    char bytes[64];
+    struct shm_ring *ring;
+    int in = shm_open_private(4096, 0600);
+
+    OPENS(ring, shm_ring_open_at(AT(in, 0), 64, 0, MAKE));
+    WORKS(shm_ring_begin_sending(ring));
+    WORKS(shm_ring_end_sending(ring));
+    FAILS(shm_ring_recv(ring, bytes, sizeof bytes, MS), EPIPE);
+    GIVES(shm_ring_set_keep_waiting(ring, 1), 0);
+    FAILS(shm_ring_recv(ring, bytes, sizeof bytes, MS), ETIMEDOUT);
+    FAILS(shm_ring_recv(ring, bytes, sizeof bytes, 0), EAGAIN);
+    WORKS(shm_ring_send(ring, "x", 1, 0));
+    WORKS(shm_ring_end_sending(ring));
+    GIVES(shm_ring_recv(ring, bytes, sizeof bytes, MS), 1);
+    GIVES(shm_ring_set_keep_waiting(ring, 0), 0);
+    FAILS(shm_ring_recv(ring, bytes, sizeof bytes, MS), EPIPE);
+    WORKS(shm_remove(in));
+    QUIET(shm_ring_close(ring));
+}
+
 int main(int count, char **arguments)
 {
     if (count < 2) {
@@ -1648,6 +1733,8 @@ int main(int count, char **arguments)
     broadcasts();
     lossy_broadcasts();
     slow_paths();
+    interrupted();
+    kept_waiting();
     permissions();
     read_only_values();
     read_only_others();

@@ -781,6 +781,23 @@ void stale_guards()
     FAILS(moved.unlock(), EFAULT);
 }
 
+void cancelled()
+{
+    auto semaphore = TAKE(shmkey::semaphore::open(own("semaphore")));
+    auto ring = TAKE(shmkey::ring::open(own("ring"), 4096));
+    const shmkey::canceller stop = TAKE(semaphore.canceller());
+    const shmkey::canceller stop_ring = TAKE(ring.canceller());
+    std::thread([stop] { stop.cancel(); }).join();
+    FAILS(semaphore.wait(), ECANCELED);
+    std::thread later([stop_ring] { stop_ring.cancel(); });
+    std::string text;
+    CHECK(ring.recv(text).error().is_interrupt());
+    later.join();
+    shmkey::canceller().cancel();
+    CHECK(semaphore.set_interruptible(true) && ring.set_keep_waiting(true));
+    CHECK(semaphore.remove() && ring.remove());
+}
+
 } // namespace
 
 int main(int count, char **arguments)
@@ -805,6 +822,7 @@ int main(int count, char **arguments)
     read_only_and_removed();
     stale_handles();
     stale_guards();
+    cancelled();
     CHECK(another_file(arguments[1]) == 1);
     return wrong;
 }

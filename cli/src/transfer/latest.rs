@@ -71,11 +71,16 @@ pub fn get(options: &Get, id: i32, contents: &Contents, size: usize) -> Result<(
         fits.map_err(Failure::Because)?;
     }
     let latest = open(&options.segment, id, contents, size)?;
-    let (mut seen, mut value);
-    seen = 0;
+    let mut seen = 0;
     for _ in 0..options.number() {
-        (seen, value) = latest.read_newer(seen, options.timeout)?;
-        options.write(&value, Some(seen))?;
+        match latest.read_newer(seen, options.timeout()) {
+            Ok((version, value)) => {
+                options.write(&value, Some(version))?;
+                seen = version;
+            }
+            Err(refused) if options.follow && refused.is_late() => break,
+            Err(refused) => return Err(refused.into()),
+        }
     }
     Ok(())
 }

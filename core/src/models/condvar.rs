@@ -89,7 +89,7 @@ fn check(preemptions: usize, run: impl Fn(&Arc<Shared>) + Send + Sync + 'static)
     bounded(preemptions, move || run(&Arc::default()));
 }
 
-fn taker(shared: &Arc<Shared>, me: u64, deadline: Deadline) -> thread::JoinHandle<bool> {
+fn taker(shared: &Arc<Shared>, me: u64, deadline: Deadline<'static>) -> thread::JoinHandle<bool> {
     let shared = shared.clone();
     thread::spawn(move || shared.take(me, deadline))
 }

@@ -1,6 +1,7 @@
 mod broadcast;
 mod claim;
 mod condvar;
+mod interrupt;
 mod keep;
 mod latest;
 mod mutex;

@@ -75,12 +75,12 @@ fn acquire(
     Some(Acquired::OwnerDied)
 }
 
-fn timeout() -> Deadline {
+fn timeout() -> Deadline<'static> {
     Deadline::At(Instant::now() + Duration::from_secs(1))
 }
 
 /// Runs these threads, the first one in this thread. Each takes so many turns, until its deadline.
-fn check(preemptions: usize, threads: &'static [(u64, Deadline, u64)], dead: bool) {
+fn check(preemptions: usize, threads: &'static [(u64, Deadline<'static>, u64)], dead: bool) {
     bounded(preemptions, move || {
         let shared = Shared::new();
         let died = dead.then(|| {

@@ -103,6 +103,12 @@ pub fn wake_all_half(word: &AtomicU32) {
     crate::sys::futex::wake(word, i32::MAX as u32);
 }
 
+/// Wakes all threads of this process that sleep on a word of its own memory. A signal handler may call it.
+#[cfg(not(loom))]
+pub fn wake_own(word: &AtomicU32) {
+    crate::sys::futex::wake_own(word);
+}
+
 /// Returns the address of the lower half of a word, which only the kernel accesses separately, to compare it.
 #[cfg(not(loom))]
 pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
@@ -116,5 +122,5 @@ pub fn lower_half(word: &AtomicU64) -> *const AtomicU32 {
 
 #[cfg(loom)]
 pub use super::loom::{
-    send, sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one,
+    send, sleep, sleep as nap, sleep_half, wake, wake_all_half, wake_half, wake_one, wake_own,
 };

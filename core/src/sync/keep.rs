@@ -1,6 +1,6 @@
 //! A lock that stays with its last user, who then uses it again without an atomic read-modify-write.
 //!
-//! Each user has a [`Seat`] in shared memory. A user that has taken [`TURNS`] turns in a row *keeps* the lock: instead
+//! Each user has a [`Seat`] in shared memory. A user that has taken `TURNS` turns in a row *keeps* the lock: instead
 //! of releasing it, it replaces its thread's number in the lock's word by one that names its seat. From then on it
 //! stores its thread's number in the seat before each turn, and checks that the lock's word is unchanged; after the
 //! turn it clears the seat, and checks again.

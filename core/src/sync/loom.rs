@@ -23,8 +23,8 @@ loom::lazy_static! {
 /// The sleeping threads.
 #[derive(Default)]
 struct Bucket {
-    /// For each sleeping thread, the address of its word, and a number of its own.
-    asleep: Vec<(usize, u64)>,
+    /// For each sleeping thread, the addresses of its words, and a number of its own.
+    asleep: Vec<([usize; 2], u64)>,
     next: u64,
     /// The descriptors that are readable.
     readable: Vec<NonZeroU32>,
@@ -37,12 +37,12 @@ pub fn let_them_look() {
     BUCKET.0.lock().unwrap().they_look = true;
 }
 
-impl Sleep {
-    pub fn until(deadline: Deadline) -> Sleep {
+impl<'a> Sleep<'a> {
+    pub fn until(deadline: Deadline<'a>) -> Sleep<'a> {
         let slices = match deadline {
             Deadline::Now => 0,
-            Deadline::At(_) => 1,
-            Deadline::Never => u32::MAX,
+            Deadline::At(_) | Deadline::Interruptible(Some(_), _) => 1,
+            Deadline::Never | Deadline::Interruptible(None, _) => u32::MAX,
         };
         Sleep {
             deadline,
@@ -65,27 +65,40 @@ impl Sleep {
     /// In a model, a thread that has slept at all has slept for long.
     pub fn elapsed(&self) -> Duration {
         match (self.deadline, self.slices) {
-            (Deadline::Never, u32::MAX) | (Deadline::At(_), 1) => Duration::ZERO,
+            (Deadline::Never | Deadline::Interruptible(None, _), u32::MAX)
+            | (Deadline::At(_) | Deadline::Interruptible(Some(_), _), 1) => Duration::ZERO,
             _ => Duration::MAX,
         }
     }
 
     fn sleep_while(&mut self, word: usize, is_expected: impl FnOnce() -> bool) -> bool {
+        if self.deadline.is_cancelled() {
+            return false;
+        }
         let Some(left) = self.slices.checked_sub(1) else {
             return false;
+        };
+        let cancelled = match self.deadline {
+            Deadline::Interruptible(_, interrupt) => interrupt.word(),
+            _ => None,
         };
         self.slices = left;
         let (bucket, woken) = (&BUCKET.0, &BUCKET.1);
         let mut guard = bucket.lock().unwrap();
         // The kernel makes a full barrier before it reads the word.
         fence(SeqCst);
-        if !is_expected() {
+        if !is_expected() || self.deadline.is_cancelled() {
             return true;
         }
         let me = guard.next;
         guard.next += 1;
-        guard.asleep.push((word, me));
-        if matches!(self.deadline, Deadline::At(_)) || self.often && guard.they_look {
+        let own = cancelled.map_or(0, |word| ptr::from_ref(word).addr());
+        guard.asleep.push(([word, own], me));
+        let has_end = matches!(
+            self.deadline,
+            Deadline::At(_) | Deadline::Interruptible(Some(_), _)
+        );
+        if has_end || self.often && guard.they_look {
             drop(guard);
             thread::yield_now();
             let mut guard = bucket.lock().unwrap();
@@ -103,7 +116,7 @@ fn wake_up(word: usize, most: usize) -> bool {
     let mut guard = BUCKET.0.lock().unwrap();
     let mut left = most;
     guard.asleep.retain(|&(theirs, _)| {
-        let wakes = theirs == word && left > 0;
+        let wakes = theirs.contains(&word) && left > 0;
         left -= usize::from(wakes);
         !wakes
     });
@@ -156,5 +169,9 @@ pub fn wake_half(word: &AtomicU32) -> bool {
 }
 
 pub fn wake_all_half(word: &AtomicU32) {
+    wake_up(ptr::from_ref(word).addr(), usize::MAX);
+}
+
+pub fn wake_own(word: &AtomicU32) {
     wake_up(ptr::from_ref(word).addr(), usize::MAX);
 }

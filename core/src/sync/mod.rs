@@ -8,6 +8,7 @@ mod atomic;
 pub mod broadcast;
 mod claim;
 mod condvar;
+mod interrupt;
 pub mod keep;
 pub mod latest;
 #[cfg(loom)]
@@ -29,8 +30,9 @@ pub use area::{Area, Buffer, Source};
 pub use atomic::{AtomicU32, AtomicU64, heavy_barrier};
 pub use claim::Claim;
 pub use condvar::{Condvar, WaitError, Waited};
+pub use interrupt::Interrupt;
 pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
 pub use rwlock::{READERS, RwLock, Seen as RwLockSeen};
 pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
-pub use wait::{Deadline, Sleep};
+pub use wait::{Deadline, Ended, Sleep};

@@ -525,8 +525,8 @@ impl Mutex {
 }
 
 /// A thread that waits for the lock.
-struct Waiter {
-    sleep: Sleep,
+struct Waiter<'a> {
+    sleep: Sleep<'a>,
     has_slept: bool,
     /// Its last sleep was a nap.
     has_napped: bool,
@@ -534,8 +534,8 @@ struct Waiter {
     alive: u64,
 }
 
-impl Waiter {
-    fn until(deadline: Deadline) -> Waiter {
+impl<'a> Waiter<'a> {
+    fn until(deadline: Deadline<'a>) -> Waiter<'a> {
         Waiter {
             sleep: Sleep::until(deadline),
             has_slept: false,

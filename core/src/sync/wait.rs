@@ -5,6 +5,7 @@
 //! it, and by the death of the holder of a lock or a role. Most waits are over soon or take long, so slices are short
 //! at first and long later.
 
+use super::interrupt::Interrupt;
 use crate::sys::Instant;
 use core::time::Duration;
 
@@ -44,17 +45,30 @@ const YIELDS: u32 = 4;
 
 /// The point in time at which a wait ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Deadline {
+pub enum Deadline<'a> {
     /// Try once, and do not wait.
     Now,
     At(Instant),
     Never,
+    /// At this time, if there is one, or earlier, when the wait is interrupted.
+    Interruptible(Option<Instant>, &'a Interrupt),
 }
 
-impl Deadline {
+/// Why a wait has ended without its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was a try.
+    AtOnce,
+    TimedOut,
+    /// A signal handler has run.
+    Interrupted,
+    Cancelled,
+}
+
+impl<'a> Deadline<'a> {
     /// Returns the deadline after a timeout from now. It is [`Deadline::Never`] for `None`, and for a timeout beyond the
     /// clock's range.
-    pub fn after(timeout: Option<Duration>) -> Deadline {
+    pub fn after(timeout: Option<Duration>) -> Deadline<'a> {
         match timeout {
             Some(Duration::ZERO) => Deadline::Now,
             Some(timeout) => Instant::now()
@@ -64,12 +78,58 @@ impl Deadline {
         }
     }
 
-    /// Returns whether the deadline has passed.
+    /// Returns the deadline of a wait that can be interrupted; a try cannot.
+    #[inline]
+    pub fn or_at(self, interrupt: &'a Interrupt) -> Deadline<'a> {
+        match self {
+            Deadline::At(end) if interrupt.is_allowed() => {
+                Deadline::Interruptible(Some(end), interrupt)
+            }
+            Deadline::Never if interrupt.is_allowed() => Deadline::Interruptible(None, interrupt),
+            deadline => deadline,
+        }
+    }
+
+    /// Returns whether the deadline has passed, or the wait is cancelled.
     pub fn is_over(self) -> bool {
+        self.is_cancelled() || self.has_passed()
+    }
+
+    fn has_passed(self) -> bool {
         match self {
             Deadline::Now => true,
-            Deadline::Never => false,
-            Deadline::At(end) => Instant::now() >= end,
+            Deadline::Never | Deadline::Interruptible(None, _) => false,
+            Deadline::At(end) | Deadline::Interruptible(Some(end), _) => Instant::now() >= end,
+        }
+    }
+
+    fn interrupt(self) -> Option<&'a Interrupt> {
+        match self {
+            Deadline::Interruptible(_, interrupt) => Some(interrupt),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_cancelled(self) -> bool {
+        self.interrupt().is_some_and(Interrupt::is_cancelled)
+    }
+
+    /// Returns why a wait with this deadline has ended without its event. If it was cancelled, that cancellation has
+    /// had its effect: the caller must return an error.
+    #[cold]
+    pub fn why_ended(self) -> Ended {
+        match self {
+            Deadline::Now => Ended::AtOnce,
+            Deadline::Interruptible(_, interrupt) if interrupt.take() => Ended::Cancelled,
+            Deadline::Interruptible(_, interrupt) if !self.has_passed() => {
+                if interrupt.by_signals() {
+                    Ended::Interrupted
+                } else {
+                    // Another wait of this handle has ended by the same cancellation.
+                    Ended::Cancelled
+                }
+            }
+            _ => Ended::TimedOut,
         }
     }
 }
@@ -84,8 +144,8 @@ enum Pace {
 }
 
 /// The sleep of a thread that waits, slice after slice.
-pub struct Sleep {
-    pub(super) deadline: Deadline,
+pub struct Sleep<'a> {
+    pub(super) deadline: Deadline<'a>,
     #[cfg(not(loom))]
     since: Option<Instant>,
     #[cfg(not(loom))]
@@ -103,7 +163,7 @@ pub struct Sleep {
     pub(super) often: bool,
 }
 
-impl Sleep {
+impl Sleep<'_> {
     /// Returns whether the last slice has reached its end. In a model each slice counts as ended.
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
@@ -111,8 +171,8 @@ impl Sleep {
 }
 
 #[cfg(not(loom))]
-impl Sleep {
-    pub fn until(deadline: Deadline) -> Sleep {
+impl<'a> Sleep<'a> {
+    pub fn until(deadline: Deadline<'a>) -> Sleep<'a> {
         Sleep {
             deadline,
             since: None,
@@ -147,7 +207,8 @@ impl Sleep {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Sleeps for a slice while the word is as expected. Returns false if the deadline has passed.
+    /// Sleeps for a slice while the word is as expected. Returns false if the deadline has passed, or the wait is
+    /// interrupted.
     pub fn on(&mut self, word: *const core::sync::atomic::AtomicU32, expected: u32) -> bool {
         self.at_most(Duration::MAX, word, expected)
     }
@@ -197,20 +258,40 @@ impl Sleep {
         let now = Instant::now();
         let end = *self.slice_end.get_or_insert(now + slice);
         let rest = end.since(now);
-        crate::sys::futex::wait(word, expected, rest.min(slice).min(most));
+        let woken_by_signal = self.sleep(word, expected, rest.min(slice).min(most));
         self.expired = Instant::now() >= end;
         if self.expired {
             self.slice_end = None;
         }
-        true
+        let interrupt = self.deadline.interrupt();
+        !(woken_by_signal && interrupt.is_some_and(Interrupt::by_signals))
     }
 
-    /// Returns the length of the next slice; `None` if the deadline has passed.
+    /// Sleeps, also while the wait is not cancelled. Returns whether a signal handler has ended the sleep.
+    fn sleep(
+        &self,
+        word: *const core::sync::atomic::AtomicU32,
+        expected: u32,
+        time: Duration,
+    ) -> bool {
+        use crate::sys::futex;
+        let Some(cancelled) = self.deadline.interrupt().and_then(Interrupt::word) else {
+            return futex::wait(word, expected, time);
+        };
+        // Where the kernel cannot wait for two words, a cancellation is seen at the end of a short slice.
+        futex::wait_for_either(word, expected, cancelled, 0, time)
+            .unwrap_or_else(|| futex::wait(word, expected, time.min(SHORT)))
+    }
+
+    /// Returns the length of the next slice; `None` if the deadline has passed, or the wait is cancelled.
     fn slice(&mut self) -> Option<Duration> {
+        if self.deadline.is_cancelled() {
+            return None;
+        }
         let left = match self.deadline {
             Deadline::Now => return None,
-            Deadline::Never => Duration::MAX,
-            Deadline::At(end) => end.since(Instant::now()),
+            Deadline::Never | Deadline::Interruptible(None, _) => Duration::MAX,
+            Deadline::At(end) | Deadline::Interruptible(Some(end), _) => end.since(Instant::now()),
         };
         let elapsed = self.since.get_or_insert_with(Instant::now).elapsed();
         let is_short = match self.pace {

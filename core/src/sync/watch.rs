@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::sync::Deadline;
 
-    fn sleep() -> Sleep {
+    fn sleep() -> Sleep<'static> {
         Sleep::until(Deadline::Never)
     }
 

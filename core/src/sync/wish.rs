@@ -14,12 +14,17 @@ pub struct Wish<'a> {
     wanted: &'a AtomicU64,
     needed: u64,
     is_least: bool,
-    sleep: Sleep,
+    sleep: Sleep<'a>,
 }
 
 impl<'a> Wish<'a> {
     /// Wishes for a position behind the one that is needed.
-    pub fn new(wanted: &'a AtomicU64, plenty: u64, needed: u64, deadline: Deadline) -> Wish<'a> {
+    pub fn new(
+        wanted: &'a AtomicU64,
+        plenty: u64,
+        needed: u64,
+        deadline: Deadline<'a>,
+    ) -> Wish<'a> {
         let mut wish = Wish {
             wanted,
             needed,

@@ -39,7 +39,7 @@ pub struct BroadcastPublisher {
 
 impl BroadcastPublisher {
     pub(super) fn take(raw: &Arc<RawBroadcast>) -> Result<BroadcastPublisher, Error> {
-        let end = raw.publisher()?;
+        let end = raw.publisher(None)?;
         Ok(BroadcastPublisher {
             raw: Arc::clone(raw),
             end,
@@ -148,6 +148,8 @@ impl BroadcastPublisher {
     ) -> Result<BroadcastSlot<'_>, Error> {
         self.reserve_until(len, Deadline::after(Some(timeout)))
     }
+
+    interrupt_methods!(self, self.end.interrupt());
 
     fn reserve_until(
         &mut self,

@@ -8,7 +8,7 @@ use crate::{
     object::{Kind, Object, Snapshot, Spec},
     object::{readiness::Readiness, role::Role},
     sync::{
-        Area, AtomicU32, Buffer, Claim, Deadline, Source,
+        Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
             self, BroadcastError, BroadcastWords, MemberWords, Peer, Publisher, SUBSCRIBERS, Span,
             Subscriber, View,
@@ -17,7 +17,7 @@ use crate::{
     sys,
 };
 use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
-use std::os::fd::BorrowedFd;
+use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// The size of the members' claims, which the payload begins with, in bytes.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
@@ -93,6 +93,14 @@ pub(crate) struct PublishEnd {
     /// The bytes of a slot that wraps at the end of the area.
     buffer: Vec<u8>,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
+}
+
+impl PublishEnd {
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -114,10 +122,23 @@ pub(crate) struct SubscribeEnd {
     /// A copy of a peeked message, if it cannot be read in place.
     copy: Vec<u8>,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
+    /// It goes on waiting when the publisher has ended.
+    keep_waiting: bool,
     readiness: Readiness,
 }
 
 impl SubscribeEnd {
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+
+    /// Sets whether it goes on waiting when the publisher has ended or died.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
+    }
+
     /// Returns where the next message is, or will be.
     pub fn position(&self) -> u64 {
         self.end.position()
@@ -303,8 +324,8 @@ impl RawBroadcast {
 
     // The publishing end.
 
-    /// Takes the role of the publisher.
-    pub fn publisher(&self) -> Result<PublishEnd, Error> {
+    /// Takes the role of the publisher. `interrupt` ends its waits; `None` makes one.
+    pub fn publisher(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<PublishEnd, Error> {
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -323,6 +344,7 @@ impl RawBroadcast {
                 reserved: None,
                 buffer: Vec::new(),
                 watch: Watch::default(),
+                interrupt: interrupt.cloned().unwrap_or_default(),
             }),
             Err(_) => {
                 role.release(&words.claim);
@@ -394,7 +416,13 @@ impl RawBroadcast {
         if end.end.publish_if_room(self.view(), bytes) {
             return Ok(());
         }
-        let PublishEnd { end, watch, .. } = end;
+        let PublishEnd {
+            end,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let is_gone = |member| watch.finds(|| self.drop_dead(member));
         end.publish(self.view(), bytes, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, Action::Publish, bytes.len()))
@@ -409,7 +437,13 @@ impl RawBroadcast {
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.begin(end, Action::Publish)?;
-        let PublishEnd { end, watch, .. } = end;
+        let PublishEnd {
+            end,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let mut published = 0;
         let mut failed = None;
         for message in messages {
@@ -444,8 +478,12 @@ impl RawBroadcast {
         self.begin(end, action)?;
         let view = self.view();
         let PublishEnd {
-            end: tail, watch, ..
+            end: tail,
+            watch,
+            interrupt,
+            ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let is_gone = |member| watch.finds(|| self.drop_dead(member));
         let offset = tail
             .reserve(view, len, deadline, is_gone)
@@ -558,8 +596,12 @@ impl RawBroadcast {
 
     // The subscribing end.
 
-    /// Subscribes.
-    pub fn subscribe(&self, from_oldest: bool) -> Result<SubscribeEnd, Error> {
+    /// Subscribes. `interrupt` ends the waits of the subscriber; `None` makes one.
+    pub fn subscribe(
+        &self,
+        from_oldest: bool,
+        interrupt: Option<&Arc<Interrupt>>,
+    ) -> Result<SubscribeEnd, Error> {
         let (end, role) = if !self.is_lossy() {
             let (role, member) = self.take_claim()?;
             match self.join(Some(member), from_oldest) {
@@ -580,6 +622,8 @@ impl RawBroadcast {
             role,
             copy: Vec::new(),
             watch: Watch::default(),
+            interrupt: interrupt.cloned().unwrap_or_default(),
+            keep_waiting: false,
             readiness: Readiness::default(),
         })
     }
@@ -660,6 +704,15 @@ impl RawBroadcast {
         }
     }
 
+    /// Returns what a subscriber can expect of the publisher, unless it waits for another one.
+    fn expected_of_publisher(&self, watch: &Watch, keep_waiting: bool) -> Peer {
+        if keep_waiting {
+            Peer::Expected
+        } else {
+            self.look_at_publisher(watch)
+        }
+    }
+
     /// Receives a message into a buffer, and returns its length.
     #[inline(always)]
     pub fn receive(
@@ -686,11 +739,14 @@ impl RawBroadcast {
             end,
             watch,
             readiness,
+            interrupt,
+            keep_waiting,
             ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let view = self.view();
         let mut receive = |end: &mut Subscriber| {
-            let peer = || self.look_at_publisher(watch);
+            let peer = || self.expected_of_publisher(watch, *keep_waiting);
             let received = end.receive(view, &mut buffer, deadline, peer);
             received.map_err(|refused| self.not_received(refused, deadline, action, size))
         };
@@ -708,7 +764,7 @@ impl RawBroadcast {
 
     /// Returns whether a try to receive would not block: there is a message, or news of the publisher, or an error.
     pub fn is_ready(&self, end: &mut SubscribeEnd) -> bool {
-        let peer = || self.look_at_publisher(&end.watch);
+        let peer = || self.expected_of_publisher(&end.watch, end.keep_waiting);
         let found = end.end.peek(self.view(), Deadline::Now, peer);
         !matches!(found, Err(BroadcastError::TimedOut))
     }
@@ -725,12 +781,14 @@ impl RawBroadcast {
             end,
             watch,
             readiness,
+            keep_waiting,
             ..
         } = end;
         let view = self.view();
         readiness.rearm(|number| {
             end.enter(view, number);
-            let found = end.peek(view, Deadline::Now, || self.look_at_publisher(watch));
+            let peer = || self.expected_of_publisher(watch, *keep_waiting);
+            let found = end.peek(view, Deadline::Now, peer);
             !matches!(found, Err(BroadcastError::TimedOut))
         })
     }
@@ -805,9 +863,13 @@ impl RawBroadcast {
             copy,
             watch,
             readiness,
+            interrupt,
+            keep_waiting,
             ..
         } = end;
-        let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, watch, deadline);
+        let deadline = deadline.or_at(interrupt);
+        let peer = || self.expected_of_publisher(watch, *keep_waiting);
+        let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, deadline, peer);
         let peeked = peek(end);
         readiness.unless_blocked(peeked, |number| {
             end.enter(self.view(), number);
@@ -819,12 +881,11 @@ impl RawBroadcast {
         &self,
         end: &mut Subscriber,
         copy: &mut Vec<u8>,
-        watch: &Watch,
         deadline: Deadline,
+        peer: impl Fn() -> Peer + Copy,
     ) -> Result<Peeked, Error> {
         let action = Action::Peek;
         let view = self.view();
-        let peer = || self.look_at_publisher(watch);
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {
             let span = end.peek(view, deadline, peer).map_err(refused)?;

@@ -46,7 +46,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(super) fn join(raw: &Arc<RawBroadcast>, from_oldest: bool) -> Result<Subscriber, Error> {
-        let end = raw.subscribe(from_oldest)?;
+        let end = raw.subscribe(from_oldest, None)?;
         Ok(Subscriber {
             raw: Arc::clone(raw),
             end,
@@ -162,7 +162,7 @@ impl Subscriber {
         self.messages(Deadline::Now)
     }
 
-    fn messages(&mut self, deadline: Deadline) -> BroadcastMessages<'_> {
+    fn messages(&mut self, deadline: Deadline<'static>) -> BroadcastMessages<'_> {
         BroadcastMessages {
             subscriber: Some(self),
             deadline,
@@ -242,6 +242,16 @@ impl Subscriber {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
+    /// Sets whether receiving goes on waiting when the publisher has released its role or died: for a program
+    /// that serves one peer after another, such as a log daemon. At first, it fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) then. With this option, a wait ends by a
+    /// message, by its timeout, or because it is interrupted or cancelled.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.end.set_keep_waiting(on);
+    }
+
+    interrupt_methods!(self, self.end.interrupt());
+
     fn peek_until(&mut self, deadline: Deadline) -> Result<BroadcastMessage<'_>, Error> {
         let found = self.raw.peek(&mut self.end, deadline)?;
         Ok(BroadcastMessage {
@@ -272,7 +282,7 @@ impl<'a> IntoIterator for &'a mut Subscriber {
 pub struct BroadcastMessages<'a> {
     /// `None` after the end.
     subscriber: Option<&'a mut Subscriber>,
-    deadline: Deadline,
+    deadline: Deadline<'static>,
 }
 
 impl Iterator for BroadcastMessages<'_> {

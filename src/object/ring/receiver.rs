@@ -49,7 +49,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub(super) fn take(raw: &Arc<RawRing>) -> Result<Receiver, Error> {
-        let end = raw.receiver()?;
+        let end = raw.receiver(None)?;
         Ok(Receiver {
             raw: Arc::clone(raw),
             end,
@@ -172,7 +172,7 @@ impl Receiver {
         self.messages(Deadline::Now)
     }
 
-    fn messages(&mut self, deadline: Deadline) -> Messages<'_> {
+    fn messages(&mut self, deadline: Deadline<'static>) -> Messages<'_> {
         Messages {
             receiver: Some(self),
             deadline,
@@ -252,6 +252,16 @@ impl Receiver {
     pub fn peek_timeout(&mut self, timeout: Duration) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::after(Some(timeout)))
     }
+
+    /// Sets whether receiving goes on waiting when all senders have released their roles or died: for a program
+    /// that serves one peer after another, such as a log daemon. At first, it fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) then. With this option, a wait ends by a
+    /// message, by its timeout, or because it is interrupted or cancelled.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.end.set_keep_waiting(on);
+    }
+
+    interrupt_methods!(self, self.end.interrupt());
 
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
         let found = self.raw.peek(&mut self.end, deadline)?;
@@ -341,7 +351,7 @@ impl<'a> IntoIterator for &'a mut Receiver {
 pub struct Messages<'a> {
     /// `None` after the end.
     receiver: Option<&'a mut Receiver>,
-    deadline: Deadline,
+    deadline: Deadline<'static>,
 }
 
 impl Iterator for Messages<'_> {

@@ -38,7 +38,7 @@ pub struct Sender {
 
 impl Sender {
     pub(super) fn take(raw: &Arc<RawRing>) -> Result<Sender, Error> {
-        let end = raw.sender()?;
+        let end = raw.sender(None)?;
         Ok(Sender {
             raw: Arc::clone(raw),
             end,
@@ -145,6 +145,8 @@ impl Sender {
     pub fn reserve_timeout(&mut self, len: usize, timeout: Duration) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::after(Some(timeout)))
     }
+
+    interrupt_methods!(self, self.end.interrupt());
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
         self.raw.reserve(&mut self.end, len, deadline)?;

@@ -142,6 +142,8 @@ impl<T: Plain> TypedSender<T> {
     pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<(), Error> {
         self.sender.send_timeout(plain::bytes_of(value), timeout)
     }
+
+    interrupt_methods!(self, self.sender.end.interrupt());
 }
 
 /// Treats the messages of a sender as values of this type.
@@ -199,6 +201,14 @@ impl<T: Plain> TypedReceiver<T> {
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, Error> {
         self.recv_by(|receiver, buffer| receiver.recv_timeout(buffer, timeout))
     }
+
+    /// Sets whether receiving goes on waiting when all senders have released their roles or died; see
+    /// [`Receiver::set_keep_waiting`].
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.receiver.set_keep_waiting(on);
+    }
+
+    interrupt_methods!(self, self.receiver.end.interrupt());
 
     #[inline]
     fn recv_by(

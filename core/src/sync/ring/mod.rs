@@ -32,7 +32,7 @@
 //! # Room
 //!
 //! The receiver holds lines back: those that are released but not cleared, and those that are cleared but not freed.
-//! They are never more than [`lag`], and the ring is larger than the longest message by that much. So an empty ring
+//! They are never more than `lag`, and the ring is larger than the longest message by that much. So an empty ring
 //! takes a message of its whole capacity, whatever was received before.
 //!
 //! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.

@@ -6,13 +6,13 @@ use crate::{
     error::{Action, What},
     object::{readiness::Readiness, role::Role},
     sync::{
-        Buffer, Claim, Deadline,
-        ring::{self, Consumer, RingError},
+        Buffer, Claim, Deadline, Interrupt,
+        ring::{self, Consumer, Peers, RingError},
     },
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::os::fd::BorrowedFd;
+use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// What the receiving end has in this process' own memory.
 pub(crate) struct ReceiveEnd {
@@ -21,6 +21,9 @@ pub(crate) struct ReceiveEnd {
     /// For a peeked message that wraps at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
+    /// It goes on waiting when all senders have ended.
+    keep_waiting: bool,
     readiness: Readiness,
 }
 
@@ -29,6 +32,16 @@ impl ReceiveEnd {
     #[inline]
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
+    }
+
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+
+    /// Sets whether it goes on waiting when all senders have ended or died.
+    pub fn set_keep_waiting(&mut self, on: bool) {
+        self.keep_waiting = on;
     }
 
     /// Returns where the next message is, or will be.
@@ -43,8 +56,8 @@ impl ReceiveEnd {
 }
 
 impl RawRing {
-    /// Takes the role of the receiver.
-    pub fn receiver(&self) -> Result<ReceiveEnd, Error> {
+    /// Takes the role of the receiver. `interrupt` ends its waits; `None` makes one.
+    pub fn receiver(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -60,6 +73,8 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            interrupt: interrupt.cloned().unwrap_or_default(),
+            keep_waiting: false,
             readiness: Readiness::default(),
         })
     }
@@ -130,11 +145,14 @@ impl RawRing {
             head,
             watch,
             readiness,
+            interrupt,
+            keep_waiting,
             ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let view = self.view();
         let receive = |head: &mut Consumer| {
-            let peers = || self.look_at_senders(watch);
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
             let received = head.receive(view, buffer, deadline, peers);
             received.map_err(|refused| {
                 self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
@@ -154,7 +172,7 @@ impl RawRing {
 
     /// Returns whether a try to receive would not block: there is a message, or news of the senders, or an error.
     pub fn is_ready(&self, end: &mut ReceiveEnd) -> bool {
-        let peers = || self.look_at_senders(&end.watch);
+        let peers = || self.expected_of_senders(&end.watch, end.keep_waiting);
         let found = end.head.peek(self.view(), Deadline::Now, peers);
         !matches!(found, Err(RingError::TimedOut))
     }
@@ -171,12 +189,14 @@ impl RawRing {
             head,
             watch,
             readiness,
+            keep_waiting,
             ..
         } = end;
         let view = self.view();
         readiness.rearm(|number| {
             head.enter(view, number);
-            let found = head.peek(view, Deadline::Now, || self.look_at_senders(watch));
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let found = head.peek(view, Deadline::Now, peers);
             !matches!(found, Err(RingError::TimedOut))
         })
     }
@@ -185,6 +205,15 @@ impl RawRing {
     pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
         self.expect_receiver(end)?;
         end.readiness.descriptor()
+    }
+
+    /// Returns what the receiver can expect of the senders, unless it waits for others.
+    fn expected_of_senders(&self, watch: &Watch, keep_waiting: bool) -> Peers {
+        if keep_waiting {
+            Peers::Expected
+        } else {
+            self.look_at_senders(watch)
+        }
     }
 
     /// Receives up to `count` messages, and passes the index and the length of each to `store`.
@@ -253,11 +282,14 @@ impl RawRing {
             head,
             watch,
             readiness,
+            interrupt,
+            keep_waiting,
             ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let view = self.view();
         let peek = |head: &mut Consumer| {
-            let peers = || self.look_at_senders(watch);
+            let peers = || self.expected_of_senders(watch, *keep_waiting);
             let found = head.peek(view, deadline, peers);
             found.map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
         };

@@ -6,9 +6,10 @@ use crate::{
     error::{Action, What},
     holder::{Holder, Life},
     object::role::Role,
-    sync::{self, Acquired, Deadline, Source, keep::Keeper, ring::Producer},
+    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 /// What the sending end has in this process' own memory.
 pub(crate) struct SendEnd {
@@ -24,6 +25,7 @@ pub(crate) struct SendEnd {
     /// For slots that wrap at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
+    interrupt: Arc<Interrupt>,
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -44,16 +46,21 @@ impl SendEnd {
     pub fn is_ours(&self) -> bool {
         self.role.is_ours()
     }
+
+    /// Returns what ends the waits of this end.
+    pub fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
 }
 
 impl RawRing {
-    /// Takes the role of a sender.
-    pub fn sender(&self) -> Result<SendEnd, Error> {
-        self.take_sender()
+    /// Takes the role of a sender. `interrupt` ends its waits; `None` makes one.
+    pub fn sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
+        self.take_sender(interrupt)
             .map_err(|error| error.during(Action::BecomeSender))
     }
 
-    fn take_sender(&self) -> Result<SendEnd, Error> {
+    fn take_sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -98,6 +105,7 @@ impl RawRing {
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            interrupt: interrupt.cloned().unwrap_or_default(),
         })
     }
 
@@ -190,7 +198,7 @@ impl RawRing {
         action: Action,
     ) -> Result<(), Error> {
         end.keeper.release(&self.words().parties.lock);
-        match self.lock(deadline, action)? {
+        match self.lock(deadline.or_at(&end.interrupt), action)? {
             Acquired::Clean => end.in_a_row = end.tail.catch_up(self.view()),
             Acquired::OwnerDied => self.put_in_order(end, action)?,
         }
@@ -232,13 +240,19 @@ impl RawRing {
         bytes: Source,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let SendEnd { tail, watch, .. } = end;
+        let SendEnd {
+            tail,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let sent = tail.send(self.view(), bytes, deadline, peers);
+        let sent = sent
+            .map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch));
         self.unlock(end);
-        sent.map_err(|refused| {
-            self.explain(refused, deadline, Action::Send, bytes.len(), &end.watch)
-        })
+        sent
     }
 
     /// Sends messages until one is refused or invalid, and returns how many were sent. Fails if the first
@@ -251,7 +265,13 @@ impl RawRing {
     ) -> Result<usize, Error> {
         self.begin(end, deadline, Action::Send)?;
         let view = self.view();
-        let SendEnd { tail, watch, .. } = end;
+        let SendEnd {
+            tail,
+            watch,
+            interrupt,
+            ..
+        } = end;
+        let deadline = deadline.or_at(interrupt);
         let mut sent = 0;
         let mut failed = None;
         for message in messages {
@@ -296,8 +316,10 @@ impl RawRing {
             tail,
             watch,
             buffer,
+            interrupt,
             ..
         } = end;
+        let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
             .reserve(view, len, deadline, peers)

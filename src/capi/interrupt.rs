@@ -1,0 +1,40 @@
+//! Ending a wait, for C.
+
+use crate::{object::Object, sync::Interrupt};
+use core::{ffi::c_int, ptr::NonNull};
+
+/// Ends the waits of a handle, which owns it: see shm_cancel().
+#[allow(non_camel_case_types)]
+#[allow(dead_code, reason = "C has a pointer to the field, under this name")]
+pub struct shm_canceller(Interrupt);
+
+/// Ends the waits of a handle that are under way, at least one of them; or the next one, if none is under way. The call
+/// that waits fails with ECANCELED, and the object is as after a timeout: no message, count or lock is lost.
+///
+/// A cancellation is kept until a wait has ended by it, so none is lost that comes just before a wait begins. Two of
+/// them before a wait end that one wait only. A call that need not wait succeeds, and the cancellation is kept; a loop
+/// that always finds something to do must check a flag of its own, too. If several threads wait with one handle and all
+/// are to end, each of them passes the cancellation on: it calls shm_cancel() before it ends. A child made by fork(2)
+/// has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+///
+/// canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
+/// Threads: any; also in a signal handler. Does not change errno.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_cancel(canceller: *mut shm_canceller) {
+    // SAFETY: the caller hands over the canceller of an open handle, or NULL.
+    if let Some(interrupt) = unsafe { canceller.cast::<Interrupt>().as_ref() } {
+        interrupt.cancel();
+    }
+}
+
+/// Returns the canceller of a handle, which lives as long as the object.
+pub(super) fn canceller(object: &Object) -> NonNull<u8> {
+    let interrupt = object.interrupt();
+    interrupt.allow_cancelling();
+    NonNull::from(&**interrupt).cast()
+}
+
+pub(super) fn set_interruptible(object: &Object, on: c_int) -> c_int {
+    object.interrupt().set_by_signals(on != 0);
+    0
+}

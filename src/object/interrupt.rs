@@ -1,0 +1,76 @@
+//! Ending a wait before its event, for Rust: [`Canceller`], and the methods that every handle has.
+
+use crate::sync::Interrupt;
+use std::sync::Arc;
+
+/// The methods about ending a wait, for every handle that waits: `interrupt_methods!(self, self.object.interrupt())`.
+macro_rules! interrupt_methods {
+    ($self:ident, $interrupt:expr) => {
+        /// Sets whether a signal handler that runs during a wait ends it: the call then fails with
+        /// [`Interrupted`](crate::ErrorKind::Interrupted) (`EINTR`), and has changed nothing. At first, signals do not
+        /// end waits.
+        ///
+        /// A handler that runs just before the wait does not end it; a [`Canceller`](crate::Canceller) does. A handler
+        /// that was installed with `SA_RESTART` ends a wait, too, unless [`canceller`](Self::canceller) was called
+        /// before.
+        pub fn set_interruptible(&$self, on: bool) {
+            $interrupt.set_by_signals(on);
+        }
+
+        /// Returns a [`Canceller`](crate::Canceller), with which another thread or a signal handler ends a wait of this
+        /// handle.
+        #[must_use]
+        pub fn canceller(&$self) -> $crate::Canceller {
+            $crate::Canceller::of($interrupt)
+        }
+    };
+}
+
+/// Ends the waits of a handle, from another thread or a signal handler: made by the `canceller` method of each handle,
+/// such as [`Receiver::canceller`](crate::Receiver::canceller).
+///
+/// ```
+/// use shmkey::{ErrorKind, Semaphore};
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = format!("example of a canceller {}", std::process::id());
+/// let jobs = Semaphore::open(&name, 0)?;
+/// let stop = jobs.canceller();
+/// std::thread::spawn(move || stop.cancel());
+///
+/// let error = jobs.wait().unwrap_err(); // whether it is cancelled before it begins or later
+/// assert_eq!(error.kind(), ErrorKind::Cancelled);
+/// # jobs.remove()
+/// # }
+/// ```
+///
+/// [`cancel`](Canceller::cancel) ends the waits of the handle that are under way, at least one of them. If none is,
+/// it ends the next one: a cancellation is kept until a wait has ended by it. So none is lost that comes just before a
+/// wait begins. Two of them before a wait end that one wait only.
+///
+/// The call that waits fails with [`Cancelled`](crate::ErrorKind::Cancelled) (`ECANCELED`), and the object is as after
+/// a timeout: no message, count or lock is lost. A call that need not wait succeeds, and the cancellation is kept for a
+/// later one; a loop that always finds something to do must check a flag of its own, too. If several threads wait with
+/// one handle and all are to end, each of them passes the cancellation on: it calls `cancel` before it ends.
+///
+/// *Time*: a wait that began before the first call of `canceller` can take 250 ms to end, and later ones end at once.
+/// Before Linux 5.16, or under a seccomp filter that forbids `futex_waitv(2)`, they end within 8 ms, and a handle with
+/// a canceller wakes up every 8 ms while it waits.
+///
+/// *Threads*: any. *Fork*: a child has a canceller of its own for its copy of the handle, with a copy of a cancellation
+/// that is kept. *Signals*: `cancel` is safe in a signal handler, and does not change errno; creating, cloning and
+/// dropping a canceller are not.
+#[derive(Clone, Debug)]
+pub struct Canceller(Arc<Interrupt>);
+
+impl Canceller {
+    pub(crate) fn of(interrupt: &Arc<Interrupt>) -> Canceller {
+        interrupt.allow_cancelling();
+        Canceller(Arc::clone(interrupt))
+    }
+
+    /// Ends the waits of the handle that are under way, or the next one. Makes one system call.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
