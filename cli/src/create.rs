@@ -3,20 +3,22 @@
 use crate::{
     columns,
     facts::{Fact, Look},
+    format::Format,
     list,
     output::{self, Failure},
+    sized::{self, Opening, Site},
     target::Target,
     words,
 };
 use clap::Args;
-use shmkey::{Broadcast, Holding, Key, Place, Ring, Segment};
+use shmkey::{Broadcast, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
     /// The size of the segment: 4096, 0x1000, 4K, 1MiB
-    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present = "kind")]
+    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "latest"])]
     size: Option<usize>,
     #[command(flatten)]
     kind: Kind,
@@ -41,13 +43,27 @@ pub struct Options {
     /// Create a ring in the segment, with room for --size bytes of messages
     ///
     /// The segment is larger than --size, because it also holds the state of the ring.
-    #[arg(long, conflicts_with = "kind")]
+    #[arg(long, group = "object", conflicts_with = "kind")]
     ring: bool,
     /// Create a broadcast in it, whose messages may have --size bytes together
     ///
     /// The segment is larger, because it also holds the state of the broadcast.
-    #[arg(long, conflicts_with_all = ["kind", "ring"])]
+    #[arg(long, group = "object", conflicts_with = "kind")]
     broadcast: bool,
+    /// Create a semaphore in it, with this count
+    #[arg(long, value_name = "COUNT", group = "object", conflicts_with_all = ["kind", "size"])]
+    semaphore: Option<u32>,
+    /// Create a mutex in it, which protects --size bytes [default: 0]
+    #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
+    mutex: bool,
+    /// Create a latest value in it, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
+    ///
+    /// shmkey-get(1) describes formats.
+    #[arg(long, value_name = "SIZE", value_parser = value_size, group = "object", conflicts_with_all = ["kind", "size", "key"])]
+    latest: Option<usize>,
+    /// The name of the layout of the object, which the programs that open it must give, too
+    #[arg(long, value_name = "NAME", requires = "object")]
+    layout: Option<String>,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
     #[arg(long, requires = "broadcast")]
     lossy: bool,
@@ -72,9 +88,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         (_, _, Some(path)) => Key::from_path(path, options.project.unwrap_or(0))?,
         _ => Key::PRIVATE,
     };
-    let Some(size) = options.size else {
+    if options.kind.semaphores.is_some() || options.kind.messages {
         return other(options, key);
-    };
+    }
     if options.mode & 0o600 == 0 {
         return Err(Failure::Usage(format!(
             "the mode {:04o} lets the owner neither read nor write the segment; use a mode such as 0600",
@@ -94,10 +110,20 @@ pub fn run(options: &Options) -> Result<(), Failure> {
              remove {id} removes it"
         )));
     }
+    let size = options.size.unwrap_or(0);
     let id = if options.ring {
         ring(options, size, key)?
     } else if options.broadcast {
         broadcast(options, size, key)?
+    } else if let Some(count) = options.semaphore {
+        expect_key("semaphore", key)?;
+        Semaphore::open(place(options, key)?, count)?.segment().id()
+    } else if options.mutex {
+        expect_key("mutex", key)?;
+        sized::Mutex::open(&opening(options, size))?.id()
+    } else if let Some(size) = options.latest {
+        expect_key("latest value", key)?;
+        sized::Latest::open(&opening(options, size))?.id()
     } else {
         Segment::options()
             .create(true)
@@ -152,13 +178,19 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
     output::print(&format!("{id}\n"))
 }
 
-/// Fails if no process could use an object with messages of so many bytes together.
-fn expect_usable(what: &str, size: usize, key: Key) -> Result<(), Failure> {
+/// Fails if no process could find an object.
+fn expect_key(what: &str, key: Key) -> Result<(), Failure> {
     if key.is_private() {
         return Err(Failure::Because(format!(
             "a {what} needs a key, by which processes open it: use --name, --key or --path"
         )));
     }
+    Ok(())
+}
+
+/// Fails if no process could use an object with messages of so many bytes together.
+fn expect_usable(what: &str, size: usize, key: Key) -> Result<(), Failure> {
+    expect_key(what, key)?;
     if size < 64 {
         return Err(Failure::Because(format!(
             "--size of a {what} is at least 64 bytes"
@@ -173,7 +205,26 @@ fn place(options: &Options, key: Key) -> Result<Place, Failure> {
         (_, Some(path)) => Place::path(path, options.project.unwrap_or(0))?,
         _ => Place::key(key),
     };
-    Ok(place.mode(options.mode))
+    Ok(place.mode(options.mode).layout(layout(options)))
+}
+
+/// Returns the name of the layout of the object; empty for none.
+fn layout(options: &Options) -> &str {
+    options.layout.as_deref().unwrap_or_default()
+}
+
+/// Returns how to open an object whose value has this size; the options give a name or a path.
+fn opening(options: &Options, size: usize) -> Opening<'_> {
+    let site = match &options.path {
+        Some(path) => Site::File(path, options.project.unwrap_or(0)),
+        None => Site::Name(options.name.as_deref().unwrap_or_default()),
+    };
+    Opening {
+        site,
+        size,
+        layout: layout(options).as_bytes(),
+        create: Some(options.mode),
+    }
 }
 
 fn broadcast(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
@@ -217,6 +268,14 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     };
     let number: usize = digits.parse().map_err(|_| wrong())?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+/// A number of bytes, or the size of a format.
+fn value_size(text: &str) -> Result<usize, String> {
+    if text.starts_with(|first: char| first.is_ascii_digit()) {
+        return bytes(text);
+    }
+    Ok(text.parse::<Format>()?.size())
 }
 
 /// `0x4102002f`.

@@ -1,25 +1,31 @@
 //! `shmkey`: lists the System V shared memory segments of this machine, shows what they hold and which processes
-//! have them attached, and creates, fills, watches and removes them.
+//! have them attached, and creates, fills, watches and removes them. Locks mutexes, and uses other objects in segments.
 
 mod attached;
 mod change;
+mod child;
 mod columns;
 mod complete;
 mod create;
 mod dump;
 mod facts;
+mod format;
 mod json;
 mod limits;
 mod list;
+mod lock;
 mod manual;
 mod map;
 mod objects;
+mod open;
 mod others;
 mod output;
 mod process;
 mod remove;
 mod screen;
+mod semaphore;
 mod show;
+mod sized;
 mod sparse;
 mod summary;
 mod table;
@@ -27,6 +33,7 @@ mod target;
 mod top;
 mod trace;
 mod transfer;
+mod waiting;
 mod watch;
 mod window;
 mod words;
@@ -78,7 +85,7 @@ enum Command {
     Dump(dump::Options),
     /// Show the limits of the kernel, and how much of them is in use
     Limits(limits::Options),
-    /// Create a segment, and print its id
+    /// Create a segment, or an object in a segment, and print its id
     ///
     /// The segment stays when shmkey ends. It counts as an orphan until a process attaches it.
     Create(create::Options),
@@ -91,12 +98,22 @@ enum Command {
     ///
     /// Only the owner, the creator and root may change them. The creator stays the same, and keeps its rights.
     Chown(change::Owner),
-    /// Copy standard input into a segment, or send it to a ring or a broadcast
+    /// Copy standard input into a segment, send it to a ring or a broadcast, or publish it as a latest value
     Put(transfer::Put),
-    /// Copy bytes of a segment, or receive messages of a ring or a broadcast, to standard output
+    /// Copy bytes of a segment, messages of a ring or a broadcast, or a latest value to standard output
     ///
     /// Reading a page that was never written allocates no memory, as for shmkey-dump(1).
     Get(transfer::Get),
+    /// Raise the count of a semaphore, and wake the processes that wait for it
+    Post(semaphore::Post),
+    /// Wait until the count of a semaphore is not 0, and lower it by one
+    ///
+    /// A process that ends does not restore the count: shmkey post raises it again.
+    Wait(semaphore::Wait),
+    /// Run a command while a mutex is locked, as flock(1) does with a file
+    ///
+    /// Waits for the lock, runs the command, unlocks the mutex when the command has ended, and returns its exit status.
+    Lock(lock::Options),
     /// Show the list of segments live
     Top(top::Options),
     /// Show the bytes of a segment live, and highlight changes
@@ -131,6 +148,9 @@ fn main() -> ExitCode {
         Some(Command::Chown(options)) => change::owner_and_group(&options),
         Some(Command::Put(options)) => transfer::put(&options),
         Some(Command::Get(options)) => transfer::get(&options),
+        Some(Command::Post(options)) => semaphore::post(&options),
+        Some(Command::Wait(options)) => semaphore::wait(&options),
+        Some(Command::Lock(options)) => return lock::run(&options),
         Some(Command::Top(options)) => top::run(&options),
         Some(Command::Watch(options)) => watch::run(&options),
         Some(Command::Map(options)) => map::run(&options),

@@ -29,9 +29,9 @@ macro_rules! sections {
 }
 
 /// The sections that are written by hand, by the name of the command.
-const SECTIONS: [(&str, &str); 15] = sections![
-    "shmkey", "chmod", "chown", "create", "dump", "get", "limits", "list", "map", "put", "remove",
-    "show", "top", "trace", "watch",
+const SECTIONS: [(&str, &str); 18] = sections![
+    "shmkey", "chmod", "chown", "create", "dump", "get", "limits", "list", "lock", "map", "post",
+    "put", "remove", "show", "top", "trace", "wait", "watch",
 ];
 
 pub fn run(options: &Options) -> Result<(), Failure> {

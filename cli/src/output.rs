@@ -14,6 +14,8 @@ pub enum Failure {
     Because(String),
     /// A usage error, in a sentence.
     Usage(String),
+    /// A sentence, and the exit status.
+    Status(u8, String),
     /// The reason is printed already.
     Reported,
     /// Standard output is a pipe without a reader, which is not an error.
@@ -30,6 +32,10 @@ impl Failure {
             Failure::Usage(why) => {
                 complain(&why);
                 ExitCode::from(2)
+            }
+            Failure::Status(status, why) => {
+                complain(&why);
+                ExitCode::from(status)
             }
             Failure::Reported => ExitCode::FAILURE,
             Failure::Closed => ExitCode::SUCCESS,

@@ -5,17 +5,18 @@ mod notes;
 mod output;
 mod program;
 mod report;
-mod signals;
 
-use crate::output::complain;
+use crate::{
+    child::{self, NOT_FOUND, NOT_POSSIBLE, NOT_RUNNABLE},
+    output::complain,
+};
 use clap::Args;
 use notes::Notes;
 use output::Output;
 use std::{
     env,
     ffi::OsString,
-    io,
-    os::unix::{ffi::OsStrExt, process::ExitStatusExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus},
 };
@@ -42,11 +43,6 @@ pub struct TraceOptions {
     command: Vec<OsString>,
 }
 
-// As in env(1), nohup(1) and timeout(1).
-const NOT_POSSIBLE: u8 = 125;
-const NOT_RUNNABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
-
 /// Why nothing was traced: the exit status, and a sentence.
 struct Refusal(u8, String);
 
@@ -57,13 +53,7 @@ fn not_possible(why: impl Into<String>) -> Refusal {
 /// Runs the program. Returns its exit status, 128 plus the signal that killed it, or 125 to 127 if it did not start.
 pub fn run(options: &TraceOptions) -> ExitCode {
     match traced(options) {
-        Ok(status) => {
-            let code = status
-                .code()
-                .or(status.signal().map(|signal| 128 + signal))
-                .and_then(|code| u8::try_from(code).ok());
-            code.map_or(ExitCode::FAILURE, ExitCode::from)
-        }
+        Ok(status) => child::exit_code(status),
         Err(Refusal(code, why)) => {
             complain(why);
             ExitCode::from(code)
@@ -99,19 +89,16 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
         );
 
     let before = report::Before::look();
-    let mut child = signals::start(&mut command).map_err(|error| {
-        let code = match error.kind() {
-            io::ErrorKind::NotFound => NOT_FOUND,
-            _ => NOT_RUNNABLE,
-        };
-        Refusal(code, format!("{}: {error}", path.display()))
+    let mut program = child::start(&mut command).map_err(|error| {
+        let why = format!("{}: {error}", path.display());
+        Refusal(child::code_of(&error), why)
     })?;
-    let status = child
+    let status = program
         .wait()
         .map_err(|error| not_possible(format!("{}: {error}", path.display())))?;
-    signals::ended();
+    child::ended();
 
-    let report = report::Report::new(child.id() as i32, &before, status, notes.read());
+    let report = report::Report::new(program.id() as i32, &before, status, notes.read());
     report.write(options.json, output);
     Ok(status)
 }

@@ -1,17 +1,24 @@
-//! `shmkey put` and `shmkey get`: bytes from standard input into a segment, a ring or a broadcast, and from there to
-//! standard output.
+//! `shmkey put` and `shmkey get`: bytes from standard input into a segment, a ring, a broadcast or a latest value, and from
+//! there to standard output.
+
+mod latest;
 
 use crate::{
     dump,
     facts::{Fact, Look},
+    format::Format,
+    open::{contents, place},
     output::{self, Failure},
     sparse::Sparse,
     target::Target,
+    waiting::timeout,
     words,
 };
 use clap::Args;
-use shmkey::{Broadcast, Contents, Error, ErrorKind, Holding, Place, Ring, Segment};
+use serde_json::json;
+use shmkey::{Broadcast, Contents, Error, ErrorKind, Holding, Ring, Segment};
 use std::{
+    borrow::Cow,
     io::{self, BufRead, Read, Write},
     thread,
     time::{Duration, Instant},
@@ -25,10 +32,15 @@ pub struct Put {
     /// Begin at this offset: 4096, 0x1000, 4K, 1MiB
     #[arg(long, short = 's', value_name = "BYTES", value_parser = crate::create::bytes)]
     offset: Option<usize>,
-    /// Send each line as a message, without its newline, instead of all input as one message
+    /// Send or publish each line, without its newline, instead of all input as one message or value
     #[arg(long, conflicts_with = "offset")]
     lines: bool,
-    /// Wait at most this long for room in the ring or broadcast, and for a receiver: 10s, 500ms, 0, forever
+    /// The input is text, in this format: "u32 f64 char[16]"
+    ///
+    /// Send, publish or write the structure in C that has members of these types. shmkey-get(1) describes formats.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Wait at most this long for room in the ring or broadcast, and for a receiver: 10 (seconds), 500ms, 0, forever
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
     /// Write even if that overwrites an object, such as a mutex or a ring, and destroys it
@@ -47,20 +59,26 @@ pub struct Get {
     /// Copy this many bytes [default: all]
     #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
     length: Option<usize>,
-    /// Receive this many messages [default: 1]
+    /// Receive this many messages, or read so many values, each newer than the one before [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until no message comes within the timeout, also from senders that come later
+    /// Receive until no message, or read until no newer value, comes within the timeout, also from senders that come later
     #[arg(long, short)]
     follow: bool,
-    /// End each message with a newline
+    /// End each message or value with a newline
     #[arg(long)]
     lines: bool,
     /// Begin with the oldest message of a broadcast that is there, instead of the next one
     #[arg(long)]
     oldest: bool,
-    /// Wait at most this long for each message, and for a sender or publisher: 10s, 500ms, 0, forever [default: 10s; with
-    /// --follow, forever]
+    /// Print a line of text for each message or value, in this format: "u32 f64 char[16]"
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["length", "raw"])]
+    format: Option<Format>,
+    /// Print a JSON object for each message or value, described in shmkey-get(1)
+    #[arg(long, requires = "format")]
+    json: bool,
+    /// Wait at most this long for each message or value, and for a sender or publisher: 10 (seconds), 500ms, 0, forever
+    /// [default: 10s; with --follow, forever]
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     timeout: Option<Duration>,
     /// Copy the bytes of an object, its header included
@@ -75,14 +93,19 @@ pub fn put(options: &Put) -> Result<(), Failure> {
             Some(contents) if has_messages(&contents) => {
                 return send(options, &segment, &contents);
             }
-            Some(contents) => return Err(destroys(&words::kind(&contents))),
+            Some(contents) => {
+                return match value_size(&contents) {
+                    Some(size) => latest::put(options, segment.id(), &contents, size),
+                    None => Err(destroys(&words::kind(&contents))),
+                };
+            }
             None => {}
         }
     }
     if options.lines {
-        return Err(Failure::Because(
-            "--lines sends to a ring or a broadcast, and this segment holds neither".to_owned(),
-        ));
+        let why =
+            "--lines is for a ring, a broadcast and a latest value, and this segment holds none";
+        return Err(Failure::Because(why.to_owned()));
     }
     write(options, &segment)
 }
@@ -96,16 +119,18 @@ pub fn get(options: &Get) -> Result<(), Failure> {
     };
     match contents {
         Some(contents) if has_messages(&contents) => receive(options, &segment, &contents),
-        Some(contents) => Err(Failure::Because(format!(
-            "this segment holds a {}, which has no messages; --raw copies its bytes",
-            words::kind(&contents)
-        ))),
+        Some(contents) => match value_size(&contents) {
+            Some(size) => latest::get(options, segment.id(), &contents, size),
+            None => {
+                let object = words::kind(&contents);
+                let why = format!("this segment holds a {object}; --raw copies its bytes");
+                Err(Failure::Because(why))
+            }
+        },
         None if options.lines || options.follow || options.oldest || options.count.is_some() => {
-            Err(Failure::Because(
-                "--lines, --follow, --oldest and --count receive from a ring or a broadcast, \
-                 and this segment holds neither"
-                    .to_owned(),
-            ))
+            let why = "--lines, --follow, --oldest and --count are for a ring, a broadcast and a latest \
+                       value, and this segment holds none";
+            Err(Failure::Because(why.to_owned()))
         }
         None => read(options, &segment),
     }
@@ -118,12 +143,88 @@ fn has_messages(contents: &Contents) -> bool {
     )
 }
 
-/// Returns the object that a segment begins with.
-fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
-    let memory = Sparse::attach(segment)?;
-    let mut bytes = vec![0; memory.size().min(Contents::LEN)];
-    memory.read_at(0, &mut bytes)?;
-    Ok(Contents::of(&bytes))
+/// Returns the size of the value, if the object is a latest value.
+fn value_size(contents: &Contents) -> Option<usize> {
+    match contents.holding {
+        Holding::Latest { value_size, .. } => Some(value_size as usize),
+        _ => None,
+    }
+}
+
+impl Put {
+    /// Returns a message or a value: the input, or the structure that it describes.
+    fn encoded<'a>(&self, input: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
+        match &self.format {
+            Some(format) => format.bytes(input).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(input)),
+        }
+    }
+
+    /// Returns how many bytes of input are enough to see that a message or a value of this size is too long. A number
+    /// in a text can have any number of zeros and spaces before it.
+    fn most(&self, size: u64) -> u64 {
+        if self.format.is_some() {
+            u64::MAX
+        } else {
+            size.saturating_add(2)
+        }
+    }
+}
+
+impl Get {
+    /// Writes a message or a value as the options say. A latest value has a version.
+    fn write(&self, bytes: &[u8], version: Option<i64>) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match &self.format {
+            Some(format) => {
+                format
+                    .expect_size(
+                        if version.is_some() {
+                            "the value"
+                        } else {
+                            "the message"
+                        },
+                        bytes.len(),
+                    )
+                    .map_err(Failure::Because)?;
+                writeln!(out, "{}", self.line(format, bytes, version))?;
+            }
+            None => out.write_all(bytes)?,
+        }
+        if self.lines && self.format.is_none() {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn line(&self, format: &Format, bytes: &[u8], version: Option<i64>) -> String {
+        if !self.json {
+            return format.text(bytes);
+        }
+        let mut object = json!({ "value": format.json(bytes) });
+        if let Some(version) = version {
+            object["version"] = version.into();
+        }
+        object.to_string()
+    }
+
+    /// Returns how many messages or values to write.
+    fn number(&self) -> u64 {
+        if self.follow {
+            u64::MAX
+        } else {
+            self.count.unwrap_or(1)
+        }
+    }
+
+    /// Returns how long to wait for each of them.
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(if self.follow {
+            Duration::MAX
+        } else {
+            Duration::from_secs(10)
+        })
+    }
 }
 
 fn destroys(object: &str) -> Failure {
@@ -137,12 +238,13 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
     let memory = segment.attach()?;
     let offset = options.offset.unwrap_or(0);
     let room = memory.size()?.saturating_sub(offset);
-    let mut bytes = Vec::new();
+    let mut input = Vec::new();
     // One byte more shows that the input is too large.
     io::stdin()
         .lock()
-        .take(room as u64 + 1)
-        .read_to_end(&mut bytes)?;
+        .take(options.most(room as u64))
+        .read_to_end(&mut input)?;
+    let bytes = options.encoded(&input).map_err(Failure::Because)?;
     if bytes.len() > room {
         return Err(Failure::Because(format!(
             "the input has more than {}, the room from the offset to the end of the segment; nothing was written",
@@ -165,22 +267,19 @@ fn write(options: &Put, segment: &Segment) -> Result<(), Failure> {
 
 fn read(options: &Get, segment: &Segment) -> Result<(), Failure> {
     let memory = Sparse::attach(segment)?;
-    let (from, to) = dump::range(&memory, options.offset.unwrap_or(0), options.length)?;
+    let length = options.format.as_ref().map(Format::size).or(options.length);
+    let (from, to) = dump::range(&memory, options.offset.unwrap_or(0), length)?;
+    if options.format.is_some() {
+        let mut value = Vec::new();
+        dump::pieces(&memory, from, to, |_, bytes| {
+            value.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        return options.write(&value, None);
+    }
     let mut out = io::stdout().lock();
     dump::pieces(&memory, from, to, |_, bytes| Ok(out.write_all(bytes)?))?;
     Ok(out.flush()?)
-}
-
-/// Returns the place of the object that a segment begins with, with the name of layout that it has.
-fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
-    let memory = match segment.attach() {
-        // Enough for a subscriber of a lossy broadcast.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only()?,
-        attached => attached?,
-    };
-    let layout = String::from_utf8_lossy(&contents.layout);
-    let place = Place::within(memory.into(), 0).create(false);
-    Ok(place.layout(&layout))
 }
 
 fn send(options: &Put, segment: &Segment, contents: &Contents) -> Result<(), Failure> {
@@ -208,10 +307,11 @@ fn send_all(
 ) -> Result<(), Failure> {
     let mut input = io::stdin().lock();
     // Enough to see that a message is too long.
-    let most = capacity.saturating_add(2);
+    let most = options.most(capacity);
     if !options.lines {
-        let mut message = Vec::new();
-        input.take(most).read_to_end(&mut message)?;
+        let mut text = Vec::new();
+        input.take(most).read_to_end(&mut text)?;
+        let message = options.encoded(&text).map_err(Failure::Because)?;
         if message.len() as u64 > capacity {
             return Err(Failure::Because(format!(
                 "the input is longer than {capacity} bytes, the capacity of the {what}; nothing was sent"
@@ -221,18 +321,19 @@ fn send_all(
     }
     let (mut line, mut sent) = (Vec::new(), 0);
     while input.by_ref().take(most).read_until(b'\n', &mut line)? > 0 {
-        let message = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let failed = |why: String| {
             let lines = words::count(sent, "line");
             Failure::Because(format!("{why} (sent before it: {lines})"))
         };
+        let message = options.encoded(text).map_err(failed)?;
         if message.len() as u64 > capacity {
             return Err(failed(format!(
                 "line {} is longer than {capacity} bytes, the capacity of the {what}",
                 sent + 1
             )));
         }
-        send_one(&mut send, message, options.timeout)
+        send_one(&mut send, &message, options.timeout)
             .map_err(|error| failed(output::why(&error)))?;
         sent += 1;
         line.clear();
@@ -339,24 +440,8 @@ fn receive_all(
     options: &Get,
     mut next: impl FnMut(Duration, &mut WriteOne) -> Result<Result<(), Failure>, Error>,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let mut write = |message: &[u8]| {
-        out.write_all(message)?;
-        if options.lines {
-            out.write_all(b"\n")?;
-        }
-        Ok(out.flush()?)
-    };
-    let mut left = if options.follow {
-        u64::MAX
-    } else {
-        options.count.unwrap_or(1)
-    };
-    let timeout = options.timeout.unwrap_or(if options.follow {
-        Duration::MAX
-    } else {
-        Duration::from_secs(10)
-    });
+    let mut write = |message: &[u8]| options.write(message, None);
+    let (mut left, timeout) = (options.number(), options.timeout());
     let is_end = |error: &Error| {
         options.follow && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
     };
@@ -372,13 +457,4 @@ fn receive_all(
         patience = Patience::new(timeout);
     }
     Ok(())
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    match text {
-        "forever" => Ok(Duration::MAX),
-        "0" => Ok(Duration::ZERO),
-        _ => humantime::parse_duration(text)
-            .map_err(|_| "expected a duration such as 10s, 500ms, 0 or forever".to_owned()),
-    }
 }

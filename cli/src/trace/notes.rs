@@ -2,8 +2,10 @@
 //! dropin/src/trace/notes.rs and src/presence.rs, which send them. A traced program can send notes, too, which
 //! falsifies only its own report.
 
-use super::signals;
-use crate::process::{our_ipc_namespace, our_pid_namespace};
+use crate::{
+    child,
+    process::{our_ipc_namespace, our_pid_namespace},
+};
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
     hash::BuildHasher,
@@ -62,7 +64,7 @@ impl Notes {
             text
         };
         // The main thread handles signals.
-        let reader = signals::while_blocked(|_| thread::Builder::new().spawn(read))?;
+        let reader = child::while_blocked(|_| thread::Builder::new().spawn(read))?;
         Ok(Notes {
             name,
             address,

@@ -1,7 +1,7 @@
 //! The destination of the trace, to which this command adds its report.
 
-use super::{Refusal, not_possible, signals};
-use crate::output::complain;
+use super::{Refusal, not_possible};
+use crate::{child, output::complain};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{File, OpenOptions},
@@ -64,7 +64,7 @@ impl Output {
         };
         // Signals are blocked in the thread that writes, so SIGTTOU (a terminal with `tostop`) and SIGXFSZ (a limit on
         // file sizes) do not stop or kill this command.
-        if signals::while_blocked(|_| thread::Builder::new().spawn(write)).is_ok() {
+        if child::while_blocked(|_| thread::Builder::new().spawn(write)).is_ok() {
             let _ = ended.recv_timeout(PATIENCE);
         }
     }

@@ -1,15 +1,37 @@
-//! Signals while the program runs: shmkey passes them on, and the program decides whether they end it.
+//! A program that shmkey runs. shmkey passes signals on to it, and the program decides whether they end it.
 
 use std::{
     io, mem,
-    os::unix::process::CommandExt,
-    process::{Child, Command},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, Command, ExitCode, ExitStatus},
     ptr,
     sync::atomic::{
         AtomicBool, AtomicI32,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
+
+/// As in env(1), nohup(1) and timeout(1): shmkey has failed, the program cannot be run, or there is none of this name.
+pub const NOT_POSSIBLE: u8 = 125;
+pub const NOT_RUNNABLE: u8 = 126;
+pub const NOT_FOUND: u8 = 127;
+
+/// Returns the exit status for a program that did not start.
+pub fn code_of(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_RUNNABLE,
+    }
+}
+
+/// Returns the exit status of a program, or 128 plus the signal that killed it.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
 
 /// The program that runs; 0 if none does.
 static CHILD: AtomicI32 = AtomicI32::new(0);
@@ -60,7 +82,7 @@ extern "C" fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
 
 /// Starts the program, and passes signals on to it from now on. The program inherits the signal mask and the ignored
 /// signals with which shmkey was started.
-pub(super) fn start(command: &mut Command) -> io::Result<Child> {
+pub fn start(command: &mut Command) -> io::Result<Child> {
     // Blocked, so that no signal is lost before the id of the child is known.
     while_blocked(|before| {
         handle();
@@ -89,7 +111,7 @@ pub(super) fn start(command: &mut Command) -> io::Result<Child> {
 
 /// Calls a function while all signals are blocked in this thread, with the mask of before. A thread that the function
 /// starts inherits the blocked signals.
-pub(super) fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
+pub fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
     // SAFETY: two sets of signals, which these calls fill.
     let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
         unsafe { (mem::zeroed(), mem::zeroed()) };
@@ -105,7 +127,7 @@ pub(super) fn while_blocked<T>(what: impl FnOnce(libc::sigset_t) -> T) -> T {
 }
 
 /// The program has ended.
-pub(super) fn ended() {
+pub fn ended() {
     // Release: as in `start`.
     CHILD.store(0, Release);
 }

@@ -1,0 +1,96 @@
+//! Opens the object that a segment begins with.
+
+use crate::{output::Failure, sparse::Sparse, target::Target, words};
+use shmkey::{Contents, ErrorKind, Holding, Place, Segment};
+
+/// A kind of object that a command works on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Mutex,
+    Semaphore,
+}
+
+impl Kind {
+    fn is_of(self, contents: &Contents) -> bool {
+        match self {
+            Kind::Mutex => matches!(contents.holding, Holding::Mutex { .. }),
+            Kind::Semaphore => matches!(contents.holding, Holding::Semaphore { .. }),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Mutex => "mutex",
+            Kind::Semaphore => "semaphore",
+        }
+    }
+
+    /// Returns the options that create one.
+    fn created_by(self) -> &'static str {
+        match self {
+            Kind::Mutex => "--mutex",
+            Kind::Semaphore => "--semaphore COUNT",
+        }
+    }
+}
+
+/// Returns the segment and what it begins with, which must be an object of this kind.
+pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failure> {
+    let segment = match target.find() {
+        Err(error) if error.kind() == ErrorKind::KeyNotFound => {
+            return Err(Failure::Because(format!(
+                "there is no segment {target} (shmkey list shows all, and shmkey create {} creates a {} under a name)",
+                kind.created_by(),
+                kind.name()
+            )));
+        }
+        _ => Segment::from_id(target.status()?.id),
+    };
+    match contents(&segment)? {
+        Some(contents) if kind.is_of(&contents) => Ok((segment, contents)),
+        Some(contents) => Err(Failure::Because(format!(
+            "the segment {target} holds a {}, not a {}; {}",
+            words::kind(&contents),
+            kind.name(),
+            used_by(&contents)
+        ))),
+        None => Err(Failure::Because(format!(
+            "the segment {target} holds no {}, and no other object at its beginning (shmkey show {} shows what it holds)",
+            kind.name(),
+            segment.id()
+        ))),
+    }
+}
+
+/// Returns how the command uses an object, as a clause.
+fn used_by(contents: &Contents) -> &'static str {
+    match contents.holding {
+        Holding::Mutex { .. } => "shmkey lock locks it",
+        Holding::Semaphore { .. } => "shmkey wait and shmkey post lower and raise its count",
+        Holding::Latest { .. } => "shmkey get and shmkey put read it and publish it",
+        Holding::Ring { .. } | Holding::Broadcast { .. } => {
+            "shmkey get and shmkey put receive and send its messages"
+        }
+        _ => "shmkey show shows its state",
+    }
+}
+
+/// Returns the object that a segment begins with.
+pub fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
+    let memory = Sparse::attach(segment)?;
+    let mut bytes = vec![0; memory.size().min(Contents::LEN)];
+    memory.read_at(0, &mut bytes)?;
+    Ok(Contents::of(&bytes))
+}
+
+/// Returns the place of the object that a segment begins with, with the name of layout that it has.
+pub fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
+    let memory = match segment.attach() {
+        // Enough for a subscriber of a lossy broadcast.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only()?,
+        attached => attached?,
+    };
+    let layout = String::from_utf8_lossy(&contents.layout);
+    let place = Place::within(memory.into(), 0).create(false);
+    Ok(place.layout(&layout))
+}
