@@ -3,15 +3,8 @@
 mod support;
 
 use shmkey::{Broadcast, ErrorKind::*, Latest, Receiver, Ring, Semaphore, TypedRing, tokio::Async};
-use std::{
-    cell::Cell,
-    pin::pin,
-    process::{Command, Stdio},
-    sync::Arc,
-    task::Poll,
-    thread,
-};
-use support::{Artifacts, Environment, Random, do_task, fails, say, wait_to_be_told};
+use std::{cell::Cell, env, pin::pin, process::Command, sync::Arc, task::Poll, thread};
+use support::{Environment, Random, do_task, fails, say, wait_to_be_told};
 use tokio::{runtime, task};
 
 #[test]
@@ -281,13 +274,12 @@ fn an_object_is_not_registered_outside_of_a_runtime() {
     assert_eq!((error.kind(), error.errno()), (Other, libc::ECANCELED));
 }
 
+/// Cargo builds it beside this test: `cargo test --features tokio --test tokio --example two_rings`.
 #[test]
 fn the_example_receives_from_two_rings() {
-    let artifacts = Artifacts::shared();
-    let output = Command::new(artifacts.example("two_rings"))
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
+    let here = env::current_exe().unwrap();
+    let example = here.parent().unwrap().with_file_name("examples/two_rings");
+    let output = Command::new(example).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (orders, headlines): (Vec<_>, Vec<_>) =

@@ -268,11 +268,6 @@ impl Artifacts {
         self.directory.path().join(file)
     }
 
-    /// Where an example program in Rust is.
-    pub fn example(&self, name: &str) -> &Path {
-        &self.twins[name]
-    }
-
     /// The C compiler, if there is one.
     pub fn compiler(&self) -> Option<&Path> {
         self.compiler.as_deref()
