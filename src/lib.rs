@@ -32,6 +32,7 @@
 //! | share a value that one thread at a time may change | [`Mutex`] |
 //! | share a value that many threads read and few change | [`RwLock`] |
 //! | wait until a value in a mutex has changed | [`Condvar`] |
+//! | wait for one of several objects; by a descriptor; in a task of tokio | [`wait_any`]; [`Receiver::fd`]; `tokio::Async` with the feature `tokio` |
 //! | count events or resources, and wait for them | [`Semaphore`] |
 //! | end a wait, by a signal or from another thread | [`Canceller`], [`Interrupted`](ErrorKind::Interrupted) |
 //! | choose where an object is (name, file, key, or offset in a segment), its mode and a timeout | [`Place`] |
@@ -52,6 +53,7 @@
 //!           │                                   │
 //!           └───────────────┬───────────────────┘
 //!                           ▼
+//!         tokio     Async: objects in tasks of tokio
 //!         object    Mutex, RwLock, Condvar, Semaphore, Latest, Ring, Broadcast: the header, opening, roles, handles;
 //!                   one file per kind
 //!         segment   Key, Segment, Attachment, Status
@@ -83,7 +85,7 @@
 //!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
 //! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
 //!   handler must not use objects.
-//! - *Panics*: the library does not panic, on any input. *Output*: it writes none.
+//! - *Panics*: the library does not panic, on any input; tokio does if its runtime lacks what `tokio::Async` needs. *Output*: it writes none.
 //! - *Systems*: Linux on 64-bit processors.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,6 +102,8 @@ mod object;
 mod plain;
 mod presence;
 mod segment;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 use shmkey_core::{backend, copy, explain, sync, sys};
 

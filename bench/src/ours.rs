@@ -4,10 +4,10 @@ use crate::{
     latest::{self, Board, Value},
     locks::Lock,
     nameless::nameless,
-    peers::{self, Channel},
+    peers::{self, Channel, eventfd::poll},
     processes::Failure,
 };
-use std::hint;
+use std::{array, hint, os::fd::AsRawFd};
 
 /// A ring for many senders or one. Its ends wait as the library does, or try again and again.
 pub struct Ring<const WAITS: bool, const MANY: bool>(shmkey::Ring);
@@ -90,6 +90,91 @@ impl peers::Receiver for InPlaceReceiver {
         let received = self.0.peek().expect("the sender lives");
         debug_assert_eq!(received.len(), message.len());
         received.release().expect("this is the receiver");
+    }
+}
+
+/// A ring whose receiver waits by its descriptor.
+pub struct ByDescriptor(shmkey::Ring);
+
+pub struct PollingReceiver(shmkey::Receiver);
+
+impl Channel for ByDescriptor {
+    type Sender<'a> = Sender<true>;
+    type Receiver<'a> = PollingReceiver;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
+        Ok(ByDescriptor(Ring::<true, false>::new(size, capacity)?.0))
+    }
+    fn sender(&self) -> Sender<true> {
+        Sender(self.0.sender().expect("there is one sender"))
+    }
+    fn receiver(&self) -> PollingReceiver {
+        PollingReceiver(self.0.receiver().expect("there is one receiver"))
+    }
+}
+
+impl peers::Receiver for PollingReceiver {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        let fd = self.0.fd().expect("it can be made").as_raw_fd();
+        loop {
+            match self.0.try_recv(message) {
+                Err(error) if error.kind() == shmkey::ErrorKind::WouldBlock => poll(fd),
+                received => {
+                    received.expect("the sender lives");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// So many rings, from one of which after the other a message comes. The receiver waits for all of them.
+pub struct Any<const COUNT: usize>([shmkey::Ring; COUNT]);
+
+pub struct AnySender<const COUNT: usize>([shmkey::Sender; COUNT], usize);
+pub struct AnyReceiver<const COUNT: usize>([shmkey::Receiver; COUNT]);
+
+impl<const COUNT: usize> Channel for Any<COUNT> {
+    type Sender<'a> = AnySender<COUNT>;
+    type Receiver<'a> = AnyReceiver<COUNT>;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
+        let rings: Result<Vec<_>, _> = (0..COUNT)
+            .map(|_| Ring::<true, false>::new(size, capacity).map(|ring| ring.0))
+            .collect();
+        let rings = rings?.try_into();
+        Ok(Any(
+            rings.unwrap_or_else(|_| unreachable!("there are as many"))
+        ))
+    }
+    fn sender(&self) -> AnySender<COUNT> {
+        let sender = |at: usize| self.0[at].sender().expect("there is one sender");
+        AnySender(array::from_fn(sender), 0)
+    }
+    fn receiver(&self) -> AnyReceiver<COUNT> {
+        let receiver = |at: usize| self.0[at].receiver().expect("there is one receiver");
+        AnyReceiver(array::from_fn(receiver))
+    }
+}
+
+impl<const COUNT: usize> peers::Sender for AnySender<COUNT> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        self.0[self.1].send(message).expect("the receiver lives");
+        self.1 = (self.1 + 1) % COUNT;
+    }
+}
+
+impl<const COUNT: usize> peers::Receiver for AnyReceiver<COUNT> {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        let mut objects = self
+            .0
+            .each_mut()
+            .map(|receiver| receiver as &mut dyn shmkey::Waitable);
+        let found = shmkey::wait_any(&mut objects, None).expect("the senders live");
+        self.0[found].try_recv(message).expect("there is a message");
     }
 }
 

@@ -3,11 +3,12 @@
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
     locks::{alone, contended},
-    ours::{Broadcast, InPlace, Ring},
+    ours::{Any, Broadcast, ByDescriptor, InPlace, Ring},
     peers::{
         Channel, Duplex, Two,
         bare::{Flag, Futex, Mailbox},
         bus::Bus,
+        eventfd::EventFd,
         pipe::Pipe,
         posix,
         rtrb::Rtrb,
@@ -44,6 +45,7 @@ const BUS: &str = "bus (threads)";
 const MAILBOX: &str = "copy mailbox";
 const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
+const EVENTFD: &str = "eventfd";
 const RTRB: &str = "rtrb (threads)";
 const AERON: &str = "Aeron";
 const UNCOPIED: &str = "iceoryx2, nothing copied";
@@ -86,7 +88,45 @@ fn round_trips() -> Vec<Group> {
             ring.at_most(1.02, Peer(FUTEXES)).stretch(0.62)
         }),
         one_by_one(asleep_on_two),
+        by_descriptor("Round trip by poll, same core, 64 B", ONE_CORE),
+        one_by_one(by_descriptor(
+            "Round trip by poll, two cores, the other thinks 200 µs, 64 B",
+            THINKING,
+        )),
+        from_many(
+            "Round trip, one of 16 rings, asleep, same core, 64 B",
+            ONE_CORE,
+        ),
+        one_by_one(from_many(
+            "Round trip, one of 16 rings, asleep, two cores, the other thinks 200 µs, 64 B",
+            THINKING,
+        )),
     ]
+}
+
+/// Compares round trips in which each side polls a descriptor.
+fn by_descriptor(title: &'static str, trip: RoundTrip) -> Group {
+    let ours = on_trip::<Two<ByDescriptor>>("shmkey::Ring, by its descriptor", trip);
+    Group {
+        title,
+        entries: vec![
+            ours.at_most(1.3, Peer(EVENTFD)),
+            on_trip::<Two<EventFd>>(EVENTFD, trip),
+        ],
+    }
+}
+
+/// Compares waiting for one of several rings with waiting for one ring.
+fn from_many(title: &'static str, trip: RoundTrip) -> Group {
+    let ours = on_trip::<Two<Any<16>>>("shmkey::wait_any, 16 rings", trip);
+    Group {
+        title,
+        entries: vec![
+            ours.at_most(1.2, Peer(RING)),
+            on_trip::<Two<Any<1>>>("shmkey::wait_any, one ring", trip),
+            on_trip::<Waiting>(RING, trip),
+        ],
+    }
 }
 
 fn streams() -> Vec<Group> {

@@ -6,6 +6,7 @@ pub mod bare;
 #[cfg(feature = "boost")]
 pub mod boost;
 pub mod bus;
+pub mod eventfd;
 #[cfg(feature = "iceoryx2")]
 pub mod iceoryx;
 pub mod pipe;
