@@ -102,7 +102,7 @@ impl Inbox {
         self.number
     }
 
-    /// Makes it unreadable, until the next [`send`] or for an interval. Takes [`QUEUE`] datagrams at most: if there are
+    /// Makes it unreadable, until the next [`send`] or for an interval. Takes `QUEUE` datagrams at most: if there are
     /// more, it stays readable.
     pub fn drain(&self) {
         self.take_datagrams();
