@@ -113,9 +113,19 @@ impl Inbox {
     }
 
     fn take_datagrams(&self) {
-        // SAFETY: headers of zeroes are valid ones, without room for bytes.
+        let mut byte = 0_u8;
+        // An emulator does not receive without room for bytes.
+        let mut room = libc::iovec {
+            iov_base: ptr::from_mut(&mut byte).cast(),
+            iov_len: 1,
+        };
+        // SAFETY: a header of zeroes is a valid one.
         let mut taken: [libc::mmsghdr; QUEUE] = unsafe { core::mem::zeroed() };
-        // SAFETY: the kernel writes the headers, and no byte of a message.
+        for header in &mut taken {
+            header.msg_hdr.msg_iov = &raw mut room;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        // SAFETY: the kernel writes the headers, and one byte at most for each message.
         let received = check(unsafe {
             libc::syscall(
                 libc::SYS_recvmmsg,
