@@ -274,7 +274,7 @@ fn an_object_is_not_registered_outside_of_a_runtime() {
     assert_eq!((error.kind(), error.errno()), (Other, libc::ECANCELED));
 }
 
-/// Cargo builds it beside this test: `cargo test --features tokio --test tokio --example two_rings`.
+/// Build it first: `cargo build --features tokio --example two_rings`.
 #[test]
 fn the_example_receives_from_two_rings() {
     let here = env::current_exe().unwrap();
