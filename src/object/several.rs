@@ -324,9 +324,9 @@ fn poll(
         if let Some(found) = find(objects, first, At::rearm) {
             return Ok(Some(found));
         }
-        let Some(rest) = sleep.rest() else {
+        let Some(slice) = sleep.slice() else {
             return Ok(None);
         };
-        sys::poll(&descriptors[..count], rest);
+        sys::poll(&descriptors[..count], slice);
     }
 }

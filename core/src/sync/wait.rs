@@ -7,6 +7,11 @@
 
 use super::interrupt::Interrupt;
 use crate::sys::Instant;
+#[cfg(not(loom))]
+use crate::sys::{
+    futex,
+    waitv::{self, Word},
+};
 use core::time::Duration;
 
 /// How long a thread waits in short slices before they become long.
@@ -222,26 +227,10 @@ impl<'a> Sleep<'a> {
         self.at_most(NAP, word, expected)
     }
 
-    /// Sleeps for a slice while each word is as expected. Returns false if the deadline has passed; `None`, without a
-    /// sleep, if the kernel cannot sleep on several words.
-    pub fn on_any(&mut self, words: &[crate::sys::waitv::Word]) -> Option<bool> {
-        let Some(slice) = self.slice() else {
-            return Some(false);
-        };
-        // As in `at_most`.
-        let now = Instant::now();
-        let end = *self.slice_end.get_or_insert(now + slice);
-        crate::sys::waitv::wait(words, end.since(now).min(slice))?;
-        self.expired = Instant::now() >= end;
-        if self.expired {
-            self.slice_end = None;
-        }
-        Some(true)
-    }
-
-    /// Returns the length of the next slice, for a thread that sleeps by other means; `None` if the deadline has passed.
-    pub fn rest(&mut self) -> Option<Duration> {
-        self.slice()
+    /// Sleeps for a slice while each word is as expected. Returns false if the deadline has passed, or the wait is
+    /// interrupted; `None`, without a sleep, if the kernel cannot sleep on several words.
+    pub fn on_any(&mut self, words: &[Word]) -> Option<bool> {
+        self.for_slice(|_, time| waitv::wait(words, time))
     }
 
     fn at_most(
@@ -250,41 +239,35 @@ impl<'a> Sleep<'a> {
         word: *const core::sync::atomic::AtomicU32,
         expected: u32,
     ) -> bool {
+        let slept =
+            self.for_slice(|deadline, time| Some(sleep(deadline, word, expected, time.min(most))));
+        slept != Some(false)
+    }
+
+    /// Calls `sleep` with the deadline and the rest of a slice, which returns whether a signal handler has ended the
+    /// sleep. Returns false if the deadline has passed, or the wait is interrupted; `None` if `sleep` does.
+    fn for_slice(
+        &mut self,
+        sleep: impl FnOnce(Deadline, Duration) -> Option<bool>,
+    ) -> Option<bool> {
         let Some(slice) = self.slice() else {
-            return false;
+            return Some(false);
         };
         // A wake-up or a signal ends the sleep, but not the slice: otherwise a thread that is woken again and again
         // would never reach the end of a slice, where it checks for deaths.
         let now = Instant::now();
         let end = *self.slice_end.get_or_insert(now + slice);
-        let rest = end.since(now);
-        let woken_by_signal = self.sleep(word, expected, rest.min(slice).min(most));
+        let woken_by_signal = sleep(self.deadline, end.since(now).min(slice))?;
         self.expired = Instant::now() >= end;
         if self.expired {
             self.slice_end = None;
         }
         let interrupt = self.deadline.interrupt();
-        !(woken_by_signal && interrupt.is_some_and(Interrupt::by_signals))
-    }
-
-    /// Sleeps, also while the wait is not cancelled. Returns whether a signal handler has ended the sleep.
-    fn sleep(
-        &self,
-        word: *const core::sync::atomic::AtomicU32,
-        expected: u32,
-        time: Duration,
-    ) -> bool {
-        use crate::sys::futex;
-        let Some(cancelled) = self.deadline.interrupt().and_then(Interrupt::word) else {
-            return futex::wait(word, expected, time);
-        };
-        // Where the kernel cannot wait for two words, a cancellation is seen at the end of a short slice.
-        futex::wait_for_either(word, expected, cancelled, 0, time)
-            .unwrap_or_else(|| futex::wait(word, expected, time.min(SHORT)))
+        Some(!(woken_by_signal && interrupt.is_some_and(Interrupt::by_signals)))
     }
 
     /// Returns the length of the next slice; `None` if the deadline has passed, or the wait is cancelled.
-    fn slice(&mut self) -> Option<Duration> {
+    pub fn slice(&mut self) -> Option<Duration> {
         if self.deadline.is_cancelled() {
             return None;
         }
@@ -301,6 +284,23 @@ impl<'a> Sleep<'a> {
         let slice = if is_short { SHORT } else { LONG };
         (left > Duration::ZERO).then(|| left.min(slice))
     }
+}
+
+/// Sleeps while the word is as expected and the wait is not cancelled. Returns whether a signal handler has ended the
+/// sleep.
+#[cfg(not(loom))]
+fn sleep(
+    deadline: Deadline,
+    word: *const core::sync::atomic::AtomicU32,
+    expected: u32,
+    time: Duration,
+) -> bool {
+    let Some(cancelled) = deadline.interrupt().and_then(Interrupt::word) else {
+        return futex::wait(word, expected, time);
+    };
+    // Where the kernel cannot sleep on two words, a cancellation is seen at the end of a short slice.
+    waitv::wait(&[Word::new(word, expected), Word::own(cancelled, 0)], time)
+        .unwrap_or_else(|| futex::wait(word, expected, time.min(SHORT)))
 }
 
 /// Returns the monotonic clock in milliseconds, modulo 2³¹, a few milliseconds late.

@@ -22,11 +22,6 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the time on the clock: roughly that since the start of the machine.
-    pub fn since_boot(self) -> Duration {
-        Duration::from_nanos(self.0)
-    }
-
     /// Returns it as the kernel has it.
     pub(super) fn to_timespec(self) -> libc::timespec {
         libc::timespec {

@@ -1,11 +1,7 @@
 //! `futex(2)` between processes: sleeps until another process changes a word, and wakes sleepers.
 
 use super::errno::{Errno, check};
-use core::{
-    ptr,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    time::Duration,
-};
+use core::{ptr, sync::atomic::AtomicU32, time::Duration};
 
 /// Sleeps while `word` is `expected`, at most for `time`. Returns when the thread is woken, the word differs, or a
 /// signal arrives, and sometimes for no reason: the caller must read the word again. Returns whether a signal handler
@@ -17,7 +13,10 @@ use core::{
     reason = "the kernel checks the address"
 )]
 pub fn wait(word: *const AtomicU32, expected: u32, time: Duration) -> bool {
-    let time = timespec(time);
+    let time = libc::timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
     // SAFETY: the kernel reads the word and the time, and checks the word's address.
     let slept = check(unsafe {
         libc::syscall(
@@ -29,75 +28,6 @@ pub fn wait(word: *const AtomicU32, expected: u32, time: Duration) -> bool {
         )
     });
     slept == Err(Errno(libc::EINTR))
-}
-
-/// Sleeps as [`wait`] does, while `word` is `expected` and `own`, a word of this process alone, is `own_expected`.
-/// Returns `None`, without a sleep, if the kernel cannot do that (before Linux 5.16) or a seccomp filter forbids it.
-///
-/// A signal handler that was installed with `SA_RESTART` does not end the sleep.
-pub fn wait_for_either(
-    word: *const AtomicU32,
-    expected: u32,
-    own: &AtomicU32,
-    own_expected: u32,
-    time: Duration,
-) -> Option<bool> {
-    static MISSING: AtomicBool = AtomicBool::new(false);
-    // Relaxed: orders nothing.
-    if MISSING.load(Relaxed) {
-        return None;
-    }
-    let waiter = |word: *const AtomicU32, expected: u32, flags| Waiter {
-        expected: expected.into(),
-        address: word.addr() as u64,
-        flags,
-        reserved: 0,
-    };
-    let waiters = [
-        waiter(word, expected, FUTEX2_SIZE_U32),
-        waiter(own, own_expected, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE),
-    ];
-    let end = timespec(super::Instant::now().checked_add(time)?.since_boot());
-    // SAFETY: the kernel reads the words, the waiters and the time, and checks the words' addresses.
-    let slept = check(unsafe {
-        libc::syscall(
-            SYS_FUTEX_WAITV,
-            waiters.as_ptr(),
-            waiters.len() as u32,
-            0,
-            ptr::from_ref(&end),
-            libc::CLOCK_MONOTONIC,
-        )
-    });
-    match slept {
-        // What filters return for a system call that they do not know.
-        Err(Errno(libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
-            MISSING.store(true, Relaxed);
-            None
-        }
-        slept => Some(slept == Err(Errno(libc::EINTR))),
-    }
-}
-
-/// `struct futex_waitv`.
-#[repr(C)]
-struct Waiter {
-    expected: u64,
-    address: u64,
-    flags: u32,
-    reserved: u32,
-}
-
-/// The same on all architectures.
-const SYS_FUTEX_WAITV: libc::c_long = 449;
-const FUTEX2_SIZE_U32: u32 = 2;
-const FUTEX2_PRIVATE: u32 = 128;
-
-fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    }
 }
 
 /// Wakes up to `count` threads that sleep on `word`. Returns their number.

@@ -25,6 +25,8 @@ pub struct Word {
 
 /// A word of 32 bits, shared with other processes.
 const FUTEX2_SIZE_U32: u32 = 2;
+/// One of this process alone.
+const FUTEX2_PRIVATE: u32 = 128;
 
 impl Word {
     /// No word.
@@ -42,15 +44,23 @@ impl Word {
             ..Word::NONE
         }
     }
+
+    /// Returns a word of this process alone.
+    pub fn own(word: &AtomicU32, expected: u32) -> Word {
+        Word {
+            flags: FUTEX2_SIZE_U32 | FUTEX2_PRIVATE,
+            ..Word::new(word, expected)
+        }
+    }
 }
 
 /// The kernel or a seccomp filter has refused the call.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Sleeps while each word is as expected, at most [`MAX`] of them, and at most for a time. Returns as
-/// [`futex::wait`](super::futex::wait) does; `None`, without a sleep, before Linux 5.16 and where a seccomp filter forbids
-/// it.
-pub fn wait(words: &[Word], time: Duration) -> Option<()> {
+/// Sleeps while each word is as expected, at most [`MAX`] of them, and at most for a time. Returns whether a signal
+/// handler has ended the sleep, unless it was installed with `SA_RESTART`; `None`, without a sleep, before Linux 5.16
+/// and where a seccomp filter forbids it.
+pub fn wait(words: &[Word], time: Duration) -> Option<bool> {
     // Relaxed: orders nothing.
     if REFUSED.load(Relaxed) {
         return None;
@@ -72,5 +82,5 @@ pub fn wait(words: &[Word], time: Duration) -> Option<()> {
         REFUSED.store(true, Relaxed);
         return None;
     }
-    Some(())
+    Some(slept == Err(Errno(libc::EINTR)))
 }
