@@ -367,7 +367,7 @@ fn the_next_publisher_goes_on() {
                     let offset = publisher
                         .reserve(view, 16, Deadline::Never, |_| false)
                         .unwrap();
-                    view.write(offset, (&message(77)).into());
+                    view.area.write_wrapping(offset, (&message(77)).into());
                 }
             }
         });

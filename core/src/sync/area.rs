@@ -213,6 +213,12 @@ impl Area<'_> {
 }
 
 impl Area<'_> {
+    /// Returns whether `len` bytes at an offset wrap at the end of the area.
+    #[inline]
+    pub fn wraps(self, offset: usize, len: usize) -> bool {
+        len > self.len().saturating_sub(offset)
+    }
+
     /// Copies bytes in, and goes on at the beginning where the area ends.
     #[inline]
     pub fn write_wrapping(self, offset: usize, bytes: Source) {

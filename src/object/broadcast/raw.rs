@@ -488,7 +488,7 @@ impl RawBroadcast {
         let offset = tail
             .reserve(view, len, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, action, len))?;
-        let is_buffered = view.wraps(offset, len);
+        let is_buffered = view.area.wraps(offset, len);
         if is_buffered {
             fill(&mut end.buffer, len)?;
         }
@@ -556,7 +556,7 @@ impl RawBroadcast {
         let view = self.view();
         if slot.is_buffered {
             let bytes = end.buffer.get(..len).unwrap_or_default();
-            view.write(slot.offset, bytes.into());
+            view.area.write_wrapping(slot.offset, bytes.into());
         }
         end.end.append(view, len);
         end.end.commit(view);
@@ -889,7 +889,7 @@ impl RawBroadcast {
         let refused = |refused| self.not_received(refused, deadline, action, 0);
         if !view.lossy {
             let span = end.peek(view, deadline, peer).map_err(refused)?;
-            if !view.wraps(span.offset, span.len) {
+            if !view.area.wraps(span.offset, span.len) {
                 return Ok(Peeked {
                     span,
                     is_copied: false,

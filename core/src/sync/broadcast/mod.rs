@@ -37,7 +37,7 @@ mod publisher;
 mod subscriber;
 
 use super::{
-    area::{Area, Buffer, Source},
+    area::Area,
     atomic::{
         self, AtomicU32, AtomicU64,
         Ordering::{Acquire, Release},
@@ -241,38 +241,6 @@ impl View<'_> {
     /// Returns the number of bytes in use: those of the frames, which are more than those of the messages.
     pub fn used(&self) -> usize {
         self.words.used().min(self.room() as u64) as usize
-    }
-
-    /// Returns whether bytes at an offset wrap at the end of the area.
-    #[inline(always)]
-    pub fn wraps(&self, offset: usize, len: usize) -> bool {
-        len > self.room().saturating_sub(offset)
-    }
-
-    /// Copies bytes in, which may wrap.
-    #[inline(always)]
-    pub fn write(&self, offset: usize, bytes: Source) {
-        if self.wraps(offset, bytes.len()) {
-            let (first, rest) = bytes.split_at(self.room().saturating_sub(offset));
-            self.area.write(offset, first);
-            self.area.write(0, rest);
-        } else {
-            self.area.write(offset, bytes);
-        }
-    }
-
-    /// Copies bytes out, which may wrap.
-    #[inline(always)]
-    pub fn read(&self, offset: usize, buffer: Buffer) {
-        if self.wraps(offset, buffer.len()) {
-            let to_end = self.room().saturating_sub(offset);
-            if let Some(first) = buffer.part(0, to_end) {
-                self.area.read(offset, first);
-            }
-            self.area.read(0, buffer.behind(to_end));
-        } else {
-            self.area.read(offset, buffer);
-        }
     }
 
     /// Returns the members that have joined: their numbers and positions.

@@ -109,7 +109,7 @@ impl Publisher {
         }
         let offset = self.offset;
         let word = self.begin_frame(view, len);
-        view.write(offset + HEADER, bytes);
+        view.area.write_wrapping(offset + HEADER, bytes);
         self.commit_frame(view, offset, word);
         true
     }
@@ -139,7 +139,7 @@ impl Publisher {
         is_gone: impl FnMut(usize) -> bool,
     ) -> Result<(), BroadcastError> {
         let offset = self.reserve(view, bytes.len(), deadline, is_gone)?;
-        view.write(offset, bytes);
+        view.area.write_wrapping(offset, bytes);
         self.append(view, bytes.len());
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Subscriber {
             else {
                 return Err(BroadcastError::TooLong(message.len));
             };
-            view.read(message.offset, buffer);
+            view.area.read_wrapping(message.offset, buffer);
             if self.is_there(view) {
                 return Ok(message);
             }

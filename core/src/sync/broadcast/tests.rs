@@ -1,5 +1,5 @@
 use super::{frame::size_of_frame, *};
-use crate::sync::{Deadline, atomic::Ordering::Relaxed};
+use crate::sync::{Buffer, Deadline, atomic::Ordering::Relaxed};
 use core::time::Duration;
 use std::vec::Vec;
 
@@ -252,7 +252,7 @@ fn a_new_publisher_finds_the_end() {
         memory.words.published.tail.store(tail - 64, Relaxed);
         memory.words.published.next.store(number.into(), Relaxed);
         let offset = publisher.reserve(view, 100, Deadline::Now, alive).unwrap();
-        view.write(offset, (&[1; 100]).into());
+        view.area.write_wrapping(offset, (&[1; 100]).into());
         assert_eq!(receive(&mut end, view).unwrap(), [number]);
         let late = Subscriber::join(view, Some(1), false).unwrap();
         assert_eq!((late.pos, late.expected), (tail, u64::from(number) + 1));

@@ -94,7 +94,7 @@ struct Progress {
 impl Span {
     /// Returns whether its bytes wrap at the end of the ring.
     pub fn wraps(&self, view: View) -> bool {
-        view.wraps(self.offset, self.len)
+        view.area.wraps(self.offset, self.len)
     }
 }
 

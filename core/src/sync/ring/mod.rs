@@ -217,11 +217,6 @@ impl View<'_> {
         (pos % self.room() as u64) as usize & !(LINE - 1)
     }
 
-    /// Returns whether `len` bytes at an offset wrap at the end of the ring.
-    pub fn wraps(&self, offset: usize, len: usize) -> bool {
-        len > self.room().saturating_sub(offset)
-    }
-
     /// Returns the limit of the frames with this `head`: one line less than the room, so that the line behind the last
     /// frame begins with 0 and the receiver finds an end.
     #[inline(always)]

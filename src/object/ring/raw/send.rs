@@ -324,7 +324,7 @@ impl RawRing {
         let offset = tail
             .reserve(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
-        let wraps = view.wraps(offset, len);
+        let wraps = view.area.wraps(offset, len);
         if wraps && buffer.allocate(self.room).is_err() {
             tail.abort();
             let error = self.object.error(ErrorKind::OutOfMemory);
