@@ -139,14 +139,6 @@ impl Readiness {
         is_ready
     }
 
-    /// Makes the descriptor readable, if this process has asked for it. A signal handler may call this.
-    #[expect(dead_code, reason = "for cancelling a wait")]
-    pub fn make_readable(&self) {
-        if let Some(Own { inbox, .. }) = self.own() {
-            inbox.make_readable();
-        }
-    }
-
     /// Returns the number of the descriptor of this process, for the object's last use.
     pub fn number(&self) -> Option<NonZeroU32> {
         self.own().map(|own| own.inbox.number())
