@@ -37,6 +37,7 @@ macro_rules! segment_methods {
 pub(crate) mod interrupt;
 
 pub(crate) mod broadcast;
+pub(crate) mod checked;
 pub(crate) mod condvar;
 pub(crate) mod contents;
 mod header;

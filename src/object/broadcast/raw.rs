@@ -6,7 +6,7 @@ use crate::{
     holder::{Holder, Life},
     kind::LOSSY,
     object::{Kind, Object, Snapshot, Spec},
-    object::{readiness::Readiness, role::Role},
+    object::{checked::Checked, readiness::Readiness, role::Role},
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
@@ -16,16 +16,13 @@ use crate::{
     },
     sys,
 };
-use core::{cell::Cell, fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
+use core::{fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
 use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// The size of the members' claims, which the payload begins with, in bytes.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
 /// The size of the claims and the members' lines, in front of the frames, in bytes.
 const FRONT: usize = CLAIMS + SUBSCRIBERS * size_of::<MemberWords>();
-
-/// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
-const TRUST: u64 = 4_000_000;
 
 /// A broadcast, as both ends use it.
 #[derive(Debug)]
@@ -92,7 +89,7 @@ pub(crate) struct PublishEnd {
     reserved: Option<Reserved>,
     /// The bytes of a slot that wraps at the end of the area.
     buffer: Vec<u8>,
-    watch: Watch,
+    checked: Checked,
     interrupt: Arc<Interrupt>,
 }
 
@@ -121,7 +118,7 @@ pub(crate) struct SubscribeEnd {
     role: Option<(Role, usize)>,
     /// A copy of a peeked message, if it cannot be read in place.
     copy: Vec<u8>,
-    watch: Watch,
+    checked: Checked,
     interrupt: Arc<Interrupt>,
     /// It goes on waiting when the publisher has ended.
     keep_waiting: bool,
@@ -160,28 +157,6 @@ pub(crate) struct Peeked {
 impl Peeked {
     pub fn len(&self) -> usize {
         self.span.len
-    }
-}
-
-/// The last liveness check of the other side, so that there is at most one in each interval.
-#[derive(Default)]
-struct Watch {
-    /// The time of the check in nanoseconds.
-    checked: Cell<Option<u64>>,
-}
-
-impl Watch {
-    /// Makes a liveness check, unless the last one is recent. Returns whether it found a death.
-    fn finds(&self, is_dead: impl FnOnce() -> bool) -> bool {
-        let now = sys::about_now();
-        let checked = self.checked.get();
-        if checked.is_some_and(|checked| now.abs_diff(checked) < TRUST) {
-            return false;
-        }
-        let found = is_dead();
-        // After a death, the next check is made at once.
-        self.checked.set((!found).then_some(now));
-        found
     }
 }
 
@@ -343,7 +318,7 @@ impl RawBroadcast {
                 role,
                 reserved: None,
                 buffer: Vec::new(),
-                watch: Watch::default(),
+                checked: Checked::default(),
                 interrupt: interrupt.cloned().unwrap_or_default(),
             }),
             Err(_) => {
@@ -418,12 +393,12 @@ impl RawBroadcast {
         }
         let PublishEnd {
             end,
-            watch,
+            checked,
             interrupt,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let is_gone = |member| watch.finds(|| self.drop_dead(member));
+        let is_gone = |member| checked.finds(|| self.drop_dead(member));
         end.publish(self.view(), bytes, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, Action::Publish, bytes.len()))
     }
@@ -439,7 +414,7 @@ impl RawBroadcast {
         self.begin(end, Action::Publish)?;
         let PublishEnd {
             end,
-            watch,
+            checked,
             interrupt,
             ..
         } = end;
@@ -447,7 +422,7 @@ impl RawBroadcast {
         let mut published = 0;
         let mut failed = None;
         for message in messages {
-            let is_gone = |member| watch.finds(|| self.drop_dead(member));
+            let is_gone = |member| checked.finds(|| self.drop_dead(member));
             let added = message.and_then(|message| {
                 end.add(self.view(), message, deadline, is_gone)
                     .map_err(|refused| {
@@ -479,12 +454,12 @@ impl RawBroadcast {
         let view = self.view();
         let PublishEnd {
             end: tail,
-            watch,
+            checked,
             interrupt,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let is_gone = |member| watch.finds(|| self.drop_dead(member));
+        let is_gone = |member| checked.finds(|| self.drop_dead(member));
         let offset = tail
             .reserve(view, len, deadline, is_gone)
             .map_err(|refused| self.not_published(refused, deadline, action, len))?;
@@ -621,7 +596,7 @@ impl RawBroadcast {
             end,
             role,
             copy: Vec::new(),
-            watch: Watch::default(),
+            checked: Checked::default(),
             interrupt: interrupt.cloned().unwrap_or_default(),
             keep_waiting: false,
             readiness: Readiness::default(),
@@ -693,23 +668,23 @@ impl RawBroadcast {
     }
 
     /// Returns what a subscriber can expect of the publisher.
-    fn look_at_publisher(&self, watch: &Watch) -> Peer {
+    fn look_at_publisher(&self, checked: &Checked) -> Peer {
         let words = &self.words().publisher;
         match words.claim.holder() {
             // Relaxed: orders nothing.
             None if words.had.load(Relaxed) == 0 => Peer::Expected,
             None => Peer::Gone,
-            Some(holder) if watch.finds(|| self.is_dead(holder)) => Peer::Died,
+            Some(holder) if checked.finds(|| self.is_dead(holder)) => Peer::Died,
             Some(_) => Peer::Expected,
         }
     }
 
     /// Returns what a subscriber can expect of the publisher, unless it waits for another one.
-    fn expected_of_publisher(&self, watch: &Watch, keep_waiting: bool) -> Peer {
+    fn expected_of_publisher(&self, checked: &Checked, keep_waiting: bool) -> Peer {
         if keep_waiting {
             Peer::Expected
         } else {
-            self.look_at_publisher(watch)
+            self.look_at_publisher(checked)
         }
     }
 
@@ -737,7 +712,7 @@ impl RawBroadcast {
         self.expect_subscribed(end, action)?;
         let SubscribeEnd {
             end,
-            watch,
+            checked,
             readiness,
             interrupt,
             keep_waiting,
@@ -746,7 +721,7 @@ impl RawBroadcast {
         let deadline = deadline.or_at(interrupt);
         let view = self.view();
         let mut receive = |end: &mut Subscriber| {
-            let peer = || self.expected_of_publisher(watch, *keep_waiting);
+            let peer = || self.expected_of_publisher(checked, *keep_waiting);
             let received = end.receive(view, &mut buffer, deadline, peer);
             received.map_err(|refused| self.not_received(refused, deadline, action, size))
         };
@@ -764,7 +739,7 @@ impl RawBroadcast {
 
     /// Returns whether a try to receive would not block: there is a message, or news of the publisher, or an error.
     pub fn is_ready(&self, end: &mut SubscribeEnd) -> bool {
-        let peer = || self.expected_of_publisher(&end.watch, end.keep_waiting);
+        let peer = || self.expected_of_publisher(&end.checked, end.keep_waiting);
         let found = end.end.peek(self.view(), Deadline::Now, peer);
         !matches!(found, Err(BroadcastError::TimedOut))
     }
@@ -779,7 +754,7 @@ impl RawBroadcast {
     pub fn rearm(&self, end: &mut SubscribeEnd) -> bool {
         let SubscribeEnd {
             end,
-            watch,
+            checked,
             readiness,
             keep_waiting,
             ..
@@ -787,7 +762,7 @@ impl RawBroadcast {
         let view = self.view();
         readiness.rearm(|number| {
             end.enter(view, number);
-            let peer = || self.expected_of_publisher(watch, *keep_waiting);
+            let peer = || self.expected_of_publisher(checked, *keep_waiting);
             let found = end.peek(view, Deadline::Now, peer);
             !matches!(found, Err(BroadcastError::TimedOut))
         })
@@ -861,14 +836,14 @@ impl RawBroadcast {
         let SubscribeEnd {
             end,
             copy,
-            watch,
+            checked,
             readiness,
             interrupt,
             keep_waiting,
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peer = || self.expected_of_publisher(watch, *keep_waiting);
+        let peer = || self.expected_of_publisher(checked, *keep_waiting);
         let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, deadline, peer);
         let peeked = peek(end);
         readiness.unless_blocked(peeked, |number| {

@@ -4,44 +4,17 @@ use super::RawRing;
 use crate::{
     error::Action,
     holder::{Holder, Life},
+    object::checked::Checked,
     sync::{AtomicU32, Claim, ring::Peers},
-    sys,
 };
 use core::{cell::Cell, slice, sync::atomic::Ordering::Relaxed};
 
-/// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
-const TRUST: u64 = 4_000_000;
-
-/// The last liveness check of the other side, so that there is at most one in each interval.
+/// What an end knows of the other side.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// The time of the check in nanoseconds.
-    checked: Cell<Option<u64>>,
-    /// The index of a claim whose process was not dead then.
+    pub checked: Checked,
+    /// The index of a claim whose process was not dead in the last check.
     seen: Cell<usize>,
-}
-
-impl Watch {
-    /// Returns whether the last check is recent. If it is not, the caller makes one.
-    fn trusts(&self) -> bool {
-        let now = sys::about_now();
-        if self.is_recent(now) {
-            return true;
-        }
-        self.checked.set(Some(now));
-        false
-    }
-
-    /// Returns whether the last check was made less than an interval before `now`.
-    #[inline]
-    pub fn is_recent(&self, now: u64) -> bool {
-        let checked = self.checked.get();
-        checked.is_some_and(|checked| now.abs_diff(checked) < TRUST)
-    }
-
-    fn distrust(&self) {
-        self.checked.set(None);
-    }
 }
 
 impl RawRing {
@@ -81,19 +54,18 @@ impl RawRing {
                 _ => Peers::Gone,
             };
         }
-        if watch.trusts() {
-            return Peers::Expected;
-        }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
-        match holders.find(|&(_, holder)| !is_dead(holder)) {
-            Some((place, _)) => {
+        let are_dead = watch.checked.finds(|| {
+            let living = holders.find(|&(_, holder)| !is_dead(holder));
+            if let Some((place, _)) = living {
                 watch.seen.set(place);
-                Peers::Expected
             }
-            None => {
-                watch.distrust();
-                Peers::Died
-            }
+            living.is_none()
+        });
+        if are_dead {
+            Peers::Died
+        } else {
+            Peers::Expected
         }
     }
 

@@ -122,7 +122,7 @@ impl RawRing {
     #[inline]
     fn word_of_trusted_sender(&self, watch: &Watch) -> Option<u64> {
         let sender = self.senders().iter().find_map(Claim::holder)?;
-        watch.is_recent(sys::about_now()).then_some(sender)
+        watch.checked.is_recent().then_some(sender)
     }
 
     #[inline]

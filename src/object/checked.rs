@@ -1,0 +1,37 @@
+//! The time of an end's last liveness check of the other side, so that there is at most one in each interval.
+
+use crate::sys;
+use core::cell::Cell;
+
+/// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
+const INTERVAL: u64 = 4_000_000;
+
+/// The time of the last liveness check in nanoseconds, if it found no death.
+#[derive(Default)]
+pub(crate) struct Checked(Cell<Option<u64>>);
+
+impl Checked {
+    /// Returns whether the last check is recent.
+    #[inline]
+    pub fn is_recent(&self) -> bool {
+        self.is_recent_at(sys::about_now())
+    }
+
+    #[inline]
+    fn is_recent_at(&self, now: u64) -> bool {
+        let checked = self.0.get();
+        checked.is_some_and(|checked| now.abs_diff(checked) < INTERVAL)
+    }
+
+    /// Makes a liveness check, unless the last one is recent. Returns whether it found a death; then the next check is
+    /// made at once.
+    pub fn finds(&self, is_dead: impl FnOnce() -> bool) -> bool {
+        let now = sys::about_now();
+        if self.is_recent_at(now) {
+            return false;
+        }
+        let found = is_dead();
+        self.0.set((!found).then_some(now));
+        found
+    }
+}
