@@ -1,7 +1,10 @@
 //! The condition variable, with its mutex.
 
-use super::bounded;
-use crate::sync::{Acquired, Condvar, Deadline, Mutex, Threads, Waited};
+use super::{
+    bounded,
+    thread_of_a_lock::{DEAD, Thread},
+};
+use crate::sync::{Acquired, Condvar, Deadline, Mutex, Waited};
 use crate::sys::Instant;
 use loom::{
     sync::{
@@ -11,25 +14,6 @@ use loom::{
     thread,
 };
 use std::time::Duration;
-
-/// A thread of a model. Numbers from [`DEAD`] on are of threads that have died.
-struct Thread(u64);
-
-const DEAD: u64 = 400;
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, owner: u64) -> bool {
-        owner >= DEAD
-    }
-
-    fn seems_dead(&self, owner: u64) -> bool {
-        self.is_dead(owner)
-    }
-}
 
 #[derive(Default)]
 struct Shared {

@@ -1,31 +1,15 @@
-use super::bounded;
+use super::{
+    bounded,
+    thread_of_a_lock::{DEAD, Thread},
+};
 use crate::sync::{
-    Acquired, AtomicU64, Deadline, Mutex, Threads,
+    Acquired, AtomicU64, Deadline, Mutex,
     keep::{Keeper, Seat, Seats},
 };
 use loom::{
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
 };
-
-/// A thread of a model. Threads with numbers from [`DEAD`] on are dead.
-struct Thread(u64);
-
-const DEAD: u64 = 400;
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, owner: u64) -> bool {
-        owner >= DEAD
-    }
-
-    fn seems_dead(&self, owner: u64) -> bool {
-        self.is_dead(owner)
-    }
-}
 
 #[derive(Default)]
 struct Shared {

@@ -10,6 +10,7 @@ mod ready;
 mod ring;
 mod rwlock;
 mod semaphore;
+mod thread_of_a_lock;
 
 /// Explores a model, with at most so many preemptions in each interleaving.
 fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {

@@ -1,4 +1,7 @@
-use super::bounded;
+use super::{
+    bounded,
+    thread_of_a_lock::{DEAD, Thread, Witness},
+};
 use crate::sync::{Acquired, Deadline, LockError, Mutex, Threads, let_them_look};
 use crate::sys::Instant;
 use loom::{
@@ -6,31 +9,12 @@ use loom::{
         Arc,
         atomic::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Relaxed, Release},
         },
     },
     thread,
 };
 use std::time::Duration;
-
-/// A thread of a model. Threads with numbers from [`DEAD`] on are dead.
-struct Thread(u64);
-
-const DEAD: u64 = 400;
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, owner: u64) -> bool {
-        owner >= DEAD
-    }
-
-    fn seems_dead(&self, owner: u64) -> bool {
-        self.is_dead(owner)
-    }
-}
 
 struct Shared {
     lock: Mutex,
@@ -178,25 +162,6 @@ fn two_follow_a_dead_owner() {
 fn one_that_gives_up_follows_a_dead_owner() {
     let threads = Box::leak(Box::new([(8, Deadline::Never, 1), (16, timeout(), 1)]));
     check(2, threads, true);
-}
-
-/// A thread that knows of deaths once they have happened. The second field counts them: the thread [`DEAD`] dies
-/// first, and `DEAD + 8` second.
-struct Witness(u64, Arc<AtomicU64>);
-
-impl Threads for Witness {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, owner: u64) -> bool {
-        // Acquire: when the kernel reports a death, all that the thread wrote is visible.
-        owner >= DEAD && self.1.load(Acquire) > (owner - DEAD) / 8
-    }
-
-    fn seems_dead(&self, owner: u64) -> bool {
-        self.is_dead(owner)
-    }
 }
 
 /// A lock that the thread [`DEAD`] holds, and the number of deaths so far.

@@ -1,40 +1,20 @@
 //! The reader-writer lock, with two slots for readers.
 
-use super::bounded;
+use super::{
+    bounded,
+    thread_of_a_lock::{DEAD, Witness},
+};
 use crate::sync::{Acquired, Deadline, LockError, RwLock, Threads};
 use crate::sys::Instant;
 use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Release},
-        },
+        atomic::{AtomicU64, Ordering::Release},
     },
     thread,
 };
 use std::time::Duration;
-
-/// A thread of a model, and how many threads have died: those whose numbers begin with [`DEAD`].
-struct Thread(u64, Arc<AtomicU64>);
-
-const DEAD: u64 = 400;
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, owner: u64) -> bool {
-        // Acquire: when the kernel reports a death, all that the thread has written is visible.
-        owner >= DEAD && self.1.load(Acquire) > (owner - DEAD) / 8
-    }
-
-    fn seems_dead(&self, owner: u64) -> bool {
-        self.is_dead(owner)
-    }
-}
 
 /// loom reports an access to the data while another thread changes it.
 struct Shared {
@@ -49,8 +29,8 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Shared {
-    fn thread(&self, number: u64) -> Thread {
-        Thread(number, self.dead.clone())
+    fn thread(&self, number: u64) -> Witness {
+        Witness(number, self.dead.clone())
     }
 
     /// Reads the data. Returns whether the lock was acquired.
