@@ -141,6 +141,24 @@ impl RawRing {
         buffer: Buffer,
         deadline: Deadline,
     ) -> Result<usize, Error> {
+        let size = buffer.len();
+        self.look_at_head(
+            end,
+            deadline,
+            (Action::Receive, size),
+            |head, time, peers| head.receive(self.view(), buffer, time, peers),
+        )
+    }
+
+    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks again.
+    /// `len`: the size of the buffer, for an error.
+    fn look_at_head<T>(
+        &self,
+        end: &mut ReceiveEnd,
+        deadline: Deadline,
+        (action, len): (Action, usize),
+        look: impl Fn(&mut Consumer, Deadline, &dyn Fn() -> Peers) -> Result<T, RingError>,
+    ) -> Result<T, Error> {
         let ReceiveEnd {
             head,
             watch,
@@ -150,18 +168,15 @@ impl RawRing {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let view = self.view();
-        let receive = |head: &mut Consumer| {
+        let look = |head: &mut Consumer| {
             let peers = || self.expected_of_senders(watch, *keep_waiting);
-            let received = head.receive(view, buffer, deadline, peers);
-            received.map_err(|refused| {
-                self.explain(refused, deadline, Action::Receive, buffer.len(), watch)
-            })
+            let found = look(head, deadline, &peers);
+            found.map_err(|refused| self.explain(refused, deadline, action, len, watch))
         };
-        let received = receive(head);
-        readiness.unless_blocked(received, |number| {
-            head.enter(view, number);
-            receive(head)
+        let found = look(head);
+        readiness.unless_blocked(found, |number| {
+            head.enter(self.view(), number);
+            look(head)
         })
     }
 
@@ -278,25 +293,8 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
-        let ReceiveEnd {
-            head,
-            watch,
-            readiness,
-            interrupt,
-            keep_waiting,
-            ..
-        } = end;
-        let deadline = deadline.or_at(interrupt);
-        let view = self.view();
-        let peek = |head: &mut Consumer| {
-            let peers = || self.expected_of_senders(watch, *keep_waiting);
-            let found = head.peek(view, deadline, peers);
-            found.map_err(|refused| self.explain(refused, deadline, Action::Peek, 0, watch))
-        };
-        let found = peek(head);
-        readiness.unless_blocked(found, |number| {
-            head.enter(view, number);
-            peek(head)
+        self.look_at_head(end, deadline, (Action::Peek, 0), |head, time, peers| {
+            head.peek(self.view(), time, peers)
         })
     }
 
