@@ -939,7 +939,7 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *pl
 
 // Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 // lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
-// Signals do not end the wait.
+// Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -948,14 +948,15 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *pl
 // and left bytes that may be half changed; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not
 // a failure, and does not change errno and shm_last_error().
 // Errors: ETIMEDOUT it was not the turn of this thread for that long; EAGAIN another thread has it locked for writing,
-// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it locked
-// for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as consistent: create the lock
-// again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler
+// or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE a writer died, and
+// the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is less than
+// -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 
 // Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
-// after two of them. Signals do not end the wait.
+// after two of them. Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -965,9 +966,9 @@ SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 // processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does not change
 // errno and shm_last_error().
 // Errors: ETIMEDOUT other threads had the lock for that long; EAGAIN another thread has it, or is just locking it, and
-// timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE a writer
-// died, and the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is
-// less than -1; EFAULT lock is NULL.
+// timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has
+// it already, for reading or for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as
+// consistent: create the lock again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_write(struct shm_rwlock *lock, int64_t timeout);
 
@@ -998,6 +999,31 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Errors: EPERM this thread does not have the lock; EFAULT lock is NULL.
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
+
+// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
+// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
+// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_rwlock_canceller() was called before.
+//
+// lock: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+int shm_rwlock_set_interruptible(struct shm_rwlock *lock, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
+// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
+// 8 ms, and the handle wakes up every 8 ms while it waits.
+//
+// lock: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_rwlock_canceller(struct shm_rwlock *lock);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //

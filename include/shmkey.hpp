@@ -872,9 +872,11 @@ public:
 /// A robust reader-writer lock around a T, whose bytes are 0 at first: shm_rwlock. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] rwlock
-    : public detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed> {
+    : public detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed, shm_rwlock_set_interruptible,
+                             shm_rwlock_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
-    using base = detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed>;
+    using base = detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
+                                 shm_rwlock_set_interruptible, shm_rwlock_canceller>;
 
     /// The lock, and access to the value while it is held: a const T for a reader. The destructor unlocks, in the
     /// thread that has locked; in another thread it does nothing.
@@ -944,15 +946,15 @@ public:
             return shm_rwlock_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks it for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked for
-    /// writing; ENOTRECOVERABLE the value is lost.
+    /// Locks it for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has
+    /// it locked for writing; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<read_guard> read(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_read(this->get(), time.nanoseconds());
         return locked == -1 ? result<read_guard>(error::last()) : read_guard(this->get(), locked == EOWNERDEAD);
     }
-    /// Locks it for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked;
-    /// ENOTRECOVERABLE the value is lost.
+    /// Locks it for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has
+    /// it locked; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<write_guard> write(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_write(this->get(), time.nanoseconds());

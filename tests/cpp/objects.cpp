@@ -793,6 +793,19 @@ void cancelled()
     std::string text;
     CHECK(ring.recv(text).error().is_interrupt());
     later.join();
+    auto [id, memory] = private_segment(8192);
+    auto lock = TAKE(shmkey::rwlock<pair>::open(shmkey::place::in(id, 0)));
+    {
+        auto writer = TAKE(lock.write());
+        const shmkey::canceller stop_lock = TAKE(lock.canceller());
+        std::thread([&] {
+            stop_lock.cancel();
+            FAILS(lock.read(), ECANCELED);
+            stop_lock.cancel();
+            FAILS(lock.write(), ECANCELED);
+        }).join();
+    }
+    CHECK(lock.set_interruptible(true));
     shmkey::canceller().cancel();
     CHECK(semaphore.set_interruptible(true) && ring.set_keep_waiting(true));
     CHECK(semaphore.remove() && ring.remove());
