@@ -834,17 +834,18 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
 // Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
-// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
-// the thread HAS the mutex. Signals do not end the wait.
+// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT, EAGAIN, EINTR and
+// ECANCELED, the thread HAS the mutex. Signals do not end the wait, unless shm_condvar_set_interruptible() allows it.
 //
 // condvar: a handle that is open.
 // mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
-// notification; the wait for the mutex after that has no limit.
+// notification; the wait for the mutex after that has no limit, and neither a signal nor a cancellation ends it.
 //
 // Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
 // for shm_mutex_lock(); or -1.
-// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
 // The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
 // bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
 // -1; EFAULT condvar or mutex is NULL.
@@ -868,6 +869,31 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Errors: EFAULT condvar is NULL.
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
+
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
+// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
+// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_condvar_canceller() was called before.
+//
+// condvar: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_set_interruptible(struct shm_condvar *condvar, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
+// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
+// wakes up every 8 ms while it waits.
+//
+// condvar: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_condvar_canceller(struct shm_condvar *condvar);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //

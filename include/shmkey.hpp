@@ -844,9 +844,10 @@ public:
 
 /// A condition variable, with which a thread waits until another one has changed what a mutex protects: shm_condvar.
 class [[nodiscard]] condvar
-    : public detail::object<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed> {
+    : public detail::waiting<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed,
+                             shm_condvar_set_interruptible, shm_condvar_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
     /// Opens the condition variable, or creates it.
     static result<condvar> open(const place &where, creation how = create{}) noexcept
     {
@@ -856,8 +857,8 @@ public:
     }
     /// Unlocks the mutex, waits for a notification, and locks the mutex again. It may end without a notification: call
     /// it in a loop. Then owner_died() of the guard says whether the last owner died. Errors: ETIMEDOUT, EAGAIN no
-    /// notification came, and the guard has the lock; EPERM another thread has locked the mutex; ENOTRECOVERABLE the
-    /// value is lost, and the guard is empty; EFAULT it was unlocked.
+    /// notification came, and EINTR, ECANCELED the wait was ended: the guard has the lock; EPERM another thread has locked
+    /// the mutex; ENOTRECOVERABLE the value is lost, and the guard is empty; EFAULT it was unlocked.
     /// @param locked a mutex<T>::guard.
     template <class Guard> result<void> wait(Guard &locked, timeout time = forever) noexcept
     {

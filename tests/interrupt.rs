@@ -2,7 +2,10 @@
 
 mod support;
 
-use shmkey::{Broadcast, Canceller, Error, ErrorKind, Latest, Mutex, Ring, RwLock, Semaphore};
+use shmkey::{
+    Broadcast, Canceller, Condvar, Error, ErrorKind, Latest, Mutex, MutexGuard, Ring, RwLock,
+    Semaphore,
+};
 use std::{
     fs,
     sync::{
@@ -70,6 +73,7 @@ impl Waiting {
             reader,
             writer,
             writer_after_readers,
+            condvar,
             latest,
             receiver,
             sender,
@@ -194,6 +198,54 @@ fn writer_after_readers(test: &Environment, by: By) -> Waiting {
             let lock = RwLock::open(&*name, 0_u64).unwrap();
             let _guard = lock.read().unwrap();
             wait();
+        }),
+    }
+}
+
+/// Waits for an item, which a mutex protects, and takes it.
+fn condvar(test: &Environment, by: By) -> Waiting {
+    let names = [test.named("items"), test.named("added")];
+    let open = move || {
+        let [items, added] = &names;
+        let items = Mutex::open(items.as_str(), 0_u64).unwrap();
+        (items, Condvar::open(added.as_str()).unwrap())
+    };
+    let ((items, added), (other_items, notifier)) = (open(), open());
+    // The error of a wait in vain, which a condition variable does not have.
+    let never = Semaphore::open(test.named("never").as_str(), 0).unwrap();
+    Waiting {
+        what: "condition variable",
+        blocks_again: true,
+        canceller: ended_by!(by, added),
+        wait: Box::new(move |timeout| {
+            let guard = items.lock().unwrap();
+            let none = |items: &mut MutexGuard<u64>| items.get() == 0;
+            let waited = match timeout {
+                None => added.wait_while(guard, none).map(|guard| (guard, false)),
+                Some(timeout) => added
+                    .wait_timeout_while(guard, timeout, none)
+                    .map(|(guard, result)| (guard, result.timed_out())),
+            };
+            match waited {
+                Ok((mut guard, false)) => {
+                    guard.update(|items| *items -= 1);
+                    Ok(())
+                }
+                Ok(_) => never.wait_timeout(timeout.unwrap().min(SOON)),
+                Err(failed) => {
+                    assert!(failed.to_string().contains("wait: E"), "{failed}");
+                    thread::scope(|scope| {
+                        let other =
+                            scope.spawn(|| drop(fails(items.try_lock(), ErrorKind::WouldBlock)));
+                        other.join().unwrap();
+                    });
+                    Err(failed.into())
+                }
+            }
+        }),
+        happen: Box::new(move || {
+            other_items.lock().unwrap().update(|items| *items += 1);
+            notifier.notify_one();
         }),
     }
 }

@@ -1729,6 +1729,41 @@ static void interrupted_locks(void)
     WORKS(shm_detach(memory));
 }
 
+/* The thread has the mutex after a wait that was ended. */
+static void interrupted_condition_variable(void)
+{
+    struct changes of;
+    char *memory;
+    int id = private_segment(16384, &memory), waited;
+    pid_t child;
+
+    OPENS(of.mutex, shm_mutex_open_at(AT(id, 0), 8, NULL, MAKE));
+    OPENS(of.changed, shm_condvar_open_at(AT(id, 4096), MAKE));
+    WORKS(shm_mutex_lock(of.mutex, 0));
+    IS_INTERRUPTED(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), shm_condvar_set_interruptible(of.changed, 1));
+    GIVES(shm_condvar_set_interruptible(of.changed, 0), 0);
+    CANCELS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), shm_condvar_canceller(of.changed));
+    /* If an owner has died, that is the result, and the cancellation is kept. */
+    child = fork();
+    if (child == 0) {
+        lock_and_die(of.mutex);
+        _exit(wrong);
+    }
+    do {
+        alarm_soon(on_alarm, 0);
+        waited = shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER);
+    } while (waited == -1 && errno == ECANCELED);
+    GIVES(waited, EOWNERDEAD);
+    GIVES(waitpid(child, NULL, 0), child);
+    WORKS(shm_mutex_consistent(of.mutex));
+    FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_NO_WAIT), EAGAIN);
+    FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), ECANCELED);
+    WORKS(shm_mutex_unlock(of.mutex));
+    QUIET(shm_condvar_close(of.changed));
+    QUIET(shm_mutex_close(of.mutex));
+    WORKS(shm_detach(memory));
+}
+
 /* A receiver that goes on waiting does not notice that the senders have ended. */
 static void kept_waiting(void)
 {
@@ -1780,6 +1815,7 @@ int main(int count, char **arguments)
     slow_paths();
     interrupted();
     interrupted_locks();
+    interrupted_condition_variable();
     kept_waiting();
     permissions();
     read_only_values();

@@ -806,6 +806,18 @@ void cancelled()
         }).join();
     }
     CHECK(lock.set_interruptible(true));
+    auto count = TAKE(shmkey::mutex<int>::open(shmkey::place::in(id, 6144)));
+    auto changed = TAKE(shmkey::condvar::open(shmkey::place::in(id, 7168 - 64)));
+    {
+        auto guard = TAKE(count.lock());
+        const shmkey::canceller stop_waiting = TAKE(changed.canceller());
+        std::thread another([stop_waiting] { stop_waiting.cancel(); });
+        FAILS(changed.wait(guard), ECANCELED);
+        another.join();
+        *guard = 3;
+        CHECK(guard.unlock());
+    }
+    CHECK(changed.set_interruptible(true));
     shmkey::canceller().cancel();
     CHECK(semaphore.set_interruptible(true) && ring.set_keep_waiting(true));
     CHECK(semaphore.remove() && ring.remove());
