@@ -53,6 +53,10 @@ macro_rules! interrupt_methods {
 /// later one; a loop that always finds something to do must check a flag of its own, too. If several threads wait with
 /// one handle and all are to end, each of them passes the cancellation on: it calls `cancel` before it ends.
 ///
+/// *Descriptors*: a cancellation makes the descriptor of the handle readable (see [`Receiver::fd`](crate::Receiver::fd)). Then
+/// the next try that would block fails with [`Cancelled`](crate::ErrorKind::Cancelled) instead. Of a handle without a
+/// descriptor, a try is not cancelled. [`wait_any`](crate::wait_any) is a wait of each of its objects.
+///
 /// *Time*: a wait that began before the first call of `canceller` can take 250 ms to end, and later ones end at once.
 /// Before Linux 5.16, or under a seccomp filter that forbids `futex_waitv(2)`, they end within 8 ms, and a handle with
 /// a canceller wakes up every 8 ms while it waits.
@@ -69,7 +73,8 @@ impl Canceller {
         Canceller(Arc::clone(interrupt))
     }
 
-    /// Ends the waits of the handle that are under way, or the next one. Makes one system call.
+    /// Ends the waits of the handle that are under way, or the next one. Makes one system call, and another one if the handle
+    /// has a descriptor.
     pub fn cancel(&self) {
         self.0.cancel();
     }

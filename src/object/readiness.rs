@@ -3,11 +3,13 @@
 //! A handle makes its descriptor when the caller first asks for it. From then on, a try that would block makes the
 //! descriptor unreadable, enters its number in the object, and tries once more. So the descriptor is readable unless
 //! the last try has found nothing and no process has changed the object since. [`sys::Inbox`] makes it readable
-//! at intervals as well: for deaths, and for changes by processes that cannot reach it.
+//! at intervals as well: for deaths, and for changes by processes that cannot reach it. A cancellation of the handle makes it
+//! readable, and then a try that would block fails by it.
 
 use crate::{
     Error, ErrorKind,
     holder::Holder,
+    sync::Interrupt,
     sys::{Errno, Inbox},
 };
 use core::{
@@ -18,16 +20,18 @@ use core::{
     },
     time::Duration,
 };
-use std::os::fd::BorrowedFd;
+use std::{os::fd::BorrowedFd, sync::Arc};
 
 /// How long a descriptor stays unreadable at most.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The descriptor of a handle, if the caller has asked for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
     /// NULL, or from a box. A child made by `fork` that asks for the descriptor puts its own in place of its parent's.
     own: AtomicPtr<Own>,
+    /// What ends the waits of the handle.
+    interrupt: Arc<Interrupt>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,14 @@ struct Own {
 }
 
 impl Readiness {
+    /// Returns one without a descriptor. `interrupt` ends the waits of the handle.
+    pub fn new(interrupt: &Arc<Interrupt>) -> Readiness {
+        Readiness {
+            own: AtomicPtr::default(),
+            interrupt: Arc::clone(interrupt),
+        }
+    }
+
     /// Returns whether a process has asked for the descriptor: this one, or that from which it was forked.
     #[inline(always)]
     pub fn is_used(&self) -> bool {
@@ -87,7 +99,9 @@ impl Readiness {
             }
         };
         // SAFETY: both are from a box, as in `own`.
-        Ok(unsafe { &*own })
+        let own = unsafe { &*own };
+        self.interrupt.set_descriptor(own.inbox.number());
+        Ok(own)
     }
 
     /// Returns the result of a try, unless it would block and this process has asked for the descriptor. Then makes the
@@ -118,11 +132,13 @@ impl Readiness {
         inbox.drain();
         let tried = enter_and_retry(inbox.number());
         let is_blocked = matches!(&tried, Err(error) if error.kind() == ErrorKind::WouldBlock);
-        if !is_blocked {
-            // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
-            inbox.make_readable();
+        // A cancellation since the inbox was drained has made it readable again.
+        if is_blocked && !self.interrupt.take() {
+            return tried;
         }
-        tried
+        // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
+        inbox.make_readable();
+        tried.map_err(Error::cancelled_if_blocked)
     }
 
     /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns

@@ -1,20 +1,26 @@
 //! Waiting for one of several objects.
 //!
 //! A thread announces its sleep at each object, as it does when it waits for one; looks at all of them once more; and
-//! sleeps on all their words at once (`futex_waitv(2)`). Where the kernel cannot do that, it polls their descriptors.
+//! sleeps on all their words at once (`futex_waitv(2)`), and on those of the handles' cancellations. Where the kernel cannot
+//! do that, or the words are too many, it polls their descriptors.
 
 use crate::{
     Error, ErrorKind, Latest, Plain, Receiver, Semaphore, Subscriber, TypedReceiver,
+    error::Action,
     object::{
+        Object,
         broadcast::{RawBroadcast, SubscribeEnd},
         latest::{Newer, RawLatest},
         ring::{RawRing, ReceiveEnd},
     },
-    sync::{self, Deadline, Sleep, wait},
+    sync::{self, Deadline, Ended, Interrupt, Sleep, wait},
     sys::{self, waitv::Word},
 };
 use core::{cell::Cell, time::Duration};
-use std::os::fd::{AsRawFd, RawFd};
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+};
 
 /// The largest number of objects.
 pub(crate) const MOST: usize = sys::waitv::MAX;
@@ -128,6 +134,24 @@ impl At<'_> {
         }
     }
 
+    fn object(&self) -> &Object {
+        match self {
+            At::Ring(raw, _) => raw.object(),
+            At::Semaphore(semaphore) => semaphore.object(),
+            At::Latest(raw, _) => raw.object(),
+            At::Broadcast(raw, _) => raw.object(),
+        }
+    }
+
+    /// Returns what ends the waits of the handle.
+    fn interrupt(&self) -> &Arc<Interrupt> {
+        match self {
+            At::Ring(_, end) => end.interrupt(),
+            At::Semaphore(_) | At::Latest(..) => self.object().interrupt(),
+            At::Broadcast(_, end) => end.interrupt(),
+        }
+    }
+
     fn descriptor(&self) -> Result<RawFd, Error> {
         let descriptor = match self {
             At::Ring(raw, end) => raw.descriptor(end),
@@ -184,10 +208,15 @@ impl At<'_> {
 /// where a seccomp filter forbids `futex_waitv(2)`, the thread polls the objects' descriptors, which it makes for that
 /// (three for each object, see [`Receiver::fd`]).
 ///
+/// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the object. A
+/// signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed
+/// without `SA_RESTART`.
+///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)
 /// (`EAGAIN`), if no object had anything in time; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for
-/// no object or more than 128; [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver, and
+/// no object or more than 128; [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled)
+/// (`ECANCELED`) if a signal handler or a [`Canceller`](crate::Canceller) has ended the wait; [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver, and
 /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) for a subscriber, of the parent in a child made by `fork`; those of
 /// [`Receiver::fd`] where descriptors are needed.
 pub fn wait_any(
@@ -225,6 +254,13 @@ pub(crate) fn wait_at_any(
     for object in objects.iter().flatten() {
         object.expect_ours()?;
     }
+    // One handle that a signal handler may interrupt is enough.
+    let mut interrupts = objects.iter().flatten().map(At::interrupt);
+    let by_signals = interrupts.find(|interrupt| interrupt.by_signals()).cloned();
+    let deadline = match &by_signals {
+        Some(interrupt) => deadline.or_at(interrupt),
+        None => deadline,
+    };
     let first = NEXT.get() % objects.len().max(1);
     let found = find(objects, first, At::is_ready);
     let found = match found {
@@ -247,11 +283,25 @@ pub(crate) fn wait_at_any(
 
 #[cold]
 fn late(deadline: Deadline) -> Error {
-    let (kind, errno) = match deadline {
-        Deadline::Now => (ErrorKind::WouldBlock, libc::EAGAIN),
-        _ => (ErrorKind::TimedOut, libc::ETIMEDOUT),
+    let (kind, errno) = match deadline.why_ended() {
+        Ended::AtOnce => (ErrorKind::WouldBlock, libc::EAGAIN),
+        Ended::TimedOut => (ErrorKind::TimedOut, libc::ETIMEDOUT),
+        Ended::Interrupted => (ErrorKind::Interrupted, libc::EINTR),
+        Ended::Cancelled => (ErrorKind::Cancelled, libc::ECANCELED),
     };
     Error::new(kind, errno, "wait for several objects")
+}
+
+/// Fails if one of the handles is cancelled, which ends that cancellation.
+fn expect_not_cancelled(objects: &[Option<At<'_>>]) -> Result<(), Error> {
+    let mut objects = objects.iter().flatten();
+    let Some(cancelled) = objects.find(|at| at.interrupt().is_cancelled()) else {
+        return Ok(());
+    };
+    // If it is over already, another wait of this handle has ended by it, too.
+    cancelled.interrupt().take();
+    let error = cancelled.object().error(ErrorKind::Cancelled);
+    Err(error.during(Action::Wait))
 }
 
 /// Returns the first object, from one on and round the end, of which `is_so` is true.
@@ -272,7 +322,8 @@ fn stay_awake(objects: &mut [Option<At<'_>>], first: usize) -> Option<usize> {
     wait::stay_awake(peer, || find(objects, first, At::is_ready))
 }
 
-/// Sleeps until an object has something. Returns its index; `None` if the deadline has passed.
+/// Sleeps until an object has something. Returns its index; `None` if the deadline has passed, or a signal handler has ended
+/// the wait.
 fn sleep(
     objects: &mut [Option<At<'_>>],
     first: usize,
@@ -288,6 +339,7 @@ fn sleep(
         for (index, object) in objects.iter_mut().flatten().enumerate() {
             (words[index], positions[index]) = object.announce();
         }
+        let count = add_cancellations(objects, &mut words);
         if !sync::heavy_barrier() {
             sleep.stay_light();
         }
@@ -295,17 +347,31 @@ fn sleep(
         let mut slept = Some(true);
         let moved = |(object, position): (&At<'_>, &u64)| object.position() != *position;
         if found.is_none() && !objects.iter().flatten().zip(&positions).any(moved) {
-            slept = sleep.on_any(&words[..objects.len()]);
+            slept = count.and_then(|count| sleep.on_any(&words[..count]));
             found = find(objects, first, At::is_ready);
         }
         objects.iter().flatten().for_each(At::withdraw);
+        if found.is_some() {
+            return Ok(found);
+        }
+        expect_not_cancelled(objects)?;
         match slept {
-            _ if found.is_some() => return Ok(found),
             Some(true) => {}
             Some(false) => return Ok(None),
             None => return poll(objects, first, &mut sleep),
         }
     }
+}
+
+/// Adds the words of cancellations to those of the objects. Returns how many words there are; `None` if they are too many.
+fn add_cancellations(objects: &[Option<At<'_>>], words: &mut [Word; MOST]) -> Option<usize> {
+    let mut count = objects.len();
+    let handles = objects.iter().flatten();
+    for cancelled in handles.filter_map(|at| at.interrupt().word()) {
+        *words.get_mut(count)? = Word::own(cancelled, 0);
+        count += 1;
+    }
+    Some(count)
 }
 
 /// Does the same by the objects' descriptors.
@@ -324,9 +390,12 @@ fn poll(
         if let Some(found) = find(objects, first, At::rearm) {
             return Ok(Some(found));
         }
-        let Some(slice) = sleep.slice() else {
-            return Ok(None);
-        };
-        sys::poll(&descriptors[..count], slice);
+        // A cancellation after this has made a descriptor readable.
+        expect_not_cancelled(objects)?;
+        let slept = sleep.for_slice(|_, time| Some(sys::poll(&descriptors[..count], time)));
+        if slept == Some(false) {
+            // The deadline has passed, or a signal handler has run.
+            return Ok(find(objects, first, At::is_ready));
+        }
     }
 }

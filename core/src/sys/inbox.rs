@@ -197,9 +197,9 @@ impl Inbox {
     }
 }
 
-/// Waits until a descriptor is readable, at most for a time, and sometimes returns earlier. At most
-/// [`MAX`](super::waitv::MAX) of them.
-pub fn poll(descriptors: &[c_int], time: Duration) {
+/// Waits until a descriptor is readable, at most for a time, and sometimes returns earlier. Returns whether a signal handler
+/// has ended the wait. At most [`MAX`](super::waitv::MAX) descriptors.
+pub fn poll(descriptors: &[c_int], time: Duration) -> bool {
     let none = libc::pollfd {
         fd: -1,
         events: libc::POLLIN,
@@ -214,7 +214,7 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the kernel reads and writes as many elements as there are, and the time.
-    unsafe {
+    let polled = check(unsafe {
         libc::syscall(
             libc::SYS_ppoll,
             polled.as_mut_ptr(),
@@ -223,7 +223,8 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
             ptr::null::<libc::sigset_t>(),
             size_of::<u64>(),
         )
-    };
+    });
+    polled == Err(Errno(libc::EINTR))
 }
 
 /// Makes a socket that is bound to the address of a number that no other has.

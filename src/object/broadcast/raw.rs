@@ -592,14 +592,15 @@ impl RawBroadcast {
             let is_writable = self.object.is_writable();
             (end, is_writable.then(|| self.take_claim()).transpose()?)
         };
+        let interrupt = interrupt.cloned().unwrap_or_default();
         Ok(SubscribeEnd {
             end,
             role,
             copy: Vec::new(),
             checked: Checked::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            readiness: Readiness::new(&interrupt),
+            interrupt,
             keep_waiting: false,
-            readiness: Readiness::default(),
         })
     }
 
@@ -823,7 +824,12 @@ impl RawBroadcast {
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There are no more messages, or the next does not fit. The next call returns any other error.
-                Err(_) => break,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Cancelled {
+                        end.interrupt.keep();
+                    }
+                    break;
+                }
             }
         }
         Ok(received)

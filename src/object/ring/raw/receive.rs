@@ -68,14 +68,15 @@ impl RawRing {
         })?;
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
+        let interrupt = interrupt.cloned().unwrap_or_default();
         Ok(ReceiveEnd {
             head: Consumer::find(self.view()),
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            readiness: Readiness::new(&interrupt),
+            interrupt,
             keep_waiting: false,
-            readiness: Readiness::default(),
         })
     }
 
@@ -253,7 +254,12 @@ impl RawRing {
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There are no more, or no more that fit. The next call returns any other error.
-                Err(_) => break,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Cancelled {
+                        end.interrupt.keep();
+                    }
+                    break;
+                }
             }
         }
         Ok(received)
