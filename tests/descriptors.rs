@@ -3,8 +3,8 @@
 mod support;
 
 use shmkey::{
-    Broadcast, Canceller, Error, ErrorKind, Latest, Place, Publisher, Ring, Semaphore, Sender,
-    Subscriber,
+    Broadcast, Canceller, Error, ErrorKind, Key, Latest, Place, Publisher, Ring, Segment,
+    Semaphore, Sender, Subscriber,
 };
 use std::{
     cell::RefCell,
@@ -785,19 +785,51 @@ fn an_idle_descriptor_wakes_its_waiter_at_most_four_times_a_second() {
     assert!((1..=8).contains(&wakeups), "{wakeups}");
 }
 
-#[test]
-fn a_table_of_arbitrary_numbers_is_cleared_by_a_post() {
-    let test = Environment::new();
-    let semaphore = Semaphore::open(test.name(), 0).unwrap();
-    let memory = semaphore.segment().attach().unwrap();
+/// The other kinds have the table elsewhere: where the number of this descriptor appears, which is in the address of its
+/// socket.
+fn arbitrary_numbers_are_cleared<P: Pair>(name: &str, pair: &P) {
+    const SIZE: usize = 192;
+    let segment = Segment::open(Key::from_name(name).unwrap()).unwrap();
+    let memory = segment.attach().unwrap();
+    let words = || memory.get::<[u32; 256]>(0).unwrap();
+    let fd = pair.fd();
+    pair.take_all();
+    pair.add();
+    pair.take();
+    let before = words();
+    pair.take_all();
+    let after = words();
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let is_number = |&at: &usize| {
+        let address = format!("@shmkey-wake-{:08x}", after[at]);
+        before[at] != after[at] && sockets.contains(&address)
+    };
+    let at = (0..after.len()).find(is_number).expect("a number");
+    let table = 4 * (at - after[at] as usize % 48);
     for byte in [1, 0x7f, 0xff] {
-        memory.write_at(520, &[byte; 192]).unwrap();
-        // A descriptor waits.
-        memory.write_at(516, &[byte; 4]).unwrap();
-        semaphore.post().unwrap();
-        assert!(table(&semaphore).iter().all(|&byte| byte == 0));
+        assert!(
+            becomes_unreadable(fd, is_readable, || pair.take()),
+            "{name}"
+        );
+        memory.write_at(table, &[byte; SIZE]).unwrap();
+        pair.add();
+        let numbers = memory.get::<[u8; SIZE]>(table).unwrap();
+        assert!(numbers.iter().all(|&byte| byte == 0), "{name}: {numbers:?}");
+        assert!(pair.take(), "{name}");
     }
-    assert_eq!(semaphore.value(), 3);
+}
+
+#[test]
+fn arbitrary_numbers_are_cleared_by_a_change_of_every_kind() {
+    let test = Environment::with_names(&["ring", "semaphore", "latest", "broadcast"]);
+    let name = test.named("ring");
+    arbitrary_numbers_are_cleared(&name, &ring(&name));
+    let name = test.named("semaphore");
+    arbitrary_numbers_are_cleared(&name, &Semaphore::open(&name, 0).unwrap());
+    let name = test.named("latest");
+    arbitrary_numbers_are_cleared(&name, &latest(&name));
+    let name = test.named("broadcast");
+    arbitrary_numbers_are_cleared(&name, &news(&name));
 }
 
 /// Those for which the table has no room become readable by their timers.
