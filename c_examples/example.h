@@ -65,8 +65,8 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* No signal ends a wait of the library's objects. So these programs wait for so long at a time, and check in between whether a
-   stop signal has come. */
+/* A signal ends a wait of the library's objects only if the handle allows it, as in collector.c. These programs hold signals back,
+   wait for so long at a time, and check in between whether a stop signal has come. */
 #define SLICE SHMKEY_MILLISECONDS(200)
 
 /* Whether to wait again after a wait that has failed: only its slice is over, and no signal has come. Otherwise errno is that of

@@ -86,8 +86,8 @@ impl StopSignals {
         }
     }
 
-    /// No signal ends a wait of the library's objects. So this waits for a short time at a time, and
-    /// looks in between whether one has come: then there is `None`.
+    /// The signals end no wait. So this waits for a short time at a time, and looks in between whether one has come:
+    /// then there is `None`. `collector.rs` has another way.
     pub fn unless<T>(
         &self,
         mut wait: impl FnMut(Duration) -> Result<T, Error>,

@@ -2,8 +2,12 @@
 
 mod support;
 
-use shmkey::{Ring, Segment};
-use std::{path::Path, process::Command};
+use shmkey::{Place, Ring, Segment};
+use std::{
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+};
 use support::{Environment, Form, Process, Programs};
 
 /// The segments that no process has attached, whose creator is dead and that have no key.
@@ -33,6 +37,43 @@ const PROGRAMS: [&str; 15] = [
     "jobs",
     "worker",
 ];
+
+/// The signal comes while it waits.
+#[test]
+fn the_collector_ends_by_ctrl_c_and_removes_its_ring() {
+    let programs = Programs::new().expect("the programs can be built");
+    for form in [Form::CSo, Form::Rust] {
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            let test = Environment::new();
+            let mut command = programs.command("collector", form).unwrap();
+            let mut collector = command
+                .arg(test.name())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let place = || Place::named(test.name()).create(false);
+            let open = || Ring::options().many_senders(true).open(place(), 4096);
+            let ring = loop {
+                if let Ok(ring) = open() {
+                    break ring;
+                }
+            };
+            ring.sender().unwrap().send(b"one").unwrap();
+            let mut line = [0; 4];
+            let stdout = collector.stdout.as_mut().unwrap();
+            stdout.read_exact(&mut line).unwrap();
+            assert_eq!(&line, b"one\n");
+            // SAFETY: sends a signal to a process that this test has started.
+            unsafe { libc::kill(collector.id() as i32, signal) };
+            let ended = collector.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}: {ended:?}", form.name());
+            assert_eq!(ended.stdout, b"The collector has ended.\n");
+            assert_eq!(ended.stderr, b"");
+            assert_eq!(open().unwrap_err().errno(), libc::ENOENT);
+        }
+    }
+}
 
 #[test]
 fn a_program_that_gets_a_signal_leaves_nothing_behind() {

@@ -114,7 +114,7 @@ const ALONE: [&str; 2] = ["shared_memory", "parent_child"];
 
 /// All programs. Those on raw segments exist in plain System V C, too, as the programs in
 /// `sysv/`.
-const PROGRAMS: [&str; 26] = [
+const PROGRAMS: [&str; 27] = [
     ALONE[0],
     ALONE[1],
     "raw/writer",
@@ -139,6 +139,7 @@ const PROGRAMS: [&str; 26] = [
     "news_reader",
     "jobs",
     "worker",
+    "collector",
     "event_loop",
     "race",
 ];
