@@ -84,7 +84,7 @@
 //! - *Fork*: a child inherits what its parent has attached, and the kernel counts that as another attachment. It has
 //!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
 //! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
-//!   handler must not use objects.
+//!   handler must not use objects, but it may end a wait by a [`Canceller`].
 //! - *Panics*: the library does not panic, on any input; tokio does if its runtime lacks what `tokio::Async` needs. *Output*: it writes none.
 //! - *Systems*: Linux on 64-bit processors.
 

@@ -70,7 +70,8 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// must publish three more values of up to 256 bytes each, or one larger value.
 ///
 /// *Threads*: several threads may use one at the same time; one thread at a time uses a [`Publisher`]. *Fork*: a
-/// child can read its parent's, and does not have its role. *Signals*: no method is safe in a signal handler.
+/// child can read its parent's, and does not have its role. *Signals*: no method is safe in a signal handler; see
+/// [`set_interruptible`](Latest::set_interruptible).
 ///
 /// *Memory:* 1024 bytes, plus four times the size of the value if it has up to 256 bytes, else twice (each
 /// rounded up to a multiple of 64), because the last complete value stays while the next is written.
@@ -419,7 +420,8 @@ impl<T: Plain> Latest<T> {
     /// waiting.
     ///
     /// # Errors
-    /// Those of [`read`](Latest::read).
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait; those of [`read`](Latest::read).
     pub fn wait_newer(&self, seen: &mut u64) -> Result<T, Error> {
         self.wait_newer_until(seen, Deadline::Never)
     }
@@ -430,7 +432,7 @@ impl<T: Plain> Latest<T> {
     /// # Errors
     /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), if there is none in time; those of
-    /// [`read`](Latest::read).
+    /// [`wait_newer`](Latest::wait_newer).
     pub fn wait_newer_timeout(&self, seen: &mut u64, timeout: Duration) -> Result<T, Error> {
         self.wait_newer_until(seen, Deadline::after(Some(timeout)))
     }

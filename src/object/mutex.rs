@@ -86,7 +86,8 @@ use std::time::Duration;
 ///
 /// *Threads*: several threads may use one at the same time; a guard stays in its thread. *Fork*: a child can use
 /// its parent's mutex; a lock that the parent holds is the parent's, and dropping the child's copy of the guard
-/// does nothing. *Signals*: no method is safe in a signal handler.
+/// does nothing. *Signals*: no method is safe in a signal handler; see
+/// [`set_interruptible`](Mutex::set_interruptible).
 ///
 /// *Memory:* 1024 bytes and the value.
 #[derive(Debug)]
@@ -253,6 +254,8 @@ impl<T: Plain> Mutex<T> {
     /// Locks the mutex; waits while another thread has it.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]

@@ -61,7 +61,7 @@ const VALUE: usize = size_of::<sync::RwLock>();
 /// *Removal, namespaces, fork and exec*: as for a [`Mutex`](crate::Mutex).
 ///
 /// *Threads*: several threads may use one at the same time; a guard stays in its thread. *Signals*: no method is
-/// safe in a signal handler.
+/// safe in a signal handler; see [`set_interruptible`](RwLock::set_interruptible).
 ///
 /// *Memory:* 5184 bytes and the value.
 #[derive(Debug)]
@@ -253,6 +253,8 @@ impl<T: Plain> RwLock<T> {
     /// Locks it for reading; waits while another thread has it locked for writing, or waits to.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it locked for writing;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]
@@ -298,6 +300,8 @@ impl<T: Plain> RwLock<T> {
     /// Locks it for writing; waits while other threads have it.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already, for reading or for writing;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]

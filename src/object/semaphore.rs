@@ -42,7 +42,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 /// the semaphore and opens it anew.
 ///
 /// *Threads*: several threads may use one at the same time. *Fork*: a child can use its parent's. *Signals*: no
-/// method is safe in a signal handler.
+/// method is safe in a signal handler; see [`set_interruptible`](Semaphore::set_interruptible).
 ///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ impl Semaphore {
     /// Lowers the count by one; waits while it is 0.
     ///
     /// # Errors
-    /// None in this version. Later versions may return errors.
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing.
     #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)
@@ -118,7 +119,8 @@ impl Semaphore {
     /// [`try_wait`](Semaphore::try_wait).
     ///
     /// # Errors
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) (`ETIMEDOUT`) if it is 0 for this time.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) (`ETIMEDOUT`) if it is 0 for this time, and those of
+    /// [`wait`](Semaphore::wait).
     #[inline]
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.wait_until(Deadline::after(Some(timeout)))

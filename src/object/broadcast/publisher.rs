@@ -49,6 +49,8 @@ impl BroadcastPublisher {
     /// Publishes a message; in a lossless broadcast, waits until there is room for it.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the message is longer than the capacity;
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, or if another process has taken the role over;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.

@@ -82,6 +82,8 @@ impl Subscriber {
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next one;
     /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
     /// there is no message, and the publisher has released its role or died;

@@ -86,7 +86,8 @@ use std::sync::Arc;
 /// *Threads*: several threads may use a `Ring`; one thread at a time uses a `Sender` or a `Receiver`. *Fork*: a
 /// child has none of its parent's roles. *Exec*: release a role before it. The new program cannot use the role,
 /// but keeps other processes from taking it, unless the process had a token of life, which ends with `exec`
-/// (see *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal handler.
+/// (see *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal
+/// handler; see [`Receiver::set_interruptible`].
 ///
 /// *Room.* A message takes its length and a header of 8 bytes (16 bytes if it is longer than 16 KiB), rounded up
 /// to a multiple of 64. All messages that are not released take together at most the capacity and 16 bytes,

@@ -59,6 +59,8 @@ impl Receiver {
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays;
     /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
     /// there is no message, and the senders have released their roles or one of them has died;
@@ -312,7 +314,8 @@ impl Receiver {
     /// receiver's cannot reach it: what a sender there sends is noticed within 250 ms. If more than 48 descriptors wait
     /// for one object at a time, those that came last are late as well.
     ///
-    /// *Fork*: the descriptor of the parent belongs to the parent. *Exec* closes it.
+    /// *Cancellations* of the handle make it readable: see [`Canceller`](crate::Canceller). *Fork*: the descriptor of the
+    /// parent belongs to the parent. *Exec* closes it.
     ///
     /// # Errors
     /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if three descriptors more are too many, `ENOMEM`, or

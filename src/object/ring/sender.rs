@@ -48,6 +48,8 @@ impl Sender {
     /// Sends a message; waits until there is room for it.
     ///
     /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the message is longer than the capacity;
     /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if there
     /// is no room, and the receiver has released its role or died;
