@@ -41,7 +41,7 @@ use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 const USAGE: &str = "\
 usage: shmkey-bench [calls]              the functions beside bare calls
        shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore beside their peers
-       shmkey-bench locks [OPTIONS]      Mutex and Semaphore: hand-over, waiting, and failed tries
+       shmkey-bench locks [OPTIONS]      Mutex, Semaphore, RwLock, Condvar: hand-over, waiting, and failed tries
        shmkey-bench list                 the list of 4,000 segments beside lsipc's and ipcs' (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
        shmkey-bench placement            how near the two CPUs are, once a second
