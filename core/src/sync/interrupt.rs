@@ -1,6 +1,6 @@
 //! Ends a wait before its event: because a signal handler has run, or because the wait is cancelled.
 //!
-//! An [`Interrupt`] belongs to a handle, in this process' own memory. A wait has it in its deadline, and asks it
+//! An [`Interrupt`] belongs to a handle, in this process's own memory. A wait has it in its deadline, and asks it
 //! wherever it asks whether the deadline has passed. So an interrupted wait leaves the object as one that has timed out.
 //!
 //! *Cancelling.* The canceller stores 1 in a word and wakes its sleepers; the kernel compares that word as well as the

@@ -235,7 +235,7 @@ mod tests {
             std::thread::yield_now();
         }
         let found = attached_in(child, id);
-        // SAFETY: the child is this process' own, and nothing uses the memory.
+        // SAFETY: the child is this process's own, and nothing uses the memory.
         unsafe {
             libc::kill(child, libc::SIGKILL);
             libc::waitpid(child, core::ptr::null_mut(), 0);

@@ -117,7 +117,7 @@ impl RawRing {
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
             let error = Error::invalid(
                 "open",
-                "the capacity of a ring is 64 bytes to 32 TiB, or 0 for one that exists",
+                "the capacity of a ring is at least 64 bytes and less than 16 TiB, or 0 for one that exists",
             );
             return Err(error.opening(Kind::Ring, place.site.name()));
         };

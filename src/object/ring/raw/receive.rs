@@ -14,7 +14,7 @@ use crate::{
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 use std::{os::fd::BorrowedFd, sync::Arc};
 
-/// What the receiving end has in this process' own memory.
+/// What the receiving end has in this process's own memory.
 pub(crate) struct ReceiveEnd {
     head: Consumer,
     role: Role,

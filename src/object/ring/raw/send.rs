@@ -11,7 +11,7 @@ use crate::{
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 use std::sync::Arc;
 
-/// What the sending end has in this process' own memory.
+/// What the sending end has in this process's own memory.
 pub(crate) struct SendEnd {
     tail: Producer,
     role: Role,
