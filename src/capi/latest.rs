@@ -223,17 +223,17 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 /// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
 /// edge-triggered, and event loops.
 ///
-/// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-/// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
-/// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
-/// after each EAGAIN only.
+/// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That
+/// call makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll
+/// returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY
+/// does so 250 ms after each EAGAIN only.
 ///
 /// latest: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
-/// or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
-/// process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
+/// it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
+/// this process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
 /// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
 /// again, and gets a descriptor of its own.
 #[must_use]

@@ -499,7 +499,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
 /// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
 /// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EINVAL
 /// the slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
@@ -525,7 +525,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 /// slot: as shm_ring_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing has changed.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EFAULT
 /// ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
@@ -658,25 +658,26 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
-/// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
+/// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for
+/// poll(2), select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
 /// shm_ring_recv().
 ///
-/// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
-/// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close it. The
-/// first poll returns at once.
+/// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
+/// until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close
+/// it. The first poll returns at once.
 ///
-/// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
-/// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
+/// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN.
+/// The descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
 /// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
 /// 48 descriptors wait for one object at a time, this also holds for those that came last.
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
-/// execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
-/// process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is NULL.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
+/// shm_ring_end_receiving() and execve(2) close it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
+/// this process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is
+/// NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 /// fork(2) does not use its parent's descriptor.
 #[must_use]
@@ -709,7 +710,7 @@ pub(super) unsafe fn to_wait<'a>(
 /// message: as shm_ring_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process's parent has
 /// peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
 /// the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.

@@ -121,16 +121,16 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 /// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
 /// edge-triggered, and event loops.
 ///
-/// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-/// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
-/// once. shm_ring_fd() says when such a descriptor becomes readable.
+/// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That
+/// call makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll
+/// returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 ///
 /// semaphore: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
-/// it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES this
-/// process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
+/// close it; or -1.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
+/// this process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
 /// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

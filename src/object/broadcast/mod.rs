@@ -46,16 +46,18 @@ use std::sync::Arc;
 /// ```
 ///
 /// *Lossless or lossy*, which is an [option](BroadcastOptions::lossy) of the broadcast:
+///
 /// - In a lossless broadcast (the default), no message is lost. When there is no room, the publisher waits for the
 ///   slowest subscriber; if that has died, the publisher drops it. A stopped or slow subscriber delays the publisher,
 ///   and the error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names its process.
 /// - In a lossy broadcast, the publisher never waits: it overwrites the oldest messages. A subscriber that had not
 ///   received them continues with the oldest message that is left, and [`missed`](Subscriber::missed) counts those that
-///   it missed. A subscriber never gets a torn message. Read permission is enough to subscribe. *Roles.* There is one
-///   [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s; the subscribers of a lossy broadcast that is
-///   opened read-only do not count. A subscriber receives what is published after it
-///   [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is
-///   still there. Without subscribers, the publisher does not wait.
+///   it missed. A subscriber never gets a torn message. Read permission is enough to subscribe.
+///
+/// *Roles.* There is one [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s; the subscribers of a lossy
+/// broadcast that is opened read-only do not count. A subscriber receives what is published after it
+/// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is
+/// still there. Without subscribers, the publisher does not wait.
 ///
 /// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
@@ -63,17 +65,21 @@ use std::sync::Arc;
 ///
 /// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
 /// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first
-/// 100 ms of its wait, and within 300 ms later. *Removal* works as for a [`Ring`]. *Waiting* works as for a [`Ring`]:
-/// publishing and receiving make no system call unless a thread sleeps or must sleep. A subscriber of a broadcast that
-/// is opened read-only cannot announce that it sleeps, so the publisher does not wake it: it notices a message within 8
-/// ms during the first 100 ms of a wait, and within 250 ms later.
+/// 100 ms of its wait, and within 300 ms later.
+///
+/// *Removal* works as for a [`Ring`].
+///
+/// *Waiting* works as for a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or must
+/// sleep. A subscriber of a broadcast that is opened read-only cannot announce that it sleeps, so the publisher does
+/// not wake it: it notices a message within 8 ms during the first 100 ms of a wait, and within 250 ms later.
 ///
 /// *Threads*: several threads may use a `Broadcast`; one thread at a time uses a `BroadcastPublisher` or a
 /// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.
-/// *Signals*: no method is safe in a signal handler. *Memory:* at most 5888 bytes plus 9/8 of the capacity. A message
-/// takes its length plus 16 bytes, rounded up to a multiple of 64. After opening, only reserving and peeking allocate
-/// memory: for a message that wraps around the end of the broadcast's memory, and for a peeked message of a lossy
-/// broadcast.
+/// *Signals*: no method is safe in a signal handler.
+///
+/// *Memory:* at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. After opening, only reserving and peeking allocate memory: for a message that wraps around the end
+/// of the broadcast's memory, and for a peeked message of a lossy broadcast.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     raw: Arc<RawBroadcast>,

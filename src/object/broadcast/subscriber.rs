@@ -21,10 +21,12 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// let len = subscriber.recv(&mut buffer)?;        // waits for a message
 /// assert_eq!(&buffer[..len], b"one");
 ///
-/// let mut message = Vec::new();                   // grows to the message's length subscriber.recv_vec_timeout(&mut
-/// message, Duration::from_secs(1))?; assert_eq!(message, b"two"); for message in subscriber.try_iter() { // the
-/// messages that are there now println!("{} bytes", message?.len()); } let error = subscriber.try_recv(&mut
-/// buffer).unwrap_err(); assert_eq!(error.kind(), ErrorKind::WouldBlock);
+/// let mut message = Vec::new();                   // grows to the message's length
+/// subscriber.recv_vec_timeout(&mut message, Duration::from_secs(1))?;
+/// assert_eq!(message, b"two");
+///
+/// for message in subscriber.try_iter() { // the messages that are there now println!("{} bytes", message?.len()); }
+///     let error = subscriber.try_recv(&mut buffer).unwrap_err(); assert_eq!(error.kind(), ErrorKind::WouldBlock);
 /// # news.remove()
 /// # }
 /// ```
@@ -64,8 +66,9 @@ impl Subscriber {
     /// or died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. When it is readable, call
     /// [`try_recv`](Subscriber::try_recv) or [`try_peek`](Subscriber::try_peek) until it returns
     /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next message.
-    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors. If the broadcast is opened read-only, the
-    /// descriptor becomes readable within 250 ms instead of at once.
+    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
+    ///
+    /// If the broadcast is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors; [`NotOwner`](ErrorKind::NotOwner)
