@@ -21,13 +21,10 @@ use std::io;
 /// # slot.set(0, 42_u64)?;
 /// # slot.write_at(8, b"hello")?;
 /// # slot.commit()?;
-/// let mut receiver = ring.receiver()?;
-/// let message = receiver.peek()?;
-/// assert_eq!(message.get::<u64>(0)?, 42);             // a value of a type that is `Plain`
-/// let mut text = String::new();
-/// message.reader(8).read_to_string(&mut text)?;       // or for anything that reads text or bytes
-/// assert_eq!(text, "hello");
-/// message.release()?;                                 // without this, it is the next one again
+/// let mut receiver = ring.receiver()?; let message = receiver.peek()?; assert_eq!(message.get::<u64>(0)?, 42); // a
+/// value of a type that is `Plain` let mut text = String::new(); message.reader(8).read_to_string(&mut text)?; // for
+/// anything that reads text or bytes assert_eq!(text, "hello"); message.release()?; // without this, it stays the next
+/// one
 /// # ring.remove()?;
 /// # Ok(())
 /// # }
@@ -110,19 +107,19 @@ impl<'a> Message<'a> {
             .map_or(ptr::null(), |piece| piece.address().cast_const())
     }
 
-    /// Returns its bytes; never `None`, as this end has peeked at it.
+    /// Returns the message's bytes. Never `None`, because this end has peeked at the message.
     fn piece(&self) -> Option<Piece<'_>> {
         let Receiver { raw, end } = &*self.receiver;
         raw.message(end, &self.found)
     }
 
-    /// Releases the message, so that the one behind it is the next.
+    /// Releases the message, so that the one after it is the next.
     ///
     /// # Errors
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has
-    /// dropped this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner)
-    /// (`EPERM`) in a child made by `fork`, whose parent has peeked at the message, or if another process has
-    /// taken the receiver's role and released the message; then nothing has changed.
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has dropped
+    /// this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child
+    /// made by `fork`, or if another process has recovered the receiver's role and released the message; then nothing
+    /// has changed.
     pub fn release(self) -> Result<(), Error> {
         let raw = &self.receiver.raw;
         raw.release(&mut self.receiver.end, self.found)
