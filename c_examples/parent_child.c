@@ -1,4 +1,4 @@
-/* A parent writes for its child, which waits for that. */
+/* A child waits until its parent has written a text, and prints it. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/wait.h>
@@ -52,7 +52,7 @@ int main(void)
     }
     printf("Parent writes message\n");
     if (!output_arrived()) {
-        fail_with("parent_child", "what it says could not be printed");
+        fail_with("parent_child", "the output could not be written");
     }
     strcpy(shared, "Hello from parent via shared memory");
     if (shm_semaphore_post(written) != 0 || shm_detach(shared) != 0) {

@@ -1,4 +1,4 @@
-/* Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain: ring_sender [COUNT [INTERVAL]] */
+/* Sends CIEPLO and ZIMNO in turn, one a second, without end; none of them is lost: ring_sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 

@@ -1,4 +1,4 @@
-//! Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain:
+//! Sends CIEPLO and ZIMNO in turn, one a second, without end; none of them is lost:
 //! ring_sender [COUNT [INTERVAL]]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Publishes CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]]
+//! Publishes CIEPLO and ZIMNO in turn, one a second, without end: sender [COUNT [INTERVAL]]
 
 mod support;
 

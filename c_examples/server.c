@@ -86,7 +86,7 @@ int main(void)
     }
 
     if (!printed) {
-        fail_with("server", "what it says could not be printed");
+        fail_with("server", "the output could not be written");
     }
     if (length < 0 && error == ETIMEDOUT) {
         fail_with("server", "stopped by a signal before a client came");

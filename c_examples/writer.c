@@ -40,7 +40,7 @@ int main(void)
     printf("\n");
     free(line);
     if (!output_arrived()) {
-        fail_with("writer", "the line is in the segment, but this could not be printed");
+        fail_with("writer", "the line is in the segment, but the output could not be written");
     }
     return EXIT_SUCCESS;
 }
