@@ -37,7 +37,7 @@ int main(void)
         fail_with("parent_child", strerror(errno));
     }
     if (child == 0) {
-        /* However long that takes; but a parent that is dead will not write any more. */
+        /* Without limit, as long as the parent is live. */
         while (shm_semaphore_wait(written, SLICE) != 0) {
             if (errno != ETIMEDOUT) {
                 fail("parent_child", -1);
@@ -60,7 +60,7 @@ int main(void)
     }
     shm_semaphore_close(written);
     if (waitpid(child, &status, 0) != child || status != 0) {
-        fail_with("parent_child", "the child did not do its part");
+        fail_with("parent_child", "the child failed");
     }
     return EXIT_SUCCESS;
 }

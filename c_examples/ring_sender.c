@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 4096 }; /* for some 60 messages that are not received yet; the receiver says the same */
+enum { CAPACITY = 4096 }; /* for about 60 messages that are not received yet; the receiver gives the same */
 
 /* Returns whether no process has the ring open, and all messages are received. */
 static int is_left_empty(int id)

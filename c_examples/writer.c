@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader says the same */
+enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader gives the same */
 
 int main(void)
 {
