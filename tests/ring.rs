@@ -896,7 +896,7 @@ fn expect_number(receiver: &mut Receiver, expected: u64) {
     assert_eq!(u64::from_ne_bytes(number), expected);
 }
 
-/// Sends so many messages in a row that the sender keeps the senders' lock.
+/// Sends enough messages in a row for the sender to keep the senders' lock.
 fn send_often(sender: &mut Sender, receiver: &mut Receiver) {
     for number in 0..1000 {
         send_number(sender, number);
