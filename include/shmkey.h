@@ -150,20 +150,20 @@ typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 //
-// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
-// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
+// The first handle that sends is the sender, and the first that receives is the receiver, until the handle is closed
+// or releases the role, or until its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS
+// there are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 //
-// A message that was committed is received, whichever process dies; one that was not committed is never received. A
-// message that the receiver had not released when it died is received by the next one. When all senders have ended,
-// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
-// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
-// side waits for it.
+// A message that was committed is received, whichever process dies; one that was not committed is never received. The
+// next receiver gets the messages that a dead one had not released. When all senders have released their roles, the
+// receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
+// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
+// other side waits for it.
 //
-// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
-// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
-// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
-// so an empty ring accepts a message of the whole capacity.
+// Memory: at most 2560 bytes plus 9/8 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
+// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
+// ring has room for a message of the whole capacity.
 typedef struct shm_ring shm_ring;
 
 // A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
@@ -377,8 +377,8 @@ SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
-// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
-// Processes that have it attached can go on using it.
+// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it. Processes
+// that have it attached can continue to use it.
 //
 // id: as an open function returned it, in this process or in another.
 //
@@ -581,12 +581,12 @@ int shm_semaphore_post(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
-// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
-// edge-triggered, and event loops.
+// Returns a descriptor that is readable when the count may be above 0: for poll(2), select(2), epoll(7) (level- or
+// edge-triggered) and event loops.
 //
-// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That
-// call makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll
-// returns at once. shm_ring_fd() says when such a descriptor becomes readable.
+// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
+// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 //
 // semaphore: a handle that is open.
 //
@@ -607,8 +607,8 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
 // Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
-// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_semaphore_canceller() was called before.
 //
 // semaphore: a handle that is open.
@@ -640,10 +640,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_semaphore_canceller(struct shm_semapho
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_id(const struct shm_semaphore *semaphore);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // semaphore: a handle that is open.
 //
@@ -747,7 +747,7 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
 // Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
-// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 // it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 // was called before.
 //
@@ -780,10 +780,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_mutex_canceller(struct shm_mutex *mute
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_mutex_id(const struct shm_mutex *mutex);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // mutex: a handle that is open.
 //
@@ -881,9 +881,10 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_id(const struct shm_condvar *condvar);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // condvar: a handle that is open.
 //
@@ -1010,9 +1011,10 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_rwlock_id(const struct shm_rwlock *lock);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // lock: a handle that is open.
 //
@@ -1111,13 +1113,13 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
 
-// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
-// edge-triggered, and event loops.
+// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7) (level- or
+// edge-triggered) and event loops.
 //
-// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That
-// call makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll
-// returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY
-// does so 250 ms after each EAGAIN only.
+// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
+// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
+// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // latest: a handle that is open.
 //
@@ -1125,8 +1127,8 @@ SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, i
 // it; or -1.
 // Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
 // this process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
-// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
-// again, and gets a descriptor of its own.
+// Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
+// this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 
 // Returns the version of the newest value without copying it.
@@ -1139,8 +1141,8 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
 // Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
-// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_latest_canceller() was called before.
 //
 // latest: a handle that is open.
@@ -1172,10 +1174,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_latest_canceller(struct shm_latest *la
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_latest_id(const struct shm_latest *latest);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // latest: a handle that is open.
 //
@@ -1246,9 +1248,9 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place,
 // Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
 // signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY another handle
 // is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no
-// room, and the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL this handle has a
-// slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of a ring with
-// SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
+// room, and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL this
+// handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of
+// a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
@@ -1325,8 +1327,8 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
 // a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
 // next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE, EOWNERDEAD there is
-// no message, and the last sender has ended or died; EBADMSG another program has overwritten the ring; EINVAL timeout
-// is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
+// no message, and the last sender has released its role or died; EBADMSG another program has overwritten the ring;
+// EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -1358,18 +1360,19 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for
-// poll(2), select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
-// shm_ring_recv().
+// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles or
+// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops. The handle becomes the receiver,
+// as in shm_ring_recv().
 //
 // When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-// until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read or close
-// it. The first poll returns at once.
+// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
+// read or close it. The first poll returns at once.
 //
-// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN.
-// The descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
-// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
-// 48 descriptors wait for one object at a time, this also holds for those that came last.
+// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
+// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
+// notices a death within 300 ms. A process of another network namespace cannot make the descriptor readable, and its
+// messages are noticed within 250 ms. The same holds for a descriptor for which there was no room, because 48 others
+// already wait for the object.
 //
 // ring: a handle that is open.
 //
@@ -1382,7 +1385,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
 
-// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+// Releases the peeked message, so that the one after it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
 // sender may have overwritten the message while it was read.
 //
 // ring: the handle that has peeked.
@@ -1460,9 +1463,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_used(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 
-// Sets whether receiving goes on waiting when all senders have ended or died: for a program that serves one peer after
-// another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends by a
-// message, by its timeout, or because it is interrupted or cancelled.
+// Sets whether receiving continues to wait when all senders have released their roles or died: for a program that
+// serves one peer after another, such as a log daemon. By default, receiving then fails with EPIPE or EOWNERDEAD. With
+// this option, a wait ends only with a message, at its timeout, or because it is interrupted or cancelled.
 //
 // ring: a handle that is open.
 // on: 1, or 0.
@@ -1473,7 +1476,7 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
 // Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 // wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_ring_canceller() was called before.
 //
@@ -1506,10 +1509,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_ring_canceller(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // ring: a handle that is open.
 //
@@ -1822,7 +1825,7 @@ SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadc
 int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
 // Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 // wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_broadcast_canceller() was called before.
 //
@@ -1855,9 +1858,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_broadcast_canceller(struct shm_broadca
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // broadcast: a handle that is open.
 //

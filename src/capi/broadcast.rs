@@ -863,7 +863,7 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
 }
 
 /// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
-/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 /// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_broadcast_canceller() was called before.
 ///
@@ -920,9 +920,10 @@ pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_
     )
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-/// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// broadcast: a handle that is open.
 ///

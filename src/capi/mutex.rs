@@ -203,7 +203,7 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
 }
 
 /// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
-/// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+/// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 /// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 /// was called before.
 ///
@@ -252,10 +252,10 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     or_minus_one(unsafe { object("shm_mutex_id", mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-/// system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// mutex: a handle that is open.
 ///

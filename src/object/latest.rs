@@ -438,11 +438,11 @@ impl<T: Plain> Latest<T> {
     }
 
     /// Returns a descriptor that is readable when there may be a newer value: for `poll(2)`, `epoll(7)`, `select(2)`
-    /// and event loops. After it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`, which
-    /// makes the descriptor unreadable until the next value is published. Pass the same `seen` to all those calls.
-    /// [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    /// and event loops. When it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`. That
+    /// call makes the descriptor unreadable until the next value is published. Pass the same `seen` to all these calls.
+    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
-    /// A reader that cannot write is not woken: the descriptor becomes readable within 250 ms.
+    /// If the latest value is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.

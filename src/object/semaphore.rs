@@ -146,10 +146,10 @@ impl Semaphore {
         error.with(What::Count, 0, 0)
     }
 
-    /// Returns a descriptor that is readable when the count may not be 0: for `poll(2)`, `epoll(7)`, `select(2)`
-    /// and event loops. After it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until the next
-    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    /// Returns a descriptor that is readable when the count may be above 0: for `poll(2)`, `epoll(7)`, `select(2)` and
+    /// event loops. When it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next
+    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.

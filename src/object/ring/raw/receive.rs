@@ -22,7 +22,7 @@ pub(crate) struct ReceiveEnd {
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Arc<Interrupt>,
-    /// It goes on waiting when all senders have ended.
+    /// Whether it continues to wait when all senders have released their roles or died.
     keep_waiting: bool,
     readiness: Readiness,
 }
@@ -39,7 +39,7 @@ impl ReceiveEnd {
         &self.interrupt
     }
 
-    /// Sets whether it goes on waiting when all senders have ended or died.
+    /// Sets whether it continues to wait when all senders have released their roles or died.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.keep_waiting = on;
     }
