@@ -114,6 +114,13 @@ fn the_longest_message_crosses() {
     check(|| cross(32, &[1, 4], false), 2);
 }
 
+/// The lines of a large frame are not cleared: short messages come to its place in the next round.
+#[test]
+fn short_messages_follow_a_large_one() {
+    // Room for a frame of five lines, in eight lines.
+    check(|| cross(64, &[5, 1, 1, 1, 1, 1, 1], false), 2);
+}
+
 /// A sender that drops the oldest never waits, and the receiver sees whole messages, in order.
 #[test]
 fn what_is_not_dropped_is_whole() {

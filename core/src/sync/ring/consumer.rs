@@ -1,7 +1,7 @@
 //! The receiving end.
 
 use super::{
-    LINE, PIECE, Peers, RingError, View,
+    LARGE, LINE, PIECE, Peers, RingError, View,
     frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
     lag,
 };
@@ -381,7 +381,12 @@ impl Consumer {
             return true; // the sender does not wait
         }
         if next.wrapping_sub(self.cleared) > self.distance {
-            self.clear_up_to(view, next.wrapping_sub(self.distance));
+            if message.size < LARGE {
+                self.clear_up_to(view, next.wrapping_sub(self.distance));
+            } else {
+                self.clear_up_to(view, message.pos);
+                self.cleared = next;
+            }
             if self.cleared.wrapping_sub(self.freed) >= self.step {
                 self.free_cleared(view);
             }

@@ -15,19 +15,21 @@
 //!
 //! # The invariant
 //!
-//! *Each line from `tail` up to the limit, one ring behind `head`, begins with 0*: so the sender need not write
-//! a 0 behind a frame before it commits it. Both ends maintain this:
+//! *The line at `tail` begins with 0, and so does each line from `uncleared` up to the limit, one ring behind `head`.* So
+//! the sender writes a 0 behind a frame before it commits it only while `tail` is in front of `uncleared`: such a
+//! store takes the line away from a receiver that polls it. Both ends maintain this:
 //!
 //! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
 //!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
 //!   `released`, and clears the lines between `head` and `released` once more.
+//! - It does not clear the lines of a [`LARGE`] frame. Before the sender commits one, it moves `uncleared` behind the
+//!   place of this frame in the next round: for so many bytes, the store of 0 costs little.
 //! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
-//!   will write. The sender that follows a killed one clears the lines up to there; so does a sender that aborts what
+//!   will write. The sender that follows a killed one moves `uncleared` up to there; so does a sender that aborts what
 //!   it has reserved.
 //!
-//! A ring that drops the oldest message has another invariant, because there the sender releases messages, too: *the
-//! line at `tail` begins with 0*. Its sender writes the 0 behind a frame before it commits the frame. `head` is then
-//! the only position of the receiver, and both ends move it.
+//! In a ring that drops the oldest message, the sender releases messages, too, and no line is cleared: `uncleared` is
+//! infinite. `head` is then the only position of the receiver, and both ends move it.
 //!
 //! # Room
 //!
@@ -76,6 +78,8 @@ struct SenderWords {
     reserved: AtomicU64,
     /// Not 0 while the sender may have written there what it may never commit.
     dirty: AtomicU64,
+    /// The position up to which lines behind `tail` may begin with something other than 0.
+    uncleared: AtomicU64,
     /// How many messages were dropped to make room.
     dropped: AtomicU64,
 }
@@ -139,6 +143,12 @@ impl RingWords {
 const PIECE: usize = 16 << 10;
 #[cfg(loom)]
 const PIECE: usize = 24;
+
+/// The size in bytes of the smallest frame whose lines the receiver does not clear.
+#[cfg(not(loom))]
+const LARGE: usize = 4 << 10;
+#[cfg(loom)]
+const LARGE: usize = 3 * LINE;
 
 /// A ring as this process sees it.
 #[derive(Clone, Copy)]

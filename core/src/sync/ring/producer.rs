@@ -1,7 +1,7 @@
 //! The sending end.
 
 use super::{
-    LINE, PIECE, Peers, RingError, RingWords, View,
+    LARGE, LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, processor},
 };
 use crate::sync::{
@@ -40,6 +40,8 @@ pub struct Producer {
     reserved: u64,
     /// Whether this sender has set the ring's `dirty`.
     dirty: bool,
+    /// The value of the ring's `uncleared`; infinite in a ring that drops the oldest message.
+    uncleared: u64,
     /// The end of the last reserved slot.
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
@@ -99,7 +101,8 @@ impl Producer {
                 view.words.asleep.receivers.wake(word, found.pos);
             }
         }
-        found.clear_behind(view);
+        found.load_uncleared(view);
+        found.expect_uncommitted(view);
         // Release: pairs with the acquire above, in the next sender.
         view.words.sender.tail.store(found.pos, Release);
         Ok(found)
@@ -118,9 +121,10 @@ impl Producer {
             self.offset = view.offset(pos);
         }
         self.reserved = view.words.sender.reserved.load(Relaxed);
+        self.load_uncleared(view);
         self.dirty = false;
         if view.words.sender.dirty.load(Relaxed) != 0 {
-            self.clear_behind(view);
+            self.expect_uncommitted(view);
         }
         is_last
     }
@@ -143,7 +147,7 @@ impl Producer {
             self.extend_reserved(view, size);
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
-        self.advance(view, size);
+        self.pass(view, size);
         self.store_end(view);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
@@ -233,8 +237,8 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
-    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end clears
-    /// the lines.
+    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end moves
+    /// `uncleared`.
     pub fn abort(&mut self) {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
@@ -253,9 +257,9 @@ impl Producer {
     /// length that was reserved.
     pub fn append_message(&mut self, view: View, len: usize) {
         let frame = message(len);
-        if !view.drops {
-            // Clears the unused lines of the slot. Relaxed in `clear`: `commit_frame` releases it.
-            view.clear(self.pos + frame.size as u64, self.slot_end);
+        if self.pos + (frame.size as u64) < self.slot_end {
+            // The caller may have written into the other lines of the slot.
+            self.extend_uncleared(view, self.slot_end);
         }
         self.append(view, frame);
     }
@@ -273,7 +277,16 @@ impl Producer {
             // Relaxed: no receiver reads it before the first frame is committed, which releases it.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
-        self.advance(view, frame.size);
+        self.pass(view, frame.size);
+    }
+
+    /// Goes on behind a frame that is about to be committed.
+    #[inline(always)]
+    fn pass(&mut self, view: View, size: usize) {
+        self.advance(view, size);
+        if size >= LARGE {
+            self.extend_uncleared(view, self.pos.saturating_add(view.room() as u64));
+        }
     }
 
     #[inline(always)]
@@ -299,10 +312,10 @@ impl Producer {
         }
     }
 
-    /// Stores 0 where the next frame will begin, in a ring that drops the oldest message. In others, 0 is there.
+    /// Stores 0 where the next frame will begin, unless 0 is there.
     #[inline(always)]
     fn store_end(&self, view: View) {
-        if view.drops {
+        if self.pos < self.uncleared {
             // Relaxed: `commit_frame` releases it.
             view.area.word(self.offset).store(0, Relaxed);
         }
@@ -343,22 +356,34 @@ impl Producer {
         }
     }
 
-    /// Clears what a sender has written behind `tail` and not committed.
+    /// Moves `uncleared` behind what a sender has written behind `tail` and not committed.
     #[cold]
-    fn clear_behind(&mut self, view: View) {
-        if view.drops {
-            return;
-        }
+    fn expect_uncommitted(&mut self, view: View) {
         let words = &view.words.sender;
-        // Acquire: orders the stores of 0 behind what was written there.
-        let head = view.words.receiver.head.load(Acquire);
-        let end = words.reserved.load(Acquire).min(view.limit(head));
-        view.clear(self.pos, end);
-        self.reserved = end;
+        // Relaxed: as in `load_uncleared`.
+        self.reserved = words.reserved.load(Relaxed);
+        self.extend_uncleared(view, self.reserved);
         self.dirty = false;
-        // Release: a sender that sees these values sees the lines cleared.
-        words.reserved.store(end, Release);
+        // Release: a sender that sees this 0 sees `uncleared`.
         words.dirty.store(0, Release);
+    }
+
+    fn load_uncleared(&mut self, view: View) {
+        self.uncleared = if view.drops {
+            u64::MAX
+        } else {
+            // Relaxed: the senders' lock, or the death of the last sender, orders its stores before this load.
+            view.words.sender.uncleared.load(Relaxed)
+        };
+    }
+
+    fn extend_uncleared(&mut self, view: View, end: u64) {
+        if end > self.uncleared {
+            self.uncleared = end;
+            // Relaxed: as in `extend_reserved`. The store that commits the next frame releases it.
+            view.words.sender.uncleared.store(end, Relaxed);
+            atomic::keep_order();
+        }
     }
 
     #[cold]
@@ -382,7 +407,7 @@ impl Producer {
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
         let pos = self.pos;
-        self.advance(view, size);
+        self.pass(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
         self.store_end(view);
@@ -420,7 +445,7 @@ impl Producer {
             return Ok(());
         }
         if self.dirty && self.pending.is_none() {
-            self.clear_behind(view);
+            self.expect_uncommitted(view);
         }
         loop {
             match self.look_for_room(view, size) {
