@@ -37,6 +37,10 @@
 //! They are never more than `lag`, and the ring is larger than the longest message by that much. So an empty ring
 //! takes a message of its whole capacity, whatever was received before.
 //!
+//! A slot that would wrap at the end of the ring begins at the beginning, behind a *gap*, if the gap is at most an eighth
+//! of the capacity, and the only one that is not released. The ring is larger by that much, and a gap does not
+//! count as used: so it takes nothing from the documented room. Other slots wrap, and the handle copies their bytes.
+//!
 //! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.
 //! The bytes of a message may wrap at the end of the ring: they are then copied in two parts. Nothing that is read from
 //! the segment is trusted: every offset is reduced to one inside the area, and a word that no sender writes is an error.
@@ -82,6 +86,24 @@ struct SenderWords {
     uncleared: AtomicU64,
     /// How many messages were dropped to make room.
     dropped: AtomicU64,
+    /// The size of the last gap in front of a slot, and the position behind it. Meaningless behind `tail`.
+    gap: AtomicU64,
+    gap_end: AtomicU64,
+}
+
+impl SenderWords {
+    /// Returns the size of the last gap, if it lies in front of `end` and is not released: `first` is the first position
+    /// that is not.
+    fn gap_between(&self, first: u64, end: u64) -> u64 {
+        // Relaxed, both: a sender reads what it has written itself, or an earlier one that had the senders' lock or is
+        // dead. For the others, it is information.
+        let gap_end = self.gap_end.load(Relaxed);
+        if first < gap_end && gap_end <= end {
+            self.gap.load(Relaxed)
+        } else {
+            0
+        }
+    }
 }
 
 #[cfg_attr(not(loom), repr(C, align(64)))]
@@ -116,7 +138,8 @@ impl RingWords {
         // Acquire, all: the caller may look at a message that is counted.
         let first = first.load(Acquire).max(self.receiver.head.load(Acquire));
         let tail = self.sender.tail.load(Acquire);
-        tail.saturating_sub(first)
+        let gap = self.sender.gap_between(first, tail);
+        tail.saturating_sub(first).saturating_sub(gap)
     }
 
     /// Sets the words to what a killed sender leaves: it has stored a frame's word, and not yet `tail`.
@@ -202,10 +225,10 @@ impl Peers {
 }
 
 /// Returns the number of bytes that a ring of this capacity needs: the frame of the longest message, the lines that the
-/// receiver may hold back, and one line that is always 0. `None` if no ring is as large.
+/// receiver may hold back, a gap, and one line that is always 0. `None` if no ring is as large.
 pub fn room_for(capacity: usize) -> Option<usize> {
     let longest = Frame::new(FrameKind::Begun, capacity).size;
-    (capacity <= LEN_MAX).then(|| longest + lag(capacity) + LINE)
+    (capacity <= LEN_MAX).then(|| longest + lag(capacity) + largest_gap(capacity) + LINE)
 }
 
 /// Returns the largest number of bytes that the receiver holds back.
@@ -214,6 +237,14 @@ fn lag(capacity: usize) -> usize {
         return 2 * LINE;
     }
     (capacity / 8).next_multiple_of(LINE).max(4 * LINE)
+}
+
+/// Returns the size of the largest gap in front of a slot.
+fn largest_gap(capacity: usize) -> usize {
+    if cfg!(loom) {
+        return 2 * LINE;
+    }
+    capacity / 8 & !(LINE - 1)
 }
 
 impl View<'_> {
@@ -240,18 +271,39 @@ impl View<'_> {
         Frame::new(FrameKind::Begun, self.capacity).size as u64
     }
 
-    /// Returns the position up to which a sender may write frames, with this `head`: the unreleased frames together are
-    /// at most as large as that of the longest message. Lines that are released and not freed do not count, unless
-    /// they are more than `lag`, which they are only until the receiver frees them.
-    fn room_end(&self, head: u64) -> u64 {
-        let first = if self.drops {
+    /// Returns the position up to which a sender may write frames, with this `head`: the unreleased frames together,
+    /// except for a gap in front of `end`, are at most as large as that of the longest message. Lines that are released
+    /// and not freed do not count, unless they are more than `lag`, which they are only until the receiver frees them.
+    fn room_end(&self, head: u64, end: u64) -> u64 {
+        let first = self.first_unreleased(head);
+        first
+            .saturating_add(self.most(first, end))
+            .min(self.limit(head))
+    }
+
+    /// Returns the largest size of the unreleased frames together, if the first of them is at `first`; with the gap, if it
+    /// is between that and `end`.
+    fn most(&self, first: u64, end: u64) -> u64 {
+        let gap = self.words.sender.gap_between(first, end);
+        self.longest().saturating_add(gap)
+    }
+
+    /// Returns the position up to which messages must be released so that there is room up to `end`.
+    fn released_for(&self, end: u64) -> u64 {
+        let without_gap = end.saturating_sub(self.longest());
+        // Minus 1: room that is needed up to just behind the gap is there before the gap is released.
+        end.saturating_sub(self.most(without_gap.saturating_sub(1), end))
+    }
+
+    /// Returns the position of the first message that is not released, with this `head`.
+    fn first_unreleased(&self, head: u64) -> u64 {
+        if self.drops {
             head
         } else {
             // Relaxed: the load of `head` has made sure that the lines up to the limit are clear and no longer read.
             // This one only tells how many of them the sender may use.
             self.words.receiver.released.load(Relaxed).max(head)
-        };
-        first.saturating_add(self.longest()).min(self.limit(head))
+        }
     }
 
     /// Returns the number of bytes in use: those of the frames, which are more than those of the messages.

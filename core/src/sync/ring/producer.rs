@@ -3,6 +3,7 @@
 use super::{
     LARGE, LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, processor},
+    largest_gap,
 };
 use crate::sync::{
     area::Source,
@@ -237,6 +238,57 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
+    /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too large,
+    /// or the last gap is not released.
+    pub fn reserve_slot(
+        &mut self,
+        view: View,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, RingError> {
+        let to_end = view.room() - self.offset;
+        let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
+        if wraps && to_end <= largest_gap(view.capacity) {
+            if self.dirty {
+                self.expect_uncommitted(view);
+            }
+            // Relaxed: `make_room` loads it with acquire.
+            let first = view.first_unreleased(view.words.receiver.head.load(Relaxed));
+            if view.words.sender.gap_between(first, self.pos) == 0 {
+                return self.reserve_behind_gap(view, to_end, len, deadline, peers);
+            }
+        }
+        self.reserve(view, len, deadline, peers)
+    }
+
+    #[cold]
+    fn reserve_behind_gap(
+        &mut self,
+        view: View,
+        to_end: usize,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, RingError> {
+        let words = &view.words.sender;
+        let size = to_end + message(len).size;
+        // Relaxed, both: as in `gap_between`. Until the gap is committed, the two words mean nothing to others.
+        words.gap.store(to_end as u64, Relaxed);
+        words.gap_end.store(self.pos + to_end as u64, Relaxed);
+        if let Err(refused) = self.make_room(view, size, deadline, peers) {
+            // The limit may count the gap.
+            self.limit = 0;
+            words.gap.store(0, Relaxed);
+            return Err(refused);
+        }
+        self.slot_end = self.pos + size as u64;
+        self.extend_reserved(view, size);
+        self.mark_dirty(view);
+        self.append(view, gap(to_end));
+        Ok(self.offset + WORD)
+    }
+
     /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end moves
     /// `uncleared`.
     pub fn abort(&mut self) {
@@ -348,7 +400,7 @@ impl Producer {
 
     /// Sets `dirty`: what this sender writes next may never be committed.
     fn mark_dirty(&mut self, view: View) {
-        if !self.dirty && !view.drops {
+        if !self.dirty {
             self.dirty = true;
             // Relaxed: as in `extend_reserved`.
             view.words.sender.dirty.store(1, Relaxed);
@@ -356,10 +408,14 @@ impl Producer {
         }
     }
 
-    /// Moves `uncleared` behind what a sender has written behind `tail` and not committed.
+    /// Moves `uncleared` behind what a sender has written behind `tail` and not committed, and forgets a gap there.
     #[cold]
     fn expect_uncommitted(&mut self, view: View) {
         let words = &view.words.sender;
+        // Relaxed, both: as in `gap_between`.
+        if words.gap_end.load(Relaxed) > self.pos {
+            words.gap.store(0, Relaxed);
+        }
         // Relaxed: as in `load_uncleared`.
         self.reserved = words.reserved.load(Relaxed);
         self.extend_uncleared(view, self.reserved);
@@ -480,12 +536,12 @@ impl Producer {
             if !possible || self.pos > view.limit(head) {
                 return Err(Damaged);
             }
-            self.limit = view.room_end(head);
+            let end = self.pos + size as u64;
+            self.limit = view.room_end(head, end);
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
             if !view.drops {
-                let end = self.pos + size as u64;
                 return Ok(Err(Full { end }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
@@ -540,7 +596,7 @@ impl Producer {
         }
         // Waits for a quarter of the ring more than is needed, so that it does not wait for every message; at most
         // until the ring is empty.
-        let all = self.pos.saturating_add(view.longest());
+        let all = self.pos.saturating_add(view.most(self.pos, end));
         let plenty = end.saturating_add(view.room() as u64 / 4).min(all);
         if !stay_awake_for_room(view, end, plenty) {
             sleep_until_room(view, end, plenty, deadline, peers)?;
@@ -561,7 +617,7 @@ impl Producer {
 /// Returns whether there is room for a frame that ends at `end`.
 fn has_room(view: View, end: u64) -> bool {
     // Relaxed: `look_for_room` loads it again, with acquire.
-    view.room_end(view.words.receiver.head.load(Relaxed)) >= end
+    view.room_end(view.words.receiver.head.load(Relaxed), end) >= end
 }
 
 /// Stays awake until there is room up to `plenty`, or, after [`PATIENCE`] looks, up to `end`. Returns false if it is time
@@ -590,10 +646,9 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `end` when everything before this position is released and freed: a receiver that passes a
-    // wish frees all that it has released.
-    let before = |end: u64| end.saturating_sub(view.longest());
-    let mut wish = Wish::new(&asleep.wanted, before(plenty), before(end), deadline);
+    // A receiver that passes a wish frees all that it has released.
+    let (most, least) = (view.released_for(plenty), view.released_for(end));
+    let mut wish = Wish::new(&asleep.wanted, most, least, deadline);
     loop {
         // Relaxed: ordered by the barrier, see `Wish`. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);

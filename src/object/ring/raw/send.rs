@@ -322,7 +322,7 @@ impl RawRing {
         let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
-            .reserve(view, len, deadline, peers)
+            .reserve_slot(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
         let wraps = view.area.wraps(offset, len);
         if wraps && buffer.allocate(self.room).is_err() {
