@@ -93,9 +93,9 @@ use std::sync::Arc;
 /// rounded up to a multiple of 64. A message is accepted exactly if it fits into that; so an empty ring accepts a
 /// message of the whole capacity.
 ///
-/// *Memory:* at most 2560 bytes and 9/8 of the capacity. After opening, a sender or receiver allocates memory only
+/// *Memory:* at most 2560 bytes and 5/4 of the capacity. After opening, a sender or receiver allocates memory only
 /// once: a buffer of the ring's size, for the first message that it reserves or peeks at and that wraps around
-/// the end of the ring.
+/// the end of the ring. A slot of at most an eighth of the capacity, less 8 bytes, never wraps.
 #[derive(Clone, Debug)]
 pub struct Ring {
     raw: Arc<RawRing>,

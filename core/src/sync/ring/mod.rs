@@ -22,8 +22,9 @@
 //! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
 //!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
 //!   `released`, and clears the lines between `head` and `released` once more.
-//! - It does not clear the lines of a [`LARGE`] frame. Before the sender commits one, it moves `uncleared` behind the
-//!   place of this frame in the next round: for so many bytes, the store of 0 costs little.
+//! - It does not clear the lines of a [`LARGE`] frame that it has not copied, because they may not be in its cache. (Those
+//!   that are, it clears: the sender then fetches them sooner.) Before the sender commits a large frame, it moves
+//!   `uncleared` behind the frame's place in the next round: beside so many bytes, the store of 0 costs little.
 //! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
 //!   will write. The sender that follows a killed one moves `uncleared` up to there; so does a sender that aborts what
 //!   it has reserved.
@@ -167,7 +168,7 @@ const PIECE: usize = 16 << 10;
 #[cfg(loom)]
 const PIECE: usize = 24;
 
-/// The size in bytes of the smallest frame whose lines the receiver does not clear.
+/// The size in bytes of the smallest frame whose lines the receiver need not clear.
 #[cfg(not(loom))]
 const LARGE: usize = 4 << 10;
 #[cfg(loom)]
@@ -244,7 +245,7 @@ fn largest_gap(capacity: usize) -> usize {
     if cfg!(loom) {
         return 2 * LINE;
     }
-    capacity / 8 & !(LINE - 1)
+    (capacity / 8) & !(LINE - 1)
 }
 
 impl View<'_> {

@@ -144,11 +144,14 @@ impl Producer {
         if !fits {
             return false;
         }
-        if size > LINE && self.pos + size as u64 > self.reserved {
-            self.extend_reserved(view, size);
+        if size > LINE {
+            if self.pos + size as u64 > self.reserved {
+                self.extend_reserved(view, size);
+            }
+            self.expect_large(view, size);
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
-        self.pass(view, size);
+        self.advance(view, size);
         self.store_end(view);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
@@ -329,15 +332,15 @@ impl Producer {
             // Relaxed: no receiver reads it before the first frame is committed, which releases it.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
-        self.pass(view, frame.size);
+        self.expect_large(view, frame.size);
+        self.advance(view, frame.size);
     }
 
-    /// Goes on behind a frame that is about to be committed.
+    /// Moves `uncleared` behind the place in the next round of a frame that is about to be committed, if it is large.
     #[inline(always)]
-    fn pass(&mut self, view: View, size: usize) {
-        self.advance(view, size);
+    fn expect_large(&mut self, view: View, size: usize) {
         if size >= LARGE {
-            self.extend_uncleared(view, self.pos.saturating_add(view.room() as u64));
+            self.extend_uncleared(view, self.pos + (size + view.room()) as u64);
         }
     }
 
@@ -463,7 +466,8 @@ impl Producer {
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
         let pos = self.pos;
-        self.pass(view, size);
+        self.expect_large(view, size);
+        self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
         self.store_end(view);

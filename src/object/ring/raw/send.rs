@@ -330,8 +330,13 @@ impl RawRing {
             let error = self.object.error(ErrorKind::OutOfMemory);
             return Err(error.during(Action::Reserve));
         }
+        let by_lock = if self.has_many_senders() {
+            self.lock_owner()
+        } else {
+            None
+        };
         Ok(Reserved {
-            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            by: by_lock.unwrap_or_else(|| self.object.me()),
             len,
             offset,
             wraps,
