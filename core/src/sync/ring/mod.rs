@@ -22,7 +22,7 @@
 //! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
 //!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
 //!   `released`, and clears the lines between `head` and `released` once more.
-//! - It does not clear the lines of a [`LARGE`] frame that it has not copied, because they may not be in its cache. (Those
+//! - It does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be in its cache. (Those
 //!   that are, it clears: the sender then fetches them sooner.) Before the sender commits a large frame, it moves
 //!   `uncleared` behind the frame's place in the next round: beside so many bytes, the store of 0 costs little.
 //! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
