@@ -36,8 +36,10 @@ use std::sync::Arc;
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a ring {}", std::process::id());
-/// // In one process: let mut sender = Ring::open(&name, 64 << 10)?.sender()?; sender.send(b"hello")?; drop(sender); //
-/// releases the role, so that the receiver's loop ends
+/// // In one process:
+/// let mut sender = Ring::open(&name, 64 << 10)?.sender()?;
+/// sender.send(b"hello")?;
+/// drop(sender); // releases the role: the receiver's loop ends
 ///
 /// // In another:
 /// let ring = Ring::open(&name, 64 << 10)?;
