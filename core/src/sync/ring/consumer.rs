@@ -16,11 +16,13 @@ use crate::sync::{
 };
 #[cfg(not(loom))]
 use crate::sys::waitv::Word;
-use core::num::NonZeroU32;
+use core::{num::NonZeroU32, ops::RangeInclusive};
 
 /// The number of PAUSE instructions before the receiver looks again, after a message for which it did not have to wait:
-/// each look takes the cache line away from the sender, which is about to write the next message.
-const STREAM: u32 = 16;
+/// each look takes the cache line away from the sender, which is about to write the next message. Each time that the
+/// message has come by then, the number is doubled: the further the sender is ahead, the rarer they meet in a line. (At
+/// 64 bytes on a Zen processor, 10 ns a message instead of 10 to 30.)
+const STREAM: RangeInclusive<u32> = 16..=96;
 
 /// The number of looks, a PAUSE apart, before the receiver finds out where the sender runs and how to wait for it.
 const SOON: u32 = 16;
@@ -38,14 +40,18 @@ pub struct Consumer {
     /// The position of the next message, present or future, and its offset.
     pos: u64,
     offset: usize,
-    /// The positions up to which lines are cleared, and up to which they are freed.
+    /// The position up to which lines are cleared, and its offset.
     cleared: u64,
+    cleared_offset: usize,
+    /// The position up to which lines are freed.
     freed: u64,
     /// The distance behind `pos` at which it clears lines, and how much it frees at a time, in bytes.
     distance: u64,
     step: u64,
     /// The position behind the last message for which it had to wait.
     waited: u64,
+    /// The number of PAUSE instructions, in `STREAM`.
+    pause: u32,
     /// The processor that the sender ran on, as the last new word told.
     sender: Option<u32>,
     known: Known,
@@ -113,10 +119,12 @@ impl Consumer {
             pos,
             offset: view.offset(pos),
             cleared: head,
+            cleared_offset: view.offset(head),
             freed: head,
             distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
             step: step as u64,
             waited: pos,
+            pause: *STREAM.start(),
             sender: None,
             known: Known::NONE,
         };
@@ -173,16 +181,24 @@ impl Consumer {
     #[inline(always)]
     fn soon<T>(&mut self, view: View, again: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let word = view.area.word(self.offset);
-        if self.pos != self.waited {
-            // The receiver did not have to wait for the last message, so more will come.
-            (0..STREAM).for_each(|_| core::hint::spin_loop());
+        // The receiver did not have to wait for the last message, so more will come.
+        let is_stream = self.pos != self.waited;
+        if is_stream {
+            (0..self.pause).for_each(|_| core::hint::spin_loop());
         }
         for look in 0..SOON {
             core::hint::spin_loop();
             // Relaxed: the caller looks again.
             if word.load(Relaxed) != 0 {
                 let found = again(self);
-                self.waited = self.pos;
+                if look > 0 {
+                    self.waited = self.pos;
+                    self.pause = *STREAM.start();
+                } else if is_stream {
+                    // Waits without a pause next time: an answer comes as soon as this message.
+                    self.waited = self.pos;
+                    self.pause = (self.pause * 2).min(*STREAM.end());
+                }
                 return found;
             }
             if look == SOON / 4 && self.shares_cpu_with_sender() {
@@ -418,6 +434,7 @@ impl Consumer {
         }
         self.clear_up_to(view, message.pos);
         self.cleared = message.pos.wrapping_add(message.size as u64);
+        self.cleared_offset = view.offset(self.cleared);
         self.release(view, message);
         if self.cleared.wrapping_sub(self.freed) >= self.step {
             self.free_cleared(view);
@@ -432,7 +449,9 @@ impl Consumer {
         // in such a line (by an acquire load) sees `released` beyond it, and does not take the line for the end. A
         // receiver that follows this one never looks for a message in a line that was cleared.
         fence(Release);
-        view.clear(self.cleared, to);
+        // The lines of a ring at most, whatever the positions are.
+        let lines = to.saturating_sub(self.cleared).min(view.room() as u64) as usize / LINE;
+        self.cleared_offset = view.clear(self.cleared_offset, lines);
         self.cleared = to;
     }
 

@@ -312,21 +312,18 @@ impl View<'_> {
         self.words.used(self.drops).min(self.room() as u64) as usize
     }
 
-    /// Clears the first word of each line from one position up to another. Clears each line once at most, whatever the
-    /// positions are.
+    /// Clears the first word of so many lines, from an offset on. Returns the offset behind them.
     #[inline(always)]
-    fn clear(&self, from: u64, to: u64) {
-        let mut pos = from.max(to.saturating_sub(self.room() as u64));
-        let mut offset = self.offset(pos);
-        while pos < to {
-            // Relaxed: the callers order it by a later release.
+    fn clear(&self, mut offset: usize, lines: usize) -> usize {
+        for _ in 0..lines {
+            // Relaxed: the caller orders it by a later release.
             self.area.word(offset).store(0, Relaxed);
             offset += LINE;
             if offset >= self.room() {
                 offset = 0;
             }
-            pos += LINE as u64;
         }
+        offset
     }
 }
 
