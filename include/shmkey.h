@@ -556,7 +556,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
 // EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place, unsigned int first, int flags);
+SHMKEY_MUST_USE
+struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
+                                            unsigned int first,
+                                            int flags);
 
 // Raises the count by one, and wakes one thread that waits. What this thread has written before is seen by the
 // thread whose wait takes this count.
@@ -699,7 +702,11 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
+                                    size_t size,
+                                    const char *layout,
+                                    int flags);
 
 // Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
 // Signals do not end the wait, unless shm_mutex_set_interruptible() allows it.
@@ -938,7 +945,11 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
 // and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 // lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
@@ -1072,7 +1083,11 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_latest *shm_latest_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Publishes a value and wakes the threads that wait for one. The first handle that publishes is the publisher
 // until it is closed or its process ends.
@@ -1111,7 +1126,11 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
 // in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
 // Threads: any number at a time; not in a signal handler.
-SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
+SHMKEY_MUST_USE
+int64_t shm_latest_read_newer(const struct shm_latest *latest,
+                              int64_t seen,
+                              void *value,
+                              int64_t timeout);
 
 // Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7) (level- or
 // edge-triggered) and event loops.
@@ -1233,7 +1252,11 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_ring *shm_ring_open_at(const struct shm_place *place,
+                                  size_t capacity,
+                                  int options,
+                                  int flags);
 
 // Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
 // its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
@@ -1268,7 +1291,11 @@ SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, si
 // Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 // into memory.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
+                              const struct shm_bytes *messages,
+                              size_t count,
+                              int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
 // shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
@@ -1345,7 +1372,13 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // Returns: how many messages were received; or -1, and then none was.
 // Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring,
+                              void *buffer,
+                              size_t size,
+                              size_t *lengths,
+                              size_t count,
+                              int64_t timeout);
 
 // Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
 // Another call that peeks or receives begins with the same message, and ends this access even if it fails.
@@ -1575,7 +1608,11 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
 // EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
+                                            size_t capacity,
+                                            int options,
+                                            int flags);
 
 // Publishes a message. In a lossless broadcast, waits until the slowest subscriber has made room; after a timeout,
 // shm_last_error() names its process. The first handle that publishes is the publisher, until
@@ -1594,7 +1631,11 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_pla
 // the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
 // the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_publish(struct shm_broadcast *broadcast,
+                          const void *message,
+                          size_t size,
+                          int64_t timeout);
 
 // Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
 // together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
@@ -1610,7 +1651,11 @@ SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const
 // Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
 // structures do not fit into memory.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast,
+                                      const struct shm_bytes *messages,
+                                      size_t count,
+                                      int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
 // shm_broadcast_commit() publishes the message, shm_broadcast_abort() aborts the slot; until then the handle publishes
@@ -1626,7 +1671,11 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broa
 // Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps around the end of the broadcast's memory, and a
 // buffer for it cannot be allocated; EFAULT slot is NULL.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_reserve(struct shm_broadcast *broadcast,
+                          size_t size,
+                          struct shm_slot *slot,
+                          int64_t timeout);
 
 // Publishes the message in a slot.
 //
@@ -1710,7 +1759,11 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
 // EFAULT broadcast is NULL, or buffer is NULL and size is not 0.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
+                             void *buffer,
+                             size_t size,
+                             int64_t timeout);
 
 // Receives several messages: waits for the first one, and also takes those that follow it and fit.
 //
@@ -1725,7 +1778,13 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, vo
 // Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 // into memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast,
+                                   void *buffer,
+                                   size_t size,
+                                   size_t *lengths,
+                                   size_t count,
+                                   int64_t timeout);
 
 // Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the
 // message wraps around the end of the broadcast's memory, otherwise in place. The message stays the next one until
@@ -1739,7 +1798,10 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadca
 // Returns: the message's length in bytes, 0 or more; or -1.
 // Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM a copy cannot be allocated; EFAULT message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
+                             struct shm_message *message,
+                             int64_t timeout);
 
 // Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
 // died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
