@@ -497,7 +497,7 @@ public:
     [[nodiscard]] C *get() const noexcept { return *handle_; }
     /// Returns the id of the segment in which the object lies.
     [[nodiscard]] result<int> id() const noexcept { return to<int>(Id(get())); }
-    /// Returns whether that segment has been removed: a process that opens the object anew gets another.
+    /// Returns whether that segment has been removed, so that a process that opens the object now gets another one.
     [[nodiscard]] result<bool> removed() const noexcept { return to<bool>(Removed(get())); }
     /// Removes that segment. Processes that have the object open keep it.
     result<void> remove() noexcept { return to(shm_remove(Id(get()))); }
