@@ -160,7 +160,7 @@ typedef struct shm_mutex shm_mutex;
 // room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 // other side waits for it.
 //
-// Memory: at most 2560 bytes plus 9/8 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
 // if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
 // that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
 // ring has room for a message of the whole capacity.
@@ -842,18 +842,20 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
 // Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
-// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT or
-// EAGAIN, the thread HAS the mutex. Signals do not end the wait.
+// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT,
+// EAGAIN, EINTR or ECANCELED, the thread HAS the mutex. Signals do not end the wait, unless
+// shm_condvar_set_interruptible() allows it.
 //
 // condvar: a handle that is open.
 // mutex: a handle that is open, of a mutex that this thread has. All threads that wait at the same time use the same
 // mutex.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
-// notification; the wait for the mutex after that has no limit.
+// notification; the wait for the mutex after that has no limit, and neither a signal nor a cancellation ends it.
 //
 // Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
 // the mutex, as for shm_mutex_lock(); or -1.
-// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
 // After these errors, it does not have the mutex: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE
 // the bytes are lost, because this thread, before the wait, or another one unlocked the mutex without
 // shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT condvar or
@@ -878,6 +880,31 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Errors: EFAULT condvar is NULL.
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
+
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
+// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
+// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_condvar_canceller() was called before.
+//
+// condvar: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_set_interruptible(struct shm_condvar *condvar, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
+// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
+// wakes up every 8 ms while it waits.
+//
+// condvar: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_condvar_canceller(struct shm_condvar *condvar);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -953,7 +980,7 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 
 // Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 // lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
-// Signals do not end the wait.
+// Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -962,14 +989,15 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 // it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
 // EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
-// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it
-// locked for writing; ENOTRECOVERABLE the bytes are lost, because a writer died and the next one did not mark them as
-// consistent: remove the segment, and create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
+// signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the
+// bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
+// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 
 // Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
-// after two of them. Signals do not end the wait.
+// after two of them. Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -979,9 +1007,10 @@ SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 // to all processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does
 // not change errno and shm_last_error().
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it, or is just locking
-// it, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE
-// the bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
-// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// it, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK
+// this thread has it already, for reading or for writing; ENOTRECOVERABLE the bytes are lost, because a writer died
+// and the next one did not mark them as consistent: remove the segment, and create the lock again; EINVAL timeout is
+// less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_write(struct shm_rwlock *lock, int64_t timeout);
 
@@ -1012,6 +1041,31 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Errors: EPERM this thread does not have the lock; EFAULT lock is NULL.
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
+
+// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
+// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
+// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_rwlock_canceller() was called before.
+//
+// lock: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+int shm_rwlock_set_interruptible(struct shm_rwlock *lock, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
+// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
+// 8 ms, and the handle wakes up every 8 ms while it waits.
+//
+// lock: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_rwlock_canceller(struct shm_rwlock *lock);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -1236,7 +1290,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes and 5/4 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
@@ -1311,8 +1365,9 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
-// no memory for a buffer of the ring's size, which the handle allocates once.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
+// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
+// the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);

@@ -843,9 +843,10 @@ public:
 
 /// A condition variable, with which a thread waits until another thread has changed the value in a mutex: shm_condvar.
 class [[nodiscard]] condvar
-    : public detail::object<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed> {
+    : public detail::waiting<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed,
+                             shm_condvar_set_interruptible, shm_condvar_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
     /// Opens the condition variable, or creates it.
     static result<condvar> open(const place &where, creation how = create{}) noexcept
     {
@@ -855,9 +856,10 @@ public:
     }
     /// Unlocks the mutex, waits for a notification, and locks the mutex again. The wait may end without a notification:
     /// call this in a loop. Afterwards, owner_died() of the guard returns whether the last owner died. Errors:
-    /// ETIMEDOUT, EAGAIN no notification came, and the guard has the lock; EPERM another thread has locked the mutex;
-    /// ENOTRECOVERABLE the value is lost, and the guard is empty; EFAULT the mutex was unlocked. @param locked a
-    /// mutex<T>::guard.
+    /// ETIMEDOUT, EAGAIN no notification came, and EINTR, ECANCELED the wait was ended: the guard has the lock; EPERM
+    /// another thread has locked the mutex; ENOTRECOVERABLE the value is lost, and the guard is empty; EFAULT the mutex
+    /// was unlocked.
+    /// @param locked a mutex<T>::guard.
     template <class Guard> result<void> wait(Guard &locked, timeout time = forever) noexcept
     {
         return locked.wait(get(), time);
@@ -871,9 +873,11 @@ public:
 /// A robust reader-writer lock around a T, whose bytes are 0 at first: shm_rwlock. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] rwlock
-    : public detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed> {
+    : public detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed, shm_rwlock_set_interruptible,
+                             shm_rwlock_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
-    using base = detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed>;
+    using base = detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
+                                 shm_rwlock_set_interruptible, shm_rwlock_canceller>;
 
     /// The lock, and access to the value while it is held: to a const T for a reader. The destructor unlocks the lock
     /// in the thread that has locked it; in another thread it does nothing.
@@ -943,15 +947,15 @@ public:
             return shm_rwlock_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks the lock for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked
-    /// for writing; ENOTRECOVERABLE the value is lost.
+    /// Locks the lock for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
+    /// thread has it locked for writing; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<read_guard> read(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_read(this->get(), time.nanoseconds());
         return locked == -1 ? result<read_guard>(error::last()) : read_guard(this->get(), locked == EOWNERDEAD);
     }
-    /// Locks the lock for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it
-    /// locked; ENOTRECOVERABLE the value is lost.
+    /// Locks the lock for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
+    /// thread has it locked; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<write_guard> write(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_write(this->get(), time.nanoseconds());

@@ -1,7 +1,8 @@
 //! Condition variables for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     mutex::shm_mutex,
     object::{close, deadline, handle, object},
     place::{described, named, shm_place},
@@ -71,18 +72,20 @@ fn open(place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_condvar {
 }
 
 /// Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
-/// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT or
-/// EAGAIN, the thread HAS the mutex. Signals do not end the wait.
+/// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT,
+/// EAGAIN, EINTR or ECANCELED, the thread HAS the mutex. Signals do not end the wait, unless
+/// shm_condvar_set_interruptible() allows it.
 ///
 /// condvar: a handle that is open.
 /// mutex: a handle that is open, of a mutex that this thread has. All threads that wait at the same time use the same
 /// mutex.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
-/// notification; the wait for the mutex after that has no limit.
+/// notification; the wait for the mutex after that has no limit, and neither a signal nor a cancellation ends it.
 ///
 /// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
 /// the mutex, as for shm_mutex_lock(); or -1.
-/// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
+/// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
+/// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
 /// After these errors, it does not have the mutex: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE
 /// the bytes are lost, because this thread, before the wait, or another one unlocked the mutex without
 /// shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT condvar or
@@ -100,14 +103,15 @@ pub unsafe extern "C" fn shm_condvar_wait(
         let condvar = &unsafe { object("shm_condvar_wait", condvar) }?.0;
         // SAFETY: the caller hands over an open mutex.
         let mutex = unsafe { object("shm_condvar_wait", mutex) }?.raw();
-        let deadline = deadline(condvar.object(), Action::Wait, timeout)?;
+        let deadline =
+            deadline(condvar.object(), Action::Wait, timeout)?.or_at(condvar.object().interrupt());
         let waited = condvar.wait_with(mutex, deadline)?;
         if waited.acquired == Acquired::OwnerDied {
             Ok(libc::EOWNERDEAD)
-        } else if waited.timed_out {
-            Err(condvar.not_notified(deadline))
-        } else {
+        } else if waited.is_notified {
             Ok(0)
+        } else {
+            Err(condvar.not_notified(deadline))
         }
     }))
 }
@@ -146,6 +150,45 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
             .notify_all();
         Ok(0)
     }))
+}
+
+/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
+/// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
+/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_condvar_canceller() was called before.
+///
+/// condvar: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_set_interruptible(
+    condvar: *mut shm_condvar,
+    on: c_int,
+) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let condvar = unsafe { object("shm_condvar_set_interruptible", condvar) };
+    or_minus_one(condvar.map(|condvar| set_interruptible(condvar.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
+/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
+/// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
+/// wakes up every 8 ms while it waits.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_canceller(condvar: *mut shm_condvar) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let condvar = unsafe { object("shm_condvar_canceller", condvar) };
+    or_null(condvar.map(|condvar| canceller(condvar.0.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.

@@ -32,7 +32,7 @@ use core::{
 /// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 /// other side waits for it.
 ///
-/// Memory: at most 2560 bytes plus 9/8 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+/// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
 /// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
 /// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
 /// ring has room for a message of the whole capacity.
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-/// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+/// 2560 bytes and 5/4 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
@@ -458,8 +458,9 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
-/// no memory for a buffer of the ring's size, which the handle allocates once.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
+/// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
+/// the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]

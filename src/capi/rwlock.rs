@@ -2,6 +2,7 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{close, deadline, handle, object, with_layout},
     place::{described, named, shm_place},
 };
@@ -92,7 +93,7 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
 
 /// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 /// lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
-/// Signals do not end the wait.
+/// Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 ///
 /// lock: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -101,9 +102,10 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
 /// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
 /// EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
 /// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
-/// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it
-/// locked for writing; ENOTRECOVERABLE the bytes are lost, because a writer died and the next one did not mark them as
-/// consistent: remove the segment, and create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+/// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
+/// signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the
+/// bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
+/// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -131,7 +133,7 @@ unsafe fn read(lock: *mut shm_rwlock, timeout: i64) -> c_int {
 }
 
 /// Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
-/// after two of them. Signals do not end the wait.
+/// after two of them. Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 ///
 /// lock: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
@@ -141,9 +143,10 @@ unsafe fn read(lock: *mut shm_rwlock, timeout: i64) -> c_int {
 /// to all processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does
 /// not change errno and shm_last_error().
 /// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it, or is just locking
-/// it, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE
-/// the bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
-/// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+/// it, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK
+/// this thread has it already, for reading or for writing; ENOTRECOVERABLE the bytes are lost, because a writer died
+/// and the next one did not mark them as consistent: remove the segment, and create the lock again; EINVAL timeout is
+/// less than -1; EFAULT lock is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -219,6 +222,42 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
             .unlock()
             .map(|()| 0)
     }))
+}
+
+/// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
+/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
+/// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_rwlock_canceller() was called before.
+///
+/// lock: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT lock is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_rwlock_set_interruptible(lock: *mut shm_rwlock, on: c_int) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let lock = unsafe { object("shm_rwlock_set_interruptible", lock) };
+    or_minus_one(lock.map(|lock| set_interruptible(lock.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
+/// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
+/// 8 ms, and the handle wakes up every 8 ms while it waits.
+///
+/// lock: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT lock is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_rwlock_canceller(lock: *mut shm_rwlock) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let lock = unsafe { object("shm_rwlock_canceller", lock) };
+    or_null(lock.map(|lock| canceller(lock.0.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.

@@ -1,12 +1,13 @@
 //! Waiting for a change of the value in a mutex.
 
 use crate::{
-    Error, Mutex, MutexGuard, Place, Plain,
+    Error, ErrorKind, Mutex, MutexGuard, Place, Plain,
     error::{Action, What},
     object::mutex::RawMutex,
     object::{Kind, Object, Spec},
     sync::{self, Acquired, Deadline, Waited},
 };
+use core::fmt;
 use std::time::Duration;
 
 /// A condition variable in shared memory: a thread waits until another thread, in any process, notifies it that the
@@ -54,7 +55,8 @@ use std::time::Duration;
 /// consistent; otherwise it is lost when the wait unlocks the mutex.
 ///
 /// *Removal and namespaces* work as for a [`Mutex`]. *Threads*: several threads may use a `Condvar` at the same time.
-/// *Fork*: a child can use its parent's. *Signals*: no method is safe in a signal handler; signals do not end a wait.
+/// *Fork*: a child can use its parent's. *Signals*: no method is safe in a signal handler; signals do not end a wait,
+/// unless [`set_interruptible`](Condvar::set_interruptible) allows it.
 ///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
@@ -73,6 +75,77 @@ impl WaitTimeoutResult {
         self.0
     }
 }
+
+/// Why a wait for a [`Condvar`] has failed, and the guard of the mutex, if the thread has the lock.
+///
+/// ```
+/// use shmkey::{Condvar, ErrorKind, Mutex};
+///
+/// # fn main() -> Result<(), shmkey::Error> {
+/// # let name = |what: &str| format!("example of a failed wait {what} {}", std::process::id());
+/// let jobs = Mutex::<u64>::open(name("count"), 0)?;
+/// let added = Condvar::open(name("condition variable"))?;
+/// added.canceller().cancel();
+///
+/// let failed = added.wait(jobs.lock()?).unwrap_err();
+/// assert_eq!(failed.kind(), ErrorKind::Cancelled);
+/// let guard = failed.into_guard().expect("the thread has the lock after a cancellation");
+/// # drop(guard);
+/// # jobs.remove()?;
+/// # added.remove()
+/// # }
+/// ```
+///
+/// The operator `?` converts it to an [`Error`], and unlocks the mutex.
+pub struct WaitError<'a, T: Plain> {
+    error: Error,
+    guard: Option<MutexGuard<'a, T>>,
+}
+
+impl<'a, T: Plain> WaitError<'a, T> {
+    /// Returns the error.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// Returns the guard. The thread has the lock after [`Interrupted`](ErrorKind::Interrupted) and
+    /// [`Cancelled`](ErrorKind::Cancelled), and not after another error.
+    #[must_use = "the mutex is unlocked when its guard is dropped"]
+    pub fn into_guard(self) -> Option<MutexGuard<'a, T>> {
+        self.guard
+    }
+}
+
+/// Unlocks the mutex.
+impl<T: Plain> From<WaitError<'_, T>> for Error {
+    fn from(failed: WaitError<'_, T>) -> Error {
+        failed.error
+    }
+}
+
+impl<T: Plain> fmt::Debug for WaitError<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitError")
+            .field("error", &self.error)
+            .field("is_locked", &self.guard.is_some())
+            .finish()
+    }
+}
+
+impl<T: Plain> fmt::Display for WaitError<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T: Plain> core::error::Error for WaitError<'_, T> {}
 
 impl Condvar {
     /// Opens the condition variable, or creates it.
@@ -97,10 +170,17 @@ impl Condvar {
     /// Unlocks the mutex, waits for a notification, and locks the mutex again.
     ///
     /// # Errors
-    /// [`NotRecoverable`](crate::ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost;
-    /// [`NotOwner`](crate::ErrorKind::NotOwner) (`EPERM`) in a child made by `fork` that has its parent's guard. After
-    /// either error, the thread does not have the mutex.
-    pub fn wait<'a, T: Plain>(&self, guard: MutexGuard<'a, T>) -> Result<MutexGuard<'a, T>, Error> {
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
+    /// handler or a [`Canceller`](crate::Canceller) of the condition variable has ended the wait; the thread then waits
+    /// for the mutex without limit, and has the lock: [`WaitError::into_guard`].
+    ///
+    /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost;
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork` that has its parent's guard. After either
+    /// error, the thread does not have the mutex.
+    pub fn wait<'a, T: Plain>(
+        &self,
+        guard: MutexGuard<'a, T>,
+    ) -> Result<MutexGuard<'a, T>, WaitError<'a, T>> {
         self.wait_until(guard, Deadline::Never)
             .map(|(guard, _)| guard)
     }
@@ -114,7 +194,7 @@ impl Condvar {
         &self,
         guard: MutexGuard<'a, T>,
         timeout: Duration,
-    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), Error> {
+    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), WaitError<'a, T>> {
         self.wait_until(guard, Deadline::after(Some(timeout)))
     }
 
@@ -127,7 +207,7 @@ impl Condvar {
         &self,
         guard: MutexGuard<'a, T>,
         condition: impl FnMut(&mut MutexGuard<'a, T>) -> bool,
-    ) -> Result<MutexGuard<'a, T>, Error> {
+    ) -> Result<MutexGuard<'a, T>, WaitError<'a, T>> {
         self.wait_while_until(guard, Deadline::Never, condition)
             .map(|(guard, _)| guard)
     }
@@ -142,7 +222,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         timeout: Duration,
         condition: impl FnMut(&mut MutexGuard<'a, T>) -> bool,
-    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), Error> {
+    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), WaitError<'a, T>> {
         self.wait_while_until(guard, Deadline::after(Some(timeout)), condition)
     }
 
@@ -151,7 +231,7 @@ impl Condvar {
         mut guard: MutexGuard<'a, T>,
         deadline: Deadline,
         mut condition: impl FnMut(&mut MutexGuard<'a, T>) -> bool,
-    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), Error> {
+    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), WaitError<'a, T>> {
         let mut result = WaitTimeoutResult(false);
         while condition(&mut guard) {
             if result.timed_out() {
@@ -166,22 +246,31 @@ impl Condvar {
         &self,
         guard: MutexGuard<'a, T>,
         deadline: Deadline,
-    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), Error> {
+    ) -> Result<(MutexGuard<'a, T>, WaitTimeoutResult), WaitError<'a, T>> {
+        let deadline = deadline.or_at(self.object.interrupt());
         let mutex: &'a Mutex<T> = guard.mutex();
-        // If the wait fails, the thread does not have the mutex, and dropping the guard does nothing.
-        let waited = self.wait_with(mutex.raw(), deadline)?;
+        let waited = match self.wait_with(mutex.raw(), deadline) {
+            Ok(waited) => waited,
+            // The thread does not have the mutex, and dropping the guard does nothing.
+            Err(error) => return Err(WaitError { error, guard: None }),
+        };
         core::mem::forget(guard);
-        Ok((
-            mutex.guard(waited.acquired == Acquired::OwnerDied),
-            WaitTimeoutResult(waited.timed_out),
-        ))
+        let guard = mutex.guard(waited.acquired == Acquired::OwnerDied);
+        if !waited.is_notified {
+            let error = self.not_notified(deadline);
+            if let ErrorKind::Interrupted | ErrorKind::Cancelled = error.kind() {
+                let guard = Some(guard);
+                return Err(WaitError { error, guard });
+            }
+        }
+        Ok((guard, WaitTimeoutResult(!waited.is_notified)))
     }
 
     pub(crate) fn wait_with(&self, mutex: &RawMutex, deadline: Deadline) -> Result<Waited, Error> {
         mutex.wait(self.words(), deadline)
     }
 
-    /// Returns the error for a wait that no notification has ended.
+    /// Returns the error for a wait that no notification has ended: the deadline is the one that was waited for.
     #[cold]
     pub(crate) fn not_notified(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::Wait);
@@ -200,6 +289,7 @@ impl Condvar {
         self.words().notify_all();
     }
 
+    interrupt_methods!(self, self.object.interrupt());
     segment_methods!(self, self.object);
 
     pub(crate) fn object(&self) -> &Object {

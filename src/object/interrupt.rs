@@ -38,8 +38,8 @@ macro_rules! interrupt_methods {
 /// let stop = jobs.canceller();
 /// std::thread::spawn(move || stop.cancel());
 ///
-/// let error = jobs.wait().unwrap_err(); // even if `cancel` was called before the wait began assert_eq!(error.kind(),
-/// ErrorKind::Cancelled);
+/// let error = jobs.wait().unwrap_err(); // even if `cancel` was called before the wait began
+/// assert_eq!(error.kind(), ErrorKind::Cancelled);
 /// # jobs.remove()
 /// # }
 /// ```

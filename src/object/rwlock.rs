@@ -24,11 +24,20 @@ const VALUE: usize = size_of::<sync::RwLock>();
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a reader-writer lock {}", std::process::id());
-/// let limits = RwLock::<[u32; 2]>::open(&name, [10, 20])?; { let [low, high] = limits.read()?.get(); // other threads
-/// read at the same time assert!(low < high); } { let mut guard = limits.write()?; // waits until no thread reads if
-/// guard.owner_died() { guard.set([10, 20]); // the last writer may have set one of the two guard.mark_consistent(); }
-/// guard.update(|[_, high]| *high += 1); } // dropping the guard unlocks the lock assert_eq!(limits.read()?.get(), [10,
-/// 21]);
+/// let limits = RwLock::<[u32; 2]>::open(&name, [10, 20])?;
+/// {
+///     let [low, high] = limits.read()?.get(); // other threads read at the same time
+///     assert!(low < high);
+/// }
+/// {
+///     let mut guard = limits.write()?; // waits until no thread reads
+///     if guard.owner_died() {
+///         guard.set([10, 20]); // the last writer may have set one of the two
+///         guard.mark_consistent();
+///     }
+///     guard.update(|[_, high]| *high += 1);
+/// } // unlocks it
+/// assert_eq!(limits.read()?.get(), [10, 21]);
 /// # limits.remove()
 /// # }
 /// ```

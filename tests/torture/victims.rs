@@ -780,7 +780,7 @@ fn check_notified(objects: &Objects, done: bool) -> Result<(), String> {
         let waits = scope.spawn(|| {
             let guard = mutex.lock().map_err(text)?;
             let waited = condvar.wait_timeout_while(guard, AGES, |value| value.get() == OLD);
-            let (mut guard, result) = waited.map_err(text)?;
+            let (mut guard, result) = waited.map_err(|failed| text(failed.into()))?;
             guard.set(OLD);
             if result.timed_out() {
                 Err("a notification was lost".to_owned())

@@ -4,7 +4,7 @@ use super::{
     bounded,
     thread_of_a_lock::{DEAD, Thread},
 };
-use crate::sync::{Acquired, Condvar, Deadline, Mutex, Waited};
+use crate::sync::{Acquired, Condvar, Deadline, Interrupt, Mutex, Waited};
 use crate::sys::Instant;
 use loom::{
     sync::{
@@ -58,7 +58,7 @@ impl Shared {
         self.lock(me);
         let mut timed_out = false;
         while self.items.0.load(Relaxed) == 0 && !timed_out {
-            timed_out = self.wait(me, deadline).timed_out;
+            timed_out = !self.wait(me, deadline).is_notified;
         }
         let items = self.items.0.load(Relaxed);
         if items > 0 {
@@ -126,6 +126,27 @@ fn a_thread_that_times_out_takes_no_notification_from_another() {
             shared.condvar.notify_one();
         }
         times_out.join().unwrap();
+        assert!(stays.join().unwrap());
+    });
+}
+
+/// One of two threads is cancelled, perhaps when it was woken: it takes the item, or the other one is woken.
+#[test]
+fn a_thread_that_is_cancelled_takes_no_notification_away() {
+    check(2, |shared| {
+        let interrupt = Arc::new(Interrupt::default());
+        interrupt.allow_cancelling();
+        let cancelled = thread::spawn({
+            let (shared, interrupt) = (shared.clone(), interrupt.clone());
+            move || shared.take(16, Deadline::Never.or_at(&interrupt))
+        });
+        let stays = taker(shared, 24, Deadline::Never);
+        interrupt.cancel();
+        for _ in 0..2 {
+            shared.add(8, 1);
+            shared.condvar.notify_one();
+        }
+        cancelled.join().unwrap();
         assert!(stays.join().unwrap());
     });
 }

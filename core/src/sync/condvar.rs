@@ -38,8 +38,8 @@ const ONE: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
     pub acquired: Acquired,
-    /// There was no notification before the deadline.
-    pub timed_out: bool,
+    /// Whether there was a notification before the deadline and before an interrupt.
+    pub is_notified: bool,
 }
 
 /// Why a thread does not hold the mutex after a wait.
@@ -72,11 +72,11 @@ impl Condvar {
         if !is_consistent {
             return Err(WaitError::NotRecoverable); // the unlock has made the data lost
         }
-        let timed_out = !self.await_another(count, deadline);
+        let is_notified = self.await_another(count, deadline);
         match mutex.lock(me, threads, Deadline::Never) {
             Ok(acquired) => Ok(Waited {
                 acquired,
-                timed_out,
+                is_notified,
             }),
             Err(LockError::NotRecoverable) => Err(WaitError::NotRecoverable),
             // It holds no lock, and has no deadline.
@@ -84,7 +84,8 @@ impl Condvar {
         }
     }
 
-    /// Waits until the count of notifications differs from `count`. Returns false if it was the same at the deadline.
+    /// Waits until the count of notifications differs from `count`. Returns false if it was the same at the deadline,
+    /// or when the wait was interrupted.
     fn await_another(&self, count: u32, deadline: Deadline) -> bool {
         // Relaxed: any value is harmless.
         let notifier = self.cpu.load(Relaxed).checked_sub(1);

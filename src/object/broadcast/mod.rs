@@ -93,9 +93,14 @@ pub struct Broadcast {
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of broadcast options {}", std::process::id());
-/// let prices = Broadcast::options().lossy(true).open(&name, 4096)?; let mut slow = prices.subscribe()?; let mut
-/// publisher = prices.publisher()?; for price in 0..1000_u32 { publisher.publish(&price.to_ne_bytes())?; // never waits
-/// } let mut buffer = [0; 4]; slow.recv(&mut buffer)?; // the oldest message that is left
+/// let prices = Broadcast::options().lossy(true).open(&name, 4096)?;
+/// let mut slow = prices.subscribe()?;
+/// let mut publisher = prices.publisher()?;
+/// for price in 0..1000_u32 {
+///     publisher.publish(&price.to_ne_bytes())?; // never waits
+/// }
+/// let mut buffer = [0; 4];
+/// slow.recv(&mut buffer)?; // the oldest that is there
 /// assert_eq!(u64::from(u32::from_ne_bytes(buffer)), slow.missed());
 /// # prices.remove()
 /// # }

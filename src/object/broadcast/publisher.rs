@@ -16,10 +16,14 @@ use std::{sync::Arc, time::Duration};
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a broadcast's publisher {}", std::process::id());
 /// # let news = Broadcast::open(&name, 4096)?;
-/// let mut publisher = news.publisher()?; publisher.publish(b"one")?;                                     // waits for
-/// the slowest subscriber publisher.publish_timeout(b"two", Duration::from_millis(100))?; // waits at most 100 ms match
-/// publisher.try_publish(b"three") { Err(error) if error.kind() == ErrorKind::WouldBlock => {} // there is no room
-/// result => result?, } assert_eq!(publisher.publish_batch(&[b"four", b"five"])?, 2); // received together
+/// let mut publisher = news.publisher()?;
+/// publisher.publish(b"one")?;                                     // waits for the slowest subscriber
+/// publisher.publish_timeout(b"two", Duration::from_millis(100))?; // waits at most 100 ms
+/// match publisher.try_publish(b"three") {
+///     Err(error) if error.kind() == ErrorKind::WouldBlock => {} // there is no room
+///     result => result?,
+/// }
+/// assert_eq!(publisher.publish_batch(&[b"four", b"five"])?, 2);   // seen at once
 /// # news.remove()
 /// # }
 /// ```

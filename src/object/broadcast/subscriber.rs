@@ -25,8 +25,11 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// subscriber.recv_vec_timeout(&mut message, Duration::from_secs(1))?;
 /// assert_eq!(message, b"two");
 ///
-/// for message in subscriber.try_iter() { // the messages that are there now println!("{} bytes", message?.len()); }
-///     let error = subscriber.try_recv(&mut buffer).unwrap_err(); assert_eq!(error.kind(), ErrorKind::WouldBlock);
+/// for message in subscriber.try_iter() {          // those that are there now
+///     println!("{} bytes", message?.len());
+/// }
+/// let error = subscriber.try_recv(&mut buffer).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock);
 /// # news.remove()
 /// # }
 /// ```

@@ -21,10 +21,13 @@ use std::io;
 /// # slot.set(0, 42_u64)?;
 /// # slot.write_at(8, b"hello")?;
 /// # slot.commit()?;
-/// let mut receiver = ring.receiver()?; let message = receiver.peek()?; assert_eq!(message.get::<u64>(0)?, 42); // a
-/// value of a type that is `Plain` let mut text = String::new(); message.reader(8).read_to_string(&mut text)?; // for
-/// anything that reads text or bytes assert_eq!(text, "hello"); message.release()?; // without this, it stays the next
-/// one
+/// let mut receiver = ring.receiver()?;
+/// let message = receiver.peek()?;
+/// assert_eq!(message.get::<u64>(0)?, 42);             // a value of a type that is `Plain`
+/// let mut text = String::new();
+/// message.reader(8).read_to_string(&mut text)?;       // or for anything that reads text or bytes
+/// assert_eq!(text, "hello");
+/// message.release()?;                                 // without this, it is the next one again
 /// # ring.remove()?;
 /// # Ok(())
 /// # }

@@ -36,8 +36,10 @@ use std::sync::Arc;
 ///
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a ring {}", std::process::id());
-/// // In one process: let mut sender = Ring::open(&name, 64 << 10)?.sender()?; sender.send(b"hello")?; drop(sender); //
-/// releases the role, so that the receiver's loop ends
+/// // In one process:
+/// let mut sender = Ring::open(&name, 64 << 10)?.sender()?;
+/// sender.send(b"hello")?;
+/// drop(sender); // releases the role: the receiver's loop ends
 ///
 /// // In another:
 /// let ring = Ring::open(&name, 64 << 10)?;
@@ -88,9 +90,9 @@ use std::sync::Arc;
 /// the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty ring has room for a message of the whole
 /// capacity.
 ///
-/// *Memory:* at most 2560 bytes plus 9/8 of the capacity. After opening, a sender or receiver allocates memory at most
+/// *Memory:* at most 2560 bytes plus 5/4 of the capacity. After opening, a sender or receiver allocates memory at most
 /// once: a buffer of the ring's size, when it first reserves or peeks at a message that wraps around the end of the
-/// ring.
+/// ring. A slot of at most an eighth of the capacity, less 8 bytes, never wraps.
 #[derive(Clone, Debug)]
 pub struct Ring {
     raw: Arc<RawRing>,

@@ -29,9 +29,11 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// receiver.recv_vec_timeout(&mut message, Duration::from_secs(1))?;
 /// assert_eq!(message, b"two");
 ///
-/// for message in receiver.try_iter() { // the messages that are there now println!("{} bytes", message?.len()); } let
-///     error = receiver.try_recv(&mut buffer).unwrap_err(); assert_eq!(error.kind(), ErrorKind::WouldBlock); // the
-///     ring is empty
+/// for message in receiver.try_iter() {            // those that are there now
+///     println!("{} bytes", message?.len());
+/// }
+/// let error = receiver.try_recv(&mut buffer).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock); // the ring is empty
 /// # ring.remove()
 /// # }
 /// ```

@@ -15,10 +15,14 @@ use std::{sync::Arc, time::Duration};
 /// # fn main() -> Result<(), shmkey::Error> {
 /// # let name = format!("example of a sender {}", std::process::id());
 /// # let ring = Ring::open(&name, 4096)?;
-/// let mut sender = ring.sender()?; sender.send(b"one")?;                                     // waits for room
-/// sender.send_timeout(b"two", Duration::from_millis(100))?; // waits for at most 100 ms match
-/// sender.try_send(b"three") { Err(error) if error.kind() == ErrorKind::WouldBlock => {} // the ring is full result =>
-/// result?, } assert_eq!(sender.send_batch(&[b"four", b"five"])?, 2);   // received together
+/// let mut sender = ring.sender()?;
+/// sender.send(b"one")?;                                     // waits for room
+/// sender.send_timeout(b"two", Duration::from_millis(100))?; // at most this long
+/// match sender.try_send(b"three") {
+///     Err(error) if error.kind() == ErrorKind::WouldBlock => {} // the ring is full
+///     result => result?,
+/// }
+/// assert_eq!(sender.send_batch(&[b"four", b"five"])?, 2);   // received together
 /// # ring.remove()
 /// # }
 /// ```

@@ -15,9 +15,14 @@ use std::io;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let name = format!("example of a slot {}", std::process::id());
 /// # let ring = Ring::open(&name, 4096)?;
-/// let mut sender = ring.sender()?; let mut slot = sender.reserve(100)?; slot.set(0, 42_u64)?;
-/// // a value of a type that is `Plain` let mut writer = slot.writer(8); // for anything that writes text or bytes
-/// write!(writer, "at {} degrees", 21.5)?; let end = writer.position(); slot.truncate(end); slot.commit()?;
+/// let mut sender = ring.sender()?;
+/// let mut slot = sender.reserve(100)?;
+/// slot.set(0, 42_u64)?;                             // a value of a type that is `Plain`
+/// let mut writer = slot.writer(8);                  // or anything that writes text or bytes
+/// write!(writer, "at {} degrees", 21.5)?;
+/// let end = writer.position();
+/// slot.truncate(end);
+/// slot.commit()?;
 ///
 /// let mut receiver = ring.receiver()?;
 /// assert_eq!(receiver.peek()?.to_vec()[8..], *b"at 21.5 degrees");

@@ -294,6 +294,15 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
+        let view = self.view();
+        if let Some(message) = end.head.next(view) {
+            return Ok(message);
+        }
+        if !matches!(deadline, Deadline::Now)
+            && let Some(message) = end.head.next_soon(view)
+        {
+            return Ok(message);
+        }
         self.look_at_head(end, deadline, (Action::Peek, 0), |head, time, peers| {
             head.peek(self.view(), time, peers)
         })
@@ -305,7 +314,7 @@ impl RawRing {
             let error = self.object.error(ErrorKind::NotOwner);
             return Err(error.during(Action::Release));
         }
-        if end.head.release(self.view(), message) {
+        if end.head.release_unread(self.view(), message) {
             Ok(())
         } else {
             let error = self.object.error(ErrorKind::Overtaken);

@@ -322,7 +322,7 @@ impl RawRing {
         let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
-            .reserve(view, len, deadline, peers)
+            .reserve_slot(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
         let wraps = view.area.wraps(offset, len);
         if wraps && buffer.allocate(self.room).is_err() {
@@ -330,8 +330,13 @@ impl RawRing {
             let error = self.object.error(ErrorKind::OutOfMemory);
             return Err(error.during(Action::Reserve));
         }
+        let by_lock = if self.has_many_senders() {
+            self.lock_owner()
+        } else {
+            None
+        };
         Ok(Reserved {
-            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            by: by_lock.unwrap_or_else(|| self.object.me()),
             len,
             offset,
             wraps,
