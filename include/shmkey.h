@@ -855,11 +855,11 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 // Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
 // the mutex, as for shm_mutex_lock(); or -1.
 // Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
-// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
-// After these errors, it does not have the mutex: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE
-// the bytes are lost, because this thread, before the wait, or another one unlocked the mutex without
-// shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT condvar or
-// mutex is NULL.
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
+// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
+// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
+// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
+// condvar or mutex is NULL.
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
@@ -881,10 +881,10 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
 
-// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
-// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
-// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_condvar_canceller() was called before.
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
+// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
+// unless shm_condvar_canceller() was called before.
 //
 // condvar: a handle that is open.
 // on: 1, or 0.
@@ -895,9 +895,9 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 int shm_condvar_set_interruptible(struct shm_condvar *condvar, int on);
 
 // Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
-// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
-// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
-// wakes up every 8 ms while it waits.
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
 //
 // condvar: a handle that is open.
 //
@@ -989,10 +989,10 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 // it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
 // EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
-// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
-// signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the
-// bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
-// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
+// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
+// are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and create the
+// lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 
@@ -1042,9 +1042,9 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
 
-// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
-// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
+// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_rwlock_canceller() was called before.
 //
 // lock: a handle that is open.
@@ -1055,10 +1055,10 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 int shm_rwlock_set_interruptible(struct shm_rwlock *lock, int on);
 
-// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
-// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
-// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
-// 8 ms, and the handle wakes up every 8 ms while it waits.
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write().
+// Call this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+// within 8 ms, and the handle wakes up every 8 ms while it waits.
 //
 // lock: a handle that is open.
 //
