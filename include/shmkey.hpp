@@ -585,7 +585,7 @@ template <class From> void keep(part<shm_message, From> &) {}
 
 } // namespace detail
 
-/// A segment that is part of this process' memory. The destructor detaches it.
+/// A segment that is part of this process's memory. The destructor detaches it.
 class [[nodiscard]] attachment : public detail::memory<detail::attached, void, detail::detach> {
 public:
     /// Returns the T at an offset; nullptr if it does not fit there, or not at this alignment.

@@ -342,12 +342,12 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => f.write_str(failure.kind.advice(sys::Errno(0))),
         },
         (ErrorKind::NotOwner, Action::Release) => f.write_str(
-            "the message is not peeked any more, or another handle or this process' parent has \
+            "the message is not peeked any more, or another handle or this process's parent has \
              peeked at it; peek again",
         ),
         (ErrorKind::NotOwner, _) => f.write_str(
             "the slot is not reserved any more, or another thread, another handle or this \
-             process' parent has reserved it; reserve and commit a slot in one thread",
+             process's parent has reserved it; reserve and commit a slot in one thread",
         ),
         (kind, _) => f.write_str(kind.advice(sys::Errno(0))),
     }
