@@ -541,8 +541,8 @@ void shm_cancel(struct shm_canceller *canceller);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
-// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
+// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 1024 bytes. Apart from that, it does the same as shm_semaphore_open().
 //
 // place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -657,7 +657,7 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 
 // Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 //
-// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
 // it, except shm_semaphore_post().
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
@@ -685,8 +685,8 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
+// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
+// bytes and size. Apart from that, it does the same as shm_mutex_open().
 //
 // place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -826,7 +826,7 @@ void shm_mutex_close(struct shm_mutex *mutex);
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
 
 // Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Apart from that, it is shm_condvar_open().
+// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 //
 // place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -956,7 +956,7 @@ void shm_condvar_close(struct shm_condvar *condvar);
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 5184 bytes plus size. Apart from that, it is shm_rwlock_open().
+// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 //
 // place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -1118,9 +1118,9 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
-// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
+// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
+// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
+// that, it does the same as shm_latest_open().
 //
 // place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -1290,7 +1290,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2560 bytes and 5/4 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes and 5/4 of the capacity. Apart from that, it does the same as shm_ring_open().
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
@@ -1646,7 +1646,7 @@ void shm_ring_close(struct shm_ring *ring);
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at
-// most 5888 bytes plus 9/8 of the capacity. Apart from that, it is shm_broadcast_open().
+// most 5888 bytes plus 9/8 of the capacity. Apart from that, it does the same as shm_broadcast_open().
 //
 // place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
 }
 
 /// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Apart from that, it is shm_condvar_open().
+/// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 ///
 /// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.

@@ -60,8 +60,8 @@ pub unsafe extern "C" fn shm_mutex_open(
     })
 }
 
-/// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-/// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
+/// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
+/// bytes and size. Apart from that, it does the same as shm_mutex_open().
 ///
 /// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.

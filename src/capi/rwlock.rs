@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shm_rwlock_open(
 }
 
 /// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 5184 bytes plus size. Apart from that, it is shm_rwlock_open().
+/// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 ///
 /// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
