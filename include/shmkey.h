@@ -139,13 +139,13 @@ typedef struct shm_condvar shm_condvar;
 // the first 100 ms, and within 250 ms later.
 typedef struct shm_latest shm_latest;
 
-// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
-// The next owner is notified (EOWNERDEAD) and puts them in order.
+// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death. The next
+// owner then gets EOWNERDEAD, and repairs the bytes.
 //
-// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one
-// that has waited for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
-// first 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has
-// ended: shmkey(3) says what this takes.
+// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
+// has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
+// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
+// shmkey(3) says what this takes.
 typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
@@ -541,8 +541,8 @@ void shm_cancel(struct shm_canceller *canceller);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
-// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
+// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 1024 bytes. Apart from that, it does the same as shm_semaphore_open().
 //
 // place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -556,7 +556,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
 // EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place, unsigned int first, int flags);
+SHMKEY_MUST_USE
+struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
+                                            unsigned int first,
+                                            int flags);
 
 // Raises the count by one, and wakes one thread that waits. What this thread has written before is seen by the
 // thread whose wait takes this count.
@@ -654,7 +657,7 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 
 // Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 //
-// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
 // it, except shm_semaphore_post().
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
@@ -682,8 +685,8 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
+// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
+// bytes and size. Apart from that, it does the same as shm_mutex_open().
 //
 // place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -699,7 +702,11 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
+                                    size_t size,
+                                    const char *layout,
+                                    int flags);
 
 // Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
 // Signals do not end the wait, unless shm_mutex_set_interruptible() allows it.
@@ -707,15 +714,15 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *plac
 // mutex: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
-// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
-// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
-// does not change errno and shm_last_error().
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but the last owner died
+// while it had the lock: repair the bytes and call shm_mutex_consistent() before shm_mutex_unlock(), or the bytes are
+// lost to all processes; -1, the thread does NOT have the lock, and errno says why. So switch (shm_mutex_lock(mutex,
+// timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and does not change errno and
+// shm_last_error().
 // Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 // SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it
-// already; ENOTRECOVERABLE an owner died, and the bytes were not marked as consistent: create the mutex again in a new
-// segment; EINVAL timeout is less than -1; EFAULT mutex is NULL.
+// already; ENOTRECOVERABLE the bytes are lost, because an owner died and the next one did not mark them as consistent:
+// remove the segment, and create the mutex again; EINVAL timeout is less than -1; EFAULT mutex is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
 
@@ -819,7 +826,7 @@ void shm_mutex_close(struct shm_mutex *mutex);
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
 
 // Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Apart from that, it is shm_condvar_open().
+// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 //
 // place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -848,11 +855,11 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 // Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
 // the mutex, as for shm_mutex_lock(); or -1.
 // Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
-// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
-// After these errors, it does not have the mutex: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE
-// the bytes are lost, because this thread, before the wait, or another one unlocked the mutex without
-// shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT condvar or
-// mutex is NULL.
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
+// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
+// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
+// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
+// condvar or mutex is NULL.
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
@@ -874,10 +881,10 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
 
-// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
-// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
-// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_condvar_canceller() was called before.
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
+// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
+// unless shm_condvar_canceller() was called before.
 //
 // condvar: a handle that is open.
 // on: 1, or 0.
@@ -888,9 +895,9 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 int shm_condvar_set_interruptible(struct shm_condvar *condvar, int on);
 
 // Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
-// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
-// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
-// wakes up every 8 ms while it waits.
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
 //
 // condvar: a handle that is open.
 //
@@ -949,7 +956,7 @@ void shm_condvar_close(struct shm_condvar *condvar);
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 5184 bytes plus size. Apart from that, it is shm_rwlock_open().
+// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 //
 // place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -965,7 +972,11 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
 // and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 // lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
@@ -978,10 +989,10 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *pl
 // it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
 // EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
-// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
-// signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the
-// bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
-// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
+// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
+// are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and create the
+// lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 
@@ -1031,9 +1042,9 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
 
-// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
-// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
+// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_rwlock_canceller() was called before.
 //
 // lock: a handle that is open.
@@ -1044,10 +1055,10 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 int shm_rwlock_set_interruptible(struct shm_rwlock *lock, int on);
 
-// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
-// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
-// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
-// 8 ms, and the handle wakes up every 8 ms while it waits.
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write().
+// Call this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+// within 8 ms, and the handle wakes up every 8 ms while it waits.
 //
 // lock: a handle that is open.
 //
@@ -1107,9 +1118,9 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
-// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
+// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
+// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
+// that, it does the same as shm_latest_open().
 //
 // place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -1126,7 +1137,11 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_latest *shm_latest_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Publishes a value and wakes the threads that wait for one. The first handle that publishes is the publisher
 // until it is closed or its process ends.
@@ -1165,7 +1180,11 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
 // in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
 // Threads: any number at a time; not in a signal handler.
-SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
+SHMKEY_MUST_USE
+int64_t shm_latest_read_newer(const struct shm_latest *latest,
+                              int64_t seen,
+                              void *value,
+                              int64_t timeout);
 
 // Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7) (level- or
 // edge-triggered) and event loops.
@@ -1271,7 +1290,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2560 bytes and 5/4 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes plus 5/4 of the capacity. Apart from that, it does the same as shm_ring_open().
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
@@ -1287,7 +1306,11 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 // this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
 // place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_ring *shm_ring_open_at(const struct shm_place *place,
+                                  size_t capacity,
+                                  int options,
+                                  int flags);
 
 // Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
 // its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
@@ -1322,7 +1345,11 @@ SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, si
 // Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 // into memory.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
+                              const struct shm_bytes *messages,
+                              size_t count,
+                              int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
 // shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
@@ -1400,7 +1427,13 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // Returns: how many messages were received; or -1, and then none was.
 // Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring,
+                              void *buffer,
+                              size_t size,
+                              size_t *lengths,
+                              size_t count,
+                              int64_t timeout);
 
 // Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
 // Another call that peeks or receives begins with the same message, and ends this access even if it fails.
@@ -1613,7 +1646,7 @@ void shm_ring_close(struct shm_ring *ring);
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at
-// most 5888 bytes plus 9/8 of the capacity. Apart from that, it is shm_broadcast_open().
+// most 5888 bytes plus 9/8 of the capacity. Apart from that, it does the same as shm_broadcast_open().
 //
 // place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -1630,7 +1663,11 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
 // EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
+                                            size_t capacity,
+                                            int options,
+                                            int flags);
 
 // Publishes a message. In a lossless broadcast, waits until the slowest subscriber has made room; after a timeout,
 // shm_last_error() names its process. The first handle that publishes is the publisher, until
@@ -1649,7 +1686,11 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_pla
 // the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
 // the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_publish(struct shm_broadcast *broadcast,
+                          const void *message,
+                          size_t size,
+                          int64_t timeout);
 
 // Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
 // together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
@@ -1665,7 +1706,11 @@ SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const
 // Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
 // structures do not fit into memory.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast,
+                                      const struct shm_bytes *messages,
+                                      size_t count,
+                                      int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
 // shm_broadcast_commit() publishes the message, shm_broadcast_abort() aborts the slot; until then the handle publishes
@@ -1681,7 +1726,11 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broa
 // Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps around the end of the broadcast's memory, and a
 // buffer for it cannot be allocated; EFAULT slot is NULL.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_reserve(struct shm_broadcast *broadcast,
+                          size_t size,
+                          struct shm_slot *slot,
+                          int64_t timeout);
 
 // Publishes the message in a slot.
 //
@@ -1765,7 +1814,11 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
 // EFAULT broadcast is NULL, or buffer is NULL and size is not 0.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
+                             void *buffer,
+                             size_t size,
+                             int64_t timeout);
 
 // Receives several messages: waits for the first one, and also takes those that follow it and fit.
 //
@@ -1780,7 +1833,13 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, vo
 // Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 // into memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast,
+                                   void *buffer,
+                                   size_t size,
+                                   size_t *lengths,
+                                   size_t count,
+                                   int64_t timeout);
 
 // Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the
 // message wraps around the end of the broadcast's memory, otherwise in place. The message stays the next one until
@@ -1794,7 +1853,10 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadca
 // Returns: the message's length in bytes, 0 or more; or -1.
 // Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM a copy cannot be allocated; EFAULT message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
+                             struct shm_message *message,
+                             int64_t timeout);
 
 // Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
 // died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.

@@ -497,7 +497,7 @@ public:
     [[nodiscard]] C *get() const noexcept { return *handle_; }
     /// Returns the id of the segment in which the object lies.
     [[nodiscard]] result<int> id() const noexcept { return to<int>(Id(get())); }
-    /// Returns whether that segment has been removed: a process that opens the object anew gets another.
+    /// Returns whether that segment has been removed, so that a process that opens the object now gets another one.
     [[nodiscard]] result<bool> removed() const noexcept { return to<bool>(Removed(get())); }
     /// Removes that segment. Processes that have the object open keep it.
     result<void> remove() noexcept { return to(shm_remove(Id(get()))); }
@@ -585,7 +585,7 @@ template <class From> void keep(part<shm_message, From> &) {}
 
 } // namespace detail
 
-/// A segment that is part of this process' memory. The destructor detaches it.
+/// A segment that is part of this process's memory. The destructor detaches it.
 class [[nodiscard]] attachment : public detail::memory<detail::attached, void, detail::detach> {
 public:
     /// Returns the T at an offset; nullptr if it does not fit there, or not at this alignment.
@@ -873,8 +873,8 @@ public:
 /// A robust reader-writer lock around a T, whose bytes are 0 at first: shm_rwlock. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] rwlock
-    : public detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed, shm_rwlock_set_interruptible,
-                             shm_rwlock_canceller> {
+    : public detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
+                             shm_rwlock_set_interruptible, shm_rwlock_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
     using base = detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
                                  shm_rwlock_set_interruptible, shm_rwlock_canceller>;
@@ -939,8 +939,8 @@ public:
     using write_guard = basic_guard<T>;
 
     using base::base;
-    /// Opens the lock, or creates it. @param layout a name for T, at most 128 bytes, the same in all processes; or
-    /// none.
+    /// Opens the lock, or creates it.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<rwlock> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<rwlock>(where, layout, [&](const shm_place *at, const char *type) {
@@ -1305,9 +1305,9 @@ public:
         using memory::memory;
     };
 
-    /// Opens the broadcast, or creates it. Read permission is enough to subscribe to a lossy one. @param capacity the
-    /// length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a broadcast that
-    /// exists.
+    /// Opens the broadcast, or creates it. Read permission is enough to subscribe to a lossy one.
+    /// @param capacity the length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a
+    /// broadcast that exists.
     static result<broadcast> open(const place &where, std::size_t capacity, broadcast_mode mode = lossless,
                                   latest_access how = create{}) noexcept
     {

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn shm_broadcast_open(
 }
 
 /// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at
-/// most 5888 bytes plus 9/8 of the capacity. Apart from that, it is shm_broadcast_open().
+/// most 5888 bytes plus 9/8 of the capacity. Apart from that, it does the same as shm_broadcast_open().
 ///
 /// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
 }
 
 /// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Apart from that, it is shm_condvar_open().
+/// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 ///
 /// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.
@@ -85,11 +85,11 @@ fn open(place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_condvar {
 /// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
 /// the mutex, as for shm_mutex_lock(); or -1.
 /// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
-/// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (after EOWNERDEAD, a cancellation is kept).
-/// After these errors, it does not have the mutex: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE
-/// the bytes are lost, because this thread, before the wait, or another one unlocked the mutex without
-/// shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT condvar or
-/// mutex is NULL.
+/// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
+/// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
+/// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
+/// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
+/// condvar or mutex is NULL.
 /// Threads: the one that has the mutex; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -152,10 +152,10 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
     }))
 }
 
-/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call then
-/// fails with EINTR, and the thread has the mutex. At first, signals do not end waits. A handler that runs just before the
-/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_condvar_canceller() was called before.
+/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+/// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
+/// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
+/// unless shm_condvar_canceller() was called before.
 ///
 /// condvar: a handle that is open.
 /// on: 1, or 0.
@@ -174,9 +174,9 @@ pub unsafe extern "C" fn shm_condvar_set_interruptible(
 }
 
 /// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
-/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2). Before
-/// Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the handle
-/// wakes up every 8 ms while it waits.
+/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+/// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+/// handle wakes up every 8 ms while it waits.
 ///
 /// condvar: a handle that is open.
 ///

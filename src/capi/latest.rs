@@ -67,9 +67,9 @@ pub unsafe extern "C" fn shm_latest_open(
     })
 }
 
-/// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
-/// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-/// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
+/// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
+/// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
+/// that, it does the same as shm_latest_open().
 ///
 /// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.

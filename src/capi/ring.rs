@@ -143,7 +143,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-/// 2560 bytes and 5/4 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+/// 2560 bytes plus 5/4 of the capacity. Apart from that, it does the same as shm_ring_open().
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shm_rwlock_open(
 }
 
 /// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 5184 bytes plus size. Apart from that, it is shm_rwlock_open().
+/// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 ///
 /// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
@@ -102,10 +102,10 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
 /// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
 /// EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
 /// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
-/// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
-/// signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the
-/// bytes are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and
-/// create the lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
+/// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
+/// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
+/// are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and create the
+/// lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -224,9 +224,9 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
     }))
 }
 
-/// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call then
-/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait
-/// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+/// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
+/// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_rwlock_canceller() was called before.
 ///
 /// lock: a handle that is open.
@@ -242,10 +242,10 @@ pub unsafe extern "C" fn shm_rwlock_set_interruptible(lock: *mut shm_rwlock, on:
     or_minus_one(lock.map(|lock| set_interruptible(lock.0.object(), on)))
 }
 
-/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write(). Call
-/// this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
-/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within
-/// 8 ms, and the handle wakes up every 8 ms while it waits.
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write().
+/// Call this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+/// within 8 ms, and the handle wakes up every 8 ms while it waits.
 ///
 /// lock: a handle that is open.
 ///

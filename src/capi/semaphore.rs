@@ -43,8 +43,8 @@ pub unsafe extern "C" fn shm_semaphore_open(
     open(first, || unsafe { named(Kind::Semaphore, name, flags) })
 }
 
-/// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
+/// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+/// 1024 bytes. Apart from that, it does the same as shm_semaphore_open().
 ///
 /// place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
 
 /// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 ///
-/// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+/// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
 /// it, except shm_semaphore_post().
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

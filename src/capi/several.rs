@@ -83,7 +83,7 @@ pub unsafe extern "C" fn shm_wait_any(
                 "the timeout is negative; SHMKEY_FOREVER, which is -1, waits without limit",
             )
         })?;
-        // SAFETY: the caller hands over so many structures.
+        // SAFETY: the caller hands over `count` structures.
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];
         for (to, object) in waiting.iter_mut().zip(objects) {

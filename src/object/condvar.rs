@@ -76,7 +76,7 @@ impl WaitTimeoutResult {
     }
 }
 
-/// Why a wait for a [`Condvar`] has failed, and the guard of the mutex, if the thread has the lock.
+/// Why a wait for a [`Condvar`] has failed, and the guard of the mutex, if the thread has it.
 ///
 /// ```
 /// use shmkey::{Condvar, ErrorKind, Mutex};
@@ -115,8 +115,8 @@ impl<'a, T: Plain> WaitError<'a, T> {
         self.error.kind()
     }
 
-    /// Returns the guard. The thread has the lock after [`Interrupted`](ErrorKind::Interrupted) and
-    /// [`Cancelled`](ErrorKind::Cancelled), and not after another error.
+    /// Returns the guard, if the thread has the mutex: after [`Interrupted`](ErrorKind::Interrupted) and
+    /// [`Cancelled`](ErrorKind::Cancelled), but not after another error.
     #[must_use = "the mutex is unlocked when its guard is dropped"]
     pub fn into_guard(self) -> Option<MutexGuard<'a, T>> {
         self.guard
@@ -170,9 +170,9 @@ impl Condvar {
     /// Unlocks the mutex, waits for a notification, and locks the mutex again.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) of the condition variable has ended the wait; the thread then waits
-    /// for the mutex without limit, and has the lock: [`WaitError::into_guard`].
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) of the condition variable has ended the wait; the thread
+    /// then waits for the mutex without limit, and has the lock: [`WaitError::into_guard`].
     ///
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost;
     /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork` that has its parent's guard. After either
@@ -270,7 +270,7 @@ impl Condvar {
         mutex.wait(self.words(), deadline)
     }
 
-    /// Returns the error for a wait that no notification has ended: the deadline is the one that was waited for.
+    /// Returns the error for a wait with this deadline that no notification has ended.
     #[cold]
     pub(crate) fn not_notified(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::Wait);

@@ -182,9 +182,9 @@ impl Place {
         self
     }
 
-    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this
-    /// process can neither write nor create the object, even with [`create`](Place::create). Memory that was
-    /// given to [`within`](Place::within) is not attached anew, and the object does not write it.
+    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this process
+    /// can neither write nor create the object, even with [`create`](Place::create). Memory that was given to
+    /// [`within`](Place::within) is not attached again, and the object does not write it.
     ///
     /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses an object of
     /// another kind writes it, so opening one for reading only fails with

@@ -138,7 +138,7 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
         // SAFETY: ends this process, without the destructors that are the parent's.
         unsafe { libc::_exit(status) };
     }
-    // What the child has dropped is still this process' own.
+    // What the child has dropped is still this process's own.
     std::mem::forget(act);
     child
 }
@@ -146,7 +146,7 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
 /// Waits for a child that ends by itself, and returns its status.
 pub fn status_of(child: libc::pid_t) -> i32 {
     let mut status = 0;
-    // SAFETY: the status is this process' to write.
+    // SAFETY: the status is this process's to write.
     let ended = unsafe { libc::waitpid(child, &mut status, 0) };
     assert!(ended == child && libc::WIFEXITED(status), "{status:#x}");
     libc::WEXITSTATUS(status)

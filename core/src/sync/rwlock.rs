@@ -418,7 +418,7 @@ impl RwLock {
 
     /// Returns the numbers of the readers, for display.
     pub fn readers(&self) -> impl Iterator<Item = u64> {
-        //         // Acquire: a thread that sees the number sees the namespaces of its process.
+        // Acquire: a thread that sees the number sees the namespaces of its process.
         let numbers = self.slots.0.iter().map(|slot| slot.reader.load(Acquire));
         numbers.filter(|&reader| reader != 0)
     }

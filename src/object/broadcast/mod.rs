@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// // In the process that publishes:
 /// let mut publisher = Broadcast::open(&name, 64 << 10)?.publisher()?;
 /// publisher.publish(b"rain at noon")?;
-/// drop(publisher); // releases the role: the subscribers' loops end
+/// drop(publisher); // releases the role, so that the loops of the subscribers end
 ///
 /// for message in &mut reader {
 ///     assert_eq!(message?, b"rain at noon");
@@ -100,7 +100,7 @@ pub struct Broadcast {
 ///     publisher.publish(&price.to_ne_bytes())?; // never waits
 /// }
 /// let mut buffer = [0; 4];
-/// slow.recv(&mut buffer)?; // the oldest that is there
+/// slow.recv(&mut buffer)?; // the oldest message that is left
 /// assert_eq!(u64::from(u32::from_ne_bytes(buffer)), slow.missed());
 /// # prices.remove()
 /// # }

@@ -150,8 +150,8 @@ impl RawRing {
         )
     }
 
-    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks again.
-    /// `len`: the size of the buffer, for an error.
+    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks
+    /// again. `len`: the size of the buffer, for an error.
     fn look_at_head<T>(
         &self,
         end: &mut ReceiveEnd,
@@ -192,7 +192,8 @@ impl RawRing {
         !matches!(found, Err(RingError::TimedOut))
     }
 
-    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    /// Announces a sleep. Returns the word on which to sleep until a message comes or the senders release their roles,
+    /// and the position of the next message.
     pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
         let word = end.head.announce_sleep(self.view());
         (word, end.head.position())
