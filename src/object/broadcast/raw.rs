@@ -5,8 +5,9 @@ use crate::{
     error::{Action, What},
     holder::{Holder, Life},
     kind::LOSSY,
+    memory::Shared,
     object::{Kind, Object, Snapshot, Spec},
-    object::{checked::Checked, readiness::Readiness, role::Role},
+    object::{checked::Checked, interrupt, readiness::Readiness, role::Role},
     sync::{
         Area, AtomicU32, Buffer, Claim, Deadline, Interrupt, Source,
         broadcast::{
@@ -17,7 +18,7 @@ use crate::{
     sys,
 };
 use core::{fmt, ops::Range, ptr::NonNull, slice, sync::atomic::Ordering::Relaxed};
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::os::fd::BorrowedFd;
 
 /// The size of the members' claims, which the payload begins with, in bytes.
 const CLAIMS: usize = SUBSCRIBERS * size_of::<Claim>();
@@ -90,12 +91,12 @@ pub(crate) struct PublishEnd {
     /// The bytes of a slot that wraps at the end of the area.
     buffer: Vec<u8>,
     checked: Checked,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 impl PublishEnd {
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 }
@@ -119,7 +120,7 @@ pub(crate) struct SubscribeEnd {
     /// A copy of a peeked message, if it cannot be read in place.
     copy: Vec<u8>,
     checked: Checked,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
     /// It goes on waiting when the publisher has ended.
     keep_waiting: bool,
     readiness: Readiness,
@@ -127,7 +128,7 @@ pub(crate) struct SubscribeEnd {
 
 impl SubscribeEnd {
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 
@@ -300,7 +301,8 @@ impl RawBroadcast {
     // The publishing end.
 
     /// Takes the role of the publisher. `interrupt` ends its waits; `None` makes one.
-    pub fn publisher(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<PublishEnd, Error> {
+    pub fn publisher(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<PublishEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -319,7 +321,7 @@ impl RawBroadcast {
                 reserved: None,
                 buffer: Vec::new(),
                 checked: Checked::default(),
-                interrupt: interrupt.cloned().unwrap_or_default(),
+                interrupt,
             }),
             Err(_) => {
                 role.release(&words.claim);
@@ -575,8 +577,9 @@ impl RawBroadcast {
     pub fn subscribe(
         &self,
         from_oldest: bool,
-        interrupt: Option<&Arc<Interrupt>>,
+        interrupt: Option<&Shared<Interrupt>>,
     ) -> Result<SubscribeEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let (end, role) = if !self.is_lossy() {
             let (role, member) = self.take_claim()?;
             match self.join(Some(member), from_oldest) {
@@ -597,7 +600,7 @@ impl RawBroadcast {
             role,
             copy: Vec::new(),
             checked: Checked::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            interrupt,
             keep_waiting: false,
             readiness: Readiness::default(),
         })
