@@ -10,6 +10,7 @@ use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
     kind::Kind,
+    memory::boxed,
     object::Object,
     sync::{Buffer, Deadline, Source},
 };
@@ -105,8 +106,8 @@ pub(super) fn fd_of(descriptor: Result<BorrowedFd<'_>, Error>) -> Result<c_int, 
 
 /// Makes a handle of an object, for C, which passes it to `close` at the end.
 pub(super) fn handle<T>(opened: Result<T, Error>) -> *mut T {
-    let leaked = |object| NonNull::from(Box::leak(Box::new(object))).cast();
-    or_null(opened.map(leaked)).cast()
+    let handle = opened.and_then(|object| Ok(boxed(object)?));
+    or_null(handle.map(|handle| NonNull::from(Box::leak(handle)).cast())).cast()
 }
 
 /// Returns the object that a handle stands for, in this call.

@@ -136,9 +136,9 @@ impl Header {
     }
 }
 
-pub(super) fn text_of(room: &[AtomicU8], len: &AtomicU32) -> Vec<u8> {
+pub(super) fn text_of(room: &[AtomicU8], len: &AtomicU32) -> impl Iterator<Item = u8> {
     let len = (len.load(Relaxed) as usize).min(room.len());
-    room[..len].iter().map(|byte| byte.load(Relaxed)).collect()
+    room[..len].iter().map(|byte| byte.load(Relaxed))
 }
 
 pub(super) fn put_text(room: &[AtomicU8], len: &AtomicU32, text: &[u8]) {

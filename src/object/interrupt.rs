@@ -1,7 +1,9 @@
 //! Ending a wait before its event, for Rust: [`Canceller`], and the methods that every handle has.
 
-use crate::sync::Interrupt;
-use std::sync::Arc;
+use crate::{
+    memory::{OutOfMemory, Shared},
+    sync::Interrupt,
+};
 
 /// The methods about ending a wait, for every handle that waits: `interrupt_methods!(self, self.object.interrupt())`.
 macro_rules! interrupt_methods {
@@ -24,6 +26,16 @@ macro_rules! interrupt_methods {
             $crate::Canceller::of($interrupt)
         }
     };
+}
+
+/// Returns what ends the waits of an end: its handle's, or one of its own.
+pub(crate) fn of_end(
+    handles: Option<&Shared<Interrupt>>,
+) -> Result<Shared<Interrupt>, OutOfMemory> {
+    match handles {
+        Some(handles) => Ok(handles.clone()),
+        None => Shared::new(Interrupt::default()),
+    }
 }
 
 /// Ends the waits of a handle, from another thread or a signal handler. Each handle has a method `canceller` that
@@ -61,12 +73,12 @@ macro_rules! interrupt_methods {
 /// cancellation. *Signals*: `cancel` is safe in a signal handler, and does not change errno; creating, cloning and
 /// dropping a canceller are not.
 #[derive(Clone, Debug)]
-pub struct Canceller(Arc<Interrupt>);
+pub struct Canceller(Shared<Interrupt>);
 
 impl Canceller {
-    pub(crate) fn of(interrupt: &Arc<Interrupt>) -> Canceller {
+    pub(crate) fn of(interrupt: &Shared<Interrupt>) -> Canceller {
         interrupt.allow_cancelling();
-        Canceller(Arc::clone(interrupt))
+        Canceller(interrupt.clone())
     }
 
     /// Ends the waits of the handle that are under way, or the next one. Makes one system call.

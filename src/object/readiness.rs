@@ -8,6 +8,7 @@
 use crate::{
     Error, ErrorKind,
     holder::Holder,
+    memory::boxed,
     sys::{Errno, Inbox},
 };
 use core::{
@@ -72,11 +73,11 @@ impl Readiness {
         let before = self.own.load(Acquire);
         let inbox = Inbox::new(INTERVAL)
             .map_err(|Errno(errno)| Error::new(ErrorKind::Other, errno, "make a descriptor"))?;
-        let made = Box::into_raw(Box::new(Own {
+        let made = Box::into_raw(boxed(Own {
             inbox,
             maker: Holder::this_process(),
             inherited: before,
-        }));
+        })?);
         // Release: a thread that sees the pointer sees what it points to. Acquire: pairs with the release of another
         // thread.
         let own = match self.own.compare_exchange(before, made, AcqRel, Acquire) {

@@ -4,14 +4,14 @@ use super::{RawBroadcast, fill};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::{checked::Checked, role::Role},
+    memory::Shared,
+    object::{checked::Checked, interrupt, role::Role},
     sync::{
         Claim, Deadline, Interrupt, Source,
         broadcast::{BroadcastError, Publisher},
     },
 };
 use core::{fmt, ptr::NonNull, sync::atomic::Ordering::Relaxed};
-use std::sync::Arc;
 
 /// What the publishing end keeps in this process's own memory.
 pub(crate) struct PublishEnd {
@@ -21,12 +21,12 @@ pub(crate) struct PublishEnd {
     /// The bytes of a slot that wraps at the end of the area.
     buffer: Vec<u8>,
     checked: Checked,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 impl PublishEnd {
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 }
@@ -44,7 +44,8 @@ struct Reserved {
 
 impl RawBroadcast {
     /// Takes the role of the publisher. `interrupt` can end its waits; with `None`, it gets a new one.
-    pub fn publisher(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<PublishEnd, Error> {
+    pub fn publisher(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<PublishEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -63,7 +64,7 @@ impl RawBroadcast {
                 reserved: None,
                 buffer: Vec::new(),
                 checked: Checked::default(),
-                interrupt: interrupt.cloned().unwrap_or_default(),
+                interrupt,
             }),
             Err(_) => {
                 role.release(&words.claim);

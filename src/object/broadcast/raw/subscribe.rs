@@ -4,7 +4,8 @@ use super::{RawBroadcast, fill, no_memory};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::{checked::Checked, readiness::Readiness, role::Role},
+    memory::Shared,
+    object::{checked::Checked, interrupt, readiness::Readiness, role::Role},
     sync::{
         Buffer, Deadline, Interrupt,
         broadcast::{BroadcastError, Peer, SUBSCRIBERS, Span, Subscriber},
@@ -12,7 +13,7 @@ use crate::{
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::os::fd::BorrowedFd;
 
 /// What a subscriber keeps in this process's own memory.
 pub(crate) struct SubscribeEnd {
@@ -22,7 +23,7 @@ pub(crate) struct SubscribeEnd {
     /// A copy of a peeked message, if it cannot be read in place.
     copy: Vec<u8>,
     checked: Checked,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
     /// Whether it continues to wait when the publisher has released its role or died.
     keep_waiting: bool,
     readiness: Readiness,
@@ -30,7 +31,7 @@ pub(crate) struct SubscribeEnd {
 
 impl SubscribeEnd {
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 
@@ -68,8 +69,9 @@ impl RawBroadcast {
     pub fn subscribe(
         &self,
         from_oldest: bool,
-        interrupt: Option<&Arc<Interrupt>>,
+        interrupt: Option<&Shared<Interrupt>>,
     ) -> Result<SubscribeEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let (end, role) = if !self.is_lossy() {
             let (role, member) = self.take_claim()?;
             match self.join(Some(member), from_oldest) {
@@ -90,7 +92,7 @@ impl RawBroadcast {
             role,
             copy: Vec::new(),
             checked: Checked::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            interrupt,
             keep_waiting: false,
             readiness: Readiness::default(),
         })

@@ -1,6 +1,9 @@
 //! One piece of memory for a slot or a message whose bytes wrap at the end of the ring.
 
-use crate::sync::{Area, Buffer, Source};
+use crate::{
+    memory::OutOfMemory,
+    sync::{Area, Buffer, Source},
+};
 use core::sync::atomic::AtomicU64;
 use std::alloc::{Layout, alloc_zeroed};
 
@@ -25,9 +28,6 @@ impl Piece<'_> {
 pub(super) struct PieceBuffer {
     words: Vec<AtomicU64>,
 }
-
-/// There is not enough memory.
-pub(super) struct OutOfMemory;
 
 impl PieceBuffer {
     /// Allocates a buffer for a ring with this room, in bytes, if it is not allocated yet.

@@ -4,7 +4,8 @@ use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::{readiness::Readiness, role::Role},
+    memory::Shared,
+    object::{interrupt, readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline, Interrupt,
         ring::{self, Consumer, Peers, RingError},
@@ -12,7 +13,7 @@ use crate::{
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::os::fd::BorrowedFd;
 
 /// What the receiving end has in this process's own memory.
 pub(crate) struct ReceiveEnd {
@@ -21,7 +22,7 @@ pub(crate) struct ReceiveEnd {
     /// For a peeked message that wraps at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
     /// Whether it continues to wait when all senders have released their roles or died.
     keep_waiting: bool,
     readiness: Readiness,
@@ -35,7 +36,7 @@ impl ReceiveEnd {
     }
 
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 
@@ -57,7 +58,8 @@ impl ReceiveEnd {
 
 impl RawRing {
     /// Takes the role of the receiver. `interrupt` ends its waits; `None` makes one.
-    pub fn receiver(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<ReceiveEnd, Error> {
+    pub fn receiver(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<ReceiveEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -73,7 +75,7 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            interrupt,
             keep_waiting: false,
             readiness: Readiness::default(),
         })

@@ -5,11 +5,11 @@ use crate::{
     Error, ErrorKind,
     error::{Action, What},
     holder::{Holder, Life},
-    object::role::Role,
+    memory::Shared,
+    object::{interrupt, role::Role},
     sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::sync::Arc;
 
 /// What the sending end has in this process's own memory.
 pub(crate) struct SendEnd {
@@ -25,7 +25,7 @@ pub(crate) struct SendEnd {
     /// For slots that wrap at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -48,19 +48,20 @@ impl SendEnd {
     }
 
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 }
 
 impl RawRing {
     /// Takes the role of a sender. `interrupt` ends its waits; `None` makes one.
-    pub fn sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
+    pub fn sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
         self.take_sender(interrupt)
             .map_err(|error| error.during(Action::BecomeSender))
     }
 
-    fn take_sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
+    fn take_sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
+        let interrupt = interrupt::of_end(interrupt)?;
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -105,7 +106,7 @@ impl RawRing {
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            interrupt,
         })
     }
 
