@@ -86,6 +86,7 @@ impl Deref for Memory {
 
 /// What a key was made from. The object records it, so opening it by something else with the same key fails.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // as for `Site`
 pub(crate) enum Origin {
     /// A number, whose origin is not known.
     Number,

@@ -45,7 +45,6 @@ struct Reserved {
 impl RawBroadcast {
     /// Takes the role of the publisher. `interrupt` can end its waits; with `None`, it gets a new one.
     pub fn publisher(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<PublishEnd, Error> {
-        let interrupt = interrupt::of_end(interrupt)?;
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -55,6 +54,7 @@ impl RawBroadcast {
                 _ => error,
             }
         })?;
+        let interrupt = interrupt::of_end(interrupt).inspect_err(|_| role.release(&words.claim))?;
         // Relaxed: read only before a wait.
         words.had.store(1, Relaxed);
         match Publisher::find(self.view()) {

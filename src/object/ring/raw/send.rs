@@ -61,7 +61,6 @@ impl RawRing {
     }
 
     fn take_sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
-        let interrupt = interrupt::of_end(interrupt)?;
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -85,6 +84,8 @@ impl RawRing {
                     _ => error,
                 })
             })?;
+        let interrupt =
+            interrupt::of_end(interrupt).inspect_err(|_| role.release(&self.senders()[claim]))?;
         // Relaxed: read only before a wait.
         self.words().parties.had_sender.store(1, Relaxed);
         self.free_the_dead();
