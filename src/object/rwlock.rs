@@ -48,13 +48,13 @@ const VALUE: usize = size_of::<sync::RwLock>();
 /// [`Deadlock`](ErrorKind::Deadlock). If 64 threads read, the next reader waits until one of them has unlocked the
 /// lock.
 ///
-/// *Deaths.* A process can be killed at any instruction. If a *reader* dies, the next writer releases its lock, and the
-/// value is unchanged. If a *writer* dies, the value may be half changed: [`owner_died`](RwLockWriteGuard::owner_died)
-/// is true for each reader and writer, until a writer has repaired the value and called
-/// [`mark_consistent`](RwLockWriteGuard::mark_consistent). If a writer drops its guard without that, the value is lost:
-/// all later calls fail with [`NotRecoverable`](ErrorKind::NotRecoverable). A thread that asks for the lock after the
-/// death of a writer recovers it at once. A thread that is waiting at that time notices the death within 10 ms during
-/// the first 100 ms of its wait, and within 300 ms later.
+/// *Deaths.* A process can be killed at any instruction. If a *reader* dies, a thread that waits for it releases the
+/// reader's lock, and the value is unchanged. If a *writer* dies, the value may be half changed:
+/// [`owner_died`](RwLockWriteGuard::owner_died) is true for each reader and writer, until a writer has repaired the
+/// value and called [`mark_consistent`](RwLockWriteGuard::mark_consistent). If a writer drops its guard without that,
+/// the value is lost: all later calls fail with [`NotRecoverable`](ErrorKind::NotRecoverable). A thread that asks for
+/// the lock after the death of a writer recovers it at once. A thread that is waiting at that time notices the death
+/// within 10 ms during the first 100 ms of its wait, and within 300 ms later.
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system call unless a thread
 /// waits.
