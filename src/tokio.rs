@@ -84,6 +84,9 @@ pollable!([] Receiver, [<T: Plain>] TypedReceiver<T>, [] Subscriber, [] Semaphor
 /// *Cancel safety*: all its futures are cancel safe. A future that is dropped before it is complete, by
 /// `tokio::select!` for example, has received no message, taken no count and read no value; the next call gets it.
 ///
+/// *Cancellers*: a [`Canceller`](crate::Canceller) of the object ends a wait of a task, which fails with
+/// [`Cancelled`](ErrorKind::Cancelled).
+///
 /// *Cost*: that of [`Receiver::fd`], and one more descriptor. A task whose object is always ready yields to other tasks
 /// now and then, as a task that reads a socket does.
 ///

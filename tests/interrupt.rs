@@ -4,7 +4,7 @@ mod support;
 
 use shmkey::{
     Broadcast, Canceller, Condvar, Error, ErrorKind, Latest, Mutex, MutexGuard, Ring, RwLock,
-    Semaphore,
+    Semaphore, wait_any,
 };
 use std::{
     fs,
@@ -677,34 +677,65 @@ fn sleeps(thread: i32) -> u64 {
     count.unwrap().trim().parse().unwrap()
 }
 
+/// Waits for a semaphore and a ring at once.
+fn several(test: &Environment, by: By) -> Waiting {
+    let mut single = semaphore(test, by);
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    let ring = Ring::open(test.named("several"), 64).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    single.canceller = ended_by!(by, semaphore);
+    single.what = "several";
+    single.wait = Box::new(move |timeout| {
+        wait_any(&mut [&mut receiver, &mut &semaphore], timeout)?;
+        semaphore.try_wait()
+    });
+    single
+}
+
+/// Each wakes up at most four times a second.
+fn waits_are_mostly_sleep(by: By) {
+    let test = Environment::new();
+    let mut all = Waiting::all(&test, by);
+    all.push(several(&Environment::new(), by));
+    let counts: Vec<(&str, u64)> = thread::scope(|scope| {
+        let counts: Vec<_> = all
+            .iter_mut()
+            .map(|waiting| {
+                let Waiting { wait, happen, .. } = waiting;
+                let (id, told) = mpsc::channel();
+                let what = waiting.what;
+                let waiter = scope.spawn(move || {
+                    id.send(thread_id()).unwrap();
+                    wait(None).unwrap();
+                });
+                let count = scope.spawn(move || {
+                    let thread = told.recv().unwrap();
+                    thread::sleep(Duration::from_secs(1));
+                    let before = sleeps(thread);
+                    thread::sleep(Duration::from_secs(2));
+                    let after = sleeps(thread);
+                    happen();
+                    waiter.join().unwrap();
+                    after - before
+                });
+                (what, count)
+            })
+            .collect();
+        let join = |(what, count): (_, thread::ScopedJoinHandle<_>)| (what, count.join().unwrap());
+        counts.into_iter().map(join).collect()
+    });
+    // The two seconds may have become a little longer.
+    assert!(counts.iter().all(|&(_, count)| count <= 9), "{counts:?}");
+}
+
+#[test]
+fn a_wait_is_mostly_sleep() {
+    waits_are_mostly_sleep(By::Nothing);
+}
+
 #[test]
 fn a_wait_that_can_be_cancelled_is_mostly_sleep() {
-    let test = Environment::new();
-    let count = AtomicI32::new(0);
-    let mut all = Waiting::all(&test, By::Cancelling);
-    thread::scope(|scope| {
-        for waiting in &mut all {
-            let (what, count) = (waiting.what, &count);
-            let canceller = waiting.canceller.clone().unwrap();
-            let (id, told) = mpsc::channel();
-            scope.spawn(move || {
-                id.send(thread_id()).unwrap();
-                fails(waiting.wait(), ErrorKind::Cancelled);
-                count.fetch_add(1, SeqCst);
-            });
-            scope.spawn(move || {
-                let thread = told.recv().unwrap();
-                thread::sleep(Duration::from_secs(1));
-                let before = sleeps(thread);
-                thread::sleep(Duration::from_secs(2));
-                let after = sleeps(thread);
-                canceller.cancel();
-                // Without long slices, there would be 250.
-                assert!(after - before < 40, "{what}: {}", after - before);
-            });
-        }
-    });
-    assert_eq!(count.into_inner() as usize, all.len());
+    waits_are_mostly_sleep(By::Cancelling);
 }
 
 #[test]

@@ -504,6 +504,17 @@ impl Error {
         self
     }
 
+    /// Returns the error of a cancelled call in place of that of one that would block.
+    #[cold]
+    pub(crate) fn cancelled_if_blocked(mut self) -> Error {
+        if let Repr::Object(failure) = &mut self.0
+            && failure.kind == ErrorKind::WouldBlock
+        {
+            failure.kind = ErrorKind::Cancelled;
+        }
+        self
+    }
+
     /// Adds how a segment differs from the object that is wanted.
     #[cold]
     pub(crate) fn mismatch(self, mismatch: Mismatch) -> Error {

@@ -154,9 +154,9 @@ impl RawLatest {
         let object = Object::open(place, &spec, |_| {})?;
         sys::barrier::take_part();
         Ok(RawLatest {
+            readiness: Readiness::new(object.interrupt()),
             object,
             size,
-            readiness: Readiness::default(),
         })
     }
 
@@ -296,8 +296,15 @@ impl RawLatest {
     /// Returns whether there is a version other than `seen`. If not, the descriptor, if the caller has asked for it,
     /// becomes readable when there is one.
     #[inline]
-    fn has_newer(&self, seen: u64) -> bool {
-        self.version() != seen || self.readiness.is_used() && self.wait(seen, Deadline::Now).is_ok()
+    fn has_newer(&self, seen: u64) -> Result<bool, Error> {
+        if self.version() != seen || !self.readiness.is_used() {
+            return Ok(self.version() != seen);
+        }
+        match self.wait(seen, Deadline::Now) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns whether there is a version other than `seen`, and one at all.
@@ -398,7 +405,7 @@ impl<T: Plain> Latest<T> {
     /// Those of [`read`](Latest::read).
     #[inline]
     pub fn read_newer(&self, seen: &mut u64) -> Result<Option<T>, Error> {
-        if !self.raw.has_newer(*seen) {
+        if !self.raw.has_newer(*seen)? {
             return Ok(None);
         }
         let (value, version) = self.read_with_version()?;

@@ -6,7 +6,6 @@ use crate::{
     object::trust::Trust,
     object::{Kind, Object, Spec},
     sync::{self, Acquired, Deadline, LockError, Threads, WaitError, Waited},
-    sys,
 };
 use core::{fmt, marker::PhantomData};
 use std::time::Duration;
@@ -115,7 +114,6 @@ impl RawMutex {
             options: None,
         };
         let object = Object::open(place, &spec, first)?;
-        sys::barrier::take_part();
         Ok(RawMutex {
             object,
             trust: Trust::default(),

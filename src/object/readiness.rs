@@ -4,11 +4,13 @@
 //! descriptor unreadable, enters its number in the object, and tries once more. So the descriptor is readable unless
 //! the last try would have blocked and no process has changed the object since. [`sys::Inbox`] also makes it readable
 //! at intervals, so that the caller notices deaths, and changes by processes that cannot reach the descriptor.
+//! A cancellation of the handle makes it readable, too, and a try that would block then fails with that error.
 
 use crate::{
     Error, ErrorKind,
     holder::Holder,
-    memory::boxed,
+    memory::{Shared, boxed},
+    sync::Interrupt,
     sys::{Errno, Inbox},
 };
 use core::{
@@ -25,10 +27,12 @@ use std::os::fd::BorrowedFd;
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The descriptor of a handle, if the caller has asked for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
     /// NULL, or from a box. In a child made by `fork` that asks for the descriptor, its own replaces its parent's.
     own: AtomicPtr<Own>,
+    /// What ends the waits of the handle.
+    interrupt: Shared<Interrupt>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,14 @@ struct Own {
 }
 
 impl Readiness {
+    /// Returns one without a descriptor. `interrupt` ends the waits of the handle.
+    pub fn new(interrupt: &Shared<Interrupt>) -> Readiness {
+        Readiness {
+            own: AtomicPtr::default(),
+            interrupt: interrupt.clone(),
+        }
+    }
+
     /// Returns whether this process, or the one that forked it, has asked for the descriptor.
     #[inline(always)]
     pub fn is_used(&self) -> bool {
@@ -89,7 +101,9 @@ impl Readiness {
             }
         };
         // SAFETY: both are from a box, as in `own`.
-        Ok(unsafe { &*own })
+        let own = unsafe { &*own };
+        self.interrupt.set_descriptor(own.inbox.number());
+        Ok(own)
     }
 
     /// Returns the result of a try, unless it would block and this process has asked for the descriptor. Then makes the
@@ -120,11 +134,13 @@ impl Readiness {
         inbox.drain();
         let tried = enter_and_retry(inbox.number());
         let is_blocked = matches!(&tried, Err(error) if error.kind() == ErrorKind::WouldBlock);
-        if !is_blocked {
-            // There may be more to receive, and the caller may try only once each time that the descriptor is readable.
-            inbox.make_readable();
+        // A cancellation since the inbox was drained has made it readable again.
+        if is_blocked && !self.interrupt.take() {
+            return tried;
         }
-        tried
+        // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
+        inbox.make_readable();
+        tried.map_err(Error::cancelled_if_blocked)
     }
 
     /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns

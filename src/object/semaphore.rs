@@ -78,8 +78,8 @@ impl Semaphore {
             unsafe { object.words::<sync::Semaphore>() }.init(first);
         })?;
         Ok(Semaphore {
+            readiness: Readiness::new(object.interrupt()),
             object,
-            readiness: Readiness::default(),
         })
     }
 

@@ -1,17 +1,20 @@
 //! Waiting for one of several objects.
 //!
 //! A thread announces its sleep at each object, as it does when it waits for a single one, checks all of them once
-//! more, and sleeps on all their words at once (`futex_waitv(2)`). Where the kernel cannot do that, the thread polls
-//! the objects' descriptors.
+//! more, and sleeps on all their words at once (`futex_waitv(2)`), and on those of the handles' cancellations. Where the
+//! kernel cannot do that, or the words are too many, the thread polls the objects' descriptors.
 
 use crate::{
     Error, ErrorKind, Latest, Plain, Receiver, Semaphore, Subscriber, TypedReceiver,
+    error::Action,
+    memory::Shared,
     object::{
+        Object,
         broadcast::{RawBroadcast, SubscribeEnd},
         latest::{Newer, RawLatest},
         ring::{RawRing, ReceiveEnd},
     },
-    sync::{self, Deadline, Sleep, wait},
+    sync::{self, Deadline, Ended, Interrupt, Sleep, wait},
     sys::{self, waitv::Word},
 };
 use core::{cell::Cell, time::Duration};
@@ -130,6 +133,24 @@ impl At<'_> {
         }
     }
 
+    fn object(&self) -> &Object {
+        match self {
+            At::Ring(raw, _) => raw.object(),
+            At::Semaphore(semaphore) => semaphore.object(),
+            At::Latest(raw, _) => raw.object(),
+            At::Broadcast(raw, _) => raw.object(),
+        }
+    }
+
+    /// Returns what ends the waits of the handle.
+    fn interrupt(&self) -> &Shared<Interrupt> {
+        match self {
+            At::Ring(_, end) => end.interrupt(),
+            At::Semaphore(_) | At::Latest(..) => self.object().interrupt(),
+            At::Broadcast(_, end) => end.interrupt(),
+        }
+    }
+
     fn descriptor(&self) -> Result<RawFd, Error> {
         let descriptor = match self {
             At::Ring(raw, end) => raw.descriptor(end),
@@ -186,9 +207,15 @@ impl At<'_> {
 /// seccomp filter forbids `futex_waitv(2)`, the thread creates and polls a descriptor of each object (see
 /// [`Receiver::fd`]; each takes three descriptors of the process).
 ///
+/// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the object. A
+/// signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed
+/// without `SA_RESTART`.
+///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)
-/// (`EAGAIN`), if no object was ready in time; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for no object
+/// (`EAGAIN`), if no object was ready in time; [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and
+/// [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal handler or a [`Canceller`](crate::Canceller) has ended
+/// the wait; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for no object
 /// or more than 128; in a child made by `fork`, [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver of its parent, and
 /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) for a subscriber of its parent; those of [`Receiver::fd`] where
 /// descriptors are needed.
@@ -227,6 +254,13 @@ pub(crate) fn wait_at_any(
     for object in objects.iter().flatten() {
         object.expect_ours()?;
     }
+    // One handle that a signal handler may interrupt is enough.
+    let mut interrupts = objects.iter().flatten().map(At::interrupt);
+    let by_signals = interrupts.find(|interrupt| interrupt.by_signals()).cloned();
+    let deadline = match &by_signals {
+        Some(interrupt) => deadline.or_at(interrupt),
+        None => deadline,
+    };
     let first = NEXT.get() % objects.len().max(1);
     let found = find(objects, first, At::is_ready);
     let found = match found {
@@ -249,11 +283,25 @@ pub(crate) fn wait_at_any(
 
 #[cold]
 fn late(deadline: Deadline) -> Error {
-    let (kind, errno) = match deadline {
-        Deadline::Now => (ErrorKind::WouldBlock, libc::EAGAIN),
-        _ => (ErrorKind::TimedOut, libc::ETIMEDOUT),
+    let (kind, errno) = match deadline.why_ended() {
+        Ended::AtOnce => (ErrorKind::WouldBlock, libc::EAGAIN),
+        Ended::TimedOut => (ErrorKind::TimedOut, libc::ETIMEDOUT),
+        Ended::Interrupted => (ErrorKind::Interrupted, libc::EINTR),
+        Ended::Cancelled => (ErrorKind::Cancelled, libc::ECANCELED),
     };
     Error::new(kind, errno, "wait for several objects")
+}
+
+/// Fails if one of the handles is cancelled, which ends that cancellation.
+fn expect_not_cancelled(objects: &[Option<At<'_>>]) -> Result<(), Error> {
+    let mut objects = objects.iter().flatten();
+    let Some(cancelled) = objects.find(|at| at.interrupt().is_cancelled()) else {
+        return Ok(());
+    };
+    // If it is over already, another wait of this handle has ended by it, too.
+    cancelled.interrupt().take();
+    let error = cancelled.object().error(ErrorKind::Cancelled);
+    Err(error.during(Action::Wait))
 }
 
 /// Returns the index of the first object for which `is_so` returns true. The search begins at `first`, and continues at
@@ -275,7 +323,8 @@ fn stay_awake(objects: &mut [Option<At<'_>>], first: usize) -> Option<usize> {
     wait::stay_awake(peer, || find(objects, first, At::is_ready))
 }
 
-/// Sleeps until an object is ready. Returns its index; `None` if the deadline has passed.
+/// Sleeps until an object is ready. Returns its index; `None` if the deadline has passed, or a signal handler has ended
+/// the wait.
 fn sleep(
     objects: &mut [Option<At<'_>>],
     first: usize,
@@ -291,6 +340,7 @@ fn sleep(
         for (index, object) in objects.iter_mut().flatten().enumerate() {
             (words[index], positions[index]) = object.announce();
         }
+        let count = add_cancellations(objects, &mut words);
         if !sync::heavy_barrier() {
             sleep.stay_light();
         }
@@ -298,17 +348,31 @@ fn sleep(
         let mut slept = Some(true);
         let moved = |(object, position): (&At<'_>, &u64)| object.position() != *position;
         if found.is_none() && !objects.iter().flatten().zip(&positions).any(moved) {
-            slept = sleep.on_any(&words[..objects.len()]);
+            slept = count.and_then(|count| sleep.on_any(&words[..count]));
             found = find(objects, first, At::is_ready);
         }
         objects.iter().flatten().for_each(At::withdraw);
+        if found.is_some() {
+            return Ok(found);
+        }
+        expect_not_cancelled(objects)?;
         match slept {
-            _ if found.is_some() => return Ok(found),
             Some(true) => {}
             Some(false) => return Ok(None),
             None => return poll(objects, first, &mut sleep),
         }
     }
+}
+
+/// Adds the words of cancellations to those of the objects. Returns how many words there are; `None` if they are too many.
+fn add_cancellations(objects: &[Option<At<'_>>], words: &mut [Word; MOST]) -> Option<usize> {
+    let mut count = objects.len();
+    let handles = objects.iter().flatten();
+    for cancelled in handles.filter_map(|at| at.interrupt().word()) {
+        *words.get_mut(count)? = Word::own(cancelled, 0);
+        count += 1;
+    }
+    Some(count)
 }
 
 /// Sleeps as `sleep` does, but by polling the objects' descriptors.
@@ -327,9 +391,12 @@ fn poll(
         if let Some(found) = find(objects, first, At::rearm) {
             return Ok(Some(found));
         }
-        let Some(slice) = sleep.slice() else {
-            return Ok(None);
-        };
-        sys::poll(&descriptors[..count], slice);
+        // A cancellation after this has made a descriptor readable.
+        expect_not_cancelled(objects)?;
+        let slept = sleep.for_slice(|_, time| Some(sys::poll(&descriptors[..count], time)));
+        if slept == Some(false) {
+            // The deadline has passed, or a signal handler has run.
+            return Ok(find(objects, first, At::is_ready));
+        }
     }
 }

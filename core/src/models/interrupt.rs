@@ -2,8 +2,9 @@
 //! that it may have got.
 
 use super::{bounded, thread_of_a_lock::Thread};
-use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore};
+use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore, drain, poll};
 use loom::{sync::Arc, thread};
+use std::num::NonZeroU32;
 
 /// Takes a count, or is cancelled. Returns whether it took one.
 fn take(counter: &Semaphore, interrupt: &Interrupt) -> bool {
@@ -32,6 +33,30 @@ fn a_thread_that_falls_asleep_sees_the_cancellation() {
         interrupt.cancel();
         assert!(!taker.join().unwrap());
         assert!(!interrupt.is_cancelled(), "it ends one wait only");
+    });
+}
+
+/// An event loop tries while the cancellation comes, and its descriptor is new.
+#[test]
+fn a_try_sees_the_cancellation_or_the_descriptor_is_readable() {
+    bounded(3, || {
+        let interrupt = cancellable();
+        let waiter = thread::spawn({
+            let interrupt = interrupt.clone();
+            move || {
+                let number = NonZeroU32::MIN;
+                interrupt.set_descriptor(number);
+                loop {
+                    drain(number);
+                    if interrupt.take() {
+                        return;
+                    }
+                    poll(number);
+                }
+            }
+        });
+        interrupt.cancel();
+        waiter.join().unwrap();
     });
 }
 

@@ -247,7 +247,7 @@ impl<'a> Sleep<'a> {
     /// Calls `sleep` with the deadline and the rest of a slice; it returns whether a signal handler has ended the
     /// sleep, or `None`. Returns false if the deadline has passed, or the wait is interrupted; `None` if `sleep`
     /// returns that.
-    fn for_slice(
+    pub fn for_slice(
         &mut self,
         sleep: impl FnOnce(Deadline, Duration) -> Option<bool>,
     ) -> Option<bool> {

@@ -198,8 +198,8 @@ impl Inbox {
 }
 
 /// Waits until one of at most [`MAX`](super::waitv::MAX) descriptors is readable, at most for this time. May return
-/// earlier.
-pub fn poll(descriptors: &[c_int], time: Duration) {
+/// earlier. Returns whether a signal handler has ended the wait.
+pub fn poll(descriptors: &[c_int], time: Duration) -> bool {
     let none = libc::pollfd {
         fd: -1,
         events: libc::POLLIN,
@@ -214,7 +214,7 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the kernel reads and writes as many elements as there are, and the time.
-    unsafe {
+    let polled = check(unsafe {
         libc::syscall(
             libc::SYS_ppoll,
             polled.as_mut_ptr(),
@@ -223,7 +223,8 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
             ptr::null::<libc::sigset_t>(),
             size_of::<u64>(),
         )
-    };
+    });
+    polled == Err(Errno(libc::EINTR))
 }
 
 /// Creates a socket, and binds it to the address of a number that no other socket has.

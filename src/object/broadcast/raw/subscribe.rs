@@ -92,9 +92,9 @@ impl RawBroadcast {
             role,
             copy: Vec::new(),
             checked: Checked::default(),
+            readiness: Readiness::new(&interrupt),
             interrupt,
             keep_waiting: false,
-            readiness: Readiness::default(),
         })
     }
 
@@ -320,7 +320,12 @@ impl RawBroadcast {
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There is no other message, or it does not fit. If it is another error, the next call returns it.
-                Err(_) => break,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Cancelled {
+                        end.interrupt.keep();
+                    }
+                    break;
+                }
             }
         }
         Ok(received)

@@ -76,9 +76,9 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            readiness: Readiness::new(&interrupt),
             interrupt,
             keep_waiting: false,
-            readiness: Readiness::default(),
         })
     }
 
@@ -257,7 +257,12 @@ impl RawRing {
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There are no more, or no more that fit. The next call returns any other error.
-                Err(_) => break,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Cancelled {
+                        end.interrupt.keep();
+                    }
+                    break;
+                }
             }
         }
         Ok(received)
