@@ -517,9 +517,9 @@ SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 // them must end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by
 // fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
 //
-// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call with
-// SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a call with
-// SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
+// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
+// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a
+// call with SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
 //
 // canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
 // Threads: any; also in a signal handler. Does not change errno.
@@ -2002,8 +2002,9 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
 // with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 //
-// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait if
-// one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait
+// if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without
+// SA_RESTART.
 //
 // A thread's search begins with the object after the one that its last call returned, so an object that is always
 // ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
@@ -2015,15 +2016,13 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the index of an object that is ready, 0 to count - 1; or -1.
-// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR,
-// ECANCELED a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than
-// -1, or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT
-// objects is NULL; and those of shm_ring_fd() where descriptors are needed.
-// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
-SHMKEY_MUST_USE
-int shm_wait_any(const struct shm_waitable *objects,
-                 size_t count,
-                 int64_t timeout);
+// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
+// an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
+// of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
+// descriptors are needed. Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal
+// handler.
+SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,
 // with the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that

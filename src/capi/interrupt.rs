@@ -17,9 +17,9 @@ pub struct shm_canceller(Interrupt);
 /// them must end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by
 /// fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
 ///
-/// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call with
-/// SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a call with
-/// SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
+/// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
+/// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a
+/// call with SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
 ///
 /// canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
 /// Threads: any; also in a signal handler. Does not change errno.

@@ -46,8 +46,9 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
 /// with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 ///
-/// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait if
-/// one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+/// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait
+/// if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without
+/// SA_RESTART.
 ///
 /// A thread's search begins with the object after the one that its last call returned, so an object that is always
 /// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
@@ -59,11 +60,12 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the index of an object that is ready, 0 to count - 1; or -1.
-/// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR,
-/// ECANCELED a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than
-/// -1, or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT
-/// objects is NULL; and those of shm_ring_fd() where descriptors are needed.
-/// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
+/// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
+/// an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
+/// of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
+/// descriptors are needed. Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal
+/// handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_wait_any(
