@@ -98,6 +98,7 @@ mod error;
 mod hash;
 mod holder;
 mod kind;
+mod memory;
 mod object;
 mod plain;
 mod presence;

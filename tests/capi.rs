@@ -76,6 +76,18 @@ fn refused_calls_name_the_call_and_the_object() {
     run("sentences");
 }
 
+/// The linker passes the library's calls of the allocator to the program's, which refuses some.
+#[test]
+fn refused_memory_is_an_error() {
+    let wrapped = &["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign"];
+    run_under(
+        &[],
+        "allocation",
+        ("libshmkey.a", wrapped),
+        &Artifacts::shared(),
+    );
+}
+
 #[test]
 fn objects_under_valgrind_access_no_invalid_memory_and_leak_none() {
     needs!(VALGRIND);

@@ -341,15 +341,15 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
 #[test]
 fn a_ring_under_attack() {
     under_attack(
-        |place| drop(Ring::open(place, 12000).unwrap()),
-        |memory, random| use_ring(&Ring::open(within(memory), 12000)?, random),
+        |place| drop(Ring::open(place, 10000).unwrap()),
+        |memory, random| use_ring(&Ring::open(within(memory), 10000)?, random),
     );
 }
 
 #[test]
 fn a_ring_of_any_capacity_under_attack() {
     under_attack(
-        |place| drop(Ring::open(place, 12000).unwrap()),
+        |place| drop(Ring::open(place, 10000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 0)?, random),
     );
 }
@@ -358,8 +358,8 @@ fn a_ring_of_any_capacity_under_attack() {
 fn a_ring_of_many_senders_under_attack() {
     let many = || Ring::options().many_senders(true);
     under_attack(
-        |place| drop(many().open(place, 12000).unwrap()),
-        |memory, random| use_ring(&many().open(within(memory), 12000)?, random),
+        |place| drop(many().open(place, 10000).unwrap()),
+        |memory, random| use_ring(&many().open(within(memory), 10000)?, random),
     );
 }
 
@@ -367,8 +367,8 @@ fn a_ring_of_many_senders_under_attack() {
 fn a_ring_that_drops_the_oldest_under_attack() {
     let dropping = || Ring::options().drop_oldest(true);
     under_attack(
-        |place| drop(dropping().open(place, 12000).unwrap()),
-        |memory, random| use_ring(&dropping().open(within(memory), 12000)?, random),
+        |place| drop(dropping().open(place, 10000).unwrap()),
+        |memory, random| use_ring(&dropping().open(within(memory), 10000)?, random),
     );
 }
 

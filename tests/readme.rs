@@ -198,6 +198,28 @@ fn documentation_tests_run_the_rust_of_every_page() {
     }
 }
 
+/// A lock is held after EOWNERDEAD, too, so a program that compares the result with 0 never unlocks it.
+#[test]
+fn no_example_takes_a_recovered_lock_for_one_that_it_does_not_hold() {
+    let folders = ["docs", "c_examples", "man", "include", "cli/man"];
+    let files = folders.iter().flat_map(|folder| {
+        let files = fs::read_dir(folder).unwrap();
+        files.map(|file| file.unwrap().path())
+    });
+    for file in files.chain(documents()).filter(|file| file.is_file()) {
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue; // a picture
+        };
+        for call in ["shm_mutex_lock(", "shm_rwlock_read(", "shm_rwlock_write("] {
+            for (at, _) in text.match_indices(call) {
+                let line = text[at..].lines().next().unwrap();
+                let is_compared = line.contains(" == 0") || line.contains(" != 0");
+                assert!(!is_compared, "{}: {line}", file.display());
+            }
+        }
+    }
+}
+
 /// The targets of the links in a text: `[words](target)`.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let targets = text.split("](").skip(1);

@@ -10,6 +10,7 @@ use crate::{
     Error, ErrorKind, Place,
     error::{Action, What},
     kind::Kind,
+    memory::boxed,
     object::Object,
     sync::{Buffer, Deadline, Source},
 };
@@ -51,7 +52,7 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
 /// Finds a place for an object of this kind, and adds the name of a layout, which may be NULL.
 ///
 /// # Safety
-/// None for this process' memory; the name means something only if it is a string.
+/// None for this process's memory; the name means something only if it is a string.
 pub(super) unsafe fn with_layout(
     kind: Kind,
     layout: *const c_char,
@@ -105,8 +106,8 @@ pub(super) fn fd_of(descriptor: Result<BorrowedFd<'_>, Error>) -> Result<c_int, 
 
 /// Makes a handle of an object, for C, which passes it to `close` at the end.
 pub(super) fn handle<T>(opened: Result<T, Error>) -> *mut T {
-    let leaked = |object| NonNull::from(Box::leak(Box::new(object))).cast();
-    or_null(opened.map(leaked)).cast()
+    let handle = opened.and_then(|object| Ok(boxed(object)?));
+    or_null(handle.map(|handle| NonNull::from(Box::leak(handle)).cast())).cast()
 }
 
 /// Returns the object that a handle stands for, in this call.

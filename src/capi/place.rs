@@ -4,12 +4,16 @@ use super::{
     object::{timeout_of, with_flags},
     open::{NAME_MAX, file_at, read_name},
 };
-use crate::{Error, Place, Segment, capi::SHMKEY_ANY_OWNER, kind::Kind, object::attach_segment};
+use crate::{
+    Error, Place, Segment,
+    capi::SHMKEY_ANY_OWNER,
+    kind::Kind,
+    object::{attach_segment, place::Memory},
+};
 use core::{
     ffi::{c_char, c_int},
     mem::size_of,
 };
-use std::sync::Arc;
 
 /// Where an object lies, for the functions shm_..._open_at(). Initialise it with SHMKEY_PLACE_INIT, then
 /// set the name, or path and proj_id, or id and offset. SHMKEY_PLACE_NAME(), SHMKEY_PLACE_FILE() and
@@ -102,7 +106,7 @@ unsafe fn found(kind: Kind, given: &shm_place, flags: c_int) -> Result<Place, Er
         let read_only = flags & libc::SHM_RDONLY != 0;
         let memory = attach_segment(&Segment::from_id(given.id), read_only)
             .map_err(|error| error.perhaps_of_zeroes(given.id))?;
-        with_flags(Place::within(Arc::new(memory), given.offset), flags)
+        with_flags(Place::at(Memory::own(memory)?, given.offset), flags)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     explain::{Bytes, ShownPath},
     kind::{DROP_OLDEST, Kind, LOSSY, MANY_SENDERS},
+    memory::Text,
     object::rwlock,
 };
 use core::fmt;
@@ -21,8 +22,8 @@ pub(crate) enum Mismatch {
     },
     /// It is the object of another name, or of another path and project id, which have no name.
     Name {
-        found: Box<[u8]>,
-        wanted: Box<[u8]>,
+        found: Text<257>,
+        wanted: Text<257>,
     },
     /// The version of the header.
     Version {
@@ -45,7 +46,7 @@ pub(crate) struct Shape {
     pub size: Option<u64>,
     /// The options of its kind; `None` for any.
     pub options: Option<u32>,
-    pub layout: Box<[u8]>,
+    pub layout: Text<129>,
 }
 
 impl fmt::Display for Mismatch {
@@ -173,7 +174,7 @@ mod tests {
             kind: Kind::Mutex,
             size: Some(size),
             options: Some(0),
-            layout: layout.into(),
+            layout: Text::new(layout),
         };
         let mismatch = Mismatch::Shape {
             created: shape(24, b"pose v1"),
@@ -189,8 +190,8 @@ mod tests {
     #[test]
     fn hostile_bytes_stay_on_one_line() {
         let mismatch = Mismatch::Name {
-            found: b"\x1b[2J\n\xff\0".repeat(60).into(),
-            wanted: (*b"orders").into(),
+            found: Text::new(&b"\x1b[2J\n\xff\0".repeat(60)),
+            wanted: Text::new(b"orders"),
         };
         let text = mismatch.to_string();
         assert!(text.chars().all(|c| !c.is_control()), "{text:?}");

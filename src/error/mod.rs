@@ -147,6 +147,7 @@ impl fmt::Debug for KeptPath {
 
 /// What is known of the reason.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // in a page of its own there is room
 enum Reason {
     /// Nothing beyond the kind.
     Kind,

@@ -10,7 +10,7 @@ use crate::{
 use core::fmt;
 use std::time::Duration;
 
-/// A condition variable in shared memory: threads of all processes wait until another one notifies them that the
+/// A condition variable in shared memory: a thread waits until another thread, in any process, notifies it that the
 /// value in a [`Mutex`] has changed.
 ///
 /// Its methods are those of [`std::sync::Condvar`]. Each process opens the condition variable and the mutex.
@@ -41,22 +41,22 @@ use std::time::Duration;
 /// # }
 /// ```
 ///
-/// *Wake-ups.* No notification is lost: one that comes after the wait has unlocked the mutex ends the wait. A
-/// notification is not taken by a thread that begins to wait after it. A wait may also end without a notification,
-/// so the caller checks its condition again, or uses [`wait_while`](Condvar::wait_while).
+/// *Wake-ups.* No notification is lost: one that comes after the wait has unlocked the mutex ends the wait, and a
+/// thread that begins to wait later cannot take it. A wait may also end without a notification, so the caller checks
+/// its condition again, or uses [`wait_while`](Condvar::wait_while).
 ///
 /// *Deaths.* A process that is killed while it waits or notifies delays the other threads by at most 300 ms. The
 /// mutex is robust: if its holder has died, [`MutexGuard::owner_died`] is true for the guard that a wait returns.
 ///
 /// *Waiting* sleeps, and wakes up 4 times a second. A notification makes no system call if no thread waits.
 ///
-/// *The mutex* may have any value, and may lie in another segment. All threads that wait at the same time use the
-/// same mutex. A guard whose [`owner_died`](MutexGuard::owner_died) is true must be marked as consistent before the
-/// wait, which unlocks the mutex: otherwise the value is lost.
+/// *The mutex* may have a value of any type, and may be in another segment. All threads that wait at the same time use
+/// the same mutex. Before a wait with a guard whose [`owner_died`](MutexGuard::owner_died) is true, mark the value as
+/// consistent; otherwise it is lost when the wait unlocks the mutex.
 ///
-/// *Removal and namespaces*: as for a [`Mutex`]. *Threads*: several threads may use one at the same time. *Fork*: a
-/// child can use its parent's. *Signals*: no method is safe in a signal handler; signals do not end a wait, unless
-/// [`set_interruptible`](Condvar::set_interruptible) allows it.
+/// *Removal and namespaces* work as for a [`Mutex`]. *Threads*: several threads may use a `Condvar` at the same time.
+/// *Fork*: a child can use its parent's. *Signals*: no method is safe in a signal handler; signals do not end a wait,
+/// unless [`set_interruptible`](Condvar::set_interruptible) allows it.
 ///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl WaitTimeoutResult {
     }
 }
 
-/// Why a wait for a [`Condvar`] has failed, and the guard of the mutex, if the thread has the lock.
+/// Why a wait for a [`Condvar`] has failed, and the guard of the mutex, if the thread has it.
 ///
 /// ```
 /// use shmkey::{Condvar, ErrorKind, Mutex};
@@ -115,8 +115,8 @@ impl<'a, T: Plain> WaitError<'a, T> {
         self.error.kind()
     }
 
-    /// Returns the guard. The thread has the lock after [`Interrupted`](ErrorKind::Interrupted) and
-    /// [`Cancelled`](ErrorKind::Cancelled), and not after another error.
+    /// Returns the guard, if the thread has the mutex: after [`Interrupted`](ErrorKind::Interrupted) and
+    /// [`Cancelled`](ErrorKind::Cancelled), but not after another error.
     #[must_use = "the mutex is unlocked when its guard is dropped"]
     pub fn into_guard(self) -> Option<MutexGuard<'a, T>> {
         self.guard
@@ -148,7 +148,7 @@ impl<T: Plain> fmt::Display for WaitError<'_, T> {
 impl<T: Plain> core::error::Error for WaitError<'_, T> {}
 
 impl Condvar {
-    /// Opens the condition variable, or makes it.
+    /// Opens the condition variable, or creates it.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open).
@@ -170,13 +170,13 @@ impl Condvar {
     /// Unlocks the mutex, waits for a notification, and locks the mutex again.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) of the condition variable has ended the wait; the thread then waits
-    /// for the mutex without limit, and has the lock: [`WaitError::into_guard`].
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) of the condition variable has ended the wait; the thread
+    /// then waits for the mutex without limit, and has the lock: [`WaitError::into_guard`].
     ///
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost;
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child that has its parent's guard. Then the thread does
-    /// not have the lock.
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork` that has its parent's guard. After either
+    /// error, the thread does not have the mutex.
     pub fn wait<'a, T: Plain>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -185,8 +185,8 @@ impl Condvar {
             .map(|(guard, _)| guard)
     }
 
-    /// Does the same; waits for a notification at most this time on the monotonic clock. It then waits for the mutex
-    /// without limit.
+    /// Unlocks the mutex, waits for a notification at most this time on the monotonic clock, and locks the mutex again,
+    /// for which it waits without limit.
     ///
     /// # Errors
     /// Those of [`wait`](Condvar::wait). The end of the timeout is no error.
@@ -198,8 +198,8 @@ impl Condvar {
         self.wait_until(guard, Deadline::after(Some(timeout)))
     }
 
-    /// Waits as long as `condition` is true of the value. Calls it with the mutex locked: before the first wait and
-    /// after each.
+    /// Waits as long as `condition` returns true. Calls it with the mutex locked, before the first wait and after each
+    /// wait.
     ///
     /// # Errors
     /// Those of [`wait`](Condvar::wait).
@@ -212,8 +212,8 @@ impl Condvar {
             .map(|(guard, _)| guard)
     }
 
-    /// Does the same; waits at most this time on the monotonic clock. The result tells that it timed out if
-    /// `condition` is still true then.
+    /// Waits as long as `condition` returns true, at most this time on the monotonic clock. The result has timed out if
+    /// `condition` still returns true then.
     ///
     /// # Errors
     /// Those of [`wait`](Condvar::wait). The end of the timeout is no error.
@@ -251,7 +251,7 @@ impl Condvar {
         let mutex: &'a Mutex<T> = guard.mutex();
         let waited = match self.wait_with(mutex.raw(), deadline) {
             Ok(waited) => waited,
-            // The thread does not have the lock, and dropping the guard does nothing.
+            // The thread does not have the mutex, and dropping the guard does nothing.
             Err(error) => return Err(WaitError { error, guard: None }),
         };
         core::mem::forget(guard);
@@ -270,20 +270,20 @@ impl Condvar {
         mutex.wait(self.words(), deadline)
     }
 
-    /// Returns the error for a wait that no notification has ended: the deadline is the one that was waited for.
+    /// Returns the error for a wait with this deadline that no notification has ended.
     #[cold]
     pub(crate) fn not_notified(&self, deadline: Deadline) -> Error {
         let error = self.object.late(deadline).during(Action::Wait);
         error.with(What::NotNotified, 0, 0)
     }
 
-    /// Notifies one thread that waits. Without one, nothing happens: notifications are not kept.
+    /// Notifies one waiting thread. Does nothing if no thread waits: a notification is not kept.
     #[inline]
     pub fn notify_one(&self) {
         self.words().notify_one();
     }
 
-    /// Notifies all threads that wait.
+    /// Notifies all waiting threads.
     #[inline]
     pub fn notify_all(&self) {
         self.words().notify_all();
@@ -298,7 +298,7 @@ impl Condvar {
 
     #[inline(always)]
     fn words(&self) -> &sync::Condvar {
-        // SAFETY: it is made of atomics, and copes with any bytes.
+        // SAFETY: the words are atomics, and are valid whatever their bytes are.
         unsafe { self.object.words() }
     }
 }

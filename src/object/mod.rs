@@ -61,9 +61,10 @@ pub(crate) use {
 };
 
 use crate::{
-    Attachment, Error, ErrorKind, Plain, Segment, Status, copy,
+    Error, ErrorKind, Plain, Segment, Status, copy,
     error::{Action, Failure, Label, Mismatch, What},
     holder::{self, Holder, Life},
+    memory::Shared,
     sync::{Deadline, Ended, Interrupt, Threads},
     sys,
 };
@@ -76,7 +77,7 @@ use core::{
     },
 };
 use header::{ALIGN, HEADER, Header, PAYLOAD, WORDS};
-use std::sync::Arc;
+use place::Memory;
 
 /// What the header of an object says of its payload. Another process may have written any number there.
 pub(crate) struct Found {
@@ -91,7 +92,7 @@ pub(crate) struct Found {
 /// An object that is ready for use.
 #[derive(Debug)]
 pub(crate) struct Object {
-    memory: Arc<Attachment>,
+    memory: Memory,
     /// Whether the caller has opened it for reading only; then it is not written, even if `memory` is writable.
     read_only: bool,
     /// Where the header begins, in `memory`.
@@ -103,7 +104,7 @@ pub(crate) struct Object {
     /// The process that has called `introduce`; a forked child has not.
     introduced: AtomicU64,
     /// What ends the waits of this handle.
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 // SAFETY: the address is in memory that is mapped for the whole process as long as `memory` lives, and all access
@@ -212,7 +213,7 @@ impl Object {
     }
 
     /// Returns what ends the waits of this handle.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 
@@ -298,7 +299,7 @@ impl Object {
             .flatten()
     }
 
-    /// Returns the calling process' number for this object.
+    /// Returns the calling process's number for this object.
     pub fn this_process(&self) -> Holder {
         Holder::process_in(self.ipc_namespace, self.introduce())
     }

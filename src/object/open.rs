@@ -3,15 +3,16 @@
 use super::{
     Kind, Object, failure,
     header::{ALIGN, HEADER, ORDER, PAYLOAD, VERSION, WIDTH, has_text, put_text, text_of},
-    place::{Origin, Place, Site},
+    place::{Memory, Origin, Place, Site},
 };
 use crate::{
     Attachment, Error, ErrorKind, Key, Segment, Status, copy,
     error::{Action, Label, Mismatch, Shape, What},
     hash::fnv1a,
     holder,
+    memory::{Shared, Text},
     segment::attachment,
-    sync::{Deadline, MAGIC, Ready, Sleep, State, Threads},
+    sync::{Deadline, Interrupt, MAGIC, Ready, Sleep, State, Threads},
     sys::{self, futex},
 };
 use core::{
@@ -21,7 +22,7 @@ use core::{
         Ordering::{Acquire, Relaxed},
     },
 };
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 /// What this process expects of an object. None of it is read from the segment.
 pub(crate) struct Spec<'a> {
@@ -32,7 +33,7 @@ pub(crate) struct Spec<'a> {
     /// The capacity of a ring or a broadcast in bytes; 0 for other kinds.
     pub capacity: usize,
     /// The name of its layout, at most 128 bytes; empty for none.
-    pub layout: &'a str,
+    pub layout: &'a [u8],
     /// The options of its kind, which must be the same for all processes that open it; `None` for any.
     pub options: Option<u32>,
 }
@@ -56,13 +57,18 @@ impl Spec<'_> {
             kind: self.kind,
             size: (!self.any_size).then_some(shown(self.size as u64, self.capacity as u64)),
             options: self.options,
-            layout: self.layout.as_bytes().into(),
+            layout: Text::new(self.layout),
         }
     }
 
     fn fingerprint(&self, size: u64) -> u64 {
         let numbers = [size, ALIGN as u64].map(u64::to_le_bytes);
-        fnv1a(self.layout.bytes().chain(numbers.into_iter().flatten()))
+        fnv1a(
+            self.layout
+                .iter()
+                .copied()
+                .chain(numbers.into_iter().flatten()),
+        )
     }
 }
 
@@ -78,7 +84,7 @@ impl Object {
         check(place, spec)?;
         match &place.site {
             Site::Within { memory, .. } => {
-                let object = Object::at(Arc::clone(memory), place, memory.size()?, spec)?;
+                let object = Object::at(memory.clone(), place, memory.size()?, spec)?;
                 object.meet(place, spec, deadline, init)?;
                 Ok(object)
             }
@@ -96,17 +102,12 @@ impl Object {
     }
 
     /// Returns the object that begins at a place in a segment of at least `size` bytes.
-    fn at(
-        memory: Arc<Attachment>,
-        place: &Place,
-        size: usize,
-        spec: &Spec,
-    ) -> Result<Object, Error> {
+    fn at(memory: Memory, place: &Place, size: usize, spec: &Spec) -> Result<Object, Error> {
         if let Some(uid) = place.owner {
             expect_owner(memory.id(), uid)?;
         }
         let offset = place.site.offset();
-        let label = Label::new(place.site.label(memory.id()));
+        let label = Label::new(&place.site.label(memory.id()));
         if !offset.is_multiple_of(ALIGN) {
             return Err(Error::invalid(
                 "open",
@@ -138,7 +139,7 @@ impl Object {
             label,
             ipc_namespace: holder::ipc_namespace(),
             introduced: AtomicU64::new(0),
-            interrupt: Arc::default(),
+            interrupt: Shared::new(Interrupt::default())?,
         })
     }
 
@@ -229,7 +230,7 @@ impl Object {
         header.options.store(spec.options.unwrap_or(0), Relaxed);
         header.file.store(site.file(), Relaxed);
         put_text(&header.key, &header.key_len, site.name());
-        put_text(&header.layout, &header.layout_len, spec.layout.as_bytes());
+        put_text(&header.layout, &header.layout_len, spec.layout);
         if after_another {
             self.clear(spec);
         }
@@ -289,8 +290,8 @@ impl Object {
             && !is_number(lengths.0 as usize, file)
             && !is_number(site.name().len(), site.file())
         {
-            let found = text_of(&header.key, &header.key_len).into();
-            let wanted = site.name().into();
+            let found = text_of(&header.key, &header.key_len).collect();
+            let wanted = Text::new(site.name());
             return wrong(ErrorKind::KeyCollision, Mismatch::Name { found, wanted });
         }
         let found = header.kind.load(Relaxed);
@@ -306,14 +307,14 @@ impl Object {
             && header.align.load(Relaxed) == ALIGN as u64
             && header.fingerprint.load(Relaxed) == spec.fingerprint(size)
             && spec.options.is_none_or(|wanted| wanted == options)
-            && has_text(&header.layout, lengths.1, spec.layout.as_bytes());
+            && has_text(&header.layout, lengths.1, spec.layout);
         if !same {
             let wanted = spec.shape();
             let created = Shape {
                 kind: spec.kind,
                 size: wanted.size.is_some().then_some(shown(size, capacity)),
                 options: wanted.options.is_some().then_some(options),
-                layout: text_of(&header.layout, &header.layout_len).into(),
+                layout: text_of(&header.layout, &header.layout_len).collect(),
             };
             return wrong(ErrorKind::WrongLayout, Mismatch::Shape { created, wanted });
         }
@@ -382,7 +383,7 @@ fn attach(
     place: &Place,
     spec: &Spec,
     deadline: Deadline,
-) -> Result<(Arc<Attachment>, usize), Error> {
+) -> Result<(Memory, usize), Error> {
     let (Some(total), Some(size)) = (spec.total(), spec.segment_size()) else {
         return Err(Error::invalid("open", "the object is too large"));
     };
@@ -425,7 +426,7 @@ fn attach(
                 let memory = attached?;
                 // Before it was attached, it could be removed, and its id given to a smaller segment.
                 let size = attachment::size_of_attached(memory.id())?;
-                return Ok((Arc::new(memory), size));
+                return Ok((Memory::own(memory)?, size));
             }
         }
     }
@@ -457,10 +458,10 @@ fn remove_if_just_made(segment: &Segment) {
 
 /// Returns the error that describes what a segment holds which is too small for the expected object.
 fn what_is_there(key: Key, place: &Place, spec: &Spec) -> Result<(), Error> {
-    let memory = Arc::new(Segment::open(key)?.attach_read_only()?);
+    let memory = Memory::own(Segment::open(key)?.attach_read_only()?)?;
     let size = memory.size()?;
     if size < PAYLOAD {
-        let label = Label::new(place.site.label(memory.id()));
+        let label = Label::new(&place.site.label(memory.id()));
         return Err(truncated(spec.kind, memory.id(), label, size));
     }
     let small = Spec { size: 0, ..*spec };

@@ -1,7 +1,15 @@
 //! Where an object lies: in a segment of its own, found by a name or a key, or in a part of a segment that the
 //! caller has attached.
 
-use crate::{Attachment, Error, Key, explain::ShownPath, hash::fnv1a, segment::key, sys::FileId};
+use crate::{
+    Attachment, Error, Key,
+    explain::ShownPath,
+    hash::fnv1a,
+    memory::{OutOfMemory, Shared, Text},
+    segment::key,
+    sys::FileId,
+};
+use core::{fmt, ops::Deref};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where an object lies, and how it is opened: what happens if it is missing, the permissions of a new
@@ -37,26 +45,53 @@ pub struct Place {
     pub(crate) timeout: Option<Duration>,
     /// The user that must own the segment.
     pub(crate) owner: Option<u32>,
-    pub(crate) layout: Box<str>,
+    /// At most 128 bytes in a valid place.
+    pub(crate) layout: Text<129>,
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // a box would need memory, which may be refused
 pub(crate) enum Site {
     /// In a segment of its own.
     Key { key: Key, origin: Origin },
     /// At an offset of a segment that is attached already.
-    Within {
-        memory: Arc<Attachment>,
-        offset: usize,
-    },
+    Within { memory: Memory, offset: usize },
+}
+
+/// The memory of an attached segment.
+#[derive(Clone, Debug)]
+pub(crate) enum Memory {
+    /// The library has attached it.
+    Own(Shared<Attachment>),
+    /// A caller of the Rust API has.
+    Callers(Arc<Attachment>),
+}
+
+impl Memory {
+    pub fn own(attachment: Attachment) -> Result<Memory, OutOfMemory> {
+        Shared::new(attachment).map(Memory::Own)
+    }
+}
+
+impl Deref for Memory {
+    type Target = Attachment;
+
+    fn deref(&self) -> &Attachment {
+        match self {
+            Memory::Own(memory) => memory,
+            Memory::Callers(memory) => memory,
+        }
+    }
 }
 
 /// What a key was made from. The object records it, so opening it by something else with the same key fails.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // as for `Site`
 pub(crate) enum Origin {
     /// A number, whose origin is not known.
     Number,
-    Name(Box<[u8]>),
+    /// At most 256 bytes in a valid place.
+    Name(Text<257>),
     /// A file and a project id: the result of [`hash_of_file`].
     File(u64),
 }
@@ -94,16 +129,27 @@ impl Site {
     }
 
     /// Returns the object's name in error messages, for a segment with this id.
-    pub fn label(&self, id: i32) -> Box<str> {
-        let label = match self {
+    pub fn label(&self, id: i32) -> impl fmt::Display {
+        InMessages { site: self, id }
+    }
+}
+
+struct InMessages<'a> {
+    site: &'a Site,
+    id: i32,
+}
+
+impl fmt::Display for InMessages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        match self.site {
             Site::Key {
                 origin: Origin::Name(name),
                 ..
-            } => format!("{} (id {id})", ShownPath(name)),
-            Site::Key { key, .. } => format!("(key {key}, id {id})"),
-            Site::Within { offset, .. } => format!("(id {id}, offset {offset})"),
-        };
-        label.into()
+            } => write!(f, "{} (id {id})", ShownPath(name)),
+            Site::Key { key, .. } => write!(f, "(key {key}, id {id})"),
+            Site::Within { offset, .. } => write!(f, "(id {id}, offset {offset})"),
+        }
     }
 }
 
@@ -124,7 +170,7 @@ impl Place {
             mode: 0o600,
             timeout: Some(Duration::from_secs(5)),
             owner: None,
-            layout: "".into(),
+            layout: Text::new(b""),
         }
     }
 
@@ -132,10 +178,10 @@ impl Place {
     /// of the name. A name is 1 to 256 bytes. The object records its name: if another name has the same
     /// key, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
     pub fn named(name: impl AsRef<[u8]>) -> Place {
-        let name: Box<[u8]> = name.as_ref().into();
+        let name = name.as_ref();
         // Opening refuses an empty name.
-        let key = Key::from_name(&name).unwrap_or(Key::PRIVATE);
-        let origin = Origin::Name(name);
+        let key = Key::from_name(name).unwrap_or(Key::PRIVATE);
+        let origin = Origin::Name(Text::new(name));
         Place::new(Site::Key { key, origin })
     }
 
@@ -171,6 +217,10 @@ impl Place {
     /// object's memory must be 0 when the first process opens it. Do not use an offset at which other data may be 0:
     /// opening takes 512 bytes of 0 for a missing object, and creates it there, over the data behind them.
     pub fn within(memory: Arc<Attachment>, offset: usize) -> Place {
+        Place::at(Memory::Callers(memory), offset)
+    }
+
+    pub(crate) fn at(memory: Memory, offset: usize) -> Place {
         Place::new(Site::Within { memory, offset })
     }
 
@@ -182,9 +232,9 @@ impl Place {
         self
     }
 
-    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this
-    /// process can neither write nor create the object, even with [`create`](Place::create). Memory that was
-    /// given to [`within`](Place::within) is not attached anew, and the object does not write it.
+    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this process
+    /// can neither write nor create the object, even with [`create`](Place::create). Memory that was given to
+    /// [`within`](Place::within) is not attached again, and the object does not write it.
     ///
     /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses an object of
     /// another kind writes it, so opening one for reading only fails with
@@ -204,7 +254,7 @@ impl Place {
     /// Sets the name of the layout of the object's contents: at most 128 bytes, empty by default. All processes
     /// that open the object must give the same name, so that two types of the same size are not confused.
     pub fn layout(mut self, name: &str) -> Place {
-        self.layout = name.into();
+        self.layout = Text::new(name.as_bytes());
         self
     }
 

@@ -1,14 +1,15 @@
 //! The descriptor of a handle, for `poll(2)`, `epoll(7)`, `select(2)` and event loops.
 //!
-//! A handle makes its descriptor when the caller first asks for it. From then on, a try that would block makes the
+//! A handle creates its descriptor when the caller first asks for it. From then on, a try that would block makes the
 //! descriptor unreadable, enters its number in the object, and tries once more. So the descriptor is readable unless
-//! the last try has found nothing and no process has changed the object since. [`sys::Inbox`] makes it readable
-//! at intervals as well: for deaths, and for changes by processes that cannot reach it. A cancellation of the handle makes it
-//! readable, and then a try that would block fails by it.
+//! the last try would have blocked and no process has changed the object since. [`sys::Inbox`] also makes it readable
+//! at intervals, so that the caller notices deaths, and changes by processes that cannot reach the descriptor.
+//! A cancellation of the handle makes it readable, too, and a try that would block then fails with that error.
 
 use crate::{
     Error, ErrorKind,
     holder::Holder,
+    memory::{Shared, boxed},
     sync::Interrupt,
     sys::{Errno, Inbox},
 };
@@ -20,39 +21,39 @@ use core::{
     },
     time::Duration,
 };
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::os::fd::BorrowedFd;
 
-/// How long a descriptor stays unreadable at most.
+/// The longest time for which a descriptor stays unreadable.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The descriptor of a handle, if the caller has asked for it.
 #[derive(Debug)]
 pub(crate) struct Readiness {
-    /// NULL, or from a box. A child made by `fork` that asks for the descriptor puts its own in place of its parent's.
+    /// NULL, or from a box. In a child made by `fork` that asks for the descriptor, its own replaces its parent's.
     own: AtomicPtr<Own>,
     /// What ends the waits of the handle.
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 #[derive(Debug)]
 struct Own {
     inbox: Inbox,
-    /// The process that has made it.
+    /// The process that has created it.
     maker: Holder,
-    /// The parent's, in a child that has made its own: freed with it.
+    /// In a child that has created its own: the parent's, which is freed with it.
     inherited: *mut Own,
 }
 
 impl Readiness {
     /// Returns one without a descriptor. `interrupt` ends the waits of the handle.
-    pub fn new(interrupt: &Arc<Interrupt>) -> Readiness {
+    pub fn new(interrupt: &Shared<Interrupt>) -> Readiness {
         Readiness {
             own: AtomicPtr::default(),
-            interrupt: Arc::clone(interrupt),
+            interrupt: interrupt.clone(),
         }
     }
 
-    /// Returns whether a process has asked for the descriptor: this one, or that from which it was forked.
+    /// Returns whether this process, or the one that forked it, has asked for the descriptor.
     #[inline(always)]
     pub fn is_used(&self) -> bool {
         // Relaxed: `own` acquires it.
@@ -69,7 +70,7 @@ impl Readiness {
         own.maker.is_mine().then_some(own)
     }
 
-    /// Returns the descriptor, which is made if this process has none yet.
+    /// Returns the descriptor, and creates it if this process has none yet.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         let own = match self.own() {
             Some(own) => own,
@@ -84,16 +85,17 @@ impl Readiness {
         let before = self.own.load(Acquire);
         let inbox = Inbox::new(INTERVAL)
             .map_err(|Errno(errno)| Error::new(ErrorKind::Other, errno, "make a descriptor"))?;
-        let made = Box::into_raw(Box::new(Own {
+        let made = Box::into_raw(boxed(Own {
             inbox,
             maker: Holder::this_process(),
             inherited: before,
-        }));
-        // Release: a thread that sees it sees its contents. Acquire: pairs with that.
+        })?);
+        // Release: a thread that sees the pointer sees what it points to. Acquire: pairs with the release of another
+        // thread.
         let own = match self.own.compare_exchange(before, made, AcqRel, Acquire) {
             Ok(_) => made,
             Err(others) => {
-                // SAFETY: no other thread has seen this one.
+                // SAFETY: it is from a box, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(made) });
                 others
             }
@@ -142,7 +144,7 @@ impl Readiness {
     }
 
     /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns
-    /// whether there is something; then makes the descriptor readable again. Returns the same.
+    /// whether the object is ready. If it is, makes the descriptor readable again. Returns whether the object is ready.
     pub fn rearm(&self, enter_and_look: impl FnOnce(NonZeroU32) -> bool) -> bool {
         let Some(Own { inbox, .. }) = self.own() else {
             return false;
@@ -155,7 +157,7 @@ impl Readiness {
         is_ready
     }
 
-    /// Returns the number of the descriptor of this process, for the object's last use.
+    /// Returns the number of this process's descriptor, with which the object removes it at the end.
     pub fn number(&self) -> Option<NonZeroU32> {
         self.own().map(|own| own.inbox.number())
     }
@@ -165,8 +167,8 @@ impl Drop for Readiness {
     fn drop(&mut self) {
         let mut own = *self.own.get_mut();
         while !own.is_null() {
-            // SAFETY: each is from a box, and no reference to it is left. In a child that has inherited it, its descriptors
-            // are copies of the parent's.
+            // SAFETY: each is from a box, and no reference to it is left. In a child that has inherited it, its
+            // descriptors are copies of the parent's.
             own = unsafe { Box::from_raw(own) }.inherited;
         }
     }

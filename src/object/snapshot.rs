@@ -84,7 +84,7 @@ impl Snapshot {
 
     /// Returns the name that it was opened by.
     pub fn name(&self) -> Vec<u8> {
-        text_of(&self.header.key, &self.header.key_len)
+        text_of(&self.header.key, &self.header.key_len).collect()
     }
 
     /// Returns the hash of the file and project id that its key was made from; 0 for none.
@@ -94,7 +94,7 @@ impl Snapshot {
 
     /// Returns the name of its layout.
     pub fn layout(&self) -> Vec<u8> {
-        text_of(&self.header.layout, &self.header.layout_len)
+        text_of(&self.header.layout, &self.header.layout_len).collect()
     }
 
     /// Returns whether a holder is live, dead or unknown to this process.

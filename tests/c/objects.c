@@ -1732,7 +1732,7 @@ static void interrupted_locks(void)
 /* The thread has the mutex after a wait that was ended. */
 static void interrupted_condition_variable(void)
 {
-    struct changes of;
+    static struct changes of; /* reachable in the child, for valgrind */
     char *memory;
     int id = private_segment(16384, &memory), waited;
     pid_t child;

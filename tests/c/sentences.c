@@ -142,14 +142,14 @@ static void arguments(void)
     REFUSES(shm_ring_send(ring, NULL, 8, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_send(ring, bytes, 8, -2), EINVAL, "ring (id ", "send: EINVAL: the timeout is -2");
     REFUSES(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
-    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1, 0), EINVAL, "ring (id ", "so many");
+    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, 1, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_reserve(ring, 8, &slot, -2), EINVAL, "ring (id ", "reserve: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv(ring, NULL, 8, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv(ring, bytes, 8, -2), EINVAL, "ring (id ", "receive: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, 2, -2), EINVAL, "ring (id ", "the timeout is -2");
-    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "so many");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "peek: EINVAL: the timeout is -2");
     /* None of these has taken a role. */
     REFUSES(shm_ring_recv(ring, bytes, 8, 0), EAGAIN, "ring (id ", "no process is the sender yet");

@@ -114,18 +114,18 @@ fn all_are_notified() {
     });
 }
 
-/// One of two threads gives up, perhaps when it was woken: it takes the item, or the other one is woken.
+/// One of two threads times out, perhaps just when it was woken. Either it takes the item, or the other one is woken.
 #[test]
-fn a_thread_that_gives_up_takes_no_notification_away() {
+fn a_thread_that_times_out_takes_no_notification_from_another() {
     let soon = Deadline::At(Instant::now() + Duration::from_secs(1));
     check(2, move |shared| {
-        let gives_up = taker(shared, 16, soon);
+        let times_out = taker(shared, 16, soon);
         let stays = taker(shared, 24, Deadline::Never);
         for _ in 0..2 {
             shared.add(8, 1);
             shared.condvar.notify_one();
         }
-        gives_up.join().unwrap();
+        times_out.join().unwrap();
         assert!(stays.join().unwrap());
     });
 }
@@ -151,7 +151,7 @@ fn a_thread_that_is_cancelled_takes_no_notification_away() {
     });
 }
 
-/// The mutex has an owner that has died when a thread comes back from its wait.
+/// The owner of the mutex has died when a thread returns from its wait.
 #[test]
 fn the_owner_of_the_mutex_dies_during_a_wait() {
     check(2, |shared| {
@@ -171,10 +171,10 @@ fn the_owner_of_the_mutex_dies_during_a_wait() {
     });
 }
 
-/// The first of two threads is about to sleep when it is notified, and the second one begins to wait just
-/// then: the next notification reaches it.
+/// The first of two threads is about to sleep when it is notified, and the second one begins to wait at the same time:
+/// the next notification reaches the second one.
 #[test]
-fn a_thread_that_comes_during_a_notification_is_woken_by_the_next() {
+fn a_thread_that_begins_to_wait_during_a_notification_is_woken_by_the_next_one() {
     check(3, |shared| {
         let waiting = [(16, 1), (24, 2)].map(|(me, least)| {
             let shared = shared.clone();

@@ -1,8 +1,8 @@
-//! Cancelling a wait: no cancellation is missed by a thread that falls asleep, and a wait that ends by one passes on
-//! what it was woken for.
+//! Cancelling a wait: a thread that falls asleep misses no cancellation, and a cancelled wait passes on the wake-up
+//! that it may have got.
 
-use super::bounded;
-use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore, Threads, drain, poll};
+use super::{bounded, thread_of_a_lock::Thread};
+use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore, drain, poll};
 use loom::{sync::Arc, thread};
 use std::num::NonZeroU32;
 
@@ -32,7 +32,7 @@ fn a_thread_that_falls_asleep_sees_the_cancellation() {
         });
         interrupt.cancel();
         assert!(!taker.join().unwrap());
-        assert!(!interrupt.is_cancelled(), "it is for one wait");
+        assert!(!interrupt.is_cancelled(), "it ends one wait only");
     });
 }
 
@@ -98,24 +98,7 @@ fn a_wait_that_is_cancelled_leaves_the_count_to_another() {
     });
 }
 
-/// The calling thread's number.
-struct Thread(u64);
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, _: u64) -> bool {
-        false
-    }
-
-    fn seems_dead(&self, _: u64) -> bool {
-        false
-    }
-}
-
-/// The unlock may wake the thread that is cancelled: then the other one must be woken, too.
+/// The unlock may wake the thread whose wait is cancelled. Then the other one must be woken, too.
 #[test]
 fn a_wait_that_is_cancelled_leaves_the_lock_to_another() {
     bounded(2, || {

@@ -1,13 +1,14 @@
 //! Ends a wait before its event: because a signal handler has run, or because the wait is cancelled.
 //!
-//! An [`Interrupt`] belongs to a handle, in this process' own memory. A wait has it in its deadline, and asks it
-//! wherever it asks whether the deadline has passed. So an interrupted wait leaves the object as one that has timed out.
+//! An [`Interrupt`] belongs to a handle, in this process's own memory. A wait has it in its deadline, and checks it
+//! wherever it checks whether the deadline has passed. So an interrupted wait leaves the object as a wait that has
+//! timed out does.
 //!
-//! *Cancelling.* The canceller stores 1 in a word and wakes its sleepers; the kernel compares that word as well as the
-//! object's when a thread falls asleep. So a cancellation is seen by a thread that sleeps, one that is about to sleep,
-//! and one that waits later: the word stays 1 until the error of a wait has taken it.
+//! *Cancelling.* The canceller stores 1 in a word and wakes the threads that sleep on it. When a thread falls asleep,
+//! the kernel compares that word as well as the object's. So a cancellation ends the wait of a thread that sleeps, of
+//! one that is about to sleep, or of one that waits later: the word stays 1 until a wait ends with the error.
 //!
-//! *Descriptors.* If the handle has a descriptor, the canceller makes that readable, too. A try that would block takes the
+//! *Descriptors.* If the handle has a descriptor, the canceller makes it readable, too. A try that would block takes the
 //! cancellation after it has made the descriptor unreadable: so it sees the cancellation, or the descriptor is readable.
 
 use super::atomic::{
@@ -20,9 +21,9 @@ use core::num::NonZeroU32;
 /// What ends the waits of a handle before their events.
 #[derive(Debug)]
 pub struct Interrupt {
-    /// 1 from a cancellation until a wait has ended by it.
+    /// 1 from a cancellation until it has ended a wait.
     cancelled: AtomicU32,
-    /// `SIGNALS` and `CANCELS`.
+    /// `SIGNALS`, `CANCELS`, both or neither.
     options: AtomicU32,
     /// The number of the handle's descriptor; 0 if it has none.
     descriptor: AtomicU32,
@@ -30,7 +31,7 @@ pub struct Interrupt {
 
 /// A signal handler ends a wait.
 const SIGNALS: u32 = 1;
-/// A cancellation may come: a thread that sleeps must be woken by it.
+/// The wait may be cancelled, so a thread also sleeps on the word `cancelled`.
 const CANCELS: u32 = 2;
 
 impl Default for Interrupt {
@@ -54,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// Makes waits that begin from now on end at once when they are cancelled.
+    /// Makes waits that begin from now on end as soon as they are cancelled.
     pub fn allow_cancelling(&self) {
         self.options.fetch_or(CANCELS, Relaxed);
     }
@@ -70,7 +71,7 @@ impl Interrupt {
         self.options.load(Relaxed) & SIGNALS != 0
     }
 
-    /// Returns the word on which to sleep as well, while it is 0; `None` if no wait is cancelled.
+    /// Returns the word on which a thread also sleeps, while it is 0; `None` if waits cannot be cancelled.
     pub fn word(&self) -> Option<&AtomicU32> {
         (self.options.load(Relaxed) & CANCELS != 0).then_some(&self.cancelled)
     }
@@ -86,7 +87,7 @@ impl Interrupt {
     /// Cancels the waits that are under way, at least one; if there is none, the next one. Makes one system call, and
     /// another one if there is a descriptor. A signal handler may call it.
     pub fn cancel(&self) {
-        // Release: pairs with the acquire in `take`: after its wait, the thread sees what was written before this.
+        // Release: pairs with the acquire in `take`: a thread whose wait was cancelled sees what was written before.
         self.cancelled.store(1, Release);
         atomic::wake_own(&self.cancelled);
         fence(SeqCst);
@@ -107,7 +108,7 @@ impl Interrupt {
         self.cancelled.load(Relaxed) != 0
     }
 
-    /// Ends a cancellation, for the wait that ends by it. Returns whether there was one.
+    /// Takes a cancellation, for the wait that it ends. Returns whether there was one.
     pub fn take(&self) -> bool {
         // Acquire: pairs with the release in `cancel`.
         self.is_cancelled() && self.cancelled.swap(0, Acquire) != 0

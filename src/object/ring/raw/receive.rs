@@ -4,7 +4,8 @@ use super::{Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    object::{readiness::Readiness, role::Role},
+    memory::Shared,
+    object::{interrupt, readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline, Interrupt,
         ring::{self, Consumer, Peers, RingError},
@@ -12,17 +13,17 @@ use crate::{
     sys,
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::os::fd::BorrowedFd;
 
-/// What the receiving end has in this process' own memory.
+/// What the receiving end has in this process's own memory.
 pub(crate) struct ReceiveEnd {
     head: Consumer,
     role: Role,
     /// For a peeked message that wraps at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
-    interrupt: Arc<Interrupt>,
-    /// It goes on waiting when all senders have ended.
+    interrupt: Shared<Interrupt>,
+    /// Whether it continues to wait when all senders have released their roles or died.
     keep_waiting: bool,
     readiness: Readiness,
 }
@@ -35,11 +36,11 @@ impl ReceiveEnd {
     }
 
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 
-    /// Sets whether it goes on waiting when all senders have ended or died.
+    /// Sets whether it continues to wait when all senders have released their roles or died.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.keep_waiting = on;
     }
@@ -57,7 +58,7 @@ impl ReceiveEnd {
 
 impl RawRing {
     /// Takes the role of the receiver. `interrupt` ends its waits; `None` makes one.
-    pub fn receiver(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<ReceiveEnd, Error> {
+    pub fn receiver(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<ReceiveEnd, Error> {
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -66,9 +67,10 @@ impl RawRing {
                 _ => error,
             }
         })?;
+        let interrupt =
+            interrupt::of_end(interrupt).inspect_err(|_| role.release(&parties.receiver))?;
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
-        let interrupt = interrupt.cloned().unwrap_or_default();
         Ok(ReceiveEnd {
             head: Consumer::find(self.view()),
             role,
@@ -151,8 +153,8 @@ impl RawRing {
         )
     }
 
-    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks again.
-    /// `len`: the size of the buffer, for an error.
+    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks
+    /// again. `len`: the size of the buffer, for an error.
     fn look_at_head<T>(
         &self,
         end: &mut ReceiveEnd,
@@ -193,7 +195,8 @@ impl RawRing {
         !matches!(found, Err(RingError::TimedOut))
     }
 
-    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    /// Announces a sleep. Returns the word on which to sleep until a message comes or the senders release their roles,
+    /// and the position of the next message.
     pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
         let word = end.head.announce_sleep(self.view());
         (word, end.head.position())
@@ -299,6 +302,15 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
+        let view = self.view();
+        if let Some(message) = end.head.next(view) {
+            return Ok(message);
+        }
+        if !matches!(deadline, Deadline::Now)
+            && let Some(message) = end.head.next_soon(view)
+        {
+            return Ok(message);
+        }
         self.look_at_head(end, deadline, (Action::Peek, 0), |head, time, peers| {
             head.peek(self.view(), time, peers)
         })
@@ -310,7 +322,7 @@ impl RawRing {
             let error = self.object.error(ErrorKind::NotOwner);
             return Err(error.during(Action::Release));
         }
-        if end.head.release(self.view(), message) {
+        if end.head.release_unread(self.view(), message) {
             Ok(())
         } else {
             let error = self.object.error(ErrorKind::Overtaken);

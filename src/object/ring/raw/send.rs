@@ -5,13 +5,13 @@ use crate::{
     Error, ErrorKind,
     error::{Action, What},
     holder::{Holder, Life},
-    object::role::Role,
+    memory::Shared,
+    object::{interrupt, role::Role},
     sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
-use std::sync::Arc;
 
-/// What the sending end has in this process' own memory.
+/// What the sending end has in this process's own memory.
 pub(crate) struct SendEnd {
     tail: Producer,
     role: Role,
@@ -25,7 +25,7 @@ pub(crate) struct SendEnd {
     /// For slots that wrap at the end of the ring.
     buffer: PieceBuffer,
     watch: Watch,
-    interrupt: Arc<Interrupt>,
+    interrupt: Shared<Interrupt>,
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -48,19 +48,19 @@ impl SendEnd {
     }
 
     /// Returns what ends the waits of this end.
-    pub fn interrupt(&self) -> &Arc<Interrupt> {
+    pub fn interrupt(&self) -> &Shared<Interrupt> {
         &self.interrupt
     }
 }
 
 impl RawRing {
     /// Takes the role of a sender. `interrupt` ends its waits; `None` makes one.
-    pub fn sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
+    pub fn sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
         self.take_sender(interrupt)
             .map_err(|error| error.during(Action::BecomeSender))
     }
 
-    fn take_sender(&self, interrupt: Option<&Arc<Interrupt>>) -> Result<SendEnd, Error> {
+    fn take_sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -84,6 +84,8 @@ impl RawRing {
                     _ => error,
                 })
             })?;
+        let interrupt =
+            interrupt::of_end(interrupt).inspect_err(|_| role.release(&self.senders()[claim]))?;
         // Relaxed: read only before a wait.
         self.words().parties.had_sender.store(1, Relaxed);
         self.free_the_dead();
@@ -105,7 +107,7 @@ impl RawRing {
             reserved: None,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
-            interrupt: interrupt.cloned().unwrap_or_default(),
+            interrupt,
         })
     }
 
@@ -322,7 +324,7 @@ impl RawRing {
         let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
-            .reserve(view, len, deadline, peers)
+            .reserve_slot(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
         let wraps = view.area.wraps(offset, len);
         if wraps && buffer.allocate(self.room).is_err() {
@@ -330,8 +332,13 @@ impl RawRing {
             let error = self.object.error(ErrorKind::OutOfMemory);
             return Err(error.during(Action::Reserve));
         }
+        let by_lock = if self.has_many_senders() {
+            self.lock_owner()
+        } else {
+            None
+        };
         Ok(Reserved {
-            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            by: by_lock.unwrap_or_else(|| self.object.me()),
             len,
             offset,
             wraps,
