@@ -2020,8 +2020,8 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
 // an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
 // of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-// descriptors are needed. Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal
-// handler.
+// descriptors are needed.
+// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,

@@ -64,8 +64,8 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
 /// an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
 /// of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-/// descriptors are needed. Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal
-/// handler.
+/// descriptors are needed.
+/// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_wait_any(
