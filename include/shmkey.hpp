@@ -733,7 +733,7 @@ public:
     /// When it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
     /// to this object: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
 
     /// Returns the count. Another thread may change it at any time.
@@ -1021,7 +1021,7 @@ public:
     /// When it is readable, call read_newer() until there is none, which makes it unreadable. It belongs to this
     /// object: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
 
     /// Returns the version of the newest value: 1 for the first; 0 if none was published.
@@ -1115,7 +1115,8 @@ public:
         return open(where, capacity, ring_options::none, how);
     }
 
-    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
+    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, both also if another of many senders has a slot
+    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
     /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and
     /// the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
     /// reserved.
@@ -1216,7 +1217,8 @@ public:
     /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
     /// to this object: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EBUSY another process is the receiver.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the receiver, and its process is not known
+    /// to be dead.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_ring_fd(get())); }
 
     /// Takes the sender's role before there is anything to send. Errors: EBUSY, ENOSPC, EBADMSG as send().
@@ -1357,7 +1359,7 @@ public:
     /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
     /// to this object: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EPERM this handle is not subscribed.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not subscribed.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
 
     /// Ends the subscription of a handle: the publisher no longer waits for it.
@@ -1474,7 +1476,7 @@ private:
 };
 
 /// Waits until one of 1 to 128 objects has something, and returns its index. Takes nothing from it. Errors: ETIMEDOUT, EAGAIN;
-/// EINVAL there are too few or too many objects; EBUSY another process is the receiver of a ring; EPERM a broadcast is not
+/// EINVAL there are too few or too many objects; EBUSY another handle is the receiver of a ring; EPERM a broadcast is not
 /// subscribed; and those of fd() before Linux 5.16.
 [[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
                                                   timeout time = forever) noexcept

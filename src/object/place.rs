@@ -50,6 +50,7 @@ pub struct Place {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // a place is made once, and allocates nothing
 pub(crate) enum Site {
     /// In a segment of its own.
     Key { key: Key, origin: Origin },
@@ -85,6 +86,7 @@ impl Deref for Memory {
 
 /// What a key was made from. The object records it, so opening it by something else with the same key fails.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant)] // as above
 pub(crate) enum Origin {
     /// A number, whose origin is not known.
     Number,

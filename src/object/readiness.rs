@@ -5,12 +5,7 @@
 //! the last try has found nothing and no process has changed the object since. [`sys::Inbox`] makes it readable
 //! at intervals as well: for deaths, and for changes by processes that cannot reach it.
 
-use crate::{
-    Error, ErrorKind,
-    holder::Holder,
-    memory::boxed,
-    sys::{Errno, Inbox},
-};
+use crate::{Error, ErrorKind, holder::Holder, memory::boxed, object::Object, sys::Inbox};
 use core::{
     num::NonZeroU32,
     sync::atomic::{
@@ -59,20 +54,19 @@ impl Readiness {
     }
 
     /// Returns the descriptor, which is made if this process has none yet.
-    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+    pub fn descriptor(&self, object: &Object) -> Result<BorrowedFd<'_>, Error> {
         let own = match self.own() {
             Some(own) => own,
-            None => self.make()?,
+            None => self.make(object)?,
         };
         // SAFETY: it is open as long as `self` lives, as in `own`.
         Ok(unsafe { BorrowedFd::borrow_raw(own.inbox.descriptor()) })
     }
 
     #[cold]
-    fn make(&self) -> Result<&Own, Error> {
+    fn make(&self, object: &Object) -> Result<&Own, Error> {
         let before = self.own.load(Acquire);
-        let inbox = Inbox::new(INTERVAL)
-            .map_err(|Errno(errno)| Error::new(ErrorKind::Other, errno, "make a descriptor"))?;
+        let inbox = Inbox::new(INTERVAL).map_err(|errno| object.no_descriptor(errno))?;
         let made = Box::into_raw(boxed(Own {
             inbox,
             maker: Holder::this_process(),

@@ -247,11 +247,11 @@ pub(crate) fn wait_at_any(
 
 #[cold]
 fn late(deadline: Deadline) -> Error {
-    let (kind, errno) = match deadline {
-        Deadline::Now => (ErrorKind::WouldBlock, libc::EAGAIN),
-        _ => (ErrorKind::TimedOut, libc::ETIMEDOUT),
+    let kind = match deadline {
+        Deadline::Now => ErrorKind::WouldBlock,
+        _ => ErrorKind::TimedOut,
     };
-    Error::new(kind, errno, "wait for several objects")
+    Error::none_of_several(kind, "wait for several objects")
 }
 
 /// Returns the first object, from one on and round the end, of which `is_so` is true.

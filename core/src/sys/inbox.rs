@@ -8,7 +8,7 @@
 use super::{
     clock::about_now,
     errno::{Errno, check},
-    file::Descriptor,
+    file::{Descriptor, FileId},
     process::random,
 };
 use core::{
@@ -33,6 +33,20 @@ pub struct Inbox {
     interval: Duration,
     /// When the timer expires, in nanoseconds, or a little before that.
     due: AtomicU64,
+    /// Identifies the socket, as long as it is open.
+    id: Option<FileId>,
+}
+
+/// Closes the descriptors, unless the program has closed them, as closefrom(3) does: then other files may have their
+/// numbers.
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if self.id.is_none() || self.socket.id().ok() != self.id {
+            for descriptor in [&mut self.epoll, &mut self.socket, &mut self.timer] {
+                descriptor.0 = -1;
+            }
+        }
+    }
 }
 
 /// The clock of [`about_now`] is at most so late, in nanoseconds.
@@ -61,6 +75,7 @@ impl Inbox {
         let epoll =
             descriptor(unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) })?;
         let inbox = Inbox {
+            id: socket.id().ok(),
             epoll,
             socket,
             timer,

@@ -166,10 +166,7 @@ impl RawBroadcast {
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
-            let error = Error::invalid(
-                "open",
-                "the capacity of a broadcast is 64 bytes to 16 TiB, or 0 for one that exists",
-            );
+            let error = Error::capacity(Kind::Broadcast, broadcast::CAPACITY_MAX);
             return Err(error.opening(Kind::Broadcast, place.site.name()));
         };
         place.create &= !as_it_is;
@@ -302,7 +299,6 @@ impl RawBroadcast {
 
     /// Takes the role of the publisher. `interrupt` ends its waits; `None` makes one.
     pub fn publisher(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<PublishEnd, Error> {
-        let interrupt = interrupt::of_end(interrupt)?;
         let words = &self.words().publisher;
         let action = Action::BecomePublisher;
         let role = Role::take(&self.object, &words.claim).map_err(|error| {
@@ -312,6 +308,7 @@ impl RawBroadcast {
                 _ => error,
             }
         })?;
+        let interrupt = interrupt::of_end(interrupt).inspect_err(|_| role.release(&words.claim))?;
         // Relaxed: read only before a wait.
         words.had.store(1, Relaxed);
         match Publisher::find(self.view()) {
@@ -774,7 +771,7 @@ impl RawBroadcast {
     /// Returns the descriptor of a subscriber.
     pub fn descriptor<'a>(&self, end: &'a SubscribeEnd) -> Result<BorrowedFd<'a>, Error> {
         self.expect_subscriber(end)?;
-        end.readiness.descriptor()
+        end.readiness.descriptor(&self.object)
     }
 
     /// Receives a message in place of a vector's contents, and returns its length. After an error, the vector is empty.

@@ -59,7 +59,6 @@ impl ReceiveEnd {
 impl RawRing {
     /// Takes the role of the receiver. `interrupt` ends its waits; `None` makes one.
     pub fn receiver(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<ReceiveEnd, Error> {
-        let interrupt = interrupt::of_end(interrupt)?;
         let parties = &self.words().parties;
         let role = Role::take(&self.object, &parties.receiver).map_err(|error| {
             let error = error.during(Action::BecomeReceiver);
@@ -68,6 +67,8 @@ impl RawRing {
                 _ => error,
             }
         })?;
+        let interrupt =
+            interrupt::of_end(interrupt).inspect_err(|_| role.release(&parties.receiver))?;
         // Relaxed: as for senders.
         parties.had_receiver.store(1, Relaxed);
         Ok(ReceiveEnd {
@@ -221,7 +222,7 @@ impl RawRing {
     /// Returns the descriptor of a receiving end.
     pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
         self.expect_receiver(end)?;
-        end.readiness.descriptor()
+        end.readiness.descriptor(&self.object)
     }
 
     /// Returns what the receiver can expect of the senders, unless it waits for others.

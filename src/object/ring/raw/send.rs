@@ -7,7 +7,7 @@ use crate::{
     holder::{Holder, Life},
     memory::Shared,
     object::{interrupt, role::Role},
-    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
+    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer, wait},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 
@@ -61,7 +61,6 @@ impl RawRing {
     }
 
     fn take_sender(&self, interrupt: Option<&Shared<Interrupt>>) -> Result<SendEnd, Error> {
-        let interrupt = interrupt::of_end(interrupt)?;
         let busy = if self.has_many_senders() {
             ErrorKind::LimitReached
         } else {
@@ -85,6 +84,8 @@ impl RawRing {
                     _ => error,
                 })
             })?;
+        let interrupt =
+            interrupt::of_end(interrupt).inspect_err(|_| role.release(&self.senders()[claim]))?;
         // Relaxed: read only before a wait.
         self.words().parties.had_sender.store(1, Relaxed);
         self.free_the_dead();
@@ -121,13 +122,23 @@ impl RawRing {
     }
 
     #[inline(always)]
+    /// Takes the senders' lock. A sender that runs has it for less than a microsecond, so a try looks for it again and
+    /// again for about as long: it fails only if that sender is interrupted, or has a slot reserved.
     fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.me();
         let lock = &self.words().parties.lock;
-        match lock.lock(me.bits(), &self.sending_threads(), deadline) {
-            Ok(acquired) => Ok(acquired),
-            Err(refused) => Err(self.not_locked(refused, deadline, action)),
-        }
+        let acquire = || lock.lock(me.bits(), &self.sending_threads(), deadline);
+        let acquired = match acquire() {
+            Err(sync::LockError::TimedOut) if matches!(deadline, Deadline::Now) => {
+                let again = || match acquire() {
+                    Err(sync::LockError::TimedOut) => None,
+                    acquired => Some(acquired),
+                };
+                wait::spin_gently(again).unwrap_or(Err(sync::LockError::TimedOut))
+            }
+            acquired => acquired,
+        };
+        acquired.map_err(|refused| self.not_locked(refused, deadline, action))
     }
 
     #[cold]
@@ -135,7 +146,10 @@ impl RawRing {
         let error = match refused {
             sync::LockError::TimedOut => self.object.late(deadline),
             sync::LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
-            sync::LockError::NotRecoverable => self.object.error(ErrorKind::Damaged),
+            // No sender leaves the lock so: another program has overwritten its word.
+            sync::LockError::NotRecoverable => {
+                return self.object.error(ErrorKind::Damaged).during(action);
+            }
         };
         let holder = self.lock_owner().map_or(0, Holder::bits);
         error.during(action).with(What::Sending, 0, holder)
