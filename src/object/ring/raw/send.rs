@@ -122,8 +122,8 @@ impl RawRing {
     }
 
     #[inline(always)]
-    /// Takes the senders' lock. A sender that runs has it for less than a microsecond, so a try looks for it again and
-    /// again for about as long: it fails only if that sender is interrupted, or has a slot reserved.
+    /// Takes the senders' lock. A sender that runs has it for a very short time, so a try looks for it again and again for
+    /// 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
     fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.me();
         let lock = &self.words().parties.lock;
@@ -134,7 +134,7 @@ impl RawRing {
                     Err(sync::LockError::TimedOut) => None,
                     acquired => Some(acquired),
                 };
-                wait::spin_gently(again).unwrap_or(Err(sync::LockError::TimedOut))
+                wait::stay_awake(None, again).unwrap_or(Err(sync::LockError::TimedOut))
             }
             acquired => acquired,
         };
