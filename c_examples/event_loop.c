@@ -1,16 +1,16 @@
-/* Waits for a ring, a semaphore and a socket at once, by epoll. A child sends to all three. */
+/* Waits for a ring, a semaphore and a socket at once, with epoll(7). A child sends to all three. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { CAPACITY = 4096, COUNT_AT = 8192, SIZE = 16384 }; /* a ring, and behind it a semaphore */
+enum { CAPACITY = 4096, COUNT_AT = 8192, SIZE = 16384 }; /* a segment with a ring, and behind it a semaphore */
 
 /* What the parent has received. */
 static int messages, counts, bytes, ring_ended, socket_ended;
 
-/* Receives what is in the ring. The descriptor stays readable until a call fails with EAGAIN; so do the others. */
+/* Receives all messages that are in the ring: its descriptor stays readable until a call fails with EAGAIN. */
 static void receive(struct shm_ring *ring)
 {
     char message[CAPACITY];
@@ -81,17 +81,17 @@ static void run_loop(struct shm_ring *ring, struct shm_semaphore *semaphore, int
             }
         }
         if (ring_ended) {
-            epoll_ctl(epoll, EPOLL_CTL_DEL, of_ring, NULL); /* it stays readable */
+            epoll_ctl(epoll, EPOLL_CTL_DEL, of_ring, NULL); /* at the end, a descriptor stays readable */
         }
         if (socket_ended) {
             epoll_ctl(epoll, EPOLL_CTL_DEL, connection, NULL);
         }
     }
-    take(semaphore); /* what the child has posted before it ended the ring */
+    take(semaphore); /* the counts that the child posted before it closed the ring */
     close(epoll);
 }
 
-/* Sends to all three. Returns whether that worked. */
+/* Sends to the ring, the semaphore and the socket. Returns whether that worked. */
 static int send_to_all(struct shm_ring *ring, struct shm_semaphore *semaphore, int connection)
 {
     return shm_semaphore_post(semaphore) == 0 && shm_ring_send(ring, "one", 3, SHMKEY_FOREVER) == 0 &&
@@ -143,7 +143,7 @@ int main(void)
     shm_ring_close(ring);
     shm_semaphore_close(semaphore);
     if (!output_arrived() || shm_detach(shared) != 0 || waitpid(child, &status, 0) != child || status != 0) {
-        fail_with("event_loop", "the child did not do its part, or what this says could not be printed");
+        fail_with("event_loop", "the child failed, or the output could not be written");
     }
     return EXIT_SUCCESS;
 }

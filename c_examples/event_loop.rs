@@ -1,4 +1,4 @@
-//! Waits for a ring, a semaphore and a socket at once, by poll. A child sends to all three.
+//! Waits for a ring, a semaphore and a socket at once, with `poll(2)`. A child sends to all three.
 
 mod support;
 
@@ -14,7 +14,7 @@ use std::{
 };
 use support::{StopSignals, fork, wait_for};
 
-/// A ring, and behind it a semaphore.
+/// A segment has a ring, and behind it a semaphore.
 const CAPACITY: usize = 4096;
 const COUNT_AT: usize = 8192;
 const SIZE: usize = 16384;
@@ -78,7 +78,7 @@ fn run_loop(
     socket.set_nonblocking(true)?;
     let mut received = Received::default();
     while !received.ring_ended || !received.socket_ended {
-        // What has ended stays readable, and is left out.
+        // At the end, a descriptor stays readable, so it is left out.
         let of_ring = if received.ring_ended {
             -1
         } else {
@@ -103,13 +103,13 @@ fn run_loop(
             }
         }
     }
-    // What the child has posted before it ended the ring.
+    // The counts that the child posted before it closed the ring.
     received.take(semaphore)?;
     Ok(received)
 }
 
 impl Received {
-    /// Receives what is in the ring. The descriptor stays readable until a call would block; so do the others.
+    /// Receives all messages that are in the ring: its descriptor stays readable until a call would block.
     fn receive(&mut self, receiver: &mut Receiver) -> Result<(), Error> {
         loop {
             match receiver.try_recv(&mut [0; CAPACITY]) {
@@ -135,7 +135,7 @@ impl Received {
     }
 }
 
-/// Waits until a descriptor is readable. Returns which are.
+/// Waits until a descriptor is readable. Returns for each whether it is.
 fn poll(descriptors: [RawFd; 3]) -> io::Result<[bool; 3]> {
     let mut polled = descriptors.map(|fd| libc::pollfd {
         fd,

@@ -1,4 +1,4 @@
-/* What several of these programs need: an end with an explanation, arguments, a line of input, and signals that stop them. */
+/* What several of these programs need: to explain a failure, to read arguments and a line, and to stop at a signal. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
@@ -19,8 +19,8 @@ static inline void complain(const char *program)
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
 }
 
-/* Ends the program because a call of the library failed, with the reason. A segment that this process has created and no process
-   has attached goes with it; -1 if there is none. */
+/* Ends the program because a call of the library failed, and prints the reason. If this process has created the segment, and no
+   process has it attached, removes it. id: -1 if there is no segment. */
 static inline void fail(const char *program, int id)
 {
     struct shm_status status;
@@ -32,7 +32,7 @@ static inline void fail(const char *program, int id)
     exit(EXIT_FAILURE);
 }
 
-/* Ends the program because of something else. */
+/* Ends the program for another reason. */
 static inline void fail_with(const char *program, const char *reason)
 {
     fprintf(stderr, "%s: %s\n", program, reason);
@@ -55,7 +55,7 @@ static inline void allow_stop_signals(const sigset_t *signals)
     sigprocmask(SIG_UNBLOCK, signals, NULL);
 }
 
-/* Sleeps. Returns 1, at once, when one of the signals has come; 0 when the time is over. */
+/* Sleeps. Returns 1 as soon as one of the signals has come; 0 when the time is over. */
 static inline int pause_or_stop(const sigset_t *signals, double seconds)
 {
     struct timespec time;
@@ -65,12 +65,12 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* No signal ends a wait of the library's objects. So these programs wait for so long at a time, and check in between whether a
-   stop signal has come. */
+/* Signals do not end a wait, unless its handle allows that. So these programs wait for this long at a time, and check in between
+   whether a stop signal has come. */
 #define SLICE SHMKEY_MILLISECONDS(200)
 
-/* Whether to wait again after a wait that has failed: only its slice is over, and no signal has come. Otherwise errno is that of
-   the wait, and ETIMEDOUT means that a signal has come. */
+/* Returns whether to wait again after a failed wait: its slice is over, and no signal has come. If not, errno is that of the
+   wait, and ETIMEDOUT means that a signal has come. */
 static inline int wait_on(const sigset_t *signals)
 {
     int error = errno;
@@ -80,26 +80,26 @@ static inline int wait_on(const sigset_t *signals)
     return go_on;
 }
 
-/* Output that cannot be written (a full disk, `program | head`) is an error like others, and does not kill the program. */
+/* Output that cannot be written (to a full disk, or in `program | head`) is then an error, and no signal that kills the program. */
 static inline void notice_lost_output(void)
 {
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Whether all that was printed so far has arrived. */
+/* Returns whether all output so far was written. */
 static inline int output_arrived(void)
 {
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
-/* Whether a text is a number of digits, with or without a fraction, with or without a minus sign. */
+/* Returns whether a text consists of these digits only. */
 static inline int is_number(const char *text, const char *digits)
 {
     return *text != '\0' && text[strspn(text, digits)] == '\0';
 }
 
-/* The arguments [COUNT [INTERVAL]] of the programs that repeat themselves: by default for ever, at the interval that the caller
-   has set. */
+/* Reads the arguments [COUNT [INTERVAL]] of the programs that repeat something: by default without end, at the interval that the
+   caller has set. */
 static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
 {
     char *end = "";
@@ -183,7 +183,7 @@ static inline char *ask_for_line(size_t *length)
     return line;
 }
 
-/* The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds. */
+/* Removes the segment if no process has it attached any more. If two processes detach it at once, both try, and one succeeds. */
 static inline void remove_if_last(int id)
 {
     struct shm_status status;

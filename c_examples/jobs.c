@@ -1,4 +1,5 @@
-/* Gives jobs to workers, one a second, for ever, and waits until the last one is taken: jobs [COUNT [INTERVAL]] */
+/* Adds a job for the workers every second, without end; after COUNT jobs, waits until the last one is taken:
+   jobs [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include "queue.h"

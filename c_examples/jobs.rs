@@ -1,4 +1,4 @@
-//! Gives jobs to workers, one a second, for ever, and waits until the last one is taken:
+//! Adds a job for the workers every second, without end; after COUNT jobs, waits until the last one is taken:
 //! jobs [COUNT [INTERVAL]]
 
 mod queue;

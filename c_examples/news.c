@@ -1,8 +1,9 @@
-/* Publishes headlines to three readers, one a second, for ever, each of which receives all of them: news [COUNT [INTERVAL]] */
+/* Publishes a headline every second, without end. It begins when there are three readers; each of them receives every headline:
+   news [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024, READERS = 3 }; /* the readers say the same capacity */
+enum { CAPACITY = 1024, READERS = 3 }; /* the readers give the same capacity */
 
 int main(int argc, char **argv)
 {
@@ -33,7 +34,7 @@ int main(int argc, char **argv)
         size_t length = (size_t) snprintf(headline, sizeof headline, "Headline %llu", i);
         int published;
 
-        /* When there is no room, it waits for the slowest reader; for one that has died, no longer than it takes to notice that. */
+        /* When there is no room, this waits for the slowest reader, and drops it if it has died. */
         do {
             published = shm_broadcast_publish(news, headline, length, SLICE);
         } while (published != 0 && wait_on(&signals));

@@ -1,5 +1,5 @@
-//! Publishes headlines to three readers, one a second, for ever, each of which receives all of them:
-//! news [COUNT [INTERVAL]]
+//! Publishes a headline every second, without end. It begins when there are three readers; each of them receives every
+//! headline: news [COUNT [INTERVAL]]
 
 mod support;
 
@@ -7,7 +7,7 @@ use shmkey::{Broadcast, Error, Place};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
-/// The readers say the same.
+/// The readers give the same capacity.
 const CAPACITY: usize = 1024;
 
 const READERS: usize = 3;
@@ -45,8 +45,7 @@ fn publish(
     }
     for number in 1..=count {
         let headline = format!("Headline {number}");
-        // When there is no room, it waits for the slowest reader; for one that has died, no longer than it takes to
-        // notice that.
+        // When there is no room, this waits for the slowest reader, and drops it if it has died.
         let publish = |time| publisher.publish_timeout(headline.as_bytes(), time);
         if signals.unless(publish)?.is_none() || signals.pause(interval) {
             break;

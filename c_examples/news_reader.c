@@ -1,15 +1,15 @@
-/* Prints every headline that is published, until the publisher ends: news_reader [COUNT [INTERVAL]] */
+/* Prints every headline that is published from now on, until the publisher ends: news_reader [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024 }; /* as the publisher says; no headline is longer */
+enum { CAPACITY = 1024 }; /* the publisher gives the same capacity; no headline is longer */
 
 int main(int argc, char **argv)
 {
     sigset_t signals;
     const struct shm_place place = SHMKEY_PLACE_FILE(".", 'N');
     struct shm_broadcast *news;
-    double interval = 0; /* it has the publisher to wait for */
+    double interval = 0; /* by default it waits only for the publisher */
     unsigned long long count;
     ptrdiff_t length = 0;
     int stopped = 0;
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     shm_broadcast_close(news);
     remove_if_last(id);
     if (!printed) {
-        fail_with("news_reader", "what it says could not be printed");
+        fail_with("news_reader", "the output could not be written");
     }
     if (error == EOWNERDEAD) {
         fail_with("news_reader", "the publisher was killed; all that it had published was received");

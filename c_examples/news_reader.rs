@@ -1,4 +1,4 @@
-//! Prints every headline that is published, until the publisher ends: news_reader [COUNT [INTERVAL]]
+//! Prints every headline that is published from now on, until the publisher ends: news_reader [COUNT [INTERVAL]]
 
 mod support;
 
@@ -10,11 +10,11 @@ use std::{
 };
 use support::StopSignals;
 
-/// As the publisher says; no headline is longer.
+/// The publisher gives the same capacity; no headline is longer.
 const CAPACITY: usize = 1024;
 
 fn main() -> ExitCode {
-    // No interval, unless told otherwise: it has the publisher to wait for.
+    // By default there is no interval: it waits only for the publisher.
     match support::repeat_arguments(Duration::ZERO) {
         Some((count, interval)) => support::end("news_reader", run(count, interval)),
         None => support::usage("news_reader [COUNT [INTERVAL_IN_SECONDS]]"),

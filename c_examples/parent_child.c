@@ -1,4 +1,4 @@
-/* A parent writes for its child, which waits for that. */
+/* A child waits until its parent has written a text, and prints it. */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/wait.h>
@@ -37,7 +37,7 @@ int main(void)
         fail_with("parent_child", strerror(errno));
     }
     if (child == 0) {
-        /* However long that takes; but a parent that is dead will not write any more. */
+        /* Without limit, as long as the parent is live. */
         while (shm_semaphore_wait(written, SLICE) != 0) {
             if (errno != ETIMEDOUT) {
                 fail("parent_child", -1);
@@ -52,7 +52,7 @@ int main(void)
     }
     printf("Parent writes message\n");
     if (!output_arrived()) {
-        fail_with("parent_child", "what it says could not be printed");
+        fail_with("parent_child", "the output could not be written");
     }
     strcpy(shared, "Hello from parent via shared memory");
     if (shm_semaphore_post(written) != 0 || shm_detach(shared) != 0) {
@@ -60,7 +60,7 @@ int main(void)
     }
     shm_semaphore_close(written);
     if (waitpid(child, &status, 0) != child || status != 0) {
-        fail_with("parent_child", "the child did not do its part");
+        fail_with("parent_child", "the child failed");
     }
     return EXIT_SUCCESS;
 }

@@ -1,4 +1,4 @@
-//! A parent writes for its child, which waits for that.
+//! A child waits until its parent has written a text, and prints it.
 
 mod support;
 

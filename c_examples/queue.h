@@ -19,7 +19,7 @@ struct queue {
     struct jobs *jobs; /* only for the owner of the mutex */
 };
 
-/* Closes the queue; the last process removes it. */
+/* Closes the queue. The last process to close it removes the segment. */
 static inline void close_queue(struct queue *queue)
 {
     shm_mutex_close(queue->mutex);
@@ -27,7 +27,7 @@ static inline void close_queue(struct queue *queue)
     remove_if_last(queue->id);
 }
 
-/* Opens the queue, or creates it, or ends the program. */
+/* Opens the queue, or creates it. Ends the program if that fails. */
 static inline void open_queue(const char *program, struct queue *queue)
 {
     queue->mutex = NULL;
@@ -63,7 +63,7 @@ static inline int has_job_or_end(const struct jobs *jobs)
     return jobs->end || !all_are_taken(jobs);
 }
 
-/* Locks the queue when it is ready. Returns 0 (locked), or -1: with ETIMEDOUT, a stop signal has come. */
+/* Waits until is_ready returns true, and locks the queue. Returns 0, or -1, with ETIMEDOUT if a stop signal has come. */
 static inline int lock_when(int (*is_ready)(const struct jobs *), struct queue *queue, const sigset_t *signals)
 {
     int locked;
@@ -73,7 +73,7 @@ static inline int lock_when(int (*is_ready)(const struct jobs *), struct queue *
     } while (locked < 0 && wait_on(signals));
     while (locked >= 0) {
         if (locked == EOWNERDEAD) {
-            shm_mutex_consistent(queue->mutex); /* each number is complete, and nothing depends on two of them */
+            shm_mutex_consistent(queue->mutex); /* each number is whole, and no two of them must agree */
         }
         if (is_ready(queue->jobs)) {
             return 0;

@@ -11,7 +11,7 @@ const CHANGED: usize = 4096;
 const SIZE: usize = 8192;
 const ROOM: u64 = 4;
 
-/// How many jobs were added and taken; and 1 when no more will come.
+/// The number of jobs that were added, the number that were taken, and 1 when no more will come.
 pub type Jobs = [u64; 3];
 
 pub fn has_room([added, taken, _]: &Jobs) -> bool {
@@ -48,13 +48,13 @@ impl Queue {
         })
     }
 
-    /// Closes it; the last process removes it.
+    /// Closes the queue. The last process to close it removes the segment.
     pub fn close(self) {
         drop((self.jobs, self.changed));
         support::remove_if_last(&self.segment);
     }
 
-    /// Locks the queue when it is ready; `None` if a stop signal has come.
+    /// Waits until `is_ready` returns true, and locks the queue. `None` if a stop signal has come.
     pub fn lock_when(
         &self,
         is_ready: fn(&Jobs) -> bool,
@@ -65,7 +65,7 @@ impl Queue {
         };
         loop {
             if guard.owner_died() {
-                // Each number is complete, and nothing depends on two of them.
+                // Each number is whole, and no two of them must agree.
                 guard.mark_consistent();
             }
             if is_ready(&guard.get()) {

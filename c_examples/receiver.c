@@ -1,4 +1,4 @@
-/* Looks once a second at the newest message of the sender, for ever: receiver [COUNT [INTERVAL]] */
+/* Reads the sender's newest message once a second, without end: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     shm_latest_close(latest);
     remove_if_last(id);
     if (!printed) {
-        fail_with("receiver", "what it says could not be printed");
+        fail_with("receiver", "the output could not be written");
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,4 +1,4 @@
-//! Looks once a second at the newest message of the sender, for ever: receiver [COUNT [INTERVAL]]
+//! Reads the sender's newest message once a second, without end: receiver [COUNT [INTERVAL]]
 
 mod support;
 

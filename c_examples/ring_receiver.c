@@ -1,4 +1,4 @@
-/* Prints every message of the sender as it comes, until that one ends: ring_receiver [COUNT [INTERVAL]] */
+/* Prints every message of the sender when it comes, until the sender ends: ring_receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     shm_ring_close(ring);
     remove_if_last(id);
     if (!printed) {
-        fail_with("ring_receiver", "what it says could not be printed");
+        fail_with("ring_receiver", "the output could not be written");
     }
     if (error == EOWNERDEAD) {
         fail_with("ring_receiver", "the sender was killed; all that it had sent was received");

@@ -1,4 +1,4 @@
-//! Prints every message of the sender as it comes, until that one ends:
+//! Prints every message of the sender when it comes, until the sender ends:
 //! ring_receiver [COUNT [INTERVAL]]
 
 mod support;

@@ -1,8 +1,8 @@
-/* Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain: ring_sender [COUNT [INTERVAL]] */
+/* Sends CIEPLO and ZIMNO in turn, one a second, without end; none of them is lost: ring_sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 4096 }; /* for some 60 messages that are not received yet; the receiver says the same */
+enum { CAPACITY = 4096 }; /* for about 60 messages that are not received yet; the receiver gives the same */
 
 /* Returns whether no process has the ring open, and all messages are received. */
 static int is_left_empty(int id)

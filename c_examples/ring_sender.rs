@@ -1,4 +1,4 @@
-//! Sends CIEPLO and ZIMNO in turn, one a second, for ever, none of them in vain:
+//! Sends CIEPLO and ZIMNO in turn, one a second, without end; none of them is lost:
 //! ring_sender [COUNT [INTERVAL]]
 
 mod support;
@@ -7,7 +7,7 @@ use shmkey::{Error, Place, Ring, Segment};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
-/// For some 60 messages that are not received yet; the receiver says the same.
+/// For about 60 messages that are not received yet; the receiver gives the same.
 const CAPACITY: usize = 4096;
 
 const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];

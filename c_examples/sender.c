@@ -1,8 +1,8 @@
-/* Publishes CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]] */
+/* Publishes CIEPLO and ZIMNO in turn, one a second, without end: sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { SIZE = 32 }; /* of a message with its NUL; the receiver says the same */
+enum { SIZE = 32 }; /* of a message with its NUL; the receiver gives the same */
 
 int main(int argc, char **argv)
 {

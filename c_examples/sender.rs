@@ -1,4 +1,4 @@
-//! Publishes CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]]
+//! Publishes CIEPLO and ZIMNO in turn, one a second, without end: sender [COUNT [INTERVAL]]
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// Of a message with its NUL; the receiver says the same.
+/// Of a message with its NUL; the receiver gives the same.
 const SIZE: usize = 32;
 
 const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];

@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-/* Two rings in one segment: the message at its start, the client's answer behind it. The client says the same. */
+/* Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives the same. */
 enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 };
 
 static const char message[] = "Hello from the other side!";
@@ -86,7 +86,7 @@ int main(void)
     }
 
     if (!printed) {
-        fail_with("server", "what it says could not be printed");
+        fail_with("server", "the output could not be written");
     }
     if (length < 0 && error == ETIMEDOUT) {
         fail_with("server", "stopped by a signal before a client came");

@@ -10,8 +10,8 @@ use std::{
 };
 use support::StopSignals;
 
-/// Two rings in one segment: the message at its start, the client's answer behind it. The client
-/// says the same.
+/// Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives
+/// the same.
 const CAPACITY: usize = 1024;
 const ANSWERS: usize = 4096;
 const SIZE: usize = 8192;

@@ -30,7 +30,7 @@ int main(void)
         return output_arrived() ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     if (waitpid(child, &status, 0) != child || status != 0) {
-        fail_with("shared_memory", "the child did not do its part");
+        fail_with("shared_memory", "the child failed");
     }
     printf("Parent read: %s\n", shared);
     return output_arrived() && shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

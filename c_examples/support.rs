@@ -1,5 +1,4 @@
-//! What several of these programs need: an end with an explanation, arguments, a line of input, and signals that
-//! stop them.
+//! What several of these programs need: to explain a failure, to read arguments and a line, and to stop at a signal.
 
 #![allow(dead_code)] // each program uses a part
 
@@ -39,14 +38,15 @@ pub fn read_c_string(memory: &Attachment) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// The last process to detach the segment removes it. If two detach it at once, both try, and one of them succeeds.
+/// Removes the segment if no process has it attached any more. If two processes detach it at once, both try, and one
+/// succeeds.
 pub fn remove_if_last(segment: &Segment) {
     if segment.status().is_ok_and(|status| status.nattch == 0) {
         let _ = segment.remove();
     }
 }
 
-/// Removes a segment that this process has created and no process has attached: something has failed.
+/// Removes the segment, after a failure, if this process has created it and no process has it attached.
 pub fn remove_if_mine(segment: &Segment) {
     let mine = |status: &Status| status.cpid == process::id() as i32 && status.nattch == 0;
     if segment.status().as_ref().is_ok_and(mine) {
@@ -54,7 +54,7 @@ pub fn remove_if_mine(segment: &Segment) {
     }
 }
 
-/// Attaches a segment. If that fails, one that this process has created goes with it.
+/// Attaches a segment. If that fails and this process has created the segment, removes it.
 pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
     let attached = segment.attach();
     if attached.is_err() {
@@ -66,12 +66,12 @@ pub fn attach(segment: &Segment) -> Result<Attachment, Error> {
 /// How long a program waits before it checks whether a stop signal has come.
 pub const SLICE: Duration = Duration::from_millis(200);
 
-/// SIGINT, SIGTERM and SIGHUP, which wait until [`StopSignals::pause`] takes them or this is
+/// SIGINT, SIGTERM and SIGHUP, which are blocked until [`StopSignals::pause`] takes them or this is
 /// dropped, so that they interrupt no operation.
 pub struct StopSignals(libc::sigset_t);
 
 impl StopSignals {
-    /// From now on they wait. A child inherits this.
+    /// Blocks the signals. A child inherits this.
     pub fn hold() -> StopSignals {
         // SAFETY: a set of zeroes is made empty before it is used, and these functions only write
         // that set.
@@ -86,8 +86,8 @@ impl StopSignals {
         }
     }
 
-    /// No signal ends a wait of the library's objects. So this waits for a short time at a time, and
-    /// looks in between whether one has come: then there is `None`.
+    /// Calls `wait` until it does not time out. Signals do not end a wait, unless its handle allows that. So
+    /// this waits for a `SLICE` at a time, and checks in between whether a signal has come; then returns `None`.
     pub fn unless<T>(
         &self,
         mut wait: impl FnMut(Duration) -> Result<T, Error>,
@@ -104,14 +104,13 @@ impl StopSignals {
         }
     }
 
-    /// Sleeps. True, at once, when one of them has come.
+    /// Sleeps. Returns true as soon as one of the signals has come, false when the time is over.
     pub fn pause(&self, time: Duration) -> bool {
         let time = libc::timespec {
             tv_sec: time.as_secs() as libc::time_t,
             tv_nsec: time.subsec_nanos().into(),
         };
-        // SAFETY: both pointers lead to initialised values, and no details of the signal are asked
-        // for.
+        // SAFETY: both pointers point to initialised values, and NULL asks for no details of the signal.
         unsafe { libc::sigtimedwait(&self.0, ptr::null_mut(), &time) > 0 }
     }
 }
@@ -123,8 +122,8 @@ impl Drop for StopSignals {
     }
 }
 
-/// The arguments `[COUNT [INTERVAL]]` of the programs that repeat themselves: by default for ever, at this
-/// interval.
+/// Reads the arguments `[COUNT [INTERVAL]]` of the programs that repeat something: by default without end, at
+/// this interval.
 pub fn repeat_arguments(interval: Duration) -> Option<(u64, Duration)> {
     let mut arguments = env::args_os().skip(1);
     let count = match arguments.next() {
@@ -199,7 +198,7 @@ pub fn ask_for_line() -> Result<Vec<u8>, Box<dyn error::Error>> {
     Ok(line)
 }
 
-/// A number that is written with these digits, and perhaps a minus sign if one of them is that.
+/// Reads a number that consists of these digits, and may begin with a minus sign if that is one of them.
 pub fn number<T: FromStr>(text: &OsStr, digits: &str) -> Option<T> {
     let text = text.to_str()?;
     let unsigned = match digits.strip_suffix('-') {
@@ -216,7 +215,7 @@ pub fn usage(text: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// `fork(2)`: `Ok(None)` in the child, the child's process id in the parent.
+/// Calls `fork(2)`. Returns `None` in the child, and the child's process id in the parent.
 pub fn fork() -> io::Result<Option<libc::pid_t>> {
     // SAFETY: these programs have one thread, so the child is a whole copy.
     match unsafe { libc::fork() } {
@@ -226,13 +225,13 @@ pub fn fork() -> io::Result<Option<libc::pid_t>> {
     }
 }
 
-/// Waits for a child. An error if it failed.
+/// Waits for a child. Fails if the child failed.
 pub fn wait_for(child: libc::pid_t) -> io::Result<()> {
     let mut status = 0;
     // SAFETY: the status is ours to write.
     match unsafe { libc::waitpid(child, &mut status, 0) } {
         -1 => Err(io::Error::last_os_error()),
         _ if status == 0 => Ok(()),
-        _ => Err(io::Error::other("the child did not do its part")),
+        _ => Err(io::Error::other("the child failed")),
     }
 }

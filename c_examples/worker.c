@@ -1,4 +1,4 @@
-/* Takes jobs and prints them, until there are no more; several workers share the jobs: worker [COUNT [INTERVAL]] */
+/* Takes jobs and prints them, until no more will come. Several workers share the jobs: worker [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include "queue.h"
@@ -7,7 +7,7 @@ int main(int argc, char **argv)
 {
     sigset_t signals;
     struct queue queue;
-    double interval = 0; /* it has the jobs to wait for */
+    double interval = 0; /* by default it waits only for jobs */
     unsigned long long count;
     int locked = 0;
     int stopped = 0;
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
     }
     close_queue(&queue);
     if (!printed) {
-        fail_with("worker", "what it says could not be printed");
+        fail_with("worker", "the output could not be written");
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,4 +1,4 @@
-//! Takes jobs and prints them, until there are no more; several workers share the jobs:
+//! Takes jobs and prints them, until no more will come. Several workers share the jobs:
 //! worker [COUNT [INTERVAL]]
 
 mod queue;
@@ -13,7 +13,7 @@ use std::{
 use support::StopSignals;
 
 fn main() -> ExitCode {
-    // No interval, unless told otherwise: it has the jobs to wait for.
+    // By default there is no interval: it waits only for jobs.
     match support::repeat_arguments(Duration::ZERO) {
         Some((count, interval)) => support::end("worker", run(count, interval)),
         None => support::usage("worker [COUNT [INTERVAL_IN_SECONDS]]"),

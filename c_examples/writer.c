@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader says the same */
+enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader gives the same */
 
 int main(void)
 {
@@ -40,7 +40,7 @@ int main(void)
     printf("\n");
     free(line);
     if (!output_arrived()) {
-        fail_with("writer", "the line is in the segment, but this could not be printed");
+        fail_with("writer", "the line is in the segment, but the output could not be written");
     }
     return EXIT_SUCCESS;
 }

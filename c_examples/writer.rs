@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// For the lines that were not read yet; the reader says the same.
+/// For the lines that were not read yet; the reader gives the same.
 const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {

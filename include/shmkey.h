@@ -63,8 +63,8 @@
 // is that of IPC_EXCL.
 #define SHMKEY_EXCLUSIVE (1 << 10)
 
-// A flag of attaching a segment and of opening a latest value or a lossy broadcast: this process cannot write it. The value is
-// that of SHM_RDONLY.
+// A flag of attaching a segment and of opening a latest value or a lossy broadcast: this process cannot write it. The
+// value is that of SHM_RDONLY.
 #define SHMKEY_READ_ONLY (1 << 12)
 
 // A timeout: waits until the event happens, however long that takes.
@@ -87,7 +87,7 @@
 // An option of a broadcast: the publisher never waits, and overwrites the oldest messages.
 #define SHMKEY_LOSSY (1 << 18)
 
-// An option of shm_broadcast_subscribe(): begins with the oldest message that is there.
+// An option of shm_broadcast_subscribe(): the first message is the oldest one that is not overwritten.
 #define SHMKEY_FROM_OLDEST 1
 
 // The version of this header. shm_version() tells that of the library in use.
@@ -99,30 +99,31 @@
 // The third number: corrections.
 #define SHMKEY_VERSION_PATCH 0
 
-// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
-// capacity, in order.
+// Messages from one process to up to 64 subscribers, each of which receives all of them in order. A message has any
+// length up to the capacity.
 //
-// The first handle that publishes is the publisher, until it is closed, ends publishing, or its process ends; then
-// another handle can take the role. A handle subscribes with shm_broadcast_subscribe(), and receives what is published
-// from then on.
+// The first handle that publishes is the publisher, until shm_broadcast_end_publishing() or shm_broadcast_close(), or
+// until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
+// and receives what is published from then on.
 //
 // No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 // dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-// received them goes on with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
+// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those that it
+// missed.
 //
 // A message that was committed is received, whichever process dies; one that was not committed is never received. When
-// the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
-// died. Until a process first takes the role, the subscribers wait for it.
+// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
+// the publisher died. Until a process first takes the role, the subscribers wait for it.
 //
-// Memory: at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a
+// Memory: at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
 // multiple of 64.
 typedef struct shm_broadcast shm_broadcast;
 
 // What ends the waits of a handle, to which it belongs: from a function such as shm_ring_canceller().
 typedef struct shm_canceller shm_canceller;
 
-// A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
-// waits, until a thread that has changed the bytes notifies it.
+// A condition variable. A thread that has a mutex, and finds that the bytes are not yet as it needs them, waits here
+// with the mutex unlocked, until another thread has changed the bytes and notifies it.
 //
 // No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
 // taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
@@ -138,41 +139,41 @@ typedef struct shm_condvar shm_condvar;
 // the first 100 ms, and within 250 ms later.
 typedef struct shm_latest shm_latest;
 
-// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
-// The next owner is notified (EOWNERDEAD) and puts them in order.
+// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death. The next
+// owner then gets EOWNERDEAD, and repairs the bytes.
 //
-// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one
-// that has waited for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
-// first 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has
-// ended: shmkey(3) says what this takes.
+// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
+// has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
+// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
+// shmkey(3) says what this takes.
 typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 //
-// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
-// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
+// The first handle that sends is the sender, and the first that receives is the receiver, until the handle is closed
+// or releases the role, or until its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS
+// there are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 //
-// A message that was committed is received, whichever process dies; one that was not committed is never received. A
-// message that the receiver had not released when it died is received by the next one. When all senders have ended,
-// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
-// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
-// side waits for it.
+// A message that was committed is received, whichever process dies; one that was not committed is never received. The
+// next receiver gets the messages that a dead one had not released. When all senders have released their roles, the
+// receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
+// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
+// other side waits for it.
 //
-// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
-// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
-// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
-// so an empty ring accepts a message of the whole capacity.
+// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
+// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
+// ring has room for a message of the whole capacity.
 typedef struct shm_ring shm_ring;
 
 // A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
-// changes them, and they survive the death of all of them. After the death of a writer, each reader and writer is
-// notified (EOWNERDEAD), until a writer has put the bytes in order.
+// changes them. The bytes survive the death of all of these threads. After a writer has died, every call that locks
+// for reading or writing returns EOWNERDEAD, until a writer has repaired the bytes and called shm_rwlock_consistent().
 //
-// Readers and writers get their turns in one order: a thread that comes while a writer waits, waits behind it. A thread
-// that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms, and within 300 ms
-// later. Between PID namespaces, a lock is recovered when the process of that thread has ended: shmkey(3) says what
-// this takes.
+// A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
+// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
+// and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
+// shmkey(3) says what this takes.
 typedef struct shm_rwlock shm_rwlock;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
@@ -273,15 +274,15 @@ typedef struct shm_message {
 // An object that shm_wait_any() can wait for: one of the handles, and NULL for the others, as in {.ring = orders} or
 // {.latest = position, .seen = version}.
 typedef struct shm_waitable {
-  // Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+  // Waits for a message, or until the senders have released their roles or died. The handle becomes the receiver.
   struct shm_ring *ring;
   // Waits until the count is not 0.
   struct shm_semaphore *semaphore;
-  // Waits for a value whose version is not seen.
+  // Waits for a value whose version differs from the field seen.
   struct shm_latest *latest;
-  // Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+  // Waits for a message, or until the publisher has released its role or died. The handle must be subscribed.
   struct shm_broadcast *broadcast;
-  // With latest: the version that the caller has read last; 0 for none.
+  // With latest: the version of the last value that the caller has read; 0 if it has read none.
   int64_t seen;
   // NULL; reserved.
   void *reserved[3];
@@ -377,8 +378,8 @@ SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
-// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
-// Processes that have it attached can go on using it.
+// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it. Processes
+// that have it attached can continue to use it.
 //
 // id: as an open function returned it, in this process or in another.
 //
@@ -511,11 +512,15 @@ SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 // Ends the waits of a handle that are under way, at least one of them; or the next one, if none is under way. The call
 // that waits fails with ECANCELED, and the object is as after a timeout: no message, count or lock is lost.
 //
-// A cancellation is kept until a wait has ended by it, so none is lost that comes just before a wait begins. Two of
-// them before a wait end that one wait only. A call that need not wait succeeds, and the cancellation is kept; a loop
-// that always finds something to do must check a flag of its own, too. If several threads wait with one handle and all
-// are to end, each of them passes the cancellation on: it calls shm_cancel() before it ends. A child made by fork(2)
-// has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+// A cancellation is kept until it has ended a wait, so one that comes just before a wait begins is not lost. Two
+// cancellations before a wait end only that wait. A call that need not wait succeeds, and the cancellation is kept; so
+// a loop whose calls never wait must also check a flag of its own. If several threads wait with one handle and all of
+// them must end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by
+// fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+//
+// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call with
+// SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a call with
+// SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
 //
 // canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
 // Threads: any; also in a signal handler. Does not change errno.
@@ -541,8 +546,8 @@ void shm_cancel(struct shm_canceller *canceller);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
-// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
+// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+// 1024 bytes. Apart from that, it does the same as shm_semaphore_open().
 //
 // place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -556,7 +561,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
 // removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place, unsigned int first, int flags);
+SHMKEY_MUST_USE
+struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
+                                            unsigned int first,
+                                            int flags);
 
 // Raises the count by one, and wakes one thread that waits. What this thread has written before is seen by the
 // thread whose wait takes this count.
@@ -581,17 +589,17 @@ int shm_semaphore_post(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t timeout);
 
-// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
-// edge-triggered, and event loops.
+// Returns a descriptor that is readable when the count may be above 0: for poll(2), select(2), epoll(7) (level- or
+// edge-triggered) and event loops.
 //
-// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
-// once. shm_ring_fd() says when such a descriptor becomes readable.
+// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
+// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 //
 // semaphore: a handle that is open.
 //
-// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
-// it; or -1.
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
+// close it; or -1.
 // Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 // EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 // epoll descriptor; EFAULT semaphore is NULL.
@@ -608,8 +616,8 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
 // Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
-// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_semaphore_canceller() was called before.
 //
 // semaphore: a handle that is open.
@@ -641,10 +649,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_semaphore_canceller(struct shm_semapho
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_id(const struct shm_semaphore *semaphore);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // semaphore: a handle that is open.
 //
@@ -655,7 +663,7 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 
 // Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 //
-// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
 // it, except shm_semaphore_post().
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
@@ -683,8 +691,8 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
+// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
+// bytes and size. Apart from that, it does the same as shm_mutex_open().
 //
 // place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -700,7 +708,11 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 // is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
 // destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
+                                    size_t size,
+                                    const char *layout,
+                                    int flags);
 
 // Locks a mutex for the calling thread. There are THREE results, and the thread has the lock after two of them.
 // Signals do not end the wait, unless shm_mutex_set_interruptible() allows it.
@@ -708,15 +720,15 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open_at(const struct shm_place *plac
 // mutex: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
-// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
-// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
-// does not change errno and shm_last_error().
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but the last owner died
+// while it had the lock: repair the bytes and call shm_mutex_consistent() before shm_mutex_unlock(), or the bytes are
+// lost to all processes; -1, the thread does NOT have the lock, and errno says why. So switch (shm_mutex_lock(mutex,
+// timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and does not change errno and
+// shm_last_error().
 // Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 // SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it
-// already; ENOTRECOVERABLE an owner died, and the bytes were not marked as consistent: create the mutex again in a new
-// segment; EINVAL timeout is less than -1; EFAULT mutex is NULL.
+// already; ENOTRECOVERABLE the bytes are lost, because an owner died and the next one did not mark them as consistent:
+// remove the segment, and create the mutex again; EINVAL timeout is less than -1; EFAULT mutex is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_mutex_lock(struct shm_mutex *mutex, int64_t timeout);
 
@@ -748,7 +760,7 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
 // Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
-// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 // it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 // was called before.
 //
@@ -781,10 +793,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_mutex_canceller(struct shm_mutex *mute
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_mutex_id(const struct shm_mutex *mutex);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // mutex: a handle that is open.
 //
@@ -819,8 +831,8 @@ void shm_mutex_close(struct shm_mutex *mutex);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
 
-// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where
-// it takes 1024 bytes. Otherwise it does the same as shm_condvar_open(), and fails with the same errors.
+// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
+// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 //
 // place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 // during the call only.
@@ -836,24 +848,28 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
 // Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
-// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
-// the thread HAS the mutex. Signals do not end the wait.
+// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT,
+// EAGAIN, EINTR or ECANCELED, the thread HAS the mutex. Signals do not end the wait, unless
+// shm_condvar_set_interruptible() allows it.
 //
 // condvar: a handle that is open.
-// mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
+// mutex: a handle that is open, of a mutex that this thread has. All threads that wait at the same time use the same
+// mutex.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
-// notification; the wait for the mutex after that has no limit.
+// notification; the wait for the mutex after that has no limit, and neither a signal nor a cancellation ends it.
 //
-// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
-// for shm_mutex_lock(); or -1.
-// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
-// The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
-// bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
-// -1; EFAULT condvar or mutex is NULL.
+// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
+// the mutex, as for shm_mutex_lock(); or -1.
+// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
+// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
+// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
+// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
+// condvar or mutex is NULL.
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
-// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, and need not.
+// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not.
 //
 // condvar: a handle that is open.
 //
@@ -862,7 +878,7 @@ SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mut
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_one(struct shm_condvar *condvar);
 
-// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, and need not.
+// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, but need not.
 //
 // condvar: a handle that is open.
 //
@@ -870,6 +886,31 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Errors: EFAULT condvar is NULL.
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
+
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
+// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
+// unless shm_condvar_canceller() was called before.
+//
+// condvar: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+int shm_condvar_set_interruptible(struct shm_condvar *condvar, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
+// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+// handle wakes up every 8 ms while it waits.
+//
+// condvar: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT condvar is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_condvar_canceller(struct shm_condvar *condvar);
 
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
@@ -880,9 +921,10 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_id(const struct shm_condvar *condvar);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // condvar: a handle that is open.
 //
@@ -893,12 +935,12 @@ SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
 
 // Closes a handle. A child made by fork(2) closes its own copy.
 //
-// condvar: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// condvar: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_condvar_close(struct shm_condvar *condvar);
 
-// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
-// up to 5 seconds until another process has created the lock.
+// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it
+// waits up to 5 seconds until another process has created the lock.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: how many bytes the lock protects; 0 or more. All processes give the same.
@@ -909,19 +951,18 @@ void shm_condvar_close(struct shm_condvar *condvar);
 //
 // Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
 // shm_remove(shm_rwlock_id(lock)).
-// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is
-// too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
-// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
-// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
-// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-// shmget(2).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
+// large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
+// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where
-// it takes 5184 bytes and size. Otherwise it does the same as shm_rwlock_open(), and fails with the same errors.
+// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
+// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 //
 // place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -937,38 +978,44 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
 // was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 // lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
-// Signals do not end the wait.
+// Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with it
-// and left bytes that may be half changed; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not
-// a failure, and does not change errno and shm_last_error().
-// Errors: ETIMEDOUT it was not the turn of this thread for that long; EAGAIN another thread has it locked for writing,
-// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it locked
-// for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as consistent: create the lock
-// again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
+// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
+// EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
+// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
+// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
+// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
+// are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and create the
+// lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_read(struct shm_rwlock *lock, int64_t timeout);
 
 // Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
-// after two of them. Signals do not end the wait.
+// after two of them. Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 //
 // lock: a handle that is open.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with
-// it: put the bytes in order and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost to all
-// processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does not change
-// errno and shm_last_error().
-// Errors: ETIMEDOUT other threads had the lock for that long; EAGAIN another thread has it, or is just locking it, and
-// timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE a writer
-// died, and the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is
+// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
+// it had the lock: repair the bytes and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost
+// to all processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does
+// not change errno and shm_last_error().
+// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it, or is just locking
+// it, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK
+// this thread has it already, for reading or for writing; ENOTRECOVERABLE the bytes are lost, because a writer died
+// and the next one did not mark them as consistent: remove the segment, and create the lock again; EINVAL timeout is
 // less than -1; EFAULT lock is NULL.
 // Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 SHMKEY_MUST_USE int shm_rwlock_write(struct shm_rwlock *lock, int64_t timeout);
@@ -1001,6 +1048,31 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
 
+// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
+// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// shm_rwlock_canceller() was called before.
+//
+// lock: a handle that is open.
+// on: 1, or 0.
+//
+// Returns: 0; or -1.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+int shm_rwlock_set_interruptible(struct shm_rwlock *lock, int on);
+
+// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write().
+// Call this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+// within 8 ms, and the handle wakes up every 8 ms while it waits.
+//
+// lock: a handle that is open.
+//
+// Returns: the canceller, which is valid until the handle is closed; or NULL.
+// Errors: EFAULT lock is NULL.
+// Threads: any; not in a signal handler.
+SHMKEY_MUST_USE struct shm_canceller *shm_rwlock_canceller(struct shm_rwlock *lock);
+
 // Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 //
 // lock: a handle that is open.
@@ -1010,9 +1082,10 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_rwlock_id(const struct shm_rwlock *lock);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // lock: a handle that is open.
 //
@@ -1021,10 +1094,10 @@ SHMKEY_MUST_USE int shm_rwlock_id(const struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
 
-// Closes a handle. Unlock before: a lock that is closed while this thread has it stays locked until the thread ends. A
-// child made by fork(2) closes its own copy.
+// Closes a handle. Unlock the lock first: if this thread closes the handle while it has the lock, the lock stays
+// locked until the thread ends. A child made by fork(2) closes its own copy.
 //
-// lock: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+// lock: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_rwlock_close(struct shm_rwlock *lock);
 
@@ -1051,9 +1124,9 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
-// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
-// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
+// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
+// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
+// that, it does the same as shm_latest_open().
 //
 // place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -1070,7 +1143,11 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 // owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
 // removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_latest *shm_latest_open_at(const struct shm_place *place, size_t size, const char *layout, int flags);
+SHMKEY_MUST_USE
+struct shm_latest *shm_latest_open_at(const struct shm_place *place,
+                                      size_t size,
+                                      const char *layout,
+                                      int flags);
 
 // Publishes a value and wakes the threads that wait for one. The first handle that publishes is the publisher
 // until it is closed or its process ends.
@@ -1111,25 +1188,29 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 // times in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest is NULL, or value
 // is NULL and its size is not 0.
 // Threads: any number at a time; not in a signal handler.
-SHMKEY_MUST_USE int64_t shm_latest_read_newer(const struct shm_latest *latest, int64_t seen, void *value, int64_t timeout);
+SHMKEY_MUST_USE
+int64_t shm_latest_read_newer(const struct shm_latest *latest,
+                              int64_t seen,
+                              void *value,
+                              int64_t timeout);
 
-// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
-// edge-triggered, and event loops.
+// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7) (level- or
+// edge-triggered) and event loops.
 //
-// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
-// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
-// after each EAGAIN only.
+// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
+// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
+// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // latest: a handle that is open.
 //
-// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
-// or -1.
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
+// it; or -1.
 // Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 // EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 // epoll descriptor; EFAULT latest is NULL.
-// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
-// again, and gets a descriptor of its own.
+// Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
+// this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 
 // Returns the version of the newest value without copying it.
@@ -1142,8 +1223,8 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
 // Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
-// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_latest_canceller() was called before.
 //
 // latest: a handle that is open.
@@ -1175,10 +1256,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_latest_canceller(struct shm_latest *la
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_latest_id(const struct shm_latest *latest);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // latest: a handle that is open.
 //
@@ -1218,7 +1299,7 @@ void shm_latest_close(struct shm_latest *latest);
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
 // Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+// 2560 bytes plus 5/4 of the capacity. Apart from that, it does the same as shm_ring_open().
 //
 // place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 // call only.
@@ -1234,7 +1315,11 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 // is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
 // destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_ring *shm_ring_open_at(const struct shm_place *place,
+                                  size_t capacity,
+                                  int options,
+                                  int flags);
 
 // Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
 // its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
@@ -1250,9 +1335,10 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open_at(const struct shm_place *place,
 // another sender of a ring with SHMKEY_MANY_SENDERS has a slot reserved, or was interrupted while it was sending;
 // EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity;
 // EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE,
-// EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another program has overwritten the ring;
-// EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by
-// another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
+// EOWNERDEAD there is no room, and the receiver has released its role or died; EBADMSG another program has
+// overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a
+// slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and
+// size is not 0.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
@@ -1270,7 +1356,11 @@ SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, si
 // Errors: those of shm_ring_send(); EFAULT messages is NULL and count is not 0; EINVAL count structures do not fit
 // into memory.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
+                              const struct shm_bytes *messages,
+                              size_t count,
+                              int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
 // shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
@@ -1286,8 +1376,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_send_batch(struct shm_ring *ring, const struc
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
-// no memory for a buffer of the ring's size, which the handle allocates once.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
+// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
+// the handle allocates once.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
@@ -1299,7 +1390,7 @@ SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct 
 // size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 //
 // Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
+// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EINVAL
 // the slot has fewer bytes; EFAULT ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
@@ -1311,7 +1402,7 @@ SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot
 // slot: as shm_ring_reserve() has stored it.
 //
 // Returns: 0; or -1, and then nothing has changed.
-// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
+// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EFAULT
 // ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
@@ -1329,9 +1420,9 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
 // ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
 // stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
-// EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another program has overwritten the
-// ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or size is more
-// than any memory.
+// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
+// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
+// size is more than any memory.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -1349,7 +1440,13 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit into
 // memory.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring,
+                              void *buffer,
+                              size_t size,
+                              size_t *lengths,
+                              size_t count,
+                              int64_t timeout);
 
 // Waits for a message and gives access to it in place. The message stays the next one until shm_ring_release().
 // Another call that peeks or receives begins with the same message, and ends this access even if it fails.
@@ -1364,27 +1461,28 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring, void *buffe
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
-// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
-// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
-// shm_ring_recv().
+// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles or
+// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops. The handle becomes the receiver,
+// as in shm_ring_recv().
 //
-// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
-// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read it. The first
-// poll returns at once.
+// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
+// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
+// read it. The first poll returns at once.
 //
 // The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 // another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
 // that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 //
-// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
-// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
-// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
-// 48 descriptors wait for one object at a time, this also holds for those that came last.
+// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
+// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
+// notices a death within 300 ms. A process of another network namespace cannot make the descriptor readable, and its
+// messages are noticed within 250 ms. The same holds for a descriptor for which there was no room, because 48 others
+// already wait for the object.
 //
 // ring: a handle that is open.
 //
-// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
-// execve(2) close it; or -1.
+// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
+// shm_ring_end_receiving() and execve(2) close it; or -1.
 // Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 // EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 // epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
@@ -1393,14 +1491,14 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
 
-// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+// Releases the peeked message, so that the one after it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
 // sender may have overwritten the message while it was read.
 //
 // ring: the handle that has peeked.
 // message: as shm_ring_peek() has stored it.
 //
 // Returns: 0; or -1.
-// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process's parent has
 // peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
 // the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
@@ -1471,9 +1569,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_used(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 
-// Sets whether receiving goes on waiting when all senders have ended or died: for a program that serves one peer after
-// another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends by a
-// message, by its timeout, or because it is interrupted or cancelled.
+// Sets whether receiving continues to wait when all senders have released their roles or died: for a program that
+// serves one peer after another, such as a log daemon. By default, receiving then fails with EPIPE or EOWNERDEAD. With
+// this option, a wait ends only with a message, at its timeout, or because it is interrupted or cancelled.
 //
 // ring: a handle that is open.
 // on: 1, or 0.
@@ -1484,7 +1582,7 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
 // Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 // wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_ring_canceller() was called before.
 //
@@ -1517,10 +1615,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_ring_canceller(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-// system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // ring: a handle that is open.
 //
@@ -1543,9 +1641,9 @@ void shm_ring_close(struct shm_ring *ring);
 // created the broadcast.
 //
 // name: 1 to 256 bytes of any value and a NUL.
-// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for shorter
-// ones that together take as much or a little more; each takes its length and 16 bytes, rounded up to a multiple of 64.
-// All processes give the same. 0 opens a broadcast that exists, with any capacity and options.
+// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -1554,25 +1652,25 @@ void shm_ring_close(struct shm_ring *ring);
 // Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 // shm_remove(shm_broadcast_id(broadcast)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
-// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag
-// or another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
+// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
+// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
 // pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
 // process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
 // EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
-// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
-// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has
-// not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
-// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-// 5888 bytes and 9/8 of the capacity. Otherwise it does the same as shm_broadcast_open().
+// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at
+// most 5888 bytes plus 9/8 of the capacity. Apart from that, it does the same as shm_broadcast_open().
 //
-// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
-// call only.
-// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for shorter
-// ones that together take as much or a little more; each takes its length and 16 bytes, rounded up to a multiple of 64.
-// All processes give the same. 0 opens a broadcast that exists, with any capacity and options.
+// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
+// the call only.
+// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
@@ -1583,11 +1681,16 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // that is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the
 // segment was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
-SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place, size_t capacity, int options, int flags);
+SHMKEY_MUST_USE
+struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
+                                            size_t capacity,
+                                            int options,
+                                            int flags);
 
-// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
-// names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
-// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
+// Publishes a message. In a lossless broadcast, waits until the slowest subscriber has made room; after a timeout,
+// shm_last_error() names its process. The first handle that publishes is the publisher, until
+// shm_broadcast_end_publishing() or shm_broadcast_close(), or until its process ends. Signals do not end the wait,
+// unless shm_broadcast_set_interruptible() allows it.
 //
 // broadcast: a handle that is open.
 // message: the bytes, which are copied and may lie in shared memory.
@@ -1601,10 +1704,15 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open_at(const struct shm_pla
 // the broadcast; EINVAL this handle has a slot reserved, or timeout is less than -1; EACCES this process cannot write
 // the broadcast; EFAULT broadcast is NULL, or message is NULL and size is not 0.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const void *message, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_publish(struct shm_broadcast *broadcast,
+                          const void *message,
+                          size_t size,
+                          int64_t timeout);
 
-// Publishes several messages, as many as there is room for before the timeout. Subscribers see messages that have room
-// together at once. Stops at a message that cannot be published; a call that begins with it returns its error.
+// Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
+// together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
+// with it returns its error.
 //
 // broadcast: a handle that is open.
 // messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
@@ -1616,7 +1724,11 @@ SHMKEY_MUST_USE int shm_broadcast_publish(struct shm_broadcast *broadcast, const
 // Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
 // structures do not fit into memory.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast, const struct shm_bytes *messages, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broadcast,
+                                      const struct shm_bytes *messages,
+                                      size_t count,
+                                      int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
 // shm_broadcast_commit() publishes the message, shm_broadcast_abort() aborts the slot; until then the handle publishes
@@ -1624,15 +1736,19 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_publish_batch(struct shm_broadcast *broa
 //
 // broadcast: a handle that is open.
 // size: how many bytes, 0 to the broadcast's capacity.
-// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They lie in the
-// handle's own memory if they wrap at the end of the broadcast's.
+// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They are in
+// the handle's own memory if they would wrap around the end of the broadcast's.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps at the end of the memory, and a buffer for it
-// cannot be allocated; EFAULT slot is NULL.
+// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps around the end of the broadcast's memory, and a
+// buffer for it cannot be allocated; EFAULT slot is NULL.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
-SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_t size, struct shm_slot *slot, int64_t timeout);
+SHMKEY_MUST_USE
+int shm_broadcast_reserve(struct shm_broadcast *broadcast,
+                          size_t size,
+                          struct shm_slot *slot,
+                          int64_t timeout);
 
 // Publishes the message in a slot.
 //
@@ -1640,8 +1756,8 @@ SHMKEY_MUST_USE int shm_broadcast_reserve(struct shm_broadcast *broadcast, size_
 // slot: as shm_broadcast_reserve() has stored it.
 // size: how many of its bytes the message has, from the first on.
 //
-// Returns: 0; or -1, and then nothing is changed: a reserved slot stays reserved.
-// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EINVAL the slot has fewer
+// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
+// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EINVAL the slot has fewer
 // bytes; EFAULT broadcast or slot is NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_commit(struct shm_broadcast *broadcast, const struct shm_slot *slot, size_t size);
@@ -1651,8 +1767,8 @@ SHMKEY_MUST_USE int shm_broadcast_commit(struct shm_broadcast *broadcast, const 
 // broadcast: the handle that has reserved the slot.
 // slot: as shm_broadcast_reserve() has stored it.
 //
-// Returns: 0; or -1, and then nothing is changed.
-// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EFAULT broadcast or slot is
+// Returns: 0; or -1, and then nothing has changed.
+// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EFAULT broadcast or slot is
 // NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *slot);
@@ -1668,7 +1784,8 @@ int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 
-// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get EPIPE.
+// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get
+// EPIPE.
 //
 // broadcast: a handle that is open.
 //
@@ -1677,16 +1794,16 @@ int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_end_publishing(struct shm_broadcast *broadcast);
 
-// Subscribes with a handle, or again with one that is subscribed. The first message that it receives is the next one that
-// is published, or with SHMKEY_FROM_OLDEST the oldest that is there.
+// Subscribes a handle; if it is subscribed already, ends that subscription first. The handle receives the messages
+// that are published from now on, or with SHMKEY_FROM_OLDEST also those that are not overwritten yet.
 //
 // broadcast: a handle that is open.
 // options: 0, or SHMKEY_FROM_OLDEST.
 //
 // Returns: 0; or -1, and then the handle is not subscribed.
-// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
-// a lossy broadcast overwrites messages faster than this call can find the first one; EINVAL options has an undefined bit; EFAULT
-// broadcast is NULL.
+// Errors: ENOSPC there are 64 subscribers that are not known to be dead; EBADMSG another program has overwritten the
+// broadcast; ESTALE the publisher of a lossy broadcast overwrites messages faster than this call finds the first one;
+// EINVAL options has an undefined bit; EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int options);
 
@@ -1711,16 +1828,20 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
 // ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
 // stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
-// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead;
-// EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT broadcast is NULL,
-// or buffer is NULL and size is not 0, or size is more than any memory.
+// the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
+// subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
+// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, void *buffer, size_t size, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
+                             void *buffer,
+                             size_t size,
+                             int64_t timeout);
 
-// Receives several messages: waits for the first one, and then receives those that are there and fit.
+// Receives several messages: waits for the first one, and also takes those that follow it and fit.
 //
 // broadcast: a handle that is subscribed.
-// buffer: room for size bytes. The messages are stored one behind the other.
+// buffer: room for size bytes. The messages are stored one after the other.
 // size: in bytes.
 // lengths: room for count lengths, in bytes.
 // count: the largest number of messages, 1 or more.
@@ -1730,12 +1851,18 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast, vo
 // Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 // into memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast, void *buffer, size_t size, size_t *lengths, size_t count, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadcast,
+                                   void *buffer,
+                                   size_t size,
+                                   size_t *lengths,
+                                   size_t count,
+                                   int64_t timeout);
 
-// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the message
-// wraps at the end of the memory, and else in place. The message stays the next one until shm_broadcast_release(). The
-// access ends with the next call that peeks or receives, even if that call fails, and with shm_broadcast_subscribe(),
-// shm_broadcast_unsubscribe() and shm_broadcast_close().
+// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the
+// message wraps around the end of the broadcast's memory, otherwise in place. The message stays the next one until
+// shm_broadcast_release(). The access ends with the next call that peeks or receives, even if that call fails, and
+// with shm_broadcast_subscribe(), shm_broadcast_unsubscribe() and shm_broadcast_close().
 //
 // broadcast: a handle that is subscribed.
 // message: where to store the message.
@@ -1744,15 +1871,18 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_recv_batch(struct shm_broadcast *broadca
 // Returns: the message's length in bytes, 0 or more; or -1.
 // Errors: those of shm_broadcast_recv(), except EMSGSIZE; ENOMEM a copy cannot be allocated; EFAULT message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
-SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, struct shm_message *message, int64_t timeout);
+SHMKEY_MUST_USE
+ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
+                             struct shm_message *message,
+                             int64_t timeout);
 
-// Returns a descriptor that is readable when there may be a message, or when the publisher has ended or died: for poll(2),
-// select(2), epoll(7), level- and edge-triggered, and event loops.
+// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
+// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 //
 // When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-// SHMKEY_NO_WAIT until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read
-// or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a
-// handle with SHMKEY_READ_ONLY does so 250 ms after each EAGAIN only.
+// SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
+// message. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes
+// readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -1761,24 +1891,25 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast, st
 // Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 // EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 // epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
-// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child made by
-// fork(2) does not use its parent's descriptor.
+// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
+// made by fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
 
-// Releases the peeked message, so that the one behind it becomes the next one.
+// Releases the peeked message, so that the one after it becomes the next one.
 //
 // broadcast: the handle that has peeked.
 // message: as shm_broadcast_peek() has stored it.
 //
 // Returns: 0; or -1.
-// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked:
-// then nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead: then the bytes
-// that were read are arbitrary; EFAULT broadcast or message is NULL.
+// Errors: EPERM the message was released or received, the handle has peeked again, or this process's parent has
+// peeked, and then nothing has changed; ESTALE the publisher of a lossless broadcast has dropped this subscriber as a
+// dead one, and the bytes that were read are arbitrary; EFAULT broadcast or message is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const struct shm_message *message);
 
-// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
-// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
+// Returns the number of messages that the publisher of a lossy broadcast overwrote before this handle received or
+// peeked at them. It counts those that were published between the subscription and the last message that was received
+// or peeked at. In a lossless broadcast, it is 0.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -1787,8 +1918,7 @@ SHMKEY_MUST_USE int shm_broadcast_release(struct shm_broadcast *broadcast, const
 // Threads: the one that receives with the handle; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_broadcast_missed(struct shm_broadcast *broadcast);
 
-// Returns the length of the longest message: the capacity that the broadcast was created
-// with.
+// Returns the length of the longest message: the capacity that the broadcast was created with.
 //
 // broadcast: a handle that is open.
 //
@@ -1797,7 +1927,8 @@ SHMKEY_MUST_USE int64_t shm_broadcast_missed(struct shm_broadcast *broadcast);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_capacity(const struct shm_broadcast *broadcast);
 
-// Returns how many bytes the messages take that are not overwritten, even if all subscribers have received them.
+// Returns the number of bytes that are in use: those of all messages that are not overwritten, with their headers,
+// even if all subscribers have received them.
 //
 // broadcast: a handle that is open.
 //
@@ -1806,8 +1937,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_capacity(const struct shm_broadcast *bro
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_broadcast_used(const struct shm_broadcast *broadcast);
 
-// Returns how many subscribers there are. Does not count those that cannot write; counts dead ones until they are
-// dropped.
+// Returns the number of subscribers. It includes dead ones until they are dropped, but not those whose handles have
+// SHMKEY_READ_ONLY.
 //
 // broadcast: a handle that is open.
 //
@@ -1816,9 +1947,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_broadcast_used(const struct shm_broadcast *broadca
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadcast);
 
-// Sets whether receiving goes on waiting when the publisher has ended or died: for a program that serves one peer
-// after another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends
-// by a message, by its timeout, or because it is interrupted or cancelled.
+// Sets whether receiving continues to wait when the publisher has released its role or died: for a program that serves
+// one peer after another, such as a log daemon. By default, receiving then fails with EPIPE or EOWNERDEAD. With this
+// option, a wait ends only with a message, at its timeout, or because it is interrupted or cancelled.
 //
 // broadcast: a handle that is open.
 // on: 1, or 0.
@@ -1829,7 +1960,7 @@ SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadc
 int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
 // Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
-// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 // wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_broadcast_canceller() was called before.
 //
@@ -1862,9 +1993,10 @@ SHMKEY_MUST_USE struct shm_canceller *shm_broadcast_canceller(struct shm_broadca
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
 
-// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+// call, about 0.3 us.
 //
 // broadcast: a handle that is open.
 //
@@ -1873,35 +2005,40 @@ SHMKEY_MUST_USE int shm_broadcast_id(const struct shm_broadcast *broadcast);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast);
 
-// Closes a handle: releases the publisher's role, aborts a reserved slot, and unsubscribes. Published messages stay. A child made by fork(2) closes its own copy.
+// Closes a handle: releases the publisher's role, aborts a reserved slot, and ends the subscription. Published
+// messages stay. A child made by fork(2) closes its own copy.
 //
 // broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
 
-// Waits until one of several objects has something: a message, a count, a newer value, or a peer that has ended or died.
-// Takes nothing from it: call the function that does with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread
-// was faster. Signals do not end the wait.
+// Waits until one of several objects is ready: until it has a message, a count above 0 or a newer value, or its peer
+// has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
+// with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 //
-// A thread's search begins behind the object that it found last, so an object that always has something does not hide the
-// others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a seccomp filter forbids
-// futex_waitv(2), the thread polls the descriptors of the objects, which it makes for that: see shm_ring_fd().
+// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait if
+// one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+//
+// A thread's search begins with the object after the one that its last call returned, so an object that is always
+// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
+// seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
+// them, and this call creates them.
 //
 // objects: the objects, in any mix; none of them twice.
 // count: their number, 1 to 128.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: the index of an object that has something, 0 to count - 1; or -1.
-// Errors: ETIMEDOUT no object had anything for that long; EAGAIN none has, and timeout is SHMKEY_NO_WAIT; EINVAL
-// count is 0 or more than 128, timeout is less than -1, or an element has no handle, two handles, or a reserved
-// field that is not NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead;
-// EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-// descriptors are needed.
+// Returns: the index of an object that is ready, 0 to count - 1; or -1.
+// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
+// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
+// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
+// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 // Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
-// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
-// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
+// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,
+// with the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
 // succeeds does not change it.
 //
 // The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
@@ -1909,17 +2046,18 @@ SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t coun
 // others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
 // text says so.
 //
-// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library, and
-// is valid until the thread's next failure or its end. errno is not changed.
+// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
+// and is valid until the thread's next failure or its end. errno is not changed.
 // Threads: any, each with a text of its own; also in a signal handler.
 const char *shm_last_error(void);
 
-// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have failed.
+// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have
+// failed.
 //
 // failure: where to store it; untouched unless the result is 1.
 //
-// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like that
-// of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
+// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like
+// that of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
 // Threads: any, each with a failure of its own; not in a signal handler.
 SHMKEY_MUST_USE int shm_last_failure(struct shm_failure *failure);
 
@@ -1931,9 +2069,9 @@ SHMKEY_MUST_USE int shm_last_failure(struct shm_failure *failure);
 // Threads: any; not in a signal handler.
 void shm_failure_text(const struct shm_failure *failure, char *text, size_t size);
 
-// Returns a number of the calling process that no other process has while the machine is up. A child made by fork(2) has
-// another one, also where both have the same id in PID namespaces of their own. Before Linux 6.9 the number is made of the
-// id, the start time and the namespaces of the process, or is random.
+// Returns a number of the calling process that no other process has while the machine is up. A child made by fork(2)
+// has another one, also where both have the same id in PID namespaces of their own. Before Linux 6.9 the number is
+// made of the id, the start time and the namespaces of the process, or is random.
 //
 // Returns: the number, never 0.
 // Threads: any; not in a signal handler.

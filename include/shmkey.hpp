@@ -24,12 +24,11 @@
 /// - Failures are values: a result<T> has a T or an error. Only result::value() throws, if there is no
 ///   value, and recv() into a std::string, if there is no memory.
 /// - Handles (mutex, rwlock, condvar, semaphore, latest, ring, broadcast) can be moved and not copied. Their
-///   destructors close them; remove() removes the segment. A guard, slot or message must not outlive its
-///   handle, which can be moved in between. A moved-from handle can be assigned or destroyed; other calls
-///   fail (EFAULT).
-/// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. One thread at a time
-///   publishes a latest value, sends to a ring and receives from it; the same goes for a broadcast. A guard,
-///   and a slot of a ring with many senders, ends in the thread where it began.
+///   destructors close them; remove() removes the segment. A guard, slot or message must not outlive its handle, which
+///   can be moved in between. A moved-from handle can be assigned or destroyed; other calls fail with EFAULT.
+/// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. With one handle of a latest value, a
+///   ring or a broadcast, one thread at a time publishes or sends, and one receives. A guard, and a slot of a ring with
+///   many senders, ends in the thread where it began.
 /// - A child made by fork() may use its parent's handles. The guards, slots and messages of the parent
 ///   are not the child's; their destructors do nothing there.
 #ifndef SHMKEY_HPP
@@ -498,7 +497,7 @@ public:
     [[nodiscard]] C *get() const noexcept { return *handle_; }
     /// Returns the id of the segment in which the object lies.
     [[nodiscard]] result<int> id() const noexcept { return to<int>(Id(get())); }
-    /// Returns whether that segment has been removed: a process that opens the object anew gets another.
+    /// Returns whether that segment has been removed, so that a process that opens the object now gets another one.
     [[nodiscard]] result<bool> removed() const noexcept { return to<bool>(Removed(get())); }
     /// Removes that segment. Processes that have the object open keep it.
     result<void> remove() noexcept { return to(shm_remove(Id(get()))); }
@@ -586,7 +585,7 @@ template <class From> void keep(part<shm_message, From> &) {}
 
 } // namespace detail
 
-/// A segment that is part of this process' memory. The destructor detaches it.
+/// A segment that is part of this process's memory. The destructor detaches it.
 class [[nodiscard]] attachment : public detail::memory<detail::attached, void, detail::detach> {
 public:
     /// Returns the T at an offset; nullptr if it does not fit there, or not at this alignment.
@@ -711,8 +710,8 @@ private:
 
 /// A counting semaphore: shm_semaphore.
 class [[nodiscard]] semaphore
-    : public detail::waiting<shm_semaphore, shm_semaphore_close, shm_semaphore_id, shm_semaphore_removed, shm_semaphore_set_interruptible,
-                             shm_semaphore_canceller> {
+    : public detail::waiting<shm_semaphore, shm_semaphore_close, shm_semaphore_id, shm_semaphore_removed,
+                             shm_semaphore_set_interruptible, shm_semaphore_canceller> {
 public:
     using waiting::waiting;
     /// Opens the semaphore, or creates it with a first count of 0 to 2147483647.
@@ -722,16 +721,16 @@ public:
             return shm_semaphore_open_at(at, first, how.flags());
         });
     }
-    /// Raises the count by one, and wakes one thread that waits. Errors: EOVERFLOW.
+    /// Raises the count by one, and wakes one waiting thread. Errors: EOVERFLOW.
     result<void> post() noexcept { return detail::to(shm_semaphore_post(get())); }
     /// Lowers the count by one; waits while it is 0. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED.
     result<void> wait(timeout time = forever) noexcept
     {
         return detail::to(shm_semaphore_wait(get(), time.nanoseconds()));
     }
-    /// Returns a descriptor that is readable when the count may not be 0: for poll(2), epoll(7) and event loops.
-    /// When it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
-    /// to this object: do not read or close it.
+    /// Returns a descriptor that is readable when the count may be above 0: for poll(2), epoll(7) and event loops. When
+    /// it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
+    /// to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
@@ -746,11 +745,11 @@ public:
 /// A robust mutex around a T, whose bytes are 0 at first: shm_mutex. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] mutex
-    : public detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed, shm_mutex_set_interruptible,
-                             shm_mutex_canceller> {
+    : public detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed,
+                             shm_mutex_set_interruptible, shm_mutex_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
-    using base = detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed, shm_mutex_set_interruptible,
-                                 shm_mutex_canceller>;
+    using base = detail::waiting<shm_mutex, shm_mutex_close, shm_mutex_id, shm_mutex_removed,
+                                 shm_mutex_set_interruptible, shm_mutex_canceller>;
 
 public:
     /// The lock, and access to the T while it is held. The destructor unlocks, in the thread that has
@@ -760,15 +759,15 @@ public:
         /// Access the value. Undefined once it is unlocked or moved from.
         [[nodiscard]] T &operator*() const noexcept { return *held_->value; }
         [[nodiscard]] T *operator->() const noexcept { return held_->value; }
-        /// Returns whether the last owner died with the lock: the value may be half changed. Put it in
-        /// order and call mark_consistent(), or it is lost when it is unlocked.
+        /// Returns whether the last owner died while it had the lock: then the value may be half changed. Repair it and
+        /// call mark_consistent() before the lock is unlocked; otherwise the value is lost.
         [[nodiscard]] bool owner_died() const noexcept { return held_->owner_died; }
-        /// Marks the value as consistent. Errors: EPERM another thread has locked; EFAULT it was unlocked.
+        /// Marks the value as consistent. Errors: EPERM another thread has locked the mutex; EFAULT it was unlocked.
         result<void> mark_consistent() noexcept
         {
             return is_foreign(*held_) ? not_owner() : detail::to(shm_mutex_consistent(held_->mutex));
         }
-        /// Unlocks now. Errors: EPERM another thread has locked, and nothing is changed; EFAULT it was
+        /// Unlocks now. Errors: EPERM another thread has locked the mutex, and nothing has changed; EFAULT it was
         /// unlocked.
         result<void> unlock() noexcept
         {
@@ -833,8 +832,8 @@ public:
             return shm_mutex_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks the mutex for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has locked it;
-    /// ENOTRECOVERABLE the value is lost.
+    /// Locks the mutex for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has
+    /// locked it; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<guard> lock(timeout time = forever) noexcept
     {
         const int locked = shm_mutex_lock(this->get(), time.nanoseconds());
@@ -842,11 +841,12 @@ public:
     }
 };
 
-/// A condition variable, with which a thread waits until another one has changed what a mutex protects: shm_condvar.
+/// A condition variable, with which a thread waits until another thread has changed the value in a mutex: shm_condvar.
 class [[nodiscard]] condvar
-    : public detail::object<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed> {
+    : public detail::waiting<shm_condvar, shm_condvar_close, shm_condvar_id, shm_condvar_removed,
+                             shm_condvar_set_interruptible, shm_condvar_canceller> {
 public:
-    using object::object;
+    using waiting::waiting;
     /// Opens the condition variable, or creates it.
     static result<condvar> open(const place &where, creation how = create{}) noexcept
     {
@@ -854,46 +854,49 @@ public:
             return shm_condvar_open_at(at, how.flags());
         });
     }
-    /// Unlocks the mutex, waits for a notification, and locks the mutex again. It may end without a notification: call
-    /// it in a loop. Then owner_died() of the guard says whether the last owner died. Errors: ETIMEDOUT, EAGAIN no
-    /// notification came, and the guard has the lock; EPERM another thread has locked the mutex; ENOTRECOVERABLE the
-    /// value is lost, and the guard is empty; EFAULT it was unlocked.
+    /// Unlocks the mutex, waits for a notification, and locks the mutex again. The wait may end without a notification:
+    /// call this in a loop. Afterwards, owner_died() of the guard returns whether the last owner died. Errors:
+    /// ETIMEDOUT, EAGAIN no notification came, and EINTR, ECANCELED the wait was ended: the guard has the lock; EPERM
+    /// another thread has locked the mutex; ENOTRECOVERABLE the value is lost, and the guard is empty; EFAULT the mutex
+    /// was unlocked.
     /// @param locked a mutex<T>::guard.
     template <class Guard> result<void> wait(Guard &locked, timeout time = forever) noexcept
     {
         return locked.wait(get(), time);
     }
-    /// Notifies one thread that waits.
+    /// Notifies one waiting thread.
     result<void> notify_one() noexcept { return detail::to(shm_condvar_notify_one(get())); }
-    /// Notifies all threads that wait.
+    /// Notifies all waiting threads.
     result<void> notify_all() noexcept { return detail::to(shm_condvar_notify_all(get())); }
 };
 
 /// A robust reader-writer lock around a T, whose bytes are 0 at first: shm_rwlock. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] rwlock
-    : public detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed> {
+    : public detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
+                             shm_rwlock_set_interruptible, shm_rwlock_canceller> {
     static_assert(alignof(T) <= 64, "T must not need an alignment of more than 64 bytes");
-    using base = detail::object<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed>;
+    using base = detail::waiting<shm_rwlock, shm_rwlock_close, shm_rwlock_id, shm_rwlock_removed,
+                                 shm_rwlock_set_interruptible, shm_rwlock_canceller>;
 
-    /// The lock, and access to the value while it is held: a const T for a reader. The destructor unlocks, in the
-    /// thread that has locked; in another thread it does nothing.
+    /// The lock, and access to the value while it is held: to a const T for a reader. The destructor unlocks the lock
+    /// in the thread that has locked it; in another thread it does nothing.
     template <class Value> class [[nodiscard]] basic_guard {
     public:
         /// Access the value. Undefined once it is unlocked or moved from.
         [[nodiscard]] Value &operator*() const noexcept { return *held_->value; }
         [[nodiscard]] Value *operator->() const noexcept { return held_->value; }
-        /// Returns whether a writer died with the lock: the value may be half changed. A writer puts it in order and
-        /// calls mark_consistent(), or it is lost when it is unlocked.
+        /// Returns whether a writer died while it had the lock: then the value may be half changed. A writer must
+        /// repair it and call mark_consistent() before it unlocks the lock; otherwise the value is lost.
         [[nodiscard]] bool owner_died() const noexcept { return held_->owner_died; }
-        /// Marks the value as consistent; for a writer. Errors: EPERM another thread has locked; EFAULT it was
+        /// Marks the value as consistent; only for a writer. Errors: EPERM another thread has the lock; EFAULT it was
         /// unlocked.
         result<void> mark_consistent() noexcept
         {
             static_assert(!std::is_const_v<Value>, "only a writer marks the value as consistent");
             return is_foreign(*held_) ? not_owner() : detail::to(shm_rwlock_consistent(held_->lock));
         }
-        /// Unlocks now. Errors: EPERM another thread has locked, and nothing is changed; EFAULT it was unlocked.
+        /// Unlocks now. Errors: EPERM another thread has the lock, and nothing has changed; EFAULT it was unlocked.
         result<void> unlock() noexcept
         {
             if (is_foreign(*held_)) {
@@ -919,7 +922,7 @@ template <class T> class [[nodiscard]] rwlock
         {
             return held.lock != nullptr && held.thread != detail::this_thread();
         }
-        static result<void> not_owner() noexcept { return error(EPERM, "EPERM: another thread has locked it"); }
+        static result<void> not_owner() noexcept { return error(EPERM, "EPERM: another thread has the lock"); }
         static void end(state &held)
         {
             if (held.lock != nullptr && !is_foreign(held)) {
@@ -931,28 +934,28 @@ template <class T> class [[nodiscard]] rwlock
     };
 
 public:
-    /// The lock of a reader, and of a writer.
+    /// The guards of a reader and of a writer.
     using read_guard = basic_guard<const T>;
     using write_guard = basic_guard<T>;
 
     using base::base;
     /// Opens the lock, or creates it.
-    /// @param layout a name for T, at most 128 bytes, which all processes give alike; or none.
+    /// @param layout a name for T, at most 128 bytes, the same in all processes; or none.
     static result<rwlock> open(const place &where, creation how = create{}, std::string_view layout = {}) noexcept
     {
         return detail::open_at<rwlock>(where, layout, [&](const shm_place *at, const char *type) {
             return shm_rwlock_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks it for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked for
-    /// writing; ENOTRECOVERABLE the value is lost.
+    /// Locks the lock for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
+    /// thread has it locked for writing; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<read_guard> read(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_read(this->get(), time.nanoseconds());
         return locked == -1 ? result<read_guard>(error::last()) : read_guard(this->get(), locked == EOWNERDEAD);
     }
-    /// Locks it for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN; EDEADLK this thread has it locked;
-    /// ENOTRECOVERABLE the value is lost.
+    /// Locks the lock for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
+    /// thread has it locked; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<write_guard> write(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_write(this->get(), time.nanoseconds());
@@ -963,12 +966,12 @@ public:
 /// The newest T of one publisher, for any number of readers: shm_latest. Every pattern of bytes should be a
 /// value of T, because another program may have written them: no bool, no enum.
 template <class T> class [[nodiscard]] latest
-    : public detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed, shm_latest_set_interruptible,
-                             shm_latest_canceller> {
+    : public detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed,
+                             shm_latest_set_interruptible, shm_latest_canceller> {
     static_assert(std::is_nothrow_default_constructible_v<T>,
                   "T must have a default constructor that does not throw: reading starts with one");
-    using base = detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed, shm_latest_set_interruptible,
-                                 shm_latest_canceller>;
+    using base = detail::waiting<shm_latest, shm_latest_close, shm_latest_id, shm_latest_removed,
+                                 shm_latest_set_interruptible, shm_latest_canceller>;
 
 public:
     using base::base;
@@ -984,8 +987,8 @@ public:
     /// another handle is the publisher, and its process is not known to be dead; EACCES it was opened
     /// read_only.
     result<void> publish(const T &value) noexcept { return detail::to(shm_latest_publish(this->get(), &value)); }
-    /// Returns the newest value; nothing if none was published. Errors: ESTALE the publisher overtook the
-    /// copy 100,000 times in a row.
+    /// Returns the newest value; std::nullopt if none was published. Errors: ESTALE the publisher overwrote the value
+    /// during the copy 100,000 times in a row.
     [[nodiscard]] result<std::optional<T>> read() const noexcept
     {
         T value{};
@@ -995,8 +998,8 @@ public:
         default: return std::optional<T>(value);
         }
     }
-    /// Returns the newest value if its version is not `seen`, and stores that version. Begin with 0. Errors:
-    /// ESTALE.
+    /// Returns the newest value and stores its version in `seen`, if the version differs from `seen`. Begin with 0.
+    /// Errors: ESTALE.
     [[nodiscard]] result<std::optional<T>> read_newer(std::int64_t &seen) const noexcept
     {
         auto newer = wait_newer(seen, now);
@@ -1005,8 +1008,8 @@ public:
         }
         return std::move(newer).error();
     }
-    /// Waits for a value whose version is not `seen`, and stores that version. Begin with 0. Errors:
-    /// ETIMEDOUT, EAGAIN, EINTR, ECANCELED; ESTALE.
+    /// Waits for a value whose version differs from `seen`, returns it, and stores its version in `seen`. Begin with 0.
+    /// Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; ESTALE.
     [[nodiscard]] result<T> wait_newer(std::int64_t &seen, timeout time = forever) const noexcept
     {
         T value{};
@@ -1018,8 +1021,8 @@ public:
         return value;
     }
     /// Returns a descriptor that is readable when there may be a newer value: for poll(2), epoll(7) and event loops.
-    /// When it is readable, call read_newer() until there is none, which makes it unreadable. It belongs to this
-    /// object: do not read or close it.
+    /// When it is readable, call read_newer() until that returns std::nullopt, which makes it unreadable. It belongs to
+    /// this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
@@ -1040,31 +1043,31 @@ public:
 }
 #endif
 
-/// Messages from one process to another, or from many to one, in order and none lost: shm_ring. The first
-/// handle that sends is the sender, and the first that receives the receiver, until it is closed or calls
-/// end_sending() or end_receiving().
+/// Messages from one or many processes to one process, in order and without loss: shm_ring. The first handle that sends
+/// is the sender until end_sending(), and the first that receives is the receiver until end_receiving(), or until the
+/// handle is closed.
 class [[nodiscard]] ring
-    : public detail::waiting<shm_ring, shm_ring_close, shm_ring_id, shm_ring_removed, shm_ring_set_interruptible,
-                             shm_ring_canceller> {
+    : public detail::waiting<shm_ring, shm_ring_close, shm_ring_id, shm_ring_removed,
+                             shm_ring_set_interruptible, shm_ring_canceller> {
 public:
     using waiting::waiting;
 
-    /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
-    /// then the ring sends nothing else (EINVAL). While the thread that has reserved it is live, another
-    /// thread can neither end sending (EPERM) nor close the ring: the handle then stays open.
+    /// Room for a message that is written in place. The destructor aborts it unless it was committed; until then the
+    /// handle sends nothing else (EINVAL). While the thread that has reserved it is live, another thread can neither
+    /// end sending (EPERM) nor close the ring: its handle then stays open.
     class [[nodiscard]] slot : public detail::memory<shm_slot, shm_ring, detail::abort> {
     public:
         slot(slot &&) noexcept = default; // not assigned: the ring has one at a time
 
-        /// Sends the message. Errors: EFAULT it was committed or given up; EPERM the ring has given it up, or
+        /// Sends the message. Errors: EFAULT the slot was committed or aborted; EPERM the ring has aborted it, or
         /// another thread has reserved it.
         result<void> commit() noexcept { return commit(size()); }
-        /// Sends the first `size` bytes. Errors: EINVAL it has fewer; then it stays reserved.
+        /// Sends the first `size` bytes. Errors: those of commit(); EINVAL the slot has fewer, and it stays reserved.
         result<void> commit(std::size_t size) noexcept
         {
             return ended(shm_ring_commit(held_->from, &held_->bytes, size));
         }
-        /// Gives the slot up now. Errors: those of commit(); then nothing is changed.
+        /// Aborts the slot now. Errors: those of commit(); then nothing has changed.
         result<void> abort() noexcept { return ended(shm_ring_abort(held_->from, &held_->bytes)); }
 
     private:
@@ -1086,9 +1089,9 @@ public:
         message(message &&) noexcept = default; // not assigned: the ring has one at a time
 
         [[nodiscard]] std::string_view text() const noexcept { return {static_cast<const char *>(data()), size()}; }
-        /// Releases the message, so that the following one is the next. Errors: EFAULT it was released; EPERM
-        /// the ring was peeked at or received from since, or has ended receiving; ESTALE the sender of a ring
-        /// with drop_oldest has dropped it: the bytes that were read are arbitrary.
+        /// Releases the message, so that the one after it is the next. Errors: EFAULT it was released; EPERM the ring
+        /// was peeked at or received from since, or has ended receiving; ESTALE the sender of a ring with drop_oldest
+        /// has dropped the message, and the bytes that were read are arbitrary.
         result<void> release() noexcept
         {
             const auto released = held_.take();
@@ -1116,15 +1119,15 @@ public:
     }
 
     /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, both also if another of many senders has a slot
-    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
-    /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and
-    /// the receiver has ended or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
-    /// reserved.
+    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity; EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room,
+    /// and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot
+    /// is reserved.
     result<void> send(std::string_view text, timeout time = forever) noexcept
     {
         return send_bytes(text.data(), text.size(), time);
     }
-    /// The same of bytes. It has a name of its own, so that send("text", 5) does not mean five bytes.
+    /// Sends `size` bytes as send() does. It has another name, so that the 5 in send("text", 5) cannot be taken for a
+    /// size.
     result<void> send_bytes(const void *bytes, std::size_t size, timeout time = forever) noexcept
     {
         return detail::to(shm_ring_send(get(), bytes, size, time.nanoseconds()));
@@ -1149,18 +1152,20 @@ public:
         return answer == -1 ? result<slot>(error::last()) : slot({get(), reserved});
     }
 
-    /// Sets whether receiving goes on waiting when all senders have ended or died: shm_ring_set_keep_waiting().
+    /// Sets whether receiving continues to wait when all senders have released their roles or died:
+    /// shm_ring_set_keep_waiting().
     result<void> set_keep_waiting(bool on) noexcept { return detail::to(shm_ring_set_keep_waiting(get(), on)); }
-    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE
-    /// the buffer is too short, and the message stays; EBUSY another handle is the receiver; EPIPE, EOWNERDEAD
-    /// there is no message, and the last sender has ended or died; EBADMSG another program has overwritten
-    /// the ring.
+    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR,
+    /// ECANCELED; EMSGSIZE the buffer is too short, and the message stays; EBUSY another handle is the receiver; EPIPE,
+    /// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
+    /// overwritten the ring.
     [[nodiscard]] result<std::size_t> recv(void *buffer, std::size_t size, timeout time = forever) noexcept
     {
         return detail::to<std::size_t>(shm_ring_recv(get(), buffer, size, time.nanoseconds()));
     }
-    /// Receives a message of any length into a string. If the sender of a ring with drop_oldest drops it
-    /// before that, receives the next one, with the same time. After a failure the string may be anything.
+    /// Receives a message of any length into a string. If the sender of a ring with drop_oldest drops the message
+    /// before it is copied, receives the next one, and waits for that with the same timeout again. After a failure, the
+    /// contents of the string are unspecified.
     /// Errors: those of recv(), except EMSGSIZE. Throws std::bad_alloc; then the message stays.
     result<void> recv(std::string &text, timeout time = forever)
     {
@@ -1176,9 +1181,8 @@ public:
             }
         }
     }
-    /// Receives several messages, one behind the other, and stores their lengths: waits for the first, and
-    /// takes those that are there with it and fit. Returns how many. Errors: those of recv(), if none was
-    /// received.
+    /// Receives several messages, one after the other in the buffer, and stores their lengths: waits for the first, and
+    /// also takes those that follow it and fit. Returns how many. Errors: those of recv(), if none was received.
     [[nodiscard]] result<std::size_t> recv_batch(void *buffer, std::size_t size, std::size_t *lengths,
                                                  std::size_t count, timeout time = forever) noexcept
     {
@@ -1212,10 +1216,9 @@ public:
     }
 #endif
 
-    /// Returns a descriptor that is readable when there may be a message, or the senders have ended or died: for poll(2),
-    /// epoll(7) and event loops.
-    /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
-    /// to this object: do not read or close it.
+    /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles
+    /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
+    /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the receiver, and its process is not known
     /// to be dead.
@@ -1245,28 +1248,29 @@ public:
 };
 
 /// Messages from one process to up to 64 subscribers, each of which receives all of them: shm_broadcast. The first
-/// handle that publishes is the publisher, until it is closed or calls end_publishing(); a handle that has called subscribe()
-/// receives.
+/// handle that publishes is the publisher until end_publishing(), or until it is closed. A handle that has called
+/// subscribe() receives.
 class [[nodiscard]] broadcast
-    : public detail::waiting<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed, shm_broadcast_set_interruptible,
-                             shm_broadcast_canceller> {
+    : public detail::waiting<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed,
+                             shm_broadcast_set_interruptible, shm_broadcast_canceller> {
 public:
     using waiting::waiting;
 
-    /// Room for a message that is written in place. The destructor gives it up unless it was committed; until
-    /// then the handle publishes nothing else (EINVAL).
+    /// Room for a message that is written in place. The destructor aborts it unless it was committed; until then the
+    /// handle publishes nothing else (EINVAL).
     class [[nodiscard]] slot : public detail::memory<shm_slot, shm_broadcast, detail::abort> {
     public:
         slot(slot &&) noexcept = default; // not assigned: the handle has one at a time
 
-        /// Publishes the message. Errors: EFAULT it was committed or given up; EPERM the handle has given it up.
+        /// Publishes the message. Errors: EFAULT the slot was committed or aborted; EPERM the handle has aborted it.
         result<void> commit() noexcept { return commit(size()); }
-        /// Publishes the first `size` bytes. Errors: EINVAL it has fewer; then it stays reserved.
+        /// Publishes the first `size` bytes. Errors: those of commit(); EINVAL the slot has fewer, and it stays
+        /// reserved.
         result<void> commit(std::size_t size) noexcept
         {
             return ended(shm_broadcast_commit(held_->from, &held_->bytes, size));
         }
-        /// Gives the slot up now. Errors: those of commit(); then nothing is changed.
+        /// Aborts the slot now. Errors: those of commit(); then nothing has changed.
         result<void> abort() noexcept { return ended(shm_broadcast_abort(held_->from, &held_->bytes)); }
 
     private:
@@ -1281,16 +1285,16 @@ public:
         }
     };
 
-    /// A message in place, or a copy of it: data() is valid until the message is released, or the handle peeks or
+    /// A message in place, or a copy of it: data() is valid until the message is released, or until the handle peeks or
     /// receives again. It stays the next one until it is released; the destructor does nothing.
     class [[nodiscard]] message : public detail::memory<shm_message, shm_broadcast, detail::keep> {
     public:
         message(message &&) noexcept = default; // not assigned: the handle has one at a time
 
         [[nodiscard]] std::string_view text() const noexcept { return {static_cast<const char *>(data()), size()}; }
-        /// Releases the message, so that the following one is the next. Errors: EFAULT it was released; EPERM
-        /// the handle has peeked or received since, or has unsubscribed; ESTALE the publisher of a lossless broadcast
-        /// has taken the subscriber for dead: the bytes that were read are arbitrary.
+        /// Releases the message, so that the one after it is the next. Errors: EFAULT it was released; EPERM the handle
+        /// has peeked or received since, or has unsubscribed; ESTALE the publisher of a lossless broadcast has dropped
+        /// this subscriber as a dead one, and the bytes that were read are arbitrary.
         result<void> release() noexcept
         {
             const auto released = held_.take();
@@ -1303,7 +1307,8 @@ public:
     };
 
     /// Opens the broadcast, or creates it. Read permission is enough to subscribe to a lossy one.
-    /// @param capacity the bytes of all messages together, 64 or more; 0 opens a broadcast that exists.
+    /// @param capacity the length of the longest message in bytes, and the room for all messages, 64 or more; 0 opens a
+    /// broadcast that exists.
     static result<broadcast> open(const place &where, std::size_t capacity, broadcast_mode mode = lossless,
                                   latest_access how = create{}) noexcept
     {
@@ -1316,14 +1321,15 @@ public:
         return open(where, capacity, lossless, how);
     }
 
-    /// Publishes a message; if it is lossless, waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE it is longer than the
-    /// capacity; EBUSY another handle is the publisher; EACCES it was opened read_only; EBADMSG another program has
-    /// overwritten the broadcast; EINVAL a slot is reserved.
+    /// Publishes a message; in a lossless broadcast, waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED;
+    /// EMSGSIZE the message is longer than the capacity; EBUSY another handle is the publisher; EACCES it was opened
+    /// read_only; EBADMSG another program has overwritten the broadcast; EINVAL a slot is reserved.
     result<void> publish(std::string_view text, timeout time = forever) noexcept
     {
         return publish_bytes(text.data(), text.size(), time);
     }
-    /// The same of bytes. It has a name of its own, so that publish("text", 5) does not mean five bytes.
+    /// Publishes `size` bytes as publish() does. It has another name, so that the 5 in publish("text", 5) cannot be
+    /// taken for a size.
     result<void> publish_bytes(const void *bytes, std::size_t size, timeout time = forever) noexcept
     {
         return detail::to(shm_broadcast_publish(get(), bytes, size, time.nanoseconds()));
@@ -1348,29 +1354,30 @@ public:
         return answer == -1 ? result<slot>(error::last()) : slot({get(), reserved});
     }
 
-    /// Subscribes: the first message is the next one that is published, or the oldest that is there. Errors: ENOSPC there
-    /// are 64 subscribers; EBADMSG, ESTALE.
+    /// Subscribes: the first message is the next one that is published, or the oldest one that is not overwritten.
+    /// Errors: ENOSPC there are 64 subscribers; EBADMSG, ESTALE.
     result<void> subscribe(start from = start::next) noexcept
     {
         return detail::to(shm_broadcast_subscribe(get(), static_cast<int>(from)));
     }
-    /// Returns a descriptor that is readable when there may be a message, or the publisher has ended or died: for
-    /// poll(2), epoll(7) and event loops.
-    /// When it is readable, call recv() or peek() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
-    /// to this object: do not read or close it.
+    /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role
+    /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
+    /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not subscribed.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
 
-    /// Ends the subscription of a handle: the publisher no longer waits for it.
+    /// Ends the subscription of this handle: the publisher no longer waits for it.
     result<void> unsubscribe() noexcept { return detail::to(shm_broadcast_unsubscribe(get())); }
 
-    /// Sets whether receiving goes on waiting when the publisher has ended or died: shm_broadcast_set_keep_waiting().
+    /// Sets whether receiving continues to wait when the publisher has released its role or died:
+    /// shm_broadcast_set_keep_waiting().
     result<void> set_keep_waiting(bool on) noexcept { return detail::to(shm_broadcast_set_keep_waiting(get(), on)); }
-    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE
-    /// the buffer is too short, and the message stays; EPERM it is not subscribed; EPIPE, EOWNERDEAD there is no message, and
-    /// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken it for dead; EBADMSG
-    /// another program has overwritten the broadcast.
+    /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR,
+    /// ECANCELED; EMSGSIZE the buffer is too short, and the message stays; EPERM this handle is not subscribed; EPIPE,
+    /// EOWNERDEAD there is no message, and the publisher has released its role or died; ESTALE the publisher of a
+    /// lossless broadcast has dropped this subscriber as a dead one; EBADMSG another program has overwritten the
+    /// broadcast.
     [[nodiscard]] result<std::size_t> recv(void *buffer, std::size_t size, timeout time = forever) noexcept
     {
         return detail::to<std::size_t>(shm_broadcast_recv(get(), buffer, size, time.nanoseconds()));
@@ -1386,17 +1393,16 @@ public:
         text.assign(found->text());
         return found->release();
     }
-    /// Receives several messages, one behind the other, and stores their lengths: waits for the first, and
-    /// takes those that are there with it and fit. Returns how many. Errors: those of recv(), if none was
-    /// received.
+    /// Receives several messages, one after the other in the buffer, and stores their lengths: waits for the first, and
+    /// also takes those that follow it and fit. Returns how many. Errors: those of recv(), if none was received.
     [[nodiscard]] result<std::size_t> recv_batch(void *buffer, std::size_t size, std::size_t *lengths,
                                                  std::size_t count, timeout time = forever) noexcept
     {
         return detail::to<std::size_t>(
             shm_broadcast_recv_batch(get(), buffer, size, lengths, count, time.nanoseconds()));
     }
-    /// Waits for a message, and gives access to it: in place if it is lossless, unless the message wraps at the end of
-    /// the memory; else to a copy. Errors: those of recv(), except EMSGSIZE; ENOMEM.
+    /// Waits for a message, and gives access to it: to a copy if the broadcast is lossy or the message wraps around the
+    /// end of its memory, otherwise in place. Errors: those of recv(), except EMSGSIZE; ENOMEM.
     [[nodiscard]] result<message> peek(timeout time = forever) noexcept
     {
         shm_message peeked{};
@@ -1429,8 +1435,8 @@ public:
     /// Releases the publisher's role: the subscribers get EPIPE when they have received all messages.
     result<void> end_publishing() noexcept { return detail::to(shm_broadcast_end_publishing(get())); }
 
-    /// Returns how many messages of a lossy broadcast this handle has missed since it subscribed. Errors: EPERM it is not
-    /// subscribed.
+    /// Returns how many messages of a lossy broadcast this handle has missed since it subscribed. Errors: EPERM this
+    /// handle is not subscribed.
     [[nodiscard]] result<std::int64_t> missed() noexcept
     {
         return detail::to<std::int64_t>(shm_broadcast_missed(get()));
@@ -1440,12 +1446,12 @@ public:
     {
         return detail::to<std::size_t>(shm_broadcast_capacity(get()));
     }
-    /// Returns how many bytes are in use, by messages that are not overwritten.
+    /// Returns how many bytes are in use, by messages that are not overwritten and their headers.
     [[nodiscard]] result<std::size_t> used() const noexcept
     {
         return detail::to<std::size_t>(shm_broadcast_used(get()));
     }
-    /// Returns how many subscribers there are, without those that cannot write.
+    /// Returns how many subscribers there are, without those whose handles are read_only.
     [[nodiscard]] result<int> subscribers() const noexcept
     {
         return detail::to<int>(shm_broadcast_subscribers(get()));
@@ -1457,11 +1463,11 @@ class waitable {
 public:
     /// Waits until the count is not 0.
     waitable(const semaphore &object) noexcept : waitable() { held_.semaphore = object.get(); }
-    /// Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+    /// Waits for a message, or until the senders have released their roles or died. The handle becomes the receiver.
     waitable(const ring &object) noexcept : waitable() { held_.ring = object.get(); }
-    /// Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+    /// Waits for a message, or until the publisher has released its role or died. The handle must be subscribed.
     waitable(const broadcast &object) noexcept : waitable() { held_.broadcast = object.get(); }
-    /// Waits for a value whose version is not seen.
+    /// Waits for a value whose version differs from `seen`.
     template <class T> waitable(const latest<T> &object, std::int64_t seen) noexcept : waitable()
     {
         held_.latest = object.get();
@@ -1475,8 +1481,9 @@ private:
     shm_waitable held_;
 };
 
-/// Waits until one of 1 to 128 objects has something, and returns its index. Takes nothing from it. Errors: ETIMEDOUT, EAGAIN;
-/// EINVAL there are too few or too many objects; EBUSY another handle is the receiver of a ring; EPERM a broadcast is not
+/// Waits until one of 1 to 128 objects is ready, and returns its index. Receives nothing from it. Errors: ETIMEDOUT,
+/// EAGAIN; EINTR, ECANCELED a signal handler, or the canceller of one of the objects, has ended the wait; EINVAL there
+/// are too few or too many objects; EBUSY another handle is the receiver of a ring; EPERM a broadcast is not
 /// subscribed; and those of fd() before Linux 5.16.
 [[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
                                                   timeout time = forever) noexcept
@@ -1485,7 +1492,7 @@ private:
     const shm_waitable *first = objects == nullptr ? nullptr : &objects->held_;
     return detail::to<std::size_t>(shm_wait_any(first, count, time.nanoseconds()));
 }
-/// Does the same for a list, as in wait_any({orders, stop, {position, seen}}).
+/// Waits as above for the objects of a list, as in wait_any({orders, stop, {position, seen}}).
 [[nodiscard]] inline result<std::size_t> wait_any(std::initializer_list<waitable> objects,
                                                   timeout time = forever) noexcept
 {

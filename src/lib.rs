@@ -117,7 +117,7 @@ pub use object::{
         Broadcast, BroadcastMessage, BroadcastMessages, BroadcastOptions, BroadcastPublisher,
         BroadcastSlot, Subscriber,
     },
-    condvar::{Condvar, WaitTimeoutResult},
+    condvar::{Condvar, WaitError, WaitTimeoutResult},
     contents::{Contents, Holding, Life, Party},
     interrupt::Canceller,
     latest::{Latest, Newer, Publisher},

@@ -1,7 +1,7 @@
 //! Waiting for objects in tasks of tokio, with the feature `tokio`.
 //!
-//! [`Async`] registers the descriptor of an object ([`Receiver::fd`]) with the runtime. A task that waits for the object
-//! takes no thread, and the object is the same as without it: a peer is any program, with or without tokio.
+//! [`Async`] registers the descriptor of an object ([`Receiver::fd`]) with the runtime. A task that waits for the
+//! object takes no thread, and the object is the same as without it: a peer is any program, with or without tokio.
 //!
 //! ```
 //! use shmkey::{ErrorKind, Ring, Semaphore, tokio::Async};
@@ -79,20 +79,24 @@ macro_rules! pollable {
 
 pollable!([] Receiver, [<T: Plain>] TypedReceiver<T>, [] Subscriber, [] Semaphore, [<T: Plain>] Latest<T>);
 
-/// An object for which tasks of tokio wait. The [module](self) has an example.
+/// An object that tasks of tokio can wait for. The [module](self) has an example.
 ///
 /// *Cancel safety*: all its futures are cancel safe. A future that is dropped before it is complete, by
 /// `tokio::select!` for example, has received no message, taken no count and read no value; the next call gets it.
 ///
-/// *Cost*: that of [`Receiver::fd`], and one descriptor more. A task that always finds something yields to other tasks now and then, as tasks
-/// that read sockets do.
+/// *Cancellers*: a [`Canceller`](crate::Canceller) of the object ends a wait of a task, which fails with
+/// [`Cancelled`](ErrorKind::Cancelled).
 ///
-/// *Threads*: a task that waits may go to another thread if the object may. *Fork*: a runtime does not work in a child made
-/// by `fork`.
+/// *Cost*: that of [`Receiver::fd`], and one more descriptor. A task whose object is always ready yields to other tasks
+/// now and then, as a task that reads a socket does.
+///
+/// *Threads*: a waiting task may move to another thread if the object may. *Fork*: a runtime does not work in a child
+/// made by `fork`.
 #[derive(Debug)]
 pub struct Async<T: Pollable>(AsyncFd<Registered<T>>);
 
-/// An object, and a duplicate of its descriptor, which stays open whatever a caller of [`Async::retry`] does to the object.
+/// An object, and a duplicate of its descriptor, which stays open even if a caller of [`Async::retry`] replaces the
+/// object.
 #[derive(Debug)]
 struct Registered<T> {
     object: T,
@@ -106,11 +110,11 @@ impl<T> AsRawFd for Registered<T> {
 }
 
 impl<T: Pollable> Async<T> {
-    /// Registers an object with the runtime in which this is called.
+    /// Registers an object with the runtime in which this function is called.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`]; [`Other`](ErrorKind::Other) with `ENXIO` outside of a runtime, and with the error
-    /// number of `epoll_ctl(2)`. Then the object is dropped.
+    /// number of a failed `epoll_ctl(2)`. After an error, the object is dropped.
     ///
     /// # Panics
     /// Tokio panics if the runtime was built without `enable_io`.
@@ -121,15 +125,15 @@ impl<T: Pollable> Async<T> {
         let descriptor = object.descriptor()?.try_clone_to_owned();
         let descriptor = descriptor.map_err(|error| of_tokio(&error))?;
         let registered = Registered { object, descriptor };
-        // SAFETY: the descriptor is open, and `registered` has it until it is dropped.
+        // SAFETY: the descriptor is open, and `registered` owns it until it is dropped.
         unsafe { AsyncFd::register_with_interest(registered, Interest::READABLE) }
             .map(Async)
             .map_err(|error| of_tokio(&error.into()))
     }
 
-    /// Waits until a try succeeds or fails with another error than [`WouldBlock`](ErrorKind::WouldBlock), and returns its
-    /// result. Tries each time that the object may have something. The other methods are made of this one; it serves for
-    /// batches and for messages in place.
+    /// Calls `attempt` each time that the object may be ready, until it succeeds or fails with an error other than
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and returns its result. Use it for what has no method of its own, such as
+    /// batches and messages in place.
     ///
     /// ```
     /// # use shmkey::{Ring, tokio::Async};
@@ -153,10 +157,10 @@ impl<T: Pollable> Async<T> {
     /// # }
     /// ```
     ///
-    /// A try that puts another object in the place of this one makes later calls wait for ever.
+    /// If `attempt` replaces the object by another one, later calls wait for ever.
     ///
     /// # Errors
-    /// Those of the try; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
+    /// Those of `attempt`; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
     pub async fn retry<R>(
         &mut self,
         mut attempt: impl FnMut(&mut T) -> Result<R, Error>,
@@ -167,8 +171,8 @@ impl<T: Pollable> Async<T> {
         tried.await.unwrap_or_else(|error| Err(of_tokio(&error)))
     }
 
-    /// Returns the object. What another task waits for may come up to 250 ms late if a thread tries in vain to get it
-    /// from the object itself.
+    /// Returns the object. If a try on it would block, a task that waits at the same time may notice the next change up
+    /// to 250 ms late.
     pub fn get_ref(&self) -> &T {
         &self.0.get_ref().object
     }
@@ -179,7 +183,7 @@ impl<T: Pollable> Async<T> {
     }
 }
 
-/// Translates the result of a try for tokio, for which would-block is an error and all else a result.
+/// Translates the result of a try for tokio: would-block is an error of tokio's, and everything else is a result.
 fn unless_blocked<R>(tried: Result<R, Error>) -> io::Result<Result<R, Error>> {
     match tried {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -189,7 +193,7 @@ fn unless_blocked<R>(tried: Result<R, Error>) -> io::Result<Result<R, Error>> {
     }
 }
 
-/// Translates an error of tokio; one without a number is that of a runtime that shuts down.
+/// Translates an error of tokio. One without an error number means that the runtime shuts down.
 #[cold]
 fn of_tokio(error: &io::Error) -> Error {
     let errno = error.raw_os_error().unwrap_or(libc::ECANCELED);
@@ -205,8 +209,8 @@ impl Async<Receiver> {
         self.retry(|receiver| receiver.try_recv(buffer)).await
     }
 
-    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes. If the future
-    /// is dropped, the vector may be empty.
+    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes. If the
+    /// future is dropped, the vector may be empty.
     ///
     /// # Errors
     /// Those of [`Receiver::recv_vec`]; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
@@ -234,8 +238,8 @@ impl Async<Subscriber> {
         self.retry(|subscriber| subscriber.try_recv(buffer)).await
     }
 
-    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes. If the future
-    /// is dropped, the vector may be empty.
+    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes. If the
+    /// future is dropped, the vector may be empty.
     ///
     /// # Errors
     /// Those of [`Subscriber::recv_vec`]; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
@@ -259,13 +263,14 @@ impl Async<Semaphore> {
 }
 
 impl<T: Plain> Async<Latest<T>> {
-    /// Waits for a value whose version is not `seen`, stores its version there, and returns the value. Begin with 0,
-    /// which no value has as its version.
+    /// Waits for a value whose version differs from `seen`, stores its version in `seen`, and returns the value. Begin
+    /// with 0, which is never the version of a value.
     ///
     /// # Errors
     /// Those of [`Latest::read`]; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
     pub async fn read_newer(&mut self, seen: &mut u64) -> Result<T, Error> {
-        // Tokio does not know of a value that a call with a later version has found not to be newer.
+        // Tokio waits for the next change, so it would miss a value that is newer than `seen` and that an earlier call,
+        // with a later version, found not to be newer.
         if self.get_ref().version() != *seen {
             coop::consume_budget().await;
             if let Some(value) = self.get_ref().read_newer(seen)? {

@@ -1,14 +1,19 @@
-//! The broadcast: each subscriber receives each message whole and in order, or knows what it has missed, and
-//! no death and no slow process harms another one.
+//! The broadcast: each subscriber receives each message whole and in order, or knows how many it has missed, whichever
+//! process dies or is slow.
 
 mod support;
 
-use shmkey::{Broadcast, BroadcastOptions, ErrorKind, Key, Place, Segment, Subscriber};
+use shmkey::{
+    Broadcast, BroadcastOptions, BroadcastPublisher, ErrorKind, Key, Place, Ring, Segment,
+    Subscriber,
+};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
 };
-use support::{AGES, Environment, Random, SOON, helper_task, kind, say, wait_to_be_told};
+use support::{
+    AGES, Environment, Random, SOON, fails, helper_task, in_child, say, says, wait_to_be_told,
+};
 
 fn open(name: &str, capacity: usize) -> Broadcast {
     Broadcast::open(name, capacity).unwrap()
@@ -39,12 +44,12 @@ fn numbered(number: u64) -> Vec<u8> {
 fn expect_numbered(bytes: &[u8], number: u64) {
     assert!(
         bytes == numbered(number),
-        "message {number}: {} bytes came",
+        "message {number}: {} bytes were received",
         bytes.len()
     );
 }
 
-/// Receives what is published by another process, from this number on and so many.
+/// Receives `count` messages that another process publishes, which begin with the number `first`.
 fn receive_numbered(subscriber: &mut Subscriber, first: u64, count: u64) {
     let mut message = Vec::new();
     for number in first..first + count {
@@ -63,34 +68,41 @@ fn helper_process() {
     let number = |at: usize| words[at].parse::<u64>().unwrap();
     let news = Broadcast::open(name.as_str(), 0).unwrap();
     match words[0] {
-        "publish" => {
-            let mut publisher = news.publisher().unwrap();
-            for number in number(1)..number(1) + number(2) {
-                publisher.publish_timeout(&numbered(number), AGES).unwrap();
-            }
-            say("published");
-            wait_to_be_told();
-        }
-        "reserve" => {
-            let mut publisher = news.publisher().unwrap();
-            let mut slot = publisher.reserve(200).unwrap();
-            slot.write_at(0, &[1; 200]).unwrap();
-            say("reserved");
-            wait_to_be_told();
-        }
-        "receive" => {
-            let mut subscriber = news.subscribe().unwrap();
-            say("subscribed");
-            receive_numbered(&mut subscriber, number(1), number(2));
-            say("received");
-            wait_to_be_told();
-        }
+        "publish" => publish_numbered(&news, number(1), number(2)),
+        "reserve" => reserve_and_write(&news),
+        "receive" => subscribe_and_receive(&news, number(1), number(2)),
         other => panic!("no such task: {other}"),
     }
 }
 
+fn publish_numbered(news: &Broadcast, first: u64, count: u64) {
+    let mut publisher = news.publisher().unwrap();
+    for number in first..first + count {
+        publisher.publish_timeout(&numbered(number), AGES).unwrap();
+    }
+    say("published");
+    wait_to_be_told();
+}
+
+/// Writes a message, and does not commit it.
+fn reserve_and_write(news: &Broadcast) {
+    let mut publisher = news.publisher().unwrap();
+    let mut slot = publisher.reserve(200).unwrap();
+    slot.write_at(0, &[1; 200]).unwrap();
+    say("reserved");
+    wait_to_be_told();
+}
+
+fn subscribe_and_receive(news: &Broadcast, first: u64, count: u64) {
+    let mut subscriber = news.subscribe().unwrap();
+    say("subscribed");
+    receive_numbered(&mut subscriber, first, count);
+    say("received");
+    wait_to_be_told();
+}
+
 #[test]
-fn messages_of_every_length_come_to_each_subscriber() {
+fn each_subscriber_receives_messages_of_every_length() {
     for capacity in [64, 72, 100, 1000, 4096, 50_000] {
         for options in [Broadcast::options(), lossy()] {
             let test = Environment::new();
@@ -112,9 +124,9 @@ fn messages_of_every_length_come_to_each_subscriber() {
                     assert_eq!(buffer[..len], message);
                 }
             }
-            assert_eq!(
-                kind(publisher.try_publish(&vec![0; capacity + 1])),
-                ErrorKind::TooLong
+            fails(
+                publisher.try_publish(&vec![0; capacity + 1]),
+                ErrorKind::TooLong,
             );
             assert_eq!(news.published(), 200);
         }
@@ -122,7 +134,7 @@ fn messages_of_every_length_come_to_each_subscriber() {
 }
 
 #[test]
-fn the_next_message_is_the_first_or_the_oldest_that_is_there() {
+fn a_subscriber_begins_with_the_next_message_or_with_the_oldest() {
     let test = Environment::new();
     let news = open(test.name(), 4096);
     let mut publisher = news.publisher().unwrap();
@@ -131,7 +143,7 @@ fn the_next_message_is_the_first_or_the_oldest_that_is_there() {
     }
     let mut next = news.subscribe().unwrap();
     let mut oldest = news.subscribe_from_oldest().unwrap();
-    assert_eq!(kind(next.try_recv(&mut [0; 8])), ErrorKind::WouldBlock);
+    fails(next.try_recv(&mut [0; 8]), ErrorKind::WouldBlock);
     publisher.publish(&[10]).unwrap();
     drop(publisher);
     let all = |subscriber: &mut Subscriber| -> Vec<u8> {
@@ -144,43 +156,53 @@ fn the_next_message_is_the_first_or_the_oldest_that_is_there() {
     assert_eq!(all(&mut oldest), (0..=10).collect::<Vec<u8>>());
 }
 
+/// Publishes a message of this length, which begins with `round`, in place; then aborts a slot.
+fn publish_in_place(publisher: &mut BroadcastPublisher, round: u64, len: usize) {
+    let mut slot = publisher.try_reserve(len + 7).unwrap();
+    slot.set(0, round).unwrap();
+    slot.write_at(8, &vec![round as u8; len - 8]).unwrap();
+    slot.truncate(len);
+    fails(slot.write_at(len - 3, b"long"), ErrorKind::OutOfRange);
+    assert!(!slot.as_mut_ptr().is_null());
+    slot.commit().unwrap();
+    drop(publisher.try_reserve(40).unwrap());
+}
+
+/// Peeks at this message.
+#[track_caller]
+fn expect_in_place(subscriber: &mut Subscriber, round: u64, len: usize) {
+    let message = subscriber.try_peek().unwrap();
+    assert_eq!(
+        (message.len(), message.get::<u64>(0).unwrap()),
+        (len, round)
+    );
+    assert_eq!(message.to_vec()[8..], vec![round as u8; len - 8]);
+    let beyond_the_end = message.read_at(len - 3, &mut [0; 4]);
+    fails(beyond_the_end, ErrorKind::OutOfRange);
+}
+
+/// The messages also wrap around the end of the memory.
 #[test]
-fn a_message_is_written_and_read_in_place_wherever_it_lies() {
+fn messages_are_written_and_read_in_place() {
     for options in [Broadcast::options(), lossy()] {
         let test = Environment::new();
         let news = options.open(test.name(), 1000).unwrap();
         let mut publisher = news.publisher().unwrap();
         let mut subscriber = news.subscribe().unwrap();
-        for round in 0..100_u64 {
+        for round in 0..100 {
             let len = 100 + (round as usize * 61) % 800;
-            let mut slot = publisher.try_reserve(len + 7).unwrap();
-            slot.set(0, round).unwrap();
-            slot.write_at(8, &vec![round as u8; len - 8]).unwrap();
-            slot.truncate(len);
-            assert_eq!(kind(slot.write_at(len - 3, b"long")), ErrorKind::OutOfRange);
-            assert!(!slot.as_mut_ptr().is_null());
-            slot.commit().unwrap();
-            drop(publisher.try_reserve(40).unwrap()); // aborted
-            for _ in 0..2 {
-                let message = subscriber.try_peek().unwrap();
-                assert_eq!(
-                    (message.len(), message.get::<u64>(0).unwrap()),
-                    (len, round)
-                );
-                assert_eq!(message.to_vec()[8..], vec![round as u8; len - 8]);
-                assert_eq!(
-                    kind(message.read_at(len - 3, &mut [0; 4])),
-                    ErrorKind::OutOfRange
-                );
-            }
+            publish_in_place(&mut publisher, round, len);
+            // Without a release, the message stays the next one.
+            expect_in_place(&mut subscriber, round, len);
+            expect_in_place(&mut subscriber, round, len);
             subscriber.try_peek().unwrap().release().unwrap();
         }
-        assert_eq!(kind(subscriber.try_peek()), ErrorKind::WouldBlock);
+        fails(subscriber.try_peek(), ErrorKind::WouldBlock);
     }
 }
 
 #[test]
-fn batches_come_together() {
+fn a_batch_is_published_and_received_as_far_as_there_is_room() {
     let test = Environment::new();
     let news = open(test.name(), 1000);
     let mut publisher = news.publisher().unwrap();
@@ -188,40 +210,33 @@ fn batches_come_together() {
     let message = [7; 100];
     let sent = publisher.try_publish_batch(&[&message[..]; 20]).unwrap();
     assert!((7..20).contains(&sent), "{sent} of 128 bytes in 1000");
-    assert_eq!(kind(publisher.try_publish(&message)), ErrorKind::WouldBlock);
+    fails(publisher.try_publish(&message), ErrorKind::WouldBlock);
     let (mut buffer, mut lengths) = ([0; 450], [0; 30]);
-    assert_eq!(
-        subscriber
-            .try_recv_batch(&mut buffer, &mut lengths)
-            .unwrap(),
-        4
-    );
-    let mut received = 4;
+    let mut receive = || subscriber.try_recv_batch(&mut buffer, &mut lengths);
+    let mut received = receive().unwrap();
+    assert_eq!(received, 4);
     while received < sent {
-        received += subscriber
-            .try_recv_batch(&mut buffer, &mut lengths)
-            .unwrap();
+        received += receive().unwrap();
     }
     assert_eq!(received, sent);
-    assert_eq!(
-        kind(subscriber.try_recv(&mut buffer)),
-        ErrorKind::WouldBlock
-    );
-    publisher.publish(&message).unwrap();
-    assert_eq!(
-        kind(subscriber.try_recv(&mut buffer[..99])),
-        ErrorKind::TooLong
-    );
-    assert_eq!(
-        subscriber.try_recv(&mut buffer).unwrap(),
-        100,
-        "it has stayed"
-    );
+    fails(receive(), ErrorKind::WouldBlock);
 }
 
-/// Each of three processes receives all of a stream, which is longer than there is room for.
 #[test]
-fn other_processes_receive_all() {
+fn a_message_stays_if_the_buffer_is_too_short() {
+    let test = Environment::new();
+    let news = open(test.name(), 1000);
+    let mut publisher = news.publisher().unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    publisher.publish(&[7; 100]).unwrap();
+    let mut buffer = [0; 450];
+    fails(subscriber.try_recv(&mut buffer[..99]), ErrorKind::TooLong);
+    assert_eq!(subscriber.try_recv(&mut buffer).unwrap(), 100);
+}
+
+/// Each of three processes receives all of a stream for which there is no room at once.
+#[test]
+fn other_processes_receive_all_messages() {
     let test = Environment::new();
     let news = open(test.name(), 64 << 10);
     let mut readers: Vec<_> = (0..3).map(|_| test.helper("receive 0 600")).collect();
@@ -237,7 +252,7 @@ fn other_processes_receive_all() {
     }
 }
 
-/// A subscriber of a lossy broadcast knows how many messages it has missed, and none that it gets is torn.
+/// A subscriber of a lossy broadcast knows how many messages it has missed, and receives no torn one.
 #[test]
 fn an_overtaken_subscriber_knows_what_it_missed() {
     const LAST: u64 = 5_000;
@@ -271,7 +286,7 @@ fn an_overtaken_subscriber_knows_what_it_missed() {
 }
 
 #[test]
-fn the_slowest_subscriber_is_named() {
+fn the_error_of_a_full_broadcast_names_the_slowest_subscriber() {
     let test = Environment::new();
     let news = open(test.name(), 1000);
     let mut publisher = news.publisher().unwrap();
@@ -300,9 +315,9 @@ fn the_slowest_subscriber_is_named() {
     publisher.try_publish(&[0; 900]).unwrap();
 }
 
-/// The publisher sleeps until a subscriber has died, and goes on by itself; those that live miss nothing.
+/// The publisher sleeps until it notices that a subscriber has died, and continues. Live subscribers miss nothing.
 #[test]
-fn a_dead_subscriber_is_waited_for_no_longer() {
+fn the_publisher_drops_a_dead_subscriber() {
     let test = Environment::new();
     let news = open(test.name(), 4096);
     let mut dead = test.helper("receive 0 0");
@@ -325,7 +340,7 @@ fn a_dead_subscriber_is_waited_for_no_longer() {
 }
 
 #[test]
-fn what_a_dead_publisher_has_committed_is_received() {
+fn what_a_dead_publisher_committed_is_received() {
     let test = Environment::new();
     let news = open(test.name(), 64 << 10);
     let mut subscriber = news.subscribe().unwrap();
@@ -334,7 +349,7 @@ fn what_a_dead_publisher_has_committed_is_received() {
     first.kill();
     let mut second = test.helper("reserve");
     second.expect("reserved");
-    assert_eq!(kind(news.publisher()), ErrorKind::Busy);
+    fails(news.publisher(), ErrorKind::Busy);
     second.kill();
     receive_numbered(&mut subscriber, 0, 7);
     let error = subscriber.recv(&mut [0; 64]).unwrap_err();
@@ -346,36 +361,25 @@ fn what_a_dead_publisher_has_committed_is_received() {
     let mut publisher = news.publisher().unwrap();
     publisher.publish(&numbered(7)).unwrap();
     receive_numbered(&mut subscriber, 7, 1);
-    assert_eq!(
-        kind(subscriber.try_recv(&mut [0; 64])),
-        ErrorKind::WouldBlock
-    );
+    fails(subscriber.try_recv(&mut [0; 64]), ErrorKind::WouldBlock);
     drop(publisher);
-    assert_eq!(kind(subscriber.recv(&mut [0; 64])), ErrorKind::Closed);
+    fails(subscriber.recv(&mut [0; 64]), ErrorKind::Closed);
 }
 
 #[test]
 fn a_child_has_none_of_the_roles() {
     let test = Environment::new();
     let news = open(test.name(), 4096);
-    let mut publisher = news.publisher().unwrap();
-    let mut subscriber = news.subscribe().unwrap();
-    publisher.publish(b"before").unwrap();
-    // SAFETY: the child makes calls that are allowed there, and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let refused = kind(publisher.publish(b"child")) == ErrorKind::Busy
-            && kind(publisher.reserve(3)) == ErrorKind::Busy
-            && kind(subscriber.try_recv(&mut [0; 8])) == ErrorKind::NotOwner
-            && kind(subscriber.try_peek()) == ErrorKind::NotOwner;
-        drop((publisher, subscriber));
-        // SAFETY: it ends the child, and nothing else.
-        unsafe { libc::_exit(i32::from(!refused)) };
-    }
-    let mut status = 0;
-    // SAFETY: it is a child of this process.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0);
+    let mut ends = Some((news.publisher().unwrap(), news.subscribe().unwrap()));
+    ends.as_mut().unwrap().0.publish(b"before").unwrap();
+    in_child(|| {
+        let (mut publisher, mut subscriber) = ends.take().unwrap(); // dropped in the child
+        fails(publisher.publish(b"child"), ErrorKind::Busy);
+        fails(publisher.reserve(3), ErrorKind::Busy);
+        fails(subscriber.try_recv(&mut [0; 8]), ErrorKind::NotOwner);
+        fails(subscriber.try_peek(), ErrorKind::NotOwner);
+    });
+    let (mut publisher, mut subscriber) = ends.unwrap();
     publisher.publish(b"after").unwrap();
     let mut message = Vec::new();
     for expected in [&b"before"[..], b"after"] {
@@ -410,7 +414,7 @@ fn the_65th_subscriber_is_refused_until_one_leaves() {
 }
 
 #[test]
-fn read_permission_is_enough_for_a_lossy_one() {
+fn read_permission_is_enough_for_a_lossy_broadcast() {
     let test = Environment::with_names(&["lossless"]);
     let news = lossy().open(test.name(), 4096).unwrap();
     let mut publisher = news.publisher().unwrap();
@@ -426,57 +430,44 @@ fn read_permission_is_enough_for_a_lossy_one() {
         scope.spawn(|| assert_eq!(readers[0].recv_timeout(&mut [0; 8], AGES).unwrap(), 5));
         publisher.publish(b"three").unwrap();
     });
-    assert_eq!(kind(there.publisher()), ErrorKind::ReadOnly);
+    fails(there.publisher(), ErrorKind::ReadOnly);
     let lossless = test.named("lossless");
     let _news = open(&lossless, 4096);
     let read_only = Place::from(lossless.as_str()).read_only(true);
-    assert_eq!(kind(Broadcast::open(read_only, 4096)), ErrorKind::ReadOnly);
+    fails(Broadcast::open(read_only, 4096), ErrorKind::ReadOnly);
 }
 
 #[test]
-fn it_is_opened_as_it_was_made() {
+fn a_capacity_has_limits() {
     let test = Environment::new();
-    assert_eq!(
-        kind(Broadcast::open(test.name(), 0)),
-        ErrorKind::KeyNotFound
-    );
-    assert_eq!(
-        kind(Broadcast::open(test.name(), 63)),
-        ErrorKind::InvalidArgument
-    );
-    assert_eq!(
-        kind(Broadcast::open(test.name(), usize::MAX)),
-        ErrorKind::InvalidArgument
-    );
-    let _made = lossy().open(test.name(), 1000).unwrap();
-    let there = open(test.name(), 0);
-    assert!(there.is_lossy() && there.capacity() == 1000);
-    let error = Broadcast::open(test.name(), 1000).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.contains(
-            "created with a capacity of 1000 bytes, lossy and no name of a layout, \
-             asked for with a capacity of 1000 bytes, lossless"
-        ),
-        "{text}"
-    );
-    assert_eq!(
-        kind(lossy().open(test.name(), 2000)),
-        ErrorKind::WrongLayout
-    );
-    assert_eq!(
-        kind(shmkey::Ring::open(test.name(), 1000)),
-        ErrorKind::WrongKind
-    );
-    let size = Segment::open(Key::from_name(test.name()).unwrap())
-        .unwrap()
-        .status()
-        .unwrap()
-        .size;
+    for capacity in [1, 63, usize::MAX] {
+        let opened = Broadcast::open(test.name(), capacity);
+        fails(opened, ErrorKind::InvalidArgument);
+    }
+    let _created = open(test.name(), 1000);
+    let segment = Segment::open(Key::from_name(test.name()).unwrap()).unwrap();
+    let size = segment.status().unwrap().size;
     assert!(size <= 5888 + 1000 * 9 / 8 + 1, "{size}");
 }
 
-/// A publisher that waits until there is a subscriber and then publishes reaches it.
+#[test]
+fn a_broadcast_is_opened_as_it_was_created() {
+    let test = Environment::new();
+    fails(Broadcast::open(test.name(), 0), ErrorKind::KeyNotFound);
+    let _created = lossy().open(test.name(), 1000).unwrap();
+    let there = open(test.name(), 0);
+    assert!(there.is_lossy() && there.capacity() == 1000);
+    let error = fails(Broadcast::open(test.name(), 1000), ErrorKind::WrongLayout);
+    says(
+        &error.to_string(),
+        "created with a capacity of 1000 bytes, lossy and no name of a layout, \
+         asked for with a capacity of 1000 bytes, lossless",
+    );
+    fails(lossy().open(test.name(), 2000), ErrorKind::WrongLayout);
+    fails(Ring::open(test.name(), 1000), ErrorKind::WrongKind);
+}
+
+/// If a publisher waits until there is a subscriber, and then publishes, the subscriber receives the message.
 #[test]
 fn a_subscriber_that_is_counted_misses_nothing() {
     let test = Environment::with_names(&["lossy"]);

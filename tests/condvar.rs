@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Condvar, ErrorKind::*, Holding, Mutex};
+use shmkey::{Condvar, Error, ErrorKind::*, Holding, Mutex};
 use std::{env, thread, time::Duration};
 use support::{
     AGES, Environment, NOW, Random, SOON, do_task, fails, in_child, say, wait_to_be_told,
@@ -212,7 +212,10 @@ fn a_child_cannot_wait_with_its_parents_guard() {
     let (items, added) = open(test.name());
     let mut guard = Some(items.lock().unwrap());
     in_child(|| {
-        let error = fails(added.wait(guard.take().unwrap()), NotOwner);
+        let error = fails(
+            added.wait(guard.take().unwrap()).map_err(Error::from),
+            NotOwner,
+        );
         support::says(&error.to_string(), "wait: EPERM");
     });
     let guard = guard.unwrap();
@@ -227,6 +230,6 @@ fn a_value_that_is_not_in_order_is_lost_by_waiting() {
     test.helper("lock").expecting("locked").kill();
     let guard = items.lock_timeout(AGES).unwrap();
     assert!(guard.owner_died());
-    fails(added.wait(guard), NotRecoverable);
+    fails(added.wait(guard).map_err(Error::from), NotRecoverable);
     fails(items.lock(), NotRecoverable);
 }

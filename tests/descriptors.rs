@@ -3,7 +3,8 @@
 mod support;
 
 use shmkey::{
-    Broadcast, Error, ErrorKind, Latest, Place, Publisher, Ring, Semaphore, Sender, Subscriber,
+    Broadcast, Canceller, Error, ErrorKind, Key, Latest, Place, Publisher, Ring, Segment,
+    Semaphore, Sender, Subscriber,
 };
 use std::{
     cell::RefCell,
@@ -11,10 +12,11 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     process::Command,
     ptr,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use support::{
-    AGES, Environment, Helper, do_task, fails, in_child, say, status_of_child, wait_to_be_told,
+    AGES, Environment, Helper, NOW, do_task, fails, in_child, say, status_of_child, wait_to_be_told,
 };
 
 #[test]
@@ -145,10 +147,16 @@ trait Pair {
     fn fd(&self) -> RawFd;
     /// Adds one.
     fn add(&self);
-    /// Takes one. Returns whether there was one.
-    fn take(&self) -> bool;
+    /// Takes one, if there is one.
+    fn try_take(&self) -> Result<(), Error>;
+    fn canceller(&self) -> Canceller;
     /// How many of two are left for the taker.
     const LEFT: u32 = 2;
+
+    /// Takes one. Returns whether there was one.
+    fn take(&self) -> bool {
+        is_there(self.try_take())
+    }
 
     fn take_all(&self) -> u32 {
         (0..).find(|_| !self.take()).unwrap()
@@ -176,8 +184,12 @@ impl Pair for RingPair {
         self.0.borrow_mut().send(b"one").unwrap();
     }
 
-    fn take(&self) -> bool {
-        is_there(self.1.borrow_mut().try_recv(&mut [0; 8]))
+    fn try_take(&self) -> Result<(), Error> {
+        self.1.borrow_mut().try_recv(&mut [0; 8]).map(drop)
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.1.borrow().canceller()
     }
 }
 
@@ -193,9 +205,12 @@ impl Pair for Peeking {
         self.0.add();
     }
 
-    fn take(&self) -> bool {
-        let mut receiver = self.0.1.borrow_mut();
-        is_there(receiver.try_peek().map(|message| message.release()))
+    fn try_take(&self) -> Result<(), Error> {
+        self.0.1.borrow_mut().try_peek()?.release()
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.0.canceller()
     }
 }
 
@@ -208,8 +223,12 @@ impl Pair for Semaphore {
         self.post().unwrap();
     }
 
-    fn take(&self) -> bool {
-        is_there(self.try_wait())
+    fn try_take(&self) -> Result<(), Error> {
+        self.try_wait()
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.canceller()
     }
 }
 
@@ -224,9 +243,16 @@ impl Pair for LatestPair {
         self.0.borrow_mut().publish(7).unwrap();
     }
 
-    fn take(&self) -> bool {
+    fn try_take(&self) -> Result<(), Error> {
         let mut seen = self.2.borrow_mut();
-        self.1.read_newer(&mut seen).unwrap().is_some()
+        match self.1.read_newer(&mut seen)? {
+            Some(_) => Ok(()),
+            None => self.1.wait_newer_timeout(&mut seen, NOW).map(drop),
+        }
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.1.canceller()
     }
 
     const LEFT: u32 = 1;
@@ -243,8 +269,12 @@ impl Pair for News {
         self.0.borrow_mut().publish(b"one").unwrap();
     }
 
-    fn take(&self) -> bool {
-        is_there(self.1.borrow_mut().try_recv(&mut [0; 8]))
+    fn try_take(&self) -> Result<(), Error> {
+        self.1.borrow_mut().try_recv(&mut [0; 8]).map(drop)
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.1.borrow().canceller()
     }
 }
 
@@ -399,6 +429,105 @@ fn a_descriptor_is_readable_until_a_try_would_block() {
 #[test]
 fn an_edge_is_reported_once() {
     for_each_kind!(is_reported_once_at_the_edge);
+}
+
+fn is_ended_by_a_cancellation<P: Pair>(kind: &str, pair: &P) {
+    let (fd, canceller) = (pair.fd(), pair.canceller());
+    let becomes_unreadable = || becomes_unreadable(fd, is_readable, || pair.take());
+    assert!(becomes_unreadable(), "{kind}");
+    canceller.cancel();
+    assert!(is_readable(fd), "{kind}: cancelled");
+    fails(pair.try_take(), ErrorKind::Cancelled);
+    assert!(becomes_unreadable(), "{kind}: once");
+    // What is there comes first.
+    canceller.cancel();
+    pair.add();
+    assert!(pair.take(), "{kind}: one");
+    assert!(is_readable(fd), "{kind}: until it blocks");
+    fails(pair.try_take(), ErrorKind::Cancelled);
+    assert!(becomes_unreadable(), "{kind}: twice");
+}
+
+#[test]
+fn a_cancellation_makes_a_descriptor_readable_and_ends_a_try() {
+    for_each_kind!(is_ended_by_a_cancellation);
+}
+
+#[test]
+fn a_cancellation_before_there_is_a_descriptor_is_kept() {
+    let test = Environment::new();
+    let semaphore = Semaphore::open(test.name(), 0).unwrap();
+    semaphore.canceller().cancel();
+    fails(semaphore.try_wait(), ErrorKind::WouldBlock);
+    semaphore.fd().unwrap();
+    fails(semaphore.try_wait(), ErrorKind::Cancelled);
+    fails(semaphore.try_wait(), ErrorKind::WouldBlock);
+}
+
+/// A batch that has received something returns that.
+#[test]
+fn a_batch_keeps_a_cancellation() {
+    let test = Environment::with_names(&["ring", "broadcast"]);
+    let ring = ring(&test.named("ring"));
+    let mut receiver = ring.1.borrow_mut();
+    receiver.fd().unwrap();
+    receiver.canceller().cancel();
+    let mut batch = || receiver.try_recv_batch(&mut [0; 64], &mut [0; 8]);
+    ring.0.borrow_mut().send(b"one").unwrap();
+    assert_eq!(batch().unwrap(), 1);
+    fails(batch(), ErrorKind::Cancelled);
+    fails(batch(), ErrorKind::WouldBlock);
+
+    let news = news(&test.named("broadcast"));
+    let mut subscriber = news.1.borrow_mut();
+    subscriber.fd().unwrap();
+    subscriber.canceller().cancel();
+    let mut batch = || subscriber.try_recv_batch(&mut [0; 64], &mut [0; 8]);
+    news.add();
+    assert_eq!(batch().unwrap(), 1);
+    fails(batch(), ErrorKind::Cancelled);
+    fails(batch(), ErrorKind::WouldBlock);
+}
+
+/// A process has not sent anything to a descriptor before.
+#[test]
+fn a_signal_handler_makes_a_descriptor_readable_by_a_cancellation() {
+    static STOP: OnceLock<Canceller> = OnceLock::new();
+    extern "C" fn on_signal(_: i32) {
+        STOP.get().unwrap().cancel();
+    }
+    in_child(|| {
+        let test = Environment::new();
+        let semaphore = Semaphore::open(test.name(), 0).unwrap();
+        STOP.set(semaphore.canceller()).unwrap();
+        let fd = semaphore.fd().unwrap().as_raw_fd();
+        assert!(becomes_unreadable(fd, is_readable, || semaphore.take()));
+        // SAFETY: the handler may run at any time; the signal is for this thread alone.
+        unsafe {
+            libc::signal(libc::SIGUSR1, on_signal as *const () as usize);
+            libc::raise(libc::SIGUSR1);
+        }
+        assert!(is_readable(fd));
+        fails(semaphore.try_wait(), ErrorKind::Cancelled);
+    });
+}
+
+#[test]
+fn a_childs_cancellation_is_not_its_parents() {
+    let test = Environment::new();
+    let semaphore = Semaphore::open(test.name(), 0).unwrap();
+    let stop = semaphore.canceller();
+    semaphore.fd().unwrap();
+    fails(semaphore.try_wait(), ErrorKind::WouldBlock);
+    in_child(|| {
+        let fd = semaphore.fd().unwrap().as_raw_fd();
+        assert!(becomes_unreadable(fd, is_readable, || semaphore.take()));
+        stop.cancel();
+        assert!(is_readable(fd));
+        fails(semaphore.try_wait(), ErrorKind::Cancelled);
+        stop.cancel();
+    });
+    fails(semaphore.try_wait(), ErrorKind::WouldBlock);
 }
 
 fn is_readable_at_first<P: Pair>(kind: &str, pair: &P) {
@@ -640,35 +769,80 @@ fn a_descriptor_that_waits_costs_its_waker_one_system_call() {
     assert!(count("futex(") < 20, "{trace}");
 }
 
-#[test]
-fn an_idle_descriptor_wakes_its_waiter_at_most_four_times_a_second() {
-    let test = Environment::new();
-    let RingPair(_sender, receiver) = ring(test.name());
-    let mut receiver = receiver.into_inner();
-    let fd = receiver.fd().unwrap().as_raw_fd();
-    fails(receiver.try_recv(&mut [0; 8]), ErrorKind::WouldBlock);
+/// Returns how often a descriptor becomes readable in two seconds while nothing happens.
+fn idle_wakeups<P: Pair>(pair: &P) -> u32 {
+    let fd = pair.fd();
+    assert!(becomes_unreadable(fd, is_readable, || pair.take()));
     let end = Instant::now() + Duration::from_secs(2);
     let mut wakeups = 0;
     while poll(fd, end.saturating_duration_since(Instant::now())) {
         wakeups += 1;
-        fails(receiver.try_recv(&mut [0; 8]), ErrorKind::WouldBlock);
+        assert!(!pair.take());
     }
-    assert!((1..=8).contains(&wakeups), "{wakeups}");
+    wakeups
 }
 
 #[test]
-fn a_table_of_arbitrary_numbers_is_cleared_by_a_post() {
-    let test = Environment::new();
-    let semaphore = Semaphore::open(test.name(), 0).unwrap();
-    let memory = semaphore.segment().attach().unwrap();
+fn an_idle_descriptor_wakes_its_waiter_at_most_four_times_a_second() {
+    let test = Environment::with_names(&["ring", "semaphore", "latest", "broadcast"]);
+    std::thread::scope(|scope| {
+        let counts = [
+            scope.spawn(|| idle_wakeups(&ring(&test.named("ring")))),
+            scope.spawn(|| idle_wakeups(&Semaphore::open(test.named("semaphore"), 0).unwrap())),
+            scope.spawn(|| idle_wakeups(&latest(&test.named("latest")))),
+            scope.spawn(|| idle_wakeups(&news(&test.named("broadcast")))),
+        ];
+        let counts = counts.map(|count| count.join().unwrap());
+        let is_idle = |count| (1..=8).contains(count);
+        assert!(counts.iter().all(is_idle), "{counts:?}");
+    });
+}
+
+/// The other kinds have the table elsewhere: where the number of this descriptor appears, which is in the address of its
+/// socket.
+fn arbitrary_numbers_are_cleared<P: Pair>(name: &str, pair: &P) {
+    const SIZE: usize = 192;
+    let segment = Segment::open(Key::from_name(name).unwrap()).unwrap();
+    let memory = segment.attach().unwrap();
+    let words = || memory.get::<[u32; 256]>(0).unwrap();
+    let fd = pair.fd();
+    pair.take_all();
+    pair.add();
+    pair.take();
+    let before = words();
+    pair.take_all();
+    let after = words();
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let is_number = |&at: &usize| {
+        let address = format!("@shmkey-wake-{:08x}", after[at]);
+        before[at] != after[at] && sockets.contains(&address)
+    };
+    let at = (0..after.len()).find(is_number).expect("a number");
+    let table = 4 * (at - after[at] as usize % 48);
     for byte in [1, 0x7f, 0xff] {
-        memory.write_at(520, &[byte; 192]).unwrap();
-        // A descriptor waits.
-        memory.write_at(516, &[byte; 4]).unwrap();
-        semaphore.post().unwrap();
-        assert!(table(&semaphore).iter().all(|&byte| byte == 0));
+        assert!(
+            becomes_unreadable(fd, is_readable, || pair.take()),
+            "{name}"
+        );
+        memory.write_at(table, &[byte; SIZE]).unwrap();
+        pair.add();
+        let numbers = memory.get::<[u8; SIZE]>(table).unwrap();
+        assert!(numbers.iter().all(|&byte| byte == 0), "{name}: {numbers:?}");
+        assert!(pair.take(), "{name}");
     }
-    assert_eq!(semaphore.value(), 3);
+}
+
+#[test]
+fn arbitrary_numbers_are_cleared_by_a_change_of_every_kind() {
+    let test = Environment::with_names(&["ring", "semaphore", "latest", "broadcast"]);
+    let name = test.named("ring");
+    arbitrary_numbers_are_cleared(&name, &ring(&name));
+    let name = test.named("semaphore");
+    arbitrary_numbers_are_cleared(&name, &Semaphore::open(&name, 0).unwrap());
+    let name = test.named("latest");
+    arbitrary_numbers_are_cleared(&name, &latest(&name));
+    let name = test.named("broadcast");
+    arbitrary_numbers_are_cleared(&name, &news(&name));
 }
 
 /// Those for which the table has no room become readable by their timers.

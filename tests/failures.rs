@@ -185,7 +185,7 @@ fn the_holder_of_a_lock_is_named_with_its_state() {
     };
     says(&error.to_string(), "lock: EAGAIN: the lock is held by ");
     wait_for("sleeping");
-    // SAFETY: signals to this process' own child.
+    // SAFETY: signals to this process's own child.
     unsafe { libc::kill(id, libc::SIGSTOP) };
     wait_for("stopped");
     // SAFETY: as above.

@@ -323,7 +323,7 @@ enum By {
 /// Starts a child that does something, and ends with the status that it returns, or 101 after a panic.
 fn start_child(by: By, act: impl FnOnce() -> i32) -> libc::pid_t {
     let clone = |flags: libc::c_int| {
-        // SAFETY: the child has a copy of this process' memory, as `fork` gives it.
+        // SAFETY: the child has a copy of this process's memory, as `fork` gives it.
         (unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD | flags, 0, 0, 0, 0) })
             as libc::pid_t
     };
@@ -340,7 +340,7 @@ fn start_child(by: By, act: impl FnOnce() -> i32) -> libc::pid_t {
         // SAFETY: ends this process, without the destructors that are the parent's.
         unsafe { libc::_exit(status) };
     }
-    // What the child has dropped is still this process' own.
+    // What the child has dropped is still this process's own.
     std::mem::forget(act);
     assert!(child > 0, "{by:?}: {}", io::Error::last_os_error());
     child
@@ -352,7 +352,7 @@ fn clone_with_id(id: libc::pid_t) -> libc::pid_t {
     arguments.exit_signal = libc::SIGCHLD as u64;
     arguments.set_tid = (&raw const id).addr() as u64;
     arguments.set_tid_size = 1;
-    // SAFETY: the arguments are complete; and the child has a copy of this process' memory.
+    // SAFETY: the arguments are complete; and the child has a copy of this process's memory.
     let child = unsafe {
         libc::syscall(
             libc::SYS_clone3,

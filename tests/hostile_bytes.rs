@@ -214,6 +214,11 @@ fn a_semaphore_under_attack() {
         |memory, random| {
             let semaphore = Semaphore::open(within(memory), 0)?;
             for _ in 0..random.below(20) {
+                // The table of descriptors is among what is scribbled over.
+                if random.below(2) == 0 {
+                    semaphore.fd()?;
+                    let _ = semaphore.try_wait();
+                }
                 semaphore.post()?;
                 semaphore.wait_timeout(TIMEOUT)?;
                 let _ = semaphore.value();
@@ -232,6 +237,10 @@ fn a_latest_value_under_attack() {
             let mut publisher = latest.publisher()?;
             let mut seen = 0;
             for _ in 0..random.below(20) {
+                if random.below(2) == 0 {
+                    latest.fd()?;
+                    let _ = latest.read_newer(&mut seen);
+                }
                 publisher.publish([random.next(); 100])?;
                 latest.read()?;
                 latest.wait_newer_timeout(&mut seen, TIMEOUT)?;
@@ -250,6 +259,10 @@ fn use_broadcast(news: &Broadcast, random: &mut Random) -> Result<(), shmkey::Er
     for _ in 0..random.below(30) {
         let len = random.below(buffer.len().max(1));
         let subscriber = &mut subscribers[random.below(2)];
+        if random.below(4) == 0 {
+            subscriber.fd()?;
+            let _ = subscriber.try_recv(&mut buffer);
+        }
         match random.below(8) {
             0..=2 => publisher.publish_timeout(&buffer[..len / (1 + random.below(50))], TIMEOUT)?,
             3 => drop(publisher.publish_batch_timeout(&[&buffer[..len / 8]; 3], TIMEOUT)?),
@@ -295,6 +308,10 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
     let mut lengths = [0; 5];
     for _ in 0..random.below(30) {
         let len = random.below(buffer.len().max(1));
+        if random.below(4) == 0 {
+            receiver.fd()?;
+            let _ = receiver.try_recv(&mut buffer);
+        }
         match random.below(8) {
             0..=2 => sender.send_timeout(&buffer[..len / (1 + random.below(50))], TIMEOUT)?,
             3 => drop(sender.send_batch_timeout(&[&buffer[..len / 8]; 3], TIMEOUT)?),
@@ -324,15 +341,15 @@ fn use_ring(ring: &Ring, random: &mut Random) -> Result<(), shmkey::Error> {
 #[test]
 fn a_ring_under_attack() {
     under_attack(
-        |place| drop(Ring::open(place, 12000).unwrap()),
-        |memory, random| use_ring(&Ring::open(within(memory), 12000)?, random),
+        |place| drop(Ring::open(place, 10000).unwrap()),
+        |memory, random| use_ring(&Ring::open(within(memory), 10000)?, random),
     );
 }
 
 #[test]
 fn a_ring_of_any_capacity_under_attack() {
     under_attack(
-        |place| drop(Ring::open(place, 12000).unwrap()),
+        |place| drop(Ring::open(place, 10000).unwrap()),
         |memory, random| use_ring(&Ring::open(within(memory), 0)?, random),
     );
 }
@@ -341,8 +358,8 @@ fn a_ring_of_any_capacity_under_attack() {
 fn a_ring_of_many_senders_under_attack() {
     let many = || Ring::options().many_senders(true);
     under_attack(
-        |place| drop(many().open(place, 12000).unwrap()),
-        |memory, random| use_ring(&many().open(within(memory), 12000)?, random),
+        |place| drop(many().open(place, 10000).unwrap()),
+        |memory, random| use_ring(&many().open(within(memory), 10000)?, random),
     );
 }
 
@@ -350,8 +367,8 @@ fn a_ring_of_many_senders_under_attack() {
 fn a_ring_that_drops_the_oldest_under_attack() {
     let dropping = || Ring::options().drop_oldest(true);
     under_attack(
-        |place| drop(dropping().open(place, 12000).unwrap()),
-        |memory, random| use_ring(&dropping().open(within(memory), 12000)?, random),
+        |place| drop(dropping().open(place, 10000).unwrap()),
+        |memory, random| use_ring(&dropping().open(within(memory), 10000)?, random),
     );
 }
 

@@ -2,7 +2,10 @@
 
 mod support;
 
-use shmkey::{Broadcast, Canceller, Error, ErrorKind, Latest, Mutex, Ring, Semaphore};
+use shmkey::{
+    Broadcast, Canceller, Condvar, Error, ErrorKind, Latest, Mutex, MutexGuard, Ring, RwLock,
+    Semaphore, wait_any,
+};
 use std::{
     fs,
     sync::{
@@ -33,6 +36,8 @@ struct Waiting {
     /// Has the event happen once.
     happen: Box<dyn FnMut() + Send>,
     canceller: Option<Canceller>,
+    /// Whether a call waits again after the event and the call that it let through: unlike for a lock that is free.
+    blocks_again: bool,
 }
 
 /// Prepares a handle, and returns its canceller if it is to have one.
@@ -65,6 +70,10 @@ impl Waiting {
         let kinds = [
             semaphore,
             mutex,
+            reader,
+            writer,
+            writer_after_readers,
+            condvar,
             latest,
             receiver,
             sender,
@@ -100,6 +109,7 @@ fn semaphore(test: &Environment, by: By) -> Waiting {
     let semaphore = semaphore.unwrap();
     Waiting {
         what: "semaphore",
+        blocks_again: true,
         canceller: ended_by!(by, semaphore),
         wait: Box::new(move |timeout| wait!(timeout, semaphore.wait, wait_timeout())),
         happen: Box::new(move || poster.post().unwrap()),
@@ -130,6 +140,7 @@ fn mutex(test: &Environment, by: By) -> Waiting {
     let mutex = Mutex::open(&*name, 0_u64).unwrap();
     Waiting {
         what: "mutex",
+        blocks_again: false,
         canceller: ended_by!(by, mutex),
         wait: Box::new(move |timeout| wait!(timeout, mutex.lock, lock_timeout())),
         happen: until_told(move |wait| {
@@ -140,11 +151,111 @@ fn mutex(test: &Environment, by: By) -> Waiting {
     }
 }
 
+/// A reader that waits for a writer.
+fn reader(test: &Environment, by: By) -> Waiting {
+    let name = test.named("reader");
+    let lock = RwLock::open(&*name, 0_u64).unwrap();
+    Waiting {
+        what: "reader",
+        blocks_again: false,
+        canceller: ended_by!(by, lock),
+        wait: Box::new(move |timeout| wait!(timeout, lock.read, read_timeout())),
+        happen: until_told(move |wait| {
+            let lock = RwLock::open(&*name, 0_u64).unwrap();
+            let _guard = lock.write().unwrap();
+            wait();
+        }),
+    }
+}
+
+/// A writer that waits for another one.
+fn writer(test: &Environment, by: By) -> Waiting {
+    let name = test.named("writer");
+    let lock = RwLock::open(&*name, 0_u64).unwrap();
+    Waiting {
+        what: "writer",
+        blocks_again: false,
+        canceller: ended_by!(by, lock),
+        wait: Box::new(move |timeout| wait!(timeout, lock.write, write_timeout())),
+        happen: until_told(move |wait| {
+            let lock = RwLock::open(&*name, 0_u64).unwrap();
+            let _guard = lock.write().unwrap();
+            wait();
+        }),
+    }
+}
+
+/// A writer that waits for a reader.
+fn writer_after_readers(test: &Environment, by: By) -> Waiting {
+    let name = test.named("writer after readers");
+    let lock = RwLock::open(&*name, 0_u64).unwrap();
+    Waiting {
+        what: "writer after readers",
+        blocks_again: false,
+        canceller: ended_by!(by, lock),
+        wait: Box::new(move |timeout| wait!(timeout, lock.write, write_timeout())),
+        happen: until_told(move |wait| {
+            let lock = RwLock::open(&*name, 0_u64).unwrap();
+            let _guard = lock.read().unwrap();
+            wait();
+        }),
+    }
+}
+
+/// Waits for an item, which a mutex protects, and takes it.
+fn condvar(test: &Environment, by: By) -> Waiting {
+    let names = [test.named("items"), test.named("added")];
+    let open = move || {
+        let [items, added] = &names;
+        let items = Mutex::open(items.as_str(), 0_u64).unwrap();
+        (items, Condvar::open(added.as_str()).unwrap())
+    };
+    let ((items, added), (other_items, notifier)) = (open(), open());
+    // The error of a wait in vain, which a condition variable does not have.
+    let never = Semaphore::open(test.named("never").as_str(), 0).unwrap();
+    Waiting {
+        what: "condition variable",
+        blocks_again: true,
+        canceller: ended_by!(by, added),
+        wait: Box::new(move |timeout| {
+            let guard = items.lock().unwrap();
+            let none = |items: &mut MutexGuard<u64>| items.get() == 0;
+            let waited = match timeout {
+                None => added.wait_while(guard, none).map(|guard| (guard, false)),
+                Some(timeout) => added
+                    .wait_timeout_while(guard, timeout, none)
+                    .map(|(guard, result)| (guard, result.timed_out())),
+            };
+            match waited {
+                Ok((mut guard, false)) => {
+                    guard.update(|items| *items -= 1);
+                    Ok(())
+                }
+                Ok(_) => never.wait_timeout(timeout.unwrap().min(SOON)),
+                Err(failed) => {
+                    assert!(failed.to_string().contains("wait: E"), "{failed}");
+                    thread::scope(|scope| {
+                        let other =
+                            scope.spawn(|| drop(fails(items.try_lock(), ErrorKind::WouldBlock)));
+                        other.join().unwrap();
+                    });
+                    Err(failed.into())
+                }
+            }
+        }),
+        happen: Box::new(move || {
+            other_items.lock().unwrap().update(|items| *items += 1);
+            notifier.notify_one();
+        }),
+    }
+}
+
 fn latest(test: &Environment, by: By) -> Waiting {
     let latest = Latest::<u64>::open(&*test.named("latest")).unwrap();
     let (mut publisher, mut seen) = (latest.publisher().unwrap(), 0);
     Waiting {
         what: "latest",
+        blocks_again: true,
         canceller: ended_by!(by, latest),
         wait: Box::new(move |timeout| {
             wait!(timeout, latest.wait_newer, wait_newer_timeout(&mut seen))
@@ -158,6 +269,7 @@ fn receiver(test: &Environment, by: By) -> Waiting {
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     Waiting {
         what: "receiver",
+        blocks_again: true,
         canceller: ended_by!(by, receiver),
         wait: Box::new(move |timeout| {
             let buffer = &mut [0; 64];
@@ -173,6 +285,7 @@ fn sender(test: &Environment, by: By) -> Waiting {
     sender.send(&[0; 64]).unwrap();
     Waiting {
         what: "sender",
+        blocks_again: true,
         canceller: ended_by!(by, sender),
         wait: Box::new(move |timeout| wait!(timeout, sender.send, send_timeout(&[0; 64]))),
         happen: Box::new(move || assert!(receiver.recv(&mut [0; 64]).is_ok())),
@@ -188,6 +301,7 @@ fn many_senders(test: &Environment, by: By) -> Waiting {
     let mut sender = ring.sender().unwrap();
     Waiting {
         what: "many senders",
+        blocks_again: false,
         canceller: ended_by!(by, sender),
         wait: Box::new(move |timeout| wait!(timeout, sender.send, send_timeout(b"x"))),
         happen: until_told(move |wait| {
@@ -203,6 +317,7 @@ fn subscriber(test: &Environment, by: By) -> Waiting {
     let (mut publisher, mut subscriber) = (news.publisher().unwrap(), news.subscribe().unwrap());
     Waiting {
         what: "subscriber",
+        blocks_again: true,
         canceller: ended_by!(by, subscriber),
         wait: Box::new(move |timeout| {
             let buffer = &mut [0; 64];
@@ -218,6 +333,7 @@ fn publisher(test: &Environment, by: By) -> Waiting {
     while publisher.try_publish(&[0; 4096]).is_ok() {}
     Waiting {
         what: "publisher",
+        blocks_again: true,
         canceller: ended_by!(by, publisher),
         wait: Box::new(move |timeout| {
             wait!(timeout, publisher.publish, publish_timeout(&[0; 4096]))
@@ -298,7 +414,7 @@ fn a_call_that_need_not_wait_keeps_the_cancellation() {
         waiting.cancel();
         fails((waiting.wait)(Some(NOW)), ErrorKind::WouldBlock);
         waiting.expect_event();
-        if !matches!(waiting.what, "mutex" | "many senders") {
+        if waiting.blocks_again {
             let error = fails(waiting.wait(), ErrorKind::Cancelled);
             assert_eq!(error.errno(), libc::ECANCELED);
         }
@@ -561,34 +677,65 @@ fn sleeps(thread: i32) -> u64 {
     count.unwrap().trim().parse().unwrap()
 }
 
+/// Waits for a semaphore and a ring at once.
+fn several(test: &Environment, by: By) -> Waiting {
+    let mut single = semaphore(test, by);
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    let ring = Ring::open(test.named("several"), 64).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    single.canceller = ended_by!(by, semaphore);
+    single.what = "several";
+    single.wait = Box::new(move |timeout| {
+        wait_any(&mut [&mut receiver, &mut &semaphore], timeout)?;
+        semaphore.try_wait()
+    });
+    single
+}
+
+/// Each wakes up at most four times a second.
+fn waits_are_mostly_sleep(by: By) {
+    let test = Environment::new();
+    let mut all = Waiting::all(&test, by);
+    all.push(several(&Environment::new(), by));
+    let counts: Vec<(&str, u64)> = thread::scope(|scope| {
+        let counts: Vec<_> = all
+            .iter_mut()
+            .map(|waiting| {
+                let Waiting { wait, happen, .. } = waiting;
+                let (id, told) = mpsc::channel();
+                let what = waiting.what;
+                let waiter = scope.spawn(move || {
+                    id.send(thread_id()).unwrap();
+                    wait(None).unwrap();
+                });
+                let count = scope.spawn(move || {
+                    let thread = told.recv().unwrap();
+                    thread::sleep(Duration::from_secs(1));
+                    let before = sleeps(thread);
+                    thread::sleep(Duration::from_secs(2));
+                    let after = sleeps(thread);
+                    happen();
+                    waiter.join().unwrap();
+                    after - before
+                });
+                (what, count)
+            })
+            .collect();
+        let join = |(what, count): (_, thread::ScopedJoinHandle<_>)| (what, count.join().unwrap());
+        counts.into_iter().map(join).collect()
+    });
+    // The two seconds may have become a little longer.
+    assert!(counts.iter().all(|&(_, count)| count <= 9), "{counts:?}");
+}
+
+#[test]
+fn a_wait_is_mostly_sleep() {
+    waits_are_mostly_sleep(By::Nothing);
+}
+
 #[test]
 fn a_wait_that_can_be_cancelled_is_mostly_sleep() {
-    let test = Environment::new();
-    let count = AtomicI32::new(0);
-    let mut all = Waiting::all(&test, By::Cancelling);
-    thread::scope(|scope| {
-        for waiting in &mut all {
-            let (what, count) = (waiting.what, &count);
-            let canceller = waiting.canceller.clone().unwrap();
-            let (id, told) = mpsc::channel();
-            scope.spawn(move || {
-                id.send(thread_id()).unwrap();
-                fails(waiting.wait(), ErrorKind::Cancelled);
-                count.fetch_add(1, SeqCst);
-            });
-            scope.spawn(move || {
-                let thread = told.recv().unwrap();
-                thread::sleep(Duration::from_secs(1));
-                let before = sleeps(thread);
-                thread::sleep(Duration::from_secs(2));
-                let after = sleeps(thread);
-                canceller.cancel();
-                // Without long slices, there would be 250.
-                assert!(after - before < 40, "{what}: {}", after - before);
-            });
-        }
-    });
-    assert_eq!(count.into_inner(), 8);
+    waits_are_mostly_sleep(By::Cancelling);
 }
 
 #[test]

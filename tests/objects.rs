@@ -4,7 +4,8 @@
 mod support;
 
 use shmkey::{
-    Attachment, Contents, ErrorKind::*, Key, Latest, Mutex, Place, Ring, Segment, Semaphore,
+    Attachment, Condvar, Contents, ErrorKind::*, Key, Latest, Mutex, Place, Ring, Segment,
+    Semaphore,
 };
 use std::{
     collections::HashMap,
@@ -58,7 +59,30 @@ fn helper_process() {
         ("wait for the lock", wait_for_the_lock),
         ("count", count),
         ("echo", echo),
+        ("use without barriers", use_without_barriers),
     ]);
+}
+
+/// Locks a mutex and waits with it, in a process that has opened nothing else.
+fn use_without_barriers(name: &str) {
+    const GET_REGISTRATIONS: i32 = 1 << 9;
+    let mutex = four(name);
+    let condvar = Condvar::open(format!("{name} other").as_str()).unwrap();
+    drop(condvar.wait_timeout(mutex.lock().unwrap(), NOW));
+    condvar.remove().unwrap();
+    // SAFETY: takes no memory.
+    let registered = unsafe { libc::syscall(libc::SYS_membarrier, GET_REGISTRATIONS, 0, 0) };
+    // Before Linux 6.3, the kernel does not say.
+    assert!(registered <= 0, "{registered:#x}");
+    say("used");
+}
+
+/// The interrupts of `membarrier(2)` would slow it down.
+#[test]
+fn a_process_that_has_only_locks_takes_part_in_no_barrier() {
+    let test = Environment::with_names(&["other"]);
+    let mut helper = test.helper("use without barriers").expecting("used");
+    assert!(helper.child.wait().unwrap().success());
 }
 
 fn lock_and_die(name: &str) {

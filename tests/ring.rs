@@ -1,18 +1,26 @@
-//! The ring: messages of every length arrive whole and in order, and every ending differs from the
-//! others.
+//! The ring: messages of every length arrive whole and in order, and each way in which a ring can end has an error of
+//! its own.
 
 mod support;
 
-use shmkey::{Attachment, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment};
+use shmkey::{
+    Attachment, ErrorKind, Key, Place, Receiver, Ring, RingOptions, Segment, Sender, capi::*,
+};
 use std::{
+    ffi::c_void,
+    io::{self, Read},
+    ptr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed},
     },
     thread,
     time::Instant,
 };
-use support::{AGES, Environment, Helper, Random, SOON, helper_task, kind, say, wait_to_be_told};
+use support::{
+    AGES, Environment, Helper, Random, SOON, fails, fork_child, helper_task, kind, say, status_of,
+    wait_to_be_told,
+};
 
 fn open(name: &str, capacity: usize) -> Ring {
     Ring::open(name, capacity).unwrap()
@@ -26,7 +34,7 @@ fn dropping() -> RingOptions {
     Ring::options().drop_oldest(true)
 }
 
-/// Bytes that tell which message they are, and whether they are all of it.
+/// Returns a message whose bytes depend on its number, so that a wrong or incomplete one is noticed.
 fn message(number: u64, len: usize) -> Vec<u8> {
     let mut random = Random::seeded(number);
     let mut bytes: Vec<u8> = (0..len.div_ceil(8))
@@ -65,7 +73,7 @@ fn send_numbered(ring: &Ring, first: u64, count: u64) {
     wait_to_be_told();
 }
 
-/// Receives some messages, and holds the next one.
+/// Receives some messages, and peeks at the next one.
 fn receive_and_peek(ring: &Ring, count: u64) {
     let mut receiver = ring.receiver().unwrap();
     let mut buffer = vec![0; ring.capacity()];
@@ -89,9 +97,9 @@ fn echo(there: &Ring, back: &Ring) {
     }
 }
 
-/// A receiver in vain names a sender that lives, not the first one, which has died.
+/// If there is no message, the error names a live sender, and not the first one, which has died.
 #[test]
-fn a_receiver_in_vain_names_a_live_sender() {
+fn the_error_of_an_empty_ring_names_a_live_sender() {
     let test = Environment::new();
     let ring = many().open(test.name(), 1000).unwrap();
     let mut receiver = ring.receiver().unwrap();
@@ -100,15 +108,15 @@ fn a_receiver_in_vain_names_a_live_sender() {
     let sender = ring.sender().unwrap();
     first.kill();
     receiver.recv_timeout(&mut [0; 64], AGES).unwrap();
-    let in_vain = |receiver: &mut Receiver| receiver.try_recv(&mut [0; 64]).unwrap_err();
-    let text = in_vain(&mut receiver).to_string();
+    let error = |receiver: &mut Receiver| receiver.try_recv(&mut [0; 64]).unwrap_err();
+    let text = error(&mut receiver).to_string();
     assert!(text.ends_with("this process is a sender"), "{text}");
     drop(sender);
-    // Until the senders are looked at again.
-    while in_vain(&mut receiver).kind() == ErrorKind::WouldBlock {
+    // Until the next liveness check of the senders.
+    while error(&mut receiver).kind() == ErrorKind::WouldBlock {
         thread::yield_now();
     }
-    assert_eq!(in_vain(&mut receiver).kind(), ErrorKind::PeerDied);
+    assert_eq!(error(&mut receiver).kind(), ErrorKind::PeerDied);
 }
 
 /// A message whose length depends on its number, from nothing to several pieces.
@@ -337,7 +345,7 @@ fn messages_are_written_and_read_in_place() {
 }
 
 /// Aborts a slot, and commits 33 bytes of the next one.
-fn write_in_place(sender: &mut shmkey::Sender, byte: u8) {
+fn write_in_place(sender: &mut Sender, byte: u8) {
     let mut slot = sender.try_reserve(40).unwrap();
     slot.write_at(0, b"given up").unwrap();
     drop(slot);
@@ -679,12 +687,12 @@ fn a_ring_lies_in_a_segment_that_exists() {
 }
 
 #[test]
-fn the_object_takes_an_eighth_more_than_its_capacity() {
+fn the_object_takes_a_quarter_more_than_its_capacity() {
     for capacity in [64, 1000, 4096, 1 << 20, (10 << 20) + 1] {
         let test = Environment::new();
         let ring = open(test.name(), capacity);
         let size = Segment::open(test.key()).unwrap().status().unwrap().size;
-        assert!(size <= capacity + capacity / 8 + 2560, "{capacity}: {size}");
+        assert!(size <= capacity + capacity / 4 + 2560, "{capacity}: {size}");
         assert_eq!(ring.used(), 0);
     }
 }
@@ -705,6 +713,33 @@ fn a_message_takes_whole_lines() {
         assert_eq!(ring.used(), taken_by(len), "{len}");
         receiver.recv(&mut vec![0; len]).unwrap();
         assert_eq!(ring.used(), 0);
+    }
+}
+
+/// The addresses of slots and of peeked messages are no further apart than the ring is long: none of them lies in a buffer
+/// of its handle.
+#[test]
+fn a_slot_of_an_eighth_of_the_capacity_lies_in_the_ring() {
+    for options in [Ring::options(), many(), many().drop_oldest(true)] {
+        let test = Environment::new();
+        let ring = options.open(test.name(), 8000).unwrap();
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        let (mut written, mut read) = (Vec::new(), Vec::new());
+        for round in 0..100_u8 {
+            let mut slot = sender.reserve(992).unwrap();
+            written.push(slot.as_mut_ptr().addr());
+            slot.write_at(0, &[round; 992]).unwrap();
+            slot.commit().unwrap();
+            assert_eq!(ring.used(), 1024, "a gap does not count");
+            let message = receiver.peek().unwrap();
+            read.push(message.as_ptr().addr());
+            assert_eq!(message.to_vec(), [round; 992]);
+            message.release().unwrap();
+        }
+        for addresses in [written, read] {
+            let (first, last) = (addresses.iter().min(), addresses.iter().max());
+            assert!(last.unwrap() - first.unwrap() < 10_000);
+        }
     }
 }
 
@@ -737,13 +772,13 @@ fn an_empty_ring_has_room_for_a_long_message_whatever_came_before() {
     }
 }
 
-/// What may go to another thread, and what many may use at once.
+/// Which types may go to another thread, and which ones several threads may use at once.
 #[test]
 fn roles_may_move_to_other_threads() {
     fn goes<T: Send>() {}
     fn is_shared<T: Sync>() {}
-    goes::<shmkey::Sender>();
-    goes::<shmkey::Receiver>();
+    goes::<Sender>();
+    goes::<Receiver>();
     goes::<shmkey::Publisher<u64>>();
     is_shared::<Ring>();
     is_shared::<shmkey::Latest<u64>>();
@@ -751,7 +786,7 @@ fn roles_may_move_to_other_threads() {
     is_shared::<shmkey::Semaphore>();
 }
 
-/// Whatever a sender has sent before it goes comes before the news that it has gone.
+/// The receiver gets what a sender has sent before it learns that the sender has released its role.
 #[test]
 fn the_last_message_comes_before_the_end() {
     let test = Environment::new();
@@ -784,47 +819,33 @@ fn the_last_message_comes_before_the_end() {
     }
 }
 
-/// A child has a copy of its parent's slot, and nothing comes of it.
+/// A child cannot commit its copy of its parent's slot.
 #[test]
 fn a_childs_copy_of_a_slot_sends_nothing() {
     let test = Environment::new();
     let ring = open(test.name(), 256);
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-    let slot = sender.try_reserve(16).unwrap();
-    let mut ends = [0; 2];
-    // SAFETY: there is room for the two ends.
-    unsafe { libc::pipe(ends.as_mut_ptr()) };
-    // SAFETY: the child waits, sends, and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: reads a byte into memory of this process; an alarm ends it if none comes.
-        unsafe {
-            libc::alarm(60);
-            libc::read(ends[0], (&raw mut ends).cast(), 1);
-        }
-        let refused = kind(slot.commit()) == ErrorKind::NotOwner;
-        // SAFETY: ends this process, without the destructors that are the parent's.
-        unsafe { libc::_exit((!refused).into()) };
-    }
-    slot.commit().unwrap();
+    let mut slot = Some(sender.try_reserve(16).unwrap());
+    let (mut parent_has_sent, writer) = io::pipe().unwrap();
+    let mut writer = Some(writer);
+    let child = fork_child(|| {
+        drop(writer.take());
+        // Returns when the parent has closed its end of the pipe.
+        parent_has_sent.read_to_end(&mut Vec::new()).unwrap();
+        fails(slot.take().unwrap().commit(), ErrorKind::NotOwner);
+        0
+    });
+    slot.unwrap().commit().unwrap();
     sender.send(b"second").unwrap();
     sender.send(b"third").unwrap();
-    let mut status = 0;
-    // SAFETY: a byte of this process' own, and a status that is ours to write.
-    unsafe {
-        libc::write(ends[1], (&raw const ends).cast(), 1);
-        libc::waitpid(child, &mut status, 0);
-        libc::close(ends[0]);
-        libc::close(ends[1]);
-    }
+    drop(writer);
+    assert_eq!(status_of(child), 0);
     let mut buffer = [0; 256];
-    let lengths: Vec<_> = (0..3)
-        .map(|_| receiver.try_recv(&mut buffer).unwrap())
-        .collect();
-    assert_eq!((status, lengths), (0, vec![16, 6, 5]));
+    let lengths = [(); 3].map(|()| receiver.try_recv(&mut buffer).unwrap());
+    assert_eq!(lengths, [16, 6, 5]);
 }
 
-/// A slot that is forgotten instead of dropped leaves nothing undone.
+/// A slot that is forgotten instead of dropped does not keep its sender from sending.
 #[test]
 fn a_sender_sends_after_a_forgotten_slot() {
     let test = Environment::new();
@@ -849,22 +870,22 @@ fn every_kind(test: &Environment) -> impl Iterator<Item = Ring> {
             .many_senders(kind & 1 != 0)
             .drop_oldest(kind & 2 != 0);
         let ring = options.open(name.as_str(), 256).unwrap();
-        ring.remove().unwrap(); // it goes with its last user
+        ring.remove().unwrap(); // the kernel destroys it when the last process detaches it
         ring
     })
 }
 
-/// Brings the end of what was sent to 64 bytes before the end of a ring for 256 bytes: what is longer
-/// leaves a gap there, and begins anew.
-fn go_near_the_end(sender: &mut shmkey::Sender, receiver: &mut shmkey::Receiver) {
+/// Sends and receives until the next message begins 64 bytes before the end of a ring for 256 bytes, so that a longer
+/// one wraps.
+fn go_near_the_end(sender: &mut Sender, receiver: &mut shmkey::Receiver) {
     for _ in 0..2 {
         sender.send_timeout(&[0; 100], AGES).unwrap();
         assert_eq!(receiver.recv_timeout(&mut [0; 100], AGES).unwrap(), 100);
     }
 }
 
-/// A thread has reserved a slot and ended; others have sent where the slot was. The handle of the slot,
-/// used again, writes nothing there.
+/// A thread has reserved a slot and ended, and another sender has sent a message where the slot was. The sender of the
+/// slot, used again, writes nothing there.
 #[test]
 fn a_slot_of_a_dead_thread_overwrites_nothing() {
     let test = Environment::new();
@@ -875,7 +896,7 @@ fn a_slot_of_a_dead_thread_overwrites_nothing() {
         thread::scope(|scope| {
             scope.spawn(|| std::mem::forget(stale.try_reserve(90).unwrap()));
         });
-        // Takes the lock over from the dead one, and sends until messages wrap.
+        // Recovers the lock from the dead thread, and sends until a message wraps.
         for len in [56, 240] {
             other.send_timeout(&vec![7; len], AGES).unwrap();
             if len == 56 {
@@ -891,56 +912,72 @@ fn a_slot_of_a_dead_thread_overwrites_nothing() {
     }
 }
 
-/// A sender that has sent often in a row keeps the senders' lock: another one sends nevertheless, at once, unless the
-/// first one has reserved a slot.
+fn send_number(sender: &mut Sender, number: u64) {
+    sender.try_send(&number.to_ne_bytes()).unwrap();
+}
+
+#[track_caller]
+fn expect_number(receiver: &mut Receiver, expected: u64) {
+    let mut number = [0; 8];
+    receiver.recv_timeout(&mut number, AGES).unwrap();
+    assert_eq!(u64::from_ne_bytes(number), expected);
+}
+
+/// Sends enough messages in a row for the sender to keep the senders' lock.
+fn send_often(sender: &mut Sender, receiver: &mut Receiver) {
+    for number in 0..1000 {
+        send_number(sender, number);
+        expect_number(receiver, number);
+    }
+}
+
+/// A sender keeps the senders' lock after many messages in a row. Another one still sends at once.
 #[test]
 fn a_sender_that_sends_often_keeps_no_other_from_sending() {
     let test = Environment::new();
     let ring = many().open(test.name(), 4096).unwrap();
     let mut receiver = ring.receiver().unwrap();
-    let mut receive = |expected: u64| {
-        let mut number = [0; 8];
-        receiver.recv_timeout(&mut number, AGES).unwrap();
-        assert_eq!(u64::from_ne_bytes(number), expected);
-    };
     let (mut often, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
-    for round in 0..4_u64 {
-        for number in 0..1000_u64 {
-            often.try_send(&number.to_ne_bytes()).unwrap();
-            receive(number);
+    for from_a_thread_that_ends in [false, true] {
+        send_often(&mut often, &mut receiver);
+        if from_a_thread_that_ends {
+            thread::scope(|scope| {
+                scope.spawn(|| send_number(&mut often, 5));
+            });
+            expect_number(&mut receiver, 5);
         }
-        match round {
-            0 => {}
-            // In a thread that ends after it.
-            1 => thread::scope(|scope| {
-                scope.spawn(|| often.try_send(&5_u64.to_ne_bytes()).unwrap());
-            }),
-            _ => {
-                let slot = often.try_reserve(8).unwrap();
-                let refused = thread::scope(|scope| {
-                    let other = &mut other;
-                    let try_send = move || kind(other.try_send(&[0; 8]));
-                    scope.spawn(try_send).join().unwrap()
-                });
-                assert_eq!(refused, ErrorKind::WouldBlock);
-                assert_eq!(kind(other.try_send(&[0; 8])), ErrorKind::Deadlock);
-                if round == 2 {
-                    drop(slot);
-                } else {
-                    std::mem::forget(slot);
-                    often.try_send(&5_u64.to_ne_bytes()).unwrap();
-                }
-            }
-        }
-        if round % 2 == 1 {
-            receive(5);
-        }
-        other.try_send(&6_u64.to_ne_bytes()).unwrap();
-        receive(6);
+        send_number(&mut other, 6);
+        expect_number(&mut receiver, 6);
     }
     drop(often);
-    other.try_send(&7_u64.to_ne_bytes()).unwrap();
-    receive(7);
+    send_number(&mut other, 7);
+    expect_number(&mut receiver, 7);
+}
+
+/// A sender that keeps the senders' lock excludes the others only while it has a slot reserved.
+#[test]
+fn a_slot_of_a_sender_that_sends_often_excludes_the_others() {
+    let test = Environment::new();
+    let ring = many().open(test.name(), 4096).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    let (mut often, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
+    for is_forgotten in [false, true] {
+        send_often(&mut often, &mut receiver);
+        let slot = often.try_reserve(8).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| fails(other.try_send(&[0; 8]), ErrorKind::WouldBlock));
+        });
+        fails(other.try_send(&[0; 8]), ErrorKind::Deadlock);
+        if is_forgotten {
+            std::mem::forget(slot);
+            send_number(&mut often, 5);
+            expect_number(&mut receiver, 5);
+        } else {
+            drop(slot);
+        }
+        send_number(&mut other, 6);
+        expect_number(&mut receiver, 6);
+    }
 }
 
 fn is_for_many(ring: &Ring) -> bool {
@@ -950,107 +987,119 @@ fn is_for_many(ring: &Ring) -> bool {
     two
 }
 
-/// The next call with its sender gives up a slot that was forgotten, in whichever thread, and so does
-/// dropping the sender. Nothing of the slot is ever received.
+/// Expects that these bytes are the only message.
+#[track_caller]
+fn expect_only(receiver: &mut Receiver, bytes: &[u8]) {
+    let mut buffer = [0; 256];
+    let len = receiver.recv_timeout(&mut buffer, AGES).unwrap();
+    assert_eq!(&buffer[..len], bytes);
+    fails(receiver.try_recv(&mut buffer), ErrorKind::WouldBlock);
+}
+
+fn forget_a_slot(sender: &mut Sender, len: usize) {
+    std::mem::forget(sender.try_reserve(len).unwrap());
+}
+
+/// Nothing of a forgotten slot is ever received.
 #[test]
-fn a_forgotten_slot_is_given_up() {
+fn the_next_call_with_its_sender_aborts_a_forgotten_slot() {
     let test = Environment::new();
     for ring in every_kind(&test) {
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-        let mut buffer = [0; 256];
-        let mut expect = |bytes: &[u8]| {
-            assert_eq!(
-                receiver.recv_timeout(&mut buffer, AGES).unwrap(),
-                bytes.len()
-            );
-            assert_eq!(&buffer[..bytes.len()], bytes);
-            assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
-        };
-        for round in 0..20 {
-            let forget = |sender: &mut shmkey::Sender| {
-                std::mem::forget(sender.try_reserve(90 + round).unwrap());
-            };
-            forget(&mut sender);
+        for len in 90..110 {
+            forget_a_slot(&mut sender, len);
             sender.try_send(b"sent").unwrap();
-            expect(b"sent");
-            forget(&mut sender);
+            expect_only(&mut receiver, b"sent");
+            forget_a_slot(&mut sender, len);
             let mut slot = sender.try_reserve(50).unwrap();
             slot.write_at(0, &[0; 50]).unwrap();
             slot.commit().unwrap();
-            expect(&[0; 50]);
-            forget(&mut sender);
+            expect_only(&mut receiver, &[0; 50]);
+            forget_a_slot(&mut sender, len);
             thread::scope(|scope| {
                 scope.spawn(|| sender.try_send(b"by another thread").unwrap());
             });
-            expect(b"by another thread");
-            forget(&mut sender);
+            expect_only(&mut receiver, b"by another thread");
+            forget_a_slot(&mut sender, len);
             assert_eq!(sender.try_send_batch(&[b"a batch"]).unwrap(), 1);
-            expect(b"a batch");
-            forget(&mut sender);
-            drop(sender);
-            // The lock is not this thread's any more.
-            sender = ring.sender().unwrap();
-            thread::scope(|scope| {
-                scope.spawn(|| sender.try_send(b"the next sender").unwrap());
-            });
-            expect(b"the next sender");
+            expect_only(&mut receiver, b"a batch");
         }
     }
 }
 
-/// A child's copies of a slot and a message that its parent holds: each use is refused, and dropping them,
-/// or forgetting them and dropping their ends, takes nothing from the parent.
+#[test]
+fn dropping_its_sender_aborts_a_forgotten_slot() {
+    let test = Environment::new();
+    for ring in every_kind(&test) {
+        let mut receiver = ring.receiver().unwrap();
+        for len in 90..110 {
+            let mut sender = ring.sender().unwrap();
+            forget_a_slot(&mut sender, len);
+            drop(sender);
+            // The senders' lock no longer belongs to this thread, so another one can send.
+            let mut next = ring.sender().unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| next.try_send(b"the next sender").unwrap());
+            });
+            expect_only(&mut receiver, b"the next sender");
+        }
+    }
+}
+
+/// A child has copies of a slot and a message that its parent holds. Each use of them is refused. Dropping them, or
+/// forgetting them and dropping their ends, takes nothing from the parent.
 #[test]
 fn a_child_holds_nothing_of_its_parent() {
     let test = Environment::new();
     for ring in every_kind(&test) {
-        let is_for_many = is_for_many(&ring);
         for forgets in [false, true] {
-            let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-            sender.send_timeout(b"first", AGES).unwrap();
-            let found = receiver.try_peek().unwrap();
-            let mut slot = sender.try_reserve(200).unwrap();
-            slot.write_at(0, &[1; 200]).unwrap();
-            // SAFETY: the child tries, and ends.
-            let child = unsafe { libc::fork() };
-            if child == 0 {
-                let refused = kind(slot.write_at(0, &[2; 200])) == ErrorKind::NotOwner
-                    && slot.as_mut_ptr().is_null()
-                    && kind(found.release()) == ErrorKind::NotOwner;
-                if forgets {
-                    std::mem::forget(slot);
-                } else {
-                    drop(slot);
-                }
-                drop((sender, receiver));
-                // SAFETY: ends this process, without the destructors that are the parent's.
-                unsafe { libc::_exit((!refused).into()) };
-            }
-            let mut status = 0;
-            // SAFETY: the status is ours to write.
-            unsafe { libc::waitpid(child, &mut status, 0) };
-            assert_eq!(status, 0);
-            if is_for_many {
-                let mut other = ring.sender().unwrap();
-                thread::scope(|scope| {
-                    scope.spawn(|| assert_eq!(kind(other.try_send(b"x")), ErrorKind::WouldBlock));
-                });
-            }
-            assert_eq!(found.to_vec(), b"first");
-            found.release().unwrap();
-            slot.commit().unwrap();
-            assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 200]);
-            receiver.try_peek().unwrap().release().unwrap();
-            assert_eq!(kind(receiver.try_peek()), ErrorKind::WouldBlock);
+            use_copies_in_a_child(&ring, is_for_many(&ring), forgets);
         }
     }
 }
 
-/// Another process has taken the end of a ring away from its holder, by mistake or by malice, and used
-/// it: what the old holder has reserved or peeked at comes to nothing.
+fn use_copies_in_a_child(ring: &Ring, is_for_many: bool, forgets: bool) {
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    sender.send_timeout(b"first", AGES).unwrap();
+    let found = receiver.try_peek().unwrap();
+    let mut slot = sender.try_reserve(200).unwrap();
+    slot.write_at(0, &[1; 200]).unwrap();
+    // SAFETY: the child tries, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = kind(slot.write_at(0, &[2; 200])) == ErrorKind::NotOwner
+            && slot.as_mut_ptr().is_null()
+            && kind(found.release()) == ErrorKind::NotOwner;
+        if forgets {
+            std::mem::forget(slot);
+        } else {
+            drop(slot);
+        }
+        drop((sender, receiver));
+        // SAFETY: ends this process, without the destructors that are the parent's.
+        unsafe { libc::_exit((!refused).into()) };
+    }
+    assert_eq!(status_of(child), 0);
+    if is_for_many {
+        let mut other = ring.sender().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| fails(other.try_send(b"x"), ErrorKind::WouldBlock));
+        });
+    }
+    assert_eq!(found.to_vec(), b"first");
+    found.release().unwrap();
+    slot.commit().unwrap();
+    assert_eq!(receiver.try_peek().unwrap().to_vec(), [1; 200]);
+    receiver.try_peek().unwrap().release().unwrap();
+    fails(receiver.try_peek(), ErrorKind::WouldBlock);
+}
+
+/// Another process has taken over the roles of a ring, by mistake or by malice, and has used them: the old holder can
+/// neither commit what it has reserved nor release what it has peeked at.
 #[test]
 fn what_was_taken_over_is_no_longer_held() {
-    /// Where the object's words say who receives, and where its payload begins: with who sends.
+    /// The offsets of the receiver's claim in the object's words, and of the senders' claims, with which the payload
+    /// begins.
     const RECEIVER: usize = 512 + 16;
     const SENDERS: usize = 1024;
     let test = Environment::new();
@@ -1077,25 +1126,25 @@ fn what_was_taken_over_is_no_longer_held() {
     }
 }
 
-const CREATE: i32 = shmkey::capi::SHMKEY_CREATE | 0o600;
+const CREATE: i32 = SHMKEY_CREATE | 0o600;
 
-/// The beginning of a segment, as C says it.
-fn place_in(segment: &Segment) -> shmkey::capi::shm_place {
-    shmkey::capi::shm_place {
-        name: std::ptr::null(),
-        path: std::ptr::null(),
+/// Returns the beginning of a segment as a place in C.
+fn place_in(segment: &Segment) -> shm_place {
+    shm_place {
+        name: ptr::null(),
+        path: ptr::null(),
         offset: 0,
         timeout: 5_000_000_000,
-        owner: shmkey::capi::SHMKEY_ANY_OWNER,
+        owner: SHMKEY_ANY_OWNER,
         proj_id: 0,
         id: segment.id(),
         reserved: [0; 5],
     }
 }
 
-/// A ring of C's, that goes with its handle.
+/// A ring of a C program, whose segment is removed when it is closed.
 struct CRing {
-    ring: *mut shmkey::capi::shm_ring,
+    ring: *mut shm_ring,
 }
 
 impl CRing {
@@ -1104,7 +1153,7 @@ impl CRing {
         let segment = segment.unwrap();
         let place = place_in(&segment);
         // SAFETY: the place is one.
-        let ring = unsafe { shmkey::capi::shm_ring_open_at(&place, 32 << 10, options, CREATE) };
+        let ring = unsafe { shm_ring_open_at(&place, 32 << 10, options, CREATE) };
         assert!(!ring.is_null());
         segment.remove().unwrap();
         CRing { ring }
@@ -1114,92 +1163,158 @@ impl CRing {
 impl Drop for CRing {
     fn drop(&mut self) {
         // SAFETY: it is open, and not used afterwards.
-        unsafe { shmkey::capi::shm_ring_close(self.ring) }
+        unsafe { shm_ring_close(self.ring) }
     }
 }
 
-/// A batch of C's may lie in memory that another process writes. What is checked must be what is
-/// used: if it were read again, a NULL would be copied from.
+/// A `shm_bytes` whose address another thread changes.
+#[repr(C)]
+struct Described {
+    data: AtomicPtr<c_void>,
+    size: usize,
+}
+
+impl Described {
+    fn new() -> Described {
+        let text = (&raw const b"message"[0]).cast_mut().cast();
+        Described {
+            data: AtomicPtr::new(text),
+            size: 7,
+        }
+    }
+
+    /// Replaces the address by NULL and back, until `done`.
+    fn flicker(&self, done: &AtomicBool) {
+        let text = self.data.load(Relaxed);
+        while !done.load(Relaxed) {
+            self.data.swap(ptr::null_mut(), Relaxed);
+            self.data.swap(text, Relaxed);
+        }
+    }
+}
+
+/// A batch of a C program may lie in memory that another process writes. The library uses what it has checked: if it
+/// read the structure again, it would copy from NULL.
 #[test]
 fn a_batch_that_others_change_is_read_once() {
-    use shmkey::capi::{SHMKEY_DROP_OLDEST, shm_bytes, shm_ring_send_batch};
-    use std::{ffi::c_void, sync::atomic::AtomicPtr};
-
     const COUNT: usize = 64;
-    #[repr(C)]
-    struct Described {
-        data: AtomicPtr<c_void>,
-        size: usize,
-    }
-    let text: *mut c_void = (&raw const b"message"[0]).cast_mut().cast();
-    let batch: [Described; COUNT] = std::array::from_fn(|_| Described {
-        data: AtomicPtr::new(text),
-        size: 7,
-    });
+    let batch: [Described; COUNT] = std::array::from_fn(|_| Described::new());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let last = &batch[COUNT - 1].data;
-            let text = last.load(Relaxed);
-            while !done.load(Relaxed) {
-                last.swap(std::ptr::null_mut(), Relaxed);
-                last.swap(text, Relaxed);
-            }
-        });
+        scope.spawn(|| batch[COUNT - 1].flicker(&done));
         let ring = CRing::new(SHMKEY_DROP_OLDEST);
         let mut counts = [0; 2];
         for _ in 0..20_000 {
             let messages = (&raw const batch).cast::<shm_bytes>();
-            // SAFETY: the ring is open, and there are so many structures.
+            // SAFETY: the ring is open, and there are `COUNT` structures.
             let sent = unsafe { shm_ring_send_batch(ring.ring, messages, COUNT, 0) };
-            counts[COUNT - sent as usize] += 1; // all, or all in front of the NULL
+            counts[COUNT - sent as usize] += 1; // all, or all before the one with NULL
         }
         done.store(true, Relaxed);
         assert!(counts[0] > 0);
     });
 }
 
-/// Bytes of C's may be a message in a ring, or room for one.
-#[test]
-fn what_c_passes_may_lie_in_a_ring() {
-    use shmkey::capi::*;
-    use std::ptr;
+const BYTES: &[u8] = b"thirteen byte";
 
-    let (from, to) = (CRing::new(0), CRing::new(0));
-    let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
-    let segment = segment.unwrap();
-    let place = place_in(&segment);
-    // SAFETY: all handles are open, each address leads to as many bytes as are said, and nothing is
-    // used after it was released.
-    unsafe {
-        let latest = shm_latest_open_at(&place, 13, ptr::null(), CREATE);
+impl CRing {
+    fn send(&self, bytes: *const c_void) {
+        // SAFETY: the ring is open, and the callers pass `BYTES`.
+        assert_eq!(unsafe { shm_ring_send(self.ring, bytes, 13, 0) }, 0);
+    }
+
+    #[track_caller]
+    fn expect_bytes(&self) {
+        let mut buffer = [0_u8; 16];
+        // SAFETY: the ring is open, and the buffer has 16 bytes.
+        let len = unsafe { shm_ring_recv(self.ring, buffer.as_mut_ptr().cast(), 16, 0) };
+        assert_eq!((len, &buffer[..13]), (13, BYTES));
+    }
+}
+
+/// A latest value of a C program, whose segment is removed when it is closed.
+struct CLatest {
+    latest: *mut shm_latest,
+}
+
+impl CLatest {
+    fn new() -> CLatest {
+        let segment = Segment::options().size(8 << 10).open(Key::PRIVATE);
+        let segment = segment.unwrap();
+        let place = place_in(&segment);
+        // SAFETY: the place is one.
+        let latest = unsafe { shm_latest_open_at(&place, 13, ptr::null(), CREATE) };
+        assert!(!latest.is_null());
         segment.remove().unwrap();
-        let bytes = b"thirteen bytes";
-        assert_eq!(shm_ring_send(from.ring, bytes.as_ptr().cast(), 13, 0), 0);
-        let mut message: shm_message = std::mem::zeroed();
-        assert_eq!(shm_ring_peek(from.ring, &mut message, 0), 13);
+        CLatest { latest }
+    }
 
-        assert_eq!(shm_latest_publish(latest, message.data), 0);
-        assert_eq!(shm_ring_send(to.ring, message.data, 13, 0), 0);
-        let batch = shm_bytes {
-            data: message.data,
-            size: 13,
-        };
+    fn publish(&self, bytes: *const c_void) {
+        // SAFETY: the latest value is open, and the callers pass `BYTES`.
+        assert_eq!(unsafe { shm_latest_publish(self.latest, bytes) }, 0);
+    }
+
+    fn read(&self, to: *mut c_void) {
+        // SAFETY: the latest value is open, and the callers have room for 13 bytes.
+        assert_eq!(unsafe { shm_latest_read(self.latest, to) }, 1);
+    }
+}
+
+impl Drop for CLatest {
+    fn drop(&mut self) {
+        // SAFETY: it is open, and not used afterwards.
+        unsafe { shm_latest_close(self.latest) }
+    }
+}
+
+/// A C program may send and publish the bytes of a peeked message.
+#[test]
+fn what_c_sends_may_lie_in_a_ring() {
+    let (from, to, latest) = (CRing::new(0), CRing::new(0), CLatest::new());
+    from.send(BYTES.as_ptr().cast());
+    // SAFETY: a message of zeroes is a valid one.
+    let mut message: shm_message = unsafe { std::mem::zeroed() };
+    // SAFETY: the ring is open, and there is room for a message.
+    assert_eq!(unsafe { shm_ring_peek(from.ring, &mut message, 0) }, 13);
+    latest.publish(message.data);
+    to.send(message.data);
+    let batch = shm_bytes {
+        data: message.data,
+        size: 13,
+    };
+    // SAFETY: both rings are open, and the message is not used after its release.
+    unsafe {
         assert_eq!(shm_ring_send_batch(to.ring, &batch, 1, 0), 1);
         assert_eq!(shm_ring_release(from.ring, &message), 0);
-
-        let mut slot: shm_slot = std::mem::zeroed();
-        assert_eq!(shm_ring_reserve(from.ring, 13, &mut slot, 0), 0);
-        assert_eq!(shm_latest_read(latest, slot.data), 1);
-        assert_eq!(shm_ring_commit(from.ring, &slot, 13), 0);
-        assert_eq!(shm_ring_reserve(from.ring, 13, &mut slot, 0), 0);
-        assert_eq!(shm_ring_recv(to.ring, slot.data, 13, 0), 13);
-        assert_eq!(shm_ring_commit(from.ring, &slot, 13), 0);
-        for ring in [&from, &from, &to] {
-            let mut buffer = [0_u8; 16];
-            let len = shm_ring_recv(ring.ring, buffer.as_mut_ptr().cast(), 16, 0);
-            assert_eq!((len, &buffer[..13]), (13, &bytes[..13]));
-        }
-        shm_latest_close(latest);
     }
+    to.expect_bytes();
+    to.expect_bytes();
+    let mut read = [0_u8; 13];
+    latest.read(read.as_mut_ptr().cast());
+    assert_eq!(read, BYTES);
+}
+
+/// A C program may receive a message, and read a latest value, into a slot of a ring.
+#[test]
+fn what_c_receives_may_go_into_a_ring() {
+    let (from, to, latest) = (CRing::new(0), CRing::new(0), CLatest::new());
+    from.send(BYTES.as_ptr().cast());
+    latest.publish(BYTES.as_ptr().cast());
+    // SAFETY: a slot of zeroes is a valid one.
+    let mut slot: shm_slot = unsafe { std::mem::zeroed() };
+    for receives in [false, true] {
+        // SAFETY: the ring is open, and there is room for a slot.
+        assert_eq!(unsafe { shm_ring_reserve(to.ring, 13, &mut slot, 0) }, 0);
+        if receives {
+            // SAFETY: the ring is open, and the slot has 13 bytes.
+            let received = unsafe { shm_ring_recv(from.ring, slot.data, 13, 0) };
+            assert_eq!(received, 13);
+        } else {
+            latest.read(slot.data);
+        }
+        // SAFETY: the ring is open, and has this slot.
+        assert_eq!(unsafe { shm_ring_commit(to.ring, &slot, 13) }, 0);
+    }
+    to.expect_bytes();
+    to.expect_bytes();
 }

@@ -1,4 +1,4 @@
-//! A ring does what a queue of vectors does: random capacities, lengths and calls, against a model.
+//! A ring does what a queue of vectors does: random capacities, lengths and calls, compared with a model.
 //!
 //! The arithmetic is that of the documentation: a message takes its length and a header, in whole lines, and the
 //! messages of a ring take together at most what one message of its capacity takes. A ring accepts a message exactly
@@ -10,23 +10,23 @@ mod support;
 
 use shmkey::{ErrorKind, Receiver, Ring, Sender};
 use std::{collections::VecDeque, sync::mpsc, thread};
-use support::{AGES, Environment, Random, kind};
+use support::{AGES, Environment, Random, fails};
 
 const LINE: usize = 64;
 const PIECE: usize = 16 << 10;
 
-/// What a message takes that was sent by a copy.
+/// Returns how many bytes a message takes that was sent as a copy.
 fn taken_by_copy(len: usize) -> usize {
     let header = if len > PIECE { 16 } else { 8 };
     (len + header).next_multiple_of(LINE)
 }
 
-/// What a message takes that was written in place.
+/// Returns how many bytes a message takes that was written in place.
 fn taken_in_place(len: usize) -> usize {
     (len + 8).next_multiple_of(LINE)
 }
 
-/// What the messages of a ring take together at most.
+/// Returns how many bytes the messages of a ring take together at most.
 fn taken_at_most(capacity: usize) -> usize {
     (capacity + 16).next_multiple_of(LINE)
 }
@@ -36,7 +36,7 @@ fn random_capacity(random: &mut Random) -> usize {
     64 + random.below(most)
 }
 
-/// A length that is often near a limit.
+/// Returns a length that is often near a limit.
 fn random_len(random: &mut Random, capacity: usize) -> usize {
     let len = match random.below(10) {
         0 => capacity - random.below(20),
@@ -49,7 +49,7 @@ fn random_len(random: &mut Random, capacity: usize) -> usize {
     len.min(capacity)
 }
 
-/// Bytes that differ between messages and between places.
+/// Returns bytes that differ between messages and between offsets.
 fn message(random: &mut Random, len: usize) -> Vec<u8> {
     let first = random.next() as u8;
     (0..len)
@@ -57,13 +57,18 @@ fn message(random: &mut Random, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A ring beside the queue that it should be.
+fn open(name: &str, capacity: usize, many_senders: bool) -> Ring {
+    let options = Ring::options().many_senders(many_senders);
+    options.open(name, capacity).unwrap()
+}
+
+/// A ring, and the queue that models it.
 struct Modelled {
     ring: Ring,
     drops: bool,
     senders: Vec<Option<Sender>>,
     receiver: Option<Receiver>,
-    /// The messages, and what each of them takes.
+    /// The messages, and how many bytes each of them takes.
     queue: VecDeque<(Vec<u8>, usize)>,
     dropped: u64,
 }
@@ -91,7 +96,7 @@ impl Modelled {
         self.queue.iter().map(|(_, taken)| taken).sum()
     }
 
-    /// Returns whether the model has room, after it has dropped what such a ring drops.
+    /// Returns whether the model has room, after it has dropped the messages that such a ring drops.
     fn makes_room(&mut self, taken: usize) -> bool {
         let most = taken_at_most(self.ring.capacity());
         while self.drops && self.used() + taken > most {
@@ -125,13 +130,15 @@ impl Modelled {
         }
     }
 
-    /// Returns what sending something that takes so much returns.
+    /// Returns the result that sending a message that takes this many bytes has.
     fn expected_of(&mut self, taken: usize) -> Result<(), ErrorKind> {
         let has_receiver = self.receiver.is_some();
-        match self.makes_room(taken) {
-            true => Ok(()),
-            false if has_receiver => Err(ErrorKind::WouldBlock),
-            false => Err(ErrorKind::Closed),
+        if self.makes_room(taken) {
+            Ok(())
+        } else if has_receiver {
+            Err(ErrorKind::WouldBlock)
+        } else {
+            Err(ErrorKind::Closed)
         }
     }
 
@@ -171,7 +178,7 @@ impl Modelled {
         let bytes = message(random, len_sent);
         let fate = random.below(4);
         let reserved = self.sender(random).try_reserve(len).map(|mut slot| {
-            // What is not sent may look like a frame.
+            // Bytes that are not sent may look like a frame.
             slot.write_at(0, &vec![0x41; len]).unwrap();
             slot.write_at(0, &bytes).unwrap();
             slot.truncate(bytes.len());
@@ -187,7 +194,7 @@ impl Modelled {
             let taken = taken_in_place(bytes.len());
             self.queue.push_back((bytes, taken));
         } else if fate == 1 {
-            // The next call with each sender gives it up: in a ring for many, the one that has the lock.
+            // Dropping the senders aborts the slot: in a ring for many senders, the one that has the lock.
             self.senders.fill_with(|| None);
         }
     }
@@ -301,19 +308,48 @@ fn a_ring_is_a_queue_with_the_documented_room() {
     }
 }
 
+/// Fills the ring: sends messages of random lengths until the next one would not fit. Returns the messages.
+fn fill(sender: &mut Sender, capacity: usize, random: &mut Random) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    let mut room = taken_at_most(capacity);
+    loop {
+        let len = random_len(random, capacity);
+        let bytes = message(random, len);
+        if taken_by_copy(len) > room {
+            return sent;
+        }
+        room -= taken_by_copy(len);
+        if len > PIECE || random.below(2) == 0 {
+            sender.try_send(&bytes).unwrap();
+        } else {
+            let mut slot = sender.try_reserve(len).unwrap();
+            slot.write_at(0, &bytes).unwrap();
+            slot.commit().unwrap();
+        }
+        sent.push(bytes);
+    }
+}
+
+/// Expects that exactly these messages are in the ring.
+#[track_caller]
+fn expect_all(receiver: &mut Receiver, messages: Vec<Vec<u8>>, capacity: usize) {
+    let mut buffer = vec![0; capacity];
+    for message in messages {
+        let len = receiver.try_recv(&mut buffer).unwrap();
+        assert!(buffer[..len] == message);
+    }
+    fails(receiver.try_recv(&mut buffer), ErrorKind::WouldBlock);
+}
+
 /// The two ends take turns: one sends what there is room for, and never has to wait; the other receives all of it.
 #[test]
-fn two_threads_in_lockstep_never_wait_for_room() {
+fn two_threads_that_take_turns_never_wait_for_room() {
     let seed = Random::seed_of_run();
     for case in 0..30 {
         let test = Environment::new();
         let mut random = Random::seeded(seed.wrapping_add(case));
-        let capacity = random_capacity(&mut random);
-        let many = random.below(2) == 0;
-        let ring = Ring::options()
-            .many_senders(many)
-            .open(test.name(), capacity)
-            .unwrap();
+        let (capacity, senders) = (random_capacity(&mut random), random.below(2));
+        let ring = open(test.name(), capacity, senders > 0);
         let mut receiver = ring.receiver().unwrap();
         let (say_sent, sent) = mpsc::channel::<Vec<Vec<u8>>>();
         let (say_received, received) = mpsc::channel::<()>();
@@ -322,102 +358,90 @@ fn two_threads_in_lockstep_never_wait_for_room() {
                 let (say_sent, received) = (say_sent, received);
                 let mut sender = ring.sender().unwrap();
                 for _ in 0..100 {
-                    let mut turn = Vec::new();
-                    let mut room = taken_at_most(capacity);
-                    loop {
-                        let len = random_len(&mut random, capacity);
-                        let bytes = message(&mut random, len);
-                        if taken_by_copy(len) > room {
-                            break;
-                        }
-                        room -= taken_by_copy(len);
-                        if len > PIECE || random.below(2) == 0 {
-                            sender.try_send(&bytes).unwrap();
-                        } else {
-                            let mut slot = sender.try_reserve(len).unwrap();
-                            slot.write_at(0, &bytes).unwrap();
-                            slot.commit().unwrap();
-                        }
-                        turn.push(bytes);
-                    }
-                    say_sent.send(turn).unwrap();
+                    let messages = fill(&mut sender, capacity, &mut random);
+                    say_sent.send(messages).unwrap();
                     received.recv().unwrap();
                 }
             });
-            let mut buffer = vec![0; capacity];
-            for turn in sent {
-                for expected in turn {
-                    let len = receiver.try_recv(&mut buffer).unwrap();
-                    assert!(buffer[..len] == expected);
-                }
-                assert_eq!(kind(receiver.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+            for messages in sent {
+                expect_all(&mut receiver, messages, capacity);
                 say_received.send(()).unwrap();
             }
         });
     }
 }
 
-/// Senders that wait for room, and a receiver that waits for messages, with every call.
+/// Sends messages of random lengths that contain the number of the sender and their index, by each call that waits.
+fn send_indexed(sender: &mut Sender, number: u64, capacity: usize, random: &mut Random) {
+    for index in 0..EACH {
+        let len = random_len(random, capacity).max(16);
+        let mut bytes = vec![(index + number) as u8; len];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes[8..16].copy_from_slice(&index.to_le_bytes());
+        match random.below(3) {
+            0 => sender.send_timeout(&bytes, AGES).unwrap(),
+            1 => {
+                let sent = sender.send_batch_timeout(&[&bytes], AGES);
+                assert_eq!(sent.unwrap(), 1);
+            }
+            _ => {
+                let mut slot = sender.reserve_timeout(len, AGES).unwrap();
+                slot.write_at(0, &bytes).unwrap();
+                slot.commit().unwrap();
+            }
+        }
+    }
+}
+
+/// Receives the next message, by one of the calls that wait.
+fn receive_somehow(receiver: &mut Receiver, capacity: usize, random: &mut Random) -> Vec<u8> {
+    if random.below(2) == 0 {
+        let mut bytes = vec![0; capacity];
+        let len = receiver.recv_timeout(&mut bytes, AGES).unwrap();
+        bytes.truncate(len);
+        bytes
+    } else {
+        let found = receiver.peek_timeout(AGES).unwrap();
+        let bytes = found.to_vec();
+        found.release().unwrap();
+        bytes
+    }
+}
+
+/// Expects a message of [`send_indexed`] that is the next one of its sender.
+#[track_caller]
+fn expect_next(bytes: &[u8], next: &mut [u64]) {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let (number, index) = (word(0), word(8));
+    assert_eq!(index, next[number as usize]);
+    let mut rest = bytes[16..].iter();
+    assert!(rest.all(|&byte| byte == (index + number) as u8));
+    next[number as usize] += 1;
+}
+
+/// The number of messages of each sender.
+const EACH: u64 = 300;
+
+/// The senders wait for room, and the receiver waits for messages.
 #[test]
-fn threads_that_wait_for_each_other_lose_nothing() {
+fn threads_that_wait_for_each_other_lose_no_message() {
     let seed = Random::seed_of_run();
     for case in 0..12 {
-        const EACH: u64 = 300;
         let test = Environment::new();
         let mut random = Random::seeded(seed.wrapping_add(case));
-        let capacity = random_capacity(&mut random);
-        let count = [1, 3][random.below(2)];
-        let ring = Ring::options()
-            .many_senders(count > 1)
-            .open(test.name(), capacity)
-            .unwrap();
+        let (capacity, count) = (random_capacity(&mut random), [1, 3][random.below(2)]);
+        let ring = open(test.name(), capacity, count > 1);
         let mut receiver = ring.receiver().unwrap();
         thread::scope(|scope| {
             for number in 0..count {
                 let mut sender = ring.sender().unwrap();
                 let mut random = Random::seeded(random.next());
-                scope.spawn(move || {
-                    for index in 0..EACH {
-                        let len = random_len(&mut random, capacity).max(16);
-                        let mut bytes = vec![(index + number) as u8; len];
-                        bytes[..8].copy_from_slice(&number.to_le_bytes());
-                        bytes[8..16].copy_from_slice(&index.to_le_bytes());
-                        match random.below(3) {
-                            0 => sender.send_timeout(&bytes, AGES).unwrap(),
-                            1 => {
-                                let sent = sender.send_batch_timeout(&[&bytes], AGES);
-                                assert_eq!(sent.unwrap(), 1);
-                            }
-                            _ => {
-                                let mut slot = sender.reserve_timeout(len, AGES).unwrap();
-                                slot.write_at(0, &bytes).unwrap();
-                                slot.commit().unwrap();
-                            }
-                        }
-                    }
-                });
+                scope.spawn(move || send_indexed(&mut sender, number, capacity, &mut random));
             }
             let mut next = vec![0; count as usize];
-            let mut buffer = vec![0; capacity];
             for _ in 0..count * EACH {
-                let bytes = if random.below(2) == 0 {
-                    let len = receiver.recv_timeout(&mut buffer, AGES).unwrap();
-                    buffer[..len].to_vec()
-                } else {
-                    let found = receiver.peek_timeout(AGES).unwrap();
-                    let bytes = found.to_vec();
-                    found.release().unwrap();
-                    bytes
-                };
-                let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-                let (number, index) = (word(0), word(8));
-                assert_eq!(index, next[number as usize]);
-                assert!(
-                    bytes[16..]
-                        .iter()
-                        .all(|&byte| byte == (index + number) as u8)
-                );
-                next[number as usize] += 1;
+                let message = receive_somehow(&mut receiver, capacity, &mut random);
+                expect_next(&message, &mut next);
             }
         });
     }

@@ -3,11 +3,18 @@
 mod support;
 
 use shmkey::{
-    Broadcast, ErrorKind::*, Latest, Receiver, Ring, Semaphore, Sender, Waitable, wait_any,
+    Broadcast, Error, ErrorKind::*, Latest, Receiver, Ring, Semaphore, Sender, Waitable, wait_any,
 };
-use std::{env, fs, process::Command, thread, time::Duration};
+use std::{
+    env, fs,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
 use support::{
-    AGES, Environment, NOW, SOON, do_task, fails, in_child, say, status_of_child, wait_to_be_told,
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, say, says, status_of_child,
+    wait_to_be_told,
 };
 
 #[test]
@@ -127,6 +134,121 @@ fn objects_are_polled_where_the_kernel_cannot_sleep_on_several_words() {
     }
 }
 
+/// Cancels the handle of each kind, before a wait and during one.
+fn is_cancelled_by_every_kind() {
+    let test = Environment::with_names(&KINDS);
+    let (_sender, mut receiver) = ring(&test.named("ring"));
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    let latest = Latest::<u64>::open(test.named("latest")).unwrap();
+    let news = Broadcast::open(test.named("broadcast"), 4096).unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    let cancellers = [
+        receiver.canceller(),
+        semaphore.canceller(),
+        latest.canceller(),
+        subscriber.canceller(),
+    ];
+    let mut wait = |timeout| {
+        let objects: &mut [&mut dyn Waitable] = &mut [
+            &mut receiver,
+            &mut &semaphore,
+            &mut latest.newer_than(0),
+            &mut subscriber,
+        ];
+        wait_any(objects, timeout)
+    };
+    for (canceller, kind) in cancellers.iter().zip(KINDS) {
+        canceller.cancel();
+        fails(wait(Some(NOW)), WouldBlock);
+        let error = fails(wait(Some(AGES)), Cancelled);
+        says(&error.to_string(), &format!("{kind}…wait: ECANCELED"));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| wait(None));
+            thread::sleep(Duration::from_millis(2)); // it sleeps by now
+            canceller.cancel();
+            fails(waiting.join().unwrap(), Cancelled);
+        });
+        fails(wait(Some(SOON)), TimedOut);
+    }
+    // Each ends one wait, and what is there comes first.
+    cancellers.iter().for_each(|canceller| canceller.cancel());
+    semaphore.post().unwrap();
+    assert_eq!(wait(Some(AGES)).unwrap(), 1);
+    semaphore.try_wait().unwrap();
+    for _ in &cancellers {
+        fails(wait(Some(AGES)), Cancelled);
+    }
+    fails(wait(Some(SOON)), TimedOut);
+}
+
+#[test]
+fn a_cancellation_of_one_handle_ends_the_wait() {
+    is_cancelled_by_every_kind();
+}
+
+#[test]
+fn a_cancellation_ends_the_wait_where_the_kernel_cannot_sleep_on_several_words() {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        in_child(|| {
+            without_futex_waitv(errno);
+            is_cancelled_by_every_kind();
+        });
+    }
+}
+
+extern "C" fn do_nothing(_: i32) {}
+
+/// Waits for two semaphores, of which one allows signals or not, while signals come.
+fn wait_among_signals(is_allowed: bool) -> Result<usize, Error> {
+    let test = Environment::with_names(&["one", "other"]);
+    let one = Semaphore::open(test.named("one"), 0).unwrap();
+    let other = Semaphore::open(test.named("other"), 0).unwrap();
+    other.set_interruptible(is_allowed);
+    // SAFETY: zeroes are an action without flags and mask: without SA_RESTART. The handler does nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = do_nothing as *const () as usize;
+        assert_eq!(
+            libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()),
+            0
+        );
+    }
+    let is_over = AtomicBool::new(false);
+    // SAFETY: takes nothing, and cannot fail.
+    let waiter = unsafe { libc::gettid() };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0.. {
+                if is_over.load(SeqCst) {
+                    return;
+                }
+                // SAFETY: sends a signal to a thread of this process, which has a handler for it.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), waiter, libc::SIGUSR1) };
+                thread::sleep(Duration::from_millis(1));
+                if round == 50 && !is_allowed {
+                    one.post().unwrap();
+                }
+            }
+        });
+        let waited = wait_any(&mut [&mut &one, &mut &other], None);
+        is_over.store(true, SeqCst);
+        waited
+    })
+}
+
+#[test]
+fn signals_end_the_wait_if_one_handle_allows_it() {
+    for polls in [false, true] {
+        in_child(|| {
+            if polls {
+                without_futex_waitv(libc::ENOSYS);
+            }
+            fails(wait_among_signals(true), Interrupted);
+            assert_eq!(wait_among_signals(false).unwrap(), 0);
+        });
+    }
+}
+
 #[test]
 fn the_death_of_a_peer_ends_the_wait() {
     for polls in [false, true] {
@@ -211,6 +333,15 @@ fn up_to_128_objects_are_waited_for() {
         thread::sleep(Duration::from_millis(2));
         semaphore.post().unwrap();
         assert!(waiting.join().unwrap().unwrap() < 128);
+    });
+    // All of them with a canceller are more words than the kernel takes.
+    semaphore.try_wait().unwrap();
+    let stop = semaphore.canceller();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait(128, AGES));
+        thread::sleep(Duration::from_millis(2));
+        stop.cancel();
+        fails(waiting.join().unwrap(), Cancelled);
     });
 }
 

@@ -6,7 +6,8 @@
 
 use libtest_mimic::{Arguments, Trial};
 use shmkey::{
-    Attachment, Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment, Semaphore,
+    Attachment, Broadcast, Condvar, ErrorKind, Key, Latest, Mutex, Place, Ring, RwLock, Segment,
+    Semaphore,
 };
 use std::{cell::UnsafeCell, ffi::c_void, process::ExitCode, ptr, sync::Arc, time::Duration};
 
@@ -88,6 +89,10 @@ fn main() -> ExitCode {
         trial("a reader-writer lock orders what is done under it", rwlock),
         trial("a notification is before the end of the wait", condvar),
         trial("a post is before its wait", semaphore),
+        trial(
+            "a cancellation is before the error of its wait",
+            cancellation,
+        ),
         trial("a publication is before its reading", latest),
         trial("sending is before receiving", || ring(false, false, 1)),
         trial("the same with three senders", || ring(true, false, 3)),
@@ -176,6 +181,40 @@ fn semaphore() {
         }
     };
     together(vec![Box::new(post), Box::new(wait)]);
+}
+
+/// Of a wait that sleeps, one for several objects, and a try by a descriptor.
+fn cancellation() {
+    let never = Semaphore::open(place(), 0).unwrap();
+    let ended = Semaphore::open(place(), 0).unwrap();
+    let stop = never.canceller();
+    let plain = Plain::new();
+    never.fd().unwrap();
+    let cancel = || {
+        for round in 0..ROUNDS {
+            plain.set(round, round as u64 + 1);
+            stop.cancel();
+            ended.wait_timeout(AGES).unwrap();
+        }
+    };
+    let wait = || {
+        for round in 0..ROUNDS {
+            let error = match round % 3 {
+                0 => never.wait_timeout(AGES).unwrap_err(),
+                1 => shmkey::wait_any(&mut [&mut &never], Some(AGES)).unwrap_err(),
+                _ => loop {
+                    let error = never.try_wait().unwrap_err();
+                    if error.kind() != ErrorKind::WouldBlock {
+                        break error;
+                    }
+                },
+            };
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            assert_eq!(plain.get(round), round as u64 + 1);
+            ended.post().unwrap();
+        }
+    };
+    together(vec![Box::new(cancel), Box::new(wait)]);
 }
 
 fn latest() {

@@ -104,6 +104,31 @@ async fn a_task_learns_that_the_sender_was_killed() {
     fails(messages.recv(&mut buffer).await, PeerDied);
 }
 
+#[tokio::test]
+async fn a_canceller_ends_the_wait_of_a_task() {
+    let test = Environment::with_names(&["ring", "semaphore", "latest"]);
+    let ring = Ring::open(test.named("ring"), 64).unwrap();
+    let mut messages = receiver(&ring);
+    let counts = Async::new(Semaphore::open(test.named("semaphore"), 0).unwrap()).unwrap();
+    let latest = Latest::<u64>::open(test.named("latest")).unwrap();
+    let mut values = Async::new(latest).unwrap();
+    let stops = [
+        messages.get_ref().canceller(),
+        counts.get_ref().canceller(),
+        values.get_ref().canceller(),
+    ];
+    let other = thread::spawn(move || {
+        for stop in &stops {
+            thread::sleep(std::time::Duration::from_millis(5)); // the task waits by now
+            stop.cancel();
+        }
+    });
+    fails(messages.recv(&mut [0; 8]).await, Cancelled);
+    fails(counts.wait().await, Cancelled);
+    fails(values.read_newer(&mut 0).await, Cancelled);
+    other.join().unwrap();
+}
+
 /// Tokio does not say again that there is something, after a call that has found nothing.
 #[tokio::test]
 async fn a_value_is_newer_than_an_older_version_at_once() {

@@ -1,4 +1,4 @@
-/* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
+/* Reads once a second what the sender stored, without end: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "../example.h"
 
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     }
     remove_if_last(id);
     if (!printed) {
-        fail_with("receiver", "what it says could not be printed");
+        fail_with("receiver", "the output could not be written");
     }
     return EXIT_SUCCESS;
 }

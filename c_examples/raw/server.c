@@ -35,7 +35,7 @@ int main(void)
         fail("server", -1);
     }
     if (!printed) {
-        fail_with("server", "what it says could not be printed");
+        fail_with("server", "the output could not be written");
     }
     if (!read_by_client) {
         fail_with("server", "stopped by a signal before a client came");

@@ -33,7 +33,7 @@ int main(void)
     printf("Data written in memory: %s\n", line);
     free(line);
     if (!output_arrived()) {
-        fail_with("writer", "the line is in the segment, but this could not be printed");
+        fail_with("writer", "the line is in the segment, but the output could not be written");
     }
     return shm_detach(shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

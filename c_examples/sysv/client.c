@@ -1,4 +1,4 @@
-/* Reads the server's message and tells the server so. */
+/* Reads the server's message, and notifies the server that it has. */
 #define _XOPEN_SOURCE 700
 #include <stdio.h>
 #include <sys/ipc.h>

@@ -1,4 +1,4 @@
-/* Looks once a second at what the sender stored, for ever: receiver [COUNT [INTERVAL]] */
+/* Reads once a second what the sender stored, without end: receiver [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Stores CIEPLO and ZIMNO in turn, one a second, for ever: sender [COUNT [INTERVAL]] */
+/* Stores CIEPLO and ZIMNO in turn, one a second, without end: sender [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include <stdio.h>
 #include <stdlib.h>

@@ -37,7 +37,7 @@ pub struct Options {
     /// The permission bits, in octal
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0600")]
     mode: u32,
-    /// Print the id of an existing one with this key, which stays unchanged
+    /// If one with this key exists, leave it unchanged, and print its id
     #[arg(long)]
     existing: bool,
     /// Create a ring in the segment, with room for --size bytes of messages
@@ -45,23 +45,23 @@ pub struct Options {
     /// The segment is larger than --size, because it also holds the state of the ring.
     #[arg(long, group = "object", conflicts_with = "kind")]
     ring: bool,
-    /// Create a broadcast in it, whose messages may have --size bytes together
+    /// Create a broadcast in the segment, with room for --size bytes of messages
     ///
-    /// The segment is larger, because it also holds the state of the broadcast.
+    /// The segment is larger than --size, because it also holds the state of the broadcast.
     #[arg(long, group = "object", conflicts_with = "kind")]
     broadcast: bool,
-    /// Create a semaphore in it, with this count
+    /// Create a semaphore in the segment, with this count
     #[arg(long, value_name = "COUNT", group = "object", conflicts_with_all = ["kind", "size"])]
     semaphore: Option<u32>,
-    /// Create a mutex in it, which protects --size bytes [default: 0]
+    /// Create a mutex in the segment, which protects --size bytes [default: 0]
     #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
     mutex: bool,
-    /// Create a latest value in it, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
+    /// Create a latest value in the segment, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
     ///
     /// shmkey-get(1) describes formats.
     #[arg(long, value_name = "SIZE", value_parser = value_size, group = "object", conflicts_with_all = ["kind", "size", "key"])]
     latest: Option<usize>,
-    /// The name of the layout of the object, which the programs that open it must give, too
+    /// The name of the object's layout: the programs that open the object must give the same name
     #[arg(long, value_name = "NAME", requires = "object")]
     layout: Option<String>,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
@@ -97,21 +97,37 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             options.mode
         )));
     }
-    if !key.is_private()
-        && !options.existing
-        && let Ok(found) = Segment::open(key)
-    {
-        let id = found.id();
-        let fact = Fact::of(id, Look::Outside)?;
-        let users = fact.as_ref().and_then(columns::users);
-        let users = users.unwrap_or_else(|| "no process".to_owned());
-        return Err(Failure::Because(format!(
-            "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged, shmkey \
-             remove {id} removes it"
-        )));
+    if !key.is_private() && !options.existing {
+        expect_free(key)?;
     }
+    let id = create(options, key)?;
+    // A private segment whose id cannot be printed would be lost.
+    output::print(&format!("{id}\n")).inspect_err(|_| {
+        if key.is_private() {
+            let _ = Segment::from_id(id).remove();
+        }
+    })
+}
+
+/// Fails if a segment has this key.
+fn expect_free(key: Key) -> Result<(), Failure> {
+    let Ok(found) = Segment::open(key) else {
+        return Ok(());
+    };
+    let id = found.id();
+    let fact = Fact::of(id, Look::Outside)?;
+    let users = fact.as_ref().and_then(columns::users);
+    let users = users.unwrap_or_else(|| "no process".to_owned());
+    Err(Failure::Because(format!(
+        "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged, shmkey \
+         remove {id} removes it"
+    )))
+}
+
+/// Creates a segment, with the object that the options ask for. Returns its id.
+fn create(options: &Options, key: Key) -> Result<i32, Failure> {
     let size = options.size.unwrap_or(0);
-    let id = if options.ring {
+    Ok(if options.ring {
         ring(options, size, key)?
     } else if options.broadcast {
         broadcast(options, size, key)?
@@ -132,12 +148,6 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .mode(options.mode)
             .open(key)?
             .id()
-    };
-    // A private segment whose id cannot be printed would be lost.
-    output::print(&format!("{id}\n")).inspect_err(|_| {
-        if key.is_private() {
-            let _ = Segment::from_id(id).remove();
-        }
     })
 }
 
@@ -178,22 +188,22 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
     output::print(&format!("{id}\n"))
 }
 
-/// Fails if no process could find an object.
+/// Fails if no process could find the object, because it has no key.
 fn expect_key(what: &str, key: Key) -> Result<(), Failure> {
     if key.is_private() {
         return Err(Failure::Because(format!(
-            "a {what} needs a key, by which processes open it: use --name, --key or --path"
+            "a {what} needs a key, with which processes open it: use --name, --key or --path"
         )));
     }
     Ok(())
 }
 
-/// Fails if no process could use an object with messages of so many bytes together.
+/// Fails if no process could find or use an object with this size.
 fn expect_usable(what: &str, size: usize, key: Key) -> Result<(), Failure> {
     expect_key(what, key)?;
     if size < 64 {
         return Err(Failure::Because(format!(
-            "--size of a {what} is at least 64 bytes"
+            "the --size of a {what} must be at least 64 bytes"
         )));
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! Values as text, by a format such as `u32 f64 char[16]`: the members of a C structure, at their offsets in memory.
 
-use crate::words;
+use crate::{
+    quoting::{quoted, split},
+    words,
+};
 use serde_json::{Value, json};
 use std::{fmt::Display, str::FromStr};
 
@@ -48,7 +51,7 @@ const KINDS: [(&str, Kind, usize); 11] = [
     ("char", Kind::Char, 1),
 ];
 
-/// More is a mistake: a value of a latest value has less than 4 GiB.
+/// The largest size of a structure in bytes. A larger one is a mistake.
 const LARGEST: usize = 1 << 31;
 
 impl FromStr for Format {
@@ -95,13 +98,13 @@ fn parse_field(word: &str) -> Result<(Kind, usize, usize), String> {
             (name, number.filter(|&count: &usize| count > 0))
         }
     };
-    let count = count
-        .ok_or_else(|| format!("\"{word}\": a number of elements is written as in {name}[16]"))?;
+    let count =
+        count.ok_or_else(|| format!("\"{word}\": write a number of elements as in {name}[16]"))?;
     let found = KINDS.iter().find(|(known, ..)| *known == name);
     let &(_, kind, align) = found.ok_or_else(|| {
         let known: Vec<_> = KINDS.iter().map(|(name, ..)| *name).collect();
         format!(
-            "\"{name}\" is not a type of a format, which are {}",
+            "\"{name}\" is not a type; the types are {}",
             known.join(", ")
         )
     })?;
@@ -124,7 +127,7 @@ impl Format {
             words::count(size as u64, "byte"),
         );
         Err(format!(
-            "the format takes {of_format}, and {what} has {size}; padding counts, as in a structure in C"
+            "the format takes {of_format}, and {what} has {size} (padding counts, as in a structure in C)"
         ))
     }
 
@@ -148,7 +151,7 @@ impl Format {
         let wanted: usize = self.fields.iter().map(Field::words).sum();
         if words.len() != wanted {
             return Err(format!(
-                "the format takes {}, and the input has {} (a text with spaces stands in quotation marks)",
+                "the format takes {}, and the input has {} (put a text with spaces in quotation marks)",
                 words::count(wanted as u64, "word"),
                 words.len()
             ));
@@ -167,7 +170,7 @@ impl Format {
 }
 
 impl Field {
-    /// Returns how many words of a text it takes.
+    /// Returns the number of words that it has in a text.
     fn words(&self) -> usize {
         match self.kind {
             Kind::Char => 1,
@@ -175,7 +178,7 @@ impl Field {
         }
     }
 
-    /// Returns its bytes up to the first NUL.
+    /// Returns its bytes in a structure, up to the first NUL.
     fn string<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let text = &bytes[self.offset..][..self.count];
         let end = text.iter().position(|&byte| byte == 0);
@@ -271,98 +274,12 @@ trait Number {
 
 impl<T: std::fmt::Debug + Display + Copy + Into<Value>> Number for T {
     fn to_string(&self) -> String {
-        // 1e300, not 300 zeros.
+        // `Debug` shows 1e300 as that, and not with 300 zeros.
         format!("{self:?}")
     }
 
     fn to_json(&self) -> Value {
         (*self).into()
-    }
-}
-
-/// Returns a text as a word: in quotation marks, with escapes, if another process could have written something that a
-/// terminal acts on or that [`split`] would take for more than one word.
-fn quoted(text: &[u8]) -> String {
-    let is_plain = |character: char| {
-        let one = character.to_string();
-        words::plain(&one) == one && !matches!(character, '"' | '\\')
-    };
-    if let Ok(text) = std::str::from_utf8(text)
-        && !text.is_empty()
-        && text
-            .chars()
-            .all(|character| is_plain(character) && !character.is_whitespace())
-    {
-        return text.to_owned();
-    }
-    let mut word = String::from("\"");
-    for chunk in text.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' | '\\' => word.extend(['\\', character]),
-                _ if is_plain(character) => word.push(character),
-                _ => word += &escaped(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        word += &escaped(chunk.invalid());
-    }
-    word + "\""
-}
-
-fn escaped(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
-}
-
-/// Splits a text into words, at white space outside of quotation marks.
-fn split(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let (mut words, mut rest) = (Vec::new(), text.trim_ascii_start());
-    while !rest.is_empty() {
-        if let Some(inner) = rest.strip_prefix(b"\"") {
-            let (word, after) = unquoted(inner)?;
-            words.push(word);
-            rest = after;
-        } else {
-            let end = rest.iter().position(u8::is_ascii_whitespace);
-            let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-            words.push(word.to_owned());
-            rest = after;
-        }
-        rest = rest.trim_ascii_start();
-    }
-    Ok(words)
-}
-
-/// Returns the text up to the closing quotation mark, and what follows.
-fn unquoted(text: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
-    let (mut word, mut rest) = (Vec::new(), text);
-    loop {
-        match rest {
-            [b'"', after @ ..] if after.first().is_none_or(u8::is_ascii_whitespace) => {
-                return Ok((word, after));
-            }
-            [b'"', ..] => {
-                return Err("a closing quotation mark is followed by white space".to_owned());
-            }
-            [b'\\', byte @ (b'"' | b'\\'), after @ ..] => {
-                word.push(*byte);
-                rest = after;
-            }
-            [b'\\', b'x', high, low, after @ ..] => {
-                let digits = [*high, *low];
-                let digits = std::str::from_utf8(&digits).ok();
-                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                word.push(byte.ok_or("\\x is followed by two hexadecimal digits")?);
-                rest = after;
-            }
-            [b'\\', ..] => {
-                return Err("the escapes are \\\", \\\\ and \\x and two digits".to_owned());
-            }
-            [byte, after @ ..] => {
-                word.push(*byte);
-                rest = after;
-            }
-            [] => return Err("a text has no closing quotation mark".to_owned()),
-        }
     }
 }
 

@@ -40,7 +40,7 @@ const OWNER_DIED: &str = "SHMKEY_OWNER_DIED";
 pub fn run(options: &Options) -> ExitCode {
     match locked(options) {
         Ok(status) => child::exit_code(status),
-        // 1 may be the exit status of the command.
+        // Not 1, which may be the exit status of the command.
         Err(Failure::Because(why)) => Failure::Status(child::NOT_POSSIBLE, why).report(),
         Err(failure) => failure.report(),
     }
@@ -111,7 +111,7 @@ fn run_command(words: &[OsString], owner_died: bool) -> Result<ExitStatus, Failu
 /// Lets the kernel kill the command when this process ends, because the lock is free then.
 fn end_with_this_process(command: &mut Command) {
     let this = std::process::id();
-    // SAFETY: what runs between fork and exec are two system calls.
+    // SAFETY: only two system calls run between fork and exec.
     unsafe {
         command.pre_exec(move || {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);

@@ -21,6 +21,7 @@ mod open;
 mod others;
 mod output;
 mod process;
+mod quoting;
 mod remove;
 mod screen;
 mod semaphore;

@@ -34,7 +34,7 @@ impl Kind {
     }
 }
 
-/// Returns the segment and what it begins with, which must be an object of this kind.
+/// Returns the segment, and the object that it begins with, which must be of this kind.
 pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failure> {
     let segment = match target.find() {
         Err(error) if error.kind() == ErrorKind::KeyNotFound => {
@@ -83,10 +83,10 @@ pub fn contents(segment: &Segment) -> Result<Option<Contents>, Failure> {
     Ok(Contents::of(&bytes))
 }
 
-/// Returns the place of the object that a segment begins with, with the name of layout that it has.
+/// Returns the place of the object that a segment begins with, with the object's layout name.
 pub fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
     let memory = match segment.attach() {
-        // Enough for a subscriber of a lossy broadcast.
+        // This is enough for a subscriber of a lossy broadcast.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => segment.attach_read_only()?,
         attached => attached?,
     };

@@ -35,8 +35,8 @@ pub struct Options {
     kind: Kind,
     /// Remove all orphans: segments that no process has attached and whose creator is dead
     ///
-    /// On a terminal, shmkey asks first; otherwise it needs --yes. It attaches segments that may hold an object, to
-    /// see whether they hold data for a later process. A segment made by shmkey create is an orphan until a process
+    /// On a terminal, shmkey asks first; otherwise it needs --yes. It attaches segments that may hold an object, to see
+    /// whether they hold data for a later process. A segment created by shmkey create is an orphan until a process
     /// attaches it.
     #[arg(long, conflicts_with = "kind")]
     orphans: bool,

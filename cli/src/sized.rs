@@ -1,5 +1,5 @@
-//! Mutexes and latest values whose size is known at run time. The Rust types have the size of their value's type; so these
-//! call the functions of the C API.
+//! Mutexes and latest values whose size is known only at run time. In the Rust types, the size is that of the value's
+//! type, so these call the functions of the C API.
 
 use crate::{output::Failure, target::Target};
 use shmkey::capi::{
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// Where an object lies.
+/// The place of an object.
 pub enum Site<'a> {
     Id(i32),
     Name(&'a str),
@@ -25,7 +25,8 @@ pub enum Site<'a> {
 }
 
 impl Site<'_> {
-    /// Returns the beginning of the segment with this id, which the target stands for. With a name, errors name the object.
+    /// Returns the place of the object at the beginning of a target's segment, which has this id. If the target is a
+    /// name, errors contain it.
     pub fn of(target: &Target, id: i32) -> Site<'_> {
         match target {
             Target::Name(name) => Site::Name(name),
@@ -56,7 +57,7 @@ impl Refused {
     /// Returns the failure of the last call of this thread.
     fn last() -> Refused {
         let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        // SAFETY: a string that stays until this thread's next call.
+        // SAFETY: the string is valid until this thread's next call.
         let why = unsafe { CStr::from_ptr(shm_last_error()) };
         Refused {
             errno,
@@ -87,8 +88,7 @@ impl Opening<'_> {
         let string = |bytes: &[u8]| {
             CString::new(bytes).map_err(|_| Refused {
                 errno: libc::EINVAL,
-                why: "a name, a path or the name of a layout has no NUL in C, and this one has"
-                    .to_owned(),
+                why: "a name, a path and the name of a layout cannot contain a NUL in C".to_owned(),
             })
         };
         let (name, path, proj_id, id) = match self.site {
@@ -115,13 +115,13 @@ impl Opening<'_> {
         };
         let layout = string(self.layout)?;
         let flags = self.create.map_or(0, |mode| SHMKEY_CREATE | mode as c_int);
-        // SAFETY: a structure and strings that live during the call.
+        // SAFETY: the structure and the strings live until after the call.
         let handle = unsafe { open(&place, self.size, layout.as_ptr(), flags) };
         NonNull::new(handle).ok_or_else(Refused::last)
     }
 }
 
-/// Converts a timeout to nanoseconds. One of more than 292 years is none.
+/// Converts a timeout to nanoseconds. One of more than 292 years has no end.
 fn nanoseconds(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos()).unwrap_or(SHMKEY_FOREVER)
 }

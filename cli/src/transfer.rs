@@ -59,16 +59,16 @@ pub struct Get {
     /// Copy this many bytes [default: all]
     #[arg(long, short = 'n', value_name = "BYTES", value_parser = crate::create::bytes)]
     length: Option<usize>,
-    /// Receive this many messages, or read so many values, each newer than the one before [default: 1]
+    /// Receive this many messages, or read this many values, each newer than the one before [default: 1]
     #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
     count: Option<u64>,
-    /// Receive until no message, or read until no newer value, comes within the timeout, also from senders that come later
+    /// Receive messages or newer values until none comes within the timeout, also from senders that begin later
     #[arg(long, short)]
     follow: bool,
     /// End each message or value with a newline
     #[arg(long)]
     lines: bool,
-    /// Begin with the oldest message of a broadcast that is there, instead of the next one
+    /// Begin with the oldest message that is still in the broadcast, instead of the next one
     #[arg(long)]
     oldest: bool,
     /// Print a line of text for each message or value, in this format: "u32 f64 char[16]"

@@ -4,7 +4,7 @@ use crate::output::Failure;
 use clap::Args;
 use std::time::Duration;
 
-/// The exit status of a wait that its timeout ended, as in timeout(1).
+/// The exit status of a wait that ended at its timeout, as in timeout(1).
 pub const LATE: u8 = 124;
 
 #[derive(Args)]
@@ -15,7 +15,7 @@ pub struct Waiting {
     /// Do not wait
     #[arg(long, short, conflicts_with = "timeout")]
     nonblock: bool,
-    /// The exit status if the wait ended at its timeout, or with --nonblock at once
+    /// The exit status if the wait times out, or if with --nonblock it would be necessary to wait
     #[arg(long, short = 'E', value_name = "STATUS", default_value_t = LATE)]
     conflict_exit_code: u8,
 }

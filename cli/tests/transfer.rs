@@ -335,10 +335,7 @@ fn an_error_names_the_ring() {
         shmkey(&["create", "--ring", "--size", "4K", "--name", "orders"]);
         let output = run(&["get", "orders", "--timeout", "0"], b"");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("there is no message"), "{said}");
         assert!(said.contains("ring \"orders\" (id "), "{said}");
-        assert!(
-            said.contains("receive in place: EAGAIN: there is no message"),
-            "{said}"
-        );
     });
 }

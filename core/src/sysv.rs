@@ -17,7 +17,7 @@ use core::ffi::{c_char, c_int, c_void};
 /// `ftok(3)`: makes a key from a file that exists and the low eight bits of a project id. Accepts every id, also 0.
 ///
 /// # Safety
-/// None for this process' memory: the kernel reads the path, and returns `EFAULT` for an invalid pointer.
+/// None for this process's memory: the kernel reads the path, and returns `EFAULT` for an invalid pointer.
 #[inline]
 pub unsafe fn ftok(path: *const c_char, proj_id: c_int) -> libc::key_t {
     // SAFETY: file_id_at accepts every pointer.

@@ -19,22 +19,23 @@ use core::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
-/// capacity, in order.
+/// Messages from one process to up to 64 subscribers, each of which receives all of them in order. A message has any
+/// length up to the capacity.
 ///
-/// The first handle that publishes is the publisher, until it is closed, ends publishing, or its process ends; then
-/// another handle can take the role. A handle subscribes with shm_broadcast_subscribe(), and receives what is published
-/// from then on.
+/// The first handle that publishes is the publisher, until shm_broadcast_end_publishing() or shm_broadcast_close(), or
+/// until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
+/// and receives what is published from then on.
 ///
 /// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 /// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-/// received them goes on with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
+/// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those that it
+/// missed.
 ///
 /// A message that was committed is received, whichever process dies; one that was not committed is never received. When
-/// the publisher has ended, a subscriber gets the messages that are left and then EPIPE, or EOWNERDEAD if the publisher
-/// died. Until a process first takes the role, the subscribers wait for it.
+/// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
+/// the publisher died. Until a process first takes the role, the subscribers wait for it.
 ///
-/// Memory: at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a
+/// Memory: at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
 /// multiple of 64.
 #[allow(non_camel_case_types)]
 pub struct shm_broadcast {
@@ -58,23 +59,23 @@ struct Subscribing {
     peeked: Option<Peeked>,
     /// The number of the last peeked message.
     message: u64,
-    /// It goes on waiting when the publisher has ended.
+    /// Whether it continues to wait when the publisher has released its role or died.
     keep_waiting: bool,
 }
 
 /// An option of a broadcast: the publisher never waits, and overwrites the oldest messages.
 pub const SHMKEY_LOSSY: c_int = 1 << 18;
 
-/// An option of shm_broadcast_subscribe(): begins with the oldest message that is there.
+/// An option of shm_broadcast_subscribe(): the first message is the oldest one that is not overwritten.
 pub const SHMKEY_FROM_OLDEST: c_int = 1;
 
 /// Opens a broadcast, or creates it. All processes make this call; it waits up to 5 seconds until another process has
 /// created the broadcast.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for shorter
-/// ones that together take as much or a little more; each takes its length and 16 bytes, rounded up to a multiple of 64.
-/// All processes give the same. 0 opens a broadcast that exists, with any capacity and options.
+/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+/// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -83,14 +84,14 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
-/// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag
-/// or another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
+/// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
+/// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
 /// pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
 /// process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
 /// EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
-/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
-/// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has
-/// not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -106,14 +107,14 @@ pub unsafe extern "C" fn shm_broadcast_open(
     })
 }
 
-/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-/// 5888 bytes and 9/8 of the capacity. Otherwise it does the same as shm_broadcast_open().
+/// Opens a broadcast at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at
+/// most 5888 bytes plus 9/8 of the capacity. Apart from that, it does the same as shm_broadcast_open().
 ///
-/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during the
-/// call only.
-/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for shorter
-/// ones that together take as much or a little more; each takes its length and 16 bytes, rounded up to a multiple of 64.
-/// All processes give the same. 0 opens a broadcast that exists, with any capacity and options.
+/// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
+/// the call only.
+/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+/// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
@@ -251,7 +252,8 @@ unsafe fn read<T: Copy>(raw: &RawBroadcast, from: *const T, action: Action) -> R
 }
 
 impl Publishing {
-    /// Returns the publishing end, which this process takes when it first publishes. A child made by fork takes its own.
+    /// Returns the publishing end, which this process takes when it first publishes. A child made by fork takes its
+    /// own.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut PublishEnd, Error> {
         match &self.end {
             Some(end) if raw.is_reserved(end) => {
@@ -283,7 +285,7 @@ impl Publishing {
         }
     }
 
-    fn give_back(&mut self, raw: &RawBroadcast) {
+    fn release_role(&mut self, raw: &RawBroadcast) {
         if let Some(mut end) = self.end.take() {
             raw.drop_publisher(&mut end);
         }
@@ -303,7 +305,7 @@ impl Subscribing {
         self.end.as_mut().ok_or_else(|| raw.not_subscribed(action))
     }
 
-    fn give_back(&mut self, raw: &RawBroadcast) {
+    fn release_role(&mut self, raw: &RawBroadcast) {
         self.peeked = None;
         if let Some(mut end) = self.end.take() {
             raw.drop_subscriber(&mut end);
@@ -313,14 +315,15 @@ impl Subscribing {
 
 impl Drop for shm_broadcast {
     fn drop(&mut self) {
-        self.publishing.get_mut().give_back(&self.raw);
-        self.subscribing.get_mut().give_back(&self.raw);
+        self.publishing.get_mut().release_role(&self.raw);
+        self.subscribing.get_mut().release_role(&self.raw);
     }
 }
 
-/// Publishes a message. In a lossless broadcast, waits for room: for the slowest subscriber, which shm_last_error()
-/// names after a timeout. The first handle that publishes is the publisher until it is closed, ends publishing, or its process
-/// ends. Signals do not end the wait, unless shm_broadcast_set_interruptible() allows it.
+/// Publishes a message. In a lossless broadcast, waits until the slowest subscriber has made room; after a timeout,
+/// shm_last_error() names its process. The first handle that publishes is the publisher, until
+/// shm_broadcast_end_publishing() or shm_broadcast_close(), or until its process ends. Signals do not end the wait,
+/// unless shm_broadcast_set_interruptible() allows it.
 ///
 /// broadcast: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -354,8 +357,9 @@ pub unsafe extern "C" fn shm_broadcast_publish(
     }))
 }
 
-/// Publishes several messages, as many as there is room for before the timeout. Subscribers see messages that have room
-/// together at once. Stops at a message that cannot be published; a call that begins with it returns its error.
+/// Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
+/// together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
+/// with it returns its error.
 ///
 /// broadcast: a handle that is open.
 /// messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
@@ -402,13 +406,13 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
 ///
 /// broadcast: a handle that is open.
 /// size: how many bytes, 0 to the broadcast's capacity.
-/// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They lie in the
-/// handle's own memory if they wrap at the end of the broadcast's.
+/// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted. They are in
+/// the handle's own memory if they would wrap around the end of the broadcast's.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps at the end of the memory, and a buffer for it
-/// cannot be allocated; EFAULT slot is NULL.
+/// Errors: those of shm_broadcast_publish(); ENOMEM the slot wraps around the end of the broadcast's memory, and a
+/// buffer for it cannot be allocated; EFAULT slot is NULL.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -446,8 +450,8 @@ pub unsafe extern "C" fn shm_broadcast_reserve(
 /// slot: as shm_broadcast_reserve() has stored it.
 /// size: how many of its bytes the message has, from the first on.
 ///
-/// Returns: 0; or -1, and then nothing is changed: a reserved slot stays reserved.
-/// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EINVAL the slot has fewer
+/// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
+/// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EINVAL the slot has fewer
 /// bytes; EFAULT broadcast or slot is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[must_use]
@@ -471,8 +475,8 @@ pub unsafe extern "C" fn shm_broadcast_commit(
 /// broadcast: the handle that has reserved the slot.
 /// slot: as shm_broadcast_reserve() has stored it.
 ///
-/// Returns: 0; or -1, and then nothing is changed.
-/// Errors: EPERM the slot is no longer reserved, or this process' parent has reserved it; EFAULT broadcast or slot is
+/// Returns: 0; or -1, and then nothing has changed.
+/// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EFAULT broadcast or slot is
 /// NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -507,7 +511,8 @@ pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broa
     }))
 }
 
-/// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get EPIPE.
+/// Releases the publisher's role, and aborts a reserved slot. Subscribers that have received all messages then get
+/// EPIPE.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -519,21 +524,21 @@ pub unsafe extern "C" fn shm_broadcast_end_publishing(broadcast: *mut shm_broadc
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
         let (raw, publishing) = unsafe { publishing("shm_broadcast_end_publishing", broadcast) }?;
-        publishing.give_back(raw);
+        publishing.release_role(raw);
         Ok(0)
     }))
 }
 
-/// Subscribes with a handle, or again with one that is subscribed. The first message that it receives is the next one that
-/// is published, or with SHMKEY_FROM_OLDEST the oldest that is there.
+/// Subscribes a handle; if it is subscribed already, ends that subscription first. The handle receives the messages
+/// that are published from now on, or with SHMKEY_FROM_OLDEST also those that are not overwritten yet.
 ///
 /// broadcast: a handle that is open.
 /// options: 0, or SHMKEY_FROM_OLDEST.
 ///
 /// Returns: 0; or -1, and then the handle is not subscribed.
-/// Errors: ENOSPC there are 64 subscribers; EBADMSG another program has overwritten the broadcast; ESTALE the publisher of
-/// a lossy broadcast overwrites messages faster than this call can find the first one; EINVAL options has an undefined bit; EFAULT
-/// broadcast is NULL.
+/// Errors: ENOSPC there are 64 subscribers that are not known to be dead; EBADMSG another program has overwritten the
+/// broadcast; ESTALE the publisher of a lossy broadcast overwrites messages faster than this call finds the first one;
+/// EINVAL options has an undefined bit; EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -550,7 +555,7 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
                 options & !SHMKEY_FROM_OLDEST,
             ));
         }
-        subscribing.give_back(raw);
+        subscribing.release_role(raw);
         let from_oldest = options == SHMKEY_FROM_OLDEST;
         let end = raw.subscribe(from_oldest, Some(raw.object().interrupt()))?;
         let keep_waiting = subscribing.keep_waiting;
@@ -571,7 +576,7 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
         let (raw, subscribing) = unsafe { subscribing("shm_broadcast_unsubscribe", broadcast) }?;
-        subscribing.give_back(raw);
+        subscribing.release_role(raw);
         Ok(0)
     }))
 }
@@ -588,9 +593,9 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
 /// Errors: ETIMEDOUT there was no message for that long; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
 /// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
 /// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
-/// the publisher has ended or died; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead;
-/// EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1; EFAULT broadcast is NULL,
-/// or buffer is NULL and size is not 0, or size is more than any memory.
+/// the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
+/// subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
+/// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -612,10 +617,10 @@ pub unsafe extern "C" fn shm_broadcast_recv(
     }))
 }
 
-/// Receives several messages: waits for the first one, and then receives those that are there and fit.
+/// Receives several messages: waits for the first one, and also takes those that follow it and fit.
 ///
 /// broadcast: a handle that is subscribed.
-/// buffer: room for size bytes. The messages are stored one behind the other.
+/// buffer: room for size bytes. The messages are stored one after the other.
 /// size: in bytes.
 /// lengths: room for count lengths, in bytes.
 /// count: the largest number of messages, 1 or more.
@@ -652,10 +657,10 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
     }))
 }
 
-/// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the message
-/// wraps at the end of the memory, and else in place. The message stays the next one until shm_broadcast_release(). The
-/// access ends with the next call that peeks or receives, even if that call fails, and with shm_broadcast_subscribe(),
-/// shm_broadcast_unsubscribe() and shm_broadcast_close().
+/// Waits for a message and gives access to it: to a copy in the handle's own memory if the broadcast is lossy or the
+/// message wraps around the end of the broadcast's memory, otherwise in place. The message stays the next one until
+/// shm_broadcast_release(). The access ends with the next call that peeks or receives, even if that call fails, and
+/// with shm_broadcast_subscribe(), shm_broadcast_unsubscribe() and shm_broadcast_close().
 ///
 /// broadcast: a handle that is subscribed.
 /// message: where to store the message.
@@ -694,13 +699,13 @@ pub unsafe extern "C" fn shm_broadcast_peek(
     }))
 }
 
-/// Returns a descriptor that is readable when there may be a message, or when the publisher has ended or died: for poll(2),
-/// select(2), epoll(7), level- and edge-triggered, and event loops.
+/// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
+/// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-/// SHMKEY_NO_WAIT until that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read
-/// or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a
-/// handle with SHMKEY_READ_ONLY does so 250 ms after each EAGAIN only.
+/// SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
+/// message. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes
+/// readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -709,8 +714,8 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 /// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 /// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 /// epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
-/// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child made by
-/// fork(2) does not use its parent's descriptor.
+/// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
+/// made by fork(2) does not use its parent's descriptor.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_fd(broadcast: *mut shm_broadcast) -> c_int {
@@ -734,15 +739,15 @@ pub(super) unsafe fn to_wait<'a>(
     Ok((raw, subscribing.end(raw, Action::Wait)?))
 }
 
-/// Releases the peeked message, so that the one behind it becomes the next one.
+/// Releases the peeked message, so that the one after it becomes the next one.
 ///
 /// broadcast: the handle that has peeked.
 /// message: as shm_broadcast_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has peeked:
-/// then nothing is changed; ESTALE the publisher of a lossless broadcast has taken this subscriber for dead: then the bytes
-/// that were read are arbitrary; EFAULT broadcast or message is NULL.
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process's parent has
+/// peeked, and then nothing has changed; ESTALE the publisher of a lossless broadcast has dropped this subscriber as a
+/// dead one, and the bytes that were read are arbitrary; EFAULT broadcast or message is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -766,8 +771,9 @@ pub unsafe extern "C" fn shm_broadcast_release(
     }))
 }
 
-/// Returns how many messages the publisher of a lossy broadcast has overwritten before this handle could receive them or
-/// peek at them, from its subscription up to the last message that it received or peeked at. 0 in a lossless broadcast.
+/// Returns the number of messages that the publisher of a lossy broadcast overwrote before this handle received or
+/// peeked at them. It counts those that were published between the subscription and the last message that was received
+/// or peeked at. In a lossless broadcast, it is 0.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -787,8 +793,7 @@ pub unsafe extern "C" fn shm_broadcast_missed(broadcast: *mut shm_broadcast) -> 
     }))
 }
 
-/// Returns the length of the longest message: the capacity that the broadcast was created
-/// with.
+/// Returns the length of the longest message: the capacity that the broadcast was created with.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -805,7 +810,8 @@ pub unsafe extern "C" fn shm_broadcast_capacity(broadcast: *const shm_broadcast)
     )
 }
 
-/// Returns how many bytes the messages take that are not overwritten, even if all subscribers have received them.
+/// Returns the number of bytes that are in use: those of all messages that are not overwritten, with their headers,
+/// even if all subscribers have received them.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -822,8 +828,8 @@ pub unsafe extern "C" fn shm_broadcast_used(broadcast: *const shm_broadcast) -> 
     )
 }
 
-/// Returns how many subscribers there are. Does not count those that cannot write; counts dead ones until they are
-/// dropped.
+/// Returns the number of subscribers. It includes dead ones until they are dropped, but not those whose handles have
+/// SHMKEY_READ_ONLY.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -840,9 +846,9 @@ pub unsafe extern "C" fn shm_broadcast_subscribers(broadcast: *const shm_broadca
     )
 }
 
-/// Sets whether receiving goes on waiting when the publisher has ended or died: for a program that serves one peer
-/// after another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends
-/// by a message, by its timeout, or because it is interrupted or cancelled.
+/// Sets whether receiving continues to wait when the publisher has released its role or died: for a program that serves
+/// one peer after another, such as a log daemon. By default, receiving then fails with EPIPE or EOWNERDEAD. With this
+/// option, a wait ends only with a message, at its timeout, or because it is interrupted or cancelled.
 ///
 /// broadcast: a handle that is open.
 /// on: 1, or 0.
@@ -864,7 +870,7 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
 }
 
 /// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
-/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 /// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_broadcast_canceller() was called before.
 ///
@@ -921,9 +927,10 @@ pub unsafe extern "C" fn shm_broadcast_id(broadcast: *const shm_broadcast) -> c_
     )
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout:
-/// to share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// broadcast: a handle that is open.
 ///
@@ -943,7 +950,8 @@ pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) 
     }))
 }
 
-/// Closes a handle: releases the publisher's role, aborts a reserved slot, and unsubscribes. Published messages stay. A child made by fork(2) closes its own copy.
+/// Closes a handle: releases the publisher's role, aborts a reserved slot, and ends the subscription. Published
+/// messages stay. A child made by fork(2) closes its own copy.
 ///
 /// broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.

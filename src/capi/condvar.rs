@@ -1,7 +1,8 @@
 //! Condition variables for C.
 
 use super::{
-    failure::{keeping_errno, or_minus_one},
+    failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     mutex::shm_mutex,
     object::{close, deadline, handle, object},
     place::{described, named, shm_place},
@@ -9,8 +10,8 @@ use super::{
 use crate::{Condvar, Error, Place, error::Action, kind::Kind, sync::Acquired};
 use core::ffi::{c_char, c_int};
 
-/// A condition variable: a thread that has a mutex and does not find in the bytes what it needs unlocks the mutex and
-/// waits, until a thread that has changed the bytes notifies it.
+/// A condition variable. A thread that has a mutex, and finds that the bytes are not yet as it needs them, waits here
+/// with the mutex unlocked, until another thread has changed the bytes and notifies it.
 ///
 /// No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
 /// taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
@@ -42,8 +43,8 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
     open(|| unsafe { named(Kind::Condvar, name, flags) })
 }
 
-/// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where
-/// it takes 1024 bytes. Otherwise it does the same as shm_condvar_open(), and fails with the same errors.
+/// Opens a condition variable at a place: by a name, by a path and a project id, or in a segment that exists, where it
+/// takes 1024 bytes. Apart from that, it does the same as shm_condvar_open().
 ///
 /// place: where the condition variable lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.
@@ -71,20 +72,24 @@ fn open(place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_condvar {
 }
 
 /// Unlocks a mutex, waits for a notification, and locks the mutex again. Call it in a loop, until the bytes are as the
-/// thread needs them: a wait may end without a notification. After 0 and EOWNERDEAD, and after ETIMEDOUT and EAGAIN,
-/// the thread HAS the mutex. Signals do not end the wait.
+/// thread needs them: a wait may end without a notification. If the result is 0 or EOWNERDEAD, or errno is ETIMEDOUT,
+/// EAGAIN, EINTR or ECANCELED, the thread HAS the mutex. Signals do not end the wait, unless
+/// shm_condvar_set_interruptible() allows it.
 ///
 /// condvar: a handle that is open.
-/// mutex: a handle that is open. This thread has the mutex. All threads that wait at the same time use the same mutex.
+/// mutex: a handle that is open, of a mutex that this thread has. All threads that wait at the same time use the same
+/// mutex.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER. It limits the wait for a
-/// notification; the wait for the mutex after that has no limit.
+/// notification; the wait for the mutex after that has no limit, and neither a signal nor a cancellation ends it.
 ///
-/// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died with the mutex, as
-/// for shm_mutex_lock(); or -1.
-/// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT.
-/// The thread does not have the mutex after: EPERM it did not have it before, and has not waited; ENOTRECOVERABLE the
-/// bytes were not marked as consistent, by this thread before the wait or by another one. EINVAL timeout is less than
-/// -1; EFAULT condvar or mutex is NULL.
+/// Returns: 0, the wait has ended; EOWNERDEAD, a positive number, it has ended, and the last owner died while it had
+/// the mutex, as for shm_mutex_lock(); or -1.
+/// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
+/// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
+/// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
+/// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
+/// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
+/// condvar or mutex is NULL.
 /// Threads: the one that has the mutex; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -98,19 +103,20 @@ pub unsafe extern "C" fn shm_condvar_wait(
         let condvar = &unsafe { object("shm_condvar_wait", condvar) }?.0;
         // SAFETY: the caller hands over an open mutex.
         let mutex = unsafe { object("shm_condvar_wait", mutex) }?.raw();
-        let deadline = deadline(condvar.object(), Action::Wait, timeout)?;
+        let deadline =
+            deadline(condvar.object(), Action::Wait, timeout)?.or_at(condvar.object().interrupt());
         let waited = condvar.wait_with(mutex, deadline)?;
         if waited.acquired == Acquired::OwnerDied {
             Ok(libc::EOWNERDEAD)
-        } else if waited.timed_out {
-            Err(condvar.not_notified(deadline))
-        } else {
+        } else if waited.is_notified {
             Ok(0)
+        } else {
+            Err(condvar.not_notified(deadline))
         }
     }))
 }
 
-/// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, and need not.
+/// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not.
 ///
 /// condvar: a handle that is open.
 ///
@@ -128,7 +134,7 @@ pub unsafe extern "C" fn shm_condvar_notify_one(condvar: *mut shm_condvar) -> c_
     }))
 }
 
-/// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, and need not.
+/// Notifies all threads that wait; does nothing if none waits. The caller may have the mutex, but need not.
 ///
 /// condvar: a handle that is open.
 ///
@@ -144,6 +150,45 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
             .notify_all();
         Ok(0)
     }))
+}
+
+/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+/// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
+/// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
+/// unless shm_condvar_canceller() was called before.
+///
+/// condvar: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_set_interruptible(
+    condvar: *mut shm_condvar,
+    on: c_int,
+) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let condvar = unsafe { object("shm_condvar_set_interruptible", condvar) };
+    or_minus_one(condvar.map(|condvar| set_interruptible(condvar.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_condvar_wait(). Call this before the
+/// wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by futex_waitv(2).
+/// Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends within 8 ms, and the
+/// handle wakes up every 8 ms while it waits.
+///
+/// condvar: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT condvar is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_condvar_canceller(condvar: *mut shm_condvar) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let condvar = unsafe { object("shm_condvar_canceller", condvar) };
+    or_null(condvar.map(|condvar| canceller(condvar.0.object()))).cast()
 }
 
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
@@ -162,9 +207,10 @@ pub unsafe extern "C" fn shm_condvar_id(condvar: *const shm_condvar) -> c_int {
     )
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// condvar: a handle that is open.
 ///
@@ -185,7 +231,7 @@ pub unsafe extern "C" fn shm_condvar_removed(condvar: *const shm_condvar) -> c_i
 
 /// Closes a handle. A child made by fork(2) closes its own copy.
 ///
-/// condvar: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// condvar: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_condvar_close(condvar: *mut shm_condvar) {

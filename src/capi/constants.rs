@@ -8,8 +8,8 @@ pub const SHMKEY_CREATE: c_int = 1 << 9;
 /// A flag of opening a segment, beside SHMKEY_CREATE: fails with EEXIST if the segment exists. The value
 /// is that of IPC_EXCL.
 pub const SHMKEY_EXCLUSIVE: c_int = 1 << 10;
-/// A flag of attaching a segment and of opening a latest value or a lossy broadcast: this process cannot write it. The value is
-/// that of SHM_RDONLY.
+/// A flag of attaching a segment and of opening a latest value or a lossy broadcast: this process cannot write it. The
+/// value is that of SHM_RDONLY.
 pub const SHMKEY_READ_ONLY: c_int = 1 << 12;
 
 /// A timeout: waits until the event happens, however long that takes.

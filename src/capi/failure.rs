@@ -175,8 +175,8 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
     }
 }
 
-/// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8, with
-/// the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
+/// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,
+/// with the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
 /// succeeds does not change it.
 ///
 /// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
@@ -184,8 +184,8 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
 /// text says so.
 ///
-/// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library, and
-/// is valid until the thread's next failure or its end. errno is not changed.
+/// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
+/// and is valid until the thread's next failure or its end. errno is not changed.
 /// Threads: any, each with a text of its own; also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_last_error() -> *const c_char {
@@ -209,12 +209,13 @@ pub struct shm_failure {
     pub words: [u64; 4],
 }
 
-/// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have failed.
+/// Stores the calling thread's last failure, so that any thread can make its text later, also after other calls have
+/// failed.
 ///
 /// failure: where to store it; untouched unless the result is 1.
 ///
-/// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like that
-/// of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
+/// Returns: 1 if it was stored, for shm_failure_text(); 0 if there was no failure, or if its text is made already, like
+/// that of a failure to create a segment: copy that from shm_last_error(). errno is not changed.
 /// Threads: any, each with a failure of its own; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

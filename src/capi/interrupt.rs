@@ -11,11 +11,15 @@ pub struct shm_canceller(Interrupt);
 /// Ends the waits of a handle that are under way, at least one of them; or the next one, if none is under way. The call
 /// that waits fails with ECANCELED, and the object is as after a timeout: no message, count or lock is lost.
 ///
-/// A cancellation is kept until a wait has ended by it, so none is lost that comes just before a wait begins. Two of
-/// them before a wait end that one wait only. A call that need not wait succeeds, and the cancellation is kept; a loop
-/// that always finds something to do must check a flag of its own, too. If several threads wait with one handle and all
-/// are to end, each of them passes the cancellation on: it calls shm_cancel() before it ends. A child made by fork(2)
-/// has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+/// A cancellation is kept until it has ended a wait, so one that comes just before a wait begins is not lost. Two
+/// cancellations before a wait end only that wait. A call that need not wait succeeds, and the cancellation is kept; so
+/// a loop whose calls never wait must also check a flag of its own. If several threads wait with one handle and all of
+/// them must end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by
+/// fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+///
+/// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call with
+/// SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a call with
+/// SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
 ///
 /// canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
 /// Threads: any; also in a signal handler. Does not change errno.

@@ -67,9 +67,9 @@ pub unsafe extern "C" fn shm_latest_open(
     })
 }
 
-/// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it
-/// takes 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice.
-/// Otherwise it does the same as shm_latest_open(), and fails with the same errors.
+/// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
+/// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
+/// that, it does the same as shm_latest_open().
 ///
 /// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
@@ -222,23 +222,23 @@ pub unsafe extern "C" fn shm_latest_read_newer(
     }))
 }
 
-/// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7), level- and
-/// edge-triggered, and event loops.
+/// Returns a descriptor that is readable when there may be a newer value: for poll(2), select(2), epoll(7) (level- or
+/// edge-triggered) and event loops.
 ///
-/// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-/// makes the descriptor unreadable until the next value is published. Do not read or close it. The first poll returns at
-/// once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY does so 250 ms
-/// after each EAGAIN only.
+/// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+/// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
+/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
+/// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// latest: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close it;
-/// or -1.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
+/// it; or -1.
 /// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 /// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 /// epoll descriptor; EFAULT latest is NULL.
-/// Threads: any, but one at a time waits by the descriptor; not in a signal handler. A child made by fork(2) calls this
-/// again, and gets a descriptor of its own.
+/// Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
+/// this again, and gets a descriptor of its own.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_fd(latest: *const shm_latest) -> c_int {
@@ -273,8 +273,8 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 }
 
 /// Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
-/// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-/// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+/// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_latest_canceller() was called before.
 ///
 /// latest: a handle that is open.
@@ -322,10 +322,10 @@ pub unsafe extern "C" fn shm_latest_id(latest: *const shm_latest) -> c_int {
     or_minus_one(unsafe { object("shm_latest_id", latest) }.map(|latest| latest.raw.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-/// system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// latest: a handle that is open.
 ///

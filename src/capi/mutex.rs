@@ -9,13 +9,13 @@ use super::{
 use crate::{Error, Place, error::Action, kind::Kind, object::mutex};
 use core::ffi::{c_char, c_int, c_void};
 
-/// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death.
-/// The next owner is notified (EOWNERDEAD) and puts them in order.
+/// A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death. The next
+/// owner then gets EOWNERDEAD, and repairs the bytes.
 ///
-/// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one
-/// that has waited for 50 ms is next. A thread that waits notices the death of the owner within 10 ms during the
-/// first 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has
-/// ended: shmkey(3) says what this takes.
+/// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
+/// has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
+/// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
+/// shmkey(3) says what this takes.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
@@ -60,8 +60,8 @@ pub unsafe extern "C" fn shm_mutex_open(
     })
 }
 
-/// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
-/// 1024 bytes and size. Otherwise it does the same as shm_mutex_open(), and fails with the same errors.
+/// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
+/// bytes and size. Apart from that, it does the same as shm_mutex_open().
 ///
 /// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
@@ -103,15 +103,15 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_m
 /// mutex: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and the last
-/// owner died with it: put the bytes in order and call shm_mutex_consistent() before shm_mutex_unlock(), or the
-/// bytes are lost to all processes; -1, the thread does NOT have the lock, and errno says why. So
-/// switch (shm_mutex_lock(mutex, timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and
-/// does not change errno and shm_last_error().
+/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but the last owner died
+/// while it had the lock: repair the bytes and call shm_mutex_consistent() before shm_mutex_unlock(), or the bytes are
+/// lost to all processes; -1, the thread does NOT have the lock, and errno says why. So switch (shm_mutex_lock(mutex,
+/// timeout)) has case 0, case EOWNERDEAD and default. EOWNERDEAD is not a failure, and does not change errno and
+/// shm_last_error().
 /// Errors: ETIMEDOUT another thread had the lock for that long; EAGAIN another thread has it and timeout is
 /// SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK this thread has it
-/// already; ENOTRECOVERABLE an owner died, and the bytes were not marked as consistent: create the mutex again in a new
-/// segment; EINVAL timeout is less than -1; EFAULT mutex is NULL.
+/// already; ENOTRECOVERABLE the bytes are lost, because an owner died and the next one did not mark them as consistent:
+/// remove the segment, and create the mutex again; EINVAL timeout is less than -1; EFAULT mutex is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -203,7 +203,7 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
 }
 
 /// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
-/// and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not end
+/// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 /// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 /// was called before.
 ///
@@ -252,10 +252,10 @@ pub unsafe extern "C" fn shm_mutex_id(mutex: *const shm_mutex) -> c_int {
     or_minus_one(unsafe { object("shm_mutex_id", mutex) }.map(|mutex| mutex.0.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-/// system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// mutex: a handle that is open.
 ///

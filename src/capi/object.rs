@@ -52,7 +52,7 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
 /// Finds a place for an object of this kind, and adds the name of a layout, which may be NULL.
 ///
 /// # Safety
-/// None for this process' memory; the name means something only if it is a string.
+/// None for this process's memory; the name means something only if it is a string.
 pub(super) unsafe fn with_layout(
     kind: Kind,
     layout: *const c_char,

@@ -126,8 +126,8 @@ pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
     or_minus_one(open(Key::PRIVATE, size, flags))
 }
 
-/// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it.
-/// Processes that have it attached can go on using it.
+/// Removes a segment: its key is free at once, and its memory is freed when the last process detaches it. Processes
+/// that have it attached can continue to use it.
 ///
 /// id: as an open function returned it, in this process or in another.
 ///

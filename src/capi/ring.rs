@@ -22,20 +22,20 @@ use core::{
 
 /// Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
 ///
-/// The first handle that sends is the sender, and the first that receives is the receiver, until it is closed,
-/// releases the role, or its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS there
-/// are up to 64 senders. What was sent stays in the ring, even while no process has it open.
+/// The first handle that sends is the sender, and the first that receives is the receiver, until the handle is closed
+/// or releases the role, or until its process ends; then another handle can take the role. With SHMKEY_MANY_SENDERS
+/// there are up to 64 senders. What was sent stays in the ring, even while no process has it open.
 ///
-/// A message that was committed is received, whichever process dies; one that was not committed is never received. A
-/// message that the receiver had not released when it died is received by the next one. When all senders have ended,
-/// the receiver gets the messages that are left and then EPIPE, or EOWNERDEAD if a sender died. A sender that waits
-/// for room gets the same errors when the receiver has ended or died. Until a process first takes a role, the other
-/// side waits for it.
+/// A message that was committed is received, whichever process dies; one that was not committed is never received. The
+/// next receiver gets the messages that a dead one had not released. When all senders have released their roles, the
+/// receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
+/// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
+/// other side waits for it.
 ///
-/// Memory: at most 2560 bytes and 9/8 of the capacity. A message takes its length and a header of 8 bytes (16 bytes
-/// if it is longer than 16 KiB), rounded up to a multiple of 64. All messages that are not released take together at
-/// most the capacity and 16 bytes, rounded up to a multiple of 64. A message is accepted exactly if it fits into that;
-/// so an empty ring accepts a message of the whole capacity.
+/// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+/// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
+/// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
+/// ring has room for a message of the whole capacity.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {
     raw: RawRing,
@@ -58,7 +58,7 @@ struct Receiving {
     peeked: Option<sync::ring::Span>,
     /// The number of the last peeked message.
     message: u64,
-    /// It goes on waiting when all senders have ended.
+    /// Whether it continues to wait when all senders have released their roles or died.
     keep_waiting: bool,
 }
 
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn shm_ring_open(
 }
 
 /// Opens a ring at a place: by a name, by a path and a project id, or in a segment that exists, where it takes at most
-/// 2560 bytes and 9/8 of the capacity. Otherwise it does the same as shm_ring_open(), and fails with the same errors.
+/// 2560 bytes plus 5/4 of the capacity. Apart from that, it does the same as shm_ring_open().
 ///
 /// place: where the ring lies, how long to wait for its creator, and who must own the segment. It is read during the
 /// call only.
@@ -385,9 +385,10 @@ impl Drop for shm_ring {
 /// another sender of a ring with SHMKEY_MANY_SENDERS has a slot reserved, or was interrupted while it was sending;
 /// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity;
 /// EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE,
-/// EOWNERDEAD there is no room, and the receiver has ended or died; EBADMSG another program has overwritten the ring;
-/// EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by
-/// another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
+/// EOWNERDEAD there is no room, and the receiver has released its role or died; EBADMSG another program has
+/// overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a
+/// slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and
+/// size is not 0.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -473,8 +474,9 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring, and there is
-/// no memory for a buffer of the ring's size, which the handle allocates once.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
+/// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
+/// the handle allocates once.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 /// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
 #[must_use]
@@ -514,7 +516,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
 /// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
 /// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EINVAL
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EINVAL
 /// the slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
@@ -540,7 +542,7 @@ pub unsafe extern "C" fn shm_ring_commit(
 /// slot: as shm_ring_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing has changed.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process' parent has reserved it; EFAULT
+/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EFAULT
 /// ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
@@ -567,9 +569,9 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
 /// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
 /// stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
-/// EOWNERDEAD there is no message, and the last sender has ended or died; EBADMSG another program has overwritten the
-/// ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or size is more
-/// than any memory.
+/// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
+/// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
+/// size is more than any memory.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -673,27 +675,28 @@ pub unsafe extern "C" fn shm_ring_peek(
     }))
 }
 
-/// Returns a descriptor that is readable when there may be a message, or when the senders have ended or died: for poll(2),
-/// select(2), epoll(7), level- and edge-triggered, and event loops. The handle becomes the receiver, as in
-/// shm_ring_recv().
+/// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles or
+/// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops. The handle becomes the receiver,
+/// as in shm_ring_recv().
 ///
-/// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT until
-/// that fails with EAGAIN. That call makes the descriptor unreadable until there is news. Do not read it. The first
-/// poll returns at once.
+/// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
+/// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
+/// read it. The first poll returns at once.
 ///
 /// The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 /// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
 /// that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 ///
-/// A sender makes one system call to make the descriptor readable, and only if the last call here failed with EAGAIN. The
-/// descriptor also becomes readable 250 ms after each EAGAIN: so the receiver notices a death within 300 ms. A
-/// process of another network namespace cannot make it readable: its messages are noticed within 250 ms. If more than
-/// 48 descriptors wait for one object at a time, this also holds for those that came last.
+/// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
+/// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
+/// notices a death within 300 ms. A process of another network namespace cannot make the descriptor readable, and its
+/// messages are noticed within 250 ms. The same holds for a descriptor for which there was no room, because 48 others
+/// already wait for the object.
 ///
 /// ring: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(), shm_ring_end_receiving() and
-/// execve(2) close it; or -1.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
+/// shm_ring_end_receiving() and execve(2) close it; or -1.
 /// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 /// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 /// epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
@@ -723,14 +726,14 @@ pub(super) unsafe fn to_wait<'a>(
     Ok((raw, receiving.end(raw)?))
 }
 
-/// Releases the peeked message, so that the one behind it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
+/// Releases the peeked message, so that the one after it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
 /// sender may have overwritten the message while it was read.
 ///
 /// ring: the handle that has peeked.
 /// message: as shm_ring_peek() has stored it.
 ///
 /// Returns: 0; or -1.
-/// Errors: EPERM the message was released or received, the handle has peeked again, or this process' parent has
+/// Errors: EPERM the message was released or received, the handle has peeked again, or this process's parent has
 /// peeked; then nothing has changed; ESTALE the sender of a ring with SHMKEY_DROP_OLDEST has dropped the message, and
 /// the bytes that were read are arbitrary; EFAULT ring or message is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
@@ -872,9 +875,9 @@ pub unsafe extern "C" fn shm_ring_dropped(ring: *const shm_ring) -> i64 {
     or_minus_one(ring.map(|ring| (ring.raw.view().words.dropped() & i64::MAX as u64) as i64))
 }
 
-/// Sets whether receiving goes on waiting when all senders have ended or died: for a program that serves one peer after
-/// another, such as a log daemon. At first, it fails with EPIPE or EOWNERDEAD then. With this option, a wait ends by a
-/// message, by its timeout, or because it is interrupted or cancelled.
+/// Sets whether receiving continues to wait when all senders have released their roles or died: for a program that
+/// serves one peer after another, such as a log daemon. By default, receiving then fails with EPIPE or EOWNERDEAD. With
+/// this option, a wait ends only with a message, at its timeout, or because it is interrupted or cancelled.
 ///
 /// ring: a handle that is open.
 /// on: 1, or 0.
@@ -893,7 +896,7 @@ pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_in
 }
 
 /// Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
-/// fails with EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the
+/// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 /// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_ring_canceller() was called before.
 ///
@@ -942,10 +945,10 @@ pub unsafe extern "C" fn shm_ring_id(ring: *const shm_ring) -> c_int {
     or_minus_one(unsafe { object("shm_ring_id", ring) }.map(|ring| ring.raw.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-/// system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// ring: a handle that is open.
 ///

@@ -2,6 +2,7 @@
 
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
+    interrupt::{canceller, set_interruptible, shm_canceller},
     object::{close, deadline, handle, object, with_layout},
     place::{described, named, shm_place},
 };
@@ -9,18 +10,18 @@ use crate::{Error, Place, error::Action, kind::Kind, object::rwlock};
 use core::ffi::{c_char, c_int, c_void};
 
 /// A robust reader-writer lock around some bytes: up to 64 threads read them at a time, or one thread of one process
-/// changes them, and they survive the death of all of them. After the death of a writer, each reader and writer is
-/// notified (EOWNERDEAD), until a writer has put the bytes in order.
+/// changes them. The bytes survive the death of all of these threads. After a writer has died, every call that locks
+/// for reading or writing returns EOWNERDEAD, until a writer has repaired the bytes and called shm_rwlock_consistent().
 ///
-/// Readers and writers get their turns in one order: a thread that comes while a writer waits, waits behind it. A thread
-/// that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms, and within 300 ms
-/// later. Between PID namespaces, a lock is recovered when the process of that thread has ended: shmkey(3) says what
-/// this takes.
+/// A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
+/// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
+/// and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
+/// shmkey(3) says what this takes.
 #[allow(non_camel_case_types)]
 pub struct shm_rwlock(rwlock::RawRwLock);
 
-/// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
-/// up to 5 seconds until another process has created the lock.
+/// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it
+/// waits up to 5 seconds until another process has created the lock.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: how many bytes the lock protects; 0 or more. All processes give the same.
@@ -31,14 +32,13 @@ pub struct shm_rwlock(rwlock::RawRwLock);
 ///
 /// Returns: a handle, which shm_rwlock_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_rwlock_id(lock)).
-/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is
-/// too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
-/// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
-/// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-/// object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
-/// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-/// shmget(2).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
+/// large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
+/// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+/// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+/// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -54,8 +54,8 @@ pub unsafe extern "C" fn shm_rwlock_open(
     })
 }
 
-/// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where
-/// it takes 5184 bytes and size. Otherwise it does the same as shm_rwlock_open(), and fails with the same errors.
+/// Opens a reader-writer lock at a place: by a name, by a path and a project id, or in a segment that exists, where it
+/// takes 5184 bytes plus size. Apart from that, it does the same as shm_rwlock_open().
 ///
 /// place: where the lock lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
@@ -93,18 +93,19 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
 
 /// Locks a reader-writer lock for reading, for the calling thread. There are THREE results, and the thread has the
 /// lock after two of them. A thread may lock it for reading several times, and then unlocks it as many times.
-/// Signals do not end the wait.
+/// Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 ///
 /// lock: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with it
-/// and left bytes that may be half changed; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not
-/// a failure, and does not change errno and shm_last_error().
-/// Errors: ETIMEDOUT it was not the turn of this thread for that long; EAGAIN another thread has it locked for writing,
-/// waits to, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it locked
-/// for writing; ENOTRECOVERABLE a writer died, and the next one did not mark the bytes as consistent: create the lock
-/// again in a new segment; EINVAL timeout is less than -1; EFAULT lock is NULL.
+/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
+/// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
+/// EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
+/// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
+/// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
+/// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
+/// are lost, because a writer died and the next one did not mark them as consistent: remove the segment, and create the
+/// lock again; EINVAL timeout is less than -1; EFAULT lock is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -132,18 +133,19 @@ unsafe fn read(lock: *mut shm_rwlock, timeout: i64) -> c_int {
 }
 
 /// Locks a reader-writer lock for writing, for the calling thread. There are THREE results, and the thread has the lock
-/// after two of them. Signals do not end the wait.
+/// after two of them. Signals do not end the wait, unless shm_rwlock_set_interruptible() allows it.
 ///
 /// lock: a handle that is open.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, and a writer died with
-/// it: put the bytes in order and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost to all
-/// processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does not change
-/// errno and shm_last_error().
-/// Errors: ETIMEDOUT other threads had the lock for that long; EAGAIN another thread has it, or is just locking it, and
-/// timeout is SHMKEY_NO_WAIT; EDEADLK this thread has it already, for reading or for writing; ENOTRECOVERABLE a writer
-/// died, and the next one did not mark the bytes as consistent: create the lock again in a new segment; EINVAL timeout is
+/// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
+/// it had the lock: repair the bytes and call shm_rwlock_consistent() before shm_rwlock_unlock(), or the bytes are lost
+/// to all processes; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a failure, and does
+/// not change errno and shm_last_error().
+/// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it, or is just locking
+/// it, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EDEADLK
+/// this thread has it already, for reading or for writing; ENOTRECOVERABLE the bytes are lost, because a writer died
+/// and the next one did not mark them as consistent: remove the segment, and create the lock again; EINVAL timeout is
 /// less than -1; EFAULT lock is NULL.
 /// Threads: any; not in a signal handler. The lock belongs to the thread, and not to a child made by fork(2).
 #[must_use]
@@ -222,6 +224,42 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
     }))
 }
 
+/// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+/// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
+/// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// shm_rwlock_canceller() was called before.
+///
+/// lock: a handle that is open.
+/// on: 1, or 0.
+///
+/// Returns: 0; or -1.
+/// Errors: EFAULT lock is NULL.
+/// Threads: any; not in a signal handler.
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_rwlock_set_interruptible(lock: *mut shm_rwlock, on: c_int) -> c_int {
+    // SAFETY: the caller hands over an open one.
+    let lock = unsafe { object("shm_rwlock_set_interruptible", lock) };
+    or_minus_one(lock.map(|lock| set_interruptible(lock.0.object(), on)))
+}
+
+/// Returns the canceller of a handle, with which shm_cancel() ends a wait of shm_rwlock_read() or shm_rwlock_write().
+/// Call this before the wait begins: a wait that is under way can take 250 ms to end. From then on, the handle waits by
+/// futex_waitv(2). Before Linux 5.16, or under a seccomp filter that forbids futex_waitv(2), a cancelled wait ends
+/// within 8 ms, and the handle wakes up every 8 ms while it waits.
+///
+/// lock: a handle that is open.
+///
+/// Returns: the canceller, which is valid until the handle is closed; or NULL.
+/// Errors: EFAULT lock is NULL.
+/// Threads: any; not in a signal handler.
+#[must_use]
+#[cfg_attr(feature = "capi", unsafe(no_mangle))]
+pub unsafe extern "C" fn shm_rwlock_canceller(lock: *mut shm_rwlock) -> *mut shm_canceller {
+    // SAFETY: the caller hands over an open one.
+    let lock = unsafe { object("shm_rwlock_canceller", lock) };
+    or_null(lock.map(|lock| canceller(lock.0.object()))).cast()
+}
+
 /// Returns the id of the segment in which the object lies, for shm_remove() and other processes.
 ///
 /// lock: a handle that is open.
@@ -236,9 +274,10 @@ pub unsafe extern "C" fn shm_rwlock_id(lock: *const shm_rwlock) -> c_int {
     or_minus_one(unsafe { object("shm_rwlock_id", lock) }.map(|lock| lock.0.object().id()))
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have the object open still
-/// share it then; one that opens it anew gets another object. A process that runs for long calls this after a timeout: to
-/// share the new object, it closes its handle and opens the object again. It makes one system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// lock: a handle that is open.
 ///
@@ -258,10 +297,10 @@ pub unsafe extern "C" fn shm_rwlock_removed(lock: *const shm_rwlock) -> c_int {
     }))
 }
 
-/// Closes a handle. Unlock before: a lock that is closed while this thread has it stays locked until the thread ends. A
-/// child made by fork(2) closes its own copy.
+/// Closes a handle. Unlock the lock first: if this thread closes the handle while it has the lock, the lock stays
+/// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
-/// lock: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on it.
+/// lock: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_rwlock_close(lock: *mut shm_rwlock) {

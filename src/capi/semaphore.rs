@@ -43,8 +43,8 @@ pub unsafe extern "C" fn shm_semaphore_open(
     open(first, || unsafe { named(Kind::Semaphore, name, flags) })
 }
 
-/// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it
-/// takes 1024 bytes. Otherwise it does the same as shm_semaphore_open(), and fails with the same errors.
+/// Opens a semaphore at a place: by a name, by a path and a project id, or in a segment that exists, where it takes
+/// 1024 bytes. Apart from that, it does the same as shm_semaphore_open().
 ///
 /// place: where the semaphore lies, how long to wait for its creator, and who must own the segment. It is read
 /// during the call only.
@@ -118,17 +118,17 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
     }))
 }
 
-/// Returns a descriptor that is readable when the count may not be 0: for poll(2), select(2), epoll(7), level- and
-/// edge-triggered, and event loops.
+/// Returns a descriptor that is readable when the count may be above 0: for poll(2), select(2), epoll(7) (level- or
+/// edge-triggered) and event loops.
 ///
-/// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. That call
-/// makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The first poll returns at
-/// once. shm_ring_fd() says when such a descriptor becomes readable.
+/// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
+/// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
+/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 ///
 /// semaphore: a handle that is open.
 ///
-/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2) close
-/// it; or -1.
+/// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
+/// close it; or -1.
 /// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
 /// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
 /// epoll descriptor; EFAULT semaphore is NULL.
@@ -169,8 +169,8 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 }
 
 /// Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
-/// EINTR and has changed nothing. At first, signals do not end waits. A handler that runs just before the wait does not
-/// end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
+/// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_semaphore_canceller() was called before.
 ///
 /// semaphore: a handle that is open.
@@ -225,10 +225,10 @@ pub unsafe extern "C" fn shm_semaphore_id(semaphore: *const shm_semaphore) -> c_
     )
 }
 
-/// Returns whether the segment in which the object lies has been removed. The processes that have it open go on
-/// sharing it, but a process that opens it afterwards gets another object. A process that runs for a long time calls
-/// this after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one
-/// system call, about 0.3 us.
+/// Returns whether the segment in which the object lies has been removed. The processes that have it open continue to
+/// share it, but a process that opens it afterwards gets another object. A process that runs for a long time calls this
+/// after a timeout, and if the segment has been removed, closes its handle and opens the object again. Makes one system
+/// call, about 0.3 us.
 ///
 /// semaphore: a handle that is open.
 ///
@@ -249,7 +249,7 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
 
 /// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 ///
-/// semaphore: a handle, which is then not valid any more; NULL does nothing. No other thread may be in a call on
+/// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
 /// it, except shm_semaphore_post().
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

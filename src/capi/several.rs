@@ -25,15 +25,15 @@ use core::{
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct shm_waitable {
-    /// Waits for a message, or until the senders have ended or died. The handle becomes the receiver.
+    /// Waits for a message, or until the senders have released their roles or died. The handle becomes the receiver.
     pub ring: *mut shm_ring,
     /// Waits until the count is not 0.
     pub semaphore: *mut shm_semaphore,
-    /// Waits for a value whose version is not seen.
+    /// Waits for a value whose version differs from the field seen.
     pub latest: *mut shm_latest,
-    /// Waits for a message, or until the publisher has ended or died. The handle is subscribed.
+    /// Waits for a message, or until the publisher has released its role or died. The handle must be subscribed.
     pub broadcast: *mut shm_broadcast,
-    /// With latest: the version that the caller has read last; 0 for none.
+    /// With latest: the version of the last value that the caller has read; 0 if it has read none.
     pub seen: i64,
     /// NULL; reserved.
     pub reserved: [*mut c_void; 3],
@@ -42,24 +42,28 @@ pub struct shm_waitable {
 // No padding: later versions find every byte initialised.
 const _: () = assert!(size_of::<shm_waitable>() == 64);
 
-/// Waits until one of several objects has something: a message, a count, a newer value, or a peer that has ended or died.
-/// Takes nothing from it: call the function that does with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread
-/// was faster. Signals do not end the wait.
+/// Waits until one of several objects is ready: until it has a message, a count above 0 or a newer value, or its peer
+/// has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
+/// with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 ///
-/// A thread's search begins behind the object that it found last, so an object that always has something does not hide the
-/// others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a seccomp filter forbids
-/// futex_waitv(2), the thread polls the descriptors of the objects, which it makes for that: see shm_ring_fd().
+/// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait if
+/// one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+///
+/// A thread's search begins with the object after the one that its last call returned, so an object that is always
+/// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
+/// seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
+/// them, and this call creates them.
 ///
 /// objects: the objects, in any mix; none of them twice.
 /// count: their number, 1 to 128.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: the index of an object that has something, 0 to count - 1; or -1.
-/// Errors: ETIMEDOUT no object had anything for that long; EAGAIN none has, and timeout is SHMKEY_NO_WAIT; EINVAL
-/// count is 0 or more than 128, timeout is less than -1, or an element has no handle, two handles, or a reserved
-/// field that is not NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead;
-/// EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-/// descriptors are needed.
+/// Returns: the index of an object that is ready, 0 to count - 1; or -1.
+/// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
+/// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
+/// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
+/// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 /// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -83,7 +87,7 @@ pub unsafe extern "C" fn shm_wait_any(
                 "the timeout is negative; SHMKEY_FOREVER, which is -1, waits without limit",
             )
         })?;
-        // SAFETY: the caller hands over so many structures.
+        // SAFETY: the caller hands over `count` structures.
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];
         for (index, (to, object)) in waiting.iter_mut().zip(objects).enumerate() {

@@ -141,7 +141,7 @@ pub(crate) enum What {
     Dropped,
     /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
     Buffer,
-    /// `number`: so many structures.
+    /// `number`: the number of structures.
     TooMany,
     /// `number`: a timeout, an `i64`, that is none.
     Timeout,
@@ -350,12 +350,12 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the publisher overwrites messages faster than this subscriber can begin with one; try again",
         ),
         (ErrorKind::NotOwner, Action::Release) => f.write_str(
-            "the message is not peeked any more, or another handle or this process' parent has \
+            "the message is not peeked any more, or another handle or this process's parent has \
              peeked at it; peek again",
         ),
         (ErrorKind::NotOwner, _) => f.write_str(
             "the slot is not reserved any more, or another thread, another handle or this \
-             process' parent has reserved it; reserve and commit a slot in one thread",
+             process's parent has reserved it; reserve and commit a slot in one thread",
         ),
         (kind, _) => f.write_str(kind.advice(sys::Errno(0))),
     }
@@ -366,7 +366,7 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let number = failure.number;
     match failure.what {
         What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
-        What::TooMany => write!(f, "so many structures, {number}, do not fit into memory"),
+        What::TooMany => write!(f, "{number} structures do not fit into memory"),
         What::Timeout => write_timeout(f, number as i64),
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
@@ -384,7 +384,7 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
              subscribe first, also in a child made by fork",
         ),
         What::Dropped => f.write_str(
-            "the publisher has taken this subscriber for dead, \
+            "the publisher has dropped this subscriber as a dead one, \
              and has overwritten messages that it had not received; \
              unsubscribe, and subscribe again",
         ),
@@ -393,7 +393,7 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
 }
 
-/// Writes what a timeout of C's is, and that this is none.
+/// Writes what a timeout is in C, and that this number is not one.
 pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Result {
     write!(
         f,
@@ -410,7 +410,7 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("no thread holds the lock")
         }
         (What::Held, 0) => f.write_str("another thread held the lock, and has released it since"),
-        // It was live when this process looked last, a few milliseconds ago.
+        // The last liveness check, a few milliseconds ago, found it live.
         (What::Held, _) if failure.kind != ErrorKind::NotOwner && thread.life() == Life::Dead => {
             write!(f, "the lock is held by {thread}; try again to recover it")
         }
@@ -442,7 +442,7 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Writes which process has a role that was asked for, or had the other one.
+/// Writes which process has the requested role, or had the other one.
 fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let process = failure.process();
     let (role, peer) = failure.roles();
@@ -466,17 +466,17 @@ fn role_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         _ if failure.kind == ErrorKind::Closed => write!(
             f,
-            "the {peer} has ended; this goes on when another process takes that role"
+            "the {peer} has released its role; try again when another process has taken it"
         ),
         _ => write!(
             f,
-            "{process}, the {peer}, died; nothing that was committed is lost, and this goes on when \
-             another process takes that role"
+            "{process}, the {peer}, died; nothing that was committed is lost; try again when another \
+             process has taken its role"
         ),
     }
 }
 
-/// Writes what was waited for, and which process was to bring it.
+/// Writes what the call waited for, and which process could have provided it.
 fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let number = failure.number;
     match failure.what {
@@ -529,7 +529,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         What::Size => write!(
             f,
-            "the segment has {bytes}, and an object has 1024 at least"
+            "the segment has {bytes}, and an object needs at least 1024"
         ),
         What::Subscribers => write!(
             f,
@@ -558,7 +558,7 @@ fn circumstances(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if is_about_others && backend::is_removed(failure.id) == Ok(true) {
         f.write_str(
             "; its segment has been removed, so only the processes that have it open already can \
-             change that; a process that opens it anew gets another object",
+             change that; a process that opens it afterwards gets another object",
         )?;
     }
     Ok(())

@@ -190,7 +190,7 @@ impl ErrorKind {
             }
             ErrorKind::OutOfMemory => "there is not enough memory or address space left",
             ErrorKind::ReadOnly => {
-                "this process may only read the segment: it was attached so, or the segment's mode allows no more"
+                "this process may only read the segment: it has attached it read-only, or the segment's mode allows no more"
             }
             ErrorKind::Foreign => {
                 "this segment was not created by this library: another program uses the same key; take another name"
@@ -212,11 +212,11 @@ impl ErrorKind {
             ErrorKind::Cancelled => "this process has cancelled the wait",
             ErrorKind::Busy => "another process has this role",
             ErrorKind::Closed => {
-                "the other side has ended; this goes on when another process takes that role"
+                "the other side has released its role; try again when another process has taken it"
             }
             ErrorKind::PeerDied => {
-                "the process on the other side died; nothing that was committed is lost, and this goes on when another \
-                 process takes that role"
+                "the process on the other side died; nothing that was committed is lost; try again when another process \
+                 has taken its role"
             }
             ErrorKind::TooLong => "the message is longer than the ring or the buffer",
             ErrorKind::Overtaken => {

@@ -469,12 +469,17 @@ impl Error {
             .because(Reason::Element { index, why })
     }
 
-    /// Says that none of several objects had anything.
+    /// Says why a wait for several objects ended without one of them.
     pub(crate) fn none_of_several(kind: ErrorKind, call: &'static str) -> Error {
-        Error::new(kind, kind.errno_of_object(), call).because(Reason::Because(match kind {
-            ErrorKind::WouldBlock => "none of the objects has anything, and the timeout is 0",
-            _ => "none of the objects had anything before the timeout",
-        }))
+        Error::new(kind, kind.errno_of_object(), call).because(match kind {
+            ErrorKind::WouldBlock => {
+                Reason::Because("none of the objects is ready, and the timeout is 0")
+            }
+            ErrorKind::TimedOut => {
+                Reason::Because("none of the objects was ready before the timeout")
+            }
+            _ => Reason::Kind,
+        })
     }
 
     /// Adds that the capacity 0 opens only a ring that exists.
@@ -537,6 +542,17 @@ impl Error {
     pub(crate) fn with(mut self, what: What, number: u64, other: u64) -> Error {
         if let Repr::Object(failure) = &mut self.0 {
             (failure.what, failure.number, failure.other) = (what, number, other);
+        }
+        self
+    }
+
+    /// Returns the error of a cancelled call in place of that of one that would block.
+    #[cold]
+    pub(crate) fn cancelled_if_blocked(mut self) -> Error {
+        if let Repr::Object(failure) = &mut self.0
+            && failure.kind == ErrorKind::WouldBlock
+        {
+            failure.kind = ErrorKind::Cancelled;
         }
         self
     }

@@ -77,7 +77,7 @@ impl Holder {
                 None => return Life::Unknown,
             },
             Err(_) if !sys::thread_exists(id) => {}
-            // A thread has the process' id now.
+            // A thread has the process's id now.
             Err(Errno(libc::EINVAL | libc::ENOENT))
                 if self.is_process() && !sys::has_thread(id, id) => {}
             Err(_) => return Life::Unknown,

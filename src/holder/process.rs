@@ -2,7 +2,7 @@
 //!
 //! A child made by `fork` is noticed in three ways. The numbers are in a page that the kernel clears in
 //! a child (`MADV_WIPEONFORK`); a handler clears them, too (`pthread_atfork(3)`); and where the kernel
-//! does not clear the page, the process' id is compared each time, because a child that was made
+//! does not clear the page, the process's id is compared each time, because a child that was made
 //! without libc's `fork` has run no handler.
 
 use super::{Holder, Names, token};

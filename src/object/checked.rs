@@ -1,4 +1,5 @@
-//! The time of an end's last liveness check of the other side, so that there is at most one in each interval.
+//! The time of the last liveness check that one end of an object made of the other, so that there is at most one check
+//! in each interval.
 
 use crate::sys;
 use core::cell::Cell;
@@ -23,8 +24,8 @@ impl Checked {
         checked.is_some_and(|checked| now.abs_diff(checked) < INTERVAL)
     }
 
-    /// Makes a liveness check, unless the last one is recent. Returns whether it found a death; then the next check is
-    /// made at once.
+    /// Makes a liveness check, unless the last one is recent. Returns whether it found a death. If it did, the next
+    /// call makes a check again.
     pub fn finds(&self, is_dead: impl FnOnce() -> bool) -> bool {
         let now = sys::about_now();
         if self.is_recent_at(now) {

@@ -9,8 +9,8 @@ use crate::{
 macro_rules! interrupt_methods {
     ($self:ident, $interrupt:expr) => {
         /// Sets whether a signal handler that runs during a wait ends it: the call then fails with
-        /// [`Interrupted`](crate::ErrorKind::Interrupted) (`EINTR`), and has changed nothing. At first, signals do not
-        /// end waits.
+        /// [`Interrupted`](crate::ErrorKind::Interrupted) (`EINTR`), and has changed nothing. By default, signals do
+        /// not end waits.
         ///
         /// A handler that runs just before the wait does not end it; a [`Canceller`](crate::Canceller) does. A handler
         /// that was installed with `SA_RESTART` ends a wait, too, unless [`canceller`](Self::canceller) was called
@@ -19,8 +19,8 @@ macro_rules! interrupt_methods {
             $interrupt.set_by_signals(on);
         }
 
-        /// Returns a [`Canceller`](crate::Canceller), with which another thread or a signal handler ends a wait of this
-        /// handle.
+        /// Returns a [`Canceller`](crate::Canceller), with which another thread or a signal handler can end a wait of
+        /// this handle.
         #[must_use]
         pub fn canceller(&$self) -> $crate::Canceller {
             $crate::Canceller::of($interrupt)
@@ -38,8 +38,8 @@ pub(crate) fn of_end(
     }
 }
 
-/// Ends the waits of a handle, from another thread or a signal handler: made by the `canceller` method of each handle,
-/// such as [`Receiver::canceller`](crate::Receiver::canceller).
+/// Ends the waits of a handle, from another thread or a signal handler. Each handle has a method `canceller` that
+/// returns one, such as [`Receiver::canceller`](crate::Receiver::canceller).
 ///
 /// ```
 /// use shmkey::{ErrorKind, Semaphore};
@@ -50,27 +50,31 @@ pub(crate) fn of_end(
 /// let stop = jobs.canceller();
 /// std::thread::spawn(move || stop.cancel());
 ///
-/// let error = jobs.wait().unwrap_err(); // whether it is cancelled before it begins or later
+/// let error = jobs.wait().unwrap_err(); // even if `cancel` was called before the wait began
 /// assert_eq!(error.kind(), ErrorKind::Cancelled);
 /// # jobs.remove()
 /// # }
 /// ```
 ///
-/// [`cancel`](Canceller::cancel) ends the waits of the handle that are under way, at least one of them. If none is,
-/// it ends the next one: a cancellation is kept until a wait has ended by it. So none is lost that comes just before a
-/// wait begins. Two of them before a wait end that one wait only.
+/// [`cancel`](Canceller::cancel) ends the waits of the handle that are under way, at least one of them. If none is, it
+/// ends the next one: a cancellation is kept until it has ended a wait, so one that comes just before a wait begins is
+/// not lost. Two cancellations before a wait end only that wait.
 ///
 /// The call that waits fails with [`Cancelled`](crate::ErrorKind::Cancelled) (`ECANCELED`), and the object is as after
 /// a timeout: no message, count or lock is lost. A call that need not wait succeeds, and the cancellation is kept for a
-/// later one; a loop that always finds something to do must check a flag of its own, too. If several threads wait with
-/// one handle and all are to end, each of them passes the cancellation on: it calls `cancel` before it ends.
+/// later one; so a loop whose calls never wait must also check a flag of its own. If several threads wait with one
+/// handle and all of them must end, each of them calls `cancel` before it ends, which passes the cancellation on.
+///
+/// *Descriptors*: a cancellation makes the descriptor of the handle readable (see [`Receiver::fd`](crate::Receiver::fd)). Then
+/// the next try that would block fails with [`Cancelled`](crate::ErrorKind::Cancelled) instead. Of a handle without a
+/// descriptor, a try is not cancelled. [`wait_any`](crate::wait_any) is a wait of each of its objects.
 ///
 /// *Time*: a wait that began before the first call of `canceller` can take 250 ms to end, and later ones end at once.
 /// Before Linux 5.16, or under a seccomp filter that forbids `futex_waitv(2)`, they end within 8 ms, and a handle with
 /// a canceller wakes up every 8 ms while it waits.
 ///
-/// *Threads*: any. *Fork*: a child has a canceller of its own for its copy of the handle, with a copy of a cancellation
-/// that is kept. *Signals*: `cancel` is safe in a signal handler, and does not change errno; creating, cloning and
+/// *Threads*: any. *Fork*: a child has a canceller of its own for its copy of the handle, and a copy of a kept
+/// cancellation. *Signals*: `cancel` is safe in a signal handler, and does not change errno; creating, cloning and
 /// dropping a canceller are not.
 #[derive(Clone, Debug)]
 pub struct Canceller(Shared<Interrupt>);
@@ -81,7 +85,8 @@ impl Canceller {
         Canceller(interrupt.clone())
     }
 
-    /// Ends the waits of the handle that are under way, or the next one. Makes one system call.
+    /// Ends the waits of the handle that are under way, or the next one. Makes one system call, and another one if the handle
+    /// has a descriptor.
     pub fn cancel(&self) {
         self.0.cancel();
     }

@@ -53,11 +53,10 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// [`Mutex`](crate::Mutex)). Release the role before `exec`: the new program cannot use it, but keeps other
 /// processes from taking it, unless the process had a token of life, which ends with `exec`.
 ///
-/// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that
-/// have the value open keep it; a process that opens the name afterwards gets a new one, and what it
-/// publishes is not seen by the readers of the old one. [`is_removed`](Latest::is_removed) returns whether
-/// that has happened: a reader that has seen nothing new for a long time calls it, and if so drops the
-/// value and opens it anew.
+/// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that have the value
+/// open keep it; a process that opens the name afterwards gets a new one, and what it publishes is not seen by the
+/// readers of the old one. [`is_removed`](Latest::is_removed) returns whether that has happened. A reader that has seen
+/// nothing new for a long time calls it; if that returns true, it drops the value and opens it again.
 ///
 /// *Read permission is enough* to read, and a reader that asks for
 /// [`Place::read_only`](crate::Place::read_only) gets memory that it cannot write, whatever the
@@ -155,9 +154,9 @@ impl RawLatest {
         let object = Object::open(place, &spec, |_| {})?;
         sys::barrier::take_part();
         Ok(RawLatest {
+            readiness: Readiness::new(object.interrupt()),
             object,
             size,
-            readiness: Readiness::default(),
         })
     }
 
@@ -297,8 +296,15 @@ impl RawLatest {
     /// Returns whether there is a version other than `seen`. If not, the descriptor, if the caller has asked for it,
     /// becomes readable when there is one.
     #[inline]
-    fn has_newer(&self, seen: u64) -> bool {
-        self.version() != seen || self.readiness.is_used() && self.wait(seen, Deadline::Now).is_ok()
+    fn has_newer(&self, seen: u64) -> Result<bool, Error> {
+        if self.version() != seen || !self.readiness.is_used() {
+            return Ok(self.version() != seen);
+        }
+        match self.wait(seen, Deadline::Now) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns whether there is a version other than `seen`, and one at all.
@@ -399,7 +405,7 @@ impl<T: Plain> Latest<T> {
     /// Those of [`read`](Latest::read).
     #[inline]
     pub fn read_newer(&self, seen: &mut u64) -> Result<Option<T>, Error> {
-        if !self.raw.has_newer(*seen) {
+        if !self.raw.has_newer(*seen)? {
             return Ok(None);
         }
         let (value, version) = self.read_with_version()?;
@@ -438,11 +444,11 @@ impl<T: Plain> Latest<T> {
     }
 
     /// Returns a descriptor that is readable when there may be a newer value: for `poll(2)`, `epoll(7)`, `select(2)`
-    /// and event loops. After it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`, which
-    /// makes the descriptor unreadable until the next value is published. Pass the same `seen` to all those calls.
-    /// [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    /// and event loops. When it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`. That
+    /// call makes the descriptor unreadable until the next value is published. Pass the same `seen` to all these calls.
+    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
-    /// A reader that cannot write is not woken: the descriptor becomes readable within 250 ms.
+    /// If the latest value is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.

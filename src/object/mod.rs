@@ -308,7 +308,7 @@ impl Object {
             .flatten()
     }
 
-    /// Returns the calling process' number for this object.
+    /// Returns the calling process's number for this object.
     pub fn this_process(&self) -> Holder {
         Holder::process_in(self.ipc_namespace, self.introduce())
     }

@@ -6,7 +6,6 @@ use crate::{
     object::trust::Trust,
     object::{Kind, Object, Spec},
     sync::{self, Acquired, Deadline, LockError, Threads, WaitError, Waited},
-    sys,
 };
 use core::{fmt, marker::PhantomData};
 use std::time::Duration;
@@ -40,12 +39,12 @@ use std::time::Duration;
 /// # }
 /// ```
 ///
-/// *A dead owner.* A process can be killed at any instruction, also while it has the lock. The next
-/// thread that asks for the lock recovers it at once. A thread that waits already notices the death
-/// within 10 ms during the first 100 ms of its wait, and within 300 ms later. For the thread that
-/// recovers the lock, [`MutexGuard::owner_died`] is true: the value may be half changed. Once it has
-/// put the value in order, it calls [`MutexGuard::mark_consistent`]; dropping the guard without that
-/// makes the value lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)).
+/// *A dead owner.* A process can be killed at any instruction, even while it has the lock. The next thread that asks
+/// for the lock recovers it at once. A thread that is waiting at that time notices the death within 10 ms during the
+/// first 100 ms of its wait, and within 300 ms later. For the thread that recovers the lock, [`MutexGuard::owner_died`]
+/// is true: the value may be half changed. The thread repairs the value and calls [`MutexGuard::mark_consistent`]. If
+/// it drops the guard without that, the value is lost: all later calls fail with
+/// [`NotRecoverable`](ErrorKind::NotRecoverable).
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
 /// call unless a thread waits. A thread that tries to lock a free mutex gets it before the threads that sleep,
@@ -53,11 +52,10 @@ use std::time::Duration;
 /// following unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout of zero, can still
 /// come first.
 ///
-/// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that
-/// have the mutex open keep it and exclude each other as before; a process that opens the name
-/// afterwards gets a new mutex with a new value, and excludes none of them. [`is_removed`](Mutex::is_removed)
-/// returns whether that has happened. A process that runs for a long time calls it at intervals, and if so drops
-/// the mutex and opens it anew.
+/// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that have the mutex
+/// open keep it and exclude each other as before; a process that opens the name afterwards gets a new mutex with a new
+/// value, and excludes none of them. [`is_removed`](Mutex::is_removed) returns whether that has happened. A process
+/// that runs for a long time calls it at intervals; if that returns true, it drops the mutex and opens it again.
 ///
 /// *Namespaces.* A lock of a process in another PID namespace is recovered when that process has
 /// ended. For this, some processes keep a token of life: a segment of one byte that the kernel
@@ -116,7 +114,6 @@ impl RawMutex {
             options: None,
         };
         let object = Object::open(place, &spec, first)?;
-        sys::barrier::take_part();
         Ok(RawMutex {
             object,
             trust: Trust::default(),
@@ -215,7 +212,7 @@ impl RawMutex {
 
     #[inline(always)]
     fn words(&self) -> &sync::Mutex {
-        // SAFETY: a lock is made of atomics, and copes with any bytes.
+        // SAFETY: the words are atomics, and are valid whatever their bytes are.
         unsafe { self.object.words() }
     }
 }

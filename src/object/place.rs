@@ -50,7 +50,7 @@ pub struct Place {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant)] // a place is made once, and allocates nothing
+#[expect(clippy::large_enum_variant)] // a box would need memory, which may be refused
 pub(crate) enum Site {
     /// In a segment of its own.
     Key { key: Key, origin: Origin },
@@ -86,7 +86,7 @@ impl Deref for Memory {
 
 /// What a key was made from. The object records it, so opening it by something else with the same key fails.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant)] // as above
+#[expect(clippy::large_enum_variant)] // as for `Site`
 pub(crate) enum Origin {
     /// A number, whose origin is not known.
     Number,
@@ -232,9 +232,9 @@ impl Place {
         self
     }
 
-    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this
-    /// process can neither write nor create the object, even with [`create`](Place::create). Memory that was
-    /// given to [`within`](Place::within) is not attached anew, and the object does not write it.
+    /// Sets whether the object is opened for reading only: the segment is attached with `SHM_RDONLY`, and this process
+    /// can neither write nor create the object, even with [`create`](Place::create). Memory that was given to
+    /// [`within`](Place::within) is not attached again, and the object does not write it.
     ///
     /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses an object of
     /// another kind writes it, so opening one for reading only fails with

@@ -1,11 +1,19 @@
 //! The descriptor of a handle, for `poll(2)`, `epoll(7)`, `select(2)` and event loops.
 //!
-//! A handle makes its descriptor when the caller first asks for it. From then on, a try that would block makes the
+//! A handle creates its descriptor when the caller first asks for it. From then on, a try that would block makes the
 //! descriptor unreadable, enters its number in the object, and tries once more. So the descriptor is readable unless
-//! the last try has found nothing and no process has changed the object since. [`sys::Inbox`] makes it readable
-//! at intervals as well: for deaths, and for changes by processes that cannot reach it.
+//! the last try would have blocked and no process has changed the object since. [`sys::Inbox`] also makes it readable
+//! at intervals, so that the caller notices deaths, and changes by processes that cannot reach the descriptor.
+//! A cancellation of the handle makes it readable, too, and a try that would block then fails with that error.
 
-use crate::{Error, ErrorKind, holder::Holder, memory::boxed, object::Object, sys::Inbox};
+use crate::{
+    Error, ErrorKind,
+    holder::Holder,
+    memory::{Shared, boxed},
+    object::Object,
+    sync::Interrupt,
+    sys::Inbox,
+};
 use core::{
     num::NonZeroU32,
     sync::atomic::{
@@ -16,27 +24,37 @@ use core::{
 };
 use std::os::fd::BorrowedFd;
 
-/// How long a descriptor stays unreadable at most.
+/// The longest time for which a descriptor stays unreadable.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The descriptor of a handle, if the caller has asked for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
-    /// NULL, or from a box. A child made by `fork` that asks for the descriptor puts its own in place of its parent's.
+    /// NULL, or from a box. In a child made by `fork` that asks for the descriptor, its own replaces its parent's.
     own: AtomicPtr<Own>,
+    /// What ends the waits of the handle.
+    interrupt: Shared<Interrupt>,
 }
 
 #[derive(Debug)]
 struct Own {
     inbox: Inbox,
-    /// The process that has made it.
+    /// The process that has created it.
     maker: Holder,
-    /// The parent's, in a child that has made its own: freed with it.
+    /// In a child that has created its own: the parent's, which is freed with it.
     inherited: *mut Own,
 }
 
 impl Readiness {
-    /// Returns whether a process has asked for the descriptor: this one, or that from which it was forked.
+    /// Returns one without a descriptor. `interrupt` ends the waits of the handle.
+    pub fn new(interrupt: &Shared<Interrupt>) -> Readiness {
+        Readiness {
+            own: AtomicPtr::default(),
+            interrupt: interrupt.clone(),
+        }
+    }
+
+    /// Returns whether this process, or the one that forked it, has asked for the descriptor.
     #[inline(always)]
     pub fn is_used(&self) -> bool {
         // Relaxed: `own` acquires it.
@@ -53,7 +71,7 @@ impl Readiness {
         own.maker.is_mine().then_some(own)
     }
 
-    /// Returns the descriptor, which is made if this process has none yet.
+    /// Returns the descriptor, and creates it if this process has none yet.
     pub fn descriptor(&self, object: &Object) -> Result<BorrowedFd<'_>, Error> {
         let own = match self.own() {
             Some(own) => own,
@@ -72,17 +90,20 @@ impl Readiness {
             maker: Holder::this_process(),
             inherited: before,
         })?);
-        // Release: a thread that sees it sees its contents. Acquire: pairs with that.
+        // Release: a thread that sees the pointer sees what it points to. Acquire: pairs with the release of another
+        // thread.
         let own = match self.own.compare_exchange(before, made, AcqRel, Acquire) {
             Ok(_) => made,
             Err(others) => {
-                // SAFETY: no other thread has seen this one.
+                // SAFETY: it is from a box, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(made) });
                 others
             }
         };
         // SAFETY: both are from a box, as in `own`.
-        Ok(unsafe { &*own })
+        let own = unsafe { &*own };
+        self.interrupt.set_descriptor(own.inbox.number());
+        Ok(own)
     }
 
     /// Returns the result of a try, unless it would block and this process has asked for the descriptor. Then makes the
@@ -113,15 +134,17 @@ impl Readiness {
         inbox.drain();
         let tried = enter_and_retry(inbox.number());
         let is_blocked = matches!(&tried, Err(error) if error.kind() == ErrorKind::WouldBlock);
-        if !is_blocked {
-            // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
-            inbox.make_readable();
+        // A cancellation since the inbox was drained has made it readable again.
+        if is_blocked && !self.interrupt.take() {
+            return tried;
         }
-        tried
+        // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
+        inbox.make_readable();
+        tried.map_err(Error::cancelled_if_blocked)
     }
 
     /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns
-    /// whether there is something; then makes the descriptor readable again. Returns the same.
+    /// whether the object is ready. If it is, makes the descriptor readable again. Returns whether the object is ready.
     pub fn rearm(&self, enter_and_look: impl FnOnce(NonZeroU32) -> bool) -> bool {
         let Some(Own { inbox, .. }) = self.own() else {
             return false;
@@ -134,7 +157,7 @@ impl Readiness {
         is_ready
     }
 
-    /// Returns the number of the descriptor of this process, for the object's last use.
+    /// Returns the number of this process's descriptor, with which the object removes it at the end.
     pub fn number(&self) -> Option<NonZeroU32> {
         self.own().map(|own| own.inbox.number())
     }
@@ -144,8 +167,8 @@ impl Drop for Readiness {
     fn drop(&mut self) {
         let mut own = *self.own.get_mut();
         while !own.is_null() {
-            // SAFETY: each is from a box, and no reference to it is left. In a child that has inherited it, its descriptors
-            // are copies of the parent's.
+            // SAFETY: each is from a box, and no reference to it is left. In a child that has inherited it, its
+            // descriptors are copies of the parent's.
             own = unsafe { Box::from_raw(own) }.inherited;
         }
     }

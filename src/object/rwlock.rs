@@ -1,4 +1,4 @@
-//! A value that many threads read at a time, or one changes.
+//! A value that many threads read at a time, or one thread changes.
 
 use crate::{
     Error, ErrorKind, Place, Plain,
@@ -14,10 +14,10 @@ use std::time::Duration;
 /// Where the value begins in the payload, behind the words of the lock.
 const VALUE: usize = size_of::<sync::RwLock>();
 
-/// A value in shared memory that up to 64 threads read at a time, or one thread of one process changes, and that
+/// A value in shared memory that up to 64 threads, in any processes, read at a time, or one thread changes. The value
 /// survives the death of all of them.
 ///
-/// All processes open it by the same call; the first one makes it and sets its first value.
+/// All processes open the lock with the same call; the first one creates it and sets its first value.
 ///
 /// ```
 /// use shmkey::RwLock;
@@ -42,28 +42,29 @@ const VALUE: usize = size_of::<sync::RwLock>();
 /// # }
 /// ```
 ///
-/// *Turns.* Readers and writers get their turns in one order: a thread that comes while a writer waits, waits
-/// behind it. So neither starves the other. A thread that reads may read again, also while a writer waits. A thread
-/// that reads and asks to write, or the reverse, gets [`Deadlock`](ErrorKind::Deadlock). If 64 threads read, the
-/// next one waits until one of them has unlocked the lock.
+/// *Turns.* A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor
+/// writers starve. A thread that has the lock for reading may lock it for reading again, even while a writer waits. If
+/// it locks it for writing, or locks it for reading while it has it for writing, it gets
+/// [`Deadlock`](ErrorKind::Deadlock). If 64 threads read, the next reader waits until one of them has unlocked the
+/// lock.
 ///
-/// *Deaths.* A process can be killed at any instruction. The lock of a *dead reader* is released by the thread that
-/// waits for it, and the value is as it was. After a *dead writer*, the value may be half changed:
-/// [`owner_died`](RwLockWriteGuard::owner_died) is true for each reader and writer, until a writer has put the value
-/// in order and called [`mark_consistent`](RwLockWriteGuard::mark_consistent). If a writer drops its guard without
-/// that, the value is lost for good ([`NotRecoverable`](ErrorKind::NotRecoverable)). A thread that asks for the lock
-/// recovers it at once from a dead writer. A thread that waits already notices a death within 10 ms during the first
-/// 100 ms of its wait, and within 300 ms later.
+/// *Deaths.* A process can be killed at any instruction. If a *reader* dies, a thread that waits for it releases the
+/// reader's lock, and the value is unchanged. If a *writer* dies, the value may be half changed:
+/// [`owner_died`](RwLockWriteGuard::owner_died) is true for each reader and writer, until a writer has repaired the
+/// value and called [`mark_consistent`](RwLockWriteGuard::mark_consistent). If a writer drops its guard without that,
+/// the value is lost: all later calls fail with [`NotRecoverable`](ErrorKind::NotRecoverable). A thread that asks for
+/// the lock after the death of a writer recovers it at once. A thread that is waiting at that time notices the death
+/// within 10 ms during the first 100 ms of its wait, and within 300 ms later.
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system call unless a thread
 /// waits.
 ///
-/// *Removal, namespaces, fork and exec*: as for a [`Mutex`](crate::Mutex).
+/// *Removal, namespaces, fork and exec* work as for a [`Mutex`](crate::Mutex).
 ///
-/// *Threads*: several threads may use one at the same time; a guard stays in its thread. *Signals*: no method is
-/// safe in a signal handler.
+/// *Threads*: several threads may use an `RwLock` at the same time; a guard stays in its thread. *Signals*: no method
+/// is safe in a signal handler.
 ///
-/// *Memory:* 5184 bytes and the value.
+/// *Memory:* 5184 bytes plus the value.
 #[derive(Debug)]
 pub struct RwLock<T: Plain> {
     raw: RawRwLock,
@@ -77,14 +78,14 @@ pub(crate) struct RawRwLock {
     trust: Trust,
 }
 
-/// Returns the size of the value of a lock whose payload has so many bytes.
+/// Returns the size of the value of a lock whose payload has this many bytes.
 pub(crate) fn value_size(payload: u64) -> u64 {
     payload.saturating_sub(VALUE as u64)
 }
 
 impl RawRwLock {
-    /// Opens a lock around `size` bytes. The process that makes it calls `first` to write them; they are zero
-    /// before.
+    /// Opens a lock around `size` bytes. The process that creates it calls `first` to write them; before that, they are
+    /// 0.
     pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawRwLock, Error> {
         let too_large = || {
             Error::invalid("open", "the value is too large")
@@ -116,7 +117,8 @@ impl RawRwLock {
         unsafe { self.object.payload().add(VALUE) }
     }
 
-    /// Locks it for reading. Returns whether a writer died, and the value may be half changed.
+    /// Locks it for reading. Returns whether a writer died while it had the lock, so that the value may be half
+    /// changed.
     #[inline]
     pub fn read(&self, deadline: Deadline) -> Result<bool, Error> {
         let deadline = deadline.or_at(self.object.interrupt());
@@ -127,7 +129,8 @@ impl RawRwLock {
             .map_err(|refused| self.not_locked(refused, deadline, Action::LockForReading))
     }
 
-    /// Locks it for writing. Returns the same.
+    /// Locks it for writing. Returns whether a writer died while it had the lock, so that the value may be half
+    /// changed.
     #[inline]
     pub fn write(&self, deadline: Deadline) -> Result<bool, Error> {
         let deadline = deadline.or_at(self.object.interrupt());
@@ -138,8 +141,8 @@ impl RawRwLock {
             .map_err(|refused| self.not_locked(refused, deadline, Action::LockForWriting))
     }
 
-    /// Locks it for reading if no thread writes or waits to, its value is consistent, and this thread has used it
-    /// before. Returns false if not; then [`read`](RawRwLock::read) returns the error.
+    /// Locks it for reading if no thread has it for writing or waits for that, the value is consistent, and this thread
+    /// has used it before. Otherwise returns false, and the caller must call [`read`](RawRwLock::read).
     #[inline(always)]
     pub fn read_at_once(&self) -> bool {
         let me = self.object.me_if_known();
@@ -156,7 +159,7 @@ impl RawRwLock {
         error.during(action)
     }
 
-    /// Adds to an error which threads have the lock.
+    /// Adds to an error the threads that have the lock.
     fn with_holder(&self, error: Error) -> Error {
         let seen = self.words().look();
         let (readers, reader) = self
@@ -171,8 +174,8 @@ impl RawRwLock {
         }
     }
 
-    /// Unlocks it. Returns false if this thread does not have it; then [`unlock`](RawRwLock::unlock) returns the
-    /// error.
+    /// Unlocks it if this thread has it and has used it before. Otherwise returns false, and the caller must call
+    /// [`unlock`](RawRwLock::unlock).
     #[inline(always)]
     pub fn unlock_at_once(&self) -> bool {
         let me = self.object.me_if_known();
@@ -187,8 +190,8 @@ impl RawRwLock {
             .map_err(|_| self.not_owner(Action::Unlock))
     }
 
-    /// Unlocks it for a guard. It fails only in a child that has its parent's guard, or if another program has
-    /// overwritten the lock: then this thread has nothing to unlock.
+    /// Unlocks it for the guard of a reader. Does nothing in a child made by `fork` that has its parent's guard, or if
+    /// another program has overwritten the lock: then this thread has nothing to unlock.
     #[inline]
     fn unlock_reading(&self) {
         let me = self.object.me_if_known();
@@ -222,14 +225,14 @@ impl RawRwLock {
 
     #[inline(always)]
     fn words(&self) -> &sync::RwLock {
-        // SAFETY: the payload begins with the lock's words, 64-byte aligned, which are atomics and cope with any
-        // bytes; it is attached as long as the object lives.
+        // SAFETY: the payload begins with the lock's words, 64-byte aligned, which are atomics and valid whatever their
+        // bytes are; it is attached as long as the object lives.
         unsafe { self.object.payload().cast().as_ref() }
     }
 }
 
 impl<T: Plain> RwLock<T> {
-    /// Opens the lock, or makes it with this first value.
+    /// Opens the lock, or creates it with this first value.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open).
@@ -250,7 +253,7 @@ impl<T: Plain> RwLock<T> {
         })
     }
 
-    /// Locks it for reading; waits while another thread has it locked for writing, or waits to.
+    /// Locks it for reading; waits while another thread has it locked for writing, or waits for that.
     ///
     /// # Errors
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it locked for writing;
@@ -260,12 +263,12 @@ impl<T: Plain> RwLock<T> {
         self.read_until(Deadline::Never)
     }
 
-    /// Locks it for reading if no other thread has it locked for writing, or waits to. Makes a liveness check of
-    /// that thread once in 8 ms, so tries notice its death within 10 ms.
+    /// Locks it for reading if no other thread has it locked for writing, or waits for that. Repeated tries make a
+    /// liveness check of that thread at most once in 8 ms, and notice its death within 10 ms.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it locked for writing, waits to, or is
-    /// just locking it, or if 64 threads read; and those of [`read`](RwLock::read).
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it locked for writing, waits for that, or
+    /// is just locking it, or if 64 threads read; and those of [`read`](RwLock::read).
     #[inline]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, Error> {
         self.read_until(Deadline::Now)
@@ -275,7 +278,7 @@ impl<T: Plain> RwLock<T> {
     /// [`try_read`](RwLock::try_read).
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if it was not its turn in this time, and those of
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if this thread did not get the lock in this time, and those of
     /// [`read`](RwLock::read).
     pub fn read_timeout(&self, timeout: Duration) -> Result<RwLockReadGuard<'_, T>, Error> {
         self.read_until(Deadline::after(Some(timeout)))
@@ -305,8 +308,8 @@ impl<T: Plain> RwLock<T> {
         self.write_until(Deadline::Never)
     }
 
-    /// Locks it for writing if no other thread has it. Makes a liveness check of a writer once in 8 ms, so tries
-    /// notice its death within 10 ms, and one of each reader.
+    /// Locks it for writing if no other thread has it. Each try makes a liveness check of each reader. Repeated tries
+    /// make one of a writer at most once in 8 ms, and notice its death within 10 ms.
     ///
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it, or is just locking it; and those of
@@ -320,7 +323,7 @@ impl<T: Plain> RwLock<T> {
     /// zero is [`try_write`](RwLock::try_write).
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if other threads have it for this time, and those of
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if this thread did not get the lock in this time, and those of
     /// [`write`](RwLock::write).
     pub fn write_timeout(&self, timeout: Duration) -> Result<RwLockWriteGuard<'_, T>, Error> {
         self.write_until(Deadline::after(Some(timeout)))
@@ -337,7 +340,7 @@ impl<T: Plain> RwLock<T> {
     }
 
     fn value(&self) -> T {
-        // SAFETY: `open` has made the payload of this size.
+        // SAFETY: `open` has made the payload of this size, and it is attached as long as the object lives.
         unsafe { self.raw.object.value(VALUE) }
     }
 
@@ -347,8 +350,8 @@ impl<T: Plain> RwLock<T> {
 
 /// The lock of an [`RwLock`] for reading, and the access to its value. Dropping it unlocks the lock.
 ///
-/// The value is copied out, because a hostile process can write it without the lock: there is no reference to it.
-/// The guard stays in its thread; other threads may read the value through a reference to it.
+/// The value is copied out, and the guard gives no reference to it, because a hostile process can write it without the
+/// lock. The guard stays in its thread; other threads may read the value through a reference to the guard.
 #[must_use = "the lock is unlocked when its guard is dropped"]
 pub struct RwLockReadGuard<'a, T: Plain> {
     lock: &'a RwLock<T>,
@@ -358,8 +361,8 @@ pub struct RwLockReadGuard<'a, T: Plain> {
 }
 
 impl<T: Plain> RwLockReadGuard<'_, T> {
-    /// Returns whether a writer died while it had the lock, and no later writer has marked the value as consistent:
-    /// it may be half changed.
+    /// Returns whether a writer died while it had the lock, and no later writer has marked the value as consistent.
+    /// Then the value may be half changed.
     #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died
@@ -374,8 +377,8 @@ impl<T: Plain> RwLockReadGuard<'_, T> {
 
 /// The lock of an [`RwLock`] for writing, and the access to its value. Dropping it unlocks the lock.
 ///
-/// The value is copied in and out, because a hostile process can write it without the lock: there is no reference to
-/// it. The guard stays in its thread; other threads may read the value through a reference to it.
+/// The value is copied in and out, and the guard gives no reference to it, because a hostile process can write it
+/// without the lock. The guard stays in its thread; other threads may read the value through a reference to it.
 #[must_use = "the lock is unlocked when its guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: Plain> {
     lock: &'a RwLock<T>,
@@ -385,8 +388,8 @@ pub struct RwLockWriteGuard<'a, T: Plain> {
 }
 
 impl<T: Plain> RwLockWriteGuard<'_, T> {
-    /// Returns whether a writer died while it had the lock, and the value was not marked as consistent since: it
-    /// may be half changed.
+    /// Returns whether a writer died while it had the lock, and no writer has marked the value as consistent since.
+    /// Then the value may be half changed.
     #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died
@@ -437,7 +440,7 @@ impl<T: Plain> Drop for RwLockWriteGuard<'_, T> {
 
 macro_rules! shared_and_shown {
     ($Guard:ident) => {
-        // SAFETY: through a shared reference the value is copied out, and nothing else is done; `T` is `Sync`.
+        // SAFETY: a shared reference to the guard can only copy the value out, and `T` is `Sync`.
         unsafe impl<T: Plain> Sync for $Guard<'_, T> {}
 
         /// Writes a copy of the value.

@@ -35,11 +35,11 @@ use std::{os::fd::BorrowedFd, time::Duration};
 /// process has taken stays taken. If a process is killed between raising the count and waking a thread that
 /// sleeps, that thread wakes by itself within 250 ms.
 ///
-/// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes
-/// that have the semaphore open keep it and wake each other as before; a process that opens the name
-/// afterwards gets a new semaphore, and what it posts reaches none of them. [`is_removed`](Semaphore::is_removed)
-/// returns whether that has happened. A process that runs for a long time calls it at intervals, and if so drops
-/// the semaphore and opens it anew.
+/// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes that have the
+/// semaphore open keep it and wake each other as before; a process that opens the name afterwards gets a new semaphore,
+/// and what it posts reaches none of them. [`is_removed`](Semaphore::is_removed) returns whether that has happened. A
+/// process that runs for a long time calls it at intervals; if that returns true, it drops the semaphore and opens it
+/// again.
 ///
 /// *Threads*: several threads may use one at the same time. *Fork*: a child can use its parent's. *Signals*: no
 /// method is safe in a signal handler.
@@ -78,8 +78,8 @@ impl Semaphore {
             unsafe { object.words::<sync::Semaphore>() }.init(first);
         })?;
         Ok(Semaphore {
+            readiness: Readiness::new(object.interrupt()),
             object,
-            readiness: Readiness::default(),
         })
     }
 
@@ -146,10 +146,10 @@ impl Semaphore {
         error.with(What::Count, 0, 0)
     }
 
-    /// Returns a descriptor that is readable when the count may not be 0: for `poll(2)`, `epoll(7)`, `select(2)`
-    /// and event loops. After it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until the next
-    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    /// Returns a descriptor that is readable when the count may be above 0: for `poll(2)`, `epoll(7)`, `select(2)` and
+    /// event loops. When it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next
+    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.

@@ -1,22 +1,26 @@
 //! Waiting for one of several objects.
 //!
-//! A thread announces its sleep at each object, as it does when it waits for one; looks at all of them once more; and
-//! sleeps on all their words at once (`futex_waitv(2)`). Where the kernel cannot do that, it polls their descriptors.
+//! A thread announces its sleep at each object, as it does when it waits for a single one, checks all of them once
+//! more, and sleeps on all their words at once (`futex_waitv(2)`), and on those of the handles' cancellations. Where the
+//! kernel cannot do that, or the words are too many, the thread polls the objects' descriptors.
 
 use crate::{
     Error, ErrorKind, Latest, Plain, Receiver, Semaphore, Subscriber, TypedReceiver,
+    error::Action,
+    memory::Shared,
     object::{
+        Object,
         broadcast::{RawBroadcast, SubscribeEnd},
         latest::{Newer, RawLatest},
         ring::{RawRing, ReceiveEnd},
     },
-    sync::{self, Deadline, Sleep, wait},
+    sync::{self, Deadline, Ended, Interrupt, Sleep, wait},
     sys::{self, waitv::Word},
 };
 use core::{cell::Cell, time::Duration};
 use std::os::fd::{AsRawFd, RawFd};
 
-/// The largest number of objects.
+/// The largest number of objects that a thread can wait for.
 pub(crate) const MOST: usize = sys::waitv::MAX;
 
 /// An object that [`wait_any`] can wait for: `&mut` to a [`Receiver`], a [`TypedReceiver`] or a [`Subscriber`], to a
@@ -85,7 +89,7 @@ impl At<'_> {
         }
     }
 
-    /// Fails in a child of the process that has the role.
+    /// Fails if the object has a role that this process does not have, such as in a child of the process that has it.
     fn expect_ours(&self) -> Result<(), Error> {
         match self {
             At::Ring(raw, end) => raw.expect_receiver(end),
@@ -94,7 +98,8 @@ impl At<'_> {
         }
     }
 
-    /// Announces a sleep. Returns the word for it, and a position, without a change of which the thread may sleep.
+    /// Announces a sleep. Returns the word to sleep on, and the position of the next message: the thread may sleep only
+    /// if the position is still the same after the announcement.
     fn announce(&mut self) -> (Word, u64) {
         match self {
             At::Ring(raw, end) => raw.announce_sleep(end),
@@ -112,7 +117,7 @@ impl At<'_> {
         }
     }
 
-    /// Ends a sleep that was announced.
+    /// Ends an announced sleep.
     fn withdraw(&self) {
         if let At::Semaphore(semaphore) = self {
             semaphore.pass_on();
@@ -128,6 +133,24 @@ impl At<'_> {
         }
     }
 
+    fn object(&self) -> &Object {
+        match self {
+            At::Ring(raw, _) => raw.object(),
+            At::Semaphore(semaphore) => semaphore.object(),
+            At::Latest(raw, _) => raw.object(),
+            At::Broadcast(raw, _) => raw.object(),
+        }
+    }
+
+    /// Returns what ends the waits of the handle.
+    fn interrupt(&self) -> &Shared<Interrupt> {
+        match self {
+            At::Ring(_, end) => end.interrupt(),
+            At::Semaphore(_) | At::Latest(..) => self.object().interrupt(),
+            At::Broadcast(_, end) => end.interrupt(),
+        }
+    }
+
     fn descriptor(&self) -> Result<RawFd, Error> {
         let descriptor = match self {
             At::Ring(raw, end) => raw.descriptor(end),
@@ -138,7 +161,7 @@ impl At<'_> {
         descriptor.map(|descriptor| descriptor.as_raw_fd())
     }
 
-    /// Makes the descriptor unreadable, unless there is something. Returns whether that is so.
+    /// Makes the descriptor unreadable, unless the object is ready. Returns whether it is ready.
     fn rearm(&mut self) -> bool {
         match self {
             At::Ring(raw, end) => raw.rearm(end),
@@ -149,9 +172,9 @@ impl At<'_> {
     }
 }
 
-/// Waits until one of several objects has something: a message, a count, a newer value, or a peer that has ended or died;
-/// at most this time on the monotonic clock, or without limit. Returns the index of an object whose `try_` form would
-/// not block now. Takes nothing from it: another thread may be faster.
+/// Waits until one of several objects is ready: until it has a message, a count above 0 or a newer value, or its peer
+/// has released its role or died. Waits at most this time on the monotonic clock, or without limit. Returns the index
+/// of an object whose `try_` form would not block now. Receives nothing from it, so another thread may be faster.
 ///
 /// ```
 /// use shmkey::{Latest, Ring, Semaphore, wait_any};
@@ -176,20 +199,26 @@ impl At<'_> {
 /// # }
 /// ```
 ///
-/// *Fairness.* A thread's search begins behind the object that it found last, so an object that always has something does
-/// not hide the others.
+/// *Fairness.* A thread's search begins with the object after the one that its last call returned, so an object that is
+/// always ready does not hide the others.
 ///
-/// *Cost.* Waiting spins for about 30 µs and then sleeps, as for one object. A peer that wakes the thread makes one system
-/// call. The death of a peer is noticed as in a wait for that object alone. Before Linux 5.16, or
-/// where a seccomp filter forbids `futex_waitv(2)`, the thread polls the objects' descriptors, which it makes for that
-/// (three for each object, see [`Receiver::fd`]).
+/// *Cost.* Waiting spins for about 30 µs and then sleeps, as for one object. A peer that wakes the thread makes one
+/// system call. The death of a peer is noticed as in a wait for that object alone. Before Linux 5.16, or where a
+/// seccomp filter forbids `futex_waitv(2)`, the thread creates and polls a descriptor of each object (see
+/// [`Receiver::fd`]; each takes three descriptors of the process).
+///
+/// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the object. A
+/// signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed
+/// without `SA_RESTART`.
 ///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)
-/// (`EAGAIN`), if no object had anything in time; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for
-/// no object or more than 128; [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver, and
-/// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) for a subscriber, of the parent in a child made by `fork`; those of
-/// [`Receiver::fd`] where descriptors are needed.
+/// (`EAGAIN`), if no object was ready in time; [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and
+/// [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal handler or a [`Canceller`](crate::Canceller) has ended
+/// the wait; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for no object
+/// or more than 128; in a child made by `fork`, [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver of its parent, and
+/// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) for a subscriber of its parent; those of [`Receiver::fd`] where
+/// descriptors are needed.
 pub fn wait_any(
     objects: &mut [&mut dyn Waitable],
     timeout: Option<Duration>,
@@ -213,11 +242,11 @@ pub(crate) fn check(count: usize) -> Result<(), Error> {
 }
 
 thread_local! {
-    /// The index behind the object that this thread has found last.
+    /// The index after that of the object that this thread found last.
     static NEXT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Waits for one of several objects, none of which is `None`. Returns its index.
+/// Waits until one of several objects, none of which is `None`, is ready. Returns its index.
 pub(crate) fn wait_at_any(
     objects: &mut [Option<At<'_>>],
     deadline: Deadline,
@@ -225,6 +254,13 @@ pub(crate) fn wait_at_any(
     for object in objects.iter().flatten() {
         object.expect_ours()?;
     }
+    // One handle that a signal handler may interrupt is enough.
+    let mut interrupts = objects.iter().flatten().map(At::interrupt);
+    let by_signals = interrupts.find(|interrupt| interrupt.by_signals()).cloned();
+    let deadline = match &by_signals {
+        Some(interrupt) => deadline.or_at(interrupt),
+        None => deadline,
+    };
     let first = NEXT.get() % objects.len().max(1);
     let found = find(objects, first, At::is_ready);
     let found = match found {
@@ -247,14 +283,29 @@ pub(crate) fn wait_at_any(
 
 #[cold]
 fn late(deadline: Deadline) -> Error {
-    let kind = match deadline {
-        Deadline::Now => ErrorKind::WouldBlock,
-        _ => ErrorKind::TimedOut,
+    let kind = match deadline.why_ended() {
+        Ended::AtOnce => ErrorKind::WouldBlock,
+        Ended::TimedOut => ErrorKind::TimedOut,
+        Ended::Interrupted => ErrorKind::Interrupted,
+        Ended::Cancelled => ErrorKind::Cancelled,
     };
     Error::none_of_several(kind, "wait for several objects")
 }
 
-/// Returns the first object, from one on and round the end, of which `is_so` is true.
+/// Fails if one of the handles is cancelled, which ends that cancellation.
+fn expect_not_cancelled(objects: &[Option<At<'_>>]) -> Result<(), Error> {
+    let mut objects = objects.iter().flatten();
+    let Some(cancelled) = objects.find(|at| at.interrupt().is_cancelled()) else {
+        return Ok(());
+    };
+    // If it is over already, another wait of this handle has ended by it, too.
+    cancelled.interrupt().take();
+    let error = cancelled.object().error(ErrorKind::Cancelled);
+    Err(error.during(Action::Wait))
+}
+
+/// Returns the index of the first object for which `is_so` returns true. The search begins at `first`, and continues at
+/// 0 after the last object.
 fn find<'a>(
     objects: &mut [Option<At<'a>>],
     first: usize,
@@ -272,7 +323,8 @@ fn stay_awake(objects: &mut [Option<At<'_>>], first: usize) -> Option<usize> {
     wait::stay_awake(peer, || find(objects, first, At::is_ready))
 }
 
-/// Sleeps until an object has something. Returns its index; `None` if the deadline has passed.
+/// Sleeps until an object is ready. Returns its index; `None` if the deadline has passed, or a signal handler has ended
+/// the wait.
 fn sleep(
     objects: &mut [Option<At<'_>>],
     first: usize,
@@ -288,6 +340,7 @@ fn sleep(
         for (index, object) in objects.iter_mut().flatten().enumerate() {
             (words[index], positions[index]) = object.announce();
         }
+        let count = add_cancellations(objects, &mut words);
         if !sync::heavy_barrier() {
             sleep.stay_light();
         }
@@ -295,12 +348,15 @@ fn sleep(
         let mut slept = Some(true);
         let moved = |(object, position): (&At<'_>, &u64)| object.position() != *position;
         if found.is_none() && !objects.iter().flatten().zip(&positions).any(moved) {
-            slept = sleep.on_any(&words[..objects.len()]);
+            slept = count.and_then(|count| sleep.on_any(&words[..count]));
             found = find(objects, first, At::is_ready);
         }
         objects.iter().flatten().for_each(At::withdraw);
+        if found.is_some() {
+            return Ok(found);
+        }
+        expect_not_cancelled(objects)?;
         match slept {
-            _ if found.is_some() => return Ok(found),
             Some(true) => {}
             Some(false) => return Ok(None),
             None => return poll(objects, first, &mut sleep),
@@ -308,7 +364,18 @@ fn sleep(
     }
 }
 
-/// Does the same by the objects' descriptors.
+/// Adds the words of cancellations to those of the objects. Returns how many words there are; `None` if they are too many.
+fn add_cancellations(objects: &[Option<At<'_>>], words: &mut [Word; MOST]) -> Option<usize> {
+    let mut count = objects.len();
+    let handles = objects.iter().flatten();
+    for cancelled in handles.filter_map(|at| at.interrupt().word()) {
+        *words.get_mut(count)? = Word::own(cancelled, 0);
+        count += 1;
+    }
+    Some(count)
+}
+
+/// Sleeps as `sleep` does, but by polling the objects' descriptors.
 #[cold]
 fn poll(
     objects: &mut [Option<At<'_>>],
@@ -324,9 +391,12 @@ fn poll(
         if let Some(found) = find(objects, first, At::rearm) {
             return Ok(Some(found));
         }
-        let Some(slice) = sleep.slice() else {
-            return Ok(None);
-        };
-        sys::poll(&descriptors[..count], slice);
+        // A cancellation after this has made a descriptor readable.
+        expect_not_cancelled(objects)?;
+        let slept = sleep.for_slice(|_, time| Some(sys::poll(&descriptors[..count], time)));
+        if slept == Some(false) {
+            // The deadline has passed, or a signal handler has run.
+            return Ok(find(objects, first, At::is_ready));
+        }
     }
 }

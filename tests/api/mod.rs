@@ -123,7 +123,11 @@ pub fn items_of(header: &str) -> Vec<Item> {
             ["typedef", "struct", name, same, ""] if name == same => {
                 (name.to_owned(), Kind::Opaque)
             }
-            _ => function(line).unwrap_or_else(|| panic!("what kind of declaration is {line:?}?")),
+            _ => {
+                let declaration = whole(line, &mut lines);
+                function(&declaration)
+                    .unwrap_or_else(|| panic!("what kind of declaration is {declaration:?}?"))
+            }
         };
         items.push(Item {
             name,
@@ -178,7 +182,19 @@ fn structure<'header>(name: &str, lines: &mut impl Iterator<Item = &'header str>
     Kind::Struct { definition, fields }
 }
 
-/// The name of a function and what it takes and gives: its prototype stands on one line.
+/// Joins the lines of a declaration, of which this is the first.
+fn whole<'header>(first: &str, lines: &mut impl Iterator<Item = &'header str>) -> String {
+    let mut declaration = first.to_owned();
+    while !declaration.ends_with(';')
+        && let Some(line) = lines.next()
+    {
+        declaration += " ";
+        declaration += line.trim();
+    }
+    declaration
+}
+
+/// The name, the result and the parameters of a function, from its prototype.
 fn function(line: &str) -> Option<(String, Kind)> {
     let line = line.strip_prefix("SHMKEY_MUST_USE ").unwrap_or(line);
     let (before, parameters) = line.strip_suffix(");")?.split_once('(')?;

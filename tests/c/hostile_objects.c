@@ -27,6 +27,10 @@ static void no_object(void)
     FAILS_NULL(shm_semaphore_canceller(NULL), EFAULT);
     FAILS(shm_mutex_set_interruptible(NULL, 1), EFAULT);
     FAILS_NULL(shm_mutex_canceller(NULL), EFAULT);
+    FAILS(shm_rwlock_set_interruptible(NULL, 1), EFAULT);
+    FAILS_NULL(shm_rwlock_canceller(NULL), EFAULT);
+    FAILS(shm_condvar_set_interruptible(NULL, 1), EFAULT);
+    FAILS_NULL(shm_condvar_canceller(NULL), EFAULT);
     FAILS(shm_latest_set_interruptible(NULL, 1), EFAULT);
     FAILS_NULL(shm_latest_canceller(NULL), EFAULT);
     FAILS(shm_ring_set_interruptible(NULL, 1), EFAULT);

@@ -32,10 +32,10 @@ static const char *own(const char *what)
     return name;
 }
 
-/* Does something in a child, which is then killed. */
-static void in_child(void (*act)(void *), void *object)
+/* Starts a child that does something and then waits to be killed. */
+static pid_t start_child(void (*act)(void *), void *object)
 {
-    int status = 0, done[2];
+    int done[2];
     char failed = 1;
     pid_t child;
 
@@ -52,11 +52,25 @@ static void in_child(void (*act)(void *), void *object)
         }
         _exit(1);
     }
-    CHECK(child > 0 && read(done[0], &failed, 1) == 1 && kill(child, SIGKILL) == 0);
-    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CHECK(child > 0 && read(done[0], &failed, 1) == 1);
     wrong |= failed;
     close(done[0]);
     close(done[1]);
+    return child;
+}
+
+static void kill_child(pid_t child)
+{
+    int status = 0;
+
+    CHECK(child > 0 && kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Does something in a child, which is then killed. */
+static void in_child(void (*act)(void *), void *object)
+{
+    kill_child(start_child(act, object));
 }
 
 static int64_t monotonic(void)
@@ -1684,6 +1698,72 @@ static void interrupted(void)
     close_objects(all);
 }
 
+/* The locks, while another process has them. */
+static void interrupted_locks(void)
+{
+    struct shm_mutex *mutex;
+    struct shm_rwlock *lock;
+    char *memory;
+    int id = private_segment(16384, &memory);
+    pid_t child;
+
+    OPENS(mutex, shm_mutex_open_at(AT(id, 0), 8, NULL, MAKE));
+    child = start_child(lock_and_die, mutex);
+    IS_INTERRUPTED(shm_mutex_lock(mutex, SHMKEY_FOREVER), shm_mutex_set_interruptible(mutex, 1));
+    CANCELS(shm_mutex_lock(mutex, SHMKEY_FOREVER), shm_mutex_canceller(mutex));
+    kill_child(child);
+    GIVES(shm_mutex_lock(mutex, AGES), EOWNERDEAD);
+    QUIET(shm_mutex_close(mutex));
+    OPENS(lock, shm_rwlock_open_at(AT(id, 4096), 8, NULL, MAKE));
+    child = start_child(read_and_die, lock);
+    IS_INTERRUPTED(shm_rwlock_write(lock, SHMKEY_FOREVER), shm_rwlock_set_interruptible(lock, 1));
+    CANCELS(shm_rwlock_write(lock, SHMKEY_FOREVER), shm_rwlock_canceller(lock));
+    kill_child(child);
+    GIVES(shm_rwlock_set_interruptible(lock, 0), 0);
+    child = start_child(write_and_die, lock);
+    CANCELS(shm_rwlock_read(lock, SHMKEY_FOREVER), shm_rwlock_canceller(lock));
+    CANCELS(shm_rwlock_write(lock, SHMKEY_FOREVER), shm_rwlock_canceller(lock));
+    kill_child(child);
+    GIVES(shm_rwlock_read(lock, AGES), EOWNERDEAD);
+    QUIET(shm_rwlock_close(lock));
+    WORKS(shm_detach(memory));
+}
+
+/* The thread has the mutex after a wait that was ended. */
+static void interrupted_condition_variable(void)
+{
+    static struct changes of; /* reachable in the child, for valgrind */
+    char *memory;
+    int id = private_segment(16384, &memory), waited;
+    pid_t child;
+
+    OPENS(of.mutex, shm_mutex_open_at(AT(id, 0), 8, NULL, MAKE));
+    OPENS(of.changed, shm_condvar_open_at(AT(id, 4096), MAKE));
+    WORKS(shm_mutex_lock(of.mutex, 0));
+    IS_INTERRUPTED(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), shm_condvar_set_interruptible(of.changed, 1));
+    GIVES(shm_condvar_set_interruptible(of.changed, 0), 0);
+    CANCELS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), shm_condvar_canceller(of.changed));
+    /* If an owner has died, that is the result, and the cancellation is kept. */
+    child = fork();
+    if (child == 0) {
+        lock_and_die(of.mutex);
+        _exit(wrong);
+    }
+    do {
+        alarm_soon(on_alarm, 0);
+        waited = shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER);
+    } while (waited == -1 && errno == ECANCELED);
+    GIVES(waited, EOWNERDEAD);
+    GIVES(waitpid(child, NULL, 0), child);
+    WORKS(shm_mutex_consistent(of.mutex));
+    FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_NO_WAIT), EAGAIN);
+    FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), ECANCELED);
+    WORKS(shm_mutex_unlock(of.mutex));
+    QUIET(shm_condvar_close(of.changed));
+    QUIET(shm_mutex_close(of.mutex));
+    WORKS(shm_detach(memory));
+}
+
 /* A receiver that goes on waiting does not notice that the senders have ended. */
 static void kept_waiting(void)
 {
@@ -1734,6 +1814,8 @@ int main(int count, char **arguments)
     lossy_broadcasts();
     slow_paths();
     interrupted();
+    interrupted_locks();
+    interrupted_condition_variable();
     kept_waiting();
     permissions();
     read_only_values();

@@ -16,7 +16,7 @@
 #define MAKE (IPC_CREAT | 0600)
 #define MS ((int64_t) 1000000)
 #define AGES (50000 * MS)
-/* Room for all that a process sends here before a process receives. */
+/* The capacity of a ring: room for all messages that are sent before the first one is received. */
 #define CAPACITY 200000
 
 static const char *name;
@@ -257,7 +257,7 @@ static void semaphore_share(void)
     shm_semaphore_close(tokens);
 }
 
-/* Takes one of three, and dies asleep while it waits for a count that no process raises. */
+/* Takes one of three counts, and is killed while it sleeps until a count rises that no process raises. */
 static void semaphore_victim(void)
 {
     struct shm_semaphore *tokens = shm_semaphore_open(name, 3, MAKE);
@@ -364,7 +364,7 @@ static struct shm_ring *open_ring(int options)
     return ring;
 }
 
-/* Sends by each way in turn, from an odd address. */
+/* Sends messages, with each of the calls in turn, from an odd address. */
 static void ring_send(struct shm_ring *ring, uint64_t first, uint64_t last)
 {
     static unsigned char room[2 * PEER_LONGEST + 2];
@@ -415,7 +415,7 @@ static void expect_message(const unsigned char *message, size_t size)
     next_of[sender]++;
 }
 
-/* Where senders come and go, all may have ended before the next one comes. */
+/* Whether other senders will come when all senders have ended. */
 static int others_come;
 
 static void wait_for_one(struct shm_ring *ring)
@@ -428,7 +428,7 @@ static void wait_for_one(struct shm_ring *ring)
     }
 }
 
-/* Receives by each way in turn, to an odd address. */
+/* Receives messages, with each of the calls in turn, to an odd address. */
 static void ring_receive(struct shm_ring *ring, uint64_t messages)
 {
     static unsigned char room[CAPACITY + 1];
@@ -516,7 +516,7 @@ static void ring_receiver_survivor(void)
     shm_ring_close(ring);
 }
 
-/* Has received one message and looks at the next. */
+/* Has received one message, and has peeked at the next one. */
 static void ring_receiver_victim(void)
 {
     struct shm_ring *ring = open_ring(0);
@@ -575,7 +575,7 @@ static void wait_for_subscribers(struct shm_broadcast *broadcast, uint64_t subsc
     }
 }
 
-/* Publishes by each way in turn, from an odd address. */
+/* Publishes messages, with each of the calls in turn, from an odd address. */
 static void broadcast_publish(struct shm_broadcast *broadcast, uint64_t first, uint64_t last)
 {
     static unsigned char room[PEER_LONGEST + 1];
@@ -598,7 +598,7 @@ static void broadcast_publish(struct shm_broadcast *broadcast, uint64_t first, u
     }
 }
 
-/* Receives by each way in turn, to an odd address. */
+/* Receives messages, with each of the calls in turn, to an odd address. */
 static void broadcast_receive(struct shm_broadcast *broadcast, uint64_t first, uint64_t last)
 {
     static unsigned char room[PEER_LONGEST + 1];
@@ -669,7 +669,7 @@ static void broadcast_subscriber_survivor(void)
     shm_broadcast_close(broadcast);
 }
 
-/* Has received one message and looks at the next. */
+/* Has received one message, and has peeked at the next one. */
 static void broadcast_subscriber_victim(void)
 {
     struct shm_broadcast *broadcast = open_broadcast();

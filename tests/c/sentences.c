@@ -156,25 +156,25 @@ static void arguments(void)
     REFUSES(shm_ring_send(ring, NULL, 8, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_send(ring, bytes, 8, -2), EINVAL, "ring (id ", "send: EINVAL: the timeout is -2");
     REFUSES(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
-    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1, 0), EINVAL, "ring (id ", "so many");
+    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, 1, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_reserve(ring, 8, &slot, -2), EINVAL, "ring (id ", "reserve: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv(ring, NULL, 8, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv(ring, bytes, 8, -2), EINVAL, "ring (id ", "receive: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, 2, -2), EINVAL, "ring (id ", "the timeout is -2");
-    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "so many");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "receive in place: EINVAL: the timeout is -2");
     /* A size or a number that no memory has is that of a message that is too long, or of too many structures. */
     REFUSES(shm_ring_send(ring, bytes, (size_t) -1, 0), EMSGSIZE, "ring (id ", "capacity is 64 bytes");
-    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1 / sizeof(no_bytes), 0), EINVAL, "ring (id ", "so many");
-    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1 / sizeof(size_t), 0), EINVAL, "ring (id ", "so many");
+    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1 / sizeof(no_bytes), 0), EINVAL, "ring (id ", "structures do not fit into memory");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1 / sizeof(size_t), 0), EINVAL, "ring (id ", "structures do not fit into memory");
     /* The object that cannot be waited for is named by its index. */
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     waitables[1] = (struct shm_waitable) {0};
     REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
-    REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects has anything");
-    REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects had anything");
+    REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
+    REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
     waitables[1].broadcast = broadcast;
     REFUSES(shm_wait_any(waitables, 2, 0), EPERM, "broadcast (id ", "wait: EPERM: this handle is not subscribed");

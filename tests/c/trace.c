@@ -108,7 +108,7 @@ static void put(const char *file, const char *value)
     close(fd);
 }
 
-/* An IPC namespace of this process' own, with a limit set in it. */
+/* An IPC namespace of this process's own, with a limit set in it. */
 static void own_namespace(const char *limit, const char *value)
 {
     NEEDS(unshare(CLONE_NEWIPC) == 0);

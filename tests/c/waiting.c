@@ -197,6 +197,32 @@ static void descriptors(void)
     }
 }
 
+/* A cancellation makes a descriptor readable, and ends one try that would block. */
+static void is_cancelled(int fd, struct shm_canceller *stop, void (*add)(void), int (*take)(void))
+{
+    CHECK(stop != NULL && becomes_unreadable(fd, by_poll, take));
+    QUIET(shm_cancel(stop));
+    CHECK(by_poll(fd) == 1);
+    add();
+    CHECK(take() && !take() && errno == ECANCELED);
+    CHECK(becomes_unreadable(fd, by_poll, take));
+}
+
+static void cancelled(void)
+{
+    struct shm_waitable objects[] = {{.ring = ring}, {.semaphore = semaphore}};
+
+    is_cancelled(shm_ring_fd(ring), shm_ring_canceller(ring), add_message, take_message);
+    is_cancelled(shm_ring_fd(ring), shm_ring_canceller(ring), add_message, take_batch);
+    is_cancelled(shm_semaphore_fd(semaphore), shm_semaphore_canceller(semaphore), add_count, take_count);
+    is_cancelled(shm_latest_fd(latest), shm_latest_canceller(latest), add_value, take_value);
+    is_cancelled(shm_broadcast_fd(broadcast), shm_broadcast_canceller(broadcast), add_news, take_news);
+    QUIET(shm_cancel(shm_semaphore_canceller(semaphore)));
+    FAILS(shm_wait_any(objects, 2, SHMKEY_NO_WAIT), EAGAIN);
+    FAILS(shm_wait_any(objects, 2, AGES), ECANCELED);
+    FAILS(shm_wait_any(objects, 2, SOON), ETIMEDOUT);
+}
+
 /* A descriptor goes with the role. */
 static void ended_roles(void)
 {
@@ -286,6 +312,7 @@ int main(int count, char **arguments)
     WORKS(shm_broadcast_subscribe(broadcast, 0));
     descriptors();
     several();
+    cancelled();
     ended_roles();
     REMOVE(ring, ring);
     REMOVE(latest, latest);

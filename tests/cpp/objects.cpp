@@ -793,6 +793,31 @@ void cancelled()
     std::string text;
     CHECK(ring.recv(text).error().is_interrupt());
     later.join();
+    auto [id, memory] = private_segment(8192);
+    auto lock = TAKE(shmkey::rwlock<pair>::open(shmkey::place::in(id, 0)));
+    {
+        auto writer = TAKE(lock.write());
+        const shmkey::canceller stop_lock = TAKE(lock.canceller());
+        std::thread([&] {
+            stop_lock.cancel();
+            FAILS(lock.read(), ECANCELED);
+            stop_lock.cancel();
+            FAILS(lock.write(), ECANCELED);
+        }).join();
+    }
+    CHECK(lock.set_interruptible(true));
+    auto count = TAKE(shmkey::mutex<int>::open(shmkey::place::in(id, 6144)));
+    auto changed = TAKE(shmkey::condvar::open(shmkey::place::in(id, 7168 - 64)));
+    {
+        auto guard = TAKE(count.lock());
+        const shmkey::canceller stop_waiting = TAKE(changed.canceller());
+        std::thread another([stop_waiting] { stop_waiting.cancel(); });
+        FAILS(changed.wait(guard), ECANCELED);
+        another.join();
+        *guard = 3;
+        CHECK(guard.unlock());
+    }
+    CHECK(changed.set_interruptible(true));
     shmkey::canceller().cancel();
     CHECK(semaphore.set_interruptible(true) && ring.set_keep_waiting(true));
     CHECK(semaphore.remove() && ring.remove());

@@ -344,7 +344,7 @@ void expect_message(const void *message, std::size_t size)
     next_of[sender]++;
 }
 
-// Where senders come and go, all may have ended before the next one comes.
+// Whether other senders will come when all senders have ended.
 bool others_come = false;
 
 void wait_for_one(shmkey::ring &ring)

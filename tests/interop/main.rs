@@ -1,11 +1,13 @@
-//! One program of each form against one of every other form, in processes of their own.
+//! Programs in each language, linked in each form, together with programs of every other form, each in a process of its
+//! own.
 //!
-//! - `examples:` the programs of `c_examples/`, on raw segments in 7 forms and on objects in 3, also with
-//!   the other side first, stopped and killed;
+//! - `examples:` the programs of `c_examples/`, on raw segments in 7 forms and on objects in 3. Either side starts
+//!   first, and is stopped or killed;
 //! - `valgrind:` the same C programs, which access no invalid memory and leak none;
-//! - `peers:` every object between C, C++ and Rust, also with one side killed, and 16 processes at once.
+//! - `peers:` every kind of object between C, C++ and Rust: both sides work to the end, one side is killed, and 16
+//!   processes work at once.
 //!
-//! What crosses is random, that of the peers from a seed that is printed (`SHMKEY_SEED=…` repeats it).
+//! The data is random. The peers make it from a seed that is printed (`SHMKEY_SEED=…` repeats it).
 
 mod peer;
 mod peers;
@@ -24,7 +26,7 @@ use support::{
 static PROGRAMS: LazyLock<Programs> =
     LazyLock::new(|| Programs::new().expect("the programs can be built"));
 
-/// The same, run by valgrind.
+/// The same programs, run by valgrind.
 static UNDER_VALGRIND: LazyLock<Programs> =
     LazyLock::new(|| PROGRAMS.under(&needs::UNDER_VALGRIND));
 
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Says what is skipped, or fails where nothing may be.
+/// A test that prints what is skipped, or fails if `CI` is set and something is missing.
 fn available(what: &'static str, needs: &'static [Need]) -> Trial {
     Trial::test(format!("{what} can run"), move || {
         if let Some(missing) = needs::missing(needs) {
@@ -62,8 +64,7 @@ fn available(what: &'static str, needs: &'static [Need]) -> Trial {
     })
 }
 
-/// A test of programs in these forms. Where they cannot be built, it is listed as ignored, or fails if `CI`
-/// is set.
+/// A test of programs in these forms. If they cannot be built, the test is listed as ignored, or fails if `CI` is set.
 fn trial(
     name: String,
     forms: &[Form],
@@ -120,7 +121,7 @@ fn example_programs() -> Vec<Trial> {
     trials
 }
 
-/// The forms with code of ours in them that valgrind can watch.
+/// The forms with code of this project in them that valgrind can watch.
 const WATCHED: [Form; 5] = [
     Form::Preload,
     Form::DropinSo,

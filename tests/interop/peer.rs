@@ -1,4 +1,4 @@
-//! One end of an object in Rust: the roles of `tests/c/peer.c`, by the same names.
+//! The peers in Rust: the roles of `tests/c/peer.c`, with the same names.
 
 use crate::support::{AGES, Random, say};
 use shmkey::{
@@ -7,7 +7,7 @@ use shmkey::{
 };
 use std::{env, process::ExitCode, time::Duration};
 
-/// What a peer does.
+/// A side of an object: what it does, and with which data.
 struct Peer {
     role: String,
     name: String,
@@ -16,7 +16,7 @@ struct Peer {
     number: u64,
 }
 
-/// Room for all that a process sends here before a process receives.
+/// The capacity of a ring: room for all messages that are sent before the first one is received.
 const CAPACITY: usize = 200_000;
 const LONGEST: usize = 16 + 16_384 + 32;
 
@@ -85,16 +85,16 @@ impl Peer {
         match self.role.as_str() {
             "mutex count" => self.count_up(&self.mutex()?),
             "mutex victim" => self.die_with_the_lock(),
-            "mutex survivor" => self.put_in_order(),
+            "mutex survivor" => self.repair_the_mutex(),
             "lock count" => self.read_and_count_up(&self.lock()?),
             "lock writer victim" => self.die_writing(),
-            "lock reader victim" => self.die_with_the_lock_for_reading(),
-            "lock survivor" => self.put_in_order_for_readers(),
+            "lock reader victim" => self.die_reading_the_lock(),
+            "lock survivor" => self.repair_the_lock(),
             "turns" => self.take_turns(),
             "turns victim" => self.die_before_its_turn(),
             "turns survivor" => self.notify_the_dead(),
-            "semaphore first" => self.to_and_fro(true),
-            "semaphore second" => self.to_and_fro(false),
+            "semaphore first" => self.pass_the_turn(true),
+            "semaphore second" => self.pass_the_turn(false),
             "semaphore share" => self.share(),
             "semaphore victim" => self.die_waiting(),
             "semaphore survivor" => self.share_with_the_dead(),
@@ -112,7 +112,7 @@ impl Peer {
             "many send" => self.send_all(true),
             "many receive" => self.receive_all(true),
             "many victim" => self.die_sending(true),
-            "many survivor" => self.go_on(),
+            "many survivor" => self.send_and_receive(),
             "broadcast publish" => self.broadcast_all(),
             "broadcast receive" => self.subscribe_all(),
             "broadcast publisher victim" => self.die_broadcasting(),
@@ -152,7 +152,7 @@ impl Peer {
         wait_for_death()
     }
 
-    fn put_in_order(&self) -> Outcome {
+    fn repair_the_mutex(&self) -> Outcome {
         let mutex = self.mutex()?;
         let mut guard = mutex.lock_timeout(AGES)?;
         let found = guard.get();
@@ -191,13 +191,13 @@ impl Peer {
         wait_for_death()
     }
 
-    fn die_with_the_lock_for_reading(&self) -> Outcome {
+    fn die_reading_the_lock(&self) -> Outcome {
         let lock = self.lock()?;
         let _guard = lock.read_timeout(AGES)?;
         wait_for_death()
     }
 
-    fn put_in_order_for_readers(&self) -> Outcome {
+    fn repair_the_lock(&self) -> Outcome {
         let lock = self.lock()?;
         assert!(lock.read_timeout(AGES)?.owner_died());
         let mut guard = lock.write_timeout(AGES)?;
@@ -252,7 +252,7 @@ impl Peer {
         Ok(())
     }
 
-    fn to_and_fro(&self, first: bool) -> Outcome {
+    fn pass_the_turn(&self, first: bool) -> Outcome {
         let ping = Semaphore::open(self.own("ping").as_str(), 0)?;
         let pong = Semaphore::open(self.own("pong").as_str(), 0)?;
         let plain = Segment::options().create(true).size(8);
@@ -383,7 +383,7 @@ impl Peer {
         options.open(self.name.as_str(), CAPACITY)
     }
 
-    /// Sends by each way in turn.
+    /// Sends messages, with each of the calls in turn.
     fn send(&self, sender: &mut Sender, number: u64, first: u64, last: u64) -> Outcome {
         for i in first..last {
             let message = message(self.seed, number, i);
@@ -408,7 +408,7 @@ impl Peer {
 
     fn receive_all(&self, many: bool) -> Outcome {
         let mut incoming = Incoming::new(self, self.ring(many)?.receiver()?);
-        incoming.others_come = many;
+        incoming.more_will_come = many;
         incoming.expect(self.count)?;
         if !many {
             let end = incoming.receiver.peek_timeout(AGES).unwrap_err();
@@ -460,7 +460,7 @@ impl Peer {
         incoming.expect(5)
     }
 
-    fn go_on(&self) -> Outcome {
+    fn send_and_receive(&self) -> Outcome {
         let ring = self.ring(true)?;
         let mut sender = ring.sender()?;
         let mut incoming = Incoming::new(self, ring.receiver()?);
@@ -477,14 +477,14 @@ impl Peer {
         Broadcast::open(self.name.as_str(), CAPACITY)
     }
 
-    /// Waits until so many have subscribed.
+    /// Waits until there are this many subscribers.
     fn wait_for_subscribers(&self, broadcast: &Broadcast, number: u64) {
         while (broadcast.subscribers() as u64) < number {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Publishes by each way in turn.
+    /// Publishes messages, with each of the calls in turn.
     fn publish_to_all(&self, publisher: &mut BroadcastPublisher, first: u64, last: u64) -> Outcome {
         for i in first..last {
             let message = message(self.seed, 0, i);
@@ -502,7 +502,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Receives by each way in turn.
+    /// Receives messages, with each of the calls in turn.
     fn expect_from_all(&self, subscriber: &mut Subscriber, first: u64, last: u64) -> Outcome {
         let mut buffer = vec![0; LONGEST];
         for i in first..last {
@@ -571,21 +571,21 @@ impl Peer {
         let broadcast = self.broadcast()?;
         let mut publisher = broadcast.publisher()?;
         self.wait_for_subscribers(&broadcast, 1);
-        // More than there is room for.
+        // More messages than there is room for.
         self.publish_to_all(&mut publisher, 0, 2000)?;
         assert_eq!(broadcast.subscribers(), 0);
         Ok(())
     }
 }
 
-/// A receiver that knows what must come next from each sender.
+/// A receiver that knows the next message of each sender.
 struct Incoming<'a> {
     peer: &'a Peer,
     receiver: Receiver,
     next: [u64; 64],
     buffer: Vec<u8>,
-    /// Where senders come and go, all may have ended before the next one comes.
-    others_come: bool,
+    /// Whether other senders will come when all senders have ended.
+    more_will_come: bool,
 }
 
 impl Incoming<'_> {
@@ -595,12 +595,12 @@ impl Incoming<'_> {
             receiver,
             next: [0; 64],
             buffer: vec![0; CAPACITY],
-            others_come: false,
+            more_will_come: false,
         }
     }
 
-    fn wait_for_one(&mut self) {
-        while self.others_come {
+    fn wait_for_a_message(&mut self) {
+        while self.more_will_come {
             match self.receiver.peek_timeout(AGES) {
                 Ok(_) => break,
                 Err(end) => assert_eq!(end.kind(), ErrorKind::Closed),
@@ -609,11 +609,11 @@ impl Incoming<'_> {
         }
     }
 
-    /// Receives by each way in turn.
+    /// Receives messages, with each of the calls in turn.
     fn expect(&mut self, messages: u64) -> Outcome {
         let mut i = 0;
         while i < messages {
-            self.wait_for_one();
+            self.wait_for_a_message();
             let mut lengths = [0; 5];
             let received = match i % 3 {
                 0 => {

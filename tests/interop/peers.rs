@@ -1,5 +1,5 @@
-//! The two sides of each object in every two languages. What a side does is in `tests/c/peer.c`,
-//! `tests/cpp/peer.cpp` and `peer.rs`, by the same words.
+//! The two sides of each kind of object, in every two languages. `tests/c/peer.c`, `tests/cpp/peer.cpp` and `peer.rs`
+//! have the roles of the sides, with the same names.
 
 use crate::{
     PROGRAMS,
@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use shmkey::{Mutex, Place, RwLock, Semaphore};
 use std::{env, os::unix::process::ExitStatusExt, process::Command, sync::LazyLock};
 
-/// The two sides of an object, which both work to the end, and the number of their turns.
+/// The roles of the two sides of an object, which both work to the end, and the number of their turns.
 const PAIRS: [(&str, [&str; 2], u64); 8] = [
     ("reader-writer lock", ["lock count", "lock count"], 1000),
     ("condition variable", ["turns", "turns"], 1000),
@@ -26,8 +26,8 @@ const PAIRS: [(&str, [&str; 2], u64); 8] = [
     ),
 ];
 
-/// One side is killed when it has printed "ready", and the other continues. The last column says whether the other is
-/// started before that.
+/// The first side is killed when it has printed "ready", and the other one continues. The last column says whether the
+/// other one is started before that.
 const DEATHS: [(&str, [&str; 2], bool); 12] = [
     (
         "lock, writer",
@@ -89,7 +89,7 @@ const DEATHS: [(&str, [&str; 2], bool); 12] = [
     ),
 ];
 
-/// 16 processes at once: what the first does, and what the others do.
+/// 16 processes at once: the role of the first one, the role of the others, and the number of their turns.
 const CROWDS: [(&str, [&str; 2], u64); 6] = [
     ("reader-writer lock", ["lock count", "lock count"], 200),
     ("mutex", ["mutex count", "mutex count"], 500),
@@ -162,7 +162,7 @@ fn environment() -> Environment {
     Environment::with_names(&["ping", "pong", "plain"])
 }
 
-/// Runs all of these at once, to their end.
+/// Runs all of these peers at once, to their end, and checks what they have left in the object.
 fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
     let environment = environment();
     let senders = peers.len() as u64 - 1;
@@ -172,7 +172,7 @@ fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
             "many receive" => count * senders,
             _ => count,
         };
-        // How many subscribers to wait for.
+        // The publisher waits for this many subscribers.
         let number = match peer.1 {
             "broadcast publish" => peers.len() - 1,
             _ => number,
@@ -203,7 +203,7 @@ fn together(peers: &[(Form, &str)], count: u64) -> support::Result<()> {
     }
 }
 
-/// Kills one, and runs the other to its end.
+/// Kills the victim, and runs the survivor to its end.
 fn death(victim: (Form, &str), survivor: (Form, &str), at_once: bool) -> support::Result<()> {
     let environment = environment();
     let count = 200;

@@ -221,7 +221,7 @@ pub fn directory() -> &'static Path {
                 exit(128 + signal);
             }
         });
-        // SAFETY: the function has C's calling convention, and may run at the process' end.
+        // SAFETY: the function has C's calling convention, and may run at the process's end.
         unsafe { libc::atexit(remove_directory) };
         directory
     });

@@ -120,7 +120,13 @@ pub fn in_child(act: impl FnOnce()) {
 
 /// Has a child made by `fork` do something, and returns the status that it returns, or 101 after a panic.
 pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child does this, and ends without returning to the caller.
+    status_of(fork_child(act))
+}
+
+/// Makes a child by `fork`, and returns its process id. The child calls `act`, and ends with the status that it
+/// returns, or 101 after a panic.
+pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
+    // SAFETY: the child calls `act`, and ends without returning to the caller.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
@@ -132,15 +138,15 @@ pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
         // SAFETY: ends this process, without the destructors that are the parent's.
         unsafe { libc::_exit(status) };
     }
-    // What the child has dropped is still this process' own.
+    // What the child has dropped is still this process's own.
     std::mem::forget(act);
-    status_of(child)
+    child
 }
 
 /// Waits for a child that ends by itself, and returns its status.
 pub fn status_of(child: libc::pid_t) -> i32 {
     let mut status = 0;
-    // SAFETY: the status is this process' to write.
+    // SAFETY: the status is this process's to write.
     let ended = unsafe { libc::waitpid(child, &mut status, 0) };
     assert!(ended == child && libc::WIFEXITED(status), "{status:#x}");
     libc::WEXITSTATUS(status)

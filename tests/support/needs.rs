@@ -36,7 +36,7 @@ pub const NAMESPACES: Need = Need {
     },
 };
 
-/// A kernel that tells a process' namespaces without `/proc`.
+/// A kernel that tells a process's namespaces without `/proc`.
 pub const NAMESPACES_WITHOUT_PROC: Need = Need {
     name: "Linux 6.11",
     is_met: |_| {

@@ -7,7 +7,7 @@ use shmkey::{
 };
 use std::{
     cell::RefCell,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::Duration,
 };
 
@@ -32,6 +32,11 @@ pub struct Objects {
     /// A count of 0 and an old value, for which a descriptor of the parent waits.
     polled: Semaphore,
     polled_value: Latest<[u64; 4]>,
+    /// No messages, for which descriptors of the parent wait.
+    polled_ring: Ring,
+    polled_receiver: RefCell<Receiver>,
+    polled_news: Broadcast,
+    polled_reader: RefCell<Subscriber>,
     /// A ring with two messages.
     ring: Ring,
     /// The same for many senders.
@@ -69,7 +74,7 @@ const LAST: &[u8] = &[0; 14_904];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 60] = [
+pub const VICTIMS: [(&str, Victim); 70] = [
     (
         "lock, set, unlock",
         Victim {
@@ -180,6 +185,86 @@ pub const VICTIMS: [(&str, Victim); 60] = [
             prepare: claim_polled,
             act: publish,
             check: check_published_to_descriptor,
+        },
+    ),
+    (
+        "wait that is cancelled",
+        Victim {
+            prepare: know_oneself,
+            act: cancel_and_wait,
+            check: check_descriptors,
+        },
+    ),
+    (
+        "wait for several that is cancelled",
+        Victim {
+            prepare: know_oneself,
+            act: cancel_and_wait_for_several,
+            check: check_descriptors,
+        },
+    ),
+    (
+        "wait for a notification that is cancelled",
+        Victim {
+            prepare: know_oneself,
+            act: cancel_and_wait_for_notification,
+            check: check_notified,
+        },
+    ),
+    (
+        "cancel a descriptor",
+        Victim {
+            prepare: enter_descriptor,
+            act: cancel_descriptor,
+            check: check_descriptors,
+        },
+    ),
+    (
+        "send to a descriptor",
+        Victim {
+            prepare: claim_polled_sender,
+            act: send,
+            check: check_sent_to_descriptor,
+        },
+    ),
+    (
+        "publish a message to a descriptor",
+        Victim {
+            prepare: claim_polled_teller,
+            act: tell,
+            check: check_told_to_descriptor,
+        },
+    ),
+    (
+        "enter a receiver's descriptor",
+        Victim {
+            prepare: make_receivers_descriptor,
+            act: try_to_receive,
+            check: check_receivers_descriptor,
+        },
+    ),
+    (
+        "close a receiver with a descriptor",
+        Victim {
+            prepare: enter_receivers_descriptor,
+            act: drop_receiver_with_descriptor,
+            check: check_receivers_descriptor,
+        },
+    ),
+    (
+        "enter a subscriber's descriptor",
+        Victim {
+            prepare: make_subscribers_descriptor,
+            act: hear_in_vain,
+            check: check_subscribers_descriptor,
+        },
+    ),
+    (
+        "close a subscriber with a descriptor",
+        Victim {
+            prepare: enter_subscribers_descriptor,
+            act: drop_subscriber_with_descriptor,
+            check: check_subscribers_descriptor,
         },
     ),
     (
@@ -581,6 +666,8 @@ impl Objects {
             .lossy(true)
             .open(name("lossy")?.as_str(), 300)
             .map_err(text)?;
+        let polled_ring = Ring::open(name("polled ring")?.as_str(), 1000).map_err(text)?;
+        let polled_news = Broadcast::open(name("polled news")?.as_str(), 1000).map_err(text)?;
         let haunted = Broadcast::open(name("haunted")?.as_str(), 300).map_err(text)?;
         die_subscribed(&haunted);
         let objects = Objects {
@@ -596,6 +683,10 @@ impl Objects {
             latest: Latest::open(name("latest")?.as_str()).map_err(text)?,
             polled: Semaphore::open(name("polled")?.as_str(), 0).map_err(text)?,
             polled_value: Latest::open(name("polled value")?.as_str()).map_err(text)?,
+            polled_receiver: RefCell::new(polled_ring.receiver().map_err(text)?),
+            polled_ring,
+            polled_reader: RefCell::new(polled_news.subscribe().map_err(text)?),
+            polled_news,
             ring,
             many: many.map_err(text)?,
             dropping: dropping.map_err(text)?,
@@ -620,6 +711,10 @@ impl Objects {
             .map_err(text)?;
         objects.polled.fd().map_err(text)?;
         objects.polled_value.fd().map_err(text)?;
+        objects.polled_receiver.borrow().fd().map_err(text)?;
+        objects.polled_reader.borrow().fd().map_err(text)?;
+        let _ = objects.polled_receiver.borrow_mut().try_recv(&mut []);
+        let _ = objects.polled_reader.borrow_mut().try_recv(&mut []);
         let _ = objects.polled.try_wait();
         let _ = objects.polled_value.read_newer(&mut 1);
         for ring in [&objects.ring, &objects.many, &objects.dropping] {
@@ -780,7 +875,7 @@ fn check_notified(objects: &Objects, done: bool) -> Result<(), String> {
         let waits = scope.spawn(|| {
             let guard = mutex.lock().map_err(text)?;
             let waited = condvar.wait_timeout_while(guard, AGES, |value| value.get() == OLD);
-            let (mut guard, result) = waited.map_err(text)?;
+            let (mut guard, result) = waited.map_err(|failed| text(failed.into()))?;
             guard.set(OLD);
             if result.timed_out() {
                 Err("a notification was lost".to_owned())
@@ -924,12 +1019,183 @@ fn check_published_to_descriptor(objects: &Objects, done: bool) -> Result<(), St
     expect(is_readable(&latest.fd()), true, "it is readable again")
 }
 
+fn cancel_and_wait(objects: &Objects) {
+    objects.polled.canceller().cancel();
+    let _ = objects.polled.wait();
+}
+
+fn cancel_and_wait_for_several(objects: &Objects) {
+    objects.polled.canceller().cancel();
+    let mut newer = objects.polled_value.newer_than(1);
+    let _ = shmkey::wait_any(&mut [&mut newer, &mut &objects.polled], None);
+}
+
+fn cancel_and_wait_for_notification(objects: &Objects) {
+    objects.condvar.canceller().cancel();
+    if let Ok(guard) = objects.mutex.lock() {
+        let _ = objects.condvar.wait(guard);
+    }
+}
+
+/// It wakes the child's own descriptor.
+fn cancel_descriptor(objects: &Objects) {
+    if let Some(handle) = &*objects.handle.borrow() {
+        handle.canceller().cancel();
+        let _ = handle.try_wait();
+    }
+}
+
+fn claim_polled_sender(objects: &Objects) {
+    *objects.sender.borrow_mut() = objects.polled_ring.sender().ok();
+}
+
+fn claim_polled_teller(objects: &Objects) {
+    *objects.teller.borrow_mut() = objects.polled_news.publisher().ok();
+}
+
+/// The survivor that polls finds the message, if it was sent, and then the death.
+fn check_sent_to_descriptor(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut receiver = objects.polled_receiver.borrow_mut();
+    let fd = raw(receiver.fd())?;
+    let mut receive = || receiver.try_recv(&mut [0; 200]);
+    check_message_by_descriptor(fd, done, &mut receive)?;
+    let mut sender = objects.polled_ring.sender().map_err(text)?;
+    expect_woken(fd, &mut receive, || sender.try_send(SENT))
+}
+
+fn check_told_to_descriptor(objects: &Objects, done: bool) -> Result<(), String> {
+    let mut reader = objects.polled_reader.borrow_mut();
+    let fd = raw(reader.fd())?;
+    let mut receive = || reader.try_recv(&mut [0; 200]);
+    check_message_by_descriptor(fd, done, &mut receive)?;
+    let mut publisher = objects.polled_news.publisher().map_err(text)?;
+    expect_woken(fd, &mut receive, || publisher.try_publish(SENT))
+}
+
+type Receive<'a> = &'a mut dyn FnMut() -> Result<usize, shmkey::Error>;
+
+fn check_message_by_descriptor(fd: RawFd, done: bool, receive: Receive) -> Result<(), String> {
+    if done {
+        expect(is_readable_now(fd), true, "it is readable")?;
+    }
+    let mut received = 0;
+    loop {
+        while !is_readable_now(fd) {}
+        match receive() {
+            Ok(len) => {
+                expect(len, SENT.len(), "the length")?;
+                received += 1;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::PeerDied => break,
+            Err(error) => return Err(text(error)),
+        }
+    }
+    expect(
+        received == 1 || !done && received == 0,
+        true,
+        "the messages",
+    )
+}
+
+/// Expects that a message makes a descriptor readable whose object has nothing.
+fn expect_woken(
+    fd: RawFd,
+    receive: Receive,
+    mut send: impl FnMut() -> Result<(), shmkey::Error>,
+) -> Result<(), String> {
+    for _ in 0..3 {
+        let blocked = receive().map_err(|error| error.kind());
+        expect(blocked, Err(ErrorKind::WouldBlock), "a try in vain")?;
+        send().map_err(text)?;
+        expect(is_readable_now(fd), true, "it is readable")?;
+        expect(receive().map_err(text)?, SENT.len(), "the length")?;
+    }
+    Ok(())
+}
+
+/// The child receives all messages, and one of its own, which takes the descriptor's number out.
+fn make_receivers_descriptor(objects: &Objects) {
+    let mut receiver = objects.ring.receiver().expect("there is none");
+    let mut sender = objects.ring.sender().expect("there is none");
+    receiver.fd().expect("there are few");
+    while receiver.try_recv(&mut [0; 200]).is_ok() {}
+    sender.try_send(SENT).expect("there is room");
+    receiver.try_recv(&mut [0; 200]).expect("there is one");
+    *objects.receiver.borrow_mut() = Some(receiver);
+    *objects.sender.borrow_mut() = Some(sender);
+}
+
+fn enter_receivers_descriptor(objects: &Objects) {
+    make_receivers_descriptor(objects);
+    try_to_receive(objects);
+}
+
+fn try_to_receive(objects: &Objects) {
+    if let Some(receiver) = &mut *objects.receiver.borrow_mut() {
+        let _ = receiver.try_recv(&mut [0; 200]);
+    }
+}
+
+fn drop_receiver_with_descriptor(objects: &Objects) {
+    objects.receiver.take();
+}
+
+/// The next receiver is woken, beside what the dead one has entered.
+fn check_receivers_descriptor(objects: &Objects, _: bool) -> Result<(), String> {
+    let mut receiver = objects.ring.receiver().map_err(text)?;
+    let mut sender = objects.ring.sender().map_err(text)?;
+    let fd = raw(receiver.fd())?;
+    let mut receive = || receiver.try_recv(&mut [0; 200]);
+    expect_woken(fd, &mut receive, || sender.try_send(SENT))
+}
+
+fn make_subscribers_descriptor(objects: &Objects) {
+    let mut subscriber = objects.news.subscribe().expect("there are few");
+    let mut publisher = objects.news.publisher().expect("there is none");
+    subscriber.fd().expect("there are few");
+    let _ = subscriber.try_recv(&mut [0; 200]);
+    publisher.try_publish(SECOND).expect("there is room");
+    subscriber.try_recv(&mut [0; 200]).expect("there is one");
+    *objects.subscriber.borrow_mut() = Some(subscriber);
+    *objects.teller.borrow_mut() = Some(publisher);
+}
+
+fn enter_subscribers_descriptor(objects: &Objects) {
+    make_subscribers_descriptor(objects);
+    hear_in_vain(objects);
+}
+
+fn hear_in_vain(objects: &Objects) {
+    if let Some(subscriber) = &mut *objects.subscriber.borrow_mut() {
+        let _ = subscriber.try_recv(&mut [0; 200]);
+    }
+}
+
+fn drop_subscriber_with_descriptor(objects: &Objects) {
+    objects.subscriber.take();
+}
+
+fn check_subscribers_descriptor(objects: &Objects, _: bool) -> Result<(), String> {
+    let mut reader = objects.reader.borrow_mut();
+    let mut publisher = objects.news.publisher().map_err(text)?;
+    let fd = raw(reader.fd())?;
+    let mut receive = || reader.try_recv(&mut [0; 200]);
+    while receive().is_ok() {}
+    expect_woken(fd, &mut receive, || publisher.try_publish(SENT))
+}
+
+fn raw(fd: Result<BorrowedFd<'_>, shmkey::Error>) -> Result<RawFd, String> {
+    fd.map(|fd| fd.as_raw_fd()).map_err(text)
+}
+
 fn is_readable(fd: &Result<BorrowedFd<'_>, shmkey::Error>) -> bool {
-    let Ok(fd) = fd else {
-        return false;
-    };
+    fd.as_ref().is_ok_and(|fd| is_readable_now(fd.as_raw_fd()))
+}
+
+fn is_readable_now(fd: RawFd) -> bool {
     let mut poll = libc::pollfd {
-        fd: fd.as_raw_fd(),
+        fd,
         events: libc::POLLIN,
         revents: 0,
     };

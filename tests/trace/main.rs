@@ -49,7 +49,7 @@ fn run_to_success(command: Command) -> Ending {
     ending
 }
 
-/// The lines that a situation gives on standard error, without the process' id.
+/// The lines that a situation gives on standard error, without the process's id.
 fn trace_of(words: &[&str]) -> Vec<String> {
     let test = Environment::new();
     lines(&run_to_success(situation(&test, words, &[("SHMKEY_TRACE", "1")])).stderr)

@@ -205,7 +205,7 @@ impl Child {
         }
         assert!(pid > 0);
         let mut byte = 0u8;
-        // SAFETY: both are this process' own; one byte is read into one.
+        // SAFETY: both are this process's own; one byte is read into one.
         unsafe {
             libc::close(ends[1]);
             assert_eq!(libc::read(ends[0], (&raw mut byte).cast(), 1), 1);

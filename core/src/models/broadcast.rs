@@ -54,7 +54,7 @@ impl Memory {
     }
 }
 
-/// Two words that are the same: with others between them, a copy would be torn.
+/// Returns a message of two equal words: if the words of a copy differ, it is torn.
 fn message(number: u64) -> Vec<u8> {
     number.to_ne_bytes().repeat(2)
 }
@@ -79,7 +79,7 @@ fn receive(
     Ok(number)
 }
 
-/// So many messages, more than there is room for: the publisher waits for each subscriber, and is woken.
+/// Publishes more messages than there is room for: the publisher waits for each subscriber, and is woken.
 fn cross(messages: u64, subscribers: usize) {
     let memory = Memory::new(false);
     let mut others: Vec<_> = (0..subscribers)
@@ -116,7 +116,8 @@ fn messages_cross_and_the_publisher_waits_for_room() {
     bounded(3, || cross(6, 1));
 }
 
-/// The publisher waits twice for the same subscriber: what ends the first wait does not hide the wish of the second one.
+/// The publisher waits twice for the same subscriber: the end of the first wait does not clear the wish of the second
+/// one.
 #[test]
 fn a_publisher_that_waits_again_is_woken_again() {
     bounded(3, || {
@@ -134,7 +135,7 @@ fn a_publisher_that_waits_again_is_woken_again() {
                 }
             }
         });
-        // As many as the publisher needs released for its last message.
+        // The publisher has room for its last message when this many messages are released.
         for number in 0..4 {
             assert_eq!(receive(&mut end, &memory, Deadline::Never), Ok(number));
         }
@@ -142,8 +143,8 @@ fn a_publisher_that_waits_again_is_woken_again() {
     });
 }
 
-/// Messages that are committed together wake each subscriber that sleeps at the first of them; one that has received
-/// them all before the publisher sends its wake-ups, and sleeps again, is woken by the next ones.
+/// Messages that are committed together wake each subscriber that waits for the first of them. A subscriber that
+/// receives all of them before the publisher wakes it, and sleeps again, is woken by the next messages.
 #[test]
 fn messages_that_are_committed_together_wake_each_subscriber() {
     bounded(1, || {
@@ -179,7 +180,7 @@ fn each_subscriber_receives_each_message() {
     bounded(1, || cross(4, 2));
 }
 
-/// A publisher that does not wait: what a subscriber gets is whole, in order, and it knows what it has missed.
+/// The publisher does not wait: a subscriber gets whole messages, in order, and knows how many it has missed.
 #[test]
 fn an_overtaken_subscriber_knows_what_it_missed() {
     bounded(3, || {
@@ -217,9 +218,9 @@ fn an_overtaken_subscriber_knows_what_it_missed() {
     });
 }
 
-/// A subscriber comes while the publisher has no room but by overwriting: it begins with a whole message, and misses
-/// none from there on.
-fn come_late(from_oldest: bool) {
+/// A subscriber joins while the publisher overwrites old messages to have room: it begins with a whole message, and
+/// misses none after that.
+fn join_late(from_oldest: bool) {
     let memory = Memory::new(false);
     let mut publisher = memory.publisher();
     for number in 0..3 {
@@ -236,7 +237,7 @@ fn come_late(from_oldest: bool) {
     let mut end = Subscriber::join(memory.view(), Some(0), from_oldest).unwrap();
     let mut next = None;
     while next != Some(6) {
-        // Without one that is published after it has come, there is nothing to wait for.
+        // If no message is published after the subscriber has joined, there is nothing to wait for.
         let deadline = if next.is_none() {
             Deadline::Now
         } else {
@@ -259,23 +260,23 @@ fn come_late(from_oldest: bool) {
     }
     thread.join().unwrap();
     if !received_all {
-        assert!(!from_oldest, "one is always there");
+        assert!(!from_oldest, "there is always an oldest message");
     }
 }
 
 #[test]
 fn a_late_subscriber_begins_with_the_oldest() {
-    bounded(2, || come_late(true));
+    bounded(2, || join_late(true));
 }
 
 #[test]
 fn a_late_subscriber_begins_with_the_next() {
-    bounded(2, || come_late(false));
+    bounded(2, || join_late(false));
 }
 
-/// The publisher waits for a subscriber that leaves, and goes on.
+/// The publisher waits for a subscriber that leaves, and then continues.
 #[test]
-fn a_subscriber_that_leaves_is_waited_for_no_longer() {
+fn the_publisher_no_longer_waits_for_a_subscriber_that_leaves() {
     bounded(3, || {
         let memory = Memory::new(false);
         let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();
@@ -294,8 +295,8 @@ fn a_subscriber_that_leaves_is_waited_for_no_longer() {
     });
 }
 
-/// The publisher sleeps on the position of a dead member, whose number another subscriber takes: one that begins behind what the
-/// publisher waits for, and receives nothing.
+/// The publisher sleeps on the position of a dead member, whose number another subscriber takes. That one begins behind
+/// the messages that the publisher waits for, and receives nothing.
 #[test]
 fn a_subscriber_that_takes_a_slot_wakes_the_publisher() {
     bounded(3, || {
@@ -314,9 +315,9 @@ fn a_subscriber_that_takes_a_slot_wakes_the_publisher() {
     });
 }
 
-/// One subscriber is dead, and the publisher finds that out while it waits; the other one receives all.
+/// One subscriber is dead, which the publisher notices while it waits. The other one receives all messages.
 #[test]
-fn a_dead_subscriber_holds_up_no_one() {
+fn a_dead_subscriber_is_dropped() {
     bounded(2, || {
         let memory = Memory::new(false);
         let _dead = Subscriber::join(memory.view(), Some(0), false).unwrap();
@@ -333,7 +334,7 @@ fn a_dead_subscriber_holds_up_no_one() {
                         }
                         member == 0
                     };
-                    // A sleep has no end in a model, and so the death is found at once.
+                    // In a model a sleep has no end, so the publisher does not sleep until it finds the death.
                     let bytes = message(number);
                     while let Err(error) =
                         publisher.publish(view, (&bytes).into(), Deadline::Now, is_gone)
@@ -351,9 +352,9 @@ fn a_dead_subscriber_holds_up_no_one() {
     });
 }
 
-/// A publisher dies in the middle of a message, and with the tail not yet stored; the next one goes on.
+/// A publisher dies while it writes a message, and before it has stored the tail. The next publisher continues.
 #[test]
-fn the_next_publisher_goes_on() {
+fn the_next_publisher_continues() {
     bounded(3, || {
         let memory = Memory::new(false);
         let mut end = Subscriber::join(memory.view(), Some(0), false).unwrap();

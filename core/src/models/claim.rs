@@ -16,8 +16,8 @@ struct Shared {
     turns: AtomicU64,
 }
 
-/// Three processes try to take a role that is free, or whose holder is dead: one has it at a time, and sees what the
-/// one before it did.
+/// Three processes try to take a role that is free, or whose holder is dead. One process has it at a time, and sees
+/// what the one before it wrote.
 fn race(holder: Option<u64>) {
     let shared = Arc::new(Shared {
         role: Claim::new(),

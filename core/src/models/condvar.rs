@@ -4,7 +4,7 @@ use super::{
     bounded,
     thread_of_a_lock::{DEAD, Thread},
 };
-use crate::sync::{Acquired, Condvar, Deadline, Mutex, Waited};
+use crate::sync::{Acquired, Condvar, Deadline, Interrupt, Mutex, Waited};
 use crate::sys::Instant;
 use loom::{
     sync::{
@@ -58,7 +58,7 @@ impl Shared {
         self.lock(me);
         let mut timed_out = false;
         while self.items.0.load(Relaxed) == 0 && !timed_out {
-            timed_out = self.wait(me, deadline).timed_out;
+            timed_out = !self.wait(me, deadline).is_notified;
         }
         let items = self.items.0.load(Relaxed);
         if items > 0 {
@@ -114,23 +114,44 @@ fn all_are_notified() {
     });
 }
 
-/// One of two threads gives up, perhaps when it was woken: it takes the item, or the other one is woken.
+/// One of two threads times out, perhaps just when it was woken. Either it takes the item, or the other one is woken.
 #[test]
-fn a_thread_that_gives_up_takes_no_notification_away() {
+fn a_thread_that_times_out_takes_no_notification_from_another() {
     let soon = Deadline::At(Instant::now() + Duration::from_secs(1));
     check(2, move |shared| {
-        let gives_up = taker(shared, 16, soon);
+        let times_out = taker(shared, 16, soon);
         let stays = taker(shared, 24, Deadline::Never);
         for _ in 0..2 {
             shared.add(8, 1);
             shared.condvar.notify_one();
         }
-        gives_up.join().unwrap();
+        times_out.join().unwrap();
         assert!(stays.join().unwrap());
     });
 }
 
-/// The mutex has an owner that has died when a thread comes back from its wait.
+/// One of two threads is cancelled, perhaps when it was woken: it takes the item, or the other one is woken.
+#[test]
+fn a_thread_that_is_cancelled_takes_no_notification_away() {
+    check(2, |shared| {
+        let interrupt = Arc::new(Interrupt::default());
+        interrupt.allow_cancelling();
+        let cancelled = thread::spawn({
+            let (shared, interrupt) = (shared.clone(), interrupt.clone());
+            move || shared.take(16, Deadline::Never.or_at(&interrupt))
+        });
+        let stays = taker(shared, 24, Deadline::Never);
+        interrupt.cancel();
+        for _ in 0..2 {
+            shared.add(8, 1);
+            shared.condvar.notify_one();
+        }
+        cancelled.join().unwrap();
+        assert!(stays.join().unwrap());
+    });
+}
+
+/// The owner of the mutex has died when a thread returns from its wait.
 #[test]
 fn the_owner_of_the_mutex_dies_during_a_wait() {
     check(2, |shared| {
@@ -150,10 +171,10 @@ fn the_owner_of_the_mutex_dies_during_a_wait() {
     });
 }
 
-/// The first of two threads is about to sleep when it is notified, and the second one begins to wait just
-/// then: the next notification reaches it.
+/// The first of two threads is about to sleep when it is notified, and the second one begins to wait at the same time:
+/// the next notification reaches the second one.
 #[test]
-fn a_thread_that_comes_during_a_notification_is_woken_by_the_next() {
+fn a_thread_that_begins_to_wait_during_a_notification_is_woken_by_the_next_one() {
     check(3, |shared| {
         let waiting = [(16, 1), (24, 2)].map(|(me, least)| {
             let shared = shared.clone();

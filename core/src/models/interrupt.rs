@@ -1,9 +1,10 @@
-//! Cancelling a wait: no cancellation is missed by a thread that falls asleep, and a wait that ends by one passes on
-//! what it was woken for.
+//! Cancelling a wait: a thread that falls asleep misses no cancellation, and a cancelled wait passes on the wake-up
+//! that it may have got.
 
-use super::bounded;
-use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore, Threads};
+use super::{bounded, thread_of_a_lock::Thread};
+use crate::sync::{Deadline, Ended, Interrupt, LockError, Mutex, Semaphore, drain, poll};
 use loom::{sync::Arc, thread};
+use std::num::NonZeroU32;
 
 /// Takes a count, or is cancelled. Returns whether it took one.
 fn take(counter: &Semaphore, interrupt: &Interrupt) -> bool {
@@ -31,7 +32,31 @@ fn a_thread_that_falls_asleep_sees_the_cancellation() {
         });
         interrupt.cancel();
         assert!(!taker.join().unwrap());
-        assert!(!interrupt.is_cancelled(), "it is for one wait");
+        assert!(!interrupt.is_cancelled(), "it ends one wait only");
+    });
+}
+
+/// An event loop tries while the cancellation comes, and its descriptor is new.
+#[test]
+fn a_try_sees_the_cancellation_or_the_descriptor_is_readable() {
+    bounded(3, || {
+        let interrupt = cancellable();
+        let waiter = thread::spawn({
+            let interrupt = interrupt.clone();
+            move || {
+                let number = NonZeroU32::MIN;
+                interrupt.set_descriptor(number);
+                loop {
+                    drain(number);
+                    if interrupt.take() {
+                        return;
+                    }
+                    poll(number);
+                }
+            }
+        });
+        interrupt.cancel();
+        waiter.join().unwrap();
     });
 }
 
@@ -73,24 +98,7 @@ fn a_wait_that_is_cancelled_leaves_the_count_to_another() {
     });
 }
 
-/// The calling thread's number.
-struct Thread(u64);
-
-impl Threads for Thread {
-    fn is_mine(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-
-    fn is_dead(&self, _: u64) -> bool {
-        false
-    }
-
-    fn seems_dead(&self, _: u64) -> bool {
-        false
-    }
-}
-
-/// The unlock may wake the thread that is cancelled: then the other one must be woken, too.
+/// The unlock may wake the thread whose wait is cancelled. Then the other one must be woken, too.
 #[test]
 fn a_wait_that_is_cancelled_leaves_the_lock_to_another() {
     bounded(2, || {

@@ -81,7 +81,7 @@ impl User<'_> {
     }
 }
 
-/// Each of these users takes so many turns. A user keeps the lock after its first turn.
+/// Each user takes its number of turns, with its deadline. A user keeps the lock after its first turn.
 fn check(preemptions: usize, users: &'static [(u64, Deadline)]) {
     bounded(preemptions, move || {
         let shared = Arc::new(Shared::default());
@@ -101,14 +101,15 @@ fn check(preemptions: usize, users: &'static [(u64, Deadline)]) {
             taken += other.join().unwrap();
         }
         assert_eq!(shared.turns.load(Relaxed), taken);
-        // The last one may keep the lock, and another user gets it.
+        // The last user may keep the lock; another user still gets it.
         assert!(User::new(&shared, 2).take_turn(Deadline::Now));
     });
 }
 
-/// A user that keeps the lock takes turns while another one takes it away: no turn is lost, and each is woken.
+/// A user that keeps the lock takes turns while another user asks for it: no turn is lost, and each sleeping user is
+/// woken.
 #[test]
-fn one_takes_the_lock_from_one_that_keeps_it() {
+fn a_user_gets_the_lock_from_its_keeper() {
     check(3, &[(3, Deadline::Never), (1, Deadline::Never)]);
 }
 
@@ -129,15 +130,15 @@ fn three_take_turns() {
     );
 }
 
-/// Trying either takes the lock or leaves no trace that would keep the others from it.
+/// A try either takes the lock or leaves nothing behind that would keep others from it.
 #[test]
-fn one_only_tries() {
+fn a_try_takes_the_lock_or_leaves_nothing_behind() {
     check(3, &[(3, Deadline::Never), (2, Deadline::Now)]);
 }
 
 /// A user that keeps the lock dies in its turn: one of two others recovers the lock.
 #[test]
-fn two_follow_one_that_died_in_its_turn() {
+fn a_lock_is_recovered_from_a_keeper_that_died_in_its_turn() {
     bounded(2, || {
         let shared = Arc::new(Shared::default());
         let mut dies = User::new(&shared, 0);

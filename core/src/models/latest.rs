@@ -39,7 +39,7 @@ impl Memory {
         assert_eq!(published, version);
     }
 
-    /// Reads a number and its version. `None` if the publisher overtook the reader.
+    /// Reads a number and its version. `None` if the publisher overwrote the value during the read.
     fn read(&self) -> Option<(u64, u64)> {
         let mut bytes = [0; SIZE];
         // SAFETY: there is room for `SIZE` bytes.
@@ -54,7 +54,7 @@ impl Memory {
 }
 
 /// A value that is read is whole, has the version that `read` returns, and is not older than the one read before. The
-/// publisher uses all slots twice, so it overwrites slots that are being read.
+/// publisher uses each slot twice, so it overwrites slots while they are read.
 #[test]
 fn a_value_that_is_read_is_whole_and_latest() {
     bounded(3, || {

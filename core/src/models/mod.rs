@@ -12,7 +12,7 @@ mod rwlock;
 mod semaphore;
 mod thread_of_a_lock;
 
-/// Explores a model, with at most so many preemptions in each interleaving.
+/// Explores the interleavings of a model that have at most this many preemptions.
 fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

@@ -63,7 +63,8 @@ fn timeout() -> Deadline<'static> {
     Deadline::At(Instant::now() + Duration::from_secs(1))
 }
 
-/// Runs these threads, the first one in this thread. Each takes so many turns, until its deadline.
+/// Runs these threads, the first one in this thread. Each has a number, a deadline for each turn, and a number of
+/// turns. With `dead`, another thread dies with the lock, if it acquires it.
 fn check(preemptions: usize, threads: &'static [(u64, Deadline<'static>, u64)], dead: bool) {
     bounded(preemptions, move || {
         let shared = Shared::new();
@@ -99,7 +100,7 @@ fn check(preemptions: usize, threads: &'static [(u64, Deadline<'static>, u64)], 
     });
 }
 
-/// Two threads lock again and again: no turn is lost, and each thread is woken.
+/// Two threads lock repeatedly: no turn is lost, and each thread is woken.
 #[test]
 fn two_take_turns() {
     check(
@@ -109,8 +110,8 @@ fn two_take_turns() {
     );
 }
 
-/// Each unlock wakes at most one thread, and all three get their turns, also when an unlock leaves the lock to a
-/// thread that has slept.
+/// Each unlock wakes at most one thread. All three get their turns, even if an unlock leaves the lock to a thread that
+/// has slept.
 #[test]
 fn three_take_turns() {
     check(
@@ -124,9 +125,9 @@ fn three_take_turns() {
     );
 }
 
-/// One thread gives up at its deadline, perhaps right after it was woken: the others are woken nevertheless.
+/// One thread times out, perhaps right after it was woken: the others are woken nevertheless.
 #[test]
-fn one_of_three_gives_up() {
+fn one_of_three_times_out() {
     let threads = Box::leak(Box::new([
         (8, Deadline::Never, 1),
         (16, timeout(), 1),
@@ -135,8 +136,8 @@ fn one_of_three_gives_up() {
     check(2, threads, false);
 }
 
-/// The same for a thread whose deadline has passed when it is woken: another thread may take the lock before it, or
-/// change its word.
+/// The deadline of one thread has passed when it is woken, and another thread may take the lock before it, or change
+/// its word: the others are woken nevertheless.
 #[test]
 fn one_of_three_is_woken_too_late() {
     let over = Deadline::At(Instant::now());
@@ -150,7 +151,7 @@ fn one_of_three_is_woken_too_late() {
 
 /// An owner is dead, or dies while other threads lock.
 #[test]
-fn two_follow_a_dead_owner() {
+fn two_threads_recover_the_lock_of_a_dead_owner() {
     check(
         2,
         &[(8, Deadline::Never, 1), (16, Deadline::Never, 1)],
@@ -159,7 +160,7 @@ fn two_follow_a_dead_owner() {
 }
 
 #[test]
-fn one_that_gives_up_follows_a_dead_owner() {
+fn a_thread_that_times_out_may_recover_the_lock_of_a_dead_owner() {
     let threads = Box::leak(Box::new([(8, Deadline::Never, 1), (16, timeout(), 1)]));
     check(2, threads, true);
 }
@@ -201,8 +202,8 @@ impl Held {
     }
 }
 
-/// One thread may sleep when the owner dies, and another one takes the lock over: the sleeper is woken, and one of
-/// the two is notified of the death.
+/// One thread may sleep when the owner dies, and another one recovers the lock. The sleeper is woken, and one of the
+/// two gets `OwnerDied`.
 #[test]
 fn one_sleeps_while_the_owner_dies() {
     bounded(2, || {
@@ -218,8 +219,8 @@ fn one_sleeps_while_the_owner_dies() {
     });
 }
 
-/// Of two sleepers, one watches the owner. It gives up, perhaps while the other one is about to rely on it. The
-/// other one learns of the death nevertheless: its sleep has an end only if it watches, too.
+/// Of two sleepers, one watches the owner. It times out, perhaps while the other one is about to rely on it. The other
+/// one notices the death nevertheless, although its sleep has an end only if it watches, too.
 #[test]
 fn the_last_watcher_wakes_another() {
     bounded(4, || {
@@ -227,15 +228,16 @@ fn the_last_watcher_wakes_another() {
         let held = Held::new();
         let stays = held.spawn(|held| held.take_turn(8, Deadline::Never));
         let deadline = timeout();
-        let gives_up = held.spawn(move |held| held.take_turn(16, deadline));
-        gives_up.join().unwrap();
+        let times_out = held.spawn(move |held| held.take_turn(16, deadline));
+        times_out.join().unwrap();
         held.deaths.store(1, Relaxed);
         assert!(stays.join().unwrap().is_some());
     });
 }
 
-/// Of three sleepers, one watches the owner, which dies. It takes the lock over and wakes another one, which takes
-/// the lock before it sleeps again, and dies, too. The third one, which relies on it, learns of the death.
+/// Of three sleepers, one watches the owner, which dies. The watcher recovers the lock and wakes another sleeper to
+/// watch, which takes the lock before it sleeps again, and dies, too. The third one, which relies on a watcher, notices
+/// that death.
 #[test]
 fn a_thread_that_is_woken_to_watch_takes_the_lock_and_dies() {
     bounded(2, || {

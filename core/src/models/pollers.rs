@@ -1,5 +1,5 @@
-//! Descriptors: a thread that finds nothing enters its descriptor, looks once more, and polls it. The timer, which ends
-//! each poll some time later, is left out: so a missed wake-up is a deadlock, which loom reports.
+//! Descriptors: a thread whose try would block enters its descriptor, tries once more, and polls the descriptor. The
+//! model leaves out the timer that ends each poll, so that a missed wake-up is a deadlock, which loom reports.
 
 use super::bounded;
 use crate::sync::{
@@ -38,7 +38,7 @@ fn a_post_makes_a_descriptor_readable() {
     });
 }
 
-/// One waits by a descriptor, and one sleeps.
+/// One thread polls a descriptor, and one sleeps.
 #[test]
 fn two_posts_reach_a_descriptor_and_a_sleeper() {
     bounded(3, || {
@@ -104,7 +104,7 @@ impl Memory {
         self.latest().publish(version - 1, (&[0; SIZE]).into());
     }
 
-    /// Waits by a descriptor for each version, up to the second.
+    /// Polls a descriptor until the second version is published.
     fn follow(&self, descriptor: NonZeroU32) {
         let mut seen = 0;
         while seen < 2 {
@@ -134,7 +134,7 @@ fn each_version_makes_a_descriptor_readable() {
     });
 }
 
-/// Neither of two waiters, of which one polls and one sleeps, clears what the other one has announced.
+/// One thread polls and one sleeps: neither clears what the other one has announced.
 #[test]
 fn a_version_reaches_a_descriptor_and_a_sleeper() {
     bounded(3, || {

@@ -71,8 +71,8 @@ impl Header {
     }
 }
 
-/// Two threads try to create an object, and one only looks: it is created once, and a thread that finds it ready sees all
-/// of it.
+/// Two threads try to create an object, and a third one only looks at it. It is created once, and a thread that finds
+/// it ready sees all of it.
 fn race(creator: u64) {
     let header = Header::new(creator);
     let others: Vec<_> = [1, 2]
@@ -92,16 +92,17 @@ fn race(creator: u64) {
 }
 
 #[test]
-fn one_makes_it() {
+fn one_thread_creates_the_object() {
     loom::model(|| race(0));
 }
 
 #[test]
-fn one_follows_a_dead_maker() {
+fn one_thread_completes_the_object_of_a_dead_creator() {
     loom::model(|| race(DEAD));
 }
 
-/// One thread creates the object and dies. Another one has seen it before it was ready, and finds the creator dead.
+/// One thread creates the object and dies. Another one, which has seen the object before it was ready, then finds its
+/// creator dead.
 #[test]
 fn an_object_that_a_dead_creator_finished_is_not_created_again() {
     loom::model(|| {

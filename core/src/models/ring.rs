@@ -114,6 +114,52 @@ fn the_longest_message_crosses() {
     check(|| cross(32, &[1, 4], false), 2);
 }
 
+/// The lines of a large frame are not cleared: short messages come to its place in the next round.
+#[test]
+fn short_messages_follow_a_large_one() {
+    // Room for a frame of five lines, in eight lines.
+    check(|| cross(64, &[5, 1, 1, 1, 1, 1, 1], false), 2);
+}
+
+/// A slot that would wrap begins behind a gap, which the sender waits for as for the slot.
+#[test]
+fn slots_cross_behind_gaps() {
+    check(
+        || {
+            // A frame of three lines at most, in eight lines.
+            let memory = Memory::new(40, false);
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    let mut tail = Producer::find(view).unwrap();
+                    for number in 1..=4 {
+                        let bytes = message(number, 4);
+                        let offset = tail
+                            .reserve_slot(view, 32, Deadline::Never, expected)
+                            .unwrap();
+                        assert!(!view.area.wraps(offset, 32));
+                        view.area.write(offset, (&bytes).into());
+                        tail.append_message(view, 32);
+                        tail.commit(view);
+                    }
+                }
+            });
+            let view = memory.view();
+            let mut head = Consumer::find(view);
+            let mut buffer = [0; 40];
+            for number in 1..=4 {
+                let len = head
+                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
+                    .unwrap();
+                assert_eq!(&buffer[..len], message(number, 4));
+            }
+            sender.join().unwrap();
+        },
+        2,
+    );
+}
+
 /// A sender that drops the oldest never waits, and the receiver sees whole messages, in order.
 #[test]
 fn what_is_not_dropped_is_whole() {

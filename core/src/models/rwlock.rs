@@ -16,7 +16,7 @@ use loom::{
 };
 use std::time::Duration;
 
-/// loom reports an access to the data while another thread changes it.
+/// The lock and its data. loom reports an access to the data while another thread changes it.
 struct Shared {
     lock: RwLock,
     data: UnsafeCell<u64>,
@@ -33,7 +33,7 @@ impl Shared {
         Witness(number, self.dead.clone())
     }
 
-    /// Reads the data. Returns whether the lock was acquired.
+    /// Reads the data with the lock held. Returns whether the lock was acquired.
     fn read(&self, number: u64, deadline: Deadline) -> bool {
         let me = self.thread(number);
         match self.lock.read(number, &me, deadline) {
@@ -48,7 +48,7 @@ impl Shared {
         }
     }
 
-    /// Changes the data. Returns whether the lock was acquired, and how.
+    /// Changes the data with the lock held. Returns how the lock was acquired; `None` if it was not.
     fn write(&self, number: u64, deadline: Deadline) -> Option<Acquired> {
         let me = self.thread(number);
         match self.lock.write(number, &me, deadline) {
@@ -138,7 +138,7 @@ fn a_reader_waits_for_a_slot() {
 }
 
 #[test]
-fn a_writer_that_gives_up_leaves_the_lock_to_others() {
+fn a_writer_that_times_out_leaves_the_lock_to_others() {
     let soon = Deadline::At(Instant::now() + Duration::from_secs(1));
     check(2, move |shared| {
         let writer = spawn(shared, move |shared| {
@@ -211,7 +211,7 @@ fn a_reader_unlocks_under_another_number() {
     });
 }
 
-/// A reader has died, or dies while a writer and a reader come.
+/// A reader dies, before or while a writer and another reader ask for the lock.
 #[test]
 fn a_reader_dies() {
     check(2, |shared| {
@@ -227,7 +227,7 @@ fn a_reader_dies() {
     });
 }
 
-/// A writer has died while it wrote: the next writer is notified, and the readers before it.
+/// A writer has died while it wrote. One of two writers, the first to get the lock, learns of that.
 #[test]
 fn a_writer_dies() {
     check(2, |shared| {
@@ -241,9 +241,9 @@ fn a_writer_dies() {
             acquired
         });
         let other = spawn(shared, |shared| shared.write(24, Deadline::Never));
-        let told = [shared.write(8, Deadline::Never), other.join().unwrap()];
-        assert!(told.contains(&Some(Acquired::OwnerDied)));
-        assert!(told.contains(&Some(Acquired::Clean)));
+        let acquired = [shared.write(8, Deadline::Never), other.join().unwrap()];
+        assert!(acquired.contains(&Some(Acquired::OwnerDied)));
+        assert!(acquired.contains(&Some(Acquired::Clean)));
         reader.join().unwrap();
     });
 }

@@ -25,8 +25,8 @@ impl Threads for Thread {
     }
 }
 
-/// A thread that knows of deaths once they have happened. The second field counts them: the thread [`DEAD`] dies
-/// first, and `DEAD + 8` second.
+/// A thread that finds another one dead only after its death. The second field counts the deaths: the thread [`DEAD`]
+/// dies first, and `DEAD + 8` second.
 pub struct Witness(pub u64, pub Arc<AtomicU64>);
 
 impl Threads for Witness {

@@ -1,15 +1,15 @@
-//! The condition variable: a count of notifications, on which threads sleep that have released a mutex.
+//! The condition variable: a count of notifications. A thread that has released a mutex sleeps on it.
 //!
-//! A thread reads the count while it holds the mutex, releases the mutex, and sleeps while the count is
-//! unchanged. So a notification after the release is never missed, and a thread that begins to wait after a
-//! notification cannot take it from one that waited before: it has read the new count.
+//! A thread reads the count while it holds the mutex, releases the mutex, and sleeps while the count is unchanged. So
+//! no thread misses a notification after the release. A thread that begins to wait after a notification cannot take it
+//! from one that waited before, because it has read the new count.
 //!
-//! *Yielding.* A thread that waits on the processor where the last notification came from yields a few times before
-//! it sleeps: the thread that notifies it next may be waiting for this processor, and then makes no system call.
+//! *Yielding.* A thread that waits on the processor that the last notification came from yields a few times before it
+//! sleeps: the next thread to notify it may be waiting for this processor, and then makes no system call.
 //!
-//! *Deaths.* All threads that wait find the changed count at the end of their slice at the latest. So a thread
-//! that is killed when it was woken, or between the change and the wake-up, delays the others and no more.
-//! The mutex tells whether its owner has died.
+//! *Deaths.* All waiting threads find the changed count at the latest at the end of their slices. So a thread that is
+//! killed after it was woken, or between the change and the wake-up, only delays the others. Locking the mutex returns
+//! whether its owner has died.
 
 use super::{
     atomic::{
@@ -26,11 +26,11 @@ use super::{
 pub struct Condvar {
     /// The count of notifications in the upper 31 bits, [`W`] in the lowest.
     word: AtomicU32,
-    /// The processor on which the last thread ran that notified, and 1; 0 if that is unknown.
+    /// The processor on which the last thread that notified ran, plus 1; 0 if that is unknown.
     cpu: AtomicU32,
 }
 
-/// A thread sleeps, or is about to.
+/// A thread sleeps, or is about to sleep.
 const W: u32 = 1;
 const ONE: u32 = 2;
 
@@ -38,8 +38,8 @@ const ONE: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
     pub acquired: Acquired,
-    /// There was no notification before the deadline.
-    pub timed_out: bool,
+    /// Whether there was a notification before the deadline and before an interrupt.
+    pub is_notified: bool,
 }
 
 /// Why a thread does not hold the mutex after a wait.
@@ -62,21 +62,21 @@ impl Condvar {
         threads: &impl Threads,
         deadline: Deadline,
     ) -> Result<Waited, WaitError> {
-        // Relaxed: the release of the mutex orders it before any change that another thread makes with the
-        // mutex held.
+        // Relaxed: the release of the mutex orders this load before any change that another thread makes while it holds
+        // the mutex.
         let count = self.count(Relaxed);
         let is_consistent = mutex.look().1 == Condition::Consistent;
         mutex
             .unlock(threads)
             .map_err(|NotOwner| WaitError::NotOwner)?;
         if !is_consistent {
-            return Err(WaitError::NotRecoverable); // since this unlock
+            return Err(WaitError::NotRecoverable); // the unlock has made the data lost
         }
-        let timed_out = !self.await_another(count, deadline);
+        let is_notified = self.await_another(count, deadline);
         match mutex.lock(me, threads, Deadline::Never) {
             Ok(acquired) => Ok(Waited {
                 acquired,
-                timed_out,
+                is_notified,
             }),
             Err(LockError::NotRecoverable) => Err(WaitError::NotRecoverable),
             // It holds no lock, and has no deadline.
@@ -84,7 +84,8 @@ impl Condvar {
         }
     }
 
-    /// Waits until the count of notifications is another one. Returns false if it was the same at the deadline.
+    /// Waits until the count of notifications differs from `count`. Returns false if it was the same at the deadline,
+    /// or when the wait was interrupted.
     fn await_another(&self, count: u32, deadline: Deadline) -> bool {
         // Relaxed: any value is harmless.
         let notifier = self.cpu.load(Relaxed).checked_sub(1);
@@ -96,8 +97,8 @@ impl Condvar {
             }
         }
         let mut sleep = Sleep::until(deadline);
-        // No holder can die here; only a wake-up may be lost, with a process that was killed.
-        sleep.look_often(false);
+        // There is no holder that can die; only a wake-up can be lost, if the process that should send it is killed.
+        sleep.check_often(false);
         let mut in_time = true;
         loop {
             // Acquire: pairs with the release in `notify_one` and `notify_all`.
@@ -117,7 +118,7 @@ impl Condvar {
         self.word.load(order) >> 1
     }
 
-    /// Tells the threads that wait on which processor this one runs.
+    /// Stores on which processor this thread runs, for the threads that wait.
     #[inline]
     fn tell_cpu(&self) {
         // Relaxed: it orders nothing.
@@ -129,19 +130,19 @@ impl Condvar {
     #[inline]
     pub fn notify_one(&self) {
         self.tell_cpu();
-        // Release: a thread that sees the new count sees what this one wrote before, also if it notifies without
-        // the mutex.
+        // Release: a thread that sees the new count sees what this one wrote before, even if this one does not hold the
+        // mutex.
         let word = self.word.fetch_add(ONE, Release).wrapping_add(ONE);
         if word & W != 0 {
             self.wake_one(word);
         }
     }
 
-    /// Wakes one thread. Others may still sleep, so W stays, unless none was asleep.
+    /// Wakes one thread. Others may still sleep, so W stays, unless no thread was asleep.
     #[cold]
     fn wake_one(&self, word: u32) {
-        // A thread may have gone to sleep before W is cleared, so wake again. Relaxed: W orders nothing. If the
-        // word has changed since, W stays.
+        // A thread may have fallen asleep before W is cleared, so wake again. Relaxed: W orders nothing. If the word
+        // has changed since, W stays.
         if !atomic::wake_half(&self.word)
             && self
                 .word

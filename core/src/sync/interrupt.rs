@@ -1,29 +1,37 @@
 //! Ends a wait before its event: because a signal handler has run, or because the wait is cancelled.
 //!
-//! An [`Interrupt`] belongs to a handle, in this process' own memory. A wait has it in its deadline, and asks it
-//! wherever it asks whether the deadline has passed. So an interrupted wait leaves the object as one that has timed out.
+//! An [`Interrupt`] belongs to a handle, in this process's own memory. A wait has it in its deadline, and checks it
+//! wherever it checks whether the deadline has passed. So an interrupted wait leaves the object as a wait that has
+//! timed out does.
 //!
-//! *Cancelling.* The canceller stores 1 in a word and wakes its sleepers; the kernel compares that word as well as the
-//! object's when a thread falls asleep. So a cancellation is seen by a thread that sleeps, one that is about to sleep,
-//! and one that waits later: the word stays 1 until the error of a wait has taken it.
+//! *Cancelling.* The canceller stores 1 in a word and wakes the threads that sleep on it. When a thread falls asleep,
+//! the kernel compares that word as well as the object's. So a cancellation ends the wait of a thread that sleeps, of
+//! one that is about to sleep, or of one that waits later: the word stays 1 until a wait ends with the error.
+//!
+//! *Descriptors.* If the handle has a descriptor, the canceller makes it readable, too. A try that would block takes the
+//! cancellation after it has made the descriptor unreadable: so it sees the cancellation, or the descriptor is readable.
 
 use super::atomic::{
     self, AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
 };
+use core::num::NonZeroU32;
 
 /// What ends the waits of a handle before their events.
 #[derive(Debug)]
 pub struct Interrupt {
-    /// 1 from a cancellation until a wait has ended by it.
+    /// 1 from a cancellation until it has ended a wait.
     cancelled: AtomicU32,
-    /// `SIGNALS` and `CANCELS`.
+    /// `SIGNALS`, `CANCELS`, both or neither.
     options: AtomicU32,
+    /// The number of the handle's descriptor; 0 if it has none.
+    descriptor: AtomicU32,
 }
 
 /// A signal handler ends a wait.
 const SIGNALS: u32 = 1;
-/// A cancellation may come: a thread that sleeps must be woken by it.
+/// The wait may be cancelled, so a thread also sleeps on the word `cancelled`.
 const CANCELS: u32 = 2;
 
 impl Default for Interrupt {
@@ -31,6 +39,7 @@ impl Default for Interrupt {
         Interrupt {
             cancelled: AtomicU32::new(0),
             options: AtomicU32::new(0),
+            descriptor: AtomicU32::new(0),
         }
     }
 }
@@ -46,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// Makes waits that begin from now on end at once when they are cancelled.
+    /// Makes waits that begin from now on end as soon as they are cancelled.
     pub fn allow_cancelling(&self) {
         self.options.fetch_or(CANCELS, Relaxed);
     }
@@ -57,21 +66,40 @@ impl Interrupt {
         self.options.load(Relaxed) != 0
     }
 
-    pub(super) fn by_signals(&self) -> bool {
+    /// Returns whether a signal handler ends a wait.
+    pub fn by_signals(&self) -> bool {
         self.options.load(Relaxed) & SIGNALS != 0
     }
 
-    /// Returns the word on which to sleep as well, while it is 0; `None` if no wait is cancelled.
-    pub(super) fn word(&self) -> Option<&AtomicU32> {
+    /// Returns the word on which a thread also sleeps, while it is 0; `None` if waits cannot be cancelled.
+    pub fn word(&self) -> Option<&AtomicU32> {
         (self.options.load(Relaxed) & CANCELS != 0).then_some(&self.cancelled)
     }
 
-    /// Cancels the waits that are under way, at least one; if there is none, the next one. Makes one system call. A
-    /// signal handler may call it.
+    /// Has a cancellation make the descriptor with this number readable as well.
+    pub fn set_descriptor(&self, number: NonZeroU32) {
+        // Relaxed, here and in `cancel`: the fences order it. Either `cancel` sees the number, or a try after this call sees
+        // the cancellation.
+        self.descriptor.store(number.get(), Relaxed);
+        fence(SeqCst);
+    }
+
+    /// Cancels the waits that are under way, at least one; if there is none, the next one. Makes one system call, and
+    /// another one if there is a descriptor. A signal handler may call it.
     pub fn cancel(&self) {
-        // Release: pairs with the acquire in `take`: after its wait, the thread sees what was written before this.
+        // Release: pairs with the acquire in `take`: a thread whose wait was cancelled sees what was written before.
         self.cancelled.store(1, Release);
         atomic::wake_own(&self.cancelled);
+        fence(SeqCst);
+        if let Some(number) = NonZeroU32::new(self.descriptor.load(Relaxed)) {
+            atomic::send(number);
+        }
+    }
+
+    /// Keeps a cancellation that a call has taken and does not return as its error.
+    pub fn keep(&self) {
+        // Relaxed: the call has acquired it.
+        self.cancelled.store(1, Relaxed);
     }
 
     /// Returns whether a wait is cancelled and has not ended yet.
@@ -80,9 +108,9 @@ impl Interrupt {
         self.cancelled.load(Relaxed) != 0
     }
 
-    /// Ends a cancellation, for the wait that ends by it. Returns whether there was one.
+    /// Takes a cancellation, for the wait that it ends. Returns whether there was one.
     pub fn take(&self) -> bool {
         // Acquire: pairs with the release in `cancel`.
-        self.cancelled.swap(0, Acquire) != 0
+        self.is_cancelled() && self.cancelled.swap(0, Acquire) != 0
     }
 }

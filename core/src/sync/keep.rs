@@ -5,13 +5,13 @@
 //! stores its thread's number in the seat before each turn, and checks that the lock's word is unchanged; after the
 //! turn it clears the seat, and checks again.
 //!
-//! Another user sets a flag in the lock's word, has all processors make a barrier, and reads the seat. The seat is
-//! clear: it takes the lock. The seat is not clear: it sleeps; the keeper finds the flag at the end of its turn,
-//! releases the lock, and wakes it. So a lock that one user keeps costs another user one barrier, and the keeper
-//! takes as many turns again before it keeps the lock the next time.
+//! Another user sets a flag in the lock's word, makes a barrier on all processors (`membarrier(2)`), and reads the
+//! seat. If the seat is clear, it takes the lock. If not, it sleeps; at the end of its turn, the keeper finds the flag,
+//! releases the lock, and wakes that user. So a user needs one such barrier to get a kept lock, and the last keeper
+//! must again take `TURNS` turns in a row before it keeps the lock.
 //!
-//! A keeper that is killed in its turn leaves its number in the seat, and the lock is recovered from it. Between two
-//! turns its death changes nothing: the seat is clear.
+//! A keeper that is killed in its turn leaves its number in the seat, and the lock is recovered from it. If it is
+//! killed between two turns, the seat is clear, and the next user takes the lock as usual.
 //!
 //! ```text
 //!  63      31 30  25 24          3 2   0
@@ -21,7 +21,7 @@
 //! ```
 //!
 //! In a thread's number, bits 3 to 24 are not all 0. The count differs each time that a user begins to keep the lock,
-//! so a word that is unchanged means that no other user has had the lock.
+//! so if the word is unchanged, no other user has had the lock.
 
 use super::{
     atomic::{
@@ -32,8 +32,8 @@ use super::{
     mutex::{Mutex, Threads},
 };
 
-/// How many turns in a row a user takes before it keeps the lock: so many that they take longer than the barrier by
-/// which another user takes it away.
+/// How many turns in a row a user takes before it keeps the lock. They take longer than the barrier that another user
+/// then needs to take the lock.
 #[cfg(not(loom))]
 const TURNS: u32 = 256;
 #[cfg(loom)]
@@ -52,7 +52,7 @@ pub struct Seat(AtomicU64);
 /// What a user knows of the lock.
 #[derive(Default)]
 pub struct Keeper {
-    /// The number as which it keeps the lock, or 0.
+    /// The number that the lock's word has while this user keeps the lock; 0 if it does not keep the lock.
     number: u64,
     /// The number of the thread that began to keep it.
     thread: u64,
@@ -67,8 +67,8 @@ impl Keeper {
         (self.number != 0).then_some(self.thread)
     }
 
-    /// Begins a turn of the thread that began to keep the lock, which is the calling one. Returns false if another
-    /// user wants the lock or has it.
+    /// Begins a turn. The calling thread is the one that began to keep the lock. Returns false if another user wants
+    /// the lock or has it.
     #[inline(always)]
     pub fn begin(&mut self, lock: &Mutex, seat: &Seat) -> bool {
         // Relaxed: the barrier orders this store before the load of the lock's word. It pairs with the heavy barrier in
@@ -82,7 +82,7 @@ impl Keeper {
         }
     }
 
-    /// Ends a turn. Returns false if this user does not keep the lock: the caller unlocks it.
+    /// Ends a turn. Returns false if this user does not keep the lock; then the caller unlocks it.
     #[inline(always)]
     pub fn end(&mut self, lock: &Mutex, seat: &Seat) -> bool {
         if self.number == 0 {
@@ -98,19 +98,19 @@ impl Keeper {
         true
     }
 
-    /// Releases the lock if this user keeps it. It has no turn.
+    /// Releases the lock if this user keeps it. Called between turns.
     #[cold]
     pub fn release(&mut self, lock: &Mutex) {
         if self.number != 0 {
-            // False: another user has taken the lock.
+            // If this returns false, another user has taken the lock.
             lock.unlock_for(self.number);
             *self = Keeper::default();
         }
     }
 
     /// Counts a turn that the thread `me` is about to end by unlocking. Returns true if this user keeps the lock from
-    /// now on: then the turn has ended. `in_a_row`: no other user has had a turn since this one's last. `count`: a
-    /// word that only the owner of the lock changes.
+    /// now on; then the turn has ended. `in_a_row`: whether no other user has had a turn since the last one of this
+    /// user. `count`: a word that only the owner of the lock changes.
     #[inline]
     pub fn keep(
         &mut self,
@@ -137,7 +137,7 @@ impl Keeper {
         let now = count.load(Relaxed).wrapping_add(1) % (1 << (64 - COUNT_SHIFT));
         let now = now.max(1);
         count.store(now, Relaxed);
-        // A process that died as this seat's user may have left its number.
+        // A process that died while it used this seat may have left its number.
         seat.0.store(0, Relaxed);
         let number = now << COUNT_SHIFT | (place as u64 % SEATS) << SEAT_SHIFT;
         let kept = lock.keep(me, number);

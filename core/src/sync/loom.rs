@@ -54,7 +54,7 @@ impl<'a> Sleep<'a> {
 
     pub fn stay_light(&mut self) {}
 
-    pub fn look_often(&mut self, often: bool) {
+    pub fn check_often(&mut self, often: bool) {
         self.often = often;
     }
 

@@ -1,12 +1,13 @@
-//! The descriptors that wait for a change: those that threads have in a poll, and not the threads that sleep.
+//! The descriptors that wait for a change of an object. Threads poll them, instead of sleeping on the object's words.
 //!
-//! A thread that finds nothing to do enters its descriptor's number here, announces that at the word that tells a
-//! thread which changes the object to wake others, and looks once more. A thread that wakes them takes all numbers out
-//! and makes each descriptor readable. So what a dead process has left here goes with the first wake-up; and a thread
-//! that polls again enters its number again.
+//! A thread whose try would block enters its descriptor's number here, announces that in the word that the thread that
+//! changes the object reads, and tries once more. The thread that changes the object takes all numbers out and makes
+//! each descriptor readable. So the first wake-up removes what a dead process has left here, and a thread that polls
+//! again enters its number again.
 //!
-//! The words may hold anything: a number is only looked up, and a descriptor that becomes readable in vain does no harm.
-//! A descriptor that finds no room becomes readable by itself, at the end of its interval.
+//! A hostile process can write any numbers: the library only looks them up, and a descriptor that becomes readable
+//! without a change does no harm. If there is no room for its number, a descriptor becomes readable by itself, at the
+//! end of its interval.
 
 use super::atomic::{
     self, AtomicU32,
@@ -32,7 +33,7 @@ impl Default for Pollers {
 }
 
 impl Pollers {
-    /// Enters the number of a descriptor, if there is room. The caller then announces it, with release.
+    /// Enters the number of a descriptor, if there is room. The caller then announces it with release ordering.
     pub fn enter(&self, number: NonZeroU32) {
         let number = number.get();
         let home = number as usize % COUNT;
@@ -46,7 +47,7 @@ impl Pollers {
         }
     }
 
-    /// Takes the number of a descriptor out that is about to be closed.
+    /// Removes the number of a descriptor that is about to be closed.
     pub fn remove(&self, number: NonZeroU32) {
         for word in &self.0 {
             // Relaxed: the number orders nothing.
@@ -56,7 +57,8 @@ impl Pollers {
 
     /// Takes all numbers out, and passes them to `each`. The caller has seen an announcement.
     fn take(&self, mut each: impl FnMut(NonZeroU32)) {
-        // Acquire: pairs with the release of the announcement, so that the number is seen which was entered before it.
+        // Acquire: pairs with the release of the announcement, so that this thread sees the number that was entered
+        // before.
         fence(Acquire);
         for word in &self.0 {
             // Relaxed, both: the fence orders it.
@@ -68,20 +70,21 @@ impl Pollers {
         }
     }
 
-    /// Makes all descriptors readable that wait.
+    /// Makes all waiting descriptors readable.
     #[cold]
     pub fn wake(&self) {
         self.take(atomic::send);
     }
 
-    /// Takes numbers out, so that [`Taken::wake`] makes their descriptors readable when this memory may be unmapped.
+    /// Takes all numbers out. [`Taken::wake`] then makes their descriptors readable, without an access to this memory,
+    /// which may be unmapped by then.
     #[cold]
     pub fn take_out(&self, taken: &mut Taken) {
         self.take(|number| taken.add(number));
     }
 }
 
-/// Numbers that were taken out.
+/// Numbers that were taken out of a table.
 pub struct Taken {
     numbers: [Option<NonZeroU32>; COUNT],
     len: usize,
@@ -100,7 +103,7 @@ impl Taken {
             return;
         }
         if self.len == COUNT {
-            // Early: they enter their numbers again.
+            // This may be too early for these descriptors; then their threads enter the numbers again.
             self.wake();
         }
         self.numbers[self.len] = Some(number);

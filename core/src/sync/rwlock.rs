@@ -1,22 +1,20 @@
 //! The robust reader-writer lock: a mutex, and a slot for each reader.
 //!
-//! *Read* is one compare-and-swap in a slot on a cache line of its own, and a look at the mutex: if no
-//! thread holds it, the calling thread has the lock. *Unlock* is one store into the slot. So readers on
-//! several processors do not take a cache line away from each other.
+//! *Read* is one compare-and-swap in a slot on a cache line of its own, and one load of the mutex: if no thread holds
+//! the mutex, the calling thread has the lock. *Unlock* is one store into the slot. So readers on several processors do
+//! not take cache lines away from each other.
 //!
-//! *Write* holds the mutex, and waits until all slots are empty. A reader stores into its slot and then
-//! looks at the mutex; a writer takes the mutex and then looks at the slots; so at least one of the two
-//! sees the other. A reader that sees a writer empties its slot again, and waits for the mutex as a writer
-//! does. It holds the mutex for as long as it takes to fill a slot. So readers and writers get their turn in
-//! one order, and neither starves the other.
+//! *Write* holds the mutex, and waits until all slots are empty. A reader stores into its slot and then loads the
+//! mutex; a writer takes the mutex and then loads the slots; so at least one of the two sees the other. A reader that
+//! sees a writer empties its slot again, waits for the mutex as a writer does, and holds the mutex only until it has
+//! filled a slot. So readers and writers wait for the same mutex, and neither starves the other.
 //!
-//! *The gate* is where the holder of the mutex sleeps while it waits for readers. It sets [`WAITS`], then looks
-//! at the slots again; a reader empties its slot, then looks for [`WAITS`]. The barriers between the two are
-//! `membarrier(2)` for the thread that sleeps, and none for the reader.
+//! *The gate* is where the holder of the mutex sleeps while it waits for readers. It sets [`WAITS`] and then loads the
+//! slots again; a reader empties its slot and then checks for [`WAITS`]. For the barrier between its two accesses, the
+//! thread that sleeps calls `membarrier(2)`, so the reader needs none.
 //!
-//! *Deaths.* The holder of the mutex empties the slots of dead readers. A mutex with a dead owner is taken over.
-//! Its owner may have been a reader, or a writer that had not begun to write: [`writing`](RwLock::writing)
-//! tells them from a writer that leaves suspect data.
+//! *Deaths.* The holder of the mutex empties the slots of dead readers. A mutex with a dead owner is recovered. The
+//! data is suspect only if that owner was a writer that had begun to write, which [`writing`](RwLock::writing) records.
 
 use super::{
     atomic::{
@@ -55,8 +53,8 @@ pub struct Seen {
     pub condition: Condition,
 }
 
-/// In the gate: the holder of the mutex sleeps there, or is about to. The other bits count how often the gate
-/// was opened.
+/// In the gate: the holder of the mutex sleeps there, or is about to sleep. The other bits count how often the gate was
+/// opened.
 const WAITS: u32 = 1;
 const ONE: u32 = 2;
 
@@ -79,7 +77,7 @@ impl Default for Slots {
 struct Slot {
     /// The number of the reader; 0 if there is none.
     reader: AtomicU64,
-    /// How many times more that thread holds the lock. Only that thread reads and writes it.
+    /// How many more times that thread has locked the lock. Only that thread reads and writes it.
     again: AtomicU32,
 }
 
@@ -90,13 +88,13 @@ impl Slot {
         // is visible. Release: a thread that sees this number sees the namespaces of its process.
         let entered = self.reader.compare_exchange(0, me, AcqRel, Relaxed).is_ok();
         if entered {
-            // A reader that died here may have left another number. Relaxed: see the field.
+            // A reader that died with this slot may have left another number. Relaxed: see the field.
             self.again.store(0, Relaxed);
         }
         entered
     }
 
-    /// Empties the slot of a thread that has it, or that is dead.
+    /// Empties the slot of the calling thread, or of a dead one.
     #[inline(always)]
     fn leave(&self) {
         // Release: a writer that sees the slot empty writes after this thread's reads.
@@ -112,10 +110,10 @@ impl Slot {
 }
 
 impl RwLock {
-    /// Acquires the lock for reading, for the calling thread, whose number is `me`. `OwnerDied`: the data is
-    /// suspect, and the lock is acquired all the same.
+    /// Acquires the lock for reading, for the calling thread, whose number is `me`. `OwnerDied` means that the lock is
+    /// acquired, but its data is suspect.
     ///
-    /// A thread may do so several times, and then unlocks the lock as often.
+    /// A thread may acquire it several times, and then unlocks it as many times.
     #[inline]
     pub fn read(
         &self,
@@ -130,8 +128,8 @@ impl RwLock {
         }
     }
 
-    /// Acquires the lock for reading if no thread holds it for writing, or waits to, and its data is
-    /// consistent. If this returns false, [`read`](RwLock::read) returns the reason.
+    /// Acquires the lock for reading if no thread holds it for writing or waits for that, and its data is consistent.
+    /// If this returns false, [`read`](RwLock::read) returns the reason.
     #[inline(always)]
     pub fn read_at_once(&self, me: u64) -> bool {
         let slot = &self.slots.0[home(me)];
@@ -174,8 +172,8 @@ impl RwLock {
         entered.map(|()| acquired)
     }
 
-    /// Acquires the lock for the thread that has this slot. No thread is writing, so it need not look at the
-    /// mutex; and it must not wait for it, because a writer may wait for this thread.
+    /// Acquires the lock once more, for the thread that has this slot. The slot keeps writers out, so the thread need
+    /// not take the mutex; and it must not wait for the mutex, because a writer that holds it may wait for this thread.
     fn read_again(&self, slot: &Slot) -> Result<Acquired, LockError> {
         let again = slot.again.load(Relaxed).checked_add(1);
         slot.again.store(again.ok_or(LockError::Deadlock)?, Relaxed);
@@ -190,7 +188,7 @@ impl RwLock {
         self.slots_from(me).find(|slot| slot.enter(me))
     }
 
-    /// Returns the slot of the calling thread. It may have it under another number than its present one.
+    /// Returns the slot of the calling thread, which may have entered it under an earlier number.
     fn slot_of(&self, me: u64, threads: &impl Threads) -> Option<&Slot> {
         self.slots_from(me).find(|slot| slot.is_mine(threads))
     }
@@ -201,8 +199,8 @@ impl RwLock {
         after.iter().chain(before)
     }
 
-    /// Acquires the lock for writing, for the calling thread, whose number is `me`. `OwnerDied`: the data is
-    /// suspect, and the lock is acquired all the same.
+    /// Acquires the lock for writing, for the calling thread, whose number is `me`. `OwnerDied` means that the lock is
+    /// acquired, but its data is suspect.
     #[inline]
     pub fn write(
         &self,
@@ -225,8 +223,8 @@ impl RwLock {
             self.mutex.unlock_for(me);
             return Err(error);
         }
-        // Relaxed: a thread reads it after this one has died, and then all its stores are visible. Only the
-        // order in which this thread stores counts: the fence keeps its later changes behind this one.
+        // Relaxed: another thread reads it only after this one has died, and then all stores of this one are visible.
+        // Only their order matters: the fence keeps the later changes of this thread after this store.
         self.writing.store(1, Relaxed);
         fence(Release);
         Ok(acquired)
@@ -255,7 +253,7 @@ impl RwLock {
         deadline: Deadline,
     ) -> Result<Acquired, LockError> {
         let acquired = self.mutex.lock(me, threads, deadline)?;
-        // Relaxed: only the owner of the mutex reads and writes it; as for a dead one, see `write`.
+        // Relaxed: only the owner of the mutex reads and writes it. For a dead owner, see `write`.
         if acquired == Acquired::OwnerDied
             && self.writing.load(Relaxed) == 0
             && self.mutex.consistent(threads).is_ok()
@@ -265,7 +263,7 @@ impl RwLock {
         Ok(acquired)
     }
 
-    /// Waits until `is_open` returns true. The calling thread holds the mutex, so no other one waits here.
+    /// Waits until `is_open` returns true. The calling thread holds the mutex, so no other thread waits here.
     fn wait_at_gate(
         &self,
         threads: &impl Threads,
@@ -300,7 +298,7 @@ impl RwLock {
     #[cold]
     fn expel_dead_readers(&self, threads: &impl Threads) {
         for slot in &self.slots.0 {
-            // Acquire: with the number come the namespaces of its process.
+            // Acquire: a thread that sees the number sees the namespaces of its process.
             let reader = slot.reader.load(Acquire);
             if reader != 0 && threads.is_dead(reader) {
                 slot.leave();
@@ -320,7 +318,7 @@ impl RwLock {
     #[inline(always)]
     fn leave(&self, slot: &Slot) {
         slot.leave();
-        // Pairs with the heavy barrier in `wait_at_gate`. Relaxed: ordered by this barrier.
+        // Pairs with the heavy barrier in `wait_at_gate`. Relaxed: this barrier orders the load.
         light_barrier();
         if self.gate.load(Relaxed) & WAITS != 0 {
             self.open_gate();
@@ -344,8 +342,8 @@ impl RwLock {
         }
     }
 
-    /// Unlocks a lock that the calling thread, `me`, holds for writing or for reading. Data that is still
-    /// suspect when it was held for writing becomes lost.
+    /// Unlocks a lock that the calling thread, `me`, holds for writing or for reading. If it held the lock for writing
+    /// and the data is still suspect, the data becomes lost.
     #[inline]
     pub fn unlock(&self, me: u64, threads: &impl Threads) -> Result<(), NotOwner> {
         if self.unlock_reading_at_once(me) {
@@ -420,14 +418,14 @@ impl RwLock {
 
     /// Returns the numbers of the readers, for display.
     pub fn readers(&self) -> impl Iterator<Item = u64> {
-        // Acquire: with the number come the namespaces of its process.
+        // Acquire: a thread that sees the number sees the namespaces of its process.
         let numbers = self.slots.0.iter().map(|slot| slot.reader.load(Acquire));
         numbers.filter(|&reader| reader != 0)
     }
 }
 
-/// Returns the index of a thread's usual slot. The lowest bits of its number that vary are those of its id,
-/// which the kernel gives one after the other.
+/// Returns the index of a thread's usual slot. It is made of the lowest bits of the number that vary: those of the
+/// thread's id, which the kernel assigns in sequence.
 #[inline(always)]
 fn home(me: u64) -> usize {
     (me >> 3) as usize % READERS

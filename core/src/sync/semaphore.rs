@@ -1,5 +1,5 @@
-//! The counting semaphore: one word with the count, a bit that is set while a thread may sleep, and a number that is not
-//! 0 while a descriptor waits.
+//! The counting semaphore: one word with the count, a bit that is set while a thread may sleep, and a number that is
+//! not 0 while a descriptor waits.
 
 use super::{
     atomic::{
@@ -221,7 +221,7 @@ impl Semaphore {
         }
         let mut sleep = Sleep::until(deadline);
         // A semaphore has no holder whose death matters. Slices are for wake-ups that a killed process did not send.
-        sleep.look_often(false);
+        sleep.check_often(false);
         loop {
             // Relaxed: W orders nothing; the kernel compares the word again.
             let word = self.word.fetch_or(W, Relaxed) | W;

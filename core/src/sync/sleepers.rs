@@ -1,12 +1,12 @@
-//! Announces that threads sleep on a word, or poll a descriptor, so that a thread that changes the word knows whether
-//! to wake them.
+//! Announces that threads sleep on a word or poll a descriptor, so that a thread that changes the word knows whether it
+//! must wake them.
 //!
 //! A thread that changes the word does so, and then reads the announcement. A thread that is about to wait announces
 //! it, and then reads the word. Each makes a store and then a load, and at least one of the two sees the other's
 //! store.
 //!
-//! The word has a count, of versions of a value or of bytes in a ring. The announcement contains the count after which
-//! the thread waits, so that a thread that wakes the waiters of an earlier count does not clear it.
+//! The word contains a count: of versions of a value, or of bytes in a ring. The announcement contains the count that
+//! the thread has seen, so that a thread that wakes the waiters of an earlier count does not clear it.
 
 use super::{
     atomic::{
@@ -23,8 +23,8 @@ use core::num::NonZeroU32;
 #[cfg_attr(not(loom), repr(C))]
 #[derive(Default)]
 pub struct Sleepers {
-    /// 0 if none waits. Else, from bit 2 on, the highest count after which one waits, plus 1; and how they wait: `ASLEEP`,
-    /// `POLLING` or both.
+    /// 0 if no thread waits. Otherwise, bits 2 and higher are the highest count that a waiting thread has seen, plus 1;
+    /// bits 0 and 1 say how the threads wait: `ASLEEP`, `POLLING` or both.
     announced: AtomicU64,
     pollers: Pollers,
 }
@@ -35,7 +35,7 @@ const ASLEEP: u64 = 1;
 const POLLING: u64 = 2;
 const WAYS: u64 = ASLEEP | POLLING;
 
-/// Returns the announcement of waiters after a count.
+/// Returns the announcement of threads that wait for a change after this count.
 fn after(count: u64) -> u64 {
     count.wrapping_add(1) << 2
 }
@@ -65,7 +65,7 @@ impl Sleepers {
         if announced & POLLING != 0 {
             self.pollers.wake();
         }
-        // A thread that waits after this very count waits for the next change.
+        // A thread that has seen this count waits for the next change.
         if announced & !WAYS != after(count) {
             // Relaxed: orders nothing. If another thread has announced its wait since, that stays.
             let _ = self
@@ -74,7 +74,7 @@ impl Sleepers {
         }
     }
 
-    /// Wakes all waiters of a word, announced or not: something other than a change of the word has come.
+    /// Wakes all waiters of a word, announced or not, for a reason other than a change of the word.
     pub fn wake_all(&self, word: &AtomicU64) {
         atomic::wake(word);
         self.pollers.wake();
@@ -84,8 +84,8 @@ impl Sleepers {
     fn announce(&self, count: u64, way: u64) {
         let mut before = self.announced.load(Relaxed);
         loop {
-            // The maximum, so that a late thread, which finds a change at once, does not replace the announcement of a
-            // thread that waits.
+            // The maximum, so that a thread with an outdated count, which finds the change at once, does not replace
+            // the announcement of a thread that waits.
             let latest = (before & !WAYS).max(after(count));
             let next = latest | before & WAYS | way;
             // Release: pairs with the fence in `Pollers::take`. Otherwise the barriers order it.
@@ -99,15 +99,15 @@ impl Sleepers {
         }
     }
 
-    /// Announces that a thread is about to sleep on the word, which has this count. The caller makes a heavy barrier
-    /// and looks at the word before it sleeps.
+    /// Announces that a thread is about to sleep on the word, in which it has seen this count. Before it sleeps, the
+    /// caller makes a heavy barrier and reads the word again.
     #[cold]
     pub fn announce_sleep(&self, count: u64) {
         self.announce(count, ASLEEP);
     }
 
-    /// Enters a descriptor, which the next change of the word after this count makes readable. The caller then looks at
-    /// the word. Returns false if a change can be missed, because the kernel has no barrier for it.
+    /// Enters a descriptor, which the next change of the word after this count makes readable. The caller then reads
+    /// the word again. Returns false if a change can be missed, because the kernel has no barrier for it.
     #[cold]
     pub fn enter(&self, number: NonZeroU32, count: u64) -> bool {
         self.pollers.enter(number);
@@ -115,13 +115,13 @@ impl Sleepers {
         heavy_barrier()
     }
 
-    /// Takes a descriptor out that is about to be closed.
+    /// Removes a descriptor that is about to be closed.
     pub fn remove(&self, number: NonZeroU32) {
         self.pollers.remove(number);
     }
 
-    /// Sleeps for a slice while the word is as expected and `look` returns false, which checks for a change after
-    /// `count`. Returns false if the deadline has passed.
+    /// Sleeps for a slice while the word is as expected, unless `look`, which checks for a change after `count`,
+    /// returns true. Returns false if the deadline has passed.
     #[cold]
     pub fn sleep(
         &self,

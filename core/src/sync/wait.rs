@@ -1,9 +1,9 @@
-//! Waiting: some spinning or yielding, and then sleep in slices.
+//! Waiting: a thread spins or yields, and then sleeps in slices.
 //!
-//! Between slices a thread reads its word again and checks whether a holder is dead. So a sleeper loses no more than a
-//! slice by a wake-up that a killed process did not send, by one that was missed because the kernel has no barrier for
-//! it, and by the death of the holder of a lock or a role. Most waits are over soon or take long, so slices are short
-//! at first and long later.
+//! Between slices a thread reads its word again and makes a liveness check of a holder. So three things delay it by at
+//! most one slice: a wake-up that a killed process did not send, one that was missed because the kernel has no barrier
+//! for it, and the death of the holder of a lock or a role. Most waits either end soon or take long, so slices are
+//! short at first and long later.
 
 use super::interrupt::Interrupt;
 use crate::sys::Instant;
@@ -24,12 +24,12 @@ const SHORT: Duration = Duration::from_millis(8);
 #[cfg(not(loom))]
 const LONG: Duration = Duration::from_millis(250);
 
-/// How long other threads leave a lock to the thread that is next: about twice the time to wake a thread on an
-/// idle processor.
+/// How long other threads leave a lock to the thread whose turn is next: about twice the time that it takes to wake a
+/// thread on an idle processor.
 #[cfg(not(loom))]
 const NAP: Duration = Duration::from_micros(100);
 
-/// How many times to look before sleeping. The PAUSE after each look takes 20 to 60 ns.
+/// How many times to read a word before sleeping. The PAUSE after each time takes 20 to 60 ns.
 #[cfg(not(loom))]
 const SPINS: u32 = 100;
 #[cfg(loom)]
@@ -39,12 +39,12 @@ const SPINS: u32 = 1;
 #[cfg(not(loom))]
 const AWAKE: Duration = Duration::from_micros(30);
 
-/// How long to insist on a lock that other threads take again and again: longer than most threads hold a lock.
+/// How long to try to get a lock that other threads take again and again: longer than most threads hold a lock.
 #[cfg(not(loom))]
 const INSIST: Duration = Duration::from_millis(2);
 
-/// How many times to yield before sleeping if the peer runs on this processor. One time suffices if the peer is ready
-/// to run; if not, yielding returns at once.
+/// How many times to yield before sleeping if the peer runs on this processor. Once is enough if the peer is ready to
+/// run; if it is not, yielding returns at once.
 #[cfg(not(loom))]
 const YIELDS: u32 = 4;
 
@@ -55,14 +55,14 @@ pub enum Deadline<'a> {
     Now,
     At(Instant),
     Never,
-    /// At this time, if there is one, or earlier, when the wait is interrupted.
+    /// At this time, if there is one, or earlier if the wait is interrupted or cancelled.
     Interruptible(Option<Instant>, &'a Interrupt),
 }
 
 /// Why a wait has ended without its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was a try.
+    /// The deadline was [`Deadline::Now`].
     AtOnce,
     TimedOut,
     /// A signal handler has run.
@@ -71,8 +71,8 @@ pub enum Ended {
 }
 
 impl<'a> Deadline<'a> {
-    /// Returns the deadline after a timeout from now. It is [`Deadline::Never`] for `None`, and for a timeout beyond the
-    /// clock's range.
+    /// Returns the deadline after a timeout from now. It is [`Deadline::Never`] for `None`, and for a timeout beyond
+    /// the clock's range.
     pub fn after(timeout: Option<Duration>) -> Deadline<'a> {
         match timeout {
             Some(Duration::ZERO) => Deadline::Now,
@@ -83,7 +83,7 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    /// Returns the deadline of a wait that can be interrupted; a try cannot.
+    /// Returns this deadline for a wait that can be interrupted or cancelled. A try cannot.
     #[inline]
     pub fn or_at(self, interrupt: &'a Interrupt) -> Deadline<'a> {
         match self {
@@ -119,8 +119,8 @@ impl<'a> Deadline<'a> {
         self.interrupt().is_some_and(Interrupt::is_cancelled)
     }
 
-    /// Returns why a wait with this deadline has ended without its event. If it was cancelled, that cancellation has
-    /// had its effect: the caller must return an error.
+    /// Returns why a wait with this deadline has ended without its event. If it was cancelled, this takes the
+    /// cancellation, so the caller must return an error.
     #[cold]
     pub fn why_ended(self) -> Ended {
         match self {
@@ -158,7 +158,7 @@ pub struct Sleep<'a> {
     /// The end of the slice that has begun.
     #[cfg(not(loom))]
     slice_end: Option<Instant>,
-    /// The last slice has reached its end.
+    /// Whether the last slice has reached its end.
     pub(super) expired: bool,
     /// In a model, the number of slices that are left.
     #[cfg(loom)]
@@ -169,7 +169,7 @@ pub struct Sleep<'a> {
 }
 
 impl Sleep<'_> {
-    /// Returns whether the last slice has reached its end. In a model each slice counts as ended.
+    /// Returns whether the last slice has reached its end. In a model, every slice has.
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
     }
@@ -193,7 +193,7 @@ impl<'a> Sleep<'a> {
     }
 
     /// Makes all further slices short or long, however long the thread has waited.
-    pub fn look_often(&mut self, often: bool) {
+    pub fn check_often(&mut self, often: bool) {
         let pace = if often { Pace::Short } else { Pace::Long };
         // A long slice that has begun must not hide the end of the short one.
         if self.pace != pace {
@@ -202,7 +202,7 @@ impl<'a> Sleep<'a> {
         }
     }
 
-    /// Returns whether the thread has waited for so long that it need not look often.
+    /// Returns whether the thread has waited for so long that it need not check often.
     pub fn has_taken_long(&self) -> bool {
         self.elapsed() >= AT_FIRST
     }
@@ -218,7 +218,7 @@ impl<'a> Sleep<'a> {
         self.at_most(Duration::MAX, word, expected)
     }
 
-    /// Does the same for at most a `NAP`.
+    /// Sleeps as [`on`](Sleep::on) does, for at most a `NAP`.
     pub fn briefly_on(
         &mut self,
         word: *const core::sync::atomic::AtomicU32,
@@ -244,9 +244,10 @@ impl<'a> Sleep<'a> {
         slept != Some(false)
     }
 
-    /// Calls `sleep` with the deadline and the rest of a slice, which returns whether a signal handler has ended the
-    /// sleep. Returns false if the deadline has passed, or the wait is interrupted; `None` if `sleep` does.
-    fn for_slice(
+    /// Calls `sleep` with the deadline and the rest of a slice; it returns whether a signal handler has ended the
+    /// sleep, or `None`. Returns false if the deadline has passed, or the wait is interrupted; `None` if `sleep`
+    /// returns that.
+    pub fn for_slice(
         &mut self,
         sleep: impl FnOnce(Deadline, Duration) -> Option<bool>,
     ) -> Option<bool> {
@@ -303,7 +304,7 @@ fn sleep(
         .unwrap_or_else(|| futex::wait(word, expected, time.min(SHORT)))
 }
 
-/// Returns the monotonic clock in milliseconds, modulo 2³¹, a few milliseconds late.
+/// Returns the time of the monotonic clock in milliseconds, modulo 2³¹. It is up to a few milliseconds late.
 #[cfg(not(loom))]
 pub fn milliseconds() -> u32 {
     (crate::sys::about_now() / 1_000_000) as u32 & u32::MAX >> 1
@@ -315,7 +316,7 @@ pub fn milliseconds() -> u32 {
     1
 }
 
-/// Calls `look` a number of times, a PAUSE apart, until it returns something.
+/// Calls `look` a number of times, a PAUSE apart, until it returns `Some`.
 pub fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..SPINS {
         if let Some(found) = look() {
@@ -326,10 +327,10 @@ pub fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// Does the same with growing pauses: for a word that its owner is about to change, and that each look takes out of
-/// the owner's cache.
+/// Calls `look` until it returns `Some`, with growing pauses: for a word that its owner is about to change, and that
+/// each call takes away from the owner's cache.
 pub fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    // More spinning makes no lock faster, and a thread that spins may keep the lock's owner from the processor.
+    // More spinning makes no lock faster, and a thread that spins may keep the lock's owner off the processor.
     let mut pauses = 1;
     let mut left = SPINS.min(20);
     while left > 0 {
@@ -343,8 +344,8 @@ pub fn spin_gently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// Calls `look` until it returns something, or falling asleep costs less than staying awake. `peer`: the processor on
-/// which the peer last ran; if it is unknown, the peer counts as running on another one.
+/// Calls `look` until it returns `Some`, or until falling asleep costs less than staying awake. `peer`: the processor
+/// on which the peer last ran; if it is unknown, the peer counts as running on another one.
 #[cfg(not(loom))]
 pub fn stay_awake<T>(peer: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     if is_here(peer) {
@@ -368,7 +369,7 @@ pub fn is_here(peer: Option<u32>) -> bool {
     peer.is_some() && peer == crate::sys::cpu()
 }
 
-/// Calls `look` after each of a few yields, until it returns something: for a peer on this thread's processor.
+/// Calls `look` after each of a few yields, until it returns `Some`: for a peer on this thread's processor.
 #[cfg(not(loom))]
 pub fn yield_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     (0..YIELDS).find_map(|_| {
@@ -377,7 +378,7 @@ pub fn yield_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     })
 }
 
-/// Calls `look` until it returns something, for at most `INSIST`, and yields now and then.
+/// Calls `look` until it returns `Some`, for at most `INSIST`, and yields now and then.
 #[cfg(not(loom))]
 pub fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
@@ -398,7 +399,7 @@ pub fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Opt
     None
 }
 
-/// In a model, a thread looks once, after others have run.
+/// In a model, calls `look` once, after other threads have run.
 #[cfg(loom)]
 pub fn insist<T>(_: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     loom::thread::yield_now();
@@ -411,13 +412,13 @@ pub fn is_here(_: Option<u32>) -> bool {
     true
 }
 
-/// In a model, a thread looks once.
+/// In a model, calls `look` once.
 #[cfg(loom)]
 pub fn yield_for<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
     stay_awake(None, look)
 }
 
-/// In a model, a thread looks once.
+/// In a model, calls `look` once.
 #[cfg(loom)]
 pub fn stay_awake<T>(_: Option<u32>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     look()
@@ -428,13 +429,13 @@ mod tests {
     use super::*;
     use core::sync::atomic::AtomicU32;
 
-    /// An interrupted sleep does not move the end of the slice; a change to short slices does.
+    /// A wake-up does not move the end of the slice; a change to short slices does.
     #[test]
     fn a_long_slice_ends_when_short_ones_are_due() {
         let changed = AtomicU32::new(1);
         let mut sleep = Sleep::until(Deadline::Never);
         let mut end_of_slice = |often| {
-            sleep.look_often(often);
+            sleep.check_often(often);
             assert!(sleep.on(&changed, 0), "the word has another value");
             sleep.slice_end.expect("the slice has not reached its end")
         };

@@ -1,17 +1,17 @@
-//! The watch: two of the threads that sleep on a lock check often whether its owner lives.
+//! The watch: two of the threads that sleep on a lock often make a liveness check of its owner.
 //!
-//! A thread that has not waited for long must learn of a death soon. If each such thread woke up every few
-//! milliseconds to check, many of them would keep the processors busy, and the scheduler would move them between
-//! processors. So only two threads check often, the *watchers*; the others sleep in long slices and rely on them.
-//! There are two because one is often woken to take the lock: the other one still watches then, and the next thread
-//! that is about to sleep becomes a watcher. Only if the last watcher leaves does it wake another thread. A thread that
-//! was woken for that, and takes the lock before it sleeps again, wakes another one in turn.
+//! A thread that has not waited for long must notice a death soon. If each such thread woke up every few milliseconds
+//! to check, many of them would keep the processors busy, and the scheduler would move them between processors. So only
+//! two threads check often, the *watchers*; the others sleep in long slices and rely on them. There are two because an
+//! unlock often wakes a watcher to take the lock: then the other one still watches, and the next thread that is about
+//! to sleep becomes a watcher. Only when the last watcher leaves does it wake another thread, to become one. If that
+//! thread takes the lock before it sleeps again, it wakes yet another one.
 //!
-//! That other thread may just be about to sleep. So the watcher that leaves changes the word on which they sleep
+//! The thread to be woken may not be asleep yet. So a watcher that leaves changes the word on which the threads sleep
 //! before it wakes one: see `Mutex`.
 //!
-//! The word of the watch contains the time until which each watcher has promised to look again. It may hold
-//! anything: a broken promise costs the other threads one long slice.
+//! The word of the watch contains, for each watcher, the time by which it has promised to check again. If a watcher is
+//! killed, or a hostile process overwrites the word, the other threads notice a death one long slice later.
 
 use super::{
     atomic::{
@@ -26,19 +26,19 @@ use super::{
 #[derive(Default)]
 pub struct Watch(AtomicU32);
 
-/// A thread that has not waited for long sleeps, and relies on the watchers.
+/// A thread that has not waited for long sleeps and relies on the watchers.
 const RELIED: u32 = 1 << 31;
 
 /// The places of the promises in the word, and the number of bits of each.
 #[cfg(not(loom))]
 const PLACES: [u32; 2] = [0, BITS];
-/// In a model there is one, so that two threads suffice for the last watcher to leave.
+/// In a model there is one promise, so that two threads are enough for the last watcher to leave.
 #[cfg(loom)]
 const PLACES: [u32; 1] = [0];
 const BITS: u32 = 15;
 const MASK: u32 = (1 << BITS) - 1;
 
-/// The time from a look to the end of the promise, in milliseconds: two short slices, because a thread may be late.
+/// The time from a check to the end of the promise, in milliseconds: two short slices, because a thread may be late.
 const AHEAD: u32 = 16;
 
 /// How long a watcher watches, in milliseconds, if no other thread begins to rely on it.
@@ -47,7 +47,7 @@ const TERM: u32 = 100;
 /// A thread's part in the watch.
 #[derive(Default)]
 pub struct Part {
-    /// Set while the thread is a watcher.
+    /// `Some` while the thread is a watcher.
     watcher: Option<Watcher>,
     /// The thread has slept, and may have been woken to become a watcher.
     has_joined: bool,
@@ -62,12 +62,12 @@ struct Watcher {
 }
 
 impl Watch {
-    /// Decides how often a thread that is about to sleep looks: it becomes or stays a watcher, or relies on the
-    /// watchers, or has waited for so long that it need not look often.
+    /// Decides how often a thread that is about to sleep checks: it becomes or stays a watcher, relies on the watchers,
+    /// or has waited for so long that it need not check often.
     pub fn join(&self, part: &mut Part, sleep: &mut Sleep) {
         let sleeper = Sleeper {
             is_new: !sleep.has_taken_long(),
-            has_looked: sleep.has_expired(),
+            has_checked: sleep.has_expired(),
             now: wait::milliseconds(),
         };
         loop {
@@ -79,13 +79,13 @@ impl Watch {
                     watcher,
                     has_joined: true,
                 };
-                return sleep.look_often(watcher.is_some());
+                return sleep.check_often(watcher.is_some());
             }
         }
     }
 
-    /// Ends the part of a thread that sleeps no more. Returns whether the caller must wake another thread, to become a
-    /// watcher: because this thread was the last one, or was woken to become one.
+    /// Ends the part of a thread that no longer sleeps. Returns whether the caller must wake another thread to become a
+    /// watcher: because this thread was the last watcher, or was woken to become one.
     pub fn leave(&self, part: &mut Part) -> bool {
         let Part {
             watcher,
@@ -127,8 +127,8 @@ impl Watcher {
 struct Sleeper {
     /// It has not waited for long.
     is_new: bool,
-    /// It has slept to the end of a slice, and has looked.
-    has_looked: bool,
+    /// It has slept to the end of a slice, and has checked.
+    has_checked: bool,
     /// In milliseconds.
     now: u32,
 }
@@ -150,7 +150,7 @@ fn decide(word: u32, mine: Option<Watcher>, sleeper: Sleeper) -> (u32, Option<Wa
     match mine.filter(|mine| mine.is_in(word)) {
         // At the end of its slice, the thread goes to the end of the queue of sleepers: if it stayed a watcher, an
         // unlock would rarely wake it.
-        Some(mine) if sleeper.has_looked && is_watched(put(word, mine.place, 0), now) => {
+        Some(mine) if sleeper.has_checked && is_watched(put(word, mine.place, 0), now) => {
             (put(word, mine.place, 0) | RELIED, None)
         }
         Some(mine) if now.wrapping_sub(mine.since) < TERM => watch(word, mine.place, mine.since),
@@ -227,17 +227,17 @@ mod tests {
     fn at(now: u32) -> Sleeper {
         Sleeper {
             is_new: true,
-            has_looked: false,
+            has_checked: false,
             now,
         }
     }
 
     #[test]
-    fn a_watcher_that_has_looked_makes_room() {
+    fn a_watcher_that_has_checked_makes_room() {
         let (word, first) = decide(0, None, at(7));
         let (word, second) = decide(word, None, at(7));
         let late = Sleeper {
-            has_looked: true,
+            has_checked: true,
             ..at(15)
         };
         let (word, first) = decide(word, first, late);

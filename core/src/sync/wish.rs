@@ -1,16 +1,16 @@
-//! The wish of a thread that sleeps until a position in a ring has moved on: how far.
+//! The position that a sleeping thread waits for: its *wish*, at which the thread that moves the position wakes it.
 
 use super::{
     atomic::{self, AtomicU64, Ordering::Relaxed, heavy_barrier},
     wait::{Deadline, Sleep},
 };
 
-/// A thread that sleeps until a position has moved as far as it needs. It is woken when the position passes the wish.
+/// The sleep of a thread that needs a position to reach a point. The thread is woken when the position passes the wish.
 ///
-/// At first it wishes for more than it needs, so that it is not woken for each message. The thread that moves the
-/// position may stop in between; so after a slice it wishes for what it needs.
+/// At first, the wish is beyond that point, so that the thread is not woken for each message. The thread that moves the
+/// position may stop before it gets there; so after a slice, the wish is only what is needed.
 pub struct Wish<'a> {
-    /// Where the wish is written. Only the thread that wishes writes it.
+    /// Where the wish is written. Only the thread that sleeps writes it.
     wanted: &'a AtomicU64,
     needed: u64,
     is_least: bool,
@@ -18,7 +18,7 @@ pub struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    /// Wishes for a position behind the one that is needed.
+    /// Writes a first wish, `plenty`, which is not before the position that is needed.
     pub fn new(
         wanted: &'a AtomicU64,
         plenty: u64,
@@ -37,8 +37,9 @@ impl<'a> Wish<'a> {
 
     fn write(&mut self, position: u64) {
         // Relaxed: the heavy barrier orders this store before the caller's next loads of the position. It pairs with
-        // the light barrier of the thread that moves the position, between its store of that and its load of the wish.
-        // So this thread sees the position, or that thread sees the wish when it passes it, and wakes this one.
+        // the light barrier of the thread that moves the position, between its store of the position and its load of
+        // the wish. So this thread sees the new position, or that thread sees the wish when the position passes it, and
+        // wakes this one.
         self.wanted.store(position, Relaxed);
         if !heavy_barrier() {
             self.sleep.stay_light();

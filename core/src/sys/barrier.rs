@@ -19,15 +19,14 @@ pub fn take_part() {
     }
 }
 
-/// Returns whether [`all_processes`] reaches this process' threads.
+/// Returns whether [`all_processes`] reaches the threads of this process.
 #[inline(always)]
 pub fn takes_part() -> bool {
     // Relaxed: as in `take_part`.
     TAKES_PART.load(Relaxed)
 }
 
-/// Makes a full barrier in every running thread of every process that takes part. Returns false if the
-/// kernel does not make one.
+/// Makes a full barrier in every running thread of every process that takes part. Returns false if the kernel cannot.
 pub fn all_processes() -> bool {
     call(GLOBAL_EXPEDITED)
 }

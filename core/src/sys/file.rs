@@ -37,7 +37,7 @@ pub fn file_id(path: &CStr) -> Result<FileId, Errno> {
 /// pointer.
 ///
 /// # Safety
-/// None for this process' memory, which is not written; the function is `unsafe` because the meaning of the call
+/// None for this process's memory, which is not written; the function is `unsafe` because the meaning of the call
 /// depends on a raw pointer.
 #[inline]
 pub unsafe fn file_id_at(path: *const c_char) -> Result<FileId, Errno> {

@@ -1,9 +1,9 @@
-//! A descriptor that any process can make readable, by a number, and that becomes readable by itself at intervals.
+//! A descriptor that any process that knows its number can make readable, and that also becomes readable at intervals.
 //!
-//! It is an epoll descriptor with two others in it: a socket, bound to an abstract address that is made of the number,
-//! and a timer. To make it readable, a process sends an empty datagram to that address: one system call, which needs
-//! neither a file nor any right, and finds no one if the process that had the address has died. An address means
-//! something in one network namespace; processes of another one rely on the timer.
+//! It is the descriptor of an epoll instance that watches two others: a timer, and a datagram socket that is bound to
+//! an abstract address made from the number. To make it readable, a process sends an empty datagram to that address.
+//! This takes one system call, needs neither a file nor a permission, and fails if the process that had the address has
+//! died. An address is valid in one network namespace; for changes by processes of other ones, there is the timer.
 
 use super::{
     clock::about_now,
@@ -23,7 +23,7 @@ use core::{
     time::Duration,
 };
 
-/// The descriptor, with all that belongs to it; dropping it closes it.
+/// The epoll descriptor, with its socket and its timer. Dropping it closes them.
 #[derive(Debug)]
 pub struct Inbox {
     epoll: Descriptor,
@@ -31,7 +31,7 @@ pub struct Inbox {
     timer: Descriptor,
     number: NonZeroU32,
     interval: Duration,
-    /// When the timer expires, in nanoseconds, or a little before that.
+    /// The time at which the timer expires, or a little before that, in nanoseconds.
     due: AtomicU64,
     /// Identifies the socket, as long as it is open.
     id: Option<FileId>,
@@ -49,17 +49,17 @@ impl Drop for Inbox {
     }
 }
 
-/// The clock of [`about_now`] is at most so late, in nanoseconds.
+/// The largest number of nanoseconds by which the clock of [`about_now`] is late.
 const LATE: u64 = 16_000_000;
 
-/// How many datagrams to take at a time: as many as the kernel keeps by default (`net.unix.max_dgram_qlen`, and one).
+/// How many datagrams to take at a time: as many as the kernel queues by default (`net.unix.max_dgram_qlen`, plus 1).
 const QUEUE: usize = 11;
 
 /// How many numbers to try before giving up.
 const TRIES: u32 = 100;
 
 impl Inbox {
-    /// Makes a descriptor that is readable now, and becomes readable at the latest an interval after each
+    /// Creates a descriptor that is readable now, and becomes readable at the latest one interval after each
     /// [`drain`](Inbox::drain). `exec` closes it.
     pub fn new(interval: Duration) -> Result<Inbox, Errno> {
         let (socket, number) = bound_socket()?;
@@ -112,16 +112,16 @@ impl Inbox {
         self.epoll.0 as c_int
     }
 
-    /// Returns the number by which [`send`] finds it.
+    /// Returns the number with which [`send`] makes it readable.
     pub fn number(&self) -> NonZeroU32 {
         self.number
     }
 
-    /// Makes it unreadable, until the next [`send`] or for an interval. Takes `QUEUE` datagrams at most: if there are
-    /// more, it stays readable.
+    /// Makes it unreadable until the next [`send`], but at most for an interval. Takes at most `QUEUE` datagrams: if
+    /// there are more, it stays readable.
     pub fn drain(&self) {
         self.take_datagrams();
-        // Relaxed: orders nothing; a second thread that sets the timer does no harm.
+        // Relaxed: orders nothing. If two threads set the timer, that does no harm.
         if about_now() + LATE >= self.due.load(Relaxed) {
             self.set_timer(self.interval);
         }
@@ -129,7 +129,7 @@ impl Inbox {
 
     fn take_datagrams(&self) {
         let mut byte = 0_u8;
-        // An emulator does not receive without room for bytes.
+        // Emulators receive nothing if there is no room for a byte.
         let mut room = libc::iovec {
             iov_base: ptr::from_mut(&mut byte).cast(),
             iov_len: 1,
@@ -183,9 +183,9 @@ impl Inbox {
         send(self.number);
     }
 
-    /// Makes the timer expire after a time, once. If it has expired, that is over.
+    /// Makes the timer expire once, after this time. If it has expired already, it is no longer readable.
     fn set_timer(&self, time: Duration) {
-        // Before the timer is set: it expires at that time or later.
+        // Computed before the timer is set, so the timer expires at that time or later.
         let due = about_now().saturating_add(time.as_nanos() as u64);
         let zero = libc::timespec {
             tv_sec: 0,
@@ -212,9 +212,9 @@ impl Inbox {
     }
 }
 
-/// Waits until a descriptor is readable, at most for a time, and sometimes returns earlier. At most
-/// [`MAX`](super::waitv::MAX) of them.
-pub fn poll(descriptors: &[c_int], time: Duration) {
+/// Waits until one of at most [`MAX`](super::waitv::MAX) descriptors is readable, at most for this time. May return
+/// earlier. Returns whether a signal handler has ended the wait.
+pub fn poll(descriptors: &[c_int], time: Duration) -> bool {
     let none = libc::pollfd {
         fd: -1,
         events: libc::POLLIN,
@@ -229,7 +229,7 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the kernel reads and writes as many elements as there are, and the time.
-    unsafe {
+    let polled = check(unsafe {
         libc::syscall(
             libc::SYS_ppoll,
             polled.as_mut_ptr(),
@@ -238,10 +238,11 @@ pub fn poll(descriptors: &[c_int], time: Duration) {
             ptr::null::<libc::sigset_t>(),
             size_of::<u64>(),
         )
-    };
+    });
+    polled == Err(Errno(libc::EINTR))
 }
 
-/// Makes a socket that is bound to the address of a number that no other has.
+/// Creates a socket, and binds it to the address of a number that no other socket has.
 fn bound_socket() -> Result<(Descriptor, NonZeroU32), Errno> {
     let socket = socket()?;
     for _ in 0..TRIES {
@@ -298,13 +299,14 @@ pub fn send(number: NonZeroU32) {
     let mut sender = SENDER.load(Acquire);
     if sender >= 0 {
         let sent = send_from(sender, number);
-        // Other errors: it is readable already (EAGAIN), or there is none (ECONNREFUSED), or this process may not send.
+        // Other errors: the inbox is full and so readable already (EAGAIN), there is none with this number
+        // (ECONNREFUSED), or this process may not send.
         if let Err(Errno(
             libc::EBADF | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EISCONN,
         )) = sent
         {
-            // The program has closed it, and may have opened something else under its number. What was sent to that is
-            // empty.
+            // The program has closed the socket, and may have opened something else with its descriptor number. If that
+            // got the datagram, it was empty.
             sender = -1;
         }
     }
@@ -332,14 +334,14 @@ fn send_from(sender: i32, number: NonZeroU32) -> Result<libc::c_long, Errno> {
     })
 }
 
-/// Makes the socket from which this process sends, and returns its number. If that fails, inboxes become readable at
-/// the end of their intervals.
+/// Creates the socket from which this process sends, and returns its descriptor. If that fails, inboxes become readable
+/// at the end of their intervals.
 #[cold]
 fn new_sender() -> Option<i32> {
     let before = SENDER.load(Relaxed);
     let made = socket().ok()?;
     let number = made.0 as i32;
-    // Release: another thread that sees the number sees an open socket.
+    // Release: another thread that sees the descriptor sees an open socket.
     match SENDER.compare_exchange(before, number, Release, Acquire) {
         Ok(_) => {
             // It stays open until the process ends.

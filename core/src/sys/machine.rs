@@ -53,7 +53,7 @@ pub fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {
     }
 }
 
-/// Returns the limit on this process' address space in bytes (`RLIMIT_AS`), and how much it uses. `None` also if
+/// Returns the limit on this process's address space in bytes (`RLIMIT_AS`), and how much it uses. `None` also if
 /// there is no limit.
 pub fn address_space() -> Option<(u64, u64)> {
     let limit = resource_limit(|limit| {

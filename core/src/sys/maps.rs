@@ -84,7 +84,7 @@ pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> 
     .map(drop)
 }
 
-/// Returns the number of this process' mappings, and the bounds of the first one that overlaps a range.
+/// Returns the number of this process's mappings, and the bounds of the first one that overlaps a range.
 pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usize)>), Errno> {
     let end = start.saturating_add(len);
     let (mut count, mut first) = (0, None);
@@ -235,7 +235,7 @@ mod tests {
             std::thread::yield_now();
         }
         let found = attached_in(child, id);
-        // SAFETY: the child is this process' own, and nothing uses the memory.
+        // SAFETY: the child is this process's own, and nothing uses the memory.
         unsafe {
             libc::kill(child, libc::SIGKILL);
             libc::waitpid(child, core::ptr::null_mut(), 0);

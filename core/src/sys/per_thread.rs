@@ -5,7 +5,7 @@
 //! aborts the process if there is no memory. So this module maps the memory, and finds it by
 //! `pthread_getspecific(3)`.
 //!
-//! glibc keeps the values of a process' first 32 keys in the thread itself, and allocates for further keys. So
+//! glibc keeps the values of a process's first 32 keys in the thread itself, and allocates for further keys. So
 //! the library makes its key when it is loaded. A thread's first use allocates only in a process that had 32
 //! keys before it loaded the library with `dlopen`; there, a lack of memory is an error and nothing worse.
 

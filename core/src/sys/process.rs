@@ -75,7 +75,7 @@ pub fn cpu() -> Option<u32> {
         return None; // Miri has no such call
     }
     // SAFETY: takes nothing and changes nothing. libc makes no system call: the kernel keeps the number in this
-    // process' memory.
+    // process's memory.
     u32::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 

@@ -54,12 +54,12 @@ impl Word {
     }
 }
 
-/// The kernel or a seccomp filter has refused the call.
+/// Whether the kernel or a seccomp filter has refused the call.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Sleeps while each word is as expected, at most [`MAX`] of them, and at most for a time. Returns whether a signal
-/// handler has ended the sleep, unless it was installed with `SA_RESTART`; `None`, without a sleep, before Linux 5.16
-/// and where a seccomp filter forbids it.
+/// Sleeps while each of at most [`MAX`] words is as expected, at most for this time. Returns whether a signal handler
+/// has ended the sleep; one that was installed with `SA_RESTART` does not. Returns `None` at once before Linux 5.16 and
+/// where a seccomp filter forbids the call.
 pub fn wait(words: &[Word], time: Duration) -> Option<bool> {
     // Relaxed: orders nothing.
     if REFUSED.load(Relaxed) {
@@ -77,7 +77,7 @@ pub fn wait(words: &[Word], time: Duration) -> Option<bool> {
             libc::CLOCK_MONOTONIC,
         )
     });
-    // The last two are what filters return.
+    // Seccomp filters return the last two.
     if let Err(Errno(libc::ENOSYS | libc::EPERM | libc::EACCES)) = slept {
         REFUSED.store(true, Relaxed);
         return None;

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `SHMKEY_TRACE` | unset, empty, `0` | no trace |
 //! | | `1`, `stderr` | to standard error, while it is what it was when the program started |
-//! | | a path, with a `/` in it | appended to that file; `%p` in it is the process' id |
+//! | | a path, with a `/` in it | appended to that file; `%p` in it is the process's id |
 //! | `SHMKEY_TRACE_FORMAT` | `text` | lines for people; what is meant by anything but `json`, too |
 //! | | `json` | each line a JSON object |
 //! | `SHMKEY_TRACE_REPORTER` | three numbers | where to send `shmkey trace` what it needs beside the trace: see `notes` |

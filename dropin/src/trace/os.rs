@@ -33,7 +33,7 @@ pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
         .wrapping_add(time.tv_nsec as u64)
 }
 
-/// Converts a process' start time from clock ticks after boot to seconds since 1970.
+/// Converts a process's start time from clock ticks after boot to seconds since 1970.
 pub(super) fn second_of(start: u64) -> i64 {
     // SAFETY: sysconf takes a number and has no other effect.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;

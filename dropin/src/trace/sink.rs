@@ -84,7 +84,7 @@ pub(super) fn reporter() -> Option<Reporter> {
     settings()?.reporter
 }
 
-/// Returns whether this process' parent, `shmkey trace`, reports what it has left behind: that command has
+/// Returns whether this process's parent, `shmkey trace`, reports what it has left behind: that command has
 /// started this process itself, and sees the same segments.
 pub(super) fn parent_reports() -> bool {
     settings().is_some_and(|settings| {
@@ -202,7 +202,7 @@ fn open(settings: &Settings, waiting: Waiting) -> Result<c_int, Errno> {
     high
 }
 
-/// Returns the path with this process' id for each `%p`.
+/// Returns the path with this process's id for each `%p`.
 #[inline(never)] // so that its room on the stack is taken only where it is needed
 fn with_process_id<'a>(path: &[u8; PATH], room: &'a mut [u8; PATH]) -> Result<&'a CStr, Errno> {
     struct Path<'a>(&'a mut [u8; PATH], usize);
@@ -272,7 +272,7 @@ fn reopen(settings: &Settings) -> Option<()> {
     let fd = DESCRIPTOR.load(Acquire);
     let there = Opened::of(fd).map(|opened| opened.identity);
     if there == Opened::of(own).map(|opened| opened.identity) {
-        // A child that shares this process' memory (vfork) has adopted a file of its own.
+        // A child that shares this process's memory (vfork) has adopted a file of its own.
         os::close(own);
         adopt(fd);
     } else if there != Some(FILE.load(Relaxed)) {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `publisher` | [`BroadcastPublisher`], and a [`BroadcastSlot`] that is written in place |
 //! | `subscriber` | [`Subscriber`], and a [`BroadcastMessage`] that is read in place |
-//! | `raw` | what is behind them, and behind the C functions |
+//! | `raw` | the broadcast behind these types and the C functions |
 
 mod publisher;
 mod raw;
@@ -19,8 +19,8 @@ use crate::{Error, Place, kind::LOSSY};
 use crate::{ErrorKind, Ring};
 use std::sync::Arc;
 
-/// Messages from one process to up to 64 subscribers, each of which receives all of them: of any length up to the
-/// capacity, in order.
+/// Messages from one process to up to 64 subscribers, each of which receives all of them in order. A message has any
+/// length up to the capacity.
 ///
 /// ```
 /// use shmkey::Broadcast;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// // In the process that publishes:
 /// let mut publisher = Broadcast::open(&name, 64 << 10)?.publisher()?;
 /// publisher.publish(b"rain at noon")?;
-/// drop(publisher); // releases the role: the subscribers' loops end
+/// drop(publisher); // releases the role, so that the loops of the subscribers end
 ///
 /// for message in &mut reader {
 ///     assert_eq!(message?, b"rain at noon");
@@ -47,39 +47,39 @@ use std::sync::Arc;
 ///
 /// *Lossless or lossy*, which is an [option](BroadcastOptions::lossy) of the broadcast:
 ///
-/// - In a lossless one (the default) no message is lost. The publisher waits for the slowest subscriber when there is no
-///   room. It drops a subscriber that has died. A subscriber that is stopped or slow holds the publisher up, and the
-///   error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names it.
-/// - In a lossy one the publisher never waits. It overwrites the oldest messages; a subscriber that had not received them
-///   goes on with the oldest message that is left, and [`missed`](Subscriber::missed) counts those that it missed. A torn message is
-///   never returned. Read permission is enough to subscribe.
+/// - In a lossless broadcast (the default), no message is lost. When there is no room, the publisher waits for the
+///   slowest subscriber; if that has died, the publisher drops it. A stopped or slow subscriber delays the publisher,
+///   and the error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names its process.
+/// - In a lossy broadcast, the publisher never waits: it overwrites the oldest messages. A subscriber that had not
+///   received them continues with the oldest message that is left, and [`missed`](Subscriber::missed) counts those that
+///   it missed. A subscriber never gets a torn message. Read permission is enough to subscribe.
 ///
-/// *Roles.* There is one [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s, not counting those of a lossy
-/// broadcast that cannot write it. A subscriber receives what is published after it
-/// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is there. Without
-/// subscribers, the publisher does not wait.
+/// *Roles.* There is one [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s; the subscribers of a lossy
+/// broadcast that is opened read-only do not count. A subscriber receives what is published after it
+/// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is
+/// still there. Without subscribers, the publisher does not wait.
 ///
 /// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
-/// taken the role yet, the subscribers wait. When another process takes it, the broadcast goes on.
+/// taken the role yet, the subscribers wait. When another process takes the role, the subscribers receive its messages.
 ///
 /// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
-/// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first 100 ms of its
-/// wait, and within 300 ms later.
+/// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first
+/// 100 ms of its wait, and within 300 ms later.
 ///
-/// *Removal* is that of a [`Ring`].
+/// *Removal* works as for a [`Ring`].
 ///
-/// *Waiting* is that of a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or must sleep. A
-/// subscriber that cannot write cannot announce that it sleeps, so it is not woken: it notices a message within 8 ms
-/// during the first 100 ms of a wait, and within 250 ms later.
+/// *Waiting* works as for a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or must
+/// sleep. A subscriber of a broadcast that is opened read-only cannot announce that it sleeps, so the publisher does
+/// not wake it: it notices a message within 8 ms during the first 100 ms of a wait, and within 250 ms later.
 ///
 /// *Threads*: several threads may use a `Broadcast`; one thread at a time uses a `BroadcastPublisher` or a
 /// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.
 /// *Signals*: no method is safe in a signal handler.
 ///
-/// *Memory:* at most 5888 bytes and 9/8 of the capacity. A message takes its length and 16 bytes, rounded up to a multiple
-/// of 64. After opening, only reserving and peeking allocate memory: for a message that wraps at the end of the
-/// broadcast's memory, and for a peeked message of a lossy broadcast.
+/// *Memory:* at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. After opening, only reserving and peeking allocate memory: for a message that wraps around the end
+/// of the broadcast's memory, and for a peeked message of a lossy broadcast.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     raw: Arc<RawBroadcast>,
@@ -100,7 +100,7 @@ pub struct Broadcast {
 ///     publisher.publish(&price.to_ne_bytes())?; // never waits
 /// }
 /// let mut buffer = [0; 4];
-/// slow.recv(&mut buffer)?; // the oldest that is there
+/// slow.recv(&mut buffer)?; // the oldest message that is left
 /// assert_eq!(u64::from(u32::from_ne_bytes(buffer)), slow.missed());
 /// # prices.remove()
 /// # }
@@ -119,21 +119,21 @@ impl BroadcastOptions {
         BroadcastOptions { lossy: false }
     }
 
-    /// Sets whether the publisher overwrites the oldest messages when there is no room, and does not wait.
+    /// Sets whether the publisher overwrites the oldest messages when there is no room, instead of waiting.
     pub const fn lossy(mut self, lossy: bool) -> BroadcastOptions {
         self.lossy = lossy;
         self
     }
 
-    /// Opens the broadcast, or creates it. The capacity, from 64 to 2⁴⁴ − 80 bytes, is the length of the longest message, and
-    /// what all messages together may take: each takes its length and 16 bytes, rounded up to a multiple of 64. A
-    /// capacity of 0 opens a broadcast that exists, with any capacity and options.
+    /// Opens the broadcast, or creates it. The capacity, from 64 to 2⁴⁴ − 80 bytes, is the length of the longest
+    /// message, and the room for all messages together: each takes its length plus 16 bytes, rounded up to a multiple
+    /// of 64. A capacity of 0 opens a broadcast that exists, whatever its capacity and options are.
     ///
     /// # Errors
-    /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if
-    /// it was created with other options or another capacity;
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a capacity out of range;
-    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it is lossless and this process cannot write it.
+    /// Those of [`Mutex::open`](crate::Mutex::open); [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`) if the
+    /// broadcast was created with other options or another capacity; [`InvalidArgument`](ErrorKind::InvalidArgument)
+    /// (`EINVAL`) for a capacity out of range; [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the broadcast is
+    /// lossless and this process cannot write it.
     pub fn open(&self, place: impl Into<Place>, capacity: usize) -> Result<Broadcast, Error> {
         let options = if self.lossy { LOSSY } else { 0 };
         let raw = RawBroadcast::open(place.into(), capacity, options)?;
@@ -155,25 +155,26 @@ impl Broadcast {
     /// Takes the role of the publisher.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead, such as this one, is the publisher;
-    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if this process cannot write;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not known to be dead is the publisher, this one
+    /// included; [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if this process cannot write;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
     pub fn publisher(&self) -> Result<BroadcastPublisher, Error> {
         BroadcastPublisher::take(&self.raw)
     }
 
-    /// Subscribes: the first message is the next one that is published.
+    /// Subscribes. The subscriber's first message is the next one that is published.
     ///
     /// # Errors
-    /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not dead;
+    /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if there are 64 subscribers that are not known to be dead;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast overwrites messages faster than this
-    /// thread can find its first one.
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossy broadcast overwrites messages faster
+    /// than this thread finds the subscriber's first one.
     pub fn subscribe(&self) -> Result<Subscriber, Error> {
         Subscriber::join(&self.raw, false)
     }
 
-    /// Subscribes: the first message is the oldest that is there, if there is one.
+    /// Subscribes. The subscriber's first message is the oldest one that is not overwritten; if there is none, the next
+    /// one that is published.
     ///
     /// # Errors
     /// Those of [`subscribe`](Broadcast::subscribe).
@@ -193,8 +194,8 @@ impl Broadcast {
         self.raw.is_lossy()
     }
 
-    /// Returns the number of bytes that the messages take that are not overwritten, even if all subscribers have received
-    /// them.
+    /// Returns the number of bytes that are in use: those of all messages that are not overwritten, with their headers,
+    /// even if all subscribers have received them.
     #[must_use]
     pub fn used(&self) -> usize {
         self.raw.view().used()
@@ -206,8 +207,8 @@ impl Broadcast {
         self.raw.view().words.published()
     }
 
-    /// Returns the number of subscribers, at most 64. Does not count those that cannot write; counts dead ones until they
-    /// are dropped.
+    /// Returns the number of subscribers, at most 64. It includes dead ones until they are dropped, but not those of a
+    /// broadcast that is opened read-only.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.raw.subscribers()

@@ -50,7 +50,7 @@ impl BroadcastPublisher {
     ///
     /// # Errors
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the message is longer than the capacity;
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, or if another process has taken the role over;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, or if another process has taken over the role;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
     #[inline]
     pub fn publish(&mut self, message: &[u8]) -> Result<(), Error> {
@@ -61,8 +61,8 @@ impl BroadcastPublisher {
     /// Publishes a message if there is room for it now.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room: the error names the slowest subscriber;
-    /// and those of [`publish`](BroadcastPublisher::publish).
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room (the error names the process of the slowest
+    /// subscriber), and those of [`publish`](BroadcastPublisher::publish).
     #[inline]
     pub fn try_publish(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw
@@ -73,8 +73,8 @@ impl BroadcastPublisher {
     /// [`try_publish`](BroadcastPublisher::try_publish).
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if there was no room in time: the error names the slowest
-    /// subscriber; and those of [`publish`](BroadcastPublisher::publish).
+    /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if there was no room in time (the error names the process of the
+    /// slowest subscriber), and those of [`publish`](BroadcastPublisher::publish).
     #[inline]
     pub fn publish_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
         let deadline = Deadline::after(Some(timeout));
@@ -82,7 +82,8 @@ impl BroadcastPublisher {
     }
 
     /// Publishes several messages; waits until there is room for all of them. Returns the number of published messages,
-    /// which is smaller if one of them cannot be published. Messages that have room together are seen at once.
+    /// which is smaller if one of them cannot be published. Messages for which there is room together become visible to
+    /// the subscribers at once.
     ///
     /// # Errors
     /// Those of [`publish`](BroadcastPublisher::publish), if the first message was not published.
@@ -98,7 +99,8 @@ impl BroadcastPublisher {
         self.publish_batch_until(messages, Deadline::Now)
     }
 
-    /// Publishes several messages, as many as there is room for within this time. Returns their number.
+    /// Publishes several messages, as many as there is room for within this time. Returns the number of published
+    /// messages.
     ///
     /// # Errors
     /// Those of [`publish_timeout`](BroadcastPublisher::publish_timeout), if the first message was not published.
@@ -123,8 +125,8 @@ impl BroadcastPublisher {
     /// room for it. If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call aborts it.
     ///
     /// # Errors
-    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps at the
-    /// end of the broadcast's memory, and a buffer for it cannot be allocated.
+    /// Those of [`publish`](BroadcastPublisher::publish); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the
+    /// slot wraps around the end of the broadcast's memory, and a buffer for it cannot be allocated.
     pub fn reserve(&mut self, len: usize) -> Result<BroadcastSlot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }
@@ -221,7 +223,7 @@ impl BroadcastSlot<'_> {
         self.len = self.len.min(len);
     }
 
-    /// Writes bytes of the message, from an offset on.
+    /// Writes bytes of the message, from an offset onwards.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message;
@@ -251,8 +253,8 @@ impl BroadcastSlot<'_> {
     /// Publishes the message.
     ///
     /// # Errors
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`, or if another process has
-    /// taken the publisher's role over. Then nothing is changed.
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`, or if another process has taken over the
+    /// publisher's role. Then nothing has changed.
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted
         let len = slot.len;

@@ -5,7 +5,7 @@ use crate::{Error, ErrorKind, Plain, plain, sync::Deadline};
 use core::iter::FusedIterator;
 use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
-/// A subscriber of a [`Broadcast`](crate::Broadcast): it receives all messages. Dropping it unsubscribes.
+/// A subscription to a [`Broadcast`](crate::Broadcast), which receives all messages. Dropping it ends the subscription.
 ///
 /// ```
 /// use shmkey::{Broadcast, ErrorKind};
@@ -35,8 +35,8 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// ```
 ///
 /// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have its parent's
-/// subscription; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless the process cannot write the
-/// broadcast.
+/// subscription; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless the broadcast is opened
+/// read-only.
 #[derive(Debug)]
 #[must_use = "a subscriber unsubscribes when it is dropped"]
 pub struct Subscriber {
@@ -57,20 +57,21 @@ impl Subscriber {
         (&self.raw, &mut self.end)
     }
 
-    /// Returns the number of messages that the publisher of a lossy broadcast has overwritten before this subscriber could
-    /// receive them or peek at them, up to the last message that it received or peeked at. 0 in a lossless broadcast.
+    /// Returns the number of messages that the publisher of a lossy broadcast overwrote before this subscriber received
+    /// or peeked at them. It counts those that were published between the subscription and the last message that was
+    /// received or peeked at. In a lossless broadcast, it is 0.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.raw.missed(&self.end)
     }
 
-    /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role or
-    /// died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. After it is readable, call
+    /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role
+    /// or died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. When it is readable, call
     /// [`try_recv`](Subscriber::try_recv) or [`try_peek`](Subscriber::try_peek) until it returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock), which makes the descriptor unreadable until there is news.
-    /// [`Receiver::fd`](crate::Receiver::fd) says more about such descriptors.
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next message.
+    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
-    /// A subscriber that cannot write is not woken: the descriptor becomes readable within 250 ms.
+    /// If the broadcast is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors; [`NotOwner`](ErrorKind::NotOwner)
@@ -82,12 +83,12 @@ impl Subscriber {
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.
     ///
     /// # Errors
-    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next one;
-    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
-    /// there is no message, and the publisher has released its role or died;
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has taken this subscriber
-    /// for dead; [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.
+    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next
+    /// one; [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if there is no
+    /// message, and the publisher has released its role or died; [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child
+    /// made by `fork`; [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has
+    /// dropped this subscriber as a dead one; [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has
+    /// overwritten the broadcast.
     #[inline]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.raw
@@ -117,8 +118,8 @@ impl Subscriber {
         self.raw.receive(&mut self.end, buffer.into(), deadline)
     }
 
-    /// Receives a message in place of the vector's contents; waits for it. Returns its length in bytes. The
-    /// vector grows if the message is longer than its capacity, and keeps it for the next message.
+    /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes. The vector
+    /// grows if the message is longer than its capacity, and keeps the larger capacity.
     ///
     /// # Errors
     /// Those of [`recv`](Subscriber::recv) but [`TooLong`](ErrorKind::TooLong);
@@ -156,8 +157,8 @@ impl Subscriber {
         self.messages(Deadline::Never)
     }
 
-    /// Returns an iterator over the messages that are there, which does not wait. It ends when there is
-    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and otherwise as that of [`iter`](Subscriber::iter).
+    /// Returns an iterator over the messages that are there, which does not wait. It ends when there is no message
+    /// ([`WouldBlock`](ErrorKind::WouldBlock)), and when that of [`iter`](Subscriber::iter) does.
     pub fn try_iter(&mut self) -> BroadcastMessages<'_> {
         self.messages(Deadline::Now)
     }
@@ -169,8 +170,8 @@ impl Subscriber {
         }
     }
 
-    /// Receives several messages, one behind the other in the buffer, and stores their lengths in bytes;
-    /// waits for the first one, and then receives those that are there and fit. Returns their number.
+    /// Receives several messages, one after the other in the buffer, and stores their lengths in bytes: waits for the
+    /// first, and also takes those that follow it and fit. Returns the number of messages.
     ///
     /// # Errors
     /// Those of [`recv`](Subscriber::recv), if no message was received.
@@ -216,8 +217,9 @@ impl Subscriber {
             .receive_batch(&mut self.end, buffer.into(), count, deadline, store)
     }
 
-    /// Waits for a message, and gives access to it: to a copy if the broadcast is lossy or the message wraps at the end of
-    /// the memory, and else in place. It stays the next message until it is [released](BroadcastMessage::release).
+    /// Waits for a message, and gives access to it: to a copy if the broadcast is lossy or the message wraps around the
+    /// end of its memory, otherwise in place. It stays the next message until it is
+    /// [released](BroadcastMessage::release).
     ///
     /// # Errors
     /// Those of [`recv`](Subscriber::recv) but [`TooLong`](ErrorKind::TooLong);
@@ -242,10 +244,10 @@ impl Subscriber {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
-    /// Sets whether receiving goes on waiting when the publisher has released its role or died: for a program
-    /// that serves one peer after another, such as a log daemon. At first, it fails with
-    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) then. With this option, a wait ends by a
-    /// message, by its timeout, or because it is interrupted or cancelled.
+    /// Sets whether receiving continues to wait when the publisher has released its role or died: for a program that
+    /// serves one peer after another, such as a log daemon. By default, receiving then fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied). With this option, a wait ends only with a
+    /// message, at its timeout, or because it is interrupted or cancelled.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.end.set_keep_waiting(on);
     }
@@ -326,7 +328,7 @@ impl BroadcastMessage<'_> {
         self.len() == 0
     }
 
-    /// Reads bytes of the message, from an offset on: fills `bytes`.
+    /// Reads bytes of the message, from an offset onwards, and fills `bytes` with them.
     ///
     /// # Errors
     /// [`OutOfRange`](ErrorKind::OutOfRange) (`EINVAL`) if the range does not lie inside the message, and then
@@ -348,25 +350,25 @@ impl BroadcastMessage<'_> {
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len()];
-        // All of the message lies inside it.
+        // This cannot fail: the range is the whole message.
         let _ = self.read_at(0, &mut bytes);
         bytes
     }
 
-    /// Returns the address of the message's first byte: [`len`](BroadcastMessage::len) bytes. A hostile process can write
-    /// them at any time.
+    /// Returns the address of the message's first byte: [`len`](BroadcastMessage::len) bytes. A hostile process can
+    /// write them at any time.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         let Subscriber { raw, end } = &*self.subscriber;
         raw.message_address(end, &self.found)
     }
 
-    /// Releases the message, so that the one behind it becomes the next one.
+    /// Releases the message, so that the one after it becomes the next one.
     ///
     /// # Errors
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`;
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the publisher of a lossless broadcast has taken this subscriber for
-    /// dead: then the bytes that were read are arbitrary.
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child made by `fork`; [`Overtaken`](ErrorKind::Overtaken)
+    /// (`ESTALE`) if the publisher of a lossless broadcast has dropped this subscriber as a dead one; then the bytes
+    /// that were read are arbitrary.
     pub fn release(self) -> Result<(), Error> {
         let Subscriber { raw, end } = &mut *self.subscriber;
         raw.release(end, self.found)

@@ -110,19 +110,19 @@ impl<'a> Message<'a> {
             .map_or(ptr::null(), |piece| piece.address().cast_const())
     }
 
-    /// Returns its bytes; never `None`, as this end has peeked at it.
+    /// Returns the message's bytes. Never `None`, because this end has peeked at the message.
     fn piece(&self) -> Option<Piece<'_>> {
         let Receiver { raw, end } = &*self.receiver;
         raw.message(end, &self.found)
     }
 
-    /// Releases the message, so that the one behind it is the next.
+    /// Releases the message, so that the one after it is the next.
     ///
     /// # Errors
-    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has
-    /// dropped this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner)
-    /// (`EPERM`) in a child made by `fork`, whose parent has peeked at the message, or if another process has
-    /// taken the receiver's role and released the message; then nothing has changed.
+    /// [`Overtaken`](ErrorKind::Overtaken) (`ESTALE`) if the sender of a ring that drops the oldest message has dropped
+    /// this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child
+    /// made by `fork`, or if another process has recovered the receiver's role and released the message; then nothing
+    /// has changed.
     pub fn release(self) -> Result<(), Error> {
         let raw = &self.receiver.raw;
         raw.release(&mut self.receiver.end, self.found)

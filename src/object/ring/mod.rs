@@ -55,30 +55,27 @@ use std::sync::Arc;
 /// of its process frees it; then another process can take it. What was sent stays in the ring, even while no
 /// process has a role.
 ///
-/// *The end.* When all senders have released their role, the receiver gets the messages that are left and
-/// then [`Closed`](ErrorKind::Closed); if one of them died instead, [`PeerDied`](ErrorKind::PeerDied). A
-/// sender that waits for room gets the same errors about the receiver. A role that no process has taken yet is
-/// not an error: the other side waits. When another process takes the role, it continues where the last one
-/// ended.
+/// *The end.* When all senders have released their roles, the receiver gets the messages that are left and then
+/// [`Closed`](ErrorKind::Closed); or [`PeerDied`](ErrorKind::PeerDied), if one of them died instead. A sender that
+/// waits for room gets the same errors if the receiver has released its role or died. As long as no process has taken a
+/// role yet, the other side waits. When another process takes the role, it continues where the last one ended.
 ///
-/// *Deaths.* A process can be killed at any instruction. A message that was committed is received; one that was
-/// not committed is never received. A message that the receiver had not released when it died is received by
-/// the next receiver, so a message that was being processed at that time can be received twice. A process that
-/// waits notices the death of the other side within 10 ms during the first 100 ms of its wait, and within 300
-/// ms later.
+/// *Deaths.* A process can be killed at any instruction. A message that was committed is received; one that was not
+/// committed is never received. The next receiver gets the messages that a dead one had not released, so a message that
+/// was being processed at that time can be received twice. A process that waits notices the death of the other side
+/// within 10 ms during the first 100 ms of its wait, and within 300 ms later.
 ///
-/// *Removal.* [`remove`](Ring::remove), or `shmkey remove`, frees the name at once. The processes that have the
-/// ring open go on using it; a process that opens the name afterwards gets a new ring, and nothing passes from
-/// one ring to the other. [`is_removed`](Ring::is_removed) returns whether that has happened: a receiver that
-/// has waited for a long time calls it, and if so drops the ring and opens it anew. Messages that are still in
-/// the old ring can be received only from that.
+/// *Removal.* [`remove`](Ring::remove), or `shmkey remove`, frees the name at once. The processes that have the ring
+/// open continue to use it; a process that opens the name afterwards gets a new ring, and no message passes from one
+/// ring to the other. A receiver that runs for a long time should call [`is_removed`](Ring::is_removed) after each
+/// timeout; if that returns true, it drops the ring and opens it again. Messages that are still in the old ring can be
+/// received only from the old ring.
 ///
-/// *Waiting* spins for about 30 µs if the other side runs on another processor, yields to it if it last ran on
-/// the same one, and then sleeps. Sending and receiving make no system call unless a thread sleeps or must
-/// sleep. Every call that can wait has three forms: `recv` waits without limit, `try_recv` does not wait and
-/// returns [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and `recv_timeout` waits at most for a time on the
-/// monotonic clock, after which it returns [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`); with a time of zero
-/// it is `try_recv`.
+/// *Waiting* spins for about 30 µs, or yields if the other side last ran on the same processor, and then sleeps.
+/// Sending and receiving make no system call unless a thread sleeps or must sleep. Every call that can wait has three
+/// forms: `recv` waits without limit, `try_recv` does not wait and returns [`WouldBlock`](ErrorKind::WouldBlock)
+/// (`EAGAIN`), and `recv_timeout` waits at most for a time on the monotonic clock, and then returns
+/// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`). With a time of zero, it does the same as `try_recv`.
 ///
 /// *Long messages.* A message of more than 16 KiB is sent in pieces: the receiver copies the first pieces while
 /// the sender still writes the last.
@@ -88,14 +85,14 @@ use std::sync::Arc;
 /// but keeps other processes from taking it, unless the process had a token of life, which ends with `exec`
 /// (see *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal handler.
 ///
-/// *Room.* A message takes its length and a header of 8 bytes (16 bytes if it is longer than 16 KiB), rounded up
-/// to a multiple of 64. All messages that are not released take together at most the capacity and 16 bytes,
-/// rounded up to a multiple of 64. A message is accepted exactly if it fits into that; so an empty ring accepts a
-/// message of the whole capacity.
+/// *Room.* A message takes its length plus a header of 8 bytes (16 bytes if it is longer than 16 KiB), rounded up to a
+/// multiple of 64. There is room for a message if this message and those that are not released take together at most
+/// the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty ring has room for a message of the whole
+/// capacity.
 ///
-/// *Memory:* at most 2560 bytes and 9/8 of the capacity. After opening, a sender or receiver allocates memory only
-/// once: a buffer of the ring's size, for the first message that it reserves or peeks at and that wraps around
-/// the end of the ring.
+/// *Memory:* at most 2560 bytes plus 5/4 of the capacity. After opening, a sender or receiver allocates memory at most
+/// once: a buffer of the ring's size, when it first reserves or peeks at a message that wraps around the end of the
+/// ring. A slot of at most an eighth of the capacity, less 8 bytes, never wraps.
 #[derive(Clone, Debug)]
 pub struct Ring {
     raw: Arc<RawRing>,
@@ -126,7 +123,7 @@ pub struct RingOptions {
 }
 
 impl RingOptions {
-    /// Returns the options of a ring for one sender, which waits when there is no room.
+    /// Returns the options of a ring for one sender, which waits if there is no room.
     pub const fn new() -> RingOptions {
         RingOptions {
             many_senders: false,
@@ -134,15 +131,15 @@ impl RingOptions {
         }
     }
 
-    /// Sets whether up to 64 processes can send at a time. A lock serialises them, so sending takes a little
-    /// longer; the lock of a sender that dies is recovered.
+    /// Sets whether the ring can have up to 64 senders at a time. A lock lets one of them send at a time, so sending
+    /// takes longer. The lock is recovered from a sender that dies.
     pub const fn many_senders(mut self, many: bool) -> RingOptions {
         self.many_senders = many;
         self
     }
 
-    /// Sets whether a sender that finds no room drops the oldest messages and does not wait.
-    /// [`Ring::dropped`] counts them.
+    /// Sets whether a sender that finds no room drops the oldest messages, instead of waiting. [`Ring::dropped`] counts
+    /// them.
     pub const fn drop_oldest(mut self, drop: bool) -> RingOptions {
         self.drop_oldest = drop;
         self
@@ -170,8 +167,8 @@ impl Ring {
         RingOptions::new()
     }
 
-    /// Opens the ring, or creates it, for one sender, which waits when there is no room. Capacity and errors
-    /// are those of [`RingOptions::open`].
+    /// Opens the ring, or creates it, for one sender, which waits if there is no room. The capacity and the errors are
+    /// those of [`RingOptions::open`].
     pub fn open(place: impl Into<Place>, capacity: usize) -> Result<Ring, Error> {
         Ring::options().open(place, capacity)
     }
@@ -179,8 +176,8 @@ impl Ring {
     /// Takes the role of the sender, or of one of the senders.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not known to be dead is the sender, this one
-    /// included; [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if a ring for many has 64 senders;
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not known to be dead is the sender, this one included;
+    /// [`LimitReached`](ErrorKind::LimitReached) (`ENOSPC`) if a ring for many senders has 64 already;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
         Sender::take(&self.raw)
@@ -201,13 +198,13 @@ impl Ring {
         self.raw.view().capacity
     }
 
-    /// Returns the number of bytes in use now: what the messages take that are not released, with their headers.
+    /// Returns the number of bytes in use now: those of all messages that are not released, with their headers.
     #[must_use]
     pub fn used(&self) -> usize {
         self.raw.view().used()
     }
 
-    /// Returns the number of messages that were dropped to make room, since the ring was created.
+    /// Returns the number of messages that senders have dropped to make room, since the ring was created.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.raw.view().words.dropped()

@@ -142,8 +142,8 @@ impl Receiver {
                     return Ok(len);
                 }
                 Err(error) if error.kind() == ErrorKind::TooLong => {
-                    // If a sender that drops the oldest message has dropped this one, and a longer one is
-                    // the next, the vector gets room for any message.
+                    // A sender that drops the oldest messages may have dropped the one whose length was found, so that
+                    // a longer one is next. Then the vector gets room for any message.
                     let len = if has_grown {
                         self.raw.room()
                     } else {
@@ -179,8 +179,8 @@ impl Receiver {
         }
     }
 
-    /// Receives several messages, one after the other in the buffer, and stores their lengths in bytes: waits
-    /// for the first, and also takes those that follow it in the ring and fit. Returns the number of messages.
+    /// Receives several messages, one after the other in the buffer, and stores their lengths in bytes: waits for the
+    /// first, and also takes those that follow it and fit. Returns the number of messages.
     ///
     /// # Errors
     /// Those of [`recv`](Receiver::recv), if no message was received.
@@ -230,9 +230,8 @@ impl Receiver {
     /// [released](Message::release).
     ///
     /// # Errors
-    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong);
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the message wraps at the end of the ring, and there is
-    /// no memory for a copy of it.
+    /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong); [`OutOfMemory`](ErrorKind::OutOfMemory)
+    /// (`ENOMEM`) if the message wraps around the end of the ring, and a buffer for a copy cannot be allocated.
     pub fn peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Never)
     }
@@ -253,10 +252,10 @@ impl Receiver {
         self.peek_until(Deadline::after(Some(timeout)))
     }
 
-    /// Sets whether receiving goes on waiting when all senders have released their roles or died: for a program
-    /// that serves one peer after another, such as a log daemon. At first, it fails with
-    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) then. With this option, a wait ends by a
-    /// message, by its timeout, or because it is interrupted or cancelled.
+    /// Sets whether receiving continues to wait when all senders have released their roles or died: for a program that
+    /// serves one peer after another, such as a log daemon. By default, receiving then fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied). With this option, a wait ends only with a
+    /// message, at its timeout, or because it is interrupted or cancelled.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.end.set_keep_waiting(on);
     }
@@ -268,9 +267,9 @@ impl Receiver {
         Ok(Message::new(self, found))
     }
 
-    /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles or
-    /// died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. It belongs to the receiver, which closes it when it
-    /// is dropped. Do not read it, and do not close it.
+    /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles
+    /// or died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. It belongs to the receiver, which closes it
+    /// when it is dropped. Do not read it, and do not close it.
     ///
     /// ```
     /// use shmkey::{ErrorKind, Ring};
@@ -302,21 +301,22 @@ impl Receiver {
     ///
     /// *The rule* is that of a non-blocking socket: when the descriptor is readable, call
     /// [`try_recv`](Receiver::try_recv) or [`try_peek`](Receiver::try_peek) until it returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. Level-triggered and edge-triggered
-    /// event loops work. The first poll returns at once.
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. Level-triggered and
+    /// edge-triggered event loops work. The first poll returns at once.
     ///
-    /// *When.* A sender makes it readable with one system call, if the receiver has got `WouldBlock` since the last
-    /// time, and with none otherwise. It also becomes readable 250 ms after each `WouldBlock`: so the receiver
-    /// notices a sender's death within 300 ms, and wakes up at most four times a second while nothing happens.
-    /// [Other network namespaces](https://man7.org/linux/man-pages/man7/network_namespaces.7.html) than the
-    /// receiver's cannot reach it: what a sender there sends is noticed within 250 ms. If more than 48 descriptors wait
-    /// for one object at a time, those that came last are late as well.
+    /// *When.* If the receiver got `WouldBlock` since the last time, a sender makes one system call, which makes the
+    /// descriptor readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each
+    /// `WouldBlock`: so the receiver notices a sender's death within 300 ms, and wakes up at most four times a second
+    /// while nothing happens. A sender in another [network
+    /// namespace](https://man7.org/linux/man-pages/man7/network_namespaces.7.html) cannot reach the descriptor, and the
+    /// receiver notices its messages within 250 ms. The same holds for a descriptor for which there was no room,
+    /// because 48 others already wait for the object.
     ///
-    /// *Fork*: the descriptor of the parent belongs to the parent. *Exec* closes it.
+    /// *Fork*: a child does not use its parent's descriptor. *Exec* closes it.
     ///
     /// # Errors
-    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if three descriptors more are too many, `ENOMEM`, or
-    /// `EAFNOSUPPORT` or `EPERM` where this process may not make a socket of the family `AF_UNIX`;
+    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if there are not three more descriptors, with `ENOMEM`, or
+    /// with `EAFNOSUPPORT` or `EPERM` if this process may not create a socket of the family `AF_UNIX`;
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`.
     pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
         self.raw.descriptor(&self.end)

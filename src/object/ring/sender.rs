@@ -82,9 +82,9 @@ impl Sender {
         self.raw.send(&mut self.end, message.into(), deadline)
     }
 
-    /// Sends several messages; waits until there is room for all of them. Returns the number sent, which is
-    /// smaller if one of them cannot be sent. Messages for which there is room together become visible to
-    /// the receiver at once.
+    /// Sends several messages; waits until there is room for all of them. Returns the number of messages that were
+    /// sent, which is smaller if one of them cannot be sent. Messages for which there is room together become visible
+    /// to the receiver at once.
     ///
     /// # Errors
     /// Those of [`send`](Sender::send), if the first message was not sent.
@@ -92,7 +92,7 @@ impl Sender {
         self.send_batch_until(messages, Deadline::Never)
     }
 
-    /// Sends several messages, as many as there is room for now. Returns the number sent.
+    /// Sends several messages, as many as there is room for now. Returns the number of messages that were sent.
     ///
     /// # Errors
     /// Those of [`try_send`](Sender::try_send), if the first message was not sent.
@@ -100,7 +100,8 @@ impl Sender {
         self.send_batch_until(messages, Deadline::Now)
     }
 
-    /// Sends several messages, as many as there is room for within this time. Returns the number sent.
+    /// Sends several messages, as many as there is room for within this time. Returns the number of messages that were
+    /// sent.
     ///
     /// # Errors
     /// Those of [`send_timeout`](Sender::send_timeout), if the first message was not sent.
@@ -117,16 +118,16 @@ impl Sender {
         self.raw.send_batch(&mut self.end, messages, deadline)
     }
 
-    /// Reserves a slot for a message of `len` bytes, which the caller writes in place; waits until there is
-    /// room for it. In a ring for many senders the others wait until the slot is committed or dropped.
+    /// Reserves a slot for a message of `len` bytes, which the caller writes in place; waits until there is room for
+    /// it. In a ring for many senders, the others wait until the slot is committed or dropped.
     ///
-    /// If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call with this sender aborts
-    /// it, in any thread, and so does dropping the sender; in a ring for many senders, the next call of
-    /// another sender does, too, once the thread that has reserved the slot has ended.
+    /// If the slot is forgotten ([`mem::forget`](core::mem::forget)), the next call with this sender, in any thread,
+    /// aborts it, and so does dropping the sender. In a ring for many senders, a call of another sender also aborts it,
+    /// once the thread that reserved the slot has ended.
     ///
     /// # Errors
-    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps at the
-    /// end of the ring, and there is no memory for it.
+    /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps around the
+    /// end of the ring, and a buffer for it cannot be allocated.
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }

@@ -31,8 +31,8 @@ use std::io;
 /// # }
 /// ```
 ///
-/// *Threads*: a slot cannot be moved to another thread. *Fork*: a child has a copy of the slot, but not the
-/// right to use it: writing and committing fail, and dropping does nothing.
+/// *Threads*: a slot cannot be moved to another thread. *Fork*: a child cannot use its copy of the slot: writing and
+/// committing it fail, and dropping it does nothing.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped without `commit` sends nothing"]
 pub struct Slot<'a> {
@@ -115,9 +115,9 @@ impl<'a> Slot<'a> {
     /// Sends the message.
     ///
     /// # Errors
-    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot no longer belongs to this thread, and then
-    /// nothing has changed: in a child made by `fork`, whose parent has reserved it, or if another process
-    /// has taken the senders' lock or the sender's role and has sent.
+    /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot no longer belongs to this thread: in a child made by
+    /// `fork`, or if another process has recovered the senders' lock or the sender's role and has sent a message. Then
+    /// nothing has changed.
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted
         let len = slot.len;

@@ -33,9 +33,9 @@ use std::{os::fd::BorrowedFd, time::Duration};
 /// # }
 /// ```
 ///
-/// It is an ordinary [`Ring`], with the same guarantees: a program in C sends and receives the bytes of a
-/// value. Name the [layout](Place::layout), so that it is not opened for another type of the same size. For a
-/// ring with options, convert one: `TypedRing::from(Ring::options()….open(…)?)`.
+/// It is an ordinary [`Ring`], with the same guarantees: a program in C sends and receives the bytes of a value. Give
+/// the [layout](Place::layout) a name, so that no process opens the ring for another type of the same size. For a typed
+/// ring with options, convert a `Ring`: `TypedRing::from(Ring::options()….open(…)?)`.
 #[derive(Clone)]
 pub struct TypedRing<T: Plain> {
     ring: Ring,
@@ -43,9 +43,8 @@ pub struct TypedRing<T: Plain> {
 }
 
 impl<T: Plain> TypedRing<T> {
-    /// Opens the ring, or creates it, for one sender, which waits when there is no room for a value. The ring
-    /// has room for at least `values` values. With 0, opens a ring that exists, whatever its capacity and
-    /// options are.
+    /// Opens the ring, or creates it, for one sender, which waits if there is no room for a value. The ring has room
+    /// for at least `values` values. With 0, opens a ring that exists, whatever its capacity and options are.
     ///
     /// # Errors
     /// Those of [`RingOptions::open`](crate::RingOptions::open).
@@ -61,10 +60,10 @@ impl<T: Plain> TypedRing<T> {
     /// [`open`](TypedRing::open) uses, and that a program in C passes to open the same ring.
     #[must_use]
     pub const fn capacity_for(values: usize) -> usize {
-        // A message has 8 bytes in front, or 16 if it is long, and takes whole lines of 64 bytes.
+        // A message has a header of 8 bytes, or 16 if it is long, and takes whole lines of 64 bytes.
         let header = if size_of::<T>() > 16 << 10 { 16 } else { 8 };
         let message = (size_of::<T>() + header).next_multiple_of(64);
-        // A message of the whole capacity has the 16 bytes once.
+        // The ring adds 16 bytes to the capacity.
         let capacity = message.saturating_mul(values).saturating_sub(16);
         if capacity < 64 { 64 } else { capacity }
     }
@@ -164,9 +163,8 @@ impl<T: Plain> fmt::Debug for TypedSender<T> {
 
 /// The role of the receiver of a [`TypedRing`]. Dropping it releases the role.
 ///
-/// A message whose length is not that of a value was sent by another program, or as another type. It is
-/// released, and the call that should have received it returns [`WrongLayout`](ErrorKind::WrongLayout)
-/// (`EPROTO`).
+/// If the length of a message is not that of a value, another program sent it, or sent a value of another type. The
+/// receiving call then releases the message and returns [`WrongLayout`](ErrorKind::WrongLayout) (`EPROTO`).
 #[must_use = "the receiver's role is released when it is dropped"]
 pub struct TypedReceiver<T: Plain> {
     receiver: Receiver,
@@ -202,7 +200,7 @@ impl<T: Plain> TypedReceiver<T> {
         self.recv_by(|receiver, buffer| receiver.recv_timeout(buffer, timeout))
     }
 
-    /// Sets whether receiving goes on waiting when all senders have released their roles or died; see
+    /// Sets whether receiving continues to wait when all senders have released their roles or died; see
     /// [`Receiver::set_keep_waiting`].
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.receiver.set_keep_waiting(on);
@@ -226,7 +224,7 @@ impl<T: Plain> TypedReceiver<T> {
         })
     }
 
-    /// Returns a descriptor that is readable when there may be a value: [`Receiver::fd`] says more.
+    /// Returns a descriptor that is readable when there may be a value. [`Receiver::fd`] describes it.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`].
@@ -260,7 +258,7 @@ impl<T: Plain> TypedReceiver<T> {
 /// Releases the next message, which is longer than a value, and returns the error for it.
 #[cold]
 fn release_too_long(receiver: &mut Receiver, len: usize) -> Error {
-    // A sender that drops the oldest message may have dropped it already.
+    // A sender that drops the oldest messages may have dropped it already.
     if let Ok(message) = receiver.try_peek()
         && message.len() > len
     {

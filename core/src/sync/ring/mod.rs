@@ -15,25 +15,32 @@
 //!
 //! # The invariant
 //!
-//! *Each line from `tail` up to the limit, one ring behind `head`, begins with 0*: so the sender need not write
-//! a 0 behind a frame before it commits it. Both ends maintain this:
+//! *The line at `tail` begins with 0, and so does each line from `uncleared` up to the limit, one ring behind `head`.* So
+//! the sender writes a 0 behind a frame before it commits it only while `tail` is in front of `uncleared`: such a
+//! store takes the line away from a receiver that polls it. Both ends maintain this:
 //!
 //! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
 //!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
 //!   `released`, and clears the lines between `head` and `released` once more.
+//! - It does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be in its cache. (Those
+//!   that are, it clears: the sender then fetches them sooner.) Before the sender commits a large frame, it moves
+//!   `uncleared` behind the frame's place in the next round: beside so many bytes, the store of 0 costs little.
 //! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
-//!   will write. The sender that follows a killed one clears the lines up to there; so does a sender that aborts what
+//!   will write. The sender that follows a killed one moves `uncleared` up to there; so does a sender that aborts what
 //!   it has reserved.
 //!
-//! A ring that drops the oldest message has another invariant, because there the sender releases messages, too: *the
-//! line at `tail` begins with 0*. Its sender writes the 0 behind a frame before it commits the frame. `head` is then
-//! the only position of the receiver, and both ends move it.
+//! In a ring that drops the oldest message, the sender releases messages, too, and no line is cleared: `uncleared` is
+//! infinite. `head` is then the only position of the receiver, and both ends move it.
 //!
 //! # Room
 //!
 //! The receiver holds lines back: those that are released but not cleared, and those that are cleared but not freed.
 //! They are never more than `lag`, and the ring is larger than the longest message by that much. So an empty ring
 //! takes a message of its whole capacity, whatever was received before.
+//!
+//! A slot that would wrap at the end of the ring begins at the beginning, behind a *gap*, if the gap is at most an eighth
+//! of the capacity, and the only one that is not released. The ring is larger by that much, and a gap does not
+//! count as used: so it takes nothing from the documented room. Other slots wrap, and the handle copies their bytes.
 //!
 //! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.
 //! The bytes of a message may wrap at the end of the ring: they are then copied in two parts. Nothing that is read from
@@ -76,8 +83,28 @@ struct SenderWords {
     reserved: AtomicU64,
     /// Not 0 while the sender may have written there what it may never commit.
     dirty: AtomicU64,
+    /// The position up to which lines behind `tail` may begin with something other than 0.
+    uncleared: AtomicU64,
     /// How many messages were dropped to make room.
     dropped: AtomicU64,
+    /// The size of the last gap in front of a slot, and the position behind it. Meaningless behind `tail`.
+    gap: AtomicU64,
+    gap_end: AtomicU64,
+}
+
+impl SenderWords {
+    /// Returns the size of the last gap, if it lies in front of `end` and is not released: `first` is the first position
+    /// that is not.
+    fn gap_between(&self, first: u64, end: u64) -> u64 {
+        // Relaxed, both: a sender reads what it has written itself, or an earlier one that had the senders' lock or is
+        // dead. For the others, it is information.
+        let gap_end = self.gap_end.load(Relaxed);
+        if first < gap_end && gap_end <= end {
+            self.gap.load(Relaxed)
+        } else {
+            0
+        }
+    }
 }
 
 #[cfg_attr(not(loom), repr(C, align(64)))]
@@ -112,7 +139,8 @@ impl RingWords {
         // Acquire, all: the caller may look at a message that is counted.
         let first = first.load(Acquire).max(self.receiver.head.load(Acquire));
         let tail = self.sender.tail.load(Acquire);
-        tail.saturating_sub(first)
+        let gap = self.sender.gap_between(first, tail);
+        tail.saturating_sub(first).saturating_sub(gap)
     }
 
     /// Sets the words to what a killed sender leaves: it has stored a frame's word, and not yet `tail`.
@@ -139,6 +167,12 @@ impl RingWords {
 const PIECE: usize = 16 << 10;
 #[cfg(loom)]
 const PIECE: usize = 24;
+
+/// The size in bytes of the smallest frame whose lines the receiver need not clear.
+#[cfg(not(loom))]
+const LARGE: usize = 4 << 10;
+#[cfg(loom)]
+const LARGE: usize = 3 * LINE;
 
 /// A ring as this process sees it.
 #[derive(Clone, Copy)]
@@ -192,10 +226,10 @@ impl Peers {
 }
 
 /// Returns the number of bytes that a ring of this capacity needs: the frame of the longest message, the lines that the
-/// receiver may hold back, and one line that is always 0. `None` if no ring is as large.
+/// receiver may hold back, a gap, and one line that is always 0. `None` if no ring is as large.
 pub fn room_for(capacity: usize) -> Option<usize> {
     let longest = Frame::new(FrameKind::Begun, capacity).size;
-    (capacity <= LEN_MAX).then(|| longest + lag(capacity) + LINE)
+    (capacity <= LEN_MAX).then(|| longest + lag(capacity) + largest_gap(capacity) + LINE)
 }
 
 /// Returns the largest number of bytes that the receiver holds back.
@@ -204,6 +238,14 @@ fn lag(capacity: usize) -> usize {
         return 2 * LINE;
     }
     (capacity / 8).next_multiple_of(LINE).max(4 * LINE)
+}
+
+/// Returns the size of the largest gap in front of a slot.
+fn largest_gap(capacity: usize) -> usize {
+    if cfg!(loom) {
+        return 2 * LINE;
+    }
+    (capacity / 8) & !(LINE - 1)
 }
 
 impl View<'_> {
@@ -230,18 +272,39 @@ impl View<'_> {
         Frame::new(FrameKind::Begun, self.capacity).size as u64
     }
 
-    /// Returns the position up to which a sender may write frames, with this `head`: the unreleased frames together are
-    /// at most as large as that of the longest message. Lines that are released and not freed do not count, unless
-    /// they are more than `lag`, which they are only until the receiver frees them.
-    fn room_end(&self, head: u64) -> u64 {
-        let first = if self.drops {
+    /// Returns the position up to which a sender may write frames, with this `head`: the unreleased frames together,
+    /// except for a gap in front of `end`, are at most as large as that of the longest message. Lines that are released
+    /// and not freed do not count, unless they are more than `lag`, which they are only until the receiver frees them.
+    fn room_end(&self, head: u64, end: u64) -> u64 {
+        let first = self.first_unreleased(head);
+        first
+            .saturating_add(self.most(first, end))
+            .min(self.limit(head))
+    }
+
+    /// Returns the largest size of the unreleased frames together, if the first of them is at `first`; with the gap, if it
+    /// is between that and `end`.
+    fn most(&self, first: u64, end: u64) -> u64 {
+        let gap = self.words.sender.gap_between(first, end);
+        self.longest().saturating_add(gap)
+    }
+
+    /// Returns the position up to which messages must be released so that there is room up to `end`.
+    fn released_for(&self, end: u64) -> u64 {
+        let without_gap = end.saturating_sub(self.longest());
+        // Minus 1: room that is needed up to just behind the gap is there before the gap is released.
+        end.saturating_sub(self.most(without_gap.saturating_sub(1), end))
+    }
+
+    /// Returns the position of the first message that is not released, with this `head`.
+    fn first_unreleased(&self, head: u64) -> u64 {
+        if self.drops {
             head
         } else {
             // Relaxed: the load of `head` has made sure that the lines up to the limit are clear and no longer read.
             // This one only tells how many of them the sender may use.
             self.words.receiver.released.load(Relaxed).max(head)
-        };
-        first.saturating_add(self.longest()).min(self.limit(head))
+        }
     }
 
     /// Returns the number of bytes in use: those of the frames, which are more than those of the messages.
@@ -249,21 +312,18 @@ impl View<'_> {
         self.words.used(self.drops).min(self.room() as u64) as usize
     }
 
-    /// Clears the first word of each line from one position up to another. Clears each line once at most, whatever the
-    /// positions are.
+    /// Clears the first word of so many lines, from an offset on. Returns the offset behind them.
     #[inline(always)]
-    fn clear(&self, from: u64, to: u64) {
-        let mut pos = from.max(to.saturating_sub(self.room() as u64));
-        let mut offset = self.offset(pos);
-        while pos < to {
-            // Relaxed: the callers order it by a later release.
+    fn clear(&self, mut offset: usize, lines: usize) -> usize {
+        for _ in 0..lines {
+            // Relaxed: the caller orders it by a later release.
             self.area.word(offset).store(0, Relaxed);
             offset += LINE;
             if offset >= self.room() {
                 offset = 0;
             }
-            pos += LINE as u64;
         }
+        offset
     }
 }
 

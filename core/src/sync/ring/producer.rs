@@ -1,8 +1,9 @@
 //! The sending end.
 
 use super::{
-    LINE, PIECE, Peers, RingError, RingWords, View,
+    LARGE, LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, processor},
+    largest_gap,
 };
 use crate::sync::{
     area::Source,
@@ -40,6 +41,8 @@ pub struct Producer {
     reserved: u64,
     /// Whether this sender has set the ring's `dirty`.
     dirty: bool,
+    /// The value of the ring's `uncleared`; infinite in a ring that drops the oldest message.
+    uncleared: u64,
     /// The end of the last reserved slot.
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
@@ -99,7 +102,8 @@ impl Producer {
                 view.words.asleep.receivers.wake(word, found.pos);
             }
         }
-        found.clear_behind(view);
+        found.load_uncleared(view);
+        found.expect_uncommitted(view);
         // Release: pairs with the acquire above, in the next sender.
         view.words.sender.tail.store(found.pos, Release);
         Ok(found)
@@ -118,9 +122,10 @@ impl Producer {
             self.offset = view.offset(pos);
         }
         self.reserved = view.words.sender.reserved.load(Relaxed);
+        self.load_uncleared(view);
         self.dirty = false;
         if view.words.sender.dirty.load(Relaxed) != 0 {
-            self.clear_behind(view);
+            self.expect_uncommitted(view);
         }
         is_last
     }
@@ -139,8 +144,11 @@ impl Producer {
         if !fits {
             return false;
         }
-        if size > LINE && self.pos + size as u64 > self.reserved {
-            self.extend_reserved(view, size);
+        if size > LINE {
+            if self.pos + size as u64 > self.reserved {
+                self.extend_reserved(view, size);
+            }
+            self.expect_large(view, size);
         }
         let (offset, word) = (self.offset, frame.word(self.cpu.get()));
         self.advance(view, size);
@@ -233,8 +241,59 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
-    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end clears
-    /// the lines.
+    /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too large,
+    /// or the last gap is not released.
+    pub fn reserve_slot(
+        &mut self,
+        view: View,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, RingError> {
+        let to_end = view.room() - self.offset;
+        let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
+        if wraps && to_end <= largest_gap(view.capacity) {
+            if self.dirty {
+                self.expect_uncommitted(view);
+            }
+            // Relaxed: `make_room` loads it with acquire.
+            let first = view.first_unreleased(view.words.receiver.head.load(Relaxed));
+            if view.words.sender.gap_between(first, self.pos) == 0 {
+                return self.reserve_behind_gap(view, to_end, len, deadline, peers);
+            }
+        }
+        self.reserve(view, len, deadline, peers)
+    }
+
+    #[cold]
+    fn reserve_behind_gap(
+        &mut self,
+        view: View,
+        to_end: usize,
+        len: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<usize, RingError> {
+        let words = &view.words.sender;
+        let size = to_end + message(len).size;
+        // Relaxed, both: as in `gap_between`. Until the gap is committed, the two words mean nothing to others.
+        words.gap.store(to_end as u64, Relaxed);
+        words.gap_end.store(self.pos + to_end as u64, Relaxed);
+        if let Err(refused) = self.make_room(view, size, deadline, peers) {
+            // The limit may count the gap.
+            self.limit = 0;
+            words.gap.store(0, Relaxed);
+            return Err(refused);
+        }
+        self.slot_end = self.pos + size as u64;
+        self.extend_reserved(view, size);
+        self.mark_dirty(view);
+        self.append(view, gap(to_end));
+        Ok(self.offset + WORD)
+    }
+
+    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end moves
+    /// `uncleared`.
     pub fn abort(&mut self) {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
@@ -253,9 +312,9 @@ impl Producer {
     /// length that was reserved.
     pub fn append_message(&mut self, view: View, len: usize) {
         let frame = message(len);
-        if !view.drops {
-            // Clears the unused lines of the slot. Relaxed in `clear`: `commit_frame` releases it.
-            view.clear(self.pos + frame.size as u64, self.slot_end);
+        if self.pos + (frame.size as u64) < self.slot_end {
+            // The caller may have written into the other lines of the slot.
+            self.extend_uncleared(view, self.slot_end);
         }
         self.append(view, frame);
     }
@@ -273,7 +332,16 @@ impl Producer {
             // Relaxed: no receiver reads it before the first frame is committed, which releases it.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
+        self.expect_large(view, frame.size);
         self.advance(view, frame.size);
+    }
+
+    /// Moves `uncleared` behind the place in the next round of a frame that is about to be committed, if it is large.
+    #[inline(always)]
+    fn expect_large(&mut self, view: View, size: usize) {
+        if size >= LARGE {
+            self.extend_uncleared(view, self.pos + (size + view.room()) as u64);
+        }
     }
 
     #[inline(always)]
@@ -299,10 +367,10 @@ impl Producer {
         }
     }
 
-    /// Stores 0 where the next frame will begin, in a ring that drops the oldest message. In others, 0 is there.
+    /// Stores 0 where the next frame will begin, unless 0 is there.
     #[inline(always)]
     fn store_end(&self, view: View) {
-        if view.drops {
+        if self.pos < self.uncleared {
             // Relaxed: `commit_frame` releases it.
             view.area.word(self.offset).store(0, Relaxed);
         }
@@ -335,7 +403,7 @@ impl Producer {
 
     /// Sets `dirty`: what this sender writes next may never be committed.
     fn mark_dirty(&mut self, view: View) {
-        if !self.dirty && !view.drops {
+        if !self.dirty {
             self.dirty = true;
             // Relaxed: as in `extend_reserved`.
             view.words.sender.dirty.store(1, Relaxed);
@@ -343,22 +411,38 @@ impl Producer {
         }
     }
 
-    /// Clears what a sender has written behind `tail` and not committed.
+    /// Moves `uncleared` behind what a sender has written behind `tail` and not committed, and forgets a gap there.
     #[cold]
-    fn clear_behind(&mut self, view: View) {
-        if view.drops {
-            return;
-        }
+    fn expect_uncommitted(&mut self, view: View) {
         let words = &view.words.sender;
-        // Acquire: orders the stores of 0 behind what was written there.
-        let head = view.words.receiver.head.load(Acquire);
-        let end = words.reserved.load(Acquire).min(view.limit(head));
-        view.clear(self.pos, end);
-        self.reserved = end;
+        // Relaxed, both: as in `gap_between`.
+        if words.gap_end.load(Relaxed) > self.pos {
+            words.gap.store(0, Relaxed);
+        }
+        // Relaxed: as in `load_uncleared`.
+        self.reserved = words.reserved.load(Relaxed);
+        self.extend_uncleared(view, self.reserved);
         self.dirty = false;
-        // Release: a sender that sees these values sees the lines cleared.
-        words.reserved.store(end, Release);
+        // Release: a sender that sees this 0 sees `uncleared`.
         words.dirty.store(0, Release);
+    }
+
+    fn load_uncleared(&mut self, view: View) {
+        self.uncleared = if view.drops {
+            u64::MAX
+        } else {
+            // Relaxed: the senders' lock, or the death of the last sender, orders its stores before this load.
+            view.words.sender.uncleared.load(Relaxed)
+        };
+    }
+
+    fn extend_uncleared(&mut self, view: View, end: u64) {
+        if end > self.uncleared {
+            self.uncleared = end;
+            // Relaxed: as in `extend_reserved`. The store that commits the next frame releases it.
+            view.words.sender.uncleared.store(end, Relaxed);
+            atomic::keep_order();
+        }
     }
 
     #[cold]
@@ -382,6 +466,7 @@ impl Producer {
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
         let pos = self.pos;
+        self.expect_large(view, size);
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
@@ -420,7 +505,7 @@ impl Producer {
             return Ok(());
         }
         if self.dirty && self.pending.is_none() {
-            self.clear_behind(view);
+            self.expect_uncommitted(view);
         }
         loop {
             match self.look_for_room(view, size) {
@@ -455,12 +540,12 @@ impl Producer {
             if !possible || self.pos > view.limit(head) {
                 return Err(Damaged);
             }
-            self.limit = view.room_end(head);
+            let end = self.pos + size as u64;
+            self.limit = view.room_end(head, end);
             if self.knows_room(size) {
                 return Ok(Ok(()));
             }
             if !view.drops {
-                let end = self.pos + size as u64;
                 return Ok(Err(Full { end }));
             }
             if self.pending.is_some_and(|(pos, ..)| pos == head) {
@@ -515,7 +600,7 @@ impl Producer {
         }
         // Waits for a quarter of the ring more than is needed, so that it does not wait for every message; at most
         // until the ring is empty.
-        let all = self.pos.saturating_add(view.longest());
+        let all = self.pos.saturating_add(view.most(self.pos, end));
         let plenty = end.saturating_add(view.room() as u64 / 4).min(all);
         if !stay_awake_for_room(view, end, plenty) {
             sleep_until_room(view, end, plenty, deadline, peers)?;
@@ -536,7 +621,7 @@ impl Producer {
 /// Returns whether there is room for a frame that ends at `end`.
 fn has_room(view: View, end: u64) -> bool {
     // Relaxed: `look_for_room` loads it again, with acquire.
-    view.room_end(view.words.receiver.head.load(Relaxed)) >= end
+    view.room_end(view.words.receiver.head.load(Relaxed), end) >= end
 }
 
 /// Stays awake until there is room up to `plenty`, or, after [`PATIENCE`] looks, up to `end`. Returns false if it is time
@@ -565,10 +650,9 @@ fn sleep_until_room(
     let RingWords {
         receiver, asleep, ..
     } = view.words;
-    // There is room up to `end` when everything before this position is released and freed: a receiver that passes a
-    // wish frees all that it has released.
-    let before = |end: u64| end.saturating_sub(view.longest());
-    let mut wish = Wish::new(&asleep.wanted, before(plenty), before(end), deadline);
+    // A receiver that passes a wish frees all that it has released.
+    let (most, least) = (view.released_for(plenty), view.released_for(end));
+    let mut wish = Wish::new(&asleep.wanted, most, least, deadline);
     loop {
         // Relaxed: ordered by the barrier, see `Wish`. The kernel compares it again.
         let seen = receiver.head.load(Relaxed);

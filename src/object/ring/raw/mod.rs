@@ -166,8 +166,8 @@ impl RawRing {
     pub fn view(&self) -> View<'_> {
         View {
             words: &self.words().ring,
-            // SAFETY: `open` has seen that the segment has so many bytes behind the claims; it is
-            // attached for writing as long as the object lives.
+            // SAFETY: `open` has checked that the payload has `room` bytes behind the front; it is attached for writing
+            // as long as the object lives.
             area: unsafe { Area::new(self.object.payload().as_ptr().add(FRONT), self.room) },
             capacity: self.capacity,
             drops: self.options & DROP_OLDEST != 0,
@@ -181,14 +181,14 @@ impl RawRing {
     /// Returns the claims of the senders: one, or all of them.
     fn senders(&self) -> &[Claim] {
         let len = if self.has_many_senders() { SENDERS } else { 1 };
-        // SAFETY: the payload begins with the claims, 64-byte aligned, which are atomics and cope
-        // with any bytes.
+        // SAFETY: the payload begins with the claims, 64-byte aligned, which are atomics and valid whatever their bytes
+        // are.
         unsafe { slice::from_raw_parts(self.object.payload().as_ptr().cast(), len) }
     }
 
     /// Returns the senders' seats, for the lock that one of them may keep.
     fn seats(&self) -> &[Seat] {
-        // SAFETY: as in `senders`; `open` has seen that the segment has so many bytes behind the claims.
+        // SAFETY: as in `senders`; `open` has checked that the payload contains the seats behind the claims.
         unsafe {
             let seats = self.object.payload().as_ptr().add(CLAIMS);
             slice::from_raw_parts(seats.cast(), SENDERS)

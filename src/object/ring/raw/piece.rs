@@ -54,22 +54,22 @@ impl PieceBuffer {
     /// Returns the first `len` bytes, or all if there are fewer.
     pub fn source(&self, len: usize) -> Source<'_> {
         let len = len.min(size_of_val(&*self.words));
-        // SAFETY: the vector has so many bytes as long as it is borrowed; one thread at a time uses an end.
+        // SAFETY: the vector has at least `len` bytes as long as it is borrowed; one thread at a time uses an end.
         unsafe { Source::new(self.words.as_ptr().cast(), len) }
     }
 
     /// Returns the room of the first `len` bytes, or all if there are fewer.
     pub fn buffer(&mut self, len: usize) -> Buffer<'_> {
         let len = len.min(size_of_val(&*self.words));
-        // SAFETY: the vector has so many bytes as long as it is borrowed; one thread at a time uses an end.
+        // SAFETY: the vector has at least `len` bytes as long as it is borrowed; one thread at a time uses an end.
         unsafe { Buffer::new(self.words.as_mut_ptr().cast(), len) }
     }
 
     /// Returns the buffer as a piece; `None` if it is not allocated.
     pub fn piece(&self) -> Option<Piece<'_>> {
         let len = size_of_val(&*self.words);
-        // SAFETY: the vector has so many bytes, a multiple of 8 and not 0, as long as it is borrowed; they are
-        // atomics, which may be written through a shared reference.
+        // SAFETY: the vector has `len` bytes, a multiple of 8 and not 0, as long as it is borrowed; they are atomics,
+        // which may be written through a shared reference.
         let area = || unsafe { Area::new(self.words.as_ptr().cast_mut().cast(), len) };
         (len > 0).then(|| Piece {
             area: area(),

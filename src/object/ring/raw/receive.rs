@@ -15,7 +15,7 @@ use crate::{
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 use std::os::fd::BorrowedFd;
 
-/// What the receiving end has in this process' own memory.
+/// What the receiving end has in this process's own memory.
 pub(crate) struct ReceiveEnd {
     head: Consumer,
     role: Role,
@@ -23,7 +23,7 @@ pub(crate) struct ReceiveEnd {
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Shared<Interrupt>,
-    /// It goes on waiting when all senders have ended.
+    /// Whether it continues to wait when all senders have released their roles or died.
     keep_waiting: bool,
     readiness: Readiness,
 }
@@ -40,7 +40,7 @@ impl ReceiveEnd {
         &self.interrupt
     }
 
-    /// Sets whether it goes on waiting when all senders have ended or died.
+    /// Sets whether it continues to wait when all senders have released their roles or died.
     pub fn set_keep_waiting(&mut self, on: bool) {
         self.keep_waiting = on;
     }
@@ -76,9 +76,9 @@ impl RawRing {
             role,
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
+            readiness: Readiness::new(&interrupt),
             interrupt,
             keep_waiting: false,
-            readiness: Readiness::default(),
         })
     }
 
@@ -153,8 +153,8 @@ impl RawRing {
         )
     }
 
-    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks again.
-    /// `len`: the size of the buffer, for an error.
+    /// Returns what `look` finds at the head; if it would block and the descriptor is in use, enters that and looks
+    /// again. `len`: the size of the buffer, for an error.
     fn look_at_head<T>(
         &self,
         end: &mut ReceiveEnd,
@@ -195,7 +195,8 @@ impl RawRing {
         !matches!(found, Err(RingError::TimedOut))
     }
 
-    /// Returns the word on which to sleep until there is news, and the position of the next message.
+    /// Announces a sleep. Returns the word on which to sleep until a message comes or the senders release their roles,
+    /// and the position of the next message.
     pub fn announce_sleep(&self, end: &mut ReceiveEnd) -> (sys::waitv::Word, u64) {
         let word = end.head.announce_sleep(self.view());
         (word, end.head.position())
@@ -256,7 +257,12 @@ impl RawRing {
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There are no more, or no more that fit. The next call returns any other error.
-                Err(_) => break,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Cancelled {
+                        end.interrupt.keep();
+                    }
+                    break;
+                }
             }
         }
         Ok(received)
@@ -296,6 +302,15 @@ impl RawRing {
         deadline: Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
+        let view = self.view();
+        if let Some(message) = end.head.next(view) {
+            return Ok(message);
+        }
+        if !matches!(deadline, Deadline::Now)
+            && let Some(message) = end.head.next_soon(view)
+        {
+            return Ok(message);
+        }
         self.look_at_head(end, deadline, (Action::Peek, 0), |head, time, peers| {
             head.peek(self.view(), time, peers)
         })
@@ -307,7 +322,7 @@ impl RawRing {
             let error = self.object.error(ErrorKind::NotOwner);
             return Err(error.during(Action::Release));
         }
-        if end.head.release(self.view(), message) {
+        if end.head.release_unread(self.view(), message) {
             Ok(())
         } else {
             let error = self.object.error(ErrorKind::Overtaken);

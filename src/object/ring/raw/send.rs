@@ -11,7 +11,7 @@ use crate::{
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 
-/// What the sending end has in this process' own memory.
+/// What the sending end has in this process's own memory.
 pub(crate) struct SendEnd {
     tail: Producer,
     role: Role,
@@ -122,23 +122,35 @@ impl RawRing {
     }
 
     #[inline(always)]
-    /// Takes the senders' lock. A sender that runs has it for a very short time, so a try looks for it again and again for
-    /// 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
     fn lock(&self, deadline: Deadline, action: Action) -> Result<Acquired, Error> {
         let me = self.object.me();
         let lock = &self.words().parties.lock;
-        let acquire = || lock.lock(me.bits(), &self.sending_threads(), deadline);
-        let acquired = match acquire() {
-            Err(sync::LockError::TimedOut) if matches!(deadline, Deadline::Now) => {
-                let again = || match acquire() {
-                    Err(sync::LockError::TimedOut) => None,
-                    acquired => Some(acquired),
-                };
-                wait::stay_awake(None, again).unwrap_or(Err(sync::LockError::TimedOut))
-            }
-            acquired => acquired,
+        match lock.lock(me.bits(), &self.sending_threads(), deadline) {
+            Ok(acquired) => Ok(acquired),
+            Err(refused) => self.lock_again(me, refused, deadline, action),
+        }
+    }
+
+    /// Takes the senders' lock after it was refused. A sender that runs has it for a very short time, so a try looks for it again and again for
+    /// 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
+    #[cold]
+    fn lock_again(
+        &self,
+        me: Holder,
+        refused: sync::LockError,
+        deadline: Deadline,
+        action: Action,
+    ) -> Result<Acquired, Error> {
+        let lock = &self.words().parties.lock;
+        let again = || match lock.lock(me.bits(), &self.sending_threads(), deadline) {
+            Err(sync::LockError::TimedOut) => None,
+            acquired => Some(acquired),
         };
-        acquired.map_err(|refused| self.not_locked(refused, deadline, action))
+        let tries = refused == sync::LockError::TimedOut && matches!(deadline, Deadline::Now);
+        let acquired = tries.then(|| wait::stay_awake(None, again)).flatten();
+        acquired
+            .unwrap_or(Err(refused))
+            .map_err(|refused| self.not_locked(refused, deadline, action))
     }
 
     #[cold]
@@ -337,7 +349,7 @@ impl RawRing {
         let deadline = deadline.or_at(interrupt);
         let peers = || self.look_at_receiver(watch);
         let offset = tail
-            .reserve(view, len, deadline, peers)
+            .reserve_slot(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
         let wraps = view.area.wraps(offset, len);
         if wraps && buffer.allocate(self.room).is_err() {
@@ -345,8 +357,13 @@ impl RawRing {
             let error = self.object.error(ErrorKind::OutOfMemory);
             return Err(error.during(Action::Reserve));
         }
+        let by_lock = if self.has_many_senders() {
+            self.lock_owner()
+        } else {
+            None
+        };
         Ok(Reserved {
-            by: self.lock_owner().unwrap_or_else(|| self.object.me()),
+            by: by_lock.unwrap_or_else(|| self.object.me()),
             len,
             offset,
             wraps,
