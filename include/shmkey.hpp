@@ -347,7 +347,7 @@ public:
         at.has_text_ = false;
         return at;
     }
-    /// Returns the same place, with the time to wait until another process has created the object; it is 5
+    /// Returns the same place, with the time to wait while another process is creating the object; it is 5
     /// seconds otherwise.
     [[nodiscard]] place created_within(timeout time) const noexcept
     {
