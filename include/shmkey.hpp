@@ -1119,9 +1119,10 @@ public:
     }
 
     /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, both also if another of many senders has a slot
-    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity; EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room,
-    /// and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot
-    /// is reserved.
+    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
+    /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the
+    /// receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
+    /// reserved.
     result<void> send(std::string_view text, timeout time = forever) noexcept
     {
         return send_bytes(text.data(), text.size(), time);
@@ -1220,8 +1221,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the receiver, and its process is not known
-    /// to be dead.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the
+    /// receiver, and its process is not known to be dead.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_ring_fd(get())); }
 
     /// Takes the sender's role before there is anything to send. Errors: EBUSY, ENOSPC, EBADMSG as send().
@@ -1364,7 +1365,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not subscribed.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not
+    /// subscribed.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
 
     /// Ends the subscription of this handle: the publisher no longer waits for it.
